@@ -1,0 +1,62 @@
+"""Imports only go down: each room imports the rooms below it and no others."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "spinodal"
+
+# room -> the rooms it may import; a room's own files are always its own affair
+DOORS: dict[str, set[str]] = {
+    "types": set(),
+    "errors": set(),
+    "sphere": {"types"},
+    "thermodynamics": {"types"},
+    "graphs": {"types"},
+    "probes": {"types"},
+    "data": {"types"},
+    "theory": set(),
+    "observables": {"types", "sphere"},
+    "flows": {"types", "sphere"},
+    "meanfield": {"types", "flows"},
+    "mixers": {"types", "sphere", "thermodynamics", "flows", "graphs"},
+    "models": {"types", "mixers"},
+    "training": {"types", "models", "data"},
+    "figures": {"types", "theory", "observables"},
+}
+OPEN = {"cli", "recipes", "__init__"}  # these may import anything, and nobody imports them
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """The rooms of spinodal that a file imports, wherever in the file it does so."""
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            rooms |= {name.name.split(".")[1] for name in node.names if name.name.startswith("spinodal.")}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute in this house"
+            if node.module == "spinodal":
+                rooms |= {name.name for name in node.names}
+            elif node.module and node.module.startswith("spinodal."):
+                rooms.add(node.module.split(".")[1])
+    return rooms
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_only_go_down(path: Path):
+    here = room(path)
+    if here in OPEN:
+        return
+    assert here in DOORS, f"{here} is a room without a door: add it to DOORS and to docs/house.md"
+    allowed = DOORS[here] | {here, "errors"}
+    assert imported_rooms(path) <= allowed, f"{path} imports {imported_rooms(path) - allowed}"
+
+
+def test_theory_does_without_torch():
+    for path in [*PACKAGE.glob("theory.py"), *PACKAGE.glob("theory/*.py")]:
+        assert "torch" not in path.read_text().replace("pytorch", "")
