@@ -1,0 +1,104 @@
+"""Tokenizers trained on the corpus at hand, and the corpus as one stream of tokens.
+
+Two alphabets. Bytes, of which frequent pairs are merged again and again: any text is exactly
+`decode(encode(text))`, and a word carries the space before it (" not"). Characters: one token
+for each seen in training, <unk> for every other one.
+
+Both begin with SPECIAL, so that a token has the same id for every task. Text that merely spells
+one of these ("<mask>" in a program) is taken for it by `encode`, as a prompt needs, but not by
+`token_stream`, which reads a corpus to the letter.
+"""
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int32
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from spinodal.data.corpora import Corpus
+from spinodal.errors import InputError
+
+SPECIAL = ("<pad>", "<unk>", "<mask>", "<bos>", "<eos>")
+MOST = 2**20
+
+
+def byte_pair_tokenizer(texts: Sequence[str], *, vocabulary: int = 2048) -> PreTrainedTokenizerFast:
+    """Byte pairs merged in order of their frequency until there are `vocabulary` tokens.
+
+    `vocabulary` counts the 256 bytes and SPECIAL; InputError if it is below that, or above MOST.
+    A text in which too few pairs occur twice gives fewer tokens, with a warning.
+
+    <mask> swallows the white space to its left, newlines too: in "or <mask> to" it stands for " not".
+    """
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    least = len(alphabet) + len(SPECIAL)
+    if not least <= vocabulary <= MOST:
+        raise InputError(
+            f"a vocabulary of {vocabulary} tokens: the {len(alphabet)} bytes and the {len(SPECIAL)} special "
+            f"tokens need at least {least}, and {MOST} are allowed"
+        )
+    _refuse_empty(texts)
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        min_frequency=2,
+        special_tokens=_special_tokens(mask_takes_space=True),
+        initial_alphabet=alphabet,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    if (found := tokenizer.get_vocab_size()) < vocabulary:
+        warnings.warn(f"the text yields only {found} of the {vocabulary} tokens asked for", stacklevel=2)
+    return _dressed(tokenizer)
+
+
+def character_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
+    """One token for each character of the texts, in order of code points."""
+    _refuse_empty(texts)
+    characters = sorted(set().union(*texts))
+    ids = {token: i for i, token in enumerate([*SPECIAL, *characters])}
+    tokenizer = Tokenizer(models.BPE(ids, [], unk_token="<unk>"))
+    tokenizer.decoder = decoders.Fuse()
+    tokenizer.add_special_tokens(_special_tokens(mask_takes_space=False))
+    return _dressed(tokenizer)
+
+
+def token_stream(corpus: Corpus, tokenizer: PreTrainedTokenizerBase) -> Int32[np.ndarray, " m"]:
+    """Every document's tokens, each document closed by <eos> (or the tokenizer's own separator)."""
+    closing = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
+    if closing is None:
+        raise InputError("the tokenizer has neither an end-of-sequence nor a separator token")
+    pieces = []
+    for text in corpus.texts:
+        encoding = tokenizer(
+            text,
+            add_special_tokens=False,
+            split_special_tokens=True,
+            return_attention_mask=False,
+            verbose=False,
+        )
+        pieces.append(np.array([*encoding["input_ids"], closing], dtype=np.int32))
+    return np.concatenate(pieces)
+
+
+def _refuse_empty(texts: Sequence[str]) -> None:
+    if not any(texts):
+        raise InputError("no text to train a tokenizer on")
+
+
+def _special_tokens(*, mask_takes_space: bool) -> list[AddedToken]:
+    return [
+        AddedToken(token, special=True, normalized=False, lstrip=mask_takes_space and token == "<mask>")
+        for token in SPECIAL
+    ]
+
+
+def _dressed(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
+    names = dict(
+        zip(("pad_token", "unk_token", "mask_token", "bos_token", "eos_token"), SPECIAL, strict=True)
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, clean_up_tokenization_spaces=False, **names)
