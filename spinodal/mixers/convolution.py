@@ -1,0 +1,76 @@
+r"""Convolutions over tokens: short and depthwise, or as long as the context.
+
+    short     y_i = sum_{a < kernel} w_a * x_{i + shift - a}     one filter a feature
+    Toeplitz  y_i = sum_j t_{i-j} v_j                            one filter a head [qin2023]
+
+The short one costs O(n kernel), the Toeplitz one O(n log n) by FFT. Both see the past only
+when causal; otherwise the short one is centred and the Toeplitz one two-sided.
+"""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from spinodal.errors import InputError
+from spinodal.mixers.base import Mixer
+from spinodal.types import Mixed
+
+
+def silence(x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None) -> Float[Tensor, "b n d"]:
+    """x with padding set to zero, so that sums over tokens leave it out."""
+    return x if valid is None else x.masked_fill(~valid[..., None], 0.0)
+
+
+class Convolution(Mixer):
+    """Depthwise convolution over `kernel` tokens: the last ones if causal, else the nearest."""
+
+    def __init__(self, width: int, *, kernel: int = 4, causal: bool = False):
+        super().__init__()
+        self.kernel, self.causal = kernel, causal
+        self.weight = nn.Parameter(torch.empty(width, 1, kernel))
+        nn.init.uniform_(self.weight, -(kernel**-0.5), kernel**-0.5)
+
+    def forward(
+        self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
+    ) -> Mixed:
+        after = 0 if self.causal else self.kernel // 2
+        padded = functional.pad(silence(x, valid).transpose(1, 2), (self.kernel - 1 - after, after))
+        return Mixed(functional.conv1d(padded, self.weight, groups=x.shape[-1]).transpose(1, 2), {})
+
+
+def toeplitz_product(
+    t: Float[Tensor, "h k"], v: Float[Tensor, "b h n c"], *, causal: bool
+) -> Float[Tensor, "b h n c"]:
+    """y_i = sum_j t_{i-j} v_j by FFT; t holds the lags 0..n-1, then -(n-1)..-1 unless causal."""
+    n = v.shape[2]
+    lags = t.new_zeros(t.shape[0], 2 * n)
+    lags[:, :n] = t[:, :n]
+    if not causal and n > 1:
+        lags[:, n + 1 :] = t[:, -(n - 1) :]
+    spectrum = torch.fft.rfft(lags)[None, :, :, None] * torch.fft.rfft(v, 2 * n, dim=2)
+    return torch.fft.irfft(spectrum, 2 * n, dim=2)[:, :, :n]
+
+
+class Toeplitz(Mixer):
+    """out(T (v(x))): one learned filter a head over up to `length` tokens [qin2023]."""
+
+    def __init__(self, width: int, *, heads: int, length: int, causal: bool = False):
+        super().__init__()
+        if width % heads:
+            raise InputError(f"width={width} does not divide into heads={heads}")
+        self.heads, self.length, self.causal = heads, length, causal
+        self.value, self.out = (nn.Linear(width, width, bias=False) for _ in range(2))
+        reach = torch.logspace(0.3, 0.9 * torch.log10(torch.tensor(float(max(length, 4)))).item(), heads)
+        lag = torch.arange(length) if causal else torch.cat([torch.arange(length), torch.arange(length - 1, 0, -1)])
+        decay = torch.exp(-lag / reach[:, None])
+        self.filter = nn.Parameter(decay / decay.norm(dim=-1, keepdim=True))
+
+    def forward(
+        self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
+    ) -> Mixed:
+        if x.shape[1] > self.length:
+            raise InputError(f"this Toeplitz mixer holds lags up to length={self.length}, got {x.shape[1]} tokens")
+        v = silence(self.value(x), valid).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        y = toeplitz_product(self.filter, v, causal=self.causal)
+        return Mixed(self.out(y.transpose(1, 2).flatten(2)), {})

@@ -1,0 +1,214 @@
+r"""FF-Partition: the network that predicts what a partition needs (Figure 2 of [qajar2024]).
+
+Five outputs from one hidden layer: the equilibrium composition z-hat, the partition factors K
+and the phase fractions L; and, for training alone, the stoichiometry s and the reaction
+constants Omega. Two networks offer them: `FactorisedFeed` acts on each token and leaves mixing
+over tokens to the layer before it; `DenseFeed` is the paper's, one matrix over all tokens and
+features of a head, for a small fixed number of tokens.
+
+    symbol  meaning                                          shape         Figure 2
+    z       composition at equilibrium                       b n h c       z-hat  N d
+    k       log K (or K) of the phases but the reference     b n h q c     K      N d (P-1)
+    l       logits of the phase fractions                    b n|1 h p     L      P
+    s       stoichiometry, signed                            b n h *r c    s      N d R
+    omega   reaction constants, signed                       b n|1 h *r    Omega  R
+
+*r is r for reactions of types I and II and p r for type III; n|1 is n where each token is a
+mixture and 1 where the sequence is.
+"""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from spinodal.errors import InputError
+from spinodal.mixers.convolution import silence
+
+
+class Reading(StrEnum):
+    """What a mixture is, and so what its components are: the paper's words admit all three."""
+
+    TOKEN = "token"  # each token is a mixture of its features; the only causal one
+    FEATURE = "feature"  # each feature is a mixture of the tokens, as the sums of eqs. 8-11 run
+    FLAT = "flat"  # the sequence is one mixture of tokens times features
+
+
+class Pathway(StrEnum):
+    """Where reactions take place; `NONE` is attentive partitioning, the rest is generative."""
+
+    NONE = "none"
+    OVERALL = "I"
+    SHARED = "II"
+    INDEPENDENT = "III"
+
+
+@dataclass(frozen=True)
+class PartitionForm:
+    """The shape of a partition: sizes, the reading of 'mixture', and its reactions."""
+
+    heads: int = 4
+    phases: int = 4
+    hidden: int = 128
+    reading: Reading = Reading.TOKEN
+    pathway: Pathway = Pathway.NONE
+    reactions: int = 2  # per mixture (types I and II) or per phase (III); unused when attentive
+
+    def __post_init__(self):
+        for name in ("heads", "phases", "hidden", "reactions"):
+            if getattr(self, name) < 1:
+                raise InputError(f"a partition needs {name} of at least 1, got {getattr(self, name)}")
+        if self.phases < 2:
+            raise InputError(f"a partition needs two phases or more, got phases={self.phases}")
+
+    @property
+    def reaction_shape(self) -> tuple[int, ...]:
+        """() if attentive, (r,) for types I and II, (p, r) for type III."""
+        if self.pathway is Pathway.NONE:
+            return ()
+        return (self.phases, self.reactions) if self.pathway is Pathway.INDEPENDENT else (self.reactions,)
+
+
+class PhaseParameters(NamedTuple):
+    """z, k and l as in the file's table, and the hidden layer that reactions are read from."""
+
+    z: Float[Tensor, "b n h c"]
+    k: Float[Tensor, "b n h q c"]
+    l: Float[Tensor, "b m h p"]
+    hidden: Float[Tensor, "b ..."]
+
+
+class ReactionParameters(NamedTuple):
+    """s and omega as in the file's table."""
+
+    s: Float[Tensor, "b n h *r c"]
+    omega: Float[Tensor, "b m h *r"]
+
+
+class Feed(Protocol):
+    """What a partition asks of its network; `reactions` is called in training only."""
+
+    length: int | None
+
+    def __call__(
+        self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None
+    ) -> PhaseParameters: ...
+
+    def reactions(
+        self, hidden: Float[Tensor, "b ..."], valid: Bool[Tensor, "b n"] | None = None
+    ) -> ReactionParameters: ...
+
+
+def pooled(
+    hidden: Float[Tensor, "b n e"], valid: Bool[Tensor, "b n"] | None, reading: Reading
+) -> Float[Tensor, "b m e"]:
+    """The hidden layer that intensive outputs (L, Omega) are read from: per token, or its mean."""
+    if reading is Reading.TOKEN:
+        return hidden
+    if valid is None:
+        return hidden.mean(1, keepdim=True)
+    return silence(hidden, valid).sum(1, keepdim=True) / valid.sum(1).clamp(min=1)[:, None, None]
+
+
+class FactorisedFeed(nn.Module):
+    """hidden = SiLU(W x) a token; every output is linear in it, but the attentive z in x itself."""
+
+    length = None
+
+    def __init__(self, width: int, form: PartitionForm):
+        super().__init__()
+        self.form, self.features = form, width // form.heads
+        h, p, c, e = form.heads, form.phases, self.features, form.hidden
+        generative = form.pathway is not Pathway.NONE
+        self.hidden = nn.Linear(width, e)
+        self.composition = nn.Linear(e if generative else width, width, bias=False)
+        self.factors = nn.Linear(e, h * (p - 1) * c, bias=False)
+        self.fractions = nn.Linear(e, h * p)
+        if generative:
+            r = math.prod(form.reaction_shape)
+            self.stoichiometry = nn.Linear(e, h * r * c, bias=False)
+            self.constants = nn.Linear(e, h * r)
+            nn.init.ones_(self.constants.bias)  # Omega = 1: reactants and products in balance
+
+    def forward(
+        self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None
+    ) -> PhaseParameters:
+        h, p, c = self.form.heads, self.form.phases, self.features
+        hidden = functional.silu(self.hidden(x))
+        z = self.composition(x if self.form.pathway is Pathway.NONE else hidden).unflatten(-1, (h, c))
+        k = self.factors(hidden).unflatten(-1, (h, p - 1, c))
+        l = self.fractions(pooled(hidden, valid, self.form.reading)).unflatten(-1, (h, p))
+        return PhaseParameters(z, k, l, hidden)
+
+    def reactions(
+        self, hidden: Float[Tensor, "b n e"], valid: Bool[Tensor, "b n"] | None = None
+    ) -> ReactionParameters:
+        shape = (self.form.heads, *self.form.reaction_shape)
+        s = self.stoichiometry(hidden).unflatten(-1, (*shape, self.features))
+        omega = self.constants(pooled(hidden, valid, self.form.reading)).unflatten(-1, shape)
+        return ReactionParameters(s, omega)
+
+
+class HeadLinear(nn.Module):
+    """One dense matrix a head: y_hf = sum_e W_hfe x_he + b_hf."""
+
+    def __init__(self, heads: int, inputs: int, outputs: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(heads, inputs, outputs).uniform_(-1, 1) / inputs**0.5)
+        self.bias = nn.Parameter(torch.zeros(heads, outputs))
+
+    def forward(self, x: Float[Tensor, "b h e"]) -> Float[Tensor, "b h f"]:
+        return torch.einsum("bhe,hef->bhf", x, self.weight) + self.bias
+
+
+class DenseFeed(nn.Module):
+    """The paper's network: n c -> n c p -> n c p r -> outputs, dense over tokens and features of a head.
+
+    Exactly `length` tokens, no causal form, (n c p)^2 r parameters a head: 2.4e9 at n = 128,
+    c = 64, p = 4, so for small sequences only. Padding enters as zeros.
+    """
+
+    def __init__(self, width: int, form: PartitionForm, *, length: int):
+        super().__init__()
+        self.form, self.length, self.features = form, length, width // form.heads
+        h, p, c, n = form.heads, form.phases, self.features, length
+        carriers = n if form.reading is Reading.TOKEN else 1
+        generative = form.pathway is not Pathway.NONE
+        inner = n * c * p * (form.reactions if generative else 1)
+        self.expansion = HeadLinear(h, n * c, n * c * p)
+        self.hidden = HeadLinear(h, n * c * p, inner)
+        self.composition = HeadLinear(h, inner if generative else n * c, n * c)
+        self.factors = HeadLinear(h, inner, n * (p - 1) * c)
+        self.fractions = HeadLinear(h, inner, carriers * p)
+        if generative:
+            r = math.prod(form.reaction_shape)
+            self.stoichiometry = HeadLinear(h, inner, n * r * c)
+            self.constants = HeadLinear(h, inner, carriers * r)
+            nn.init.ones_(self.constants.bias)
+
+    def forward(
+        self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None
+    ) -> PhaseParameters:
+        p, c, n = self.form.phases, self.features, self.length
+        if x.shape[1] != n:
+            raise InputError(f"the dense FF-Partition mixes exactly length={n} tokens, got {x.shape[1]}")
+        flat = silence(x, valid).unflatten(-1, (self.form.heads, c)).transpose(1, 2).flatten(2)
+        hidden = functional.silu(self.hidden(functional.silu(self.expansion(flat))))
+        source = flat if self.form.pathway is Pathway.NONE else hidden
+        z = self.composition(source).unflatten(-1, (n, c)).transpose(1, 2)
+        k = self.factors(hidden).unflatten(-1, (n, p - 1, c)).transpose(1, 2)
+        l = self.fractions(hidden).unflatten(-1, (-1, p)).transpose(1, 2)
+        return PhaseParameters(z, k, l, hidden)
+
+    def reactions(
+        self, hidden: Float[Tensor, "b h e"], valid: Bool[Tensor, "b n"] | None = None
+    ) -> ReactionParameters:
+        shape = self.form.reaction_shape
+        s = self.stoichiometry(hidden).unflatten(-1, (self.length, *shape, self.features)).transpose(1, 2)
+        omega = self.constants(hidden).unflatten(-1, (-1, *shape)).transpose(1, 2)
+        return ReactionParameters(s, omega)

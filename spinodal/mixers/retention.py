@@ -1,0 +1,99 @@
+r"""Retention: linear attention whose memory decays, in time linear in the number of tokens.
+
+    y_i = sum_j g^|i-j| <q_i, k_j> v_j        one decay g a head [sun2023]
+
+Causal, the sum runs over j <= i. Tokens are cut into chunks: within a chunk the sum is taken
+as it stands, and what lies outside enters through one c-by-c state a chunk, itself a decayed
+sum over chunks. Nothing of size n by n is formed.
+
+    symbol  meaning                                        shape
+    q k v   queries, keys, values                          b h n c
+    g       decay, in (0, 1)                               h
+    C       tokens a chunk                                 -
+    U, S    what a chunk adds to the memory, the memory    b h t c c
+"""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from spinodal.errors import InputError
+from spinodal.mixers.base import Mixer
+from spinodal.types import Mixed
+
+CHUNK = 64
+
+
+def retention_naive(
+    q: Float[Tensor, "b h n c"],
+    k: Float[Tensor, "b h n c"],
+    v: Float[Tensor, "b h n c"],
+    log_decay: Float[Tensor, " h"],
+    *,
+    causal: bool,
+) -> Float[Tensor, "b h n c"]:
+    """y_i = sum_j g^|i-j| <q_i, k_j> v_j, with the n-by-n matrix written out."""
+    i = torch.arange(q.shape[2], device=q.device)
+    lag = i[:, None] - i[None, :]
+    weight = torch.exp(log_decay[:, None, None] * lag.abs())
+    return (q @ k.mT * (weight.tril() if causal else weight)) @ v
+
+
+def retention(
+    q: Float[Tensor, "b h n c"],
+    k: Float[Tensor, "b h n c"],
+    v: Float[Tensor, "b h n c"],
+    log_decay: Float[Tensor, " h"],
+    *,
+    causal: bool,
+) -> Float[Tensor, "b h n c"]:
+    """`retention_naive` in O(n): chunks of C tokens and one state between them."""
+    n = q.shape[2]
+    if n <= CHUNK:
+        return retention_naive(q, k, v, log_decay, causal=causal)
+    q, k, v = (functional.pad(x, (0, 0, 0, -n % CHUNK)).unflatten(2, (-1, CHUNK)) for x in (q, k, v))
+    i = torch.arange(CHUNK, device=q.device)
+    lag = (i[:, None] - i[None, :]).abs()
+    t = torch.arange(q.shape[2], device=q.device)
+    gap = t[:, None] - t[None, :]  # chunks from the one read to the one written
+
+    def decay(steps: Tensor) -> Tensor:
+        return torch.exp(log_decay.view(-1, *[1] * steps.ndim) * steps)
+
+    within = decay(lag).tril() if causal else decay(lag)
+    y = (q @ k.mT * within[:, None]) @ v
+    since_end, since_start = decay(CHUNK - 1 - i)[:, None, :, None], decay(i)[:, None, :, None]
+    between = decay(CHUNK * (gap.abs() - 1).clamp(min=0))
+    U = (k * since_end).mT @ v
+    S = torch.einsum("htu,bhucd->bhtcd", between * (gap > 0), U)
+    y = y + decay(i + 1)[:, None, :, None] * (q @ S)
+    if not causal:
+        U = (k * since_start).mT @ v
+        S = torch.einsum("htu,bhucd->bhtcd", between * (gap < 0), U)
+        y = y + decay(CHUNK - i)[:, None, :, None] * (q @ S)
+    return y.flatten(2, 3)[:, :, :n]
+
+
+class Retention(Mixer):
+    """Multi-head retention with learned decays; every head's output is scaled to unit RMS."""
+
+    def __init__(self, width: int, *, heads: int, causal: bool = False):
+        super().__init__()
+        if width % heads:
+            raise InputError(f"width={width} does not divide into heads={heads}")
+        self.heads, self.causal = heads, causal
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+        half_life = torch.logspace(0.3, 2.1, heads)  # 2 to 128 tokens
+        self.decay_logit = nn.Parameter(torch.logit(torch.exp2(-1 / half_life)))
+
+    def forward(
+        self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
+    ) -> Mixed:
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        if valid is not None:
+            k = k.masked_fill(~valid[:, None, :, None], 0.0)
+        y = retention(q, k, v, functional.logsigmoid(self.decay_logit), causal=self.causal)
+        y = functional.rms_norm(y, y.shape[-1:], eps=1e-5)
+        return Mixed(self.out(y.transpose(1, 2).flatten(2)), {})

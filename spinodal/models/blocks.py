@@ -1,0 +1,94 @@
+r"""A block: residual sub-layers around mixers, made from the names in a configuration.
+
+    two layers    x += mixer(norm x);  x += channel(norm x)
+    fused         x += channel(mixer(norm x))
+
+The Transformer baseline is ("attention", "swiglu"), PET any mixer with a partition. To add a
+mixer, give it a line in MIXERS or CHANNELS; every model, recipe and contract test then has it.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from spinodal.errors import InputError
+from spinodal.mixers.attention import Attention
+from spinodal.mixers.base import Convolved, Fused, Mixer
+from spinodal.mixers.convolution import Convolution, Toeplitz
+from spinodal.mixers.feed import PartitionForm, Pathway, Reading
+from spinodal.mixers.gates import DrivingForce, PhaseCompetition, SwiGLU
+from spinodal.mixers.partition import LiteralPartition, Partition
+from spinodal.mixers.retention import Retention
+from spinodal.models.configuration import SpinodalConfig
+from spinodal.types import Mixed
+
+Maker = Callable[[SpinodalConfig, bool], Mixer]
+
+
+def partition_form(config: SpinodalConfig) -> PartitionForm:
+    """The partition that a configuration describes; InputError names a reading or pathway unknown."""
+    try:
+        reading, pathway = Reading(config.reading), Pathway(config.pathway)
+    except ValueError as error:
+        raise InputError(
+            f"{error}: reading is one of {[r.value for r in Reading]}, pathway one of {[p.value for p in Pathway]}"
+        ) from None
+    return PartitionForm(config.heads, config.phases, config.hidden, reading, pathway, config.reactions)
+
+
+MIXERS: Mapping[str, Maker] = {
+    "attention": lambda c, causal: Attention(c.width, heads=c.heads, causal=causal),
+    "retention": lambda c, causal: Retention(c.width, heads=c.heads, causal=causal),
+    "toeplitz": lambda c, causal: Toeplitz(c.width, heads=c.heads, length=c.length, causal=causal),
+    "convolution": lambda c, causal: Convolution(c.width, kernel=max(c.kernel, 1), causal=causal),
+}
+
+CHANNELS: Mapping[str, Maker] = {
+    "swiglu": lambda c, causal: SwiGLU(c.width, hidden=c.hidden),
+    "driving-force": lambda c, causal: DrivingForce(c.width, hidden=c.hidden),
+    "competition": lambda c, causal: PhaseCompetition(c.width, hidden=c.hidden, phases=c.phases),
+    "partition": lambda c, causal: Partition(c.width, partition_form(c), causal=causal),
+    "literal": lambda c, causal: LiteralPartition(c.width, partition_form(c), causal=causal),
+    "dense": lambda c, causal: Partition(c.width, partition_form(c), length=c.length, causal=causal),
+}
+
+
+def chosen(table: Mapping[str, Maker], name: str, kind: str) -> Maker:
+    """table[name], or an InputError with the nearest names."""
+    if name not in table:
+        near = difflib.get_close_matches(name, table, n=2) or sorted(table)
+        raise InputError(f"unknown {kind} {name!r}: did you mean {' or '.join(near)}? all: {', '.join(table)}")
+    return table[name]
+
+
+def sublayers(config: SpinodalConfig, *, causal: bool = False) -> list[Mixer]:
+    """The mixers of one block, one a residual; `mixer="none"` leaves the channel mixer alone."""
+    channel = chosen(CHANNELS, config.channel, "channel")(config, causal)
+    if config.mixer == "none":
+        return [channel]
+    token = chosen(MIXERS, config.mixer, "mixer")(config, causal)
+    if config.kernel and not isinstance(token, Convolution):
+        token = Convolved(Convolution(config.width, kernel=config.kernel, causal=causal), token)
+    return [Fused(token, channel)] if config.fused else [token, channel]
+
+
+class Block(nn.Module):
+    """x += mixer(norm(x)) for each of its mixers; residuals of the same name are averaged."""
+
+    def __init__(self, config: SpinodalConfig, *, causal: bool = False):
+        super().__init__()
+        self.mixers = nn.ModuleList(sublayers(config, causal=causal))
+        self.norms = nn.ModuleList(nn.RMSNorm(config.width, eps=1e-5) for _ in self.mixers)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
+    ) -> Mixed:
+        found: dict[str, Tensor] = {}
+        for norm, mixer in zip(self.norms, self.mixers, strict=True):
+            mixed = mixer(norm(x), valid, residuals=residuals)
+            x = x + self.dropout(mixed.tokens)
+            found |= mixed.residuals
+        return Mixed(x, found)

@@ -1,0 +1,47 @@
+"""The shape of a model: which mixers, how many, how wide. One configuration for every class of this room."""
+
+from huggingface_hub.dataclasses import strict
+from transformers import PreTrainedConfig
+
+
+@strict
+class SpinodalConfig(PreTrainedConfig):
+    """What a model is made of; PET and the Transformer baseline differ only here.
+
+    `mixer` moves information between tokens and `channel` acts on the features of each
+    (`spinodal.models.MIXERS` and `CHANNELS` list the names). `fused` puts both behind one
+    residual, as the PET paper draws its block; otherwise each has its own. `hidden` is the inner
+    size of the channel mixer, `kernel` the short convolution before the token mixer (0 for none).
+    `phases`, `reactions`, `pathway` and `reading` shape the partition channels, `length` those
+    mixers that need to know the number of tokens.
+    """
+
+    model_type = "spinodal"
+    attribute_map = {
+        "hidden_size": "width",
+        "num_hidden_layers": "depth",
+        "num_attention_heads": "heads",
+        "intermediate_size": "hidden",
+    }
+
+    vocab_size: int = 2048
+    width: int = 96
+    depth: int = 4
+    heads: int = 4
+    mixer: str = "retention"
+    channel: str = "competition"
+    hidden: int = 26
+    phases: int = 16
+    reactions: int = 2
+    pathway: str = "none"
+    reading: str = "token"
+    fused: bool = False
+    kernel: int = 4
+    length: int = 128
+    dropout: float = 0.0
+    initializer_range: float = 0.02
+    pad_token_id: int | None = None
+    bos_token_id: int | None = None
+    eos_token_id: int | None = None
+    mask_token_id: int | None = None
+    tie_word_embeddings: bool = True

@@ -1,0 +1,120 @@
+r"""The encoder skeleton and its Hugging Face classes: any mixer in, hidden states and losses out.
+
+    x_0 = embedding(ids);  x_{l+1} = block_l(x_l);  y = norm(x_depth);  logits = y E^T + b
+
+Position enters through the mixers alone (rotary angles, decays, filters). The residuals of all
+blocks are averaged by name and returned beside the logits, so the physics loss is a value that
+a training loop adds where everyone can see it.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import ModelOutput
+from transformers.utils.generic import merge_with_config_defaults
+from transformers.utils.output_capturing import capture_outputs
+
+from spinodal.errors import InputError
+from spinodal.models.blocks import Block
+from spinodal.models.configuration import SpinodalConfig
+
+
+@dataclass
+class EncoderOutput(ModelOutput):
+    """Normalised tokens, the tokens of every layer if asked for, residuals by name if asked for."""
+
+    last_hidden_state: Float[Tensor, "b n d"] | None = None
+    hidden_states: tuple[Float[Tensor, "b n d"], ...] | None = None
+    residuals: dict[str, Float[Tensor, ""]] | None = None
+
+
+PASSED_BY_THE_LIBRARY = {"output_hidden_states", "output_attentions", "return_dict", "use_cache"}
+
+
+class SpinodalPreTrainedModel(PreTrainedModel):
+    """Loading, saving and initialisation shared by all models of this room."""
+
+    config: SpinodalConfig
+    base_model_prefix = "model"
+    _no_split_modules = ("Block",)
+    _can_record_outputs = {"hidden_states": Block}
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module):
+        """Every layer of ours knows its own start; weights that came from a file are left alone."""
+        loaded = any(getattr(p, "_is_hf_initialized", False) for p in module.parameters(recurse=False))
+        if loaded or not hasattr(module, "reset_parameters"):
+            return
+        module.reset_parameters()
+        if isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=self.config.initializer_range)
+
+
+class SpinodalModel(SpinodalPreTrainedModel):
+    """The encoder itself: ids to normalised hidden states."""
+
+    def __init__(self, config: SpinodalConfig):
+        super().__init__(config)
+        self.embedding = nn.Embedding(config.vocab_size, config.width)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.norm = nn.RMSNorm(config.width, eps=1e-5)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        return self.embedding
+
+    def set_input_embeddings(self, value: nn.Embedding):
+        self.embedding = value
+
+    @merge_with_config_defaults
+    @capture_outputs
+    def forward(
+        self,
+        input_ids: Int[Tensor, "b n"] | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Float[Tensor, "b n d"] | None = None,
+        *,
+        output_residuals: bool = False,
+        **kwargs,
+    ) -> EncoderOutput:
+        """Exactly one of ids and embeddings; `attention_mask` [b n] is nonzero on tokens that are there."""
+        if (input_ids is None) == (inputs_embeds is None):
+            raise InputError("give exactly one of input_ids and inputs_embeds")
+        refuse_unknown(kwargs)
+        x = self.embedding(input_ids) if inputs_embeds is None else inputs_embeds
+        valid = validity(attention_mask, x)
+        layers = []
+        for block in self.blocks:
+            x, residuals = block(x, valid, residuals=output_residuals)
+            layers.append(residuals)
+        return EncoderOutput(self.norm(x), residuals=averaged(layers) if output_residuals else None)
+
+
+def validity(attention_mask: Tensor | None, x: Float[Tensor, "b n d"]) -> Bool[Tensor, "b n"] | None:
+    """The mask as Bool [b n], or None where every token is there."""
+    if attention_mask is None:
+        return None
+    if attention_mask.shape != x.shape[:2]:
+        raise InputError(f"attention_mask is {tuple(attention_mask.shape)}, tokens are {tuple(x.shape[:2])}")
+    valid = attention_mask.bool()
+    return None if valid.all() else valid
+
+
+def averaged(layers: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of each residual over the layers that have it."""
+    names = dict.fromkeys(name for layer in layers for name in layer)
+    return {name: torch.stack([layer[name] for layer in layers if name in layer]).mean() for name in names}
+
+
+def refuse_unknown(kwargs: dict):
+    """Keywords that the library passes everywhere may be there; anything else is a typing error."""
+    if unknown := set(kwargs) - PASSED_BY_THE_LIBRARY:
+        raise InputError(
+            f"unknown argument {', '.join(sorted(unknown))}: an encoder takes input_ids or inputs_embeds, "
+            f"attention_mask, output_hidden_states and output_residuals"
+        )
+
+

@@ -1,0 +1,139 @@
+r"""The encoder put to work: filling masks, classifying sequences and classifying tokens.
+
+Each class adds one linear layer to `SpinodalModel` and returns `TaskOutput`. Keywords that a
+task does not take go to the encoder (`attention_mask`, `inputs_embeds`, `output_hidden_states`,
+`output_residuals`), which refuses those it does not know.
+"""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers.modeling_outputs import ModelOutput
+
+from spinodal.models.configuration import SpinodalConfig
+from spinodal.models.encoder import SpinodalModel, SpinodalPreTrainedModel, validity
+
+IGNORED = -100  # the label of a position that counts for nothing
+
+
+@dataclass
+class TaskOutput(ModelOutput):
+    """Loss (given labels) and logits of a task, with what the encoder returned beside them."""
+
+    loss: Float[Tensor, ""] | None = None
+    logits: Float[Tensor, "..."] | None = None
+    hidden_states: tuple[Float[Tensor, "b n d"], ...] | None = None
+    residuals: dict[str, Float[Tensor, ""]] | None = None
+
+
+def cross_entropy(
+    logits: Float[Tensor, "k v"], labels: Int[Tensor, " k"], items: Tensor | int | None
+) -> Float[Tensor, ""]:
+    """The mean of -log softmax(logits)[label], or its sum over `items` where a batch comes in parts."""
+    if items is None:
+        return functional.cross_entropy(logits, labels, ignore_index=IGNORED)
+    return functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum") / items
+
+
+class SpinodalForMaskedLM(SpinodalPreTrainedModel):
+    """Logits over the vocabulary at every position, the embedding tied to the output by default."""
+
+    _tied_weights_keys = {"decoder.weight": "model.embedding.weight"}
+
+    def __init__(self, config: SpinodalConfig):
+        super().__init__(config)
+        self.model = SpinodalModel(config)
+        self.decoder = nn.Linear(config.width, config.vocab_size)
+        self.post_init()
+
+    def get_output_embeddings(self) -> nn.Linear:
+        return self.decoder
+
+    def set_output_embeddings(self, new_embeddings: nn.Linear):
+        self.decoder = new_embeddings
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "b n"] | None = None,
+        attention_mask: Tensor | None = None,
+        labels: Int[Tensor, "b n"] | None = None,
+        *,
+        labelled_only: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+        **kwargs,
+    ) -> TaskOutput:
+        """Cross entropy over the positions whose label is not -100.
+
+        `labelled_only` forms logits [k v] at those k positions alone: with 15% of them masked,
+        the largest matrix of a small model shrinks sevenfold.
+        """
+        out = self.model(input_ids, attention_mask, **kwargs)
+        hidden = out.last_hidden_state
+        if labelled_only and labels is not None:
+            chosen = labels != IGNORED
+            hidden, labels = hidden[chosen], labels[chosen]
+        logits = self.decoder(hidden)
+        loss = None
+        if labels is not None:
+            loss = cross_entropy(logits.reshape(-1, logits.shape[-1]), labels.reshape(-1), num_items_in_batch)
+        return TaskOutput(loss, logits, out.hidden_states, out.residuals)
+
+
+class SpinodalForSequenceClassification(SpinodalPreTrainedModel):
+    """One distribution over `num_labels` a sequence, read from the mean of its tokens."""
+
+    def __init__(self, config: SpinodalConfig):
+        super().__init__(config)
+        self.model = SpinodalModel(config)
+        self.score = nn.Linear(config.width, config.num_labels)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "b n"] | None = None,
+        attention_mask: Tensor | None = None,
+        labels: Int[Tensor, " b"] | None = None,
+        *,
+        num_items_in_batch: Tensor | int | None = None,
+        **kwargs,
+    ) -> TaskOutput:
+        """Cross entropy of the sequences' labels."""
+        out = self.model(input_ids, attention_mask, **kwargs)
+        tokens = out.last_hidden_state
+        valid = validity(attention_mask, tokens)
+        if valid is None:
+            mean = tokens.mean(1)
+        else:
+            mean = (tokens * valid[..., None]).sum(1) / valid.sum(1, keepdim=True).clamp(min=1)
+        logits = self.score(mean)
+        loss = None if labels is None else cross_entropy(logits, labels, num_items_in_batch)
+        return TaskOutput(loss, logits, out.hidden_states, out.residuals)
+
+
+class SpinodalForTokenClassification(SpinodalPreTrainedModel):
+    """One distribution over `num_labels` a token."""
+
+    def __init__(self, config: SpinodalConfig):
+        super().__init__(config)
+        self.model = SpinodalModel(config)
+        self.score = nn.Linear(config.width, config.num_labels)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "b n"] | None = None,
+        attention_mask: Tensor | None = None,
+        labels: Int[Tensor, "b n"] | None = None,
+        *,
+        num_items_in_batch: Tensor | int | None = None,
+        **kwargs,
+    ) -> TaskOutput:
+        """Cross entropy over the positions whose label is not -100."""
+        out = self.model(input_ids, attention_mask, **kwargs)
+        logits = self.score(out.last_hidden_state)
+        loss = None
+        if labels is not None:
+            loss = cross_entropy(logits.flatten(0, 1), labels.flatten(), num_items_in_batch)
+        return TaskOutput(loss, logits, out.hidden_states, out.residuals)

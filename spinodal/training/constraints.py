@@ -1,0 +1,83 @@
+r"""The physics loss: inequalities on the residuals of the mixers, by penalty or by multipliers.
+
+    c_k = residual_k - tolerance <= 0         for each constrained residual k
+    penalty     rho sum_k max(c_k, 0)
+    dual        sum_k lambda_k c_k,                                lambda_k <- [lambda_k + rho c_k]_+
+    augmented   sum_k ([lambda_k + rho c_k]_+^2 - lambda_k^2) / (2 rho),   the same update
+
+Multipliers *ascend*: handed to the minimiser of the network they would run to minus infinity,
+which is how eq. 10a of [qajar2024] reads. One step a training step, rectified at zero, so that a
+residual below its tolerance costs nothing.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from spinodal.errors import InputError
+
+
+class Method(StrEnum):
+    """How constraints enter the loss; `NONE` only records the residuals."""
+
+    NONE = "none"
+    PENALTY = "penalty"
+    DUAL = "dual"
+    AUGMENTED = "augmented"
+
+
+class Constraints:
+    """One inequality a name; `multipliers` is all the state there is, and goes into checkpoints."""
+
+    def __init__(self, method: str, names: str, *, tolerance: float, rate: float):
+        if method not in list(Method):
+            raise InputError(f"method={method}: one of {', '.join(Method)}")
+        if tolerance < 0 or rate <= 0:
+            raise InputError(f"tolerance={tolerance} must be >= 0 and rate={rate} > 0")
+        self.method, self.tolerance, self.rate = Method(method), tolerance, rate
+        self.names = [name.strip() for name in names.split(",") if name.strip()]
+        if unknown := set(self.names) - {"F", "g1", "g2", "h"}:
+            raise InputError(f"constrain={names}: {', '.join(sorted(unknown))} is none of F, g1, g2, h")
+        self.multipliers = dict.fromkeys(self.names, 0.0)
+
+    @property
+    def active(self) -> bool:
+        return self.method is not Method.NONE
+
+    @property
+    def ascends(self) -> bool:
+        return self.method in (Method.DUAL, Method.AUGMENTED)
+
+    def violations(self, residuals: Mapping[str, Tensor]) -> dict[str, Float[Tensor, ""]]:
+        """c_k of the constrained residuals that the model has; InputError if it has none of them."""
+        found = {name: residuals[name] - self.tolerance for name in self.names if name in residuals}
+        if self.active and not found:
+            raise InputError(
+                f"constrain={','.join(self.names)}: this model reports {', '.join(residuals) or 'no residuals'}; "
+                f"set method=none"
+            )
+        return found
+
+    def loss(self, residuals: Mapping[str, Tensor]) -> Float[Tensor, ""]:
+        """What the residuals add to the task's loss."""
+        terms = []
+        for name, c in self.violations(residuals).items():
+            if self.method is Method.PENALTY:
+                terms.append(self.rate * c.clamp(min=0))
+            elif self.method is Method.DUAL:
+                terms.append(self.multipliers[name] * c)
+            else:
+                raised = (self.multipliers[name] + self.rate * c).clamp(min=0)
+                terms.append((raised.square() - self.multipliers[name] ** 2) / (2 * self.rate))
+        return torch.stack(terms).sum()
+
+    def ascend(self, residuals: Mapping[str, float]):
+        """lambda_k <- [lambda_k + rho c_k]_+, after a step of the network's optimiser."""
+        if self.ascends:
+            for name in self.multipliers:
+                if name in residuals:
+                    c = residuals[name] - self.tolerance
+                    self.multipliers[name] = max(0.0, self.multipliers[name] + self.rate * c)

@@ -1,0 +1,172 @@
+r"""An experiment: everything a run depends on, in one frozen value that a recipe holds and JSON keeps.
+
+The command line changes single values by their names (`steps=400 phases=8`); names are unique
+across the four parts, so none needs a prefix. `parameters` is the one dial that couples them:
+it solves for `hidden`, the inner size of the channel mixer, so that models of different physics
+meet at equal size.
+"""
+
+import dataclasses
+import difflib
+import math
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+from spinodal.errors import InputError
+from spinodal.models import SpinodalConfig, SpinodalForMaskedLM
+
+MODEL_KEYS = (
+    "width", "depth", "heads", "mixer", "channel", "hidden", "phases", "reactions",
+    "pathway", "reading", "fused", "kernel", "dropout", "initializer_range",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Text:
+    """What is read: a named corpus, a file or a folder, cut to contexts of `length` tokens."""
+
+    corpus: str = "shakespeare"
+    tokenizer: str = "bpe"
+    vocabulary: int = 2048
+    length: int = 128
+    masked: float = 0.15
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast: AdamW, linear warm-up, cosine decay to zero, gradients clipped at norm `clip`."""
+
+    steps: int = 400
+    batch: int = 16
+    lr: float = 4e-3
+    warmup: float = 0.05
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    log_every: int = 10
+    evaluate_every: int = 100
+    save_every: int = 100
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """The physics loss: which method holds which residuals below which tolerance.
+
+    `method` is none, penalty, dual or augmented; `constrain` names residuals (F, g1, g2, h),
+    `tolerance` is the value each is to stay below, `rate` the weight of a penalty or the
+    step of the multipliers.
+    """
+
+    method: str = "none"
+    constrain: str = "F,g1"
+    tolerance: float = 0.05
+    rate: float = 0.1
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Text, model, schedule and constraint; `parameters` > 0 sets `hidden` by the size of the model."""
+
+    text: Text = Text()
+    model: Mapping[str, object] = field(default_factory=dict)
+    schedule: Schedule = Schedule()
+    constraint: Constraint = Constraint()
+    parameters: int = 0
+
+    def flat(self) -> dict[str, object]:
+        """Every value by its name, as JSON keeps it and the command line changes it."""
+        parts = (dataclasses.asdict(part) for part in (self.text, self.schedule, self.constraint))
+        model = {key: getattr(SpinodalConfig(), key) for key in MODEL_KEYS} | dict(self.model)
+        return {name: value for part in (*parts, model) for name, value in part.items()} | {
+            "parameters": self.parameters
+        }
+
+
+def kinds() -> dict[str, type]:
+    """The type of every value that can be changed."""
+    hints = {key: typing.get_type_hints(SpinodalConfig)[key] for key in MODEL_KEYS}
+    for part in (Text, Schedule, Constraint):
+        hints |= typing.get_type_hints(part)
+    return hints | {"parameters": int}
+
+
+def parsed(key: str, text: str, kind: type) -> object:
+    """A value of the given type from its text; InputError names the key, the text and the type."""
+    try:
+        if kind is bool:
+            return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
+        value = kind(text)
+    except (ValueError, KeyError):
+        name = {int: "a whole number", float: "a number", bool: "true or false"}[kind]
+        raise InputError(f"{key}={text}: {key} takes {name}") from None
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{key}={text}: {key} must be finite")
+    return value
+
+
+def changed(experiment: Experiment, values: Mapping[str, object]) -> Experiment:
+    """The experiment with some values replaced; InputError for a name that none has."""
+    known = kinds()
+    for key, value in values.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=2)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"keys: {', '.join(sorted(known))}"
+            raise InputError(f"unknown key {key!r}: {hint}")
+        if not isinstance(value, known[key]) and not (known[key] is float and isinstance(value, int)):
+            raise InputError(f"{key}={value!r}: {key} takes {known[key].__name__}")
+
+    def part(old):
+        names = {f.name for f in dataclasses.fields(old)}
+        return dataclasses.replace(old, **{k: v for k, v in values.items() if k in names})
+
+    return Experiment(
+        part(experiment.text),
+        dict(experiment.model) | {k: v for k, v in values.items() if k in MODEL_KEYS},
+        part(experiment.schedule),
+        part(experiment.constraint),
+        typing.cast(int, values.get("parameters", experiment.parameters)),
+    )
+
+
+def overrides(arguments: Iterable[str]) -> dict[str, object]:
+    """{"steps": 400} from ["steps=400"]."""
+    known, values = kinds(), {}
+    for argument in arguments:
+        key, equals, text = argument.partition("=")
+        if not equals:
+            raise InputError(f"{argument!r} is not of the form key=value")
+        values[key] = parsed(key, text, known[key]) if key in known else text
+    return values
+
+
+def parameter_count(config: SpinodalConfig) -> int:
+    """Trainable parameters of the masked-language model of this shape, tied weights once."""
+    with torch.device("meta"):
+        model = SpinodalForMaskedLM(config)
+    return sum(p.numel() for p in model.parameters())
+
+
+def model_config(experiment: Experiment, *, vocabulary: int) -> SpinodalConfig:
+    """The configuration of the experiment's model; `hidden` solved for where `parameters` is set.
+
+    The count grows with `hidden`, linearly but for the dense network; InputError where even
+    hidden = 1 is too large.
+    """
+    values = dict(experiment.model) | {"vocab_size": vocabulary, "length": experiment.text.length}
+    if not experiment.parameters:
+        return SpinodalConfig(**values)
+    goal = experiment.parameters
+
+    def size(hidden: int) -> int:
+        return parameter_count(SpinodalConfig(**(values | {"hidden": hidden})))
+
+    base, slope = size(1), size(2) - size(1)
+    if base > goal or slope <= 0:
+        raise InputError(
+            f"parameters={goal}: this model has {base} at hidden=1; raise parameters or lower width, depth or phases"
+        )
+    hidden = 1 + round((goal - base) / slope)
+    return SpinodalConfig(**(values | {"hidden": hidden}))

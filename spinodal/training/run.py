@@ -1,0 +1,210 @@
+r"""A run: one experiment trained into one folder.
+
+    DIR/run.json        configuration, seed, commit, versions and every metric by step
+    DIR/model/          for AutoModelForMaskedLM and AutoTokenizer, after `import spinodal`
+    DIR/checkpoints/    the last two, whole; `resume` goes on from the newest
+
+Everything that can be wrong with the input is found before the first step.
+"""
+
+import functools
+import json
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedTokenizerBase, set_seed
+
+from spinodal.data import (
+    Corpus,
+    MaskedWindows,
+    Masking,
+    byte_pair_tokenizer,
+    character_tokenizer,
+    masked_windows,
+    read_corpus,
+)
+from spinodal.errors import InputError
+from spinodal.models import SpinodalForMaskedLM
+from spinodal.training import checkpoints
+from spinodal.training.experiment import Experiment, model_config
+from spinodal.training.trainer import PhysicsTrainer, Progress
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Label:
+    """How a run is called: its own name, the recipe it came from and the command that made it."""
+
+    name: str
+    recipe: str
+    command: str
+
+
+@functools.lru_cache(maxsize=4)
+def read(corpus: str, tokenizer: str, vocabulary: int) -> tuple[Corpus, PreTrainedTokenizerBase]:
+    """A corpus and the tokenizer trained on it, once a process."""
+    makers: dict[str, Callable[[Corpus], PreTrainedTokenizerBase]] = {
+        "bpe": lambda text: byte_pair_tokenizer(text.texts, vocabulary=vocabulary),
+        "characters": lambda text: character_tokenizer(text.texts),
+    }
+    if tokenizer not in makers:
+        raise InputError(f"tokenizer={tokenizer}: one of {', '.join(makers)}")
+    text = read_corpus(corpus)
+    return text, makers[tokenizer](text)
+
+
+def prepared(experiment: Experiment) -> tuple[tuple[MaskedWindows, MaskedWindows], PreTrainedTokenizerBase]:
+    """Training and held-out windows of an experiment and their tokenizer."""
+    text, schedule = experiment.text, experiment.schedule
+    corpus, tokenizer = read(text.corpus, text.tokenizer, text.vocabulary)
+    windows = masked_windows(corpus, tokenizer, Masking(text.length, text.masked, schedule.seed))
+    if len(windows[0]) < schedule.batch:
+        raise InputError(
+            f"the corpus fills {len(windows[0])} contexts of {text.length} tokens, less than one batch of "
+            f"{schedule.batch}: lower batch or length, or take more text"
+        )
+    return windows, tokenizer
+
+
+def commit() -> str:
+    """The commit of the code that runs, "+" where files differ from it, or "unknown" outside a clone."""
+    here = Path(__file__).parent
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+", "--abbrev=10", "--exclude=*"],
+            cwd=here, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return found.stdout.strip()
+
+
+def machine() -> str:
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
+    return f"{device}, {os.cpu_count()} cores, {torch.get_num_threads()} thread(s) a run"
+
+
+def versions() -> dict[str, str]:
+    packages = ("spinodal", "torch", "transformers", "accelerate", "tokenizers", "numpy")
+    return {"python": platform.python_version()} | {name: version(name) for name in packages}
+
+
+def replace_folder(part: Path, final: Path):
+    """Moves a finished folder into place, over an old one if there is one."""
+    if final.exists():
+        shutil.rmtree(final)
+    os.replace(part, final)
+
+
+def train(
+    experiment: Experiment,
+    out: Path,
+    label: Label,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> dict:
+    """Trains into `out` and returns what run.json holds.
+
+    A folder that already holds a run is refused unless `resume` (from its newest whole checkpoint;
+    a finished run is returned as it is) or `overwrite`. InputError for anything wrong with the
+    experiment, SaveError if the disk fails, FloatingPointError if the loss does.
+    """
+    started = opened(out, experiment, resume=resume, overwrite=overwrite)
+    if started is not None and started["finished"]:
+        return started
+    data, tokenizer = prepared(experiment)
+    set_seed(experiment.schedule.seed)
+    config = model_config(experiment, vocabulary=len(tokenizer))
+    for name in ("pad", "bos", "eos", "mask"):
+        setattr(config, f"{name}_token_id", getattr(tokenizer, f"{name}_token_id"))
+    model = SpinodalForMaskedLM(config)
+    trainer = PhysicsTrainer(model, data, experiment, out, progress=progress)
+    checkpoint = checkpoints.newest(out, experiment=experiment.flat()) if resume else None
+    if checkpoint:
+        trainer.resume(checkpoint)
+    run = {
+        "format": FORMAT,
+        "name": label.name,
+        "recipe": label.recipe,
+        "command": label.command,
+        "config": experiment.flat() | {"hidden": config.hidden},
+        "seed": experiment.schedule.seed,
+        "commit": commit(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": versions(),
+        "machine": machine(),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "finished": False,
+        "metrics": [],
+        "final": {},
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    checkpoints.write_json(out / "run.json", run)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    run |= results(trainer)
+    save(out, run, model, tokenizer)
+    return run
+
+
+def opened(out: Path, experiment: Experiment, *, resume: bool, overwrite: bool) -> dict | None:
+    """The run that `out` holds, None if none; InputError where one is in the way."""
+    path = out / "run.json"
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; --out takes a folder")
+    if overwrite:
+        for old in (out / "checkpoints", out / "model"):
+            checkpoints.discard(old)
+        path.unlink(missing_ok=True)
+    if not path.exists():
+        return None
+    if not resume:
+        raise InputError(f"{out} holds a run already: --resume goes on with it, --overwrite starts it again")
+    try:
+        run = json.loads(path.read_text())
+        finished, config = run["finished"], run["config"]
+    except (ValueError, KeyError):
+        raise InputError(f"{path} is not a run that spinodal wrote; choose another --out") from None
+    asked = experiment.flat()
+    differing = [key for key in asked if key != "hidden" and asked[key] != config.get(key)]
+    if finished and differing:
+        pairs = ", ".join(f"{key}={config.get(key)} there, {asked[key]} asked" for key in differing)
+        raise InputError(f"{out} holds a finished run of another experiment ({pairs}); choose another --out")
+    return run
+
+
+def results(trainer: PhysicsTrainer) -> dict:
+    """Metrics by step, and the last of them, of a trainer that is done."""
+    rows = [{k: v for k, v in row.items() if k != "epoch"} for row in trainer.state.log_history]
+    last = [row for row in rows if "held_out_loss" in row][-1]
+    final = {
+        "held_out_loss": last["held_out_loss"],
+        "seconds": trainer.seconds,
+        "tokens_per_second": last["tokens"] / trainer.seconds,
+        "steps": last["step"],
+    }
+    return {"metrics": rows, "final": final, "finished": True}
+
+
+def save(out: Path, run: dict, model: SpinodalForMaskedLM, tokenizer: PreTrainedTokenizerBase):
+    """The model's folder, then run.json: whoever finds run.json finished finds the model whole."""
+    part = out / "model.part"
+    try:
+        checkpoints.discard(part)
+        model.save_pretrained(part)
+        tokenizer.save_pretrained(part)
+        replace_folder(part, out / "model")
+        checkpoints.write_json(out / "run.json", run)
+    except (OSError, RuntimeError) as error:
+        checkpoints.discard(part)
+        raise checkpoints.SaveError(f"{out} could not be written ({error}); its checkpoints are kept") from error

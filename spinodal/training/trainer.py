@@ -1,0 +1,194 @@
+r"""The training loop: Hugging Face's Trainer with the physics loss, honest clocks and whole checkpoints.
+
+    loss = cross entropy + constraints(residuals)
+
+Everything that a step draws is a function of (seed, epoch, index), and the state beyond
+Trainer's own (multipliers, seconds of training) travels in `spinodal.json` of each checkpoint,
+so a run killed at any moment and resumed ends bit for bit where it would have ended.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from spinodal.data import MaskedWindows
+from spinodal.models.tasks import IGNORED
+from spinodal.training import checkpoints
+from spinodal.training.constraints import Constraints
+from spinodal.training.experiment import Experiment
+
+STATE = "spinodal.json"
+Progress = Callable[[int, float], None]
+
+
+def arguments(experiment: Experiment, out: Path) -> TrainingArguments:
+    """Trainer's settings for an experiment: AdamW, warm-up then cosine, no network, no hidden NaN."""
+    s = experiment.schedule
+    return TrainingArguments(
+        output_dir=str(out / "checkpoints"),
+        max_steps=s.steps,
+        per_device_train_batch_size=s.batch,
+        per_device_eval_batch_size=4 * s.batch,
+        learning_rate=s.lr,
+        warmup_steps=round(s.warmup * s.steps),
+        lr_scheduler_type="cosine",
+        weight_decay=s.weight_decay,
+        adam_beta2=0.98,
+        max_grad_norm=s.clip,
+        logging_steps=s.log_every,
+        logging_nan_inf_filter=False,
+        eval_strategy="steps",
+        eval_steps=s.evaluate_every,
+        save_steps=s.save_every,
+        save_total_limit=2,
+        seed=s.seed,
+        data_seed=s.seed,
+        remove_unused_columns=False,
+        dataloader_drop_last=True,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        report_to="none",
+        disable_tqdm=True,
+    )
+
+
+class Conductor(TrainerCallback):
+    """Tells the data its epoch, the clock its steps and the caller how far it is."""
+
+    def __init__(self, trainer: "PhysicsTrainer", progress: Progress | None):
+        self.trainer, self.progress = trainer, progress
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        self.trainer.train_dataset.set_epoch(int(state.epoch))
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        self.started = time.perf_counter()
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self.trainer.seconds += time.perf_counter() - self.started
+
+    def on_log(self, args, state, control, logs, **kwargs):
+        loss = logs.get("loss")
+        if loss is not None and not math.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss is {loss} at step {state.global_step}; lower lr (now {args.learning_rate}) "
+                f"or choose another parameterisation; the last checkpoint is kept"
+            )
+        if loss is not None and self.progress:
+            self.progress(state.global_step, loss)
+
+
+class PhysicsTrainer(Trainer):
+    """Trainer whose loss carries the residuals of the mixers and whose log carries their means."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: tuple[MaskedWindows, MaskedWindows],
+        experiment: Experiment,
+        out: Path,
+        *,
+        progress: Progress | None = None,
+    ):
+        c = experiment.constraint
+        self.constraints = Constraints(c.method, c.constrain, tolerance=c.tolerance, rate=c.rate)
+        self.experiment, self.seconds = experiment, 0.0
+        self.recorded: dict[str, list[Tensor]] = {}
+        super().__init__(model, arguments(experiment, out), train_dataset=data[0], eval_dataset=data[1])
+        self.callback_handler.callbacks = [
+            c for c in self.callback_handler.callbacks if type(c).__name__ != "PrinterCallback"
+        ]
+        self.add_callback(Conductor(self, progress))
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ):
+        """Cross entropy plus constraints; residuals are asked for where they act or are logged."""
+        due = (self.state.global_step + 1) % self.args.logging_steps == 0
+        out = model(
+            **inputs,
+            labelled_only=True,
+            num_items_in_batch=num_items_in_batch,
+            output_residuals=self.constraints.active or due,
+        )
+        residuals = out.residuals or {}
+        for name, value in {"loss": out.loss, **residuals}.items():
+            self.recorded.setdefault(name, []).append(value.detach())
+        loss = out.loss
+        if self.constraints.active:
+            loss = loss + self.constraints.loss(residuals)
+            self.constraints.ascend(self.agreed(residuals))
+        return (loss, out) if return_outputs else loss
+
+    def agreed(self, residuals: dict[str, Tensor]) -> dict[str, float]:
+        """The residuals averaged over processes, so that every process has the same multipliers."""
+        values = torch.stack([value.detach() for value in residuals.values()])
+        return dict(zip(residuals, self.accelerator.reduce(values, "mean").tolist(), strict=True))
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """A row of metrics: the means since the last row, the clock and the multipliers."""
+        tokens = self.state.global_step * self.args.train_batch_size * self.experiment.text.length
+        row = {"seconds": self.seconds, "tokens": tokens * self.args.world_size}
+        if "loss" in logs:
+            row |= {name: float(torch.stack(values).mean()) for name, values in self.recorded.items()}
+            if self.constraints.ascends:
+                row |= {f"multiplier_{name}": value for name, value in self.constraints.multipliers.items()}
+            row |= {"learning_rate": logs["learning_rate"], "grad_norm": logs.get("grad_norm", 0.0)}
+            self.recorded.clear()
+        elif "held_out_loss" in logs:
+            row |= logs
+        else:
+            return  # Trainer's own summary of its run
+        super().log(row)
+
+    def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict[str, float]:
+        """{"held_out_loss"}: nats a masked token over the whole held-out text, its masks always the same."""
+        metrics = {"held_out_loss": held_out_loss(self.model, self.eval_dataset, self.args.eval_batch_size)}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _save_checkpoint(self, model: nn.Module, trial) -> None:
+        """Trainer's checkpoint, our state and the manifest that closes it; nothing older is lost on failure."""
+        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        try:
+            super()._save_checkpoint(model, trial)
+            if self.args.should_save:
+                own = {"seconds": self.seconds, "multipliers": self.constraints.multipliers}
+                checkpoints.write_json(folder / STATE, own)
+                checkpoints.close(folder, experiment=self.experiment.flat())
+        except (OSError, RuntimeError, SafetensorError) as error:
+            checkpoints.discard(folder)
+            raise checkpoints.SaveError(f"{folder} could not be written ({error}); the one before it is kept") from error
+
+    def resume(self, checkpoint: Path) -> None:
+        """Takes up our own state of a checkpoint; Trainer takes up the rest."""
+        own = json.loads((checkpoint / STATE).read_text())
+        self.seconds = own["seconds"]
+        self.constraints.multipliers |= own["multipliers"]
+
+
+@torch.no_grad()
+def held_out_loss(model: nn.Module, windows: MaskedWindows, batch: int) -> float:
+    """-sum log p(token) / number of masked tokens, over all windows; the model's mode is kept."""
+    training = model.training
+    model.eval()
+    device = next(model.parameters()).device
+    total, count = 0.0, 0
+    for items in DataLoader(windows, batch_size=batch):
+        inputs = {name: value.to(device) for name, value in items.items()}
+        total += float(model(**inputs, labelled_only=True, num_items_in_batch=1).loss)
+        count += int((inputs["labels"] != IGNORED).sum())
+    model.train(training)
+    return total / count
