@@ -32,7 +32,9 @@ class Attention(Mixer):
     def __init__(self, width: int, *, heads: int, causal: bool = False):
         super().__init__()
         if width % (2 * heads):
-            raise InputError(f"attention needs an even number of features per head: width={width}, heads={heads}")
+            raise InputError(
+                f"attention needs an even number of features per head: width={width}, heads={heads}"
+            )
         self.heads, self.causal = heads, causal
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.out = nn.Linear(width, width, bias=False)

@@ -7,6 +7,8 @@ The short one costs O(n kernel), the Toeplitz one O(n log n) by FFT. Both see th
 when causal; otherwise the short one is centred and the Toeplitz one two-sided.
 """
 
+import math
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -29,7 +31,10 @@ class Convolution(Mixer):
         super().__init__()
         self.kernel, self.causal = kernel, causal
         self.weight = nn.Parameter(torch.empty(width, 1, kernel))
-        nn.init.uniform_(self.weight, -(kernel**-0.5), kernel**-0.5)
+        self.reset_parameters()
+
+    def reset_parameters(self):
+        nn.init.uniform_(self.weight, -(self.kernel**-0.5), self.kernel**-0.5)
 
     def forward(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
@@ -61,16 +66,26 @@ class Toeplitz(Mixer):
             raise InputError(f"width={width} does not divide into heads={heads}")
         self.heads, self.length, self.causal = heads, length, causal
         self.value, self.out = (nn.Linear(width, width, bias=False) for _ in range(2))
-        reach = torch.logspace(0.3, 0.9 * torch.log10(torch.tensor(float(max(length, 4)))).item(), heads)
-        lag = torch.arange(length) if causal else torch.cat([torch.arange(length), torch.arange(length - 1, 0, -1)])
-        decay = torch.exp(-lag / reach[:, None])
-        self.filter = nn.Parameter(decay / decay.norm(dim=-1, keepdim=True))
+        self.filter = nn.Parameter(torch.empty(heads, length if causal else 2 * length - 1))
+        self.reset_parameters()
+
+    def reset_parameters(self):
+        """Exponentials that reach from 2 tokens to the whole length, one a head, of unit norm."""
+        device = self.filter.device
+        reach = torch.logspace(math.log10(2), math.log10(max(self.length, 2)), self.heads, device=device)
+        lag = torch.arange(self.length, device=device)
+        if not self.causal:
+            lag = torch.cat([lag, lag[1:].flip(0)])
+        with torch.no_grad():
+            self.filter.copy_(functional.normalize(torch.exp(-lag / reach[:, None]), dim=-1))
 
     def forward(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
     ) -> Mixed:
         if x.shape[1] > self.length:
-            raise InputError(f"this Toeplitz mixer holds lags up to length={self.length}, got {x.shape[1]} tokens")
+            raise InputError(
+                f"this Toeplitz mixer holds lags up to length={self.length}, got {x.shape[1]} tokens"
+            )
         v = silence(self.value(x), valid).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         y = toeplitz_product(self.filter, v, causal=self.causal)
         return Mixed(self.out(y.transpose(1, 2).flatten(2)), {})

@@ -8,13 +8,14 @@ features of a head, for a small fixed number of tokens.
 
     symbol  meaning                                          shape         Figure 2
     z       composition at equilibrium                       b n h c       z-hat  N d
-    k       log K (or K) of the phases but the reference     b n h q c     K      N d (P-1)
+    k       log K (or K) of the phases but the reference     b n h c q     K      N d (P-1)
     l       logits of the phase fractions                    b n|1 h p     L      P
-    s       stoichiometry, signed                            b n h *r c    s      N d R
+    s       stoichiometry, signed                            b n h c *r    s      N d R
     omega   reaction constants, signed                       b n|1 h *r    Omega  R
 
 *r is r for reactions of types I and II and p r for type III; n|1 is n where each token is a
-mixture and 1 where the sequence is.
+mixture and 1 where the sequence is. Omega is learned as its difference from 1, where reactants
+and products balance.
 """
 
 import math
@@ -78,7 +79,7 @@ class PhaseParameters(NamedTuple):
     """z, k and l as in the file's table, and the hidden layer that reactions are read from."""
 
     z: Float[Tensor, "b n h c"]
-    k: Float[Tensor, "b n h q c"]
+    k: Float[Tensor, "b n h c q"]
     l: Float[Tensor, "b m h p"]
     hidden: Float[Tensor, "b ..."]
 
@@ -86,7 +87,7 @@ class PhaseParameters(NamedTuple):
 class ReactionParameters(NamedTuple):
     """s and omega as in the file's table."""
 
-    s: Float[Tensor, "b n h *r c"]
+    s: Float[Tensor, "b n h c *r"]
     omega: Float[Tensor, "b m h *r"]
 
 
@@ -133,24 +134,21 @@ class FactorisedFeed(nn.Module):
             r = math.prod(form.reaction_shape)
             self.stoichiometry = nn.Linear(e, h * r * c, bias=False)
             self.constants = nn.Linear(e, h * r)
-            nn.init.ones_(self.constants.bias)  # Omega = 1: reactants and products in balance
 
-    def forward(
-        self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None
-    ) -> PhaseParameters:
+    def forward(self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None) -> PhaseParameters:
         h, p, c = self.form.heads, self.form.phases, self.features
         hidden = functional.silu(self.hidden(x))
         z = self.composition(x if self.form.pathway is Pathway.NONE else hidden).unflatten(-1, (h, c))
-        k = self.factors(hidden).unflatten(-1, (h, p - 1, c))
+        k = self.factors(hidden).unflatten(-1, (h, c, p - 1))
         l = self.fractions(pooled(hidden, valid, self.form.reading)).unflatten(-1, (h, p))
         return PhaseParameters(z, k, l, hidden)
 
     def reactions(
         self, hidden: Float[Tensor, "b n e"], valid: Bool[Tensor, "b n"] | None = None
     ) -> ReactionParameters:
-        shape = (self.form.heads, *self.form.reaction_shape)
-        s = self.stoichiometry(hidden).unflatten(-1, (*shape, self.features))
-        omega = self.constants(pooled(hidden, valid, self.form.reading)).unflatten(-1, shape)
+        h, shape = self.form.heads, self.form.reaction_shape
+        s = self.stoichiometry(hidden).unflatten(-1, (h, self.features, *shape))
+        omega = 1 + self.constants(pooled(hidden, valid, self.form.reading)).unflatten(-1, (h, *shape))
         return ReactionParameters(s, omega)
 
 
@@ -159,8 +157,13 @@ class HeadLinear(nn.Module):
 
     def __init__(self, heads: int, inputs: int, outputs: int):
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(heads, inputs, outputs).uniform_(-1, 1) / inputs**0.5)
-        self.bias = nn.Parameter(torch.zeros(heads, outputs))
+        self.weight = nn.Parameter(torch.empty(heads, inputs, outputs))
+        self.bias = nn.Parameter(torch.empty(heads, outputs))
+        self.reset_parameters()
+
+    def reset_parameters(self):
+        nn.init.uniform_(self.weight, -(self.weight.shape[1] ** -0.5), self.weight.shape[1] ** -0.5)
+        nn.init.zeros_(self.bias)
 
     def forward(self, x: Float[Tensor, "b h e"]) -> Float[Tensor, "b h f"]:
         return torch.einsum("bhe,hef->bhf", x, self.weight) + self.bias
@@ -189,11 +192,8 @@ class DenseFeed(nn.Module):
             r = math.prod(form.reaction_shape)
             self.stoichiometry = HeadLinear(h, inner, n * r * c)
             self.constants = HeadLinear(h, inner, carriers * r)
-            nn.init.ones_(self.constants.bias)
 
-    def forward(
-        self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None
-    ) -> PhaseParameters:
+    def forward(self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None) -> PhaseParameters:
         p, c, n = self.form.phases, self.features, self.length
         if x.shape[1] != n:
             raise InputError(f"the dense FF-Partition mixes exactly length={n} tokens, got {x.shape[1]}")
@@ -201,7 +201,7 @@ class DenseFeed(nn.Module):
         hidden = functional.silu(self.hidden(functional.silu(self.expansion(flat))))
         source = flat if self.form.pathway is Pathway.NONE else hidden
         z = self.composition(source).unflatten(-1, (n, c)).transpose(1, 2)
-        k = self.factors(hidden).unflatten(-1, (n, p - 1, c)).transpose(1, 2)
+        k = self.factors(hidden).unflatten(-1, (n, c, p - 1)).transpose(1, 2)
         l = self.fractions(hidden).unflatten(-1, (-1, p)).transpose(1, 2)
         return PhaseParameters(z, k, l, hidden)
 
@@ -209,6 +209,6 @@ class DenseFeed(nn.Module):
         self, hidden: Float[Tensor, "b h e"], valid: Bool[Tensor, "b n"] | None = None
     ) -> ReactionParameters:
         shape = self.form.reaction_shape
-        s = self.stoichiometry(hidden).unflatten(-1, (self.length, *shape, self.features)).transpose(1, 2)
-        omega = self.constants(hidden).unflatten(-1, (-1, *shape)).transpose(1, 2)
+        s = self.stoichiometry(hidden).unflatten(-1, (self.length, self.features, *shape)).transpose(1, 2)
+        omega = 1 + self.constants(hidden).unflatten(-1, (-1, *shape)).transpose(1, 2)
         return ReactionParameters(s, omega)

@@ -7,7 +7,7 @@ a linear term that swamps the gate [derived; docs/partition.md].
 
     symbol  meaning                                      shape
     z       overall composition                          b n e
-    k       log K, log partition factors                 b n q e     phases before features:
+    a       log K of all phases but the last, halved     b n q e     phases before features:
     r       share of a feature in each phase             b n p e     softmax runs over them fast
     y       departure of each phase from the feed        b n p e
 
@@ -34,7 +34,7 @@ def normalised(y: Float[Tensor, "b n e"]) -> Float[Tensor, "b n e"]:
 
 
 class SwiGLU(Mixer):
-    """W_o LN(v * a sigmoid(2a))  [shazeer2020]: with K = e^{2a} and L = 1/2 the half phase of z = a v."""
+    """W_o LN(v SiLU(2a))  [shazeer2020]: the phase x_1 of z = a v, with K = e^{2a} and L = 1/2 [derived]."""
 
     causal = True
 
@@ -70,8 +70,8 @@ class DrivingForce(PhaseMixer):
         y = z * torch.tanh(STEEPNESS / 2 * a)
         info = {}
         if residuals:
-            k = (STEEPNESS * a).unsqueeze(-2)
-            info = phase_residuals(z, k, z.new_full((2,), 0.5), valid)
+            k = (STEEPNESS * a).unsqueeze(-1)
+            info = phase_residuals(z, k, z.new_full((2,), 0.5), present(valid))
         return Mixed(self.out(normalised(y)), info)
 
     def phase_fractions(
@@ -83,7 +83,7 @@ class DrivingForce(PhaseMixer):
 
 
 class PhaseCompetition(PhaseMixer):
-    """W_o LN(concat_j y_j), y_j = x_j - z, x_j = z r_j / L_j, r = softmax_j(k_j), L_j = 1/P.
+    """W_o LN(concat_j y_j), y_j = x_j - z, x_j = z r_j / L_j, r = softmax_j(2 a_j), L_j = 1/P.
 
     P phases compete for every feature and sum_j L_j x_j = z holds exactly, so the departures
     y_j sum to zero over phases: nothing linear in z is left to pass through [derived].
@@ -99,27 +99,62 @@ class PhaseCompetition(PhaseMixer):
         self.inner = nn.Linear(width, phases * hidden, bias=False)
         self.out = nn.Linear(phases * hidden, width, bias=False)
 
-    def split(self, x: Float[Tensor, "b n d"]) -> tuple[Float[Tensor, "b n e"], Float[Tensor, "b n p e"]]:
-        """z and log K of every phase, that of the reference, the last, being 0."""
-        z, a = self.inner(x).unflatten(-1, (self.phases, -1)).split([1, self.phases - 1], dim=-2)
-        return z.squeeze(-2), functional.pad(STEEPNESS * a, (0, 0, 0, 1))
-
     def forward(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
     ) -> Mixed:
-        z, k = self.split(x)
-        r = k.softmax(dim=-2)
-        y = z.unsqueeze(-2) * (self.phases * r - 1)
+        za = self.inner(x).unflatten(-1, (self.phases, -1))
+        y = Departure.apply(za)
         info = {}
         if residuals:
-            info = phase_residuals(z, k[..., :-1, :], z.new_full((self.phases,), 1 / self.phases), valid)
+            z, k = za[..., 0, :], STEEPNESS * za[..., 1:, :].mT
+            info = phase_residuals(z, k, z.new_full((self.phases,), 1 / self.phases), present(valid))
         return Mixed(self.out(normalised(y.flatten(-2))), info)
 
     def phase_fractions(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None
     ) -> Float[Tensor, "b n p"]:
-        z, k = self.split(x)
-        return occupancy(z, k.softmax(dim=-2))
+        za = self.inner(x).unflatten(-1, (self.phases, -1))
+        return occupancy(za[..., 0, :], shares(za[..., 1:, :]))
+
+
+def shares(a: Float[Tensor, "b n q e"]) -> Float[Tensor, "b n p e"]:
+    """r = softmax over phases of 2a, the reference phase, the last, at 0."""
+    return functional.pad(STEEPNESS * a, (0, 0, 0, 1)).softmax(dim=-2)
+
+
+def departure_naive(za: Float[Tensor, "b n p e"]) -> Float[Tensor, "b n p e"]:
+    """y_j = z (P r_j - 1), z and the q maps a stacked in `za`."""
+    return za[..., :1, :] * (za.shape[-2] * shares(za[..., 1:, :]) - 1)
+
+
+class Departure(torch.autograd.Function):
+    """`departure_naive` in half the passes over memory, which is what a gate costs on a CPU.
+
+    With g the gradient in y and A = P sum_j r_j g_j: dz = A - sum_j g_j and da_j = 2 z r_j (P g_j - A).
+    """
+
+    @staticmethod
+    def forward(ctx, za: Float[Tensor, "b n p e"]) -> Float[Tensor, "b n p e"]:
+        z, r = za[..., :1, :], shares(za[..., 1:, :])
+        ctx.save_for_backward(z, r)
+        return torch.addcmul(-z, r, z, value=za.shape[-2])
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, g: Float[Tensor, "b n p e"]) -> Float[Tensor, "b n p e"]:
+        z, r = ctx.saved_tensors
+        phases = r.shape[-2]
+        A = phases * (r * g).sum(-2)
+        grad = torch.empty_like(r)
+        torch.sub(A, g.sum(-2), out=grad[..., 0, :])
+        da = torch.sub(phases * g[..., :-1, :], A.unsqueeze(-2), out=grad[..., 1:, :])
+        da.mul_(r[..., :-1, :]).mul_(STEEPNESS * z)
+        return grad
+
+
+def present(valid: Bool[Tensor, "b n"] | None) -> Bool[Tensor, "b n 1"] | None:
+    """Each token is a mixture of its own features: all of them are there, or none."""
+    return None if valid is None else valid.unsqueeze(-1)
 
 
 def occupancy(z: Float[Tensor, "b n e"], r: Float[Tensor, "b n p e"]) -> Float[Tensor, "b n p"]:

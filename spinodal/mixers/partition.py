@@ -13,10 +13,10 @@ sigmoids.
 
     symbol  meaning                                             shape
     z       equilibrium composition (attentive: overall)        b n h c
-    k       log K, or K itself in the literal form              b n h q c
+    k       log K, or K itself in the literal form              b n h c q
     L       phase fractions, reference last                     b n|1 h p
-    x       phase compositions                                  b n h p c
-    s       stoichiometry                                       b n h *r c
+    x       phase compositions                                  b n h c p
+    s       stoichiometry                                       b n h c *r
     omega   reaction constants                                  b n|1 h *r
 """
 
@@ -26,15 +26,27 @@ from abc import ABC, abstractmethod
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from spinodal import thermodynamics
 from spinodal.errors import InputError
 from spinodal.mixers.base import PhaseMixer
-from spinodal.mixers.feed import DenseFeed, FactorisedFeed, Feed, PartitionForm, Pathway, Reading
+from spinodal.mixers.feed import (
+    DenseFeed,
+    FactorisedFeed,
+    PartitionForm,
+    Pathway,
+    ReactionParameters,
+    Reading,
+)
 from spinodal.mixers.gates import normalised
-from spinodal.mixers.residuals import mean, phase_functions, root_mean_square, spread
+from spinodal.mixers.residuals import phase_residuals, root_mean_square, spread, weights
 from spinodal.types import Mixed
+
+LOG_EPSILON = 1e-2  # of log|z| in the loss: its slope at z = 0 stays below 50
+LITERAL = (
+    "the literal parameterisation (raw K, independent sigmoids) has poles where u = 0: see "
+    "benchmarks/parameterisations.py for what they do to training; channel=partition has none"
+)
 
 
 class Separator(ABC):
@@ -46,15 +58,15 @@ class Separator(ABC):
 
     @abstractmethod
     def phases(
-        self, z: Float[Tensor, "*c i"], k: Float[Tensor, "*c q i"], L: Float[Tensor, "*#c p"]
-    ) -> Float[Tensor, "*c p i"]:
+        self, z: Float[Tensor, "*c i"], k: Float[Tensor, "*c i q"], L: Float[Tensor, "*#c p"]
+    ) -> Float[Tensor, "*c i p"]:
         """x_ij, reference phase last."""
 
     @abstractmethod
     def residuals(
         self,
         z: Float[Tensor, "*c i"],
-        k: Float[Tensor, "*c q i"],
+        k: Float[Tensor, "*c i q"],
         L: Float[Tensor, "*#c p"],
         mask: Bool[Tensor, "*#c #i"] | None,
     ) -> dict[str, Float[Tensor, ""]]:
@@ -68,20 +80,18 @@ class Simplex(Separator):
         return l.softmax(-1)
 
     def phases(
-        self, z: Float[Tensor, "*c i"], k: Float[Tensor, "*c q i"], L: Float[Tensor, "*#c p"]
-    ) -> Float[Tensor, "*c p i"]:
-        full = functional.pad(k, (0, 0, 0, 1))
-        log_u = (full + L.log().unsqueeze(-1)).logsumexp(-2, keepdim=True)
-        return z.unsqueeze(-2) * (full - log_u).exp()
+        self, z: Float[Tensor, "*c i"], k: Float[Tensor, "*c i q"], L: Float[Tensor, "*#c p"]
+    ) -> Float[Tensor, "*c i p"]:
+        return z.unsqueeze(-1) * thermodynamics.enrichment(k, L)
 
     def residuals(
         self,
         z: Float[Tensor, "*c i"],
-        k: Float[Tensor, "*c q i"],
+        k: Float[Tensor, "*c i q"],
         L: Float[Tensor, "*#c p"],
         mask: Bool[Tensor, "*#c #i"] | None,
     ) -> dict[str, Float[Tensor, ""]]:
-        return {"F": root_mean_square(phase_functions(z, k, L, mask), mask), "spread": spread(k, mask)}
+        return phase_residuals(z, k, L, mask)
 
 
 class Literal(Separator):
@@ -92,41 +102,39 @@ class Literal(Separator):
         return torch.cat([L, 1 - L.sum(-1, keepdim=True)], dim=-1)
 
     def phases(
-        self, z: Float[Tensor, "*c i"], k: Float[Tensor, "*c q i"], L: Float[Tensor, "*#c p"]
-    ) -> Float[Tensor, "*c p i"]:
-        return thermodynamics.phase_compositions(z, k.mT, L[..., :-1]).mT
+        self, z: Float[Tensor, "*c i"], k: Float[Tensor, "*c i q"], L: Float[Tensor, "*#c p"]
+    ) -> Float[Tensor, "*c i p"]:
+        return thermodynamics.phase_compositions(z, k, L[..., :-1])
 
     def residuals(
         self,
         z: Float[Tensor, "*c i"],
-        k: Float[Tensor, "*c q i"],
+        k: Float[Tensor, "*c i q"],
         L: Float[Tensor, "*#c p"],
         mask: Bool[Tensor, "*#c #i"] | None,
     ) -> dict[str, Float[Tensor, ""]]:
-        weight = z.new_full((), 1 / z.shape[-1]) if mask is None else mask / mask.sum(-1, keepdim=True).clamp(min=1)
-        F = thermodynamics.rachford_rice(z * weight, k.mT, L[..., :-1])
-        excess = (L[..., :-1].sum(-1, keepdim=True) - 1).clamp(min=0)
-        present = None if mask is None else mask.any(-1, keepdim=True)
+        weight = weights(z, mask)
+        F = thermodynamics.rachford_rice(z * weight, k, L[..., :-1])
+        h = thermodynamics.fraction_excess(L[..., :-1]).clamp(min=0)
         return {
             "F": root_mean_square(F, mask),
-            "spread": spread(thermodynamics.log_magnitude(k), mask),
-            "h": root_mean_square(excess, present),
+            "spread": spread(thermodynamics.log_magnitude(k, eps=LOG_EPSILON), weight, mask),
+            "h": thermodynamics.root_mean_square(h.flatten()),
         }
 
 
 def arranged(t: Tensor, reading: Reading) -> Tensor:
-    """[b n h ... c] with the components of one mixture moved to the last axis: ... c, n or n c."""
+    """[b n h c ...] with the components of one mixture on the fourth axis: c, or n, or n c on the third."""
     if reading is Reading.TOKEN:
         return t
-    t = t.movedim(1, -2)
-    return t.flatten(-2) if reading is Reading.FLAT else t.movedim(-1, 2)
+    return t.movedim(1, 3) if reading is Reading.FEATURE else t.movedim(1, 2).flatten(2, 3)
 
 
 def carried(t: Tensor, reading: Reading) -> Tensor:
-    """[b n|1 h ...], one value a carrier, broadcast against arranged mixtures."""
+    """[b n|1 h ...], one value a carrier, to broadcast against `arranged` mixtures."""
     if reading is Reading.TOKEN:
         return t
-    return t[:, 0] if reading is Reading.FLAT else t[:, 0].unsqueeze(2)
+    return t[:, 0].unsqueeze(2) if reading is Reading.FEATURE else t[:, 0]
 
 
 class Partition(PhaseMixer):
@@ -142,25 +150,25 @@ class Partition(PhaseMixer):
         super().__init__()
         if width % form.heads:
             raise InputError(f"width={width} does not divide into heads={form.heads}")
-        if causal and (form.reading is not Reading.TOKEN or length is not None):
+        local = form.reading is Reading.TOKEN and length is None
+        if causal and not local:
             raise InputError(
                 f"a causal partition reads mixtures per token, without a dense network: "
-                f"got reading={form.reading.value!r}, length={length}"
+                f"got reading={form.reading.value}, length={length}"
             )
-        self.form, self.causal, self.length = form, causal or (form.reading is Reading.TOKEN and not length), length
-        self.feed: Feed = DenseFeed(width, form, length=length) if length else FactorisedFeed(width, form)
+        self.form, self.causal, self.length = form, local, length
+        self.feed = FactorisedFeed(width, form) if length is None else DenseFeed(width, form, length=length)
         self.out = nn.Linear(form.phases * width, width, bias=False)
-        if form.reading is Reading.TOKEN or length is not None:
+        if local or length is not None:
             self.degrees_of_freedom(length or 1)
 
     def degrees_of_freedom(self, tokens: int) -> int:
         """Components - P - R of one mixture among `tokens` tokens; InputError if negative."""
-        c = self.out.out_features // self.form.heads
+        c = self.feed.features
         components = {Reading.TOKEN: c, Reading.FEATURE: tokens, Reading.FLAT: tokens * c}[self.form.reading]
         reactions = 0 if self.form.pathway is Pathway.NONE else self.form.reactions
-        if self.form.pathway is Pathway.INDEPENDENT:
-            reactions *= self.form.phases
-        return thermodynamics.degrees_of_freedom(components, self.form.phases, reactions)
+        per_phase = self.form.pathway is Pathway.INDEPENDENT
+        return thermodynamics.degrees_of_freedom(components, self.form.phases, reactions, per_phase=per_phase)
 
     def forward(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
@@ -171,26 +179,33 @@ class Partition(PhaseMixer):
         info = {}
         if residuals:
             self.degrees_of_freedom(x.shape[1])
-            info = self.residuals(z, k, L, hidden, valid)
+            reading = self.form.reading
+            mask = None if valid is None else arranged(valid[:, :, None, None].expand(z.shape), reading)
+            L = carried(L, reading)
+            info = self.separator.residuals(arranged(z, reading), arranged(k, reading), L, mask)
+            if self.form.pathway is not Pathway.NONE:
+                reactions = self.feed.reactions(hidden, valid)
+                info |= self.mass_action(arranged(z, reading), arranged(phases, reading), reactions, mask)
         return Mixed(self.out(normalised(phases.flatten(2))), info)
 
-    def residuals(
+    def mass_action(
         self,
-        z: Float[Tensor, "b n h c"],
-        k: Float[Tensor, "b n h q c"],
-        L: Float[Tensor, "b m h p"],
-        hidden: Float[Tensor, "b ..."],
-        valid: Bool[Tensor, "b n"] | None,
+        z: Float[Tensor, "*c i"],
+        x: Float[Tensor, "*c i p"],
+        reactions: ReactionParameters,
+        mask: Bool[Tensor, "*#c #i"] | None,
     ) -> dict[str, Float[Tensor, ""]]:
-        """RMS of F, and of g1 and g2 where there are reactions, over all mixtures of all heads."""
-        reading = self.form.reading
-        mask = None if valid is None else arranged(valid[:, :, None, None].expand(-1, -1, -1, z.shape[-1]), reading)
-        z, k, L = arranged(z, reading), arranged(k, reading), carried(L, reading)
-        info = self.separator.residuals(z, k, L, mask)
-        if self.form.pathway is not Pathway.NONE:
-            s, omega = self.feed.reactions(hidden, valid)
-            info |= self.mass_action(z, k, L, (arranged(s, reading), carried(omega, reading)), mask)
-        return info
+        """{"g1", "g2"}: RMS over reactions, of the overall composition (type I) or of each phase."""
+        s, omega = arranged(reactions.s, self.form.reading), carried(reactions.omega, self.form.reading)
+        weight = weights(z, mask)
+        if self.form.pathway is Pathway.OVERALL:
+            g = thermodynamics.mass_action(z, s * weight[..., None], omega, eps=LOG_EPSILON)
+        else:
+            if self.form.pathway is Pathway.SHARED:
+                s, omega = s.unsqueeze(-2), omega.unsqueeze(-2)
+            g = thermodynamics.phase_mass_action(x, s * weight[..., None, None], omega, eps=LOG_EPSILON)
+        magnitude, sign = (r.flatten(z.ndim - 1) for r in g)
+        return {"g1": root_mean_square(magnitude, mask), "g2": root_mean_square(sign, mask)}
 
     def phase_fractions(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None
@@ -198,22 +213,12 @@ class Partition(PhaseMixer):
         L = self.separator.fractions(self.feed(x, valid).l)
         return L.mean(2).expand(-1, x.shape[1], -1)
 
-    def mass_action(
-        self,
-        z: Float[Tensor, "*c i"],
-        k: Float[Tensor, "*c q i"],
-        L: Float[Tensor, "*#c p"],
-        reactions: tuple[Tensor, Tensor],
-        mask: Bool[Tensor, "*#c #i"] | None,
-    ) -> dict[str, Float[Tensor, ""]]:
-        """RMS of g1 and g2 on the overall composition (type I) or on every phase (II, III)."""
-        raise NotImplementedError
-
-
-LITERAL_WARNING = "x"
-
 
 class LiteralPartition(Partition):
-    """The paper's letter: K raw and signed, L_j = sigmoid(theta_j) without a simplex."""
+    """The paper's letter: K raw and signed, L_j = sigmoid(theta_j) without a simplex. Warns; see LITERAL."""
 
     separator = Literal()
+
+    def __init__(self, width: int, form: PartitionForm, *, causal: bool = False):
+        super().__init__(width, form, causal=causal)
+        warnings.warn(LITERAL, stacklevel=2)

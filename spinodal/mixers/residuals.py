@@ -8,7 +8,7 @@ the weight 1/n (a mean where the paper has a sum), so that one tolerance serves 
 
     symbol  meaning                                            shape
     z       compositions, one mixture a row                    *c i
-    k       log K, reference phase left out                    *c q i
+    k       log K, reference phase left out                    *c i q
     L       phase fractions, reference last                    *#c p
     mask    which components are there, None for all of them   *#c #i
 """
@@ -16,55 +16,46 @@ the weight 1/n (a mean where the paper has a sum), so that one tolerance serves 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn import functional
 
-EPSILON = 1e-6  # keeps the root mean square differentiable at equilibrium
+from spinodal import thermodynamics
 
 
-def mean(x: Float[Tensor, "*c i"], mask: Bool[Tensor, "*#c #i"] | None) -> Float[Tensor, "*c"]:
-    """The mean over the components that are there; 0 where there is none."""
+def weights(z: Float[Tensor, "*c i"], mask: Bool[Tensor, "*#c #i"] | None) -> Float[Tensor, "*#c i"]:
+    """1/n for each of the n components that are there, 0 for the others."""
     if mask is None:
-        return x.mean(-1)
-    mask = mask.expand_as(x)
-    return x.masked_fill(~mask, 0.0).sum(-1) / mask.sum(-1).clamp(min=1)
+        return z.new_full((z.shape[-1],), 1 / z.shape[-1])
+    there = mask.expand(*mask.shape[:-1], z.shape[-1]).to(z.dtype)
+    return there / there.sum(-1, keepdim=True).clamp(min=1)
 
 
 def root_mean_square(x: Float[Tensor, "*c k"], mask: Bool[Tensor, "*#c #i"] | None) -> Float[Tensor, ""]:
-    """sqrt(mean x^2 + eps^2) - eps, the mean over all mixtures with a component  [qajar2024, eq. 10g]."""
-    square = x.square().mean(-1).flatten()
-    present = None if mask is None else mask.any(-1).expand(x.shape[:-1]).flatten()
-    return (mean(square, present) + EPSILON**2).sqrt() - EPSILON
+    """RMS over the entries of all mixtures that have a component  [qajar2024, eq. 10g]."""
+    if mask is not None:
+        x = x[mask.any(-1).expand(x.shape[:-1])]
+    return thermodynamics.root_mean_square(x.flatten())
 
 
-def spread(k: Float[Tensor, "*c q i"], mask: Bool[Tensor, "*#c #i"] | None) -> Float[Tensor, ""]:
+def spread(
+    k: Float[Tensor, "*c i q"], weight: Float[Tensor, "*#c i"], mask: Bool[Tensor, "*#c #i"] | None
+) -> Float[Tensor, ""]:
     """The standard deviation of log K over components, root mean square over phases and mixtures."""
     with torch.no_grad():
-        each = None if mask is None else mask.unsqueeze(-2)
-        variance = mean((k - mean(k, each).unsqueeze(-1)).square(), each)
+        centred = k - torch.einsum("...iq,...i->...q", k, weight).unsqueeze(-2)
+        variance = torch.einsum("...iq,...i->...q", centred.square(), weight)
         return root_mean_square(variance.sqrt(), mask)
-
-
-def phase_functions(
-    z: Float[Tensor, "*c i"],
-    k: Float[Tensor, "*c q i"],
-    L: Float[Tensor, "*#c p"],
-    mask: Bool[Tensor, "*#c #i"] | None,
-) -> Float[Tensor, "*c q"]:
-    """F_j = load_j / L_j - load_P / L_P, load_j = mean_i z_i r_ij, r = softmax_j(log L_j + k_j).
-
-    The same as eq. 8a with K = e^k; no phase is formed and no K overflows.
-    """
-    r = (functional.pad(k, (0, 0, 0, 1)) + L.log().unsqueeze(-1)).softmax(dim=-2)
-    each = None if mask is None else mask.unsqueeze(-2)
-    load = mean(z.unsqueeze(-2) * r, each) / L
-    return load[..., :-1] - load[..., -1:]
 
 
 def phase_residuals(
     z: Float[Tensor, "*c i"],
-    k: Float[Tensor, "*c q i"],
+    k: Float[Tensor, "*c i q"],
     L: Float[Tensor, "*#c p"],
     mask: Bool[Tensor, "*#c #i"] | None,
 ) -> dict[str, Float[Tensor, ""]]:
-    """{"F": RMS of the phase functions, "spread": of log K}, each a scalar >= 0."""
-    return {"F": root_mean_square(phase_functions(z, k, L, mask), mask), "spread": spread(k, mask)}
+    """{"F": RMS of the phase functions, "spread": of log K}, each a scalar >= 0.
+
+    F_j = <z, e_j - e_P> with the enrichment e = K / u, so no K overflows.
+    """
+    weight = weights(z, mask)
+    held = torch.einsum("...i,...ip->...p", z * weight, thermodynamics.enrichment(k, L))
+    F = held[..., :-1] - held[..., -1:]
+    return {"F": root_mean_square(F, mask), "spread": spread(k, weight, mask)}

@@ -13,6 +13,8 @@ sum over chunks. Nothing of size n by n is formed.
     U, S    what a chunk adds to the memory, the memory    b h t c c
 """
 
+import math
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -50,7 +52,7 @@ def retention(
 ) -> Float[Tensor, "b h n c"]:
     """`retention_naive` in O(n): chunks of C tokens and one state between them."""
     n = q.shape[2]
-    if n <= CHUNK:
+    if n <= 2 * CHUNK:
         return retention_naive(q, k, v, log_decay, causal=causal)
     q, k, v = (functional.pad(x, (0, 0, 0, -n % CHUNK)).unflatten(2, (-1, CHUNK)) for x in (q, k, v))
     i = torch.arange(CHUNK, device=q.device)
@@ -75,8 +77,13 @@ def retention(
     return y.flatten(2, 3)[:, :, :n]
 
 
+def log_decays(heads: int) -> Float[Tensor, " h"]:
+    """log g of half-lives 2, ..., 128 tokens, geometric over heads; fixed, as in [sun2023]."""
+    return -math.log(2) / torch.logspace(1, 7, heads, base=2)
+
+
 class Retention(Mixer):
-    """Multi-head retention with learned decays; every head's output is scaled to unit RMS."""
+    """out(LN(retention(q, k, v))), every head normalised by itself, with the decays of `log_decays`."""
 
     def __init__(self, width: int, *, heads: int, causal: bool = False):
         super().__init__()
@@ -85,15 +92,13 @@ class Retention(Mixer):
         self.heads, self.causal = heads, causal
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.out = nn.Linear(width, width, bias=False)
-        half_life = torch.logspace(0.3, 2.1, heads)  # 2 to 128 tokens
-        self.decay_logit = nn.Parameter(torch.logit(torch.exp2(-1 / half_life)))
 
     def forward(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
     ) -> Mixed:
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).contiguous()
         if valid is not None:
             k = k.masked_fill(~valid[:, None, :, None], 0.0)
-        y = retention(q, k, v, functional.logsigmoid(self.decay_logit), causal=self.causal)
-        y = functional.rms_norm(y, y.shape[-1:], eps=1e-5)
+        y = retention(q, k, v, log_decays(self.heads).to(x), causal=self.causal)
+        y = functional.layer_norm(y, y.shape[-1:])
         return Mixed(self.out(y.transpose(1, 2).flatten(2)), {})

@@ -33,7 +33,7 @@ def partition_form(config: SpinodalConfig) -> PartitionForm:
         reading, pathway = Reading(config.reading), Pathway(config.pathway)
     except ValueError as error:
         raise InputError(
-            f"{error}: reading is one of {[r.value for r in Reading]}, pathway one of {[p.value for p in Pathway]}"
+            f"{error}: reading is one of {', '.join(Reading)}, pathway one of {', '.join(Pathway)}"
         ) from None
     return PartitionForm(config.heads, config.phases, config.hidden, reading, pathway, config.reactions)
 
@@ -59,7 +59,9 @@ def chosen(table: Mapping[str, Maker], name: str, kind: str) -> Maker:
     """table[name], or an InputError with the nearest names."""
     if name not in table:
         near = difflib.get_close_matches(name, table, n=2) or sorted(table)
-        raise InputError(f"unknown {kind} {name!r}: did you mean {' or '.join(near)}? all: {', '.join(table)}")
+        raise InputError(
+            f"unknown {kind} {name!r}: did you mean {' or '.join(near)}? all: {', '.join(table)}"
+        )
     return table[name]
 
 
@@ -80,7 +82,7 @@ class Block(nn.Module):
     def __init__(self, config: SpinodalConfig, *, causal: bool = False):
         super().__init__()
         self.mixers = nn.ModuleList(sublayers(config, causal=causal))
-        self.norms = nn.ModuleList(nn.RMSNorm(config.width, eps=1e-5) for _ in self.mixers)
+        self.norms = nn.ModuleList(nn.LayerNorm(config.width, bias=False) for _ in self.mixers)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(

@@ -60,7 +60,7 @@ class SpinodalModel(SpinodalPreTrainedModel):
         super().__init__(config)
         self.embedding = nn.Embedding(config.vocab_size, config.width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
-        self.norm = nn.RMSNorm(config.width, eps=1e-5)
+        self.norm = nn.LayerNorm(config.width, bias=False)
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Embedding:
@@ -116,5 +116,3 @@ def refuse_unknown(kwargs: dict):
             f"unknown argument {', '.join(sorted(unknown))}: an encoder takes input_ids or inputs_embeds, "
             f"attention_mask, output_hidden_states and output_residuals"
         )
-
-

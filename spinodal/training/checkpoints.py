@@ -73,11 +73,15 @@ def newest(run: Path, *, experiment: dict) -> Path | None:
         saved = json.loads((folder / MANIFEST).read_text())["experiment"]
         differing = {k for k in saved.keys() | experiment.keys() if saved.get(k) != experiment.get(k)}
         if differing:
-            pairs = ", ".join(f"{k}: {saved.get(k)} there, {experiment.get(k)} asked" for k in sorted(differing))
+            pairs = ", ".join(
+                f"{k}: {saved.get(k)} there, {experiment.get(k)} asked" for k in sorted(differing)
+            )
             raise InputError(f"{folder} is of another experiment ({pairs}); choose another --out")
         return folder
     if folders:
-        raise InputError(f"no whole checkpoint is left in {run / 'checkpoints'}; start again with --overwrite")
+        raise InputError(
+            f"no whole checkpoint is left in {run / 'checkpoints'}; start again with --overwrite"
+        )
     return None
 
 

@@ -56,7 +56,7 @@ class Constraints:
         found = {name: residuals[name] - self.tolerance for name in self.names if name in residuals}
         if self.active and not found:
             raise InputError(
-                f"constrain={','.join(self.names)}: this model reports {', '.join(residuals) or 'no residuals'}; "
+                f"constrain={','.join(self.names)}: this model reports {', '.join(residuals) or 'none'}; "
                 f"set method=none"
             )
         return found

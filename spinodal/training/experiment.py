@@ -12,6 +12,7 @@ import math
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -37,7 +38,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast: AdamW, linear warm-up, cosine decay to zero, gradients clipped at norm `clip`."""
+    """How long and how fast: AdamW, linear warm-up, cosine decay to zero, gradients of norm <= `clip`."""
 
     steps: int = 400
     batch: int = 16
@@ -71,7 +72,7 @@ class Experiment:
     """Text, model, schedule and constraint; `parameters` > 0 sets `hidden` by the size of the model."""
 
     text: Text = Text()
-    model: Mapping[str, object] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
     schedule: Schedule = Schedule()
     constraint: Constraint = Constraint()
     parameters: int = 0
@@ -97,7 +98,9 @@ def parsed(key: str, text: str, kind: type) -> object:
     """A value of the given type from its text; InputError names the key, the text and the type."""
     try:
         if kind is bool:
-            return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
+            return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[
+                text.lower()
+            ]
         value = kind(text)
     except (ValueError, KeyError):
         name = {int: "a whole number", float: "a number", bool: "true or false"}[kind]
@@ -107,7 +110,7 @@ def parsed(key: str, text: str, kind: type) -> object:
     return value
 
 
-def changed(experiment: Experiment, values: Mapping[str, object]) -> Experiment:
+def changed(experiment: Experiment, values: Mapping[str, Any]) -> Experiment:
     """The experiment with some values replaced; InputError for a name that none has."""
     known = kinds()
     for key, value in values.items():
@@ -127,11 +130,11 @@ def changed(experiment: Experiment, values: Mapping[str, object]) -> Experiment:
         dict(experiment.model) | {k: v for k, v in values.items() if k in MODEL_KEYS},
         part(experiment.schedule),
         part(experiment.constraint),
-        typing.cast(int, values.get("parameters", experiment.parameters)),
+        values.get("parameters", experiment.parameters),
     )
 
 
-def overrides(arguments: Iterable[str]) -> dict[str, object]:
+def overrides(arguments: Iterable[str]) -> dict[str, Any]:
     """{"steps": 400} from ["steps=400"]."""
     known, values = kinds(), {}
     for argument in arguments:
@@ -155,7 +158,10 @@ def model_config(experiment: Experiment, *, vocabulary: int) -> SpinodalConfig:
     The count grows with `hidden`, linearly but for the dense network; InputError where even
     hidden = 1 is too large.
     """
-    values = dict(experiment.model) | {"vocab_size": vocabulary, "length": experiment.text.length}
+    values: dict[str, Any] = dict(experiment.model) | {
+        "vocab_size": vocabulary,
+        "length": experiment.text.length,
+    }
     if not experiment.parameters:
         return SpinodalConfig(**values)
     goal = experiment.parameters
@@ -166,7 +172,8 @@ def model_config(experiment: Experiment, *, vocabulary: int) -> SpinodalConfig:
     base, slope = size(1), size(2) - size(1)
     if base > goal or slope <= 0:
         raise InputError(
-            f"parameters={goal}: this model has {base} at hidden=1; raise parameters or lower width, depth or phases"
+            f"parameters={goal}: this model has {base} at hidden=1; raise parameters, or lower width, depth "
+            f"or phases"
         )
     hidden = 1 + round((goal - base) / slope)
     return SpinodalConfig(**(values | {"hidden": hidden}))

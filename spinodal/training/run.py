@@ -89,7 +89,11 @@ def commit() -> str:
 
 
 def machine() -> str:
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
+    device = (
+        torch.cuda.get_device_name()
+        if torch.cuda.is_available()
+        else platform.processor() or platform.machine()
+    )
     return f"{device}, {os.cpu_count()} cores, {torch.get_num_threads()} thread(s) a run"
 
 
@@ -207,4 +211,6 @@ def save(out: Path, run: dict, model: SpinodalForMaskedLM, tokenizer: PreTrained
         checkpoints.write_json(out / "run.json", run)
     except (OSError, RuntimeError) as error:
         checkpoints.discard(part)
-        raise checkpoints.SaveError(f"{out} could not be written ({error}); its checkpoints are kept") from error
+        raise checkpoints.SaveError(
+            f"{out} could not be written ({error}); its checkpoints are kept"
+        ) from error

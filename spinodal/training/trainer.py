@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors import SafetensorError
@@ -66,7 +67,7 @@ class Conductor(TrainerCallback):
         self.trainer, self.progress = trainer, progress
 
     def on_epoch_begin(self, args, state, control, **kwargs):
-        self.trainer.train_dataset.set_epoch(int(state.epoch))
+        self.trainer.windows[0].set_epoch(int(state.epoch))
 
     def on_step_begin(self, args, state, control, **kwargs):
         self.started = time.perf_counter()
@@ -99,6 +100,7 @@ class PhysicsTrainer(Trainer):
     ):
         c = experiment.constraint
         self.constraints = Constraints(c.method, c.constrain, tolerance=c.tolerance, rate=c.rate)
+        self.network, self.windows, self.out = model, data, out
         self.experiment, self.seconds = experiment, 0.0
         self.recorded: dict[str, list[Tensor]] = {}
         super().__init__(model, arguments(experiment, out), train_dataset=data[0], eval_dataset=data[1])
@@ -134,7 +136,8 @@ class PhysicsTrainer(Trainer):
     def agreed(self, residuals: dict[str, Tensor]) -> dict[str, float]:
         """The residuals averaged over processes, so that every process has the same multipliers."""
         values = torch.stack([value.detach() for value in residuals.values()])
-        return dict(zip(residuals, self.accelerator.reduce(values, "mean").tolist(), strict=True))
+        mean = cast(Tensor, self.accelerator.reduce(values, "mean"))
+        return dict(zip(residuals, mean.tolist(), strict=True))
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """A row of metrics: the means since the last row, the clock and the multipliers."""
@@ -152,16 +155,18 @@ class PhysicsTrainer(Trainer):
             return  # Trainer's own summary of its run
         super().log(row)
 
-    def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict[str, float]:
+    def evaluate(
+        self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
         """{"held_out_loss"}: nats a masked token over the whole held-out text, its masks always the same."""
-        metrics = {"held_out_loss": held_out_loss(self.model, self.eval_dataset, self.args.eval_batch_size)}
+        metrics = {"held_out_loss": held_out_loss(self.network, self.windows[1], self.args.eval_batch_size)}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
     def _save_checkpoint(self, model: nn.Module, trial) -> None:
-        """Trainer's checkpoint, our state and the manifest that closes it; nothing older is lost on failure."""
-        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        """Trainer's checkpoint, our state and the manifest that closes it; on failure the older ones stay."""
+        folder = self.out / "checkpoints" / f"checkpoint-{self.state.global_step}"
         try:
             super()._save_checkpoint(model, trial)
             if self.args.should_save:
@@ -170,7 +175,9 @@ class PhysicsTrainer(Trainer):
                 checkpoints.close(folder, experiment=self.experiment.flat())
         except (OSError, RuntimeError, SafetensorError) as error:
             checkpoints.discard(folder)
-            raise checkpoints.SaveError(f"{folder} could not be written ({error}); the one before it is kept") from error
+            raise checkpoints.SaveError(
+                f"{folder} could not be written ({error}); the one before it is kept"
+            ) from error
 
     def resume(self, checkpoint: Path) -> None:
         """Takes up our own state of a checkpoint; Trainer takes up the rest."""
