@@ -1,0 +1,143 @@
+r"""The equiangular curve: how n tokens with one common cosine run together.
+
+If all pairs start with the same cosine g, symmetry keeps them so, and the whole flow is one scalar
+equation. In the clock y = log((1 + (n-1) g) / (1 - g)), which is twice the time of the flow with
+beta = 0, it separates,
+
+    SA:  dt = (n - 1 + e^{beta (1-g)}) / (2 n) dy        USA:  dt = e^{-beta g} / 2 dy,
+
+and the quadrature is an exponential integral in v = 1 - g [derived]: both times are linear in y and
+
+    G(v) = -Ei(beta v) - e^{beta v} U(beta (n/(n-1) - v)),   U(x) = e^x E_1(x),   dG/dy = e^{beta v}.
+
+    symbol  meaning                                             [glpr2023]
+    g       the common cosine, -1/(n-1) < g < 1                 gamma_beta(t), g(0) = 0
+    v       1 - g, which keeps its digits near consensus
+    y       log((n - (n-1) v) / v)
+"""
+
+import numpy as np
+from scipy.special import exp1, expi
+
+from spinodal.errors import InputError
+from spinodal.theory.domain import LARGEST_EXPONENT, Counts, Numbers, count, real, temperature
+
+Y_CONSENSUS = 700.0  # here 1 - g < 1e-300: consensus, as far as doubles can tell
+
+
+def gamma_speed_sa(gamma: Numbers, n: Counts, beta: Numbers) -> Numbers:
+    """g' = 2 (1-g) ((n-1) g + 1) / (e^{beta (1-g)} + n - 1)  [glpr2023]."""
+    n, beta, v = _checked(gamma, n, beta)
+    E = np.exp(-beta * v)
+    return 2 * v * (n - (n - 1) * v) * E / (1 + (n - 1) * E)
+
+
+def gamma_speed_usa(gamma: Numbers, n: Counts, beta: Numbers) -> Numbers:
+    """g' = (2/n) e^{beta g} (1-g) ((n-1) g + 1)  [glpr2023]. Weights e^{beta <x,y>} / n: beta <= 700."""
+    n, beta, v = _checked(gamma, n, real("beta", beta, 0.0, LARGEST_EXPONENT))
+    return 2 / n * np.exp(beta * (1 - v)) * v * (n - (n - 1) * v)
+
+
+def gamma_time_sa(gamma: Numbers, n: Counts, beta: Numbers, start: Numbers = 0.0) -> Numbers:
+    """t = [(n-1) y + G(1-g)]_start^gamma / (2n), the time SA takes from `start` to `gamma`  [derived].
+
+    Needs -1/(n-1) < start <= gamma < 1, and beta (1-start) <= 700 for the time to be a double.
+    """
+    n, beta, v = _checked(gamma, n, beta)
+    return time_sa(v, n, beta, 1 - cosine("start", start, n))
+
+
+def gamma_time_usa(gamma: Numbers, n: Counts, beta: Numbers, start: Numbers = 0.0) -> Numbers:
+    """t = e^{-beta} [G(1-g)]_start^gamma / 2, the time USA takes from `start` to `gamma`  [derived].
+
+    The clock of weights e^{beta <x,y>} / n, for beta <= 700; that of e^{beta (<x,y> - 1)} / n shows e^beta
+    times as much.
+    """
+    n, beta, v = _checked(gamma, n, beta)
+    return time_usa(v, n, beta, 1 - cosine("start", start, n))
+
+
+def gamma_sa(t: Numbers, n: Counts, beta: Numbers, start: Numbers = 0.0) -> Numbers:
+    """g(t) under SA, the inverse of `gamma_time_sa`  [glpr2023]."""
+    n, beta, v0 = _checked(start, n, beta, name="start")
+    return 1 - deficit(time_sa, t, n, beta, v0)
+
+
+def gamma_usa(t: Numbers, n: Counts, beta: Numbers, start: Numbers = 0.0) -> Numbers:
+    """g(t) under USA, the inverse of `gamma_time_usa`  [glpr2023]."""
+    n, beta, v0 = _checked(start, n, beta, name="start")
+    return 1 - deficit(time_usa, t, n, beta, v0)
+
+
+def time_sa(v, n, beta, v0) -> Numbers:
+    """`gamma_time_sa` from the cosine 1 - v0 to 1 - v."""
+    return ((n - 1) * (clock(v, n) - clock(v0, n)) + primitive_rise(v, n, beta, v0)) / (2 * n)
+
+
+def time_usa(v, n, beta, v0) -> Numbers:
+    """`gamma_time_usa` from the cosine 1 - v0 to 1 - v."""
+    real("beta", beta, 0.0, LARGEST_EXPONENT)
+    return np.exp(-beta) * primitive_rise(v, n, beta, v0) / 2
+
+
+def clock(v, n) -> Numbers:
+    """y = log((n - (n-1) v) / v)."""
+    return np.log((n - (n - 1) * v) / v)
+
+
+def deficit_at(y, n) -> Numbers:
+    """v = n / (e^y + n - 1)."""
+    return n * np.exp(-y) / (1 + (n - 1) * np.exp(-y))
+
+
+def deficit(time, t: Numbers, n, beta, v0) -> Numbers:
+    """v with time(v, n, beta, v0) = t, by bisection in y."""
+    t, n, beta, v0 = np.broadcast_arrays(real("t", t, 0.0, np.inf), n, beta, v0)
+    low = clock(v0, n)
+    high = np.full_like(low, Y_CONSENSUS)
+    for _ in range(60):
+        y = (low + high) / 2
+        late = time(deficit_at(y, n), n, beta, v0) > t
+        low, high = np.where(late, low, y), np.where(late, y, high)
+    return deficit_at(low, n)
+
+
+def scaled_exponential_integral(x: Numbers) -> Numbers:
+    """U(x) = e^x E_1(x), by its asymptotic series above 50, where the factors leave double precision."""
+    near = np.minimum(x, 50.0)
+    far = np.maximum(x, 50.0)
+    series = np.ones_like(far)
+    for k in range(30, 0, -1):
+        series = 1 - k / far * series
+    return np.where(x < 50, np.exp(near) * exp1(near), series / far)
+
+
+def primitive(v, n, beta) -> Numbers:
+    """G(v); at beta = 0, where the logarithms of beta in Ei and E_1 cancel, G = log(w / v)."""
+    w = n / (n - 1) - v
+    b = np.where(beta > 0, beta, 1.0)
+    G = -expi(b * v) - np.exp(b * v) * scaled_exponential_integral(b * w)
+    return np.where(beta > 0, G, np.log(w / v))
+
+
+def cosine(name: str, value: Numbers, n: np.ndarray) -> np.ndarray:
+    """The value as float64, if n tokens not at consensus can have it in common."""
+    value = real(name, value, -1.0, 1.0)
+    if np.any((value >= 1) | (value * (n - 1) <= -1)):
+        raise InputError(f"{name} = {value}: must be in (-1/(n-1), 1); tokens at either end never move")
+    return value
+
+
+def primitive_rise(v, n, beta, v0) -> Numbers:
+    """G(v) - G(v0), for v <= v0."""
+    if np.any(v > v0):
+        raise InputError("gamma must not be below start: the cosine only grows")
+    real("beta (1 - start)", beta * v0, 0.0, LARGEST_EXPONENT)
+    return primitive(v, n, beta) - primitive(v0, n, beta)
+
+
+def _checked(
+    gamma: Numbers, n: Counts, beta: Numbers, *, name: str = "gamma"
+) -> tuple[np.ndarray, np.ndarray, Numbers]:
+    n = count("n", n, 2)
+    return n, temperature(beta), 1 - cosine(name, gamma, n)

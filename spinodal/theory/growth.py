@@ -1,0 +1,150 @@
+r"""Growth about the uniform density: which number of clusters appears first, and how fast.
+
+A density 1 + epsilon Y_k on the sphere, Y_k a harmonic of degree k, grows at a rate that Funk and Hecke give
+in closed form: the kernel e^{beta <x,y>} multiplies Y_k by a_k, and two gradients bring k (k+d-2) / beta.
+
+Ratios of Bessel functions carry everything. With c_m = (2 m / beta) I_m / I_{m-1}, whose continued fraction
+c_m = 1 / (1 + beta^2 c_{m+1} / (4 m (m+1))) has no overflow for any beta, degree and dimension,
+
+    a_0(d+2) = c_{d/2} a_0(d),   a_k = beta c_{nu+k} / (2 (nu+k)) a_{k-1},   nu = d/2 - 1   [derived].
+
+    symbol    meaning                                              [bpa2024]
+    a_k       eigenvalue of e^{beta <x,y>} on degree k, uniform probability measure
+    lambda_k  growth rate of degree k                              their rate of mode k
+    kappa     inverse temperature of the noise sqrt(2/kappa) dW; inf for none
+    value     V = value * identity; -1 is the repulsive flow
+"""
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import exprel, i0e
+
+from spinodal.theory.domain import LARGEST_EXPONENT, Counts, Numbers, count, real, temperature
+
+
+def log_funk_hecke(k: Counts, d: int, beta: Numbers) -> Numbers:
+    """log a_k = log( Gamma(d/2) (2/beta)^{d/2-1} I_{k+d/2-1}(beta) )  [bpa2024].
+
+    -inf for k > 0 at beta = 0.
+    """
+    k, d, beta = count("k", k, 0), int(count("d", d, 2)), temperature(beta)
+    with np.errstate(divide="ignore"):
+        return _log_a0(d, beta) + _log_relative(k, d, beta) + np.where(k > 0, np.log(beta), 0.0)
+
+
+def growth_rate_sa(
+    k: Counts, d: int, beta: Numbers, *, kappa: Numbers = np.inf, value: Numbers = 1.0
+) -> Numbers:
+    """lambda_k = k (k+d-2) (V a_k / (beta a_0) - 1/kappa)  [bpa2024]. Any beta."""
+    k, d, beta = count("k", k, 0), int(count("d", d, 2)), temperature(beta)
+    kappa, value = real("kappa", kappa, 1e-300, np.inf), real("value", value, -np.inf, np.inf)
+    attraction = np.where(k > 0, np.exp(_log_relative(k, d, beta)), 0.0)
+    return k * (k + d - 2) * (value * attraction - 1 / kappa)
+
+
+def growth_rate_usa(
+    k: Counts, d: int, beta: Numbers, *, kappa: Numbers = np.inf, value: Numbers = 1.0
+) -> Numbers:
+    """lambda_k = k (k+d-2) (V a_k / beta - 1/kappa)  [bpa2024]; a_k must be a double: beta <= 700 will do."""
+    a0 = np.exp(real("log a_0", _log_a0(int(count("d", d, 2)), temperature(beta)), 0.0, LARGEST_EXPONENT))
+    return a0 * growth_rate_sa(k, d, beta, kappa=a0 * kappa, value=value)
+
+
+def fastest_degree(d: int, beta: Numbers) -> Counts:
+    """k_max = argmax_k lambda_k, the same for SA and USA  [bpa2024]; see `fastest_degree_threshold`."""
+    beta = temperature(beta)
+    k = np.arange(1, int(2 * np.sqrt(np.max(beta, initial=0.0))) + 4)
+    return 1 + np.argmax(growth_rate_sa(k, d, beta[..., None]), axis=-1)
+
+
+def fastest_degree_threshold(k: int, d: int) -> float:
+    """The beta at which lambda_{k+1} = lambda_k: there `fastest_degree` steps from k to k+1  [derived].
+
+    The one root of I_{k+d/2} / I_{k+d/2-1} = k (k+d-2) / ((k+1) (k+d-1)), the left side increasing with beta.
+    """
+    k, d = int(count("k", k, 1)), int(count("d", d, 2))
+    return _bessel_ratio_root(k + d / 2, k * (k + d - 2) / ((k + 1) * (k + d - 1)))
+
+
+def fastest_degree_large_beta(d: int, beta: Numbers) -> Numbers:
+    """k ~ sqrt(2 beta + (d/2-1)^2) - (d/2-1) as beta -> inf  [derived].
+
+    The K = k (k+d-2) at which K e^{-K / (2 beta)} is largest is 2 beta.
+    """
+    nu = int(count("d", d, 2)) / 2 - 1
+    return np.sqrt(2 * temperature(beta) + nu**2) - nu
+
+
+def noise_threshold(d: int, beta: Numbers) -> Numbers:
+    """kappa = beta / a_1, above which the uniform density is unstable under noisy USA  [noise2026].
+
+    Twice the K of the paper, whose noise is 1/K of ours. d at beta = 0.
+    """
+    return 1 / growth_rate_usa(1, d, beta) * (d - 1)
+
+
+def tricritical_beta(d: int) -> float:
+    """I_{d/2+1}(beta) / I_{d/2}(beta) = 1/d  [noise2026]: above this beta the noisy transition is a jump."""
+    d = int(count("d", d, 2))
+    return _bessel_ratio_root(d / 2 + 1, 1 / d)
+
+
+def log_energy_uniform(d: int, beta: Numbers) -> Numbers:
+    """log E = log(a_0 / (2 beta)), the least that (1/2 beta) int int e^{beta <x,y>} can be  [glpr2023]."""
+    beta = real("beta", beta, 0.0, np.inf, ends=False)
+    return _log_a0(int(count("d", d, 2)), beta) - np.log(2 * beta)
+
+
+def log_energy_dirac(beta: Numbers) -> Numbers:
+    """log E = beta - log(2 beta), the greatest, of all tokens in one point  [glpr2023]."""
+    beta = real("beta", beta, 0.0, np.inf, ends=False)
+    return beta - np.log(2 * beta)
+
+
+def _log_relative(k: np.ndarray, d: int, beta: np.ndarray) -> Numbers:
+    """log( a_k / (beta a_0) ), without its vanishing power of beta at k = 1, for k >= 1; 0 for k = 0."""
+    nu, top = d / 2 - 1, int(np.max(k, initial=0))
+    ladder = _ladder(nu, top, beta)
+    steps = np.log(ladder) - np.log(2 * (nu + np.arange(1, top + 1)))
+    with np.errstate(divide="ignore"):
+        steps[..., 1:] += np.log(beta)[..., None]
+    logs = np.concatenate([np.zeros_like(beta)[..., None], np.cumsum(steps, axis=-1)], axis=-1)
+    shape = np.broadcast_shapes(k.shape, beta.shape)
+    logs = np.broadcast_to(logs, (*shape, top + 1))
+    return np.take_along_axis(logs, np.broadcast_to(k, shape)[..., None], axis=-1)[..., 0]
+
+
+def _log_a0(d: int, beta: np.ndarray) -> Numbers:
+    """log a_0 from the circle's I_0(beta), or the sphere's sinh(beta)/beta, by steps of two dimensions."""
+    first = np.log(i0e(beta)) if d % 2 == 0 else np.log(exprel(-2 * beta))
+    return beta + first + np.sum(np.log(_ladder(d % 2 / 2, (d - 2) // 2, beta)), axis=-1)
+
+
+def _ladder(nu: float, top: int, beta: np.ndarray) -> np.ndarray:
+    """c_{nu+1}, ..., c_{nu+top}, by the continued fraction from where its start no longer shows.
+
+    An error in c_m shrinks by (I_m / I_{m-1})^2 a step, by e^{-m^2/beta} from m down to zero. It starts at
+    Amos' upper bound for c.
+    """
+    last = int(np.sqrt((nu + top) ** 2 + 40 * np.max(beta, initial=0.0))) + 40
+    m = nu + last
+    c = 2 * m / (m - 0.5 + np.sqrt((m + 0.5) ** 2 + beta**2))
+    out = np.empty((*beta.shape, top))
+    for j in range(last, 0, -1):
+        m = nu + j
+        c = 1 / (1 + beta**2 * c / (4 * m * (m + 1)))
+        if j <= top:
+            out[..., j - 1] = c
+    return out
+
+
+def _bessel_ratio_root(m: float, ratio: float) -> float:
+    """The beta with I_m(beta) / I_{m-1}(beta) = ratio, 0 < ratio < 1."""
+
+    def excess(beta: float) -> float:
+        return beta / (2 * m) * float(_ladder(m - 1, 1, np.asarray(beta))[0]) - ratio
+
+    high = 2 * m
+    while excess(high) < 0:
+        high *= 2
+    return float(brentq(excess, 0.0, high, xtol=1e-13))  # type: ignore[arg-type]

@@ -1,0 +1,107 @@
+r"""Layers instead of time: equiangular tokens under the map that a Transformer applies.
+
+One layer x_i <- normalise(p x_i + q sum_k x_k) keeps tokens equiangular. With S = sum_k x_k,
+<x_i, S> = sigma and |S|^2 = n sigma, so the deficit v = 1 - g obeys, without subtraction,
+
+    v <- v p^2 / (p^2 + q sigma (2 p + n q)),   sigma = n - (n-1) v   [derived].
+
+Attention has q = h w and p = 1 + h (e^{beta v} - 1) w, w = 1 / (e^{beta v} + n - 1). Against the projected
+flow this *layer clock* is slow: normalising divides by 1 + h <x, Att(x)>.
+
+    symbol  meaning                                     symbol  meaning
+    g, v    common cosine and 1 - g                     h       step of the layer clock
+    p, q    weights of a token itself and of the sum    rho     cosine before a bare layer
+"""
+
+from math import exp
+
+import numpy as np
+
+from spinodal.errors import InputError
+from spinodal.theory.domain import Counts, Number, Numbers, count, real, temperature
+from spinodal.theory.gamma import cosine, time_sa
+
+
+def layer_gamma(layers: int, n: int, beta: Number, step: Number = 0.1, start: Number = 0.0) -> Numbers:
+    """g after 0, 1, ..., `layers` layers x <- normalise(x + h Att(x))  [glpr2023; recursion derived]."""
+    return 1 - _layer_deficits(int(count("layers", layers, 0)), n, beta, step, start)
+
+
+def layer_slowness(gamma: Numbers, n: Counts, beta: Numbers, step: Numbers = 0.1) -> Numbers:
+    """1 + h <x, Att(x)> = 1 + h (1 - (n-1) v / (e^{beta v} + n - 1))  [derived].
+
+    Layer time per time of the flow, to first order in h; `layer_to_ode` and `ode_to_layer` convert exactly.
+    """
+    n, beta, step = count("n", n, 2), temperature(beta), real("step", step, 0.0, np.inf)
+    v = 1 - cosine("gamma", gamma, n)
+    E = np.exp(-beta * v)
+    return 1 + step * (1 - (n - 1) * v * E / (1 + (n - 1) * E))
+
+
+def layer_to_ode(t: Numbers, n: int, beta: Number, step: Number = 0.1) -> Numbers:
+    """The time at which the flow SA has the cosine that the layer clock shows at t = h k  [derived].
+
+    Orthonormal start; linear between layers. The two clocks agree as h -> 0.
+    """
+    t = real("t", t, 0.0, np.inf)
+    layer, ode = _clocks(int(np.ceil(np.max(t) / step)), n, beta, step)
+    return np.interp(t, layer, ode)
+
+
+def ode_to_layer(t: Numbers, n: int, beta: Number, step: Number = 0.1) -> Numbers:
+    """The time h k on the layer clock with the cosine of the flow SA at t, the inverse of `layer_to_ode`.
+
+    InputError after a million layers.
+    """
+    t = real("t", t, 0.0, np.inf)
+    layers = 16
+    while layers <= 1_000_000:
+        layer, ode = _clocks(layers, n, beta, step)
+        if ode[-1] >= np.max(t):
+            return np.interp(t, ode, layer)
+        layers *= 4
+    raise InputError(f"t = {np.max(t)}: takes over a million layers of step {step}; take a larger step")
+
+
+def attention_layer(rho: Numbers, n: Counts, beta: Numbers) -> Numbers:
+    """cos(y_i, y_j) for y = normalise(Att(x)), n equiangular tokens of cosine rho, no residual  [chen2025].
+
+    p = 1 - e^{-beta (1-rho)} and q = e^{-beta (1-rho)}, up to a common factor.
+    """
+    n = count("n", n, 2)
+    v = 1 - cosine("rho", rho, n)
+    E = np.exp(-temperature(beta) * v)
+    return 1 - _mixed(v, 1 - E, E, n)
+
+
+def long_context_layer(rho: Numbers, c: Numbers) -> Numbers:
+    """1, 4 rho / (1 + 3 rho) or rho, as c (1-rho) is below, at or above 1  [chen2025].
+
+    The limit of `attention_layer` as n -> inf with beta = c log n, for 0 < rho < 1; at rho = 0 the mean of
+    the tokens vanishes and c = 1/2 is critical instead. "At" means to twelve digits.
+    """
+    rho = real("rho", rho, 0.0, 1.0, ends=False)
+    side = real("c", c, 0.0, np.inf) * (1 - rho) - 1
+    return np.where(np.abs(side) < 1e-12, 4 * rho / (1 + 3 * rho), np.where(side < 0, 1.0, rho))
+
+
+def _mixed(v, p, q, n):
+    sigma = n - (n - 1) * v
+    return v * p**2 / (p**2 + q * sigma * (2 * p + n * q))
+
+
+def _layer_deficits(layers: int, n: int, beta: Number, step: Number, start: Number) -> np.ndarray:
+    b, h = float(temperature(beta)), float(real("step", step, 0.0, np.inf, ends=False))
+    v = [1 - float(cosine("start", start, count("n", n, 2)))]
+    for _ in range(layers):
+        E = exp(-b * v[-1])
+        w = h / (1 + (n - 1) * E)
+        v.append(_mixed(v[-1], 1 + (1 - E) * w, E * w, n))
+    return np.array(v)
+
+
+def _clocks(layers: int, n: int, beta: Number, step: Number) -> tuple[np.ndarray, np.ndarray]:
+    """Times of layers on the layer clock and on the flow's, as long as 1 - g stays above underflow."""
+    v = _layer_deficits(layers, n, beta, step, 0.0)
+    v = v[v > 1e-300]
+    return float(step) * np.arange(len(v)), np.asarray(time_sa(v, n, temperature(beta), 1.0))

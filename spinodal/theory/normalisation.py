@@ -1,0 +1,132 @@
+r"""Where the layer norm sits: six schemes, one curve, six clocks.
+
+Write a token as r theta. Every scheme moves directions as SA does, divided by a speed regulator s, so
+equiangular tokens run the same curve g in the clock d tau = dt / s. Where r grows (pre, peri) it has, in that
+clock, the closed form r = r_0 e^tau sqrt(sigma(start) / sigma(g)), sigma(g) = 1 + (n-1) g [derived].
+
+    scheme  s         r'                      scheme  s            r'
+    post    1         0                       peri    r |A|        <theta, A> / |A|
+    pre     r         <theta, A>              nGPT    |A| / alpha  0
+    mix     post up to `switch`, then pre     sqrt    sqrt(t + 1)  0
+
+    symbol  meaning                                           [norm2025]
+    A       attention output of a token, sum_j w_ij theta_j   A_j
+    radius  r at the start                                    r_0
+    C       limit of (1-g) e^{2 tau}, for the tails           not there
+"""
+
+import numpy as np
+from scipy.integrate import solve_ivp
+
+from spinodal.errors import InputError
+from spinodal.theory.domain import LARGEST_EXPONENT, Counts, Number, Numbers, count, real, temperature
+from spinodal.theory.gamma import clock, cosine, deficit_at, gamma_sa, primitive, scaled_exponential_integral
+
+
+def slope_post(n: Counts, beta: Numbers) -> Numbers:
+    """g'(0) = 2 / (e^beta + n - 1), orthonormal start, post-LN; mix-LN and sqrt scaling too  [norm2025]."""
+    E = np.exp(-temperature(beta))
+    return 2 * E / (1 + (count("n", n, 2) - 1) * E)
+
+
+def slope_pre(n: Counts, beta: Numbers, radius: Numbers = 1.0) -> Numbers:
+    """g'(0) = 2 / (r_0 (e^beta + n - 1)), pre-LN  [norm2025]."""
+    return slope_post(n, beta) / real("radius", radius, 0.0, np.inf, ends=False)
+
+
+def slope_peri(n: Counts, beta: Numbers, radius: Numbers = 1.0) -> Numbers:
+    """g'(0) = 2 / (r_0 sqrt(e^{2 beta} + n - 1)), peri-LN  [norm2025]."""
+    E = np.exp(-temperature(beta))
+    return (
+        2 * E / np.sqrt(1 + (count("n", n, 2) - 1) * E**2) / real("radius", radius, 0.0, np.inf, ends=False)
+    )
+
+
+def slope_ngpt(n: Counts, beta: Numbers, alpha: Numbers = 1.0) -> Numbers:
+    """g'(0) = 2 alpha_0 / sqrt(e^{2 beta} + n - 1), nGPT  [norm2025]."""
+    return real("alpha", alpha, 0.0, np.inf) * slope_peri(n, beta)
+
+
+def gamma_pre(t: Numbers, n: int, beta: Number, *, radius: Number = 1.0, start: Number = 0.0) -> Numbers:
+    """g' = SA / r, r' = <theta, A>: g(t) under pre-LN  [norm2025]."""
+    return _curve(t, n, beta, radius, start, lambda r, size, along: (r, along))
+
+
+def gamma_mix(t: Numbers, n: int, beta: Number, *, switch: Number, radius: Number = 1.0) -> Numbers:
+    """g(t) under mix-LN: post-LN up to t = `switch`, then pre-LN with r = `radius`  [norm2025]."""
+    t, there = real("t", t, 0.0, np.inf), float(np.asarray(gamma_sa(switch, n, beta)))
+    late = gamma_pre(np.maximum(t - switch, 0.0), n, beta, radius=radius, start=there)
+    return np.where(t < switch, gamma_sa(np.minimum(t, switch), n, beta), late)
+
+
+def gamma_peri(t: Numbers, n: int, beta: Number, *, radius: Number = 1.0, start: Number = 0.0) -> Numbers:
+    """g' = SA / (r |A|), r' = <theta, A> / |A|: g(t) under peri-LN  [norm2025]."""
+    return _curve(t, n, beta, radius, start, lambda r, size, along: (r * size, along / size))
+
+
+def gamma_ngpt(t: Numbers, n: int, beta: Number, *, alpha: Number = 1.0, start: Number = 0.0) -> Numbers:
+    """g' = alpha SA / |A|: g(t) under nGPT with a constant alpha  [norm2025].
+
+    For an alpha that varies, leave it 1 and give t = int alpha.
+    """
+    real("alpha", alpha, 0.0, np.inf, ends=False)
+    return _curve(t, n, beta, 1.0, start, lambda r, size, along: (size / alpha, 0.0))
+
+
+def gamma_sqrt(t: Numbers, n: Counts, beta: Numbers, start: Numbers = 0.0) -> Numbers:
+    """g(t) under sqrt scaling: post-LN at tau = 2 (sqrt(t+1) - 1)  [norm2025]."""
+    return gamma_sa(2 * (np.sqrt(real("t", t, 0.0, np.inf) + 1) - 1), n, beta, start)
+
+
+def log_tail_post(t: Numbers, n: Counts, beta: Numbers) -> Numbers:
+    """log(1-g) -> log C - 2 t, post-LN, orthonormal start  [norm2025; C derived].
+
+    n log C = (n-1) log n - euler - log beta - U(beta n/(n-1)) - G(1), with U and G of the equiangular curve.
+    """
+    n, beta = count("n", n, 2), real("beta", beta, 0.0, LARGEST_EXPONENT, ends=False)
+    G = (
+        -np.euler_gamma
+        - np.log(beta)
+        - scaled_exponential_integral(beta * n / (n - 1))
+        - primitive(1.0, n, beta)
+    )
+    return ((n - 1) * np.log(n) + G) / n - 2 * real("t", t, 0.0, np.inf)
+
+
+def log_tail_pre(t: Numbers, n: Counts, beta: Numbers, radius: Numbers = 1.0) -> Numbers:
+    """log(1-g) -> log(C r_0^2 / (n t^2)), pre-LN and peri-LN, orthonormal start  [norm2025; C derived].
+
+    r = r_0 e^tau / sqrt(n) ends at unit speed, so r ~ t and tau ~ log(sqrt(n) t / r_0).
+    """
+    t = real("t", t, 0.0, np.inf, ends=False)
+    return log_tail_post(0.0, n, beta) + 2 * np.log(radius / t) - np.log(n)
+
+
+def log_tail_sqrt(t: Numbers, n: Counts, beta: Numbers) -> Numbers:
+    """log(1-g) -> log C + 4 - 4 sqrt(t+1), sqrt scaling, orthonormal start  [norm2025; C derived]."""
+    return log_tail_post(2 * (np.sqrt(real("t", t, 0.0, np.inf) + 1) - 1), n, beta)
+
+
+def _curve(t, n: int, beta: Number, radius: Number, start: Number, scheme) -> Numbers:
+    """g(t) by DOP853 in (y, log r), where `scheme(r, |A|, <theta, A>)` is (s, r')."""
+    t = real("t", t, 0.0, 1e100)
+    n, beta = int(count("n", n, 2)), float(real("beta", beta, 0.0, LARGEST_EXPONENT))
+    r0 = float(real("radius", radius, 0.0, np.inf, ends=False))
+
+    def rate(_, state):
+        y, log_r = state
+        v = deficit_at(y, n)
+        R, sigma, r = np.exp(beta * v), n - (n - 1) * v, np.exp(log_r)
+        Z = R + n - 1
+        size = np.sqrt((R - 1) ** 2 + 2 * (R - 1) * sigma + n * sigma) / Z
+        speed, growth = scheme(r, size, 1 - (n - 1) * v / Z)
+        return 2 * n / (Z * speed), growth / r
+
+    times, back = np.unique(t, return_inverse=True)
+    y0 = clock(1 - cosine("start", start, np.asarray(n)), n)
+    run = solve_ivp(
+        rate, (0.0, times[-1] or 1.0), (y0, np.log(r0)), method="DOP853", t_eval=times, rtol=1e-12, atol=1e-12
+    )
+    if not run.success:
+        raise InputError(f"n = {n}, beta = {beta}: the curve stopped at t = {run.t[-1]:g}: {run.message}")
+    return np.asarray(1 - deficit_at(run.y[0], n))[back].reshape(t.shape)

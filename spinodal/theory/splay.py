@@ -1,0 +1,43 @@
+r"""The splay state: n equally spaced tokens on the circle, and the rates at which it falls apart.
+
+The perturbation e^{2 pi i p j / n} of the angles is an eigenvector by symmetry. Equally spaced tokens see
+every harmonic of the kernel that is p modulo n, so its eigenvalue is the continuum's k^2 I_k / beta summed
+over those aliases, less the same sum for p = 0, which is a rotation and free.
+
+    symbol  meaning
+    p       wave number of the perturbation, an integer; p and n - p share an eigenvalue
+"""
+
+import numpy as np
+from scipy.special import ive
+
+from spinodal.theory.domain import LARGEST_EXPONENT, Counts, Numbers, count, real
+
+
+def splay_rate_usa(p: Counts, n: int, beta: Numbers) -> Numbers:
+    """lambda_p = (1/beta) [ sum_j (p+jn)^2 I_{p+jn}(beta) - sum_j (jn)^2 I_{jn}(beta) ], j over all integers.
+
+    [derived; the continuum limit is in bpa2024]. Needs beta <= 700.
+    """
+    return np.exp(real("beta", beta, 0.0, LARGEST_EXPONENT)) * _rates(p, n, beta)[0]
+
+
+def splay_rate_sa(p: Counts, n: int, beta: Numbers) -> Numbers:
+    """lambda_p = `splay_rate_usa` / sum_j I_{jn}(beta)  [derived]: at equal spacing every Z_i is that sum."""
+    rate, Z = _rates(p, n, beta)
+    return rate / Z
+
+
+def _rates(p: Counts, n: int, beta: Numbers) -> tuple[Numbers, Numbers]:
+    """The eigenvalue under USA and Z / n, both times e^{-beta}."""
+    n = int(count("n", n, 2))
+    beta = real("beta", beta, 0.0, np.inf, ends=False)[..., None]
+    p = np.asarray(p)[..., None] % n
+    # I_k(beta) e^{-beta} is near e^{-k^2 / (2 beta)} for large beta: sixteen widths leave e^{-128}
+    J = int((16 * np.sqrt(np.max(beta)) + 40) / n) + 2
+    zero = n * np.arange(-J, J + 1)
+
+    def curvature(k):
+        return np.sum(k**2 * ive(np.abs(k), beta), axis=-1)
+
+    return (curvature(p + zero) - curvature(zero)) / beta[..., 0], np.sum(ive(np.abs(zero), beta), axis=-1)
