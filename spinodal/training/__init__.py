@@ -1,6 +1,18 @@
 """Training: experiments as values, the physics loss, runs that resume bit for bit, comparisons."""
 
+from spinodal.training.compare import Recipe, compare
 from spinodal.training.experiment import Constraint, Experiment, Schedule, Text, changed, overrides
 from spinodal.training.run import Label, train
 
-__all__ = ["Constraint", "Experiment", "Label", "Schedule", "Text", "changed", "overrides", "train"]
+__all__ = [
+    "Constraint",
+    "Experiment",
+    "Label",
+    "Recipe",
+    "Schedule",
+    "Text",
+    "changed",
+    "compare",
+    "overrides",
+    "train",
+]

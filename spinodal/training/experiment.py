@@ -88,7 +88,7 @@ class Experiment:
 
 def kinds() -> dict[str, type]:
     """The type of every value that can be changed."""
-    hints = {key: typing.get_type_hints(SpinodalConfig)[key] for key in MODEL_KEYS}
+    hints = {key: SpinodalConfig.__annotations__[key] for key in MODEL_KEYS}
     for part in (Text, Schedule, Constraint):
         hints |= typing.get_type_hints(part)
     return hints | {"parameters": int}
@@ -158,17 +158,17 @@ def model_config(experiment: Experiment, *, vocabulary: int) -> SpinodalConfig:
     The count grows with `hidden`, linearly but for the dense network; InputError where even
     hidden = 1 is too large.
     """
-    values: dict[str, Any] = dict(experiment.model) | {
-        "vocab_size": vocabulary,
-        "length": experiment.text.length,
-    }
-    if not experiment.parameters:
-        return SpinodalConfig(**values)
-    goal = experiment.parameters
+    fixed = {"vocab_size": vocabulary, "length": experiment.text.length}
+
+    def shape(values: dict[str, Any]) -> SpinodalConfig:
+        return SpinodalConfig.from_dict({**experiment.model, **fixed, **values})
 
     def size(hidden: int) -> int:
-        return parameter_count(SpinodalConfig(**(values | {"hidden": hidden})))
+        return parameter_count(shape({"hidden": hidden}))
 
+    goal = experiment.parameters
+    if not goal:
+        return shape({})
     base, slope = size(1), size(2) - size(1)
     if base > goal or slope <= 0:
         raise InputError(
@@ -176,4 +176,4 @@ def model_config(experiment: Experiment, *, vocabulary: int) -> SpinodalConfig:
             f"or phases"
         )
     hidden = 1 + round((goal - base) / slope)
-    return SpinodalConfig(**(values | {"hidden": hidden}))
+    return shape({"hidden": hidden})

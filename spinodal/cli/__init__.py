@@ -1,0 +1,40 @@
+"""The command line: thin commands over the rooms, one file a room; errors are sentences, not tracebacks."""
+
+import sys
+import warnings
+
+import typer
+from rich.console import Console
+
+from spinodal.cli import training
+from spinodal.errors import ConvergenceError, InputError
+
+app = typer.Typer(
+    help="Tokens as a physical system: build, simulate and watch Transformers.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+training.add_to(app)
+
+console = Console(stderr=True)
+
+
+def say(message: Warning | str, category: type, filename: str, lineno: int, file=None, line=None):
+    console.print(f"[yellow]note:[/] {message}", highlight=False)
+
+
+def main() -> None:
+    """Runs a command; exit status 2 for wrong input, 1 for work that failed, 130 when interrupted."""
+    warnings.showwarning = say
+    try:
+        app()
+    except InputError as error:
+        console.print("[red]error:[/]", str(error), highlight=False, markup=True)
+        sys.exit(2)
+    except (ConvergenceError, FloatingPointError, OSError) as error:
+        console.print("[red]failed:[/]", str(error), highlight=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        console.print("interrupted; the same command with --resume goes on from the last checkpoint")
+        sys.exit(130)

