@@ -8,7 +8,6 @@ from safetensors import SafetensorError
 from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from spinodal.errors import InputError
-from spinodal.models import SpinodalConfig
 
 
 class Candidate(NamedTuple):
@@ -45,7 +44,13 @@ def fillings(run: Path, text: str, *, top: int = 5) -> list[list[Candidate]]:
     if top < 1:
         raise InputError(f"top={top}: at least one word a mask")
     exact = model.config.length if getattr(model.config, "channel", None) == "dense" else None
-    inputs = tokenizer(text, return_tensors="pt", return_token_type_ids=False, padding="max_length" if exact else False, max_length=exact)
+    inputs = tokenizer(
+        text,
+        return_tensors="pt",
+        return_token_type_ids=False,
+        padding="max_length" if exact else False,
+        max_length=exact,
+    )
     ids = inputs["input_ids"]
     where = (ids[0] == tokenizer.mask_token_id).nonzero().flatten().tolist()
     if not where:

@@ -23,6 +23,7 @@ DOORS: dict[str, set[str]] = {
     "mixers": {"types", "sphere", "thermodynamics", "flows", "graphs"},
     "models": {"types", "mixers"},
     "training": {"types", "models", "data"},
+    "inference": {"models"},
     "figures": {"types", "theory", "observables"},
 }
 OPEN = {"cli", "recipes", "__init__"}  # these may import anything, and nobody imports them

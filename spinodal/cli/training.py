@@ -23,7 +23,8 @@ console = Console()
 
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A name of `spinodal list`.")]
 Values = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Values to change: steps=1000 phases=8 corpus=my.txt.")
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="Values to change: steps=1000 phases=8 corpus=my.txt."),
 ]
 
 
@@ -68,9 +69,13 @@ def bars() -> Iterator[Progress]:
 def train_command(
     recipe: RecipeName,
     values: Values = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run; runs/RECIPE-seedS if not given.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run; runs/RECIPE-seedS if not given.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest whole checkpoint.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start again where a run is already.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start again where a run is already.")
+    ] = False,
 ):
     """Train one model: `spinodal train pet-mlm steps=1000 --out runs/mine`.
 
@@ -95,9 +100,13 @@ def train_command(
 def compare_command(
     recipe: RecipeName,
     values: Values = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the comparison; runs/compare-RECIPE if not given.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the comparison; runs/compare-RECIPE if not given.")
+    ] = None,
     seeds: Annotated[int, typer.Option(help="Runs of each model, for the spread.")] = 3,
-    models: Annotated[str, typer.Option(help="Names, with commas, of the rivals to keep; all if not given.")] = "",
+    models: Annotated[
+        str, typer.Option(help="Names, with commas, of the rivals to keep; all if not given.")
+    ] = "",
     jobs: Annotated[int, typer.Option(help="Runs at once; 0 is one a core, or one with a GPU.")] = 0,
 ):
     """Train a recipe's model and its rivals at equal parameters and at equal time, over seeds.
@@ -124,7 +133,9 @@ def chosen_rivals(plan: Recipe, recipe: str, models: str):
     """The rivals named, in the recipe's order."""
     wanted = [name for name in models.split(",") if name] or list(plan.rivals)
     if unknown := set(wanted) - set(plan.rivals):
-        raise InputError(f"{recipe} has no rival {', '.join(sorted(unknown))}: {', '.join(plan.rivals) or 'none'}")
+        raise InputError(
+            f"{recipe} has no rival {', '.join(sorted(unknown))}: {', '.join(plan.rivals) or 'none'}"
+        )
     return {name: values for name, values in plan.rivals.items() if name in wanted}
 
 

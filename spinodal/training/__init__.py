@@ -1,7 +1,8 @@
 """Training: experiments as values, the physics loss, runs that resume bit for bit, comparisons."""
 
 from spinodal.training.compare import Recipe, compare
-from spinodal.training.experiment import Constraint, Experiment, Schedule, Text, changed, overrides
+from spinodal.training.constraints import Constraint
+from spinodal.training.experiment import Experiment, Schedule, Text, changed, overrides
 from spinodal.training.run import Label, train
 
 __all__ = [

@@ -78,7 +78,9 @@ def run_all(tasks: list[Task], *, jobs: int, report: Report) -> list[dict]:
     context = multiprocessing.get_context("spawn")
     channel = context.Queue()
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_enter, initargs=(channel, threads)) as pool:
+    with ProcessPoolExecutor(
+        jobs, mp_context=context, initializer=_enter, initargs=(channel, threads)
+    ) as pool:
         futures: list[Future[dict]] = [pool.submit(_work, task) for task in tasks]
         try:
             while not all(future.done() for future in futures):
@@ -126,7 +128,9 @@ def compare(
         made = []
         for seed in range(seeds):
             for model, count in steps.items():
-                experiment = changed(models[model], {"steps": count, "seed": models[model].schedule.seed + seed})
+                experiment = changed(
+                    models[model], {"steps": count, "seed": models[model].schedule.seed + seed}
+                )
                 folder = out / arm.replace(" ", "-") / f"{model}-seed{experiment.schedule.seed}"
                 made.append(Task(experiment, folder, Label(model, name, command)))
         return made

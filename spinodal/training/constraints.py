@@ -11,6 +11,7 @@ residual below its tolerance costs nothing.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 
 import torch
@@ -18,6 +19,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spinodal.errors import InputError
+
+CONSTRAINED = {"F", "g1", "g2", "h"}
 
 
 class Method(StrEnum):
@@ -29,18 +32,45 @@ class Method(StrEnum):
     AUGMENTED = "augmented"
 
 
+@dataclass(frozen=True)
+class Constraint:
+    """The physics loss: which method holds which residuals below which tolerance.
+
+    `method` is a `Method`; `constrain` names residuals (F, g1, g2, h) with commas between them;
+    `tolerance` is the value that each is to stay below, `rate` the weight of a penalty or the step
+    of the multipliers.
+    """
+
+    method: str = "none"
+    constrain: str = "F,g1"
+    tolerance: float = 0.05
+    rate: float = 0.1
+
+    def __post_init__(self):
+        if self.method not in list(Method):
+            raise InputError(f"method={self.method}: one of {', '.join(Method)}")
+        if self.tolerance < 0:
+            raise InputError(
+                f"tolerance={self.tolerance}: a residual is never negative, nor is its tolerance"
+            )
+        if self.rate <= 0:
+            raise InputError(f"rate={self.rate}: it must be above 0")
+        if unknown := set(self.names) - CONSTRAINED:
+            raise InputError(
+                f"constrain={self.constrain}: {', '.join(sorted(unknown))} is none of F, g1, g2, h"
+            )
+
+    @property
+    def names(self) -> list[str]:
+        return [name.strip() for name in self.constrain.split(",") if name.strip()]
+
+
 class Constraints:
     """One inequality a name; `multipliers` is all the state there is, and goes into checkpoints."""
 
-    def __init__(self, method: str, names: str, *, tolerance: float, rate: float):
-        if method not in list(Method):
-            raise InputError(f"method={method}: one of {', '.join(Method)}")
-        if tolerance < 0 or rate <= 0:
-            raise InputError(f"tolerance={tolerance} must be >= 0 and rate={rate} > 0")
-        self.method, self.tolerance, self.rate = Method(method), tolerance, rate
-        self.names = [name.strip() for name in names.split(",") if name.strip()]
-        if unknown := set(self.names) - {"F", "g1", "g2", "h"}:
-            raise InputError(f"constrain={names}: {', '.join(sorted(unknown))} is none of F, g1, g2, h")
+    def __init__(self, form: Constraint):
+        self.method, self.tolerance, self.rate = Method(form.method), form.tolerance, form.rate
+        self.names = form.names
         self.multipliers = dict.fromkeys(self.names, 0.0)
 
     @property

@@ -18,6 +18,7 @@ import torch
 
 from spinodal.errors import InputError
 from spinodal.models import SpinodalConfig, SpinodalForMaskedLM
+from spinodal.training.constraints import Constraint
 
 MODEL_KEYS = (
     "width", "depth", "heads", "mixer", "channel", "hidden", "phases", "reactions",
@@ -51,33 +52,32 @@ class Schedule:
     save_every: int = 100
     seed: int = 0
 
-
-@dataclass(frozen=True)
-class Constraint:
-    """The physics loss: which method holds which residuals below which tolerance.
-
-    `method` is none, penalty, dual or augmented; `constrain` names residuals (F, g1, g2, h),
-    `tolerance` is the value each is to stay below, `rate` the weight of a penalty or the
-    step of the multipliers.
-    """
-
-    method: str = "none"
-    constrain: str = "F,g1"
-    tolerance: float = 0.05
-    rate: float = 0.1
+    def __post_init__(self):
+        for name in ("steps", "batch", "log_every", "evaluate_every", "save_every", "lr", "clip"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name}={getattr(self, name)}: {name} must be above 0")
+        if not 0 <= self.warmup < 1:
+            raise InputError(f"warmup={self.warmup}: the share of the steps that warm up lies in [0, 1)")
+        if self.weight_decay < 0:
+            raise InputError(f"weight_decay={self.weight_decay}: it must not be negative")
+        if self.save_every % self.log_every:
+            raise InputError(
+                f"save_every={self.save_every} is no multiple of log_every={self.log_every}: a resumed run "
+                f"would lose part of a row of metrics"
+            )
 
 
 @dataclass(frozen=True)
 class Experiment:
     """Text, model, schedule and constraint; `parameters` > 0 sets `hidden` by the size of the model."""
 
-    text: Text = Text()
+    text: Text = field(default_factory=Text)
     model: Mapping[str, Any] = field(default_factory=dict)
-    schedule: Schedule = Schedule()
-    constraint: Constraint = Constraint()
+    schedule: Schedule = field(default_factory=Schedule)
+    constraint: Constraint = field(default_factory=Constraint)
     parameters: int = 0
 
-    def flat(self) -> dict[str, object]:
+    def flat(self) -> dict[str, Any]:
         """Every value by its name, as JSON keeps it and the command line changes it."""
         parts = (dataclasses.asdict(part) for part in (self.text, self.schedule, self.constraint))
         model = {key: getattr(SpinodalConfig(), key) for key in MODEL_KEYS} | dict(self.model)
@@ -121,7 +121,7 @@ def changed(experiment: Experiment, values: Mapping[str, Any]) -> Experiment:
         if not isinstance(value, known[key]) and not (known[key] is float and isinstance(value, int)):
             raise InputError(f"{key}={value!r}: {key} takes {known[key].__name__}")
 
-    def part(old):
+    def part(old: Any) -> Any:
         names = {f.name for f in dataclasses.fields(old)}
         return dataclasses.replace(old, **{k: v for k, v in values.items() if k in names})
 

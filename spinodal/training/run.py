@@ -34,6 +34,7 @@ from spinodal.data import (
 from spinodal.errors import InputError
 from spinodal.models import SpinodalForMaskedLM
 from spinodal.training import checkpoints
+from spinodal.training.constraints import Constraints
 from spinodal.training.experiment import Experiment, model_config
 from spinodal.training.trainer import PhysicsTrainer, Progress
 
@@ -133,6 +134,7 @@ def train(
     for name in ("pad", "bos", "eos", "mask"):
         setattr(config, f"{name}_token_id", getattr(tokenizer, f"{name}_token_id"))
     model = SpinodalForMaskedLM(config)
+    rehearse(model, data[1], Constraints(experiment.constraint))
     trainer = PhysicsTrainer(model, data, experiment, out, progress=progress)
     checkpoint = checkpoints.newest(out, experiment=experiment.flat()) if resume else None
     if checkpoint:
@@ -159,6 +161,13 @@ def train(
     run |= results(trainer)
     save(out, run, model, tokenizer)
     return run
+
+
+@torch.no_grad()
+def rehearse(model: SpinodalForMaskedLM, windows: MaskedWindows, constraints: Constraints):
+    """One sample through the model, so that what does not fit together shows before the first step."""
+    out = model.eval()(windows[0]["input_ids"][None], output_residuals=True)
+    constraints.violations(out.residuals)
 
 
 def opened(out: Path, experiment: Experiment, *, resume: bool, overwrite: bool) -> dict | None:

@@ -98,8 +98,7 @@ class PhysicsTrainer(Trainer):
         *,
         progress: Progress | None = None,
     ):
-        c = experiment.constraint
-        self.constraints = Constraints(c.method, c.constrain, tolerance=c.tolerance, rate=c.rate)
+        self.constraints = Constraints(experiment.constraint)
         self.network, self.windows, self.out = model, data, out
         self.experiment, self.seconds = experiment, 0.0
         self.recorded: dict[str, list[Tensor]] = {}

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from spinodal.errors import InputError
-from spinodal.training import Constraint, Experiment, Label, Schedule, Text, changed, checkpoints, train
+from spinodal.training import Constraint, Experiment, Label, Schedule, Text, train
 
 LABEL = Label("test", "test", "test")
 KILLED = """
@@ -31,7 +30,15 @@ def small(corpus: Path) -> Experiment:
     """Twelve batches an epoch, so that thirty steps cross two ends of an epoch."""
     return Experiment(
         Text(str(corpus), tokenizer="characters", length=16),
-        {"width": 16, "depth": 1, "heads": 2, "channel": "partition", "pathway": "I", "phases": 2, "hidden": 8},
+        {
+            "width": 16,
+            "depth": 1,
+            "heads": 2,
+            "channel": "partition",
+            "pathway": "I",
+            "phases": 2,
+            "hidden": 8,
+        },
         Schedule(steps=30, batch=8, log_every=1, evaluate_every=10, save_every=6),
         Constraint("augmented", tolerance=0.01),
     )
@@ -63,6 +70,8 @@ def test_killed_and_resumed_is_bit_equal(corpus: Path, tmp_path: Path):
     assert not json.loads((out / "run.json").read_text())["finished"]
     resumed = train(small(corpus), out, LABEL, resume=True)
     assert history(resumed) == history(whole)
-    ours, theirs = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("killed", "whole"))
+    ours, theirs = (
+        load_file(tmp_path / name / "model" / "model.safetensors") for name in ("killed", "whole")
+    )
     assert ours.keys() == theirs.keys()
     assert all(ours[name].equal(theirs[name]) for name in ours)

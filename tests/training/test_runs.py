@@ -1,0 +1,200 @@
+"""What a run leaves behind, and what happens when something is wrong with it or around it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_resume import LABEL, small
+from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+from spinodal.errors import InputError
+from spinodal.inference import fillings
+from spinodal.training import changed, checkpoints, train
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("text") / "corpus.txt"
+    words = ("phase", "liquid", "vapour", "mixture", "token", "split", "root")
+    path.write_text(" ".join(words[(i * i + i // 3) % 7] for i in range(300)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    train(small(corpus), out, LABEL)
+    return out
+
+
+def test_the_run_says_what_it_was(finished: Path, corpus: Path):
+    run = json.loads((finished / "run.json").read_text())
+    assert run["finished"]
+    assert run["config"]["corpus"] == str(corpus)
+    assert {"torch", "python", "transformers"} <= run["versions"].keys()
+    rows = [row for row in run["metrics"] if "loss" in row]
+    assert [row["step"] for row in rows] == list(range(1, 31))
+    assert {"F", "g1", "g2", "spread", "multiplier_F", "multiplier_g1", "seconds", "tokens"} <= rows[
+        -1
+    ].keys()
+    assert rows[-1]["tokens"] == 30 * 8 * 16
+    assert [row["step"] for row in run["metrics"] if "held_out_loss" in row] == [10, 20, 30]
+    assert run["final"]["tokens_per_second"] == pytest.approx(30 * 8 * 16 / run["final"]["seconds"])
+
+
+def test_the_model_loads_by_its_auto_class(finished: Path):
+    model = AutoModelForMaskedLM.from_pretrained(finished / "model")
+    tokenizer = AutoTokenizer.from_pretrained(finished / "model")
+    assert (
+        sum(p.numel() for p in model.parameters())
+        == json.loads((finished / "run.json").read_text())["parameters"]
+    )
+    assert model.config.mask_token_id == tokenizer.mask_token_id
+
+
+def test_masks_are_filled_with_probabilities_in_order(finished: Path):
+    (first, second) = fillings(finished, "ph<mask>se liq<mask>id", top=4)
+    for candidates in (first, second):
+        probabilities = [candidate.probability for candidate in candidates]
+        assert probabilities == sorted(probabilities, reverse=True)
+        assert 0 < sum(probabilities) <= 1 + 1e-6
+    assert first[0].text.startswith("ph" + first[0].token + "se")
+    with pytest.raises(InputError, match="no <mask>"):
+        fillings(finished, "phase")
+
+
+def test_a_folder_in_use_is_refused(finished: Path, corpus: Path):
+    with pytest.raises(InputError, match="--resume goes on with it, --overwrite"):
+        train(small(corpus), finished, LABEL)
+    before = json.loads((finished / "run.json").read_text())
+    assert train(small(corpus), finished, LABEL, resume=True) == before
+    with pytest.raises(InputError, match="lr=0.004 there, 0.1 asked"):
+        train(changed(small(corpus), {"lr": 0.1}), finished, LABEL, resume=True)
+
+
+@pytest.fixture
+def halfway(corpus: Path, tmp_path: Path) -> Path:
+    """A run that stopped by itself at step 15, two whole checkpoints behind it."""
+    out = tmp_path / "run"
+
+    class Stopped(Exception):
+        pass
+
+    def stop(step: int, loss: float):
+        if step == 15:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        train(small(corpus), out, LABEL, progress=stop)
+    assert sorted(p.name for p in (out / "checkpoints").iterdir()) == ["checkpoint-12", "checkpoint-6"]
+    return out
+
+
+def flat(corpus: Path) -> dict:
+    return small(corpus).flat()
+
+
+@pytest.mark.parametrize("harm", ["truncate", "remove", "flip", "unfinished"])
+def test_a_damaged_checkpoint_is_named_and_passed_over(halfway: Path, corpus: Path, harm: str):
+    newest = halfway / "checkpoints" / "checkpoint-12"
+    weights = newest / "model.safetensors"
+    if harm == "truncate":
+        weights.write_bytes(weights.read_bytes()[:-100])
+    elif harm == "flip":
+        data = bytearray(weights.read_bytes())
+        data[-1] ^= 1
+        weights.write_bytes(data)
+    elif harm == "remove":
+        (newest / "optimizer.pt").unlink()
+    else:
+        (newest / checkpoints.MANIFEST).unlink()
+    with pytest.warns(UserWarning, match="checkpoint-12 is passed over"):
+        found = checkpoints.newest(halfway, experiment=flat(corpus))
+    assert found == halfway / "checkpoints" / "checkpoint-6"
+
+
+def test_without_a_whole_checkpoint_nothing_is_resumed(halfway: Path, corpus: Path):
+    for folder in (halfway / "checkpoints").iterdir():
+        (folder / checkpoints.MANIFEST).unlink()
+    with pytest.warns(UserWarning), pytest.raises(InputError, match="no whole checkpoint"):
+        train(small(corpus), halfway, LABEL, resume=True)
+
+
+def test_a_checkpoint_of_another_experiment_is_refused(halfway: Path, corpus: Path):
+    with pytest.raises(InputError, match=r"batch: 8 there, 4 asked"):
+        train(changed(small(corpus), {"batch": 4}), halfway, LABEL, resume=True)
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from test_resume import LABEL, small
+from spinodal.training import train
+from spinodal.training.checkpoints import SaveError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+def step(step, loss):
+    if step == 13:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    train(small(Path({corpus!r})), Path({out!r}), LABEL, progress=step)
+except SaveError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_loses_nothing_that_was_saved(corpus: Path, tmp_path: Path):
+    out = tmp_path / "run"
+    script = FULL.format(tests=str(Path(__file__).parent), corpus=str(corpus), out=str(out))
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert "checkpoint-18 could not be written" in said
+    assert "the one before it is kept" in said
+    assert checkpoints.newest(out, experiment=flat(corpus)) == out / "checkpoints" / "checkpoint-12"
+    assert not (out / "checkpoints" / "checkpoint-18").exists()
+
+
+def test_a_loss_that_is_not_a_number_ends_the_run(corpus: Path, tmp_path: Path):
+    with pytest.raises(FloatingPointError, match=r"the loss is nan at step \d+; lower lr"):
+        train(changed(small(corpus), {"lr": 1e30, "clip": 1e30, "warmup": 0.0}), tmp_path / "run", LABEL)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"corpus": "shakespear"}, "shakespeare"),
+        ({"tokenizer": "words"}, "tokenizer=words"),
+        ({"length": 4096}, "4096"),
+        ({"batch": 4096}, "less than one batch"),
+        ({"mixer": "atention"}, "did you mean attention"),
+        ({"phases": 15}, "degrees of freedom"),
+        ({"reading": "page"}, "page"),
+        ({"parameters": 10}, "parameters=10"),
+        ({"steps": 0}, "steps=0"),
+        ({"lr": -1.0}, "lr=-1.0"),
+        ({"save_every": 7, "log_every": 5}, "save_every=7"),
+        ({"method": "penalty", "channel": "swiglu"}, "reports none"),
+    ],
+)
+def test_wrong_values_are_found_before_the_first_step(corpus: Path, tmp_path: Path, values: dict, said: str):
+    out = tmp_path / "run"
+    with pytest.raises(InputError, match=said):
+        train(changed(small(corpus), values), out, LABEL, progress=lambda *_: pytest.fail("a step was taken"))
+    assert not out.exists()
+
+
+def test_a_run_json_of_something_else_is_refused(corpus: Path, tmp_path: Path):
+    (tmp_path / "run.json").write_text('{"mine": 1}')
+    with pytest.raises(InputError, match="not a run that spinodal wrote"):
+        train(small(corpus), tmp_path, LABEL, resume=True)
+    assert (tmp_path / "run.json").read_text() == '{"mine": 1}'
+
+
+def test_loading_what_is_no_model_says_so(finished: Path, tmp_path: Path):
+    with pytest.raises(InputError, match="holds no model"):
+        fillings(tmp_path, "<mask>")
+    (tmp_path / "config.json").write_text((finished / "model" / "config.json").read_text())
+    (tmp_path / "model.safetensors").write_bytes(b"nonsense" * 9)
+    with pytest.raises(InputError, match="cannot be loaded"):
+        fillings(tmp_path, "<mask>")
