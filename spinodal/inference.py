@@ -62,7 +62,7 @@ def fillings(run: Path, text: str, *, top: int = 5) -> list[list[Candidate]]:
         for probability, token in zip(best.values.tolist(), best.indices.tolist(), strict=True):
             filled = ids[0].clone()
             filled[position] = token
-            words = tokenizer.decode(filled[inputs["attention_mask"][0].bool()])
-            candidates.append(Candidate(tokenizer.decode([token]), probability, words))
+            words = str(tokenizer.decode(filled[inputs["attention_mask"][0].bool()]))
+            candidates.append(Candidate(str(tokenizer.decode([token])), probability, words))
         found.append(candidates)
     return found

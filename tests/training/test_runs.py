@@ -70,7 +70,7 @@ def test_a_folder_in_use_is_refused(finished: Path, corpus: Path):
         train(small(corpus), finished, LABEL)
     before = json.loads((finished / "run.json").read_text())
     assert train(small(corpus), finished, LABEL, resume=True) == before
-    with pytest.raises(InputError, match="lr=0.004 there, 0.1 asked"):
+    with pytest.raises(InputError, match=r"lr=0\.004 there, 0\.1 asked"):
         train(changed(small(corpus), {"lr": 0.1}), finished, LABEL, resume=True)
 
 
@@ -79,14 +79,14 @@ def halfway(corpus: Path, tmp_path: Path) -> Path:
     """A run that stopped by itself at step 15, two whole checkpoints behind it."""
     out = tmp_path / "run"
 
-    class Stopped(Exception):
+    class StopError(Exception):
         pass
 
     def stop(step: int, loss: float):
         if step == 15:
-            raise Stopped
+            raise StopError
 
-    with pytest.raises(Stopped):
+    with pytest.raises(StopError):
         train(small(corpus), out, LABEL, progress=stop)
     assert sorted(p.name for p in (out / "checkpoints").iterdir()) == ["checkpoint-12", "checkpoint-6"]
     return out
@@ -118,7 +118,10 @@ def test_a_damaged_checkpoint_is_named_and_passed_over(halfway: Path, corpus: Pa
 def test_without_a_whole_checkpoint_nothing_is_resumed(halfway: Path, corpus: Path):
     for folder in (halfway / "checkpoints").iterdir():
         (folder / checkpoints.MANIFEST).unlink()
-    with pytest.warns(UserWarning), pytest.raises(InputError, match="no whole checkpoint"):
+    with (
+        pytest.warns(UserWarning, match="passed over"),
+        pytest.raises(InputError, match="no whole checkpoint"),
+    ):
         train(small(corpus), halfway, LABEL, resume=True)
 
 
