@@ -22,7 +22,7 @@ DOORS: dict[str, set[str]] = {
     "meanfield": {"types", "flows"},
     "mixers": {"types", "sphere", "thermodynamics", "flows", "graphs"},
     "models": {"types", "mixers"},
-    "training": {"types", "models", "data"},
+    "training": {"types", "models", "mixers", "data", "observables", "probes"},
     "inference": {"models"},
     "figures": {"types", "theory", "observables"},
 }

@@ -36,6 +36,7 @@ from spinodal.models import SpinodalForMaskedLM
 from spinodal.training import checkpoints
 from spinodal.training.constraints import Constraints
 from spinodal.training.experiment import Experiment, model_config
+from spinodal.training.portrait import portrait
 from spinodal.training.trainer import PhysicsTrainer, Progress
 
 FORMAT = 1
@@ -154,11 +155,12 @@ def train(
         "finished": False,
         "metrics": [],
         "final": {},
+        "probe": None,
     }
     out.mkdir(parents=True, exist_ok=True)
     checkpoints.write_json(out / "run.json", run)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    run |= results(trainer)
+    run |= results(trainer) | {"probe": portrait(model, tokenizer, data[1])}
     save(out, run, model, tokenizer)
     return run
 

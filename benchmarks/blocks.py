@@ -1,0 +1,123 @@
+"""What a token costs in training, by context: partition blocks beside rotary attention with SwiGLU.
+
+    python benchmarks/blocks.py [--json FILE]
+
+Each model is a stack of two blocks of equal parameters, run forward and backward on the same
+4,096 tokens, cut into contexts of 128 to 2,048. Models take turns in one process; medians of
+five turns on one thread, or on a GPU where there is one. Peak memory is that of one context,
+forward and backward, over what the weights take, from the profiler's record of allocations.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import statistics
+import time
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import torch
+from torch import nn
+
+from spinodal.models import Block, SpinodalConfig
+
+TOKENS, TURNS, WIDTH = 4096, 5, 96
+LENGTHS = (128, 512, 2048)
+MEMORY_LENGTHS = (1024, 2048, 4096, 8192)
+MODELS = {
+    "attention + SwiGLU": {"mixer": "attention", "channel": "swiglu", "hidden": 277},
+    "retention + competition": {"mixer": "retention", "channel": "competition", "hidden": 26},
+    "retention + attentive": {"mixer": "retention", "channel": "partition", "phases": 4, "hidden": 75},
+    "retention + generative I": {
+        "mixer": "retention", "channel": "partition", "phases": 4, "hidden": 75, "pathway": "I",
+    },
+    "Toeplitz + competition": {"mixer": "toeplitz", "channel": "competition", "hidden": 26},
+}  # fmt: skip
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+class Stack(nn.Module):
+    """Two blocks; residuals are formed and added to the loss where the model is generative."""
+
+    def __init__(self, values: dict, length: int):
+        super().__init__()
+        config = SpinodalConfig(width=WIDTH, depth=2, length=length, **values)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(2))
+        self.generative = config.pathway != "none"
+
+    def step(self, x: torch.Tensor):
+        loss = torch.zeros((), device=x.device)
+        for block in self.blocks:
+            x, residuals = block(x, residuals=self.generative)
+            loss = sum(residuals.values(), loss)
+        (loss + x.square().mean()).backward()
+        self.zero_grad()
+
+
+def clock() -> float:
+    """CPU seconds of this process, or seconds on the clock where a GPU works."""
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+        return time.perf_counter()
+    return time.process_time()
+
+
+def costs() -> list[dict]:
+    """Microseconds a token, by model and length."""
+    torch.manual_seed(0)
+    stacks = {(m, n): Stack(values, n).to(DEVICE) for m, values in MODELS.items() for n in LENGTHS}
+    inputs = {n: torch.randn(TOKENS // n, n, WIDTH, device=DEVICE) for n in LENGTHS}
+    seconds: dict[tuple[str, int], list[float]] = {key: [] for key in stacks}
+    for turn in range(TURNS + 1):
+        for (model, n), stack in stacks.items():
+            started = clock()
+            stack.step(inputs[n])
+            if turn:  # the first is a rehearsal
+                seconds[model, n].append(clock() - started)
+    return [
+        {"model": m, "length": n, "us_per_token": statistics.median(s) / TOKENS * 1e6}
+        for (m, n), s in seconds.items()
+    ]
+
+
+def peaks() -> list[dict]:
+    """Peak memory of one context in MB, by model and length: the running sum of what is allocated and freed."""
+    rows = []
+    for model, values in MODELS.items():
+        for n in MEMORY_LENGTHS:
+            stack, x = Stack(values, n).to(DEVICE), torch.randn(1, n, WIDTH, device=DEVICE)
+            with torch.profiler.profile(profile_memory=True) as profile:
+                stack.step(x)
+            events = [e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
+            running = itertools.accumulate(e.nbytes() for e in sorted(events, key=lambda e: e.start_ns()))
+            rows.append({"model": model, "length": n, "peak_MB": max(running) / 2**20})
+    return rows
+
+
+def show(rows: list[dict], lengths: tuple[int, ...], value: str, unit: str):
+    print(f"\n{unit:<28}" + "".join(f"{f'n={n}':>10}" for n in lengths) + f"{'last/first':>12}")
+    for model in MODELS:
+        found = {row["length"]: row[value] for row in rows if row["model"] == model}
+        cells = "".join(f"{found[n]:>10.1f}" for n in lengths)
+        print(f"{model:<28}{cells}{found[lengths[-1]] / found[lengths[0]]:>12.2f}")
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", metavar="FILE")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    cost = costs()
+    show(cost, LENGTHS, "us_per_token", f"us a token, {DEVICE}")
+    memory = peaks()
+    show(memory, MEMORY_LENGTHS, "peak_MB", "peak MB, one context")
+    if arguments.json:
+        with open(arguments.json, "w") as file:
+            json.dump({"device": DEVICE, "cost": cost, "memory": memory}, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()
