@@ -21,6 +21,8 @@ from spinodal.errors import InputError
 from spinodal.theory.domain import Counts, Number, Numbers, count, real, temperature
 from spinodal.theory.gamma import cosine, time_sa
 
+MOST_LAYERS = 1_000_000
+
 
 def layer_gamma(layers: int, n: int, beta: Number, step: Number = 0.1, start: Number = 0.0) -> Numbers:
     """g after 0, 1, ..., `layers` layers x <- normalise(x + h Att(x))  [glpr2023; recursion derived]."""
@@ -41,26 +43,34 @@ def layer_slowness(gamma: Numbers, n: Counts, beta: Numbers, step: Numbers = 0.1
 def layer_to_ode(t: Numbers, n: int, beta: Number, step: Number = 0.1) -> Numbers:
     """The time at which the flow SA has the cosine that the layer clock shows at t = h k  [derived].
 
-    Orthonormal start; linear between layers. The two clocks agree as h -> 0.
+    Orthonormal start; linear between layers, of which there may be a million. The clocks agree as h -> 0.
+    InputError where the cosine has become one to 300 digits.
     """
-    t = real("t", t, 0.0, np.inf)
+    step = float(real("step", step, 0.0, np.inf, ends=False))
+    t = real("t", t, 0.0, MOST_LAYERS * step)
     layer, ode = _clocks(int(np.ceil(np.max(t) / step)), n, beta, step)
+    if layer[-1] < np.max(t):
+        raise InputError(
+            f"t = {np.max(t):g}: tokens are at consensus since t = {layer[-1]:g} of the layer clock"
+        )
     return np.interp(t, layer, ode)
 
 
 def ode_to_layer(t: Numbers, n: int, beta: Number, step: Number = 0.1) -> Numbers:
     """The time h k on the layer clock with the cosine of the flow SA at t, the inverse of `layer_to_ode`.
 
-    InputError after a million layers.
+    InputError after a million layers, or where the cosine has become one to 300 digits.
     """
     t = real("t", t, 0.0, np.inf)
     layers = 16
-    while layers <= 1_000_000:
+    while layers <= MOST_LAYERS:
         layer, ode = _clocks(layers, n, beta, step)
         if ode[-1] >= np.max(t):
             return np.interp(t, ode, layer)
+        if len(layer) <= layers:
+            raise InputError(f"t = {np.max(t):g}: tokens are at consensus since t = {ode[-1]:g}")
         layers *= 4
-    raise InputError(f"t = {np.max(t)}: takes over a million layers of step {step}; take a larger step")
+    raise InputError(f"t = {np.max(t):g}: takes over {MOST_LAYERS} layers of step {step}; enlarge it")
 
 
 def attention_layer(rho: Numbers, n: Counts, beta: Numbers) -> Numbers:

@@ -55,7 +55,7 @@ def metastable_window(
     count("n", n, 2)
     real("epsilon", epsilon, 0.0, 1.0, ends=False)
     real("alpha", alpha, float(cap_overlap(np.pi, epsilon)), 1.0)  # no two caps are further apart
-    real("share", share, 0.0, 1.0)
+    real("share", share, np.nextafter(0.0, 1.0), 1.0)
     real("beta", beta, 0.0, np.inf, ends=False)
     gamma = 1 - alpha - 8 * epsilon - np.log(2 * n**2 / epsilon) / beta
     rate = share * gamma

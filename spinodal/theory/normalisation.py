@@ -110,17 +110,17 @@ def log_tail_sqrt(t: Numbers, n: Counts, beta: Numbers) -> Numbers:
 def _curve(t, n: int, beta: Number, radius: Number, start: Number, scheme) -> Numbers:
     """g(t) by DOP853 in (y, log r), where `scheme(r, |A|, <theta, A>)` is (s, r')."""
     t = real("t", t, 0.0, 1e100)
-    n, beta = int(count("n", n, 2)), float(real("beta", beta, 0.0, LARGEST_EXPONENT))
+    n, beta = int(count("n", n, 2)), float(temperature(beta))
     r0 = float(real("radius", radius, 0.0, np.inf, ends=False))
 
     def rate(_, state):
         y, log_r = state
         v = deficit_at(y, n)
-        R, sigma, r = np.exp(beta * v), n - (n - 1) * v, np.exp(log_r)
-        Z = R + n - 1
-        size = np.sqrt((R - 1) ** 2 + 2 * (R - 1) * sigma + n * sigma) / Z
-        speed, growth = scheme(r, size, 1 - (n - 1) * v / Z)
-        return 2 * n / (Z * speed), growth / r
+        E, sigma, r = np.exp(-beta * v), n - (n - 1) * v, np.exp(log_r)
+        Z = 1 + (n - 1) * E
+        size = np.sqrt((1 - E) ** 2 + 2 * (1 - E) * E * sigma + n * sigma * E**2) / Z
+        speed, growth = scheme(r, size, 1 - (n - 1) * v * E / Z)
+        return 2 * n * E / (Z * speed), growth / r
 
     times, back = np.unique(t, return_inverse=True)
     y0 = clock(1 - cosine("start", start, np.asarray(n)), n)

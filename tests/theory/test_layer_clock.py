@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from spinodal import theory
 from spinodal.errors import InputError
 from spinodal.theory import (
     attention_layer,
@@ -54,7 +55,7 @@ def test_slowness_is_the_ratio_of_the_clocks():
     assert layer_slowness(1 - 1e-12, n, beta, 0.1) == pytest.approx(1.1)
 
 
-def test_clocks_convert_exactly_on_layers():
+def test_clocks_convert_exactly_on_layers(monkeypatch):
     n, beta, h = 32, 5.0, 0.1
     t = h * np.array([0, 1, 17, 120])
     ode = layer_to_ode(t, n, beta, h)
@@ -62,7 +63,14 @@ def test_clocks_convert_exactly_on_layers():
         gamma_sa(ode, n, beta), layer_gamma(120, n, beta, h)[[0, 1, 17, 120]], atol=1e-13
     )
     np.testing.assert_allclose(ode_to_layer(ode, n, beta, h), t, atol=1e-12)
-    with pytest.raises(InputError, match="a million layers"):
+    with pytest.raises(InputError, match="at consensus since"):
+        ode_to_layer(1e9, n, beta, h)
+    with pytest.raises(InputError, match="at consensus since"):
+        layer_to_ode(1e4, n, beta, h)
+    with pytest.raises(InputError, match="step = 0"):
+        layer_to_ode(1.0, n, beta, 0.0)
+    monkeypatch.setattr(theory.layers, "MOST_LAYERS", 1000)
+    with pytest.raises(InputError, match="over 1000 layers of step 0.1"):
         ode_to_layer(1e9, n, 100.0, h)
 
 
