@@ -70,7 +70,7 @@ def test_clocks_convert_exactly_on_layers(monkeypatch):
     with pytest.raises(InputError, match="step = 0"):
         layer_to_ode(1.0, n, beta, 0.0)
     monkeypatch.setattr(theory.layers, "MOST_LAYERS", 1000)
-    with pytest.raises(InputError, match="over 1000 layers of step 0.1"):
+    with pytest.raises(InputError, match=r"over 1000 layers of step 0\.1"):
         ode_to_layer(1e9, n, 100.0, h)
 
 
