@@ -19,9 +19,10 @@ from spinodal.types import Mixed
 def rotate(x: Float[Tensor, "*b n c"], *, base: float = 10_000.0) -> Float[Tensor, "*b n c"]:
     """(x_a, x_b) -> (x_a cos - x_b sin, x_a sin + x_b cos), angle i base^(-2k/c)  [su2021]."""
     n, c = x.shape[-2:]
-    frequency = base ** (-torch.arange(0, c, 2, device=x.device, dtype=torch.float32) / c)
-    angle = torch.outer(torch.arange(n, device=x.device, dtype=torch.float32), frequency).to(x.dtype)
-    cos, sin = angle.cos(), angle.sin()
+    exact = torch.promote_types(x.dtype, torch.float32)  # bfloat16 would round position 1000 by up to 4
+    frequency = base ** (-torch.arange(0, c, 2, device=x.device, dtype=exact) / c)
+    angle = torch.outer(torch.arange(n, device=x.device, dtype=exact), frequency)
+    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
     a, b = x.chunk(2, dim=-1)
     return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
 
