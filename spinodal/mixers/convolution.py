@@ -3,8 +3,9 @@ r"""Convolutions over tokens: short and depthwise, or as long as the context.
     short     y_i = sum_{a < kernel} w_a * x_{i + shift - a}     one filter a feature
     Toeplitz  y_i = sum_j t_{i-j} v_j                            one filter a head [qin2023]
 
-The short one costs O(n kernel), the Toeplitz one O(n log n) by FFT. Both see the past only
-when causal; otherwise the short one is centred and the Toeplitz one two-sided.
+The short one costs O(n kernel), the Toeplitz one O(n log n) by FFT, or O(n log^2 n) causal: an
+FFT mixes all it is given, so its rounding would leak the future, and it is given the past alone.
+Both see the past only when causal; otherwise the short one is centred, the other two-sided.
 """
 
 import math
@@ -17,6 +18,8 @@ from torch.nn import functional
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer
 from spinodal.types import Mixed
+
+DIRECT = 128  # tokens up to which a product with the matrix is faster than FFTs
 
 
 def silence(x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None) -> Float[Tensor, "b n d"]:
@@ -47,18 +50,37 @@ class Convolution(Mixer):
 def toeplitz_product(
     t: Float[Tensor, "h k"], v: Float[Tensor, "b h n c"], *, causal: bool
 ) -> Float[Tensor, "b h n c"]:
-    """y_i = sum_j t_{i-j} v_j by FFT; t holds the lags 0..n-1, then -(n-1)..-1 unless causal."""
+    """y_i = sum_j t_{i-j} v_j; t holds the lags 0..n-1 at its head, and -(n-1)..-1 at its tail unless causal."""
     n = v.shape[2]
-    lags = t.new_zeros(t.shape[0], 2 * n)
-    lags[:, :n] = t[:, :n]
-    if not causal and n > 1:
-        lags[:, n + 1 :] = t[:, -(n - 1) :]
-    spectrum = torch.fft.rfft(lags)[None, :, :, None] * torch.fft.rfft(v, 2 * n, dim=2)
-    return torch.fft.irfft(spectrum, 2 * n, dim=2)[:, :, :n]
+    if n <= DIRECT:
+        return toeplitz_matrix(t, n, causal=causal) @ v
+    if not causal:
+        lags = torch.cat([t[:, :n], t.new_zeros(len(t), 1), t[:, 1 - n :]], dim=1)
+        return circular_product(lags, v)[:, :, :n]
+    past, future = v[:, :, : n // 2], v[:, :, n // 2 :]
+    carried = circular_product(t[:, :n], past)[:, :, n // 2 :]
+    return torch.cat(
+        [toeplitz_product(t, past, causal=True), carried + toeplitz_product(t, future, causal=True)], dim=2
+    )
+
+
+def toeplitz_matrix(t: Float[Tensor, "h k"], n: int, *, causal: bool) -> Float[Tensor, "h n n"]:
+    """T_ij = t_{i-j}, lags laid out as in `toeplitz_product`."""
+    future = t.new_zeros(t.shape[0], n - 1) if causal else t[:, t.shape[1] - n + 1 :]
+    return torch.cat([future, t[:, :n]], dim=1).unfold(1, n, 1).flip(-1)
+
+
+def circular_product(t: Float[Tensor, "h m"], v: Float[Tensor, "b h n c"]) -> Float[Tensor, "b h m c"]:
+    """y_i = sum_j t_{(i-j) mod m} v_j by FFT."""
+    m = t.shape[1]
+    spectrum = torch.fft.rfft(t)[None, :, :, None] * torch.fft.rfft(v, m, dim=2)
+    return torch.fft.irfft(spectrum, m, dim=2)
 
 
 class Toeplitz(Mixer):
     """out(T (v(x))): one learned filter a head over up to `length` tokens [qin2023]."""
+
+    length: int
 
     def __init__(self, width: int, *, heads: int, length: int, causal: bool = False):
         super().__init__()
