@@ -115,11 +115,11 @@ class Literal(Separator):
     ) -> dict[str, Float[Tensor, ""]]:
         weight = weights(z, mask)
         F = thermodynamics.rachford_rice(z * weight, k, L[..., :-1])
-        h = thermodynamics.fraction_excess(L[..., :-1]).clamp(min=0)
+        h = thermodynamics.fraction_excess(L[..., :-1]).clamp(min=0).unsqueeze(-1).expand_as(F[..., :1])
         return {
             "F": root_mean_square(F, mask),
             "spread": spread(thermodynamics.log_magnitude(k, eps=LOG_EPSILON), weight, mask),
-            "h": thermodynamics.root_mean_square(h.flatten()),
+            "h": root_mean_square(h, mask),
         }
 
 
