@@ -51,9 +51,9 @@ class SwiGLU(Mixer):
 
 
 class DrivingForce(PhaseMixer):
-    """W_o LN(y), y = z (K-1) / (1 + (K-1)/2): two phases, the summand of Rachford-Rice [derived].
+    """W_o LN(y), y = z (K-1) / (K+1): two phases, half the summand of Rachford-Rice at L = 1/2 [derived].
 
-    y = x_1 - x_2 = 2 z tanh(k/2) with K = e^k, so the gate is the tension between the phases.
+    y = (x_1 - x_2) / 2 = z tanh(k/2) with K = e^k, so the gate is the tension between the phases.
     """
 
     causal = True
