@@ -54,6 +54,15 @@ CHANNELS: Mapping[str, Maker] = {
     "dense": lambda c, causal: Partition(c.width, partition_form(c), length=c.length, causal=causal),
 }
 
+LEAST = {"width": 1, "depth": 1, "heads": 1, "hidden": 1, "kernel": 0, "length": 1}
+
+
+def require_sizes(config: SpinodalConfig):
+    """Raises InputError for a size below its least; mixers refuse what only they cannot take."""
+    for name, least in LEAST.items():
+        if getattr(config, name) < least:
+            raise InputError(f"{name}={getattr(config, name)}: a model needs at least {least}")
+
 
 def chosen(table: Mapping[str, Maker], name: str, kind: str) -> Maker:
     """table[name], or an InputError with the nearest names."""
@@ -77,7 +86,7 @@ def sublayers(config: SpinodalConfig, *, causal: bool = False) -> list[Mixer]:
 
 
 class Block(nn.Module):
-    """x += mixer(norm(x)) for each of its mixers; residuals of the same name are averaged."""
+    """x += mixer(norm(x)) for each of its mixers, of which one at most has residuals."""
 
     def __init__(self, config: SpinodalConfig, *, causal: bool = False):
         super().__init__()

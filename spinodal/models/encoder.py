@@ -14,11 +14,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import ModelOutput
-from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
 from spinodal.errors import InputError
-from spinodal.models.blocks import Block
+from spinodal.models.blocks import Block, require_sizes
 from spinodal.models.configuration import SpinodalConfig
 
 
@@ -31,24 +30,25 @@ class EncoderOutput(ModelOutput):
     residuals: dict[str, Float[Tensor, ""]] | None = None
 
 
-PASSED_BY_THE_LIBRARY = {"output_hidden_states", "output_attentions", "return_dict", "use_cache"}
-
-
 class SpinodalPreTrainedModel(PreTrainedModel):
     """Loading, saving and initialisation shared by all models of this room."""
 
     config: SpinodalConfig
     base_model_prefix = "model"
-    _no_split_modules = ("Block",)
+    _no_split_modules = ["Block"]
     _can_record_outputs = {"hidden_states": Block}
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module):
-        """Every layer of ours knows its own start; weights that came from a file are left alone."""
-        loaded = any(getattr(p, "_is_hf_initialized", False) for p in module.parameters(recurse=False))
-        if loaded or not hasattr(module, "reset_parameters"):
+        """Every layer knows its own start; what came from a file is left alone.
+
+        Of a layer that came in part, the library's guard on `nn.init` leaves that part alone.
+        """
+        loaded = all(getattr(p, "_is_hf_initialized", False) for p in module.parameters(recurse=False))
+        reset = getattr(module, "reset_parameters", None)
+        if loaded or reset is None:
             return
-        module.reset_parameters()
+        reset()
         if isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, std=self.config.initializer_range)
 
@@ -57,6 +57,7 @@ class SpinodalModel(SpinodalPreTrainedModel):
     """The encoder itself: ids to normalised hidden states."""
 
     def __init__(self, config: SpinodalConfig):
+        require_sizes(config)
         super().__init__(config)
         self.embedding = nn.Embedding(config.vocab_size, config.width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
@@ -69,7 +70,6 @@ class SpinodalModel(SpinodalPreTrainedModel):
     def set_input_embeddings(self, value: nn.Embedding):
         self.embedding = value
 
-    @merge_with_config_defaults
     @capture_outputs
     def forward(
         self,
@@ -110,8 +110,8 @@ def averaged(layers: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def refuse_unknown(kwargs: dict):
-    """Keywords that the library passes everywhere may be there; anything else is a typing error."""
-    if unknown := set(kwargs) - PASSED_BY_THE_LIBRARY:
+    """`capture_outputs` has seen to output_hidden_states; anything else is a typing error."""
+    if unknown := set(kwargs) - {"output_hidden_states"}:
         raise InputError(
             f"unknown argument {', '.join(sorted(unknown))}: an encoder takes input_ids or inputs_embeds, "
             f"attention_mask, output_hidden_states and output_residuals"

@@ -11,7 +11,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers.modeling_outputs import ModelOutput
+from transformers.utils.generic import can_return_tuple
 
+from spinodal.errors import InputError
 from spinodal.models.configuration import SpinodalConfig
 from spinodal.models.encoder import SpinodalModel, SpinodalPreTrainedModel, validity
 
@@ -37,6 +39,17 @@ def cross_entropy(
     return functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum") / items
 
 
+def classes(config: SpinodalConfig) -> int:
+    """`num_labels`; InputError for a problem that is not a choice of one label among two or more."""
+    labels = config.num_labels or 0
+    if labels < 2 or config.problem_type not in (None, "single_label_classification"):
+        raise InputError(
+            f"num_labels={labels}, problem_type={config.problem_type}: classification here is a choice of "
+            f"one label among two or more"
+        )
+    return labels
+
+
 class SpinodalForMaskedLM(SpinodalPreTrainedModel):
     """Logits over the vocabulary at every position, the embedding tied to the output by default."""
 
@@ -54,6 +67,7 @@ class SpinodalForMaskedLM(SpinodalPreTrainedModel):
     def set_output_embeddings(self, new_embeddings: nn.Linear):
         self.decoder = new_embeddings
 
+    @can_return_tuple
     def forward(
         self,
         input_ids: Int[Tensor, "b n"] | None = None,
@@ -87,9 +101,10 @@ class SpinodalForSequenceClassification(SpinodalPreTrainedModel):
     def __init__(self, config: SpinodalConfig):
         super().__init__(config)
         self.model = SpinodalModel(config)
-        self.score = nn.Linear(config.width, config.num_labels)
+        self.score = nn.Linear(config.width, classes(config))
         self.post_init()
 
+    @can_return_tuple
     def forward(
         self,
         input_ids: Int[Tensor, "b n"] | None = None,
@@ -118,9 +133,10 @@ class SpinodalForTokenClassification(SpinodalPreTrainedModel):
     def __init__(self, config: SpinodalConfig):
         super().__init__(config)
         self.model = SpinodalModel(config)
-        self.score = nn.Linear(config.width, config.num_labels)
+        self.score = nn.Linear(config.width, classes(config))
         self.post_init()
 
+    @can_return_tuple
     def forward(
         self,
         input_ids: Int[Tensor, "b n"] | None = None,
