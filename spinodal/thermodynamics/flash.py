@@ -1,0 +1,94 @@
+r"""Flash: how one composition splits into phases, as equations; `solvers` finds their roots.
+
+Every component i obeys x_ij = K_ij x_iP between phase j and the reference phase P, and the
+phases together hold the feed, sum_j L_j x_ij = z_i. Eliminating x leaves the Rachford--Rice
+equations for the phase fractions L, minus the gradient of Q(L) = -sum_i z_i log u_i, which
+is convex where z >= 0. With K_iP = 1, u_i = sum_j L_j K_ij over all P phases: Q is the
+likelihood of a mixture of P given phases, and balance is where prior and posterior agree.
+
+    symbol  meaning                                         shape     [qajar2024]
+    z       composition of the feed                         *b n      z_i, z-hat_i
+    K       partition factors to the reference phase        *b n q    K_ij (9b), q = P - 1
+    L       fractions of the q phases but the reference     *b q      L_j (8a)
+    u       dilution of each component                      *b n      u_i (8b)
+    F       imbalance of each phase                         *b q      F_j (8a)
+    x       compositions of all phases, the reference last  *b n p    x_ij (9)
+
+Everything here takes any sign and any floating type, broadcasts over leading dimensions
+and never waits for the device.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from spinodal.errors import InputError
+
+
+def require_same_axes(z: Tensor, K: Tensor, L: Tensor | None = None) -> None:
+    """Raises InputError unless z [..., n], K [..., n, q] and L [..., q] fit; einsum would broadcast a 1."""
+    if z.ndim < 1 or K.ndim < 2 or K.shape[-2] != z.shape[-1] or 0 in (z.shape[-1], K.shape[-1]):
+        raise InputError(f"z {tuple(z.shape)} and K {tuple(K.shape)} do not fit: need z [..., n], K [..., n, q]")
+    if L is not None and (L.ndim < 1 or L.shape[-1] != K.shape[-1]):
+        raise InputError(f"K {tuple(K.shape)} and L {tuple(L.shape)} do not fit: need K [..., n, q], L [..., q]")
+
+
+def dilution(K: Float[Tensor, "*#b n q"], L: Float[Tensor, "*#b q"]) -> Float[Tensor, "*#b n"]:
+    """u_i = 1 + sum_j L_j (K_ij - 1)  [qajar2024, eq. 8b]; above 0 for K > 0 and L on the simplex."""
+    # as (1 - sum L) + K . L, since K - 1 would forget a small K
+    return 1 - L.sum(-1, keepdim=True) + torch.einsum("...nq,...q->...n", K, L)
+
+
+def rachford_rice(
+    z: Float[Tensor, "*#b n"], K: Float[Tensor, "*#b n q"], L: Float[Tensor, "*#b q"]
+) -> Float[Tensor, "*#b q"]:
+    """F_j = sum_i z_i (K_ij - 1) / u_i  [qajar2024, eq. 8a; rachford1952].
+
+    Infinite where some u_i = 0: signed compositions and independent fractions have such poles.
+    """
+    require_same_axes(z, K, L)
+    reference = z / dilution(K, L)
+    return torch.einsum("...n,...nq->...q", reference, K) - reference.sum(-1, keepdim=True)
+
+
+def phase_compositions(
+    z: Float[Tensor, "*#b n"], K: Float[Tensor, "*#b n q"], L: Float[Tensor, "*#b q"]
+) -> Float[Tensor, "*#b n p"]:
+    """x_iP = z_i / u_i and x_ij = K_ij x_iP, the reference phase last  [qajar2024, eq. 9].
+
+    sum_j L_j x_ij = z_i for any L whose P fractions sum to one; sum_i x_ij = sum_i z_i at balance only.
+    """
+    require_same_axes(z, K, L)
+    reference = (z / dilution(K, L)).unsqueeze(-1)
+    return torch.cat([K * reference, torch.ones_like(K[..., :1]) * reference], -1)
+
+
+def enrichment(log_K: Float[Tensor, "*#b n q"], L: Float[Tensor, "*#b p"]) -> Float[Tensor, "*#b n p"]:
+    """x_ij / z_i = K_ij / u_i from log K and all P fractions, the reference last  [derived, from eq. 9].
+
+    For networks, which learn log K and a softmax: no K too large for the type, no division by a
+    fraction. With e the enrichment, x = z e, F_j = sum_i z_i (e_ij - e_iP), and the shares of a
+    component, r = L e = softmax_j(log L_j + log K_ij), sum to one over the phases.
+    """
+    k = torch.nn.functional.pad(log_K, (0, 1))
+    e = (k - k.amax(-1, keepdim=True).detach()).exp()
+    return e / torch.einsum("...np,...p->...n", e, L).unsqueeze(-1)
+
+
+def root_mean_square(F: Float[Tensor, "*b q"], *, eps: float = 1e-8) -> Float[Tensor, "*b"]:
+    """RMS(F) = sqrt(mean_j F_j^2 + eps^2) - eps: 0 at F = 0, where its slope is 0 too  [qajar2024, eq. 10g].
+
+    Without eps (ours) the gradient at balance would be 0/0.
+    """
+    mean = F.square().mean(-1)
+    return mean / ((mean + eps**2).sqrt() + eps)
+
+
+def bound_violation(L: Float[Tensor, "*b q"]) -> Float[Tensor, "*b q"]:
+    """max(-L_j, 0) + max(L_j - 1, 0): how far each fraction is outside [0, 1]  [qajar2024, eq. 10b]."""
+    return torch.relu(-L) + torch.relu(L - 1)
+
+
+def fraction_excess(L: Float[Tensor, "*b q"]) -> Float[Tensor, "*b"]:
+    """h = sum_j L_j - 1 <= 0, over the q phases but the reference: h = -L_P  [qajar2024, eq. 10c]."""
+    return L.sum(-1) - 1
