@@ -25,6 +25,7 @@ DOORS: dict[str, set[str]] = {
     "training": {"types", "models", "mixers", "data", "observables", "probes"},
     "inference": {"models"},
     "figures": {"types", "theory", "observables"},
+    "report": {"types", "figures", "observables"},
 }
 OPEN = {"cli", "recipes", "__init__"}  # these may import anything, and nobody imports them
 

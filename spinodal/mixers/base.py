@@ -17,6 +17,21 @@ from torch import Tensor, nn
 
 from spinodal.types import Mixed
 
+START = 0.1  # of the size at which a matrix keeps that of its input
+
+
+class Reduction(nn.Linear):
+    """The last matrix of a mixer, small at the start: a block begins near the identity.
+
+    Else what a long mixer sums up at random drowns the tokens themselves for hundreds of steps.
+    """
+
+    def __init__(self, inputs: int, width: int):
+        super().__init__(inputs, width, bias=False)
+
+    def reset_parameters(self):
+        nn.init.normal_(self.weight, std=START * self.in_features**-0.5)
+
 
 class Mixer(nn.Module, ABC):
     """Tokens in, tokens out; `causal` and `length` say what a caller may rely on."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spinodal.errors import InputError
-from spinodal.mixers.base import Mixer
+from spinodal.mixers.base import Mixer, Reduction
 from spinodal.types import Mixed
 
 DIRECT = 128  # tokens up to which a product with the matrix is faster than FFTs
@@ -87,7 +87,8 @@ class Toeplitz(Mixer):
         if width % heads:
             raise InputError(f"width={width} does not divide into heads={heads}")
         self.heads, self.length, self.causal = heads, length, causal
-        self.value, self.out = (nn.Linear(width, width, bias=False) for _ in range(2))
+        self.value = nn.Linear(width, width, bias=False)
+        self.out = Reduction(width, width)
         self.filter = nn.Parameter(torch.empty(heads, length if causal else 2 * length - 1))
         self.reset_parameters()
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spinodal.errors import InputError
-from spinodal.mixers.base import Mixer, PhaseMixer
+from spinodal.mixers.base import Mixer, PhaseMixer, Reduction
 from spinodal.mixers.residuals import phase_residuals
 from spinodal.types import Mixed
 
@@ -41,7 +41,7 @@ class SwiGLU(Mixer):
     def __init__(self, width: int, *, hidden: int):
         super().__init__()
         self.inner = nn.Linear(width, 2 * hidden, bias=False)
-        self.out = nn.Linear(hidden, width, bias=False)
+        self.out = Reduction(hidden, width)
 
     def forward(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
@@ -61,7 +61,7 @@ class DrivingForce(PhaseMixer):
     def __init__(self, width: int, *, hidden: int):
         super().__init__()
         self.inner = nn.Linear(width, 2 * hidden, bias=False)
-        self.out = nn.Linear(hidden, width, bias=False)
+        self.out = Reduction(hidden, width)
 
     def forward(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
@@ -97,7 +97,7 @@ class PhaseCompetition(PhaseMixer):
             raise InputError(f"phases compete from two on, got phases={phases}")
         self.phases = phases
         self.inner = nn.Linear(width, phases * hidden, bias=False)
-        self.out = nn.Linear(phases * hidden, width, bias=False)
+        self.out = Reduction(phases * hidden, width)
 
     def forward(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False

@@ -25,11 +25,11 @@ from abc import ABC, abstractmethod
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from spinodal import thermodynamics
 from spinodal.errors import InputError
-from spinodal.mixers.base import PhaseMixer
+from spinodal.mixers.base import PhaseMixer, Reduction
 from spinodal.mixers.feed import (
     DenseFeed,
     FactorisedFeed,
@@ -158,7 +158,7 @@ class Partition(PhaseMixer):
             )
         self.form, self.causal, self.length = form, local, length
         self.feed = FactorisedFeed(width, form) if length is None else DenseFeed(width, form, length=length)
-        self.out = nn.Linear(form.phases * width, width, bias=False)
+        self.out = Reduction(form.phases * width, width)
         if local or length is not None:
             self.degrees_of_freedom(length or 1)
 

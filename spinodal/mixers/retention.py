@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spinodal.errors import InputError
-from spinodal.mixers.base import Mixer
+from spinodal.mixers.attention import rotate
+from spinodal.mixers.base import Mixer, Reduction
 from spinodal.types import Mixed
 
 CHUNK = 64
@@ -83,15 +84,21 @@ def log_decays(heads: int) -> Float[Tensor, " h"]:
 
 
 class Retention(Mixer):
-    """out(LN(retention(q, k, v))), every head normalised by itself, with the decays of `log_decays`."""
+    """out(y / m), y the retention of rotated q / sqrt(c) and k, m the sum of g^|i-j| in an endless context.
+
+    So a head is a decayed average and as quiet at the start as attention is: scaled to unit size
+    instead, as in [sun2023], what it sums up at random drowns the tokens.
+    """
 
     def __init__(self, width: int, *, heads: int, causal: bool = False):
         super().__init__()
-        if width % heads:
-            raise InputError(f"width={width} does not divide into heads={heads}")
+        if width % (2 * heads):
+            raise InputError(
+                f"retention needs an even number of features per head: width={width}, heads={heads}"
+            )
         self.heads, self.causal = heads, causal
         self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.out = nn.Linear(width, width, bias=False)
+        self.out = Reduction(width, width)
 
     def forward(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
@@ -99,6 +106,9 @@ class Retention(Mixer):
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).contiguous()
         if valid is not None:
             k = k.masked_fill(~valid[:, None, :, None], 0.0)
-        y = retention(q, k, v, log_decays(self.heads).to(x), causal=self.causal)
-        y = functional.layer_norm(y, y.shape[-1:])
+        log_decay = log_decays(self.heads).to(x)
+        g = log_decay.exp()
+        mass = (1 if self.causal else 1 + g) / (1 - g)
+        q = rotate(q) / (mass[:, None, None] * q.shape[-1] ** 0.5)
+        y = retention(q, rotate(k), v, log_decay, causal=self.causal)
         return Mixed(self.out(y.transpose(1, 2).flatten(2)), {})

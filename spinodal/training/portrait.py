@@ -40,11 +40,10 @@ def portrait(model: SpinodalForMaskedLM, tokenizer: PreTrainedTokenizerBase, win
     trajectory = record(model, {"input_ids": contexts}, layers=list(model.model.blocks))
     for hook in hooks:
         hook.remove()
-    edges = torch.linspace(-1, 1, BINS + 1)
     return {
         "tokens": [tokenizer.decode([token]) for token in contexts[0, :TOKENS].tolist()],
         "phase_fractions": seen if any(seen) else None,
-        "cosine_edges": edges.tolist(),
-        "cosine_counts": cosine_histogram(trajectory, edges).sum(1).tolist(),
+        "cosine_edges": torch.linspace(-1, 1, BINS + 1).tolist(),
+        "cosine_counts": cosine_histogram(trajectory, BINS).sum(1).tolist(),
         "mean_cosine": mean_cosine(trajectory).mean(-1).tolist(),
     }
