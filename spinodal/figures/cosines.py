@@ -1,0 +1,45 @@
+"""How alike the tokens become with depth: one histogram of cosines a layer, the deepest at the bottom."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from spinodal.errors import InputError
+from spinodal.figures.runs import Run, number
+from spinodal.figures.style import INK, MUTED, PAGE, panel, styled
+
+OVERLAP = 1.6  # heights of a row that a peak may reach
+
+
+@styled
+def cosine_histograms(run: Run, colour: str) -> Figure:
+    """Cosines between two different tokens, one ridge a layer from the embedding (0) down.
+
+    Every ridge is scaled to its own peak, since collapsed layers would dwarf all others; the dot
+    is the mean cosine. InputError for a run without a probe.
+    """
+    probe = run.get("probe")
+    if not probe:
+        raise InputError(f"{run['name']}, seed {run['seed']}: there is no probe to draw cosines from")
+    counts = np.array(probe["cosine_counts"], dtype=float)
+    edges = np.array(probe["cosine_edges"], dtype=float)
+    layers = len(counts)
+    figure, axes = panel(4.8, 0.9 + min(max(0.34 * layers, 1.2), 7.0))
+    middles = (edges[1:] + edges[:-1]) / 2
+    for k, row in enumerate(counts):
+        ridge = k - OVERLAP * row / max(row.max(), 1)
+        axes.fill_between(middles, ridge, k, color=PAGE, linewidth=0, zorder=k + 2.0)
+        axes.fill_between(middles, ridge, k, color=colour, alpha=0.3, linewidth=0, zorder=k + 2.1)
+        axes.plot(middles, ridge, color=colour, linewidth=1.2, zorder=k + 2.2)
+    means = [number(mean) for mean in probe["mean_cosine"]]
+    axes.plot(means, range(layers), "o", color=INK, markersize=3.2, zorder=layers + 3.0)
+    axes.axvline(0, color=MUTED, linewidth=0.7, linestyle=(0, (1, 3)))
+    axes.grid(visible=False)
+    every = max(1, -(-layers // 16))
+    names = ["embedding" if k == 0 else f"layer {k}" for k in range(layers)]
+    axes.set_yticks(range(0, layers, every), names[::every])
+    axes.set(xlim=(edges[0], edges[-1]), ylim=(layers - 0.6, -OVERLAP - 0.2))
+    axes.set(
+        xlabel="cosine between two tokens",
+        title=f"{run['name']}, seed {run['seed']}; each ridge to its own peak, dot: mean",
+    )
+    return figure

@@ -1,0 +1,147 @@
+r"""How figures look, and how they become SVG that sits in a page beside others.
+
+The palette keeps any two of its colours apart, in both schemes, for normal sight and for the
+three kinds of dichromacy (distance in OKLab x 100 at least 9), and every one of them is readable
+as text (contrast at least 4.5). In SVG a colour is a variable, so
+a page can turn dark, and text stays text.
+"""
+
+import html
+import io
+import re
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+# variable -> (light, dark)
+MODELS = {
+    "--model-0": ("#2246ae", "#6a8cff"),
+    "--model-1": ("#c24e00", "#f07d30"),
+    "--model-2": ("#0a8463", "#6fc9b0"),
+    "--model-3": ("#a458b4", "#b684b8"),
+    "--model-4": ("#5e2a00", "#ffd45c"),
+    "--model-5": ("#0a3f55", "#a5f0ff"),
+}
+PAPER = {
+    "--ink": ("#1c2127", "#e8eaed"),
+    "--muted": ("#5c6670", "#a3acb6"),
+    "--rule": ("#e3e6ea", "#2f353d"),
+    "--page": ("#ffffff", "#14171c"),
+}
+INK, MUTED, RULE, PAGE = (light for light, _ in PAPER.values())
+STYLE: dict[Any, Any] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": MUTED,
+    "axes.facecolor": "none",
+    "axes.labelcolor": MUTED,
+    "axes.linewidth": 0.7,
+    "axes.spines.left": False,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": MUTED,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 9,
+    "axes.titlesize": 9,
+    "figure.facecolor": "none",
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "lines.linewidth": 1.8,
+    "text.color": INK,
+}
+styled = rc_context(STYLE)  # decorates every function that makes a figure
+
+
+def colours(models: Iterable[str]) -> dict[str, str]:
+    """One colour a model, in order; they come round again after six, and labels alone tell those apart."""
+    light = [pair[0] for pair in MODELS.values()]
+    return {model: light[i % len(light)] for i, model in enumerate(models)}
+
+
+def themed(colour: str) -> str:
+    """A colour of the palette as a variable that `css_colours` sets; any other as it is."""
+    names = {light: name for name, (light, _) in (PAPER | MODELS).items()}
+    return f"var({names[colour]})" if colour in names else colour
+
+
+def css_colours() -> str:
+    """The variables of the palette, light and, where the reader prefers it, dark."""
+    light, dark = (
+        "".join(f"{name}:{pair[scheme]};" for name, pair in (PAPER | MODELS).items()) for scheme in (0, 1)
+    )
+    return f":root{{color-scheme:light dark;{light}}}\n@media (prefers-color-scheme:dark){{:root{{{dark}}}}}"
+
+
+def panel(width: float, height: float) -> tuple[Figure, Axes]:
+    """An empty figure of one panel, its size in inches; pyplot and its global state stay out of it."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.tick_params(colors=MUTED, labelsize=8.5, length=3)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="y", color=RULE, linewidth=0.7)
+    return figure, axes
+
+
+def canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    """An empty figure whose axes are not seen, for what is laid out by hand."""
+    figure = Figure(figsize=(width, height))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    return figure, axes
+
+
+def label_ends(axes: Axes, ends: dict[str, float], colour: dict[str, str]):
+    """Names at the right edge, each as near to the end of its curve as the others leave room for."""
+    axes.get_ylim()  # settles the limits, which transLimits alone does not
+    gap = 11 / 72 * axes.figure.dpi / axes.bbox.height  # a line of text, in heights of the panel
+    names = sorted((name for name in ends if np.isfinite(ends[name])), key=ends.__getitem__)
+    to_panel = axes.transScale + axes.transLimits
+    wanted = np.array([to_panel.transform((1.0, ends[name]))[1] for name in names]).clip(0, 1)
+    for name, y in zip(names, apart(wanted, gap), strict=True):
+        style = {"color": colour[name], "va": "center", "parse_math": False}
+        axes.text(1.02, y, name, transform=axes.transAxes, **style)
+
+
+def apart(y: Float[np.ndarray, " k"], gap: float) -> Float[np.ndarray, " k"]:
+    """argmin sum (y' - y)^2 with y'_{i+1} >= y'_i + gap, for ascending y: pooled neighbours share a mean."""
+    offset = gap * np.arange(len(y))
+    pools: list[list[float]] = []
+    for value in y - offset:
+        pools.append([value])
+        while len(pools) > 1 and np.mean(pools[-2]) > np.mean(pools[-1]):
+            pools[-2:] = [pools[-2] + pools[-1]]
+    return offset + np.array([np.mean(pool) for pool in pools for _ in pool])
+
+
+def svg(figure: Figure, name: str, *, title: str) -> str:
+    """An <svg> element for a page: ids begin with `name`, colours are variables, the size is the page's.
+
+    `name` must be unique in the page, and a legal id. The fonts are the page's `--sans` and `--mono`.
+    The same figure gives the same text.
+    """
+    FigureCanvasSVG(figure)
+    text = io.StringIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}), warnings.catch_warnings():
+        # the fonts of the reader will draw it, not ours
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(text, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+
+    def adapted(tag: re.Match[str]) -> str:
+        named = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{name}-", tag[0])
+        faced = named.replace("'DejaVu Sans Mono'", "var(--mono)").replace("'DejaVu Sans'", "var(--sans)")
+        return re.sub("#[0-9a-f]{6}", lambda colour: themed(colour[0]), faced)
+
+    # what comes before the first group is replaced: a DTD on the network, a size, rules for the whole page
+    groups = re.sub("<[^>]*>", adapted, text.getvalue()[text.getvalue().index("<g ") :]).strip()
+    width, height = figure.get_size_inches() * 72
+    return (
+        f'<svg role="img" aria-label="{html.escape(title)}" viewBox="0 0 {width:.6g} {height:.6g}" '
+        f'style="max-width:{5 / 3 * width:.0f}px" xmlns="http://www.w3.org/2000/svg" '
+        f'xmlns:xlink="http://www.w3.org/1999/xlink">\n{groups}'
+    )

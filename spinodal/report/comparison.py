@@ -1,0 +1,185 @@
+r"""Which model is better, and whether the seeds can tell: the table of a run or a comparison.
+
+    difference = mean_a - mean_b                     a, b: held-out losses of two models over seeds
+    error      = sqrt(sd_a^2 / n_a + sd_b^2 / n_b)   [welch1947]
+    tie        iff |difference| <= t_.975(v) error,  v the degrees of freedom of Welch and Satterthwaite
+
+Means are over finished runs. A seed that ended without a finite loss makes its model's mean not
+finite: the mean of those that survived would praise a model for diverging.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from rich.table import Table
+from rich.text import Text
+from scipy import stats
+
+from spinodal.errors import InputError
+from spinodal.figures import Run, Runs, finished, number
+
+Arms = dict[str, Runs]  # the models of every arm; one run is the arm ""
+
+
+class Estimate(NamedTuple):
+    """Mean and standard deviation (n - 1) over seeds; a single seed has sd NaN."""
+
+    mean: float
+    sd: float
+    seeds: int
+
+
+class Difference(NamedTuple):
+    """How far a model is behind the best, with its standard error; `tie` is None where seeds cannot tell."""
+
+    value: float
+    error: float
+    tie: bool | None
+
+
+class Row(NamedTuple):
+    """One model of one arm; `behind` is None for the best, and where there is no loss to compare."""
+
+    arm: str
+    model: str
+    parameters: int
+    steps: int
+    seconds: Estimate
+    tokens_per_second: Estimate
+    loss: Estimate
+    behind: Difference | None
+    runs: int  # finished or not
+
+
+def estimate(values: list[float]) -> Estimate:
+    mean = float(np.mean(values)) if values else math.nan
+    sd = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+    return Estimate(mean, sd, len(values))
+
+
+def difference(a: Estimate, b: Estimate) -> Difference:
+    """a - b with Welch's standard error, and whether its 95% interval holds zero."""
+    value = a.mean - b.mean
+    if min(a.seeds, b.seeds) < 2:
+        return Difference(value, math.nan, None)
+    va, vb = a.sd**2 / a.seeds, b.sd**2 / b.seeds
+    if va + vb == 0:
+        return Difference(value, 0.0, value == 0)
+    v = (va + vb) ** 2 / (va**2 / (a.seeds - 1) + vb**2 / (b.seeds - 1))
+    error = math.sqrt(va + vb)
+    return Difference(value, error, bool(abs(value) <= stats.t.ppf(0.975, v) * error))
+
+
+def table(arms: Arms) -> list[Row]:
+    """A row for every model of every arm, in their order.
+
+    InputError for a model without runs.
+    """
+    rows = []
+    for arm, models in arms.items():
+        found = [row(arm, model, runs) for model, runs in models.items()]
+        comparable = [r.loss for r in found if math.isfinite(r.loss.mean)]
+        best = min(comparable, key=lambda loss: loss.mean, default=None)
+        for r in found:
+            if best is None or r.loss is best or not math.isfinite(r.loss.mean):
+                rows.append(r)
+            else:
+                rows.append(r._replace(behind=difference(r.loss, best)))
+    if not rows:
+        raise InputError("there is no run to report")
+    return rows
+
+
+def row(arm: str, model: str, runs: list[Run]) -> Row:
+    if not runs:
+        raise InputError(f"{model}: there is no run of it{' at ' + arm if arm else ''}")
+    done = [run["final"] for run in finished(runs)]
+    over_seeds = {
+        key: estimate([number(final.get(key)) for final in done])
+        for key in ("steps", "seconds", "tokens_per_second", "held_out_loss")
+    }
+    steps = over_seeds["steps"].mean
+    return Row(
+        arm, model, runs[0]["parameters"], 0 if math.isnan(steps) else round(steps), over_seeds["seconds"],
+        over_seeds["tokens_per_second"], over_seeds["held_out_loss"], None, len(runs),
+    )  # fmt: skip
+
+
+def columns(rows: list[Row]) -> list[str]:
+    """Names of the columns; the last is there if there is a best to be behind."""
+    seeds = {r.loss.seeds for r in rows}
+    over = f" (sd over {max(seeds)} seeds)" if len(seeds) == 1 else " (sd over seeds)"
+    loss = "held-out loss" + (over if max(seeds) > 1 else "")
+    names = ["model", "parameters", "steps", "seconds", "tokens/s", loss]
+    return [*names, "seeds", *(["behind the best (± its error)"] if any(r.behind for r in rows) else [])]
+
+
+def cells(rows: list[Row]) -> list[list[str]]:
+    """The rows in words, in the order of `columns`; enough decimals for two digits of the smallest sd."""
+    least = min((r.loss.sd for r in rows if r.loss.sd > 0), default=1.0)
+    digits = min(max(3, 1 - math.floor(math.log10(least))), 6)
+    lines = [
+        [
+            r.model,
+            f"{r.parameters:,}",
+            f"{r.steps:,}" if r.steps else "–",
+            spread(r.seconds, 1 if r.seconds.mean < 100 else 0),
+            spread(r.tokens_per_second, 0),
+            loss(r.loss, digits),
+            str(r.runs) if r.loss.seeds == r.runs else f"{r.loss.seeds} of {r.runs} finished",
+            behind(r, digits),
+        ]
+        for r in rows
+    ]
+    return [line[: len(columns(rows))] for line in lines]
+
+
+def spread(e: Estimate, digits: int) -> str:
+    if not math.isfinite(e.mean):
+        return "–"
+    return f"{e.mean:,.{digits}f}" + (f" ± {e.sd:,.{digits}f}" if e.seeds > 1 else "")
+
+
+def loss(e: Estimate, digits: int) -> str:
+    if not e.seeds:
+        return "unfinished"
+    if not math.isfinite(e.mean):
+        return "not finite"
+    return spread(e, digits) + (" (one seed: no spread)" if e.seeds == 1 else "")
+
+
+def behind(r: Row, digits: int) -> str:
+    if r.behind is None:
+        return "best" if math.isfinite(r.loss.mean) else "–"
+    value, error, tie = r.behind
+    if tie is None:
+        return f"+{value:.{digits}f}, one seed cannot tell"
+    return f"+{value:.{digits}f} ± {error:.{digits}f}" + (", a tie" if tie else "")
+
+
+def rich_table(arms: Arms) -> Table:
+    """The table for a terminal, an arm under a line with its name."""
+    rows = table(arms)
+    drawn = Table()
+    for name in columns(rows):
+        drawn.add_column(name, justify="left" if name == "model" else "right")
+    above = ""
+    for r, line in zip(rows, cells(rows), strict=True):
+        if r.arm != above:
+            drawn.add_section()
+            drawn.add_row(Text(r.arm, style="bold"))
+            above = r.arm
+        drawn.add_row(*(Text(cell) for cell in line))
+    return drawn
+
+
+def markdown_table(arms: Arms) -> str:
+    """The table for a README, with a column for the arm where arms have names."""
+    rows = table(arms)
+    names = columns(rows)
+    lines = [names, [":--" if name == "model" else "--:" for name in names], *cells(rows)]
+    if any(arms):
+        firsts = ["", ":--", *(r.arm for r in rows)]
+        lines = [[first, *line] for first, line in zip(firsts, lines, strict=True)]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

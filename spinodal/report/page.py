@@ -1,0 +1,122 @@
+"""report.html: one file that shows a run or a comparison, without a network, on any screen.
+
+The order is the reader's: what was run, which model won and whether that is more than chance,
+how it came about, what the tokens do inside, and last the settings.
+"""
+
+import os
+from collections.abc import Iterable
+from html import escape
+from pathlib import Path
+
+from spinodal import figures
+from spinodal.figures import Run
+from spinodal.report import sections
+from spinodal.report.comparison import Arms, table
+from spinodal.report.style import CSS
+
+
+def write_report(path: Path, arms: Arms) -> None:
+    """Writes the page of `arms` (one run: {"": {model: [run]}}) beside `path` and moves it over it.
+
+    InputError where there is no run. The same arms give the same bytes.
+    """
+    text = page(arms)
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
+
+
+def page(arms: Arms) -> str:
+    rows = table(arms)
+    runs = [run for models in arms.values() for seeds in models.values() for run in seeds]
+    colour = figures.colours(dict.fromkeys(row.model for row in rows))
+    draw = sections.Drawings()
+    body = [
+        about(runs, list(colour)),
+        *(sections.arm(draw, [r for r in rows if r.arm == arm], arms[arm], colour) for arm in arms),
+        sections.equilibrium(draw, arms, colour),
+        sections.phases(draw, arms),
+        sections.cosines(draw, arms, colour),
+        settings(arms, colour),
+        "<footer>Written by spinodal. This file is whole: it loads nothing.</footer>",
+    ]
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(' · '.join(distinct(runs, 'recipe')))}</title>\n<style>{CSS}</style>\n</head>\n"
+        f"<body>\n<main>\n{chr(10).join(filter(None, body))}\n</main>\n</body>\n</html>\n"
+    )
+
+
+def distinct(runs: Iterable[Run], key: str) -> list[str]:
+    """The values of a key over runs, each once, in order."""
+    return list(dict.fromkeys(str(run[key]) for run in runs))
+
+
+def about(runs: list[Run], models: list[str]) -> str:
+    """What was run, by which command and code, when and where; and what went wrong."""
+    dates = sorted(run["date"][:16].replace("T", " ") for run in runs)
+    versions = dict.fromkeys(", ".join(f"{k} {v}" for k, v in run["versions"].items()) for run in runs)
+    facts = {
+        "command": [f"<code>{escape(command)}</code>" for command in distinct(runs, "command")],
+        "commit": [
+            f"<code>{escape(c.rstrip('+'))}</code>" + (" with uncommitted changes" if c.endswith("+") else "")
+            for c in distinct(runs, "commit")
+        ],
+        "date": [" to ".join(dict.fromkeys((dates[0], dates[-1]))) + " UTC"],
+        "machine": [escape(machine) for machine in distinct(runs, "machine")],
+        "seeds": [", ".join(sorted(distinct(runs, "seed"), key=int))],
+        "versions": [escape(line) for line in versions],
+    }
+    listed = "".join(f"<dt>{name}</dt><dd>{'<br>'.join(lines)}</dd>" for name, lines in facts.items())
+    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in troubles(runs))
+    lead = f'<p class="lead">{escape(", ".join(models))}</p>\n' if len(models) > 1 else ""
+    return (
+        f'<header>\n<p class="eyebrow">spinodal report</p>\n<h1>{escape(", ".join(distinct(runs, "recipe")))}</h1>\n'
+        f"{lead}{notes}\n<dl>{listed}</dl>\n</header>"
+    )
+
+
+def troubles(runs: list[Run]) -> list[str]:
+    """In words: which runs did not finish, and where a loss stopped being finite."""
+    found = []
+    for run in runs:
+        name = f"{run['name']}, seed {run['seed']}"
+        last = max((row["step"] for row in run["metrics"]), default=0)
+        if not run["finished"]:
+            drawn = f"after step {last} (dashed)" if last else "before its first row"
+            found.append(f"{name} is unfinished: it ends {drawn} and is no part of any mean.")
+        if (step := figures.stopped_being_finite(run)) is not None:
+            found.append(
+                f"{name}: the loss is not finite at step {step}, where the curves of its model have a gap."
+            )
+    return list(dict.fromkeys(found))
+
+
+def settings(arms: Arms, colour: dict[str, str]) -> str:
+    """The values in which models or arms differ side by side, and those that all share, folded."""
+    asked = {(arm, model): merged(runs) for arm, models in arms.items() for model, runs in models.items()}
+    keys = list(dict.fromkeys(key for values in asked.values() for key in values if key != "seed"))
+    rows = {key: [values.get(key, "–") for values in asked.values()] for key in keys}
+    shared = ", ".join(f"{key}={values[0]}" for key, values in rows.items() if len(set(values)) == 1)
+    names = "".join(
+        f"<th>{sections.marked(model, colour)}{'<br>' + escape(arm) if arm else ''}</th>"
+        for arm, model in asked
+    )
+    lines = "".join(
+        f"<tr><td>{escape(key)}</td>{''.join(f'<td>{escape(value)}</td>' for value in values)}</tr>\n"
+        for key, values in rows.items()
+        if len(set(values)) > 1
+    )
+    differing = (
+        f'<div class="scroll"><table class="settings">\n<tr><th></th>{names}</tr>\n{lines}</table></div>'
+    )
+    folded = f"<details><summary>the same for all</summary><p><code>{escape(shared)}</code></p></details>"
+    return sections.section("Settings", differing if lines else "", folded)
+
+
+def merged(runs: list[Run]) -> dict[str, str]:
+    """The configuration of a model, with every value that its seeds have."""
+    keys = dict.fromkeys(key for run in runs for key in run["config"])
+    return {key: ", ".join(dict.fromkeys(str(run["config"].get(key, "–")) for run in runs)) for key in keys}
