@@ -28,9 +28,13 @@ from spinodal.errors import InputError
 def require_same_axes(z: Tensor, K: Tensor, L: Tensor | None = None) -> None:
     """Raises InputError unless z [..., n], K [..., n, q] and L [..., q] fit; einsum would broadcast a 1."""
     if z.ndim < 1 or K.ndim < 2 or K.shape[-2] != z.shape[-1] or 0 in (z.shape[-1], K.shape[-1]):
-        raise InputError(f"z {tuple(z.shape)} and K {tuple(K.shape)} do not fit: need z [..., n], K [..., n, q]")
+        raise InputError(
+            f"z {tuple(z.shape)} and K {tuple(K.shape)} do not fit: need z [..., n], K [..., n, q]"
+        )
     if L is not None and (L.ndim < 1 or L.shape[-1] != K.shape[-1]):
-        raise InputError(f"K {tuple(K.shape)} and L {tuple(L.shape)} do not fit: need K [..., n, q], L [..., q]")
+        raise InputError(
+            f"K {tuple(K.shape)} and L {tuple(L.shape)} do not fit: need K [..., n, q], L [..., q]"
+        )
 
 
 def dilution(K: Float[Tensor, "*#b n q"], L: Float[Tensor, "*#b q"]) -> Float[Tensor, "*#b n"]:

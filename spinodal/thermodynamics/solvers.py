@@ -30,8 +30,8 @@ from spinodal.errors import InputError
 from spinodal.thermodynamics.flash import require_same_axes
 
 DECREMENT = 1e-16  # squared, before the last step of Newton, which squares it once more
-COMPLEMENTARITY = 1e-14  # aimed at, of which setting vanished phases to zero may cost a little
-RESIDUAL = 1e-12
+COMPLEMENTARITY = 1e-14  # aimed at
+RESIDUAL = 1e-12  # allowed, once vanished phases are set to zero
 SINGULAR = 1e-14  # a pivot of H, relative to its diagonal
 RIDGE = 1e-14  # likewise; keeps phases that coincide apart
 BLOCK = 2**16  # entries of K, half a megabyte
@@ -65,7 +65,9 @@ def negative_flash(z: Float[Tensor, "*#b n"], K: Float[Tensor, "*#b n q"], *, st
     z, K, batch = _checked(z, K)
     with torch.no_grad():
         L, *report, unbounded, singular = _in_blocks(_newton, z, K, steps)
-        _refuse(unbounded.reshape(batch), "some change of the fractions raises the dilution of every component")
+        _refuse(
+            unbounded.reshape(batch), "some change of the fractions raises the dilution of every component"
+        )
         _refuse(singular.reshape(batch), "some phases in K are combinations of the others")
     return _flash(_Implicit.apply(z, K, L, torch.ones_like(L)), report, batch)
 
@@ -94,7 +96,9 @@ def _checked(z: Tensor, K: Tensor) -> tuple[Tensor, Tensor, torch.Size]:
     try:
         batch = torch.broadcast_shapes(z.shape[:-1], K.shape[:-2])
     except RuntimeError:
-        raise InputError(f"leading axes of z {tuple(z.shape)} and K {tuple(K.shape)} do not broadcast") from None
+        raise InputError(
+            f"leading axes of z {tuple(z.shape)} and K {tuple(K.shape)} do not broadcast"
+        ) from None
     if batch.numel() == 0:
         raise InputError(f"z {tuple(z.shape)} and K {tuple(K.shape)} hold no mixture")
     z, K = z.double(), K.double()
@@ -107,7 +111,9 @@ def _checked(z: Tensor, K: Tensor) -> tuple[Tensor, Tensor, torch.Size]:
     if not (math.isfinite(K_low) and math.isfinite(K_high)):
         raise InputError("K has NaN or infinite entries")
     if z_low < 0:
-        raise InputError(f"z has negative entries, {z_low:g} the lowest: signed compositions have no unique split")
+        raise InputError(
+            f"z has negative entries, {z_low:g} the lowest: signed compositions have no unique split"
+        )
     if total_low <= 0:
         raise InputError("z sums to zero: there is nothing to split")
     if K_low <= 0:
@@ -242,9 +248,12 @@ def _interior_point(z: Tensor, K: Tensor, steps: int) -> tuple[Tensor, ...]:
         L, m = L + a * dL, m + a * dm
         L = L / L.sum(0)
         w, c, H = _derivatives(z, A, _along(L, A))
-    L = torch.where(L < 1 - c, 0.0, L)
-    L = L / L.sum(0)
-    residual = torch.minimum(L, 1 - _derivatives(z, A, _along(L, A))[1]).abs().amax(0)
+    residual = torch.minimum(L, 1 - c).abs().amax(0)
+    sharp = torch.where(1 - c > L, 0.0, L)
+    sharp = sharp / sharp.sum(0)
+    sharp_residual = torch.minimum(sharp, 1 - _derivatives(z, A, _along(sharp, A))[1]).abs().amax(0)
+    keep = sharp_residual <= RESIDUAL  # not where a trace of a phase holds a trace of a component
+    L, residual = torch.where(keep, sharp, L), torch.where(keep, sharp_residual, residual)
     return L.T, iterations, residual, residual <= RESIDUAL
 
 
@@ -276,7 +285,9 @@ class _Implicit(torch.autograd.Function):
         w = A / u * present.unsqueeze(1)
         H = (z.unsqueeze(-1) * w).mT @ w
         scale = (H.diagonal(dim1=-2, dim2=-1) + 1 - present).rsqrt()
-        inverse = torch.linalg.pinv(scale.unsqueeze(-1) * H * scale.unsqueeze(-2), rtol=SINGULAR, hermitian=True)
+        inverse = torch.linalg.pinv(
+            scale.unsqueeze(-1) * H * scale.unsqueeze(-2), rtol=SINGULAR, hermitian=True
+        )
         v = scale * torch.einsum("bpq,bq->bp", inverse, scale * grad)
         grad_z = torch.einsum("bnp,bp->bn", w, v).unsqueeze(-1)
         grad_K = z.unsqueeze(-1) / u * (v.unsqueeze(1) - grad_z * L.unsqueeze(1))[..., :-1]

@@ -1,0 +1,159 @@
+"""Solves per second of the batched flashes against `chemicals`, on mixtures whose split is known.
+
+    python benchmarks/flash.py [--json FILE]
+
+Phases x and fractions L are drawn from flat Dirichlet distributions, so K = x_j / x_P and
+z = sum_j L_j x_j have the known root L. The peer takes one mixture a call, with its own types:
+lists, or arrays where numba compiles it, both made before the clock starts; for two phases its
+fastest method, for more L = 1 / P to start from. Methods take turns in one process on the
+same 1,024 mixtures, again and again for a tenth of a second; medians of five turns, on one
+thread, and on a GPU where there is one.
+"""
+
+import argparse
+import contextlib
+import importlib.util
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+
+os.environ.setdefault("NUMBA_FUNCTION_CACHE_SIZE", "0")  # the peer's cached compilation needs IPython
+
+import chemicals
+import numpy as np
+import torch
+from torch import Tensor
+
+from spinodal.thermodynamics import Flash, negative_flash, positive_flash
+
+BATCH, TURNS, SECONDS = 1024, 5, 0.1
+GRID = [(p, n) for p in (2, 3, 4, 5) for n in (8, 32, 128)]
+Solver = Callable[[], np.ndarray]
+
+
+def mixtures(p: int, n: int, seed: int = 0) -> tuple[Tensor, Tensor, np.ndarray]:
+    """z [b, n], K [b, n, q] and the fractions L [b, q] that split them."""
+    rng = np.random.default_rng(seed)
+    x = rng.dirichlet(np.ones(n), size=(BATCH, p))
+    L = rng.dirichlet(np.ones(p), size=BATCH)
+    K = (x[:, :-1] / x[:, -1:]).swapaxes(1, 2)
+    z = np.einsum("bp,bpn->bn", L, x)
+    return torch.from_numpy(z), torch.from_numpy(K.copy()), L[:, :-1]
+
+
+def ours(flash: Callable[[Tensor, Tensor], Flash], z: Tensor, K: Tensor, device: str) -> Solver:
+    z, K = z.to(device), K.to(device)
+
+    def solve() -> np.ndarray:
+        split = flash(z, K)
+        return torch.where(split.converged.unsqueeze(-1), split.fractions, torch.nan).cpu().numpy()
+
+    return solve
+
+
+def peer(library, z: Tensor, K: Tensor, kind: Callable) -> Solver:
+    """One call of the peer for each mixture; NaN where it raises."""
+    q = K.shape[-1]
+    start = kind(np.full(q, 1 / (q + 1)))
+    mixtures = [(kind(z), kind(K)) for z, K in zip(z.numpy(), K.mT.contiguous().numpy(), strict=True)]
+    if q == 1:
+        call = lambda z, K: library.Rachford_Rice_solution_LN2(z, K[0])[0]
+    elif q == 2:
+        call = lambda z, K: library.Rachford_Rice_solution2(z, K[0], K[1], 1 / 3, 1 / 3)[:2]
+    else:
+        call = lambda z, K: library.Rachford_Rice_solutionN(z, K, start)[0][:-1]
+
+    def solve() -> np.ndarray:
+        L = np.full((BATCH, q), np.nan)
+        for i, mixture in enumerate(mixtures):
+            with contextlib.suppress(Exception):
+                L[i] = call(*mixture)
+        return L
+
+    return solve
+
+
+def methods(z: Tensor, K: Tensor) -> dict[str, Solver]:
+    found = {"chemicals": peer(chemicals, z, K, np.ndarray.tolist)}
+    if importlib.util.find_spec("numba"):
+        found["chemicals, numba"] = peer(importlib.import_module("chemicals.numba"), z, K, np.asarray)
+    for device in ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]:
+        where = "" if device == "cpu" else ", GPU"
+        found["negative" + where] = ours(negative_flash, z, K, device)
+        found["positive" + where] = ours(positive_flash, z, K, device)
+    return found
+
+
+def measure(p: int, n: int) -> list[dict]:
+    z, K, L = mixtures(p, n)
+    solvers = methods(z, K)
+    answers = {name: solve() for name, solve in solvers.items()}
+    wall: dict[str, list[float]] = {name: [] for name in solvers}
+    cpu: dict[str, list[float]] = {name: [] for name in solvers}
+    for _ in range(TURNS):
+        for name, solve in solvers.items():
+            started, busy, calls = time.perf_counter(), time.process_time(), 0
+            while time.perf_counter() - started < SECONDS:
+                solve()
+                calls += 1
+            cpu[name].append((time.process_time() - busy) / calls)
+            wall[name].append((time.perf_counter() - started) / calls)
+    rows = []
+    for name, answer in answers.items():
+        failed = np.isnan(answer).any(-1)
+        rows.append(
+            {
+                "phases": p,
+                "components": n,
+                "method": name,
+                "wall_us": statistics.median(wall[name]) / BATCH * 1e6,
+                "cpu_us": statistics.median(cpu[name]) / BATCH * 1e6,
+                "failures": int(failed.sum()),
+                "error": float(np.abs(answer - L)[~failed].max(initial=0)),
+            }
+            | {
+                f"times {rival}": statistics.median(wall[rival]) / statistics.median(wall[name])
+                for rival in wall
+                if rival.startswith("chemicals") and not name.startswith("chemicals")
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the table there too")
+    file = parser.parse_args().json
+    torch.set_num_threads(1)
+    report = {
+        "batch": BATCH,
+        "turns": TURNS,
+        "versions": {"torch": torch.__version__, "chemicals": chemicals.__version__, "numpy": np.__version__},
+        "machine": f"{platform.processor() or platform.machine()}, one thread",
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "rows": [],
+    }
+    print(
+        f"{'P':>2} {'N':>4} {'method':<18} {'wall us':>9} {'cpu us':>9} {'failed':>7} {'error':>8}  times the peer"
+    )
+    for p, n in GRID:
+        for row in measure(p, n):
+            report["rows"].append(row)
+            times = ", ".join(f"{row[key]:.1f} {key[6:]}" for key in row if key.startswith("times"))
+            print(
+                f"{p:>2} {n:>4} {row['method']:<18} {row['wall_us']:>9.2f} {row['cpu_us']:>9.2f}"
+                f" {row['failures']:>7} {row['error']:>8.0e}  {times}",
+                flush=True,
+            )
+    if file:
+        with open(file, "w") as target:
+            json.dump(report, target, indent=1)
+
+
+if __name__ == "__main__":
+    main()
