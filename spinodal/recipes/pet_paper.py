@@ -1,0 +1,25 @@
+"""The generative partition as the paper has it: reactions of three types, held to their equilibrium in training.
+
+Claim: the physics loss meets its tolerances at little cost, and types I-III train alike
+Paper: qajar2024
+Command: spinodal compare pet-paper
+Minutes: 40
+Expected: F and g1 below their tolerance of 0.05; the types within the spread of one another
+"""
+
+from spinodal.recipes.pet_mlm import RECIPE as STRONG
+from spinodal.training import Recipe, changed
+
+RECIPE = Recipe(
+    changed(
+        STRONG.experiment,
+        {"channel": "partition", "phases": 4, "pathway": "I", "hidden": 64, "method": "augmented", "constrain": "F,g1"},
+    ),
+    rivals={
+        "type-II": {"pathway": "II"},
+        "type-III": {"pathway": "III"},
+        "attentive": {"pathway": "none", "constrain": "F"},
+        "free": {"method": "none"},
+        "g2-too": {"constrain": "F,g1,g2"},
+    },
+)

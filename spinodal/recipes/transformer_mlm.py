@@ -1,0 +1,13 @@
+"""The baseline alone: rotary attention, SwiGLU, the same short convolution and the same normed hidden vector.
+
+Claim: none; it is what every other recipe is measured against
+Paper: shazeer2020
+Command: spinodal train transformer-mlm
+Minutes: 1
+Expected: the transformer's row of `spinodal compare pet-mlm`
+"""
+
+from spinodal.recipes.pet_mlm import RECIPE as STRONG
+from spinodal.training import Recipe, changed
+
+RECIPE = Recipe(changed(STRONG.experiment, {"mixer": "attention", "channel": "swiglu", "hidden": 278}))

@@ -1,0 +1,33 @@
+"""The house keeps its rules: every key is in references.bib, every recipe has its header."""
+
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+
+from spinodal import recipes
+from spinodal.recipes import header
+from spinodal.training import Recipe
+
+ROOT = Path(__file__).parent.parent
+KEYS = set(re.findall(r"^@\w+\{(\w+),", (ROOT / "references.bib").read_text(), flags=re.MULTILINE))
+RECIPES = [module.name for module in pkgutil.iter_modules(recipes.__path__)]
+SOURCES = sorted([*ROOT.glob("spinodal/**/*.py"), *ROOT.glob("docs/*.md"), ROOT / "README.md"])
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_key_that_is_cited_exists(path: Path):
+    cited = set(re.findall(r"\b([a-z]+(?:19|20)\d\d)\b(?=[\],;])", path.read_text()))
+    assert cited <= KEYS
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_has_its_header_and_its_recipe(name: str):
+    module = importlib.import_module(f"spinodal.recipes.{name}")
+    found = header(module)
+    assert found["Paper"] in KEYS
+    assert re.fullmatch(rf"spinodal (train|compare) {name.replace('_', '-')}", found["Command"])
+    assert float(found["Minutes"]) > 0
+    assert isinstance(module.RECIPE, Recipe)
