@@ -224,7 +224,7 @@ def _interior_point(z: Tensor, K: Tensor, steps: int) -> tuple[Tensor, ...]:
     """
     z = z.T.contiguous()
     A = torch.nn.functional.pad(K.permute(2, 1, 0), (0, 0, 0, 0, 0, 1), value=1.0)
-    A = torch.where(z > 0, A / A.amax(0), 1.0)  # a component's own scale cancels
+    A = torch.where(z > 0, A / A.amax(0), 1.0)  # a component's scale cancels; an absent one holds no step back
     L = torch.full_like(A[:, 0], 1 / len(A))
     w, c, H = _derivatives(z, A, _along(L, A))
     m = 1 + (1 - c).clamp_min(0)
