@@ -138,9 +138,7 @@ def main() -> None:
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "rows": [],
     }
-    print(
-        f"{'P':>2} {'N':>4} {'method':<18} {'wall us':>9} {'cpu us':>9} {'failed':>7} {'error':>8}  times the peer"
-    )
+    print(" P    N method               wall us    cpu us  failed    error  times the peer")
     for p, n in GRID:
         for row in measure(p, n):
             report["rows"].append(row)

@@ -51,7 +51,7 @@ class Flash(NamedTuple):
 
 
 def negative_flash(z: Float[Tensor, "*#b n"], K: Float[Tensor, "*#b n q"], *, steps: int = 50) -> Flash:
-    """L = argmin of -sum_i z_i log u_i over all u > 0, the root of `rachford_rice`  [michelsen1994, okuno2010].
+    """L = argmin of -sum_i z_i log u_i over u > 0, the root of `rachford_rice`  [michelsen1994; okuno2010].
 
     Damped Newton. `residual` is max_j |F_j|. Some L_j, or the reference's, may be outside [0, 1]:
     that phase is then absent, and the other fractions are not those of a physical split.
@@ -73,9 +73,9 @@ def negative_flash(z: Float[Tensor, "*#b n"], K: Float[Tensor, "*#b n q"], *, st
 
 
 def positive_flash(z: Float[Tensor, "*#b n"], K: Float[Tensor, "*#b n q"], *, steps: int = 50) -> Flash:
-    """L = argmin of -sum_i z_i log u_i over the simplex: L_j >= 0, c_j <= 1, L_j (1 - c_j) = 0  [michelsen1994].
+    """L = argmin of -sum_i z_i log u_i over the simplex  [michelsen1994].
 
-    Here c_j = sum_i z_i K_ij / u_i over all P phases, the reference one of them; a phase that
+    There L_j >= 0, c_j <= 1 and L_j (1 - c_j) = 0, where c_j = sum_i z_i K_ij / u_i over all P phases, the reference one of them; a phase that
     vanishes has L_j = 0 exactly. Primal-dual interior point. `residual` is max_j |min(L_j, 1 - c_j)|.
 
     Raises InputError for NaN, infinite or negative z, sum z = 0 and K <= 0. A solution always
@@ -140,7 +140,7 @@ def _refuse(bad: Tensor, why: str) -> None:
 
 
 def _newton(z: Tensor, K: Tensor, steps: int) -> tuple[Tensor, ...]:
-    """Fractions of all phases, iterations, residual, convergence, and for whom no root or no unique one exists.
+    """Fractions of all phases, iterations, residual, convergence, and who has no root or no unique one.
 
     Along a Newton step d let v = du / u, lambda^2 = F . d = sum z v = sum z v^2 and f = max(-v). As
     log(1 + x) >= x - x^2 / (2 (1 - t)) for x >= -t, the step a d lowers Q by at least
@@ -224,7 +224,8 @@ def _interior_point(z: Tensor, K: Tensor, steps: int) -> tuple[Tensor, ...]:
     """
     z = z.T.contiguous()
     A = torch.nn.functional.pad(K.permute(2, 1, 0), (0, 0, 0, 0, 0, 1), value=1.0)
-    A = torch.where(z > 0, A / A.amax(0), 1.0)  # a component's scale cancels; an absent one holds no step back
+    # a component's own scale cancels, and an absent one must hold no step back
+    A = torch.where(z > 0, A / A.amax(0), 1.0)
     L = torch.full_like(A[:, 0], 1 / len(A))
     w, c, H = _derivatives(z, A, _along(L, A))
     m = 1 + (1 - c).clamp_min(0)

@@ -103,7 +103,7 @@ def test_positive_flash_meets_the_kkt_conditions(spread, n, p):
 
 
 def test_a_feed_on_the_brink_of_a_phase():
-    """L_j = 0 and c_j = 1 at once: the slowest case, and the fraction is known to the root of the residual."""
+    """L_j = 0 and c_j = 1 at once: the slowest case."""
     z, K, L, _ = made(100, 9, 4, seed=5, absent=1)
     split = td.positive_flash(z, K)
     assert split.converged.all()
@@ -334,7 +334,7 @@ def test_phases_that_coincide_have_no_unique_split(K):
 
 
 def test_why_signed_compositions_are_refused():
-    """With z >= 0 and K > 0, F falls through zero once or never; signed z has several roots, signed K poles."""
+    """With z >= 0 and K > 0, F falls through zero at most once; signed z has more roots, signed K poles."""
     torch.manual_seed(19)
     signed, K = torch.randn(2000, 8, 1).double(), wide(2000, 8, 1)
     L = torch.linspace(0, 1, 200).double().reshape(-1, 1, 1)
