@@ -80,7 +80,7 @@ def retention(
 
 def log_decays(heads: int) -> Float[Tensor, " h"]:
     """log g of half-lives 2, ..., 128 tokens, geometric over heads; fixed, as in [sun2023]."""
-    return -math.log(2) / torch.logspace(1, 7, heads, base=2)
+    return -math.log(2) / torch.logspace(1, 7, heads, base=2, dtype=torch.float64)
 
 
 class Retention(Mixer):
@@ -106,9 +106,9 @@ class Retention(Mixer):
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).contiguous()
         if valid is not None:
             k = k.masked_fill(~valid[:, None, :, None], 0.0)
-        log_decay = log_decays(self.heads).to(x)
+        log_decay = log_decays(self.heads)
         g = log_decay.exp()
-        mass = (1 if self.causal else 1 + g) / (1 - g)
-        q = rotate(q) / (mass[:, None, None] * q.shape[-1] ** 0.5)
-        y = retention(q, rotate(k), v, log_decay, causal=self.causal)
+        mass = (1 if self.causal else 1 + g) / (1 - g)  # in float64: bfloat16 would be off by a third
+        scale = (mass * q.shape[-1] ** 0.5).to(x)
+        y = retention(rotate(q) / scale[:, None, None], rotate(k), v, log_decay.to(x), causal=self.causal)
         return Mixed(self.out(y.transpose(1, 2).flatten(2)), {})
