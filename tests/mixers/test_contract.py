@@ -1,0 +1,245 @@
+"""The contract of every mixer, run on each one that a configuration can ask for."""
+
+from dataclasses import dataclass
+from itertools import product
+
+import pytest
+import torch
+from torch import Tensor
+
+from spinodal.mixers.base import Convolved, Fused, Mixer, PhaseMixer
+from spinodal.mixers.feed import Pathway, Reading
+from spinodal.mixers.partition import Partition
+from spinodal.models.blocks import CHANNELS, MIXERS, sublayers
+from spinodal.models.configuration import SpinodalConfig
+
+N, D = 12, 20  # two heads of ten features: type III has 10 - 3 (2 + 1) degrees of freedom a token
+PARTITIONS = ("partition", "literal", "dense")
+GATES = tuple(name for name in CHANNELS if name not in PARTITIONS)
+
+pytestmark = pytest.mark.filterwarnings("ignore:the literal parameterisation")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One mixer of one block, by the names that reach it; `fused` is a whole block in one."""
+
+    mixer: str = "none"
+    channel: str = "swiglu"
+    kernel: int = 0
+    causal: bool = False
+    fused: bool = False
+    reading: str = "token"
+    pathway: str = "none"
+
+    def __str__(self) -> str:
+        names = [self.mixer, f"kernel{self.kernel}"] if self.mixer != "none" else []
+        names += [self.reading, self.pathway] if self.part in PARTITIONS else []
+        return "-".join([*names, self.part] + ["fused"] * self.fused + ["causal"] * self.causal)
+
+    def build(self) -> Mixer:
+        torch.manual_seed(0)
+        config = SpinodalConfig(
+            width=D, heads=2, phases=3, reactions=2, hidden=7, length=N, mixer=self.mixer, channel=self.channel,
+            kernel=self.kernel, fused=self.fused, reading=self.reading, pathway=self.pathway,
+        )  # fmt: skip
+        return sublayers(config, causal=self.causal)[0].double()
+
+    @property
+    def part(self) -> str:
+        """The channel that is a part of this mixer; a token mixer alone has none."""
+        return self.channel if self.mixer == "none" or self.fused else ""
+
+    @property
+    def generative(self) -> bool:
+        return self.part in PARTITIONS and self.pathway != "none"
+
+
+def channels() -> list[dict]:
+    """Every channel with every reading, pathway and direction in which it exists."""
+    found = [{"channel": name, "causal": causal} for name, causal in product(GATES, (False, True))]
+    for name, reading, pathway in product(PARTITIONS, Reading, Pathway):
+        for causal in (False, True) if reading is Reading.TOKEN and name != "dense" else (False,):
+            found.append(dict(channel=name, reading=str(reading), pathway=str(pathway), causal=causal))
+    return found
+
+
+TOKEN_MIXERS = [Case(m, kernel=k, causal=c) for m, k, c in product(MIXERS, (0, 4), (False, True))]
+CHANNEL_MIXERS = [Case(**channel) for channel in channels()]
+FUSED = [Case("retention", kernel=4, fused=True, **channel) for channel in channels()]
+FUSED += [
+    Case(m, kernel=k, fused=True, **channel)
+    for m, k, channel in product(MIXERS, (0, 4), channels())
+    if channel["channel"] in ("partition", "dense")
+    and (channel["reading"], channel["pathway"]) == ("token", "I")
+]
+CASES = list(dict.fromkeys(TOKEN_MIXERS + CHANNEL_MIXERS + FUSED))
+every_case = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+def tokens(batch: int, *, seed: int = 1) -> Tensor:
+    return torch.randn(batch, N, D, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def padding() -> Tensor:
+    """Padding on the right, on the left, in the middle, and none."""
+    valid = torch.ones(4, N, dtype=torch.bool)
+    valid[0, 9:] = valid[1, :3] = valid[2, 4:6] = False
+    return valid
+
+
+@every_case
+def test_shape_type_and_silence_on_residuals(case: Case):
+    mixer = case.build()
+    for dtype in (torch.float64, torch.float32):
+        mixed = mixer.to(dtype)(tokens(2).to(dtype))
+        assert mixed.tokens.shape == (2, N, D)
+        assert mixed.tokens.dtype == dtype
+        assert mixed.tokens.isfinite().all()
+        assert mixed.residuals == {}
+
+
+@every_case
+def test_what_is_causal_does_not_leak_and_the_rest_sees_the_future(case: Case):
+    mixer = case.build()
+    x = tokens(1).expand(N, -1, -1)
+    # row i: its tokens after i are others
+    changed = torch.where(torch.ones(N, N).triu(1).bool()[..., None], 3 * tokens(N, seed=2), x)
+    moved = (mixer(changed).tokens != mixer(x).tokens).any(-1)
+    assert mixer.causal or not case.causal
+    if mixer.causal:
+        assert not moved.tril().any()
+    elif (case.mixer, case.kernel) != ("convolution", 0):  # which is one token wide
+        assert moved.tril()[: N - 1].any()
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.causal], ids=str)
+def test_the_gradient_of_what_is_causal_does_not_leak(case: Case):
+    mixer = case.build()
+    x = tokens(1).expand(N, -1, -1).clone().requires_grad_()
+    y = mixer(x).tokens
+    (grad,) = torch.autograd.grad((y * tokens(N, seed=3))[range(N), range(N)].sum(), x)
+    assert grad[range(N), range(N)].abs().amin() > 0
+    assert grad.abs().sum(-1).triu(1).count_nonzero() == 0
+
+
+@every_case
+def test_nothing_depends_on_what_stands_on_padding(case: Case):
+    mixer, valid = case.build(), padding()
+    x = tokens(4).requires_grad_()
+    other = torch.where(valid[..., None], x, 5 * tokens(4, seed=2))
+    mixed, again = mixer(x, valid, residuals=True), mixer(other, valid, residuals=True)
+    torch.testing.assert_close(again.tokens[valid], mixed.tokens[valid], rtol=0, atol=1e-13)
+    for name in mixed.residuals:
+        torch.testing.assert_close(again.residuals[name], mixed.residuals[name], rtol=1e-13, atol=0)
+    loss = mixed.tokens[valid].square().sum() + sum(mixed.residuals.values())
+    (grad,) = torch.autograd.grad(loss, x)
+    assert grad[~valid].count_nonzero() == 0
+    assert grad[valid].count_nonzero() > 0
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.part != "dense"], ids=str)
+def test_padding_is_as_good_as_absence(case: Case):
+    mixer, valid, x = case.build(), padding(), tokens(4)
+    for row, there in [(0, slice(0, 9)), (1, slice(3, N))]:
+        padded = mixer(x[row : row + 1], valid[row : row + 1], residuals=True)
+        alone = mixer(x[row : row + 1, there], residuals=True)
+        torch.testing.assert_close(padded.tokens[:, there], alone.tokens)
+        torch.testing.assert_close(padded.residuals, alone.residuals)
+
+
+@every_case
+def test_samples_of_a_batch_do_not_meet(case: Case):
+    mixer, x, valid = case.build(), tokens(4), padding()
+    together = mixer(x, valid).tokens[valid]
+    alone = torch.cat([mixer(x[i : i + 1], valid[i : i + 1]).tokens[0, valid[i]] for i in range(4)])
+    torch.testing.assert_close(together, alone)
+
+
+@every_case
+def test_every_parameter_learns_and_reactions_from_their_residuals_alone(case: Case):
+    mixer, x = case.build(), tokens(2)
+    for training in (False, True):
+        mixer.zero_grad()
+        mixed = mixer(x, residuals=training)
+        ((mixed.tokens * tokens(2, seed=3)).sum() + sum(mixed.residuals.values())).backward()
+        for name, parameter in mixer.named_parameters():
+            idle = not training and ("stoichiometry" in name or "constants" in name)
+            if idle:
+                assert parameter.grad is None, name
+            else:
+                assert parameter.grad is not None, name
+                assert parameter.grad.isfinite().all(), name
+                assert parameter.grad.count_nonzero() > 0, name
+
+
+@every_case
+def test_residuals_are_named_and_not_negative(case: Case):
+    found = case.build()(tokens(2), padding()[:2], residuals=True).residuals
+    expected = set()
+    if case.part not in ("", "swiglu"):
+        expected = {"F", "spread"}
+        expected |= {"g1", "g2"} if case.generative else set()
+        expected |= {"h"} if case.part == "literal" else set()
+    assert set(found) == expected
+    assert all(value.shape == () and value >= 0 for value in found.values())
+    assert all(found[name] > 0 for name in expected - {"h"})
+
+
+@pytest.mark.parametrize("case", [c for c in CHANNEL_MIXERS if c.part != "dense"], ids=str)
+def test_channels_commute_with_permutations_of_tokens(case: Case):
+    mixer, x = case.build(), tokens(2)
+    order = torch.randperm(N, generator=torch.Generator().manual_seed(4))
+    mixed, permuted = mixer(x, residuals=True), mixer(x[:, order], residuals=True)
+    torch.testing.assert_close(permuted.tokens, mixed.tokens[:, order])
+    torch.testing.assert_close(permuted.residuals, mixed.residuals)
+
+
+@pytest.mark.parametrize("case", [c for c in CHANNEL_MIXERS if c.channel != "swiglu"], ids=str)
+def test_phase_fractions_sum_to_one_over_phases(case: Case):
+    mixer = case.build()
+    assert isinstance(mixer, PhaseMixer)
+    fractions = mixer.phase_fractions(tokens(4), padding())
+    assert fractions.shape == (4, N, 2 if case.channel == "driving-force" else 3)
+    torch.testing.assert_close(fractions.sum(-1), torch.ones(4, N, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.generative], ids=str)
+def test_reaction_heads_are_not_evaluated_at_inference(case: Case):
+    mixer = case.build()
+    partition = next(module for module in mixer.modules() if isinstance(module, Partition))
+    calls = []
+    for head in (partition.feed.stoichiometry, partition.feed.constants):
+        head.register_forward_hook(lambda *_: calls.append(1))
+    inference = mixer(tokens(1)).tokens
+    assert not calls
+    training = mixer(tokens(1), residuals=True).tokens
+    assert len(calls) == 2
+    assert torch.equal(inference, training)
+
+
+@pytest.mark.parametrize("channel", PARTITIONS)
+@pytest.mark.parametrize("reading", Reading)
+def test_types_of_reaction_are_one_function_at_inference(channel: str, reading: str):
+    mixers = [Case(channel=channel, reading=reading, pathway=p).build() for p in ("I", "II", "III")]
+    heads = ("feed.stoichiometry", "feed.constants")
+    weights = {k: v for k, v in mixers[0].state_dict().items() if not k.startswith(heads)}
+    for mixer in mixers[1:]:
+        missing, unexpected = mixer.load_state_dict(weights, strict=False)
+        assert not unexpected
+        assert all(name.startswith(heads) for name in missing)
+    outputs = [mixer(tokens(2)).tokens for mixer in mixers]
+    assert torch.equal(outputs[0], outputs[1])
+    assert torch.equal(outputs[0], outputs[2])
+    residuals = [mixer(tokens(2), residuals=True).residuals for mixer in mixers]
+    assert residuals[0]["F"] == residuals[1]["F"] == residuals[2]["F"]
+    assert len({float(found["g1"].detach()) for found in residuals}) == 3
+
+
+def test_a_block_in_one_is_its_parts_in_order():
+    fused, x = Case("retention", kernel=4, fused=True, channel="competition").build(), tokens(2)
+    assert isinstance(fused, Fused)
+    assert isinstance(fused.token, Convolved)
+    c = fused.token.convolution(x).tokens
+    parts = fused.channel(c + fused.token.mixer(c).tokens, residuals=True)
+    torch.testing.assert_close(fused(x, residuals=True), parts)
