@@ -65,9 +65,7 @@ def negative_flash(z: Float[Tensor, "*#b n"], K: Float[Tensor, "*#b n q"], *, st
     z, K, batch = _checked(z, K)
     with torch.no_grad():
         L, *report, unbounded, singular = _in_blocks(_newton, z, K, steps)
-        _refuse(
-            unbounded.reshape(batch), "some change of the fractions raises the dilution of every component"
-        )
+        _refuse(unbounded.reshape(batch), "some change of L raises the dilution of every component")
         _refuse(singular.reshape(batch), "some phases in K are combinations of the others")
     return _flash(_Implicit.apply(z, K, L, torch.ones_like(L)), report, batch)
 
@@ -75,8 +73,9 @@ def negative_flash(z: Float[Tensor, "*#b n"], K: Float[Tensor, "*#b n q"], *, st
 def positive_flash(z: Float[Tensor, "*#b n"], K: Float[Tensor, "*#b n q"], *, steps: int = 50) -> Flash:
     """L = argmin of -sum_i z_i log u_i over the simplex  [michelsen1994].
 
-    There L_j >= 0, c_j <= 1 and L_j (1 - c_j) = 0, where c_j = sum_i z_i K_ij / u_i over all P phases, the reference one of them; a phase that
-    vanishes has L_j = 0 exactly. Primal-dual interior point. `residual` is max_j |min(L_j, 1 - c_j)|.
+    There L_j >= 0, c_j <= 1 and L_j (1 - c_j) = 0 with c_j = sum_i z_i K_ij / u_i, for all P phases
+    alike. A phase that vanishes has L_j = 0 exactly. Primal-dual interior point. `residual` is
+    max_j |min(L_j, 1 - c_j)|.
 
     Raises InputError for NaN, infinite or negative z, sum z = 0 and K <= 0. A solution always
     exists; where phases are combinations of others (K = 1) it is one of many, the central one.
@@ -124,6 +123,8 @@ def _checked(z: Tensor, K: Tensor) -> tuple[Tensor, Tensor, torch.Size]:
 
 def _in_blocks(solver: Callable[..., tuple[Tensor, ...]], z: Tensor, K: Tensor, steps: int) -> list[Tensor]:
     """The solver's results for blocks whose tensors stay in a CPU's cache; a GPU takes all at once."""
+    if steps < 1:
+        raise InputError(f"steps must be at least 1, not {steps}")
     n, q = K.shape[1:]
     size = max(1, BLOCK // (n * (q + 1))) if K.device.type == "cpu" else len(K)
     blocks = [solver(*block, steps) for block in zip(z.split(size), K.split(size), strict=True)]
@@ -156,14 +157,15 @@ def _newton(z: Tensor, K: Tensor, steps: int) -> tuple[Tensor, ...]:
     for _ in range(steps):
         iterations += running
         w, F, H = _derivatives(z, C, 1 + _along(L, C))
-        d = _factors(H).solve(F)
+        factors = _factors(H)
+        d = factors.solve(F)
         f = -_along(d, w).amin(0)
         L = L + d * (running / (f.clamp_min(4 / 9) + 5 / 9))
         running = running & ~((F * d).sum(0).abs() <= DECREMENT)
         if not running.any():
             break
-    _, F, H = _derivatives(z, C, 1 + _along(L, C))
-    singular = ~(_factors(H).pivots > SINGULAR * H.diagonal().T).all(0)
+    F = _sums(z, C, 1 + _along(L, C))
+    singular = ~(factors.pivots > SINGULAR * H.diagonal().T).all(0)
     L = torch.cat([L, 1 - L.sum(0, keepdim=True)])
     return L.T, iterations, F.abs().amax(0), ~running, running & (f <= 0), singular
 
@@ -176,10 +178,15 @@ def _along(L: Tensor, K: Tensor) -> Tensor:
     return total
 
 
+def _sums(z: Tensor, K: Tensor, u: Tensor) -> Tensor:
+    """sum_i z_i K_ij / u_i."""
+    return (K * (z / u)).sum(1)
+
+
 def _derivatives(z: Tensor, K: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """w = K / u, sum_i z_i w_ij and the upper triangle of H_jl = sum_i z_i w_ij w_il."""
     w = K / u
-    zw = z * w
+    zw = w * z
     H = w.new_zeros(len(w), len(w), w.shape[-1])
     for j, row in enumerate(w):
         H[j, j:] = (row * zw[j:]).sum(1)
@@ -252,7 +259,7 @@ def _interior_point(z: Tensor, K: Tensor, steps: int) -> tuple[Tensor, ...]:
     residual = torch.minimum(L, 1 - c).abs().amax(0)
     sharp = torch.where(1 - c > L, 0.0, L)
     sharp = sharp / sharp.sum(0)
-    sharp_residual = torch.minimum(sharp, 1 - _derivatives(z, A, _along(sharp, A))[1]).abs().amax(0)
+    sharp_residual = torch.minimum(sharp, 1 - _sums(z, A, _along(sharp, A))).abs().amax(0)
     keep = sharp_residual <= RESIDUAL  # not where a trace of a phase holds a trace of a component
     L, residual = torch.where(keep, sharp, L), torch.where(keep, sharp_residual, residual)
     return L.T, iterations, residual, residual <= RESIDUAL
@@ -270,13 +277,10 @@ class _Implicit(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(z: Tensor, K: Tensor, L: Tensor, present: Tensor) -> Tensor:
-        return L.clone()
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        z, K, _, present = inputs
-        ctx.save_for_backward(z, K, output, present)
+    def forward(ctx, z: Tensor, K: Tensor, L: Tensor, present: Tensor) -> Tensor:
+        L = L.clone()
+        ctx.save_for_backward(z, K, L, present)
+        return L
 
     @staticmethod
     def backward(ctx, grad):

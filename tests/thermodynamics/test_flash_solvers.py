@@ -317,6 +317,12 @@ def test_bad_values_are_refused(solver, z, K, message):
 
 
 @both
+def test_no_steps_are_refused(solver):
+    with pytest.raises(InputError, match="steps must be at least 1"):
+        solver(torch.rand(3), torch.rand(3, 1), steps=0)
+
+
+@both
 def test_no_mixture_is_refused(solver):
     with pytest.raises(InputError, match="hold no mixture"):
         solver(torch.rand(0, 3), torch.rand(0, 3, 1))
