@@ -58,24 +58,29 @@ def retention(
     q, k, v = (functional.pad(x, (0, 0, 0, -n % CHUNK)).unflatten(2, (-1, CHUNK)) for x in (q, k, v))
     i = torch.arange(CHUNK, device=q.device)
     lag = (i[:, None] - i[None, :]).abs()
-    t = torch.arange(q.shape[2], device=q.device)
-    gap = t[:, None] - t[None, :]  # chunks from the one read to the one written
 
     def decay(steps: Tensor) -> Tensor:
         return torch.exp(log_decay.view(-1, *[1] * steps.ndim) * steps)
 
     within = decay(lag).tril() if causal else decay(lag)
     y = (q @ k.mT * within[:, None]) @ v
-    since_end, since_start = decay(CHUNK - 1 - i)[:, None, :, None], decay(i)[:, None, :, None]
-    between = decay(CHUNK * (gap.abs() - 1).clamp(min=0))
-    U = (k * since_end).mT @ v
-    S = torch.einsum("htu,bhucd->bhtcd", between * (gap > 0), U)
-    y = y + decay(i + 1)[:, None, :, None] * (q @ S)
+    age, rest = decay(i + 1)[:, None, :, None], decay(CHUNK - 1 - i)[:, None, :, None]
+    y = y + age * (q @ memory((k * rest).mT @ v, log_decay))
     if not causal:
-        U = (k * since_start).mT @ v
-        S = torch.einsum("htu,bhucd->bhtcd", between * (gap < 0), U)
-        y = y + decay(CHUNK - i)[:, None, :, None] * (q @ S)
+        age, rest = (weight.flip(2) for weight in (age, rest))
+        y = y + age * (q @ memory(((k * rest).mT @ v).flip(2), log_decay).flip(2))
     return y.flatten(2, 3)[:, :, :n]
+
+
+def memory(U: Float[Tensor, "b h t c c"], log_decay: Float[Tensor, " h"]) -> Float[Tensor, "b h t c c"]:
+    """S_t = sum_{u < t} g^{C (t-1-u)} U_u, what chunk t finds; by doubling, in log2 of t sums."""
+    S = functional.pad(U, (0, 0, 0, 0, 1, 0))[:, :, :-1]
+    step = 1
+    while step < S.shape[2]:
+        older = S[:, :, :-step] * torch.exp(log_decay * CHUNK * step)[:, None, None, None]
+        S = S + functional.pad(older, (0, 0, 0, 0, step, 0))
+        step *= 2
+    return S
 
 
 def log_decays(heads: int) -> Float[Tensor, " h"]:

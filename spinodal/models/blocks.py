@@ -77,7 +77,14 @@ def chosen(table: Mapping[str, Maker], name: str, kind: str) -> Maker:
 def sublayers(config: SpinodalConfig, *, causal: bool = False) -> list[Mixer]:
     """The mixers of one block, one a residual; `mixer="none"` leaves the channel mixer alone."""
     channel = chosen(CHANNELS, config.channel, "channel")(config, causal)
+    if not isinstance(channel, Partition) and (config.pathway, config.reading) != ("none", "token"):
+        raise InputError(
+            f"pathway={config.pathway}, reading={config.reading}: channel={config.channel} has neither reactions "
+            f"nor readings; take channel=partition, literal or dense"
+        )
     if config.mixer == "none":
+        if config.fused:
+            raise InputError("fused=True with mixer=none: there is no token mixer to put into the block")
         return [channel]
     token = chosen(MIXERS, config.mixer, "mixer")(config, causal)
     if config.kernel and not isinstance(token, Convolution):
