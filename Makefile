@@ -6,7 +6,7 @@ BIN := .venv/bin
 .DELETE_ON_ERROR:
 
 demo: .venv/ready
-	$(BIN)/spinodal compare pet-mlm --out runs/demo
+	$(BIN)/spinodal compare pet-mlm --models transformer --out runs/demo
 
 test: .venv/ready
 	$(BIN)/python -m pytest -q -m "not slow"

@@ -5,6 +5,7 @@ import warnings
 
 import typer
 from rich.console import Console
+from transformers.utils import logging
 
 from spinodal.cli import training
 from spinodal.errors import ConvergenceError, InputError
@@ -27,6 +28,7 @@ def say(message: Warning | str, category: type, filename: str, lineno: int, file
 def main() -> None:
     """Runs a command; exit status 2 for wrong input, 1 for work that failed, 130 when interrupted."""
     warnings.showwarning = say
+    logging.disable_progress_bar()
     try:
         app()
     except InputError as error:

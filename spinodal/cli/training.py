@@ -14,12 +14,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from spinodal import data, recipes, report
+from spinodal import data, figures, recipes, report
 from spinodal.errors import InputError
 from spinodal.inference import fillings
 from spinodal.training import Label, Recipe, changed, compare, overrides, train
 
 console = Console()
+if not console.is_terminal:
+    console.width = 140  # a log file has room for the table
 
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A name of `spinodal list`.")]
 Values = Annotated[
@@ -119,10 +121,10 @@ def compare_command(
     with bars() as progress:
         tasks: dict[str, TaskID] = {}
 
-        def show(run: str, step: int, loss: float):
+        def show(run: str, step: int, steps: int, loss: float):
             name = str(Path(run).relative_to(out))
             if name not in tasks:
-                tasks[name] = progress.add_task(name, total=None, loss=loss)
+                tasks[name] = progress.add_task(name, total=steps, loss=loss)
             progress.update(tasks[name], completed=step, loss=loss)
 
         arms = compare(recipe, plan, out, command=command_line(), seeds=seeds, jobs=jobs, report=show)
@@ -143,6 +145,8 @@ def finish(out: Path, arms: dict[str, dict[str, list[dict]]]):
     """Writes the report, prints the table and where the report is."""
     path = out / "report.html"
     report.write_report(path, arms)
+    runs = next(iter(arms.values()))
+    figures.loss_over_steps(runs, figures.colours(list(runs))).savefig(out / "loss.png", dpi=150)
     console.print(report.rich_table(arms))
     console.print(f"report: {path}", highlight=False, soft_wrap=True)
 

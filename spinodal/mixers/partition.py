@@ -42,10 +42,12 @@ from spinodal.mixers.gates import normalised
 from spinodal.mixers.residuals import phase_residuals, root_mean_square, spread, weights
 from spinodal.types import Mixed
 
+LEAST = 1e-2  # of an equal share: the smallest fraction of a phase
 LOG_EPSILON = 1e-2  # of log|z| in the loss: its slope at z = 0 stays below 50
 LITERAL = (
-    "the literal parameterisation (raw K, independent sigmoids) has poles where u = 0: see "
-    "benchmarks/parameterisations.py for what they do to training; channel=partition has none"
+    "the literal parameterisation has poles where u = 0: at the start 81% of its components have u <= 0 (P = 4), "
+    "and 150 steps at lr 3e-3 reach 3.35 nats a character with gradients of 6e4, where exp K and softmax L reach "
+    "2.20 with 2.4 (benchmarks/parameterisations.py, seed 0, 2026-11-22); channel=partition has no poles"
 )
 
 
@@ -74,10 +76,13 @@ class Separator(ABC):
 
 
 class Simplex(Separator):
-    """K = e^k, L = softmax(l): u > 0 everywhere and no bound is left to be learned."""
+    """K = e^k, L = softmax(l), kept off zero: u > 0 everywhere and no bound is left to be learned.
+
+    No phase falls below LEAST of an equal share, since x_ij may reach z_i / L_j.
+    """
 
     def fractions(self, l: Float[Tensor, "*c p"]) -> Float[Tensor, "*c p"]:
-        return l.softmax(-1)
+        return (1 - LEAST) * l.softmax(-1) + LEAST / l.shape[-1]
 
     def phases(
         self, z: Float[Tensor, "*c i"], k: Float[Tensor, "*c i q"], L: Float[Tensor, "*#c p"]

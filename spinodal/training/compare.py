@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers.utils import logging
 
 from spinodal.errors import InputError
 from spinodal.training import checkpoints
@@ -25,7 +26,7 @@ from spinodal.training.experiment import Experiment, changed, model_config, para
 from spinodal.training.run import FORMAT, Label, commit, prepared, train
 
 PARAMETERS, TIME = "equal parameters", "equal time"
-Report = Callable[[str, int, float], None]  # run, step, loss
+Report = Callable[[str, int, int, float], None]  # run, step, of how many, loss
 
 
 @dataclass(frozen=True)
@@ -63,13 +64,14 @@ def _enter(channel: Any, threads: int):
     global _channel
     _channel = channel
     torch.set_num_threads(threads)
+    logging.disable_progress_bar()
 
 
 def _work(task: Task) -> dict:
     run = str(task.out)
     return train(
         task.experiment, task.out, task.label, resume=True,
-        progress=lambda step, loss: _channel.put((run, step, loss)),
+        progress=lambda step, loss: _channel.put((run, step, task.experiment.schedule.steps, loss)),
     )  # fmt: skip
 
 
@@ -112,7 +114,7 @@ def compare(
     command: str,
     seeds: int = 3,
     jobs: int = 0,
-    report: Report = lambda run, step, loss: None,
+    report: Report = lambda run, step, steps, loss: None,
 ) -> dict[str, dict[str, list[dict]]]:
     """{"equal parameters": {model: [run of each seed]}, "equal time": ...}, and compare.json in `out`.
 

@@ -177,7 +177,7 @@ def test_a_loss_that_is_not_a_number_ends_the_run(corpus: Path, tmp_path: Path):
         ({"steps": 0}, "steps=0"),
         ({"lr": -1.0}, "lr=-1.0"),
         ({"save_every": 7, "log_every": 5}, "save_every=7"),
-        ({"method": "penalty", "channel": "swiglu"}, "reports none"),
+        ({"method": "penalty", "channel": "swiglu", "pathway": "none"}, "reports none"),
     ],
 )
 def test_wrong_values_are_found_before_the_first_step(corpus: Path, tmp_path: Path, values: dict, said: str):
