@@ -51,7 +51,8 @@ def losses(runs: Runs, colour: dict[str, str], x: Callable[[Curve | Band], np.nd
     top = frame_top(runs)
     if np.isfinite(top):
         bottom = axes.dataLim.ymin
-        axes.set_ylim(bottom - 0.04 * (top - bottom), top + 0.04 * (top - bottom))
+        margin = 0.04 * (top - bottom) or 0.5
+        axes.set_ylim(bottom - margin, top + margin)
     label_ends(axes, ends, colour)
     return figure
 

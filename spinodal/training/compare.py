@@ -68,15 +68,28 @@ def _enter(channel: Any, threads: int):
 
 
 def _work(task: Task) -> dict:
-    run = str(task.out)
+    return trained(task, lambda *news: _channel.put(news))
+
+
+def trained(task: Task, report: Report) -> dict:
+    """The run of a task, which may be finished, begun or new."""
+    run, steps = str(task.out), task.experiment.schedule.steps
     return train(
-        task.experiment, task.out, task.label, resume=True,
-        progress=lambda step, loss: _channel.put((run, step, task.experiment.schedule.steps, loss)),
-    )  # fmt: skip
+        task.experiment,
+        task.out,
+        task.label,
+        resume=True,
+        progress=lambda step, loss: report(run, step, steps, loss),
+    )
 
 
 def run_all(tasks: list[Task], *, jobs: int, report: Report) -> list[dict]:
-    """Every task's run, in order; the first failure ends the others that have not begun and is raised."""
+    """Every task's run, in order; the first failure ends the others that have not begun and is raised.
+
+    One job runs in this process, more in processes of their own.
+    """
+    if jobs == 1:
+        return [trained(task, report) for task in tasks]
     context = multiprocessing.get_context("spawn")
     channel = context.Queue()
     threads = max(1, (os.cpu_count() or 1) // jobs)
@@ -122,6 +135,8 @@ def compare(
     """
     if seeds < 1:
         raise InputError(f"seeds={seeds}: a comparison takes at least one, and three to show a spread")
+    if jobs < 0:
+        raise InputError(f"jobs={jobs}: at least one run at once, or 0 for one a core")
     models = contestants(name, recipe)
     jobs = jobs or (1 if torch.cuda.is_available() else os.cpu_count() or 1)
     out.mkdir(parents=True, exist_ok=True)

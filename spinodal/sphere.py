@@ -1,0 +1,66 @@
+r"""Where tokens live: the unit sphere S^{d-1}, for NumPy arrays and tensors alike.
+
+P_x y = y - <x, y> x                 the tangent part of y at x
+R_x v = (x + v) / |x + v|            a step along v, back on the sphere
+"""
+
+from typing import Any, TypeVar
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from spinodal.errors import InputError
+
+Array = TypeVar("Array", Float[np.ndarray, "*b d"], Float[Tensor, "*b d"])
+SHORTEST = 1e-150  # below, squares of a vector's entries leave the range of doubles
+
+
+def normalised(x: Array) -> Array:
+    """x / |x| along the last axis. InputError for a zero vector, for NaN or infinity, and for d = 1."""
+    length = lengths(x)
+    first_fault(x, (length > SHORTEST) & (length < 1 / SHORTEST), "and so no direction")
+    return x / length[..., None]
+
+
+def unit(x: Array, within: float = 1e-13) -> Array:
+    """x itself, if every |x| = 1 to `within`; else InputError."""
+    first_fault(x, abs(lengths(x) - 1) <= within, "and not 1: see sphere.normalised")
+    return x
+
+
+def lengths(x: Any) -> Any:
+    if x.shape[-1] < 2:
+        raise InputError(f"d = {x.shape[-1]}: tokens live on spheres of R^2 and above")
+    return (x * x).sum(-1) ** 0.5
+
+
+def first_fault(x: Any, fair: Any, what: str) -> None:
+    """InputError that names the first vector which is not fair, and how many there are."""
+    if bool(fair.all()):
+        return
+    faults = np.argwhere(~np.asarray(fair))
+    where = tuple(map(int, faults[0]))
+    length = float(lengths(x)[where])
+    raise InputError(f"vector {where} has length {length:.16g} {what} (one of {len(faults)} such)")
+
+
+def tangent(x: Array, y: Array) -> Array:
+    """P_x y = y - <x, y> x, for unit x.
+
+    Where y is nearly x this subtracts two nearly equal vectors; (y - x) + |y - x|^2 x / 2 does not.
+    """
+    radial: Any = (x * y).sum(-1)[..., None]
+    return y - x * radial
+
+
+def retracted(x: Array, v: Array) -> Array:
+    """R_x v = (x + v) / |x + v|: agrees with the geodesic to second order for tangent v."""
+    return normalised(x + v)
+
+
+def uniform(n: int, d: int, seed: int | np.random.Generator = 0) -> Float[np.ndarray, "n d"]:
+    """n independent points, uniform on S^{d-1}: normalised Gaussian vectors."""
+    if n < 1 or d < 2:
+        raise InputError(f"n = {n} tokens in d = {d}: at least one token, on spheres of R^2 and above")
+    return normalised(np.random.default_rng(seed).standard_normal((n, d)))

@@ -1,0 +1,132 @@
+"""The command line: what it teaches, what it writes, and one clear sentence for each mistake."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from spinodal import cli
+
+TINY = [
+    "tokenizer=characters",
+    "length=16",
+    "batch=4",
+    "width=16",
+    "depth=1",
+    "heads=2",
+    "hidden=8",
+    "phases=2",
+]
+SHORT = ["steps=4", "log_every=2", "evaluate_every=4", "save_every=4"]
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    path = tmp_path / "corpus.txt"
+    path.write_text("to be or not to be, that is the question; " * 40)
+    return path
+
+
+def spinodal(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
+    """The exit status of a command."""
+    monkeypatch.setattr(sys, "argv", ["spinodal", *map(str, arguments)])
+    with pytest.raises(SystemExit) as status:
+        cli.main()
+    return status.value.code or 0
+
+
+def test_train_fill_and_what_they_leave(monkeypatch, capsys, corpus: Path, tmp_path: Path):
+    out = tmp_path / "run"
+    assert spinodal(monkeypatch, "train", "pet-mlm", *TINY, *SHORT, f"corpus={corpus}", "--out", out) == 0
+    assert json.loads((out / "run.json").read_text())["finished"]
+    assert "pet-mlm" in (out / "report.html").read_text()
+    assert "report.html" in capsys.readouterr().out
+    assert spinodal(monkeypatch, "fill", out, "to be or n<mask>t to be", "--top", "3") == 0
+    assert "probability" in capsys.readouterr().out
+
+
+def test_compare_trains_all_at_equal_size_and_time(monkeypatch, capsys, corpus: Path, tmp_path: Path):
+    out = tmp_path / "comparison"
+    command = [
+        "compare",
+        "pet-mlm",
+        *TINY,
+        *SHORT,
+        f"corpus={corpus}",
+        "--seeds",
+        "2",
+        "--jobs",
+        "1",
+        "--out",
+        out,
+    ]
+    assert spinodal(monkeypatch, *command, "--models", "transformer") == 0
+    arms = json.loads((out / "compare.json").read_text())["arms"]
+    assert set(arms) == {"equal parameters", "equal time"}
+    sizes = {run["parameters"] for runs in arms["equal parameters"].values() for run in runs}
+    assert max(sizes) - min(sizes) <= 48  # one unit of hidden in SwiGLU is 3 times the width
+    assert {run["seed"] for run in arms["equal time"]["transformer"]} == {0, 1}
+    seconds = {m: sum(r["final"]["seconds"] for r in runs) for m, runs in arms["equal parameters"].items()}
+    slow = max(seconds, key=lambda model: seconds[model])
+    assert arms["equal time"][slow] == arms["equal parameters"][slow]
+    assert spinodal(monkeypatch, *command, "--models", "transformer") == 0  # all runs are found, none is made
+    assert json.loads((out / "compare.json").read_text())["arms"] == arms
+    assert "pet-mlm" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_processes_of_their_own_train_the_same_models(monkeypatch, corpus: Path, tmp_path: Path):
+    command = [
+        "compare",
+        "pet-mlm",
+        *TINY,
+        *SHORT,
+        f"corpus={corpus}",
+        "--seeds",
+        "1",
+        "--models",
+        "transformer",
+    ]
+    for jobs in ("1", "2"):
+        assert spinodal(monkeypatch, *command, "--jobs", jobs, "--out", tmp_path / jobs) == 0
+    one, two = (json.loads((tmp_path / jobs / "compare.json").read_text())["arms"] for jobs in ("1", "2"))
+    for model, runs in one["equal parameters"].items():
+        assert (
+            runs[0]["final"]["held_out_loss"] == two["equal parameters"][model][0]["final"]["held_out_loss"]
+        )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "pet-mln"], "unknown recipe 'pet-mln'"),
+        (["train", "pet-mlm", "stepz=3"], "did you mean steps"),
+        (["train", "pet-mlm", "steps=many"], "steps takes a whole number"),
+        (["train", "pet-mlm", "corpus=nowhere.txt"], "nowhere.txt"),
+        (["compare", "pet-mlm", "--models", "rnn"], "has no rival rnn"),
+        (["compare", "pet-mlm", "--seeds", "0"], "seeds=0"),
+        (["compare", "pet-mlm", "--jobs", "-1"], "jobs=-1"),
+        (["fill", "nowhere", "<mask>"], "holds no model"),
+        (["fetch", "homer"], "homer"),
+    ],
+)
+def test_mistakes_end_in_one_sentence(monkeypatch, capsys, tmp_path: Path, arguments: list[str], said: str):
+    monkeypatch.chdir(tmp_path)
+    assert spinodal(monkeypatch, *arguments) == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert said in error
+    assert "Traceback" not in error
+    assert not (tmp_path / "runs").exists()
+
+
+def test_list_shows_every_recipe_with_its_claim(monkeypatch, capsys):
+    assert spinodal(monkeypatch, "list") == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("pet-mlm", "pet-paper", "pet-dense", "transformer-mlm"))
+
+
+@pytest.mark.parametrize("command", ["train", "compare", "fill", "fetch", "list"])
+def test_help_teaches(monkeypatch, capsys, command: str):
+    assert spinodal(monkeypatch, command, "--help") == 0
+    assert "Usage" in capsys.readouterr().out
