@@ -1,9 +1,9 @@
 """A run that was killed and resumed is the run that was not, bit for bit."""
 
 import json
+import multiprocessing
+import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,18 +12,6 @@ from safetensors.torch import load_file
 from spinodal.training import Constraint, Experiment, Label, Schedule, Text, train
 
 LABEL = Label("test", "test", "test")
-KILLED = """
-import sys
-from pathlib import Path
-import torch
-sys.path.insert(0, {tests!r})
-from test_resume import LABEL, small
-from spinodal.training import train
-def step(step, loss):
-    print(step, flush=True)
-torch.set_num_threads(1)
-train(small(Path({corpus!r})), Path({out!r}), LABEL, progress=step)
-"""
 
 
 def small(corpus: Path) -> Experiment:
@@ -59,14 +47,17 @@ def history(run: dict) -> list[dict]:
 def test_killed_and_resumed_is_bit_equal(corpus: Path, tmp_path: Path):
     whole = train(small(corpus), tmp_path / "whole", LABEL)
     out = tmp_path / "killed"
-    script = KILLED.format(tests=str(Path(__file__).parent), corpus=str(corpus), out=str(out))
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        for line in process.stdout:
-            if int(line) >= 15:
-                process.send_signal(signal.SIGKILL)
-                break
-    assert process.returncode == -signal.SIGKILL
+
+    def die(step: int, loss: float):
+        if step == 15:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    process = multiprocessing.get_context("fork").Process(
+        target=train, args=(small(corpus), out, LABEL), kwargs={"progress": die}
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     assert not json.loads((out / "run.json").read_text())["finished"]
     resumed = train(small(corpus), out, LABEL, resume=True)
     assert history(resumed) == history(whole)

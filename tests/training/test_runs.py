@@ -1,8 +1,10 @@
 """What a run leaves behind, and what happens when something is wrong with it or around it."""
 
 import json
-import subprocess
-import sys
+import multiprocessing
+import resource
+import signal
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 from spinodal.errors import InputError
 from spinodal.inference import fillings
 from spinodal.training import changed, checkpoints, train
+from spinodal.training.checkpoints import SaveError
 
 
 @pytest.fixture(scope="module")
@@ -130,28 +133,29 @@ def test_a_checkpoint_of_another_experiment_is_refused(halfway: Path, corpus: Pa
         train(changed(small(corpus), {"batch": 4}), halfway, LABEL, resume=True)
 
 
-FULL = """
-import resource, signal, sys
-from pathlib import Path
-sys.path.insert(0, {tests!r})
-from test_resume import LABEL, small
-from spinodal.training import train
-from spinodal.training.checkpoints import SaveError
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-def step(step, loss):
-    if step == 13:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
-try:
-    train(small(Path({corpus!r})), Path({out!r}), LABEL, progress=step)
-except SaveError as error:
-    print(error)
-"""
+def train_until_the_disk_is_full(corpus: Path, out: Path, said: Connection):
+    """After step 13 no file can grow beyond 4 kB, which is how a full disk looks to a writer."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    def fill(step: int, loss: float):
+        if step == 13:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+    try:
+        train(small(corpus), out, LABEL, progress=fill)
+    except SaveError as error:
+        said.send(str(error))
 
 
 def test_a_full_disk_loses_nothing_that_was_saved(corpus: Path, tmp_path: Path):
     out = tmp_path / "run"
-    script = FULL.format(tests=str(Path(__file__).parent), corpus=str(corpus), out=str(out))
-    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    context = multiprocessing.get_context("fork")
+    hear, say = context.Pipe(duplex=False)
+    process = context.Process(target=train_until_the_disk_is_full, args=(corpus, out, say))
+    process.start()
+    assert hear.poll(60)
+    said = hear.recv()
+    process.join()
     assert "checkpoint-18 could not be written" in said
     assert "the one before it is kept" in said
     assert checkpoints.newest(out, experiment=flat(corpus)) == out / "checkpoints" / "checkpoint-12"
