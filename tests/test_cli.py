@@ -109,6 +109,9 @@ def test_processes_of_their_own_train_the_same_models(monkeypatch, corpus: Path,
         (["compare", "pet-mlm", "--jobs", "-1"], "jobs=-1"),
         (["fill", "nowhere", "<mask>"], "holds no model"),
         (["fetch", "homer"], "homer"),
+        (["theory", "gama_sa"], "gamma_sa"),
+        (["theory", "gamma_sa", "n=x"], "n=x"),
+        (["theory", "gamma_sa", "n=8"], "gamma_sa takes t, n, beta"),
     ],
 )
 def test_mistakes_end_in_one_sentence(monkeypatch, capsys, tmp_path: Path, arguments: list[str], said: str):
@@ -126,7 +129,18 @@ def test_list_shows_every_recipe_with_its_claim(monkeypatch, capsys):
     assert all(name in shown for name in ("pet-mlm", "pet-paper", "pet-dense", "transformer-mlm"))
 
 
-@pytest.mark.parametrize("command", ["train", "compare", "fill", "fetch", "list"])
+@pytest.mark.parametrize("command", ["train", "compare", "fill", "fetch", "list", "theory"])
 def test_help_teaches(monkeypatch, capsys, command: str):
     assert spinodal(monkeypatch, command, "--help") == 0
     assert "Usage" in capsys.readouterr().out
+
+
+def test_theory_prints_numbers_and_tables(monkeypatch, capsys):
+    assert spinodal(monkeypatch, "theory", "fastest_degree", "d=2", "beta=5") == 0
+    assert capsys.readouterr().out.strip() == "3"
+    assert spinodal(monkeypatch, "theory", "gamma_time_sa", "gamma=0.999", "n=32", "beta=0,9") == 0
+    table = capsys.readouterr().out
+    assert "5.18626" in table
+    assert "178.73" in table
+    assert spinodal(monkeypatch, "theory", "list") == 0
+    assert "fastest_degree_threshold" in capsys.readouterr().out

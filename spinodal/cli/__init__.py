@@ -5,9 +5,10 @@ import warnings
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from transformers.utils import logging
 
-from spinodal.cli import training
+from spinodal.cli import theory, training
 from spinodal.errors import ConvergenceError, InputError
 
 app = typer.Typer(
@@ -17,12 +18,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 training.add_to(app)
+theory.add_to(app)
 
 console = Console(stderr=True)
 
 
 def say(message: Warning | str, category: type, filename: str, lineno: int, file=None, line=None):
-    console.print(f"[yellow]note:[/] {message}", highlight=False)
+    console.print(f"[yellow]note:[/] {escape(str(message))}", highlight=False)
 
 
 def main() -> None:
@@ -32,10 +34,10 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        console.print("[red]error:[/]", str(error), highlight=False, markup=True)
+        console.print("[red]error:[/]", escape(str(error)), highlight=False)
         sys.exit(2)
     except (ConvergenceError, FloatingPointError, OSError) as error:
-        console.print("[red]failed:[/]", str(error), highlight=False)
+        console.print("[red]failed:[/]", escape(str(error)), highlight=False)
         sys.exit(1)
     except KeyboardInterrupt:
         console.print("interrupted; the same command with --resume goes on from the last checkpoint")

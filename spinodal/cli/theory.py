@@ -1,0 +1,99 @@
+"""theory: closed forms by name, as a number or a table."""
+
+import difflib
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from spinodal import theory
+from spinodal.errors import InputError
+
+console = Console()
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("theory")(theory_command)
+
+
+def theory_command(
+    name: Annotated[str, typer.Argument(help="`list`, or the name of a closed form.")],
+    values: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="n=32 beta=1,4,9")
+    ] = None,
+):
+    """Evaluate a closed form: `spinodal theory gamma_time_sa gamma=0.999 n=32 beta=1,5,9`.
+
+    `spinodal theory list` shows them all, each with its equation; several values, with commas, make a table.
+    """
+    if name == "list":
+        table = Table("name", "values", "equation")
+        for known, function in forms().items():
+            signature = ", ".join(inspect.signature(function).parameters)
+            table.add_row(known, signature, escape((inspect.getdoc(function) or "").partition("\n")[0]))
+        console.print(table)
+        return
+    function = chosen(name)
+    given = {key: numbers(key, text) for key, text in map(split, values or [])}
+    expected = inspect.signature(function).parameters
+    needed = [key for key, p in expected.items() if p.default is inspect.Parameter.empty]
+    if wrong := (set(given) - set(expected)) | (set(needed) - set(given)):
+        raise InputError(
+            f"{name} takes {', '.join(expected)}: {', '.join(sorted(wrong))} is unknown or missing"
+        )
+    show(name, given, function(**given))
+
+
+def forms() -> dict[str, Callable[..., Any]]:
+    """Every closed form of `spinodal.theory` that takes numbers alone."""
+    found = {name: getattr(theory, name) for name in theory.__all__}
+    return {name: f for name, f in sorted(found.items()) if inspect.isfunction(f)}
+
+
+def chosen(name: str) -> Callable[..., Any]:
+    if name not in forms():
+        near = difflib.get_close_matches(name, forms(), n=3)
+        raise InputError(
+            f"unknown closed form {name!r}; {' or '.join(near) or '`spinodal theory list` shows all'}"
+        )
+    return forms()[name]
+
+
+def split(argument: str) -> tuple[str, str]:
+    key, equals, text = argument.partition("=")
+    if not equals:
+        raise InputError(f"{argument!r} is not of the form key=value")
+    return key, text
+
+
+def numbers(key: str, text: str) -> Any:
+    """A whole number, a number, or an array of either."""
+    try:
+        values = [
+            int(part) if part.strip().lstrip("+-").isdigit() else float(part) for part in text.split(",")
+        ]
+    except ValueError:
+        raise InputError(f"{key}={text}: {key} takes a number, or several with commas between them") from None
+    return values[0] if len(values) == 1 else np.array(values)
+
+
+def show(name: str, given: dict[str, Any], result: Any):
+    """A line a number; a table where values vary; name and value where the result has several parts."""
+    if hasattr(result, "_asdict"):
+        for key, value in result._asdict().items():
+            console.print(f"{key}: {value}", highlight=False)
+    elif np.ndim(result) == 0:
+        console.print(f"{float(result):.15g}", highlight=False)
+    else:
+        varied = {
+            key: value for key, value in given.items() if np.ndim(value) == 1 and len(value) == len(result)
+        }
+        table = Table(*varied, name)
+        for row in zip(*varied.values(), np.asarray(result).tolist(), strict=True):
+            table.add_row(*(f"{value:.15g}" if np.ndim(value) == 0 else str(value) for value in row))
+        console.print(table)
