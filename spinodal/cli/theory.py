@@ -7,14 +7,12 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from spinodal import theory
+from spinodal.cli.output import console
 from spinodal.errors import InputError
-
-console = Console()
 
 
 def add_to(app: typer.Typer) -> None:

@@ -10,18 +10,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from spinodal import data, figures, recipes, report
+from spinodal.cli.output import console
 from spinodal.errors import InputError
 from spinodal.inference import fillings
 from spinodal.training import Label, Recipe, changed, compare, overrides, train
-
-console = Console()
-if not console.is_terminal:
-    console.width = 140  # a log file has room for the table
 
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A name of `spinodal list`.")]
 Values = Annotated[
