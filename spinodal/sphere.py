@@ -32,7 +32,8 @@ def unit(x: Array, within: float = 1e-13) -> Array:
 def lengths(x: Any) -> Any:
     if x.shape[-1] < 2:
         raise InputError(f"d = {x.shape[-1]}: tokens live on spheres of R^2 and above")
-    return (x * x).sum(-1) ** 0.5
+    with np.errstate(over="ignore"):
+        return (x * x).sum(-1) ** 0.5
 
 
 def first_fault(x: Any, fair: Any, what: str) -> None:

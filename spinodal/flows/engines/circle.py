@@ -1,0 +1,154 @@
+r"""Attention on the circle in O(n): Jacobi--Anger, with sums over tokens and values at tokens by `cells`.
+
+    e^{b (cos phi - 1)} = J_0 + 2 sum_k J_k cos k phi,   J_k = e^{-b} I_k(b),
+    Z(theta) = J_0 + b Y(theta),   Y = Re sum_k (2 J_k / b) m_k^* e^{ik theta},   m_k = sum_j w_j e^{ik theta_j},
+and the drift along the circle is Y' / Z for SA and clock * Y' for USA [particles, section 3]. J_k / b
+is written (J_{k-1} - J_{k+1}) / 2k, which holds at b = 0 too.
+
+The error is absolute, a few eps of the largest Z possible. Relative to a token's own Z_i it is
+eps / Z_i: large for a token on its own, and larger than the drift itself in a metastable state.
+
+With matrices the kernel e^{x^T A y} is band-limited in both angles: e^{x^T A y} = sum_kl C_kl e^{i(k theta + l phi)}.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple, no_type_check
+
+import numpy as np
+from jaxtyping import Complex, Float
+from scipy.special import ive
+
+from spinodal.errors import InputError
+from spinodal.flows.engines.cells import BLOCK, LEAST, WIDTH, cells, horner, locate, modes, rounding, table
+from spinodal.flows.engines.kernels import compiled, in_parts, wide
+from spinodal.flows.engines.law import EPS, Attention, Drift, Law
+
+TAIL = EPS / 16  # sum of what is left out, relative to the largest value
+BETA_MAX = 1e5  # 65536 cells
+COUPLING_MAX = 2e3  # a coupling matrix of about 1000 x 1000 modes
+
+
+class Plan(NamedTuple):
+    """What depends on beta alone: J_0, 2 J_k / b for k = 1..K, the number of cells."""
+
+    J0: float
+    Y: Float[np.ndarray, " k"]
+    M: int
+
+
+@lru_cache
+def plan(beta: float) -> Plan:
+    """As many modes as the tail of the series asks for."""
+    if beta > BETA_MAX:
+        raise InputError(f"beta = {beta:g}: the circle engine ends at {BETA_MAX:g}; use 'direct'")
+    K = 32
+    while ive(K, beta) * K > TAIL**2:
+        K *= 2
+    k = np.arange(1, K)
+    Y = (ive(k - 1, beta) - ive(k + 1, beta)) / k
+    strength = Y * np.maximum(k, beta)  # of Y' and of Z
+    tail = np.cumsum(strength[::-1])[::-1]
+    Y = Y[: max(1, np.count_nonzero(tail > TAIL))]
+    return Plan(float(ive(0, beta)), Y, cells(np.append(0.0, strength[: len(Y)])))
+
+
+@compiled()
+@no_type_check
+def along(f, df, J0, beta, clock, noise, Z, error):
+    """Z = J_0 + beta f; df becomes the drift along the circle."""
+    wide()
+    for j in range(Z.size):
+        z = J0 + beta * f[j]
+        r = 1 / z if clock == 0 else clock
+        Z[j] = z
+        error[j] = noise * r
+        df[j] *= r
+
+
+@compiled()
+@no_type_check
+def turned(x, v, drift):
+    """v times the unit tangent (-y, x)."""
+    for j in range(v.size):
+        drift[2 * j] = -v[j] * x[2 * j + 1]
+        drift[2 * j + 1] = v[j] * x[2 * j]
+
+
+@compiled()
+@no_type_check
+def driven(x, a, M, constants, drift, Z, error, start, stop):
+    """Fills drift, Z, error of the tokens from start to stop; constants = (J_0, beta, clock, noise)."""
+    J0, beta, clock, noise = constants
+    cell, off = np.empty(BLOCK, np.int32), np.empty(BLOCK)
+    f, df = np.empty(BLOCK), np.empty(BLOCK)
+    for b in range(start, stop, BLOCK):
+        e = min(stop, b + BLOCK)
+        m = e - b
+        locate(x[2 * b : 2 * e], M, cell[:m], off[:m])
+        horner(a, cell[:m], off[:m], f[:m], df[:m])
+        along(f[:m], df[:m], J0, beta, clock, noise, Z[b:e], error[b:e])
+        turned(x[2 * b : 2 * e], df[:m], drift[2 * b : 2 * e])
+
+
+def coupled(
+    x: Float[np.ndarray, "n 2"], weights: Float[np.ndarray, " n"], coupling: Float[np.ndarray, "2 2"]
+) -> Attention:
+    """Z_i^-1 sum_j w_j e^{x_i^T A x_j} x_j for any coupling A = b Q^T K, in O(n).
+
+    Values follow by linearity: V times this mean.
+    """
+    n = len(x)
+    top = float(np.linalg.norm(coupling, 2))
+    C = couplings(coupling, top)
+    K = len(C) // 2
+    of_targets, of_sources = np.abs(C).sum(1)[K:], np.abs(C).sum(0)[K:]
+    M = cells(2 * (of_targets + of_sources))
+    m = modes(x, weights, K + 1, M).conj()
+    m = np.concatenate([m[:0:-1].conj(), m])  # m_k = sum_j w_j e^{ik theta_j}, k = -K-1..K+1
+    sums = C[K:] @ np.stack([m[1:-1], (m[2:] + m[:-2]) / 2, (m[2:] - m[:-2]) / 2j], 1)
+    sums[1:] *= 2
+    Z, X, Y = (values(x, table(f, M)) for f in sums.T)
+    noise = rounding(n) * (4 + 2 * top)
+    Z = np.maximum(Z, noise)  # below, no digit is known and the bound says so
+    return Attention(np.stack([X, Y], 1) / Z[:, None], np.log(Z) + top, noise / Z)
+
+
+def couplings(A: Float[np.ndarray, "2 2"], top: float) -> Complex[np.ndarray, "k l"]:
+    """C_kl of e^{x^T A y - top} = sum_kl C_kl e^{i(k theta + l phi)}, k, l = -K..K, until the tail is rounding."""
+    if top > COUPLING_MAX:
+        raise InputError(f"|beta Q^T K| = {top:g}: the circle engine ends at {COUPLING_MAX:g}; use 'direct'")
+    N = 32
+    while True:
+        angle = 2 * np.pi * np.arange(N) / N
+        circle = np.stack([np.cos(angle), np.sin(angle)])
+        C = np.fft.fftshift(np.fft.fft2(np.exp(circle.T @ A @ circle - top))) / N**2
+        edge = np.maximum(np.abs(C).sum(0), np.abs(C).sum(1))
+        K = N // 2 - 1
+        if edge[0] + edge[1] < 8 * EPS:
+            break
+        N *= 2
+    C = C[1:, 1:]  # -N/2 has no partner
+    keep = np.flatnonzero(edge[1 + K :] > EPS).max()
+    return C[K - keep : K + keep + 1, K - keep : K + keep + 1]
+
+
+def values(x: Float[np.ndarray, "n 2"], a: Float[np.ndarray, " c"]) -> Float[np.ndarray, " n"]:
+    """The function with these coefficients, at the tokens."""
+    cell, off = np.empty(len(x), np.int32), np.empty(len(x))
+    locate(np.ascontiguousarray(x).reshape(-1), len(a) // WIDTH - 1, cell, off)
+    f = np.empty(len(x))
+    horner(a, cell, off, f, np.empty(len(x)))
+    return f
+
+
+def drift(x: Float[np.ndarray, "n 2"], weights: Float[np.ndarray, " n"], law: Law) -> Drift:
+    """dtheta/dt = Y'(theta) / Z(theta), or clock * Y'(theta)."""
+    n = len(x)
+    J0, Y, M = plan(law.beta)
+    m = modes(x, weights, len(Y), M)
+    a = table(np.append(0.0, Y * m[1:]), M)
+    velocity, Z, error = np.empty(2 * n), np.empty(n), np.empty(n)
+    constants = (J0 * m[0].real, law.beta, law.clock or 0.0, rounding(n))
+    flat = np.ascontiguousarray(x).reshape(-1)
+    in_parts(lambda start, stop: driven(flat, a, M, constants, velocity, Z, error, start, stop), n, LEAST)
+    return Drift(velocity.reshape(n, 2), Z, error)

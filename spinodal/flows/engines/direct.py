@@ -1,0 +1,218 @@
+r"""Every pair, in the form without cancellation: the reference, and the engine of small and slow systems.
+
+Near a cluster "average, then project" subtracts two nearly equal vectors. But with
+q = |x_i - x_j|^2 the projection is P_{x_i} x_j = (x_j - x_i) + q x_i / 2, a small number made of
+small numbers, and <x_i, x_j> - 1 = -q / 2. So no digit is lost, however slow the flow [derived].
+
+On the circle and on S^2 every pair is visited once and pulls at both its tokens. In other
+dimensions, and for general queries, keys and values, the weights come from dot products, whose
+rounding costs beta eps of a weight and nothing more, and the differences stay differences.
+
+    symbol  meaning                                             shape
+    s, w    tokens, one row a coordinate; their weights         d n, n
+    kappa   beta / (2 ln 2): e^{-beta q/2} = 2^{-kappa q}
+    force   sum_j w_j e^{-beta q/2} of (x_j - x_i) [d=3], of the sine x_i x x_j [d=2]
+    spread  sum_j w_j e^{-beta q/2} q, which says how large the summed terms were
+    others  sum_j w_j e^{-beta q/2} without the token itself: Z, less w_i
+"""
+
+from itertools import pairwise
+from typing import no_type_check
+
+import numpy as np
+from jaxtyping import Float
+
+from spinodal.flows.engines.kernels import compiled, exp2, in_parts, plus, wide
+from spinodal.flows.engines.law import EPS, Attention, Drift, Law
+from spinodal.flows.engines.pairs import interaction
+
+LANES = 16  # loops over tokens are padded to a multiple, so that none has a slow end
+TILE = 512  # tokens of a tile: sums are at most this long before they are added up
+
+
+@compiled()
+@no_type_check
+def row_on_circle(s, w, part, i, kappa, mirror):
+    """[force, spread, others] of token i = (x, y, weight) from a tile; with `mirror` its own go to `part`."""
+    wide()
+    x, y = s
+    force, spread, others = part
+    xi, yi, wi = i
+    a = b = c = 0.0
+    if mirror:
+        for j in range(w.size):
+            dx, dy = x[j] - xi, y[j] - yi
+            q = dx * dx + dy * dy
+            sine = xi * dy - yi * dx
+            e = exp2(-kappa * q)
+            ej, ei = w[j] * e, wi * e
+            a = plus(a, ej * sine)
+            b = plus(b, ej * q)
+            c = plus(c, ej)
+            force[j] -= ei * sine
+            spread[j] += ei * q
+            others[j] += ei
+    else:
+        for j in range(w.size):
+            dx, dy = x[j] - xi, y[j] - yi
+            q = dx * dx + dy * dy
+            sine = xi * dy - yi * dx
+            ej = w[j] * exp2(-kappa * q)
+            a = plus(a, ej * sine)
+            b = plus(b, ej * q)
+            c = plus(c, ej)
+    return a, b, c
+
+
+@compiled()
+@no_type_check
+def row_on_sphere(s, w, part, i, kappa, mirror):
+    """[force (3 rows), spread, others] of token i = (x, y, z, weight), and to `part`, as on the circle."""
+    wide()
+    x, y, u = s
+    fx, fy, fu, spread, others = part
+    xi, yi, ui, wi = i
+    ax = ay = au = b = c = 0.0
+    if mirror:
+        for j in range(w.size):
+            dx, dy, du = x[j] - xi, y[j] - yi, u[j] - ui
+            q = dx * dx + dy * dy + du * du
+            e = exp2(-kappa * q)
+            ej, ei = w[j] * e, wi * e
+            ax = plus(ax, ej * dx)
+            ay = plus(ay, ej * dy)
+            au = plus(au, ej * du)
+            b = plus(b, ej * q)
+            c = plus(c, ej)
+            fx[j] -= ei * dx
+            fy[j] -= ei * dy
+            fu[j] -= ei * du
+            spread[j] += ei * q
+            others[j] += ei
+    else:
+        for j in range(w.size):
+            dx, dy, du = x[j] - xi, y[j] - yi, u[j] - ui
+            q = dx * dx + dy * dy + du * du
+            ej = w[j] * exp2(-kappa * q)
+            ax = plus(ax, ej * dx)
+            ay = plus(ay, ej * dy)
+            au = plus(au, ej * du)
+            b = plus(b, ej * q)
+            c = plus(c, ej)
+    return ax, ay, au, b, c
+
+
+@compiled()
+@no_type_check
+def tile_on_circle(s, w, kappa, at, total):
+    """Adds what the tiles i in [I, A) and j in [J, B) do to each other to [force, spread, others]."""
+    I, A, J, B = at
+    part = np.zeros((3, B - J))
+    tile, weights = (s[0, J:B], s[1, J:B]), w[J:B].copy()
+    pulled = (part[0], part[1], part[2])
+    for i in range(I, A):
+        if I == J:
+            weights[i - I] = 0.0
+        token = (s[0, i], s[1, i], w[i])
+        row = row_on_circle(tile, weights, pulled, token, kappa, I != J)
+        if I == J:
+            weights[i - I] = w[i]
+        for k in range(3):
+            total[k, i] += row[k]
+    total[:, J:B] += part
+
+
+@compiled()
+@no_type_check
+def tile_on_sphere(s, w, kappa, at, total):
+    """Adds what the tiles i in [I, A) and j in [J, B) do to each other to [force (3 rows), spread, others]."""
+    I, A, J, B = at
+    part = np.zeros((5, B - J))
+    tile, weights = (s[0, J:B], s[1, J:B], s[2, J:B]), w[J:B].copy()
+    pulled = (part[0], part[1], part[2], part[3], part[4])
+    for i in range(I, A):
+        if I == J:
+            weights[i - I] = 0.0
+        token = (s[0, i], s[1, i], s[2, i], w[i])
+        row = row_on_sphere(tile, weights, pulled, token, kappa, I != J)
+        if I == J:
+            weights[i - I] = w[i]
+        for k in range(5):
+            total[k, i] += row[k]
+    total[:, J:B] += part
+
+
+@compiled()
+@no_type_check
+def finished(x, w, total, beta, clock, noise):
+    """(drift, Z, error_bound) from the sums; a clock of 0 is SA's, 1 / Z_i."""
+    n, d = x.shape
+    drift, Z, error = np.empty((n, d)), np.empty(n), np.empty(n)
+    for i in range(n):
+        spread, others = total[-2, i], total[-1, i]
+        Z[i] = others + w[i]
+        f = 1 / Z[i] if clock == 0 else clock
+        if d == 2:
+            drift[i, 0] = -x[i, 1] * total[0, i] * f
+            drift[i, 1] = x[i, 0] * total[0, i] * f
+        else:
+            for _ in range(2):  # a second projection removes what rounding left of the first
+                radial = 0.0
+                for k in range(d):
+                    radial += total[k, i] * x[i, k]
+                for k in range(d):
+                    total[k, i] -= radial * x[i, k]
+            for k in range(d):
+                drift[i, k] = total[k, i] * f
+        # sum_j w_j e |x_j - x_i| is at most sqrt(spread * others); 2^-1000 is the least weight of exp2
+        error[i] = f * (noise * np.sqrt(spread * others) + 2 * EPS * beta * spread + 1e-300)
+    return drift, Z, error
+
+
+def drift(x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], law: Law) -> Drift:
+    """num_i = sum_j w_j e^{-b q/2} ((x_j - x_i) + q x_i / 2), q = |x_i - x_j|^2, over every pair."""
+    n, d = x.shape
+    if d > 3:
+        return drift_at(x, x, weights, law)
+    tile = tile_on_circle if d == 2 else tile_on_sphere
+    padded = n + -n % LANES
+    s, w = np.zeros((d, padded)), np.zeros(padded)
+    s[:, :n], w[:n] = x.T, weights
+    kappa = law.beta / (2 * np.log(2))
+    spans = list(pairwise([*range(0, n, TILE), padded]))
+    pairs = [(*a, *b) for k, a in enumerate(spans) for b in spans[k:]]
+
+    def sums(start: int, stop: int) -> Float[np.ndarray, "k m"]:
+        total = np.zeros((2 * d - 1, padded))
+        for at in pairs[start:stop]:
+            tile(s, w, kappa, at, total)
+        return total
+
+    total = np.sum(in_parts(sums, len(pairs), 2), 0)
+    noise = EPS * (8 + np.sqrt(TILE + n / TILE))
+    return Drift(*finished(x, w, total, law.beta, law.clock or 0.0, noise))
+
+
+def drift_at(
+    points: Float[np.ndarray, "m d"],
+    x: Float[np.ndarray, "n d"],
+    weights: Float[np.ndarray, " n"],
+    law: Law,
+    causal: bool = False,
+) -> Drift:
+    """The drift at any points of the sphere, in any dimension.
+
+    Causal: point i sees the tokens j <= i, with the weights that they have among all.
+    """
+    mean = interaction(law.beta * points, x, x, weights, points, causal)
+    return from_shift(points, mean, law)
+
+
+def from_shift(x: Float[np.ndarray, "m d"], mean: Attention, law: Law) -> Drift:
+    """drift = P_x shift, Z = e^{log Z - b}, of attention anchored at the tokens."""
+    v = mean.shift
+    for _ in range(2):  # a second projection removes what rounding left of the first
+        v = v - np.sum(v * x, -1, keepdims=True) * x
+    Z = np.exp(mean.log_partition - law.beta)
+    f = np.ones_like(Z) if law.clock is None else law.clock * Z
+    return Drift(f[:, None] * v, Z, f * mean.error_bound)

@@ -1,0 +1,94 @@
+"""How the compiled loops of the engines are compiled, and on how many threads they run.
+
+Loops are numba functions without the interpreter lock, run on plain threads. The number of
+threads is torch's, for every engine: `torch.set_num_threads` is the one place to choose it.
+
+Sums may be reordered only where `plus` is called: near a cluster the order of the other
+operations is what keeps the digits. Cached machine code of a loop is not renewed when a
+function that it calls from another file changes: clear __pycache__ after editing this one.
+"""
+
+import math
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
+from typing import Any, no_type_check
+
+import numpy as np
+import torch
+from numba import njit
+from numba.core import types
+from numba.extending import intrinsic
+from numpy.polynomial import Chebyshev, Polynomial
+
+TAYLOR = Polynomial([math.log(2) ** k / math.factorial(k) for k in range(20)])  # of 2^f
+REST = Chebyshev.interpolate(TAYLOR - TAYLOR.cutdeg(10), 10, [-0.5, 0.5])  # its tail, in ten degrees
+TWO = tuple(map(float, (TAYLOR.cutdeg(10) + REST.convert(kind=Polynomial)).coef))
+ROUND = 6755399441055744.0  # 1.5 * 2^52: adding it rounds to an integer and leaves that in the low bits
+
+compiled: Callable[..., Any] = partial(
+    njit, cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nnan", "nsz", "arcp"}
+)
+
+
+@partial(njit, cache=True, fastmath={"reassoc", "contract"})
+@no_type_check
+def plus(a, b):
+    """a + b, in whatever order is fastest: a sum over a loop becomes one sum a vector lane."""
+    return a + b
+
+
+@compiled(inline="always")
+@no_type_check
+def exp2(y):
+    """2^y to 3e-16 for y <= 0; below 2^-1000 it stays there."""
+    y = max(y, -1000.0)
+    z = y + ROUND
+    f = y - (z - ROUND)
+    p = TWO[10]
+    p = p * f + TWO[9]
+    p = p * f + TWO[8]
+    p = p * f + TWO[7]
+    p = p * f + TWO[6]
+    p = p * f + TWO[5]
+    p = p * f + TWO[4]
+    p = p * f + TWO[3]
+    p = p * f + TWO[2]
+    p = p * f + TWO[1]
+    p = p * f + TWO[0]
+    exponent = np.float64(z).view(np.int64) << 52
+    return np.int64(np.float64(p).view(np.int64) + exponent).view(np.float64)
+
+
+@intrinsic
+@no_type_check
+def wide(context):
+    """Compiles the calling function by itself, for the widest vectors of the machine.
+
+    LLVM halves the width on machines with 512 bits, for the sake of old ones; here that costs
+    a third of the speed. llvmlite knows no such attribute by name, hence `set.add`.
+    """
+
+    @no_type_check
+    def generate(context, builder, signature, arguments):
+        builder.function.attributes.add("noinline")
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@lru_cache
+def pool(process: int, threads: int) -> ThreadPoolExecutor:
+    """Threads of this process: a forked child must not inherit its parent's."""
+    return ThreadPoolExecutor(threads, thread_name_prefix=f"engine-{process}")
+
+
+def in_parts(loop: Callable[[int, int], Any], n: int, least: int) -> list[Any]:
+    """[loop(start, stop), ...] over slices of range(n), one a thread, each of `least` items or more."""
+    parts = max(1, min(torch.get_num_threads(), n // least))
+    if parts == 1:
+        return [loop(0, n)]
+    edges = [n * p // parts for p in range(parts + 1)]
+    return list(pool(os.getpid(), parts).map(loop, edges[:-1], edges[1:]))

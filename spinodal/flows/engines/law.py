@@ -1,0 +1,74 @@
+r"""What every engine is asked and what it answers.
+
+Attention here is SA or USA with Q = K = V = I on weighted tokens, sum_j w_j = 1,
+    num_i = sum_j w_j e^{b(<x_i,x_j> - 1)} P_{x_i} x_j,    Z_i = sum_j w_j e^{b(<x_i,x_j> - 1)},
+the token itself included (it pulls at nothing and counts in Z). The kernel is scaled by e^{-b}
+so that Z lies in (0, 1] for every b; only the clock of USA still knows e^b:
+
+    kind  drift           clock     paper
+    sa    num_i / Z_i     1 / Z_i   SA [glpr2023]
+    usa   e^b num_i       e^b       USA with weights e^{b <x,y>} / n [glpr2023]
+    gkpr  num_i           1         USA with weights e^{b(<x,y> - 1)} / n [gkpr2024]
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from spinodal.errors import InputError
+
+EPS = float(np.finfo(np.float64).eps)
+BETA_MAX = 1e12  # above, the rounding of a token changes e^{beta <x,y>} in the fourth digit
+
+
+class Law(NamedTuple):
+    """beta, and the clock of the flow: None for SA, whose tokens have each their own, 1 / Z_i."""
+
+    beta: float
+    clock: float | None
+
+
+class Drift(NamedTuple):
+    """dx/dt, the scaled Z of the sign over this door, and a bound on |drift_i - exact drift_i|."""
+
+    drift: Float[np.ndarray, "n d"]
+    Z: Float[np.ndarray, " n"]
+    error_bound: Float[np.ndarray, " n"]
+
+
+class Attention(NamedTuple):
+    """shift_i = Z_i^-1 sum_j w_j e^{<t_i, s_j>} (v_j - a_i), log Z_i, and a bound on |shift_i - exact shift_i|.
+
+    t, s, v: targets, sources and their values; a: anchors, in the place of which zero is the plain mean.
+    """
+
+    shift: Float[np.ndarray, "n e"]
+    log_partition: Float[np.ndarray, " n"]
+    error_bound: Float[np.ndarray, " n"]
+
+
+def usa_clock(beta: float) -> float:
+    """e^b = (d/dt of "usa") / (d/dt of "gkpr"): the one place where the two conventions meet.
+
+    t_gkpr = e^b t_usa, and unscaled partition functions are e^b Z. Doubles end at b = 709.78.
+    """
+    if beta > math.log(np.finfo(np.float64).max):
+        raise InputError(
+            f"beta = {beta:g}: e^beta, the clock of USA, overflows above 709.78; "
+            "use kind 'gkpr', the same flow with a clock e^beta slower, or 'sa'"
+        )
+    return math.exp(beta)
+
+
+def law(kind: str, beta: float) -> Law:
+    """The law of a kind at an inverse temperature, both checked."""
+    if not 0 <= beta <= BETA_MAX:
+        raise InputError(
+            f"beta = {beta:g} must lie in [0, {BETA_MAX:g}]: beyond, doubles do not resolve e^(beta <x,y>)"
+        )
+    clocks = {"sa": lambda _: None, "usa": usa_clock, "gkpr": lambda _: 1.0}
+    if kind not in clocks:
+        raise InputError(f"kind {kind!r} is none of 'sa', 'usa', 'gkpr'")
+    return Law(beta, clocks[kind](beta))

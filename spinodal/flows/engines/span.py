@@ -1,0 +1,33 @@
+r"""Fewer tokens than dimensions: the same flow in the span of the tokens, exactly.
+
+With Q = K = V = I only inner products enter, and the drift of a token is a combination of tokens.
+So with x = c B, B orthonormal rows, the flow of c in min(n, d) dimensions is the flow of x.
+Reducing costs as much as one field: reduce once, flow c, and lift what is wanted at the end.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+from spinodal.flows.engines import direct
+from spinodal.flows.engines.law import EPS, Drift, Law
+
+
+def reduced(x: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, "n r"], Float[np.ndarray, "r d"]]:
+    """(c, B) with x = c B, r = min(n, d), |c_i| = 1 and B B^T = 1; for n >= d, c = x."""
+    n, d = x.shape
+    if n >= d:
+        return x, np.eye(d)
+    B, c = np.linalg.qr(x.T)
+    c = np.ascontiguousarray(c.T)
+    return c / np.linalg.norm(c, axis=1, keepdims=True), np.ascontiguousarray(B.T)
+
+
+def drift(x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], law: Law) -> Drift:
+    """The drift of c, lifted by B. The rounding of c moves tokens by eps, and the bound says so."""
+    c, B = reduced(x)
+    if c.shape[1] == 1:
+        return Drift(np.zeros_like(x), np.ones(1), np.zeros(1))
+    answer = direct.drift(c, weights, law)
+    rate = 1.0 if law.clock is None else law.clock * answer.Z
+    moved = 8 * EPS * (1 + law.beta) * rate
+    return Drift(answer.drift @ B, answer.Z, answer.error_bound + moved)

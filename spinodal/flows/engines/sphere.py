@@ -1,0 +1,106 @@
+r"""Attention on S^2 in O(n): Funk--Hecke, with spherical transforms at arbitrary points by ducc0.
+
+    e^{b (<x,y> - 1)} = 4 pi sum_l i_l sum_m Y_lm(x) Y_lm^*(y),    i_l = e^{-b} sqrt(pi / 2b) I_{l+1/2}(b),
+    Z(x) = 4 pi i_0 a_00 Y_00 + b Y(x),   Y = sum_{l>0} 4 pi (i_l / b) a_lm Y_lm(x),   a_lm = sum_j w_j Y_lm^*(x_j),
+and the drift is grad Y / Z for SA, clock * grad Y for USA. i_l / b is written (i_{l-1} - i_{l+1}) / (2l + 1).
+
+The error is absolute, as on the circle: relative to a token's own Z_i it is eps / Z_i.
+"""
+
+from functools import lru_cache
+from typing import no_type_check
+
+import numpy as np
+import torch
+from ducc0.sht import adjoint_synthesis_general, synthesis_general
+from jaxtyping import Float
+from scipy.special import ive
+
+from spinodal.errors import InputError
+from spinodal.flows.engines.cells import LEAST, octant
+from spinodal.flows.engines.kernels import compiled, in_parts, wide
+from spinodal.flows.engines.law import EPS, Drift, Law
+
+TAIL = EPS / 16  # sum of what is left out, relative to the largest value
+ACCURACY = 1e-13  # asked of ducc0
+BETA_MAX = 1e4  # 1000 degrees
+
+
+@lru_cache
+def degrees(beta: float) -> Float[np.ndarray, " l"]:
+    """[i_0, i_1 / b, i_2 / b, ...], as many as the tail of the series asks for."""
+    if beta > BETA_MAX:
+        raise InputError(f"beta = {beta:g}: the sphere engine ends at {BETA_MAX:g}; use 'direct'")
+    L = 32
+    while ive(L + 0.5, beta) * L**2 > TAIL**2:
+        L *= 2
+    l = np.arange(L + 1)
+    i = np.sqrt(np.pi / (2 * beta)) * ive(l + 0.5, beta) if beta > 0 else 1.0 * (l == 0)
+    slope = (i[:-2] - i[2:]) / (2 * l[1:-1] + 1)
+    strength = (2 * l[1:-1] + 1) * slope * np.maximum(l[1:-1], beta)
+    tail = np.cumsum(strength[::-1])[::-1]
+    return np.append(i[0], slope[: max(1, np.count_nonzero(tail > TAIL))])
+
+
+@compiled()
+@no_type_check
+def angles(x, at, start, stop):
+    """at = (theta, phi) of the tokens; phi = 0 at the poles."""
+    wide()
+    for j in range(start, stop):
+        c, s, z = x[3 * j], x[3 * j + 1], x[3 * j + 2]
+        rho = np.sqrt(c * c + s * s)
+        theta = octant(z, rho) + np.pi / 8
+        theta = theta if rho <= abs(z) else np.pi / 2 - theta
+        at[2 * j] = theta if z >= 0 else np.pi - theta
+        c, s = (c / rho, s / rho) if rho > 0 else (1.0, 0.0)
+        phi = octant(c, s) + np.pi / 8
+        phi = phi if abs(s) <= abs(c) else np.pi / 2 - phi
+        phi = phi if c >= 0 else np.pi - phi
+        at[2 * j + 1] = phi if s >= 0 else 2 * np.pi - phi
+
+
+@compiled()
+@no_type_check
+def pushed(x, Y, gradient, constants, drift, Z, error, start, stop):
+    """Z = i_0 + beta Y; drift = rate (e_theta dY/dtheta + e_phi dY/dphi / sin theta)."""
+    i0, beta, clock, noise = constants
+    for j in range(start, stop):
+        c, s, z = x[3 * j], x[3 * j + 1], x[3 * j + 2]
+        rho = np.sqrt(c * c + s * s)
+        c, s = (c / rho, s / rho) if rho > 0 else (1.0, 0.0)
+        Z[j] = i0 + beta * Y[j]
+        f = 1 / Z[j] if clock == 0 else clock
+        a, b = f * gradient[0, j], f * gradient[1, j]
+        drift[3 * j] = a * z * c - b * s
+        drift[3 * j + 1] = a * z * s + b * c
+        drift[3 * j + 2] = -a * rho
+        error[j] = noise * f
+
+
+def drift(x: Float[np.ndarray, "n 3"], weights: Float[np.ndarray, " n"], law: Law) -> Drift:
+    """dx/dt = grad Y(x) / Z(x), or clock * grad Y(x)."""
+    n = len(x)
+    i = 4 * np.pi * degrees(law.beta)
+    L = len(i) - 1
+    flat = np.ascontiguousarray(x).reshape(-1)
+    at = np.empty(2 * n)
+    in_parts(lambda start, stop: angles(flat, at, start, stop), n, LEAST)
+    there = {"loc": at.reshape(n, 2), "lmax": L, "epsilon": ACCURACY, "nthreads": torch.get_num_threads()}
+    alm = adjoint_synthesis_general(map=weights[None], spin=0, **there)
+    mean = alm[0, 0].real * i[0] / np.sqrt(4 * np.pi)
+    l = np.concatenate([np.arange(m, L + 1) for m in range(L + 1)])
+    alm = alm * np.where(l > 0, i[l], 0)
+    Y = synthesis_general(alm=alm, spin=0, **there)[0]
+    gradient = synthesis_general(alm=alm, spin=1, mode="DERIV1", **there)
+    velocity, Z, error = np.empty(3 * n), np.empty(n), np.empty(n)
+    constants = (mean, law.beta, law.clock or 0.0, rounding(n))
+    in_parts(
+        lambda start, stop: pushed(flat, Y, gradient, constants, velocity, Z, error, start, stop), n, LEAST
+    )
+    return Drift(velocity.reshape(n, 3), Z, error)
+
+
+def rounding(n: int) -> float:
+    """Error of such a sum over n tokens, in units of the largest value that it could have."""
+    return 8 * ACCURACY + EPS * np.sqrt(n)
