@@ -20,6 +20,7 @@ from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Complex, Float
+from numpy.polynomial import Chebyshev, Polynomial
 
 from spinodal.flows.engines.kernels import ROUND, compiled, in_parts, wide
 from spinodal.flows.engines.law import EPS
@@ -27,13 +28,15 @@ from spinodal.flows.engines.law import EPS
 MOMENTS = 7
 TERMS = 8
 WIDTH = 8  # doubles of a cell in memory: one cache line
-BLOCK = 1024  # tokens at a time: their cells and offsets stay in the nearest cache
-CHUNK = 16 * BLOCK  # tokens of one sum, before it is added to the others
-LEAST = 16 * BLOCK  # tokens that are worth another thread
+BLOCK = 512  # tokens at a time: their cells and offsets stay in the nearest cache
+CHUNK = 32 * BLOCK  # tokens of one sum, before it is added to the others
+LEAST = 32 * BLOCK  # tokens that are worth another thread
 
 
 SIN, COS = math.sin(math.pi / 8), math.cos(math.pi / 8)
-ARCSIN = tuple(math.comb(2 * k, k) / (4**k * (2 * k + 1)) for k in range(17))
+TAYLOR = Polynomial([math.comb(2 * k, k) / (4**k * (2 * k + 1)) for k in range(24)])  # arcsin(x) / x in x^2
+REST = Chebyshev.interpolate(TAYLOR - TAYLOR.cutdeg(11), 11, [0, SIN**2])  # its tail, in eleven degrees
+ARCSIN = tuple(map(float, (TAYLOR.cutdeg(11) + REST.convert(kind=Polynomial)).coef))
 
 
 @compiled(inline="always")
@@ -43,12 +46,7 @@ def octant(c, s):
     a, b = abs(c), abs(s)
     x = COS * min(a, b) - SIN * max(a, b)
     t = x * x
-    p = ARCSIN[16]
-    p = p * t + ARCSIN[15]
-    p = p * t + ARCSIN[14]
-    p = p * t + ARCSIN[13]
-    p = p * t + ARCSIN[12]
-    p = p * t + ARCSIN[11]
+    p = ARCSIN[11]
     p = p * t + ARCSIN[10]
     p = p * t + ARCSIN[9]
     p = p * t + ARCSIN[8]
@@ -125,27 +123,24 @@ def collected(x, w, M, scale, start, stop):
     return total
 
 
-@compiled()
+@compiled(inline="always")
 @no_type_check
-def horner(a, cell, off, f, df):
-    """f = sum_p a_p off^p and its derivative."""
-    for j in range(off.size):
-        k = np.uint32(cell[j]) * WIDTH
-        s = off[j]
-        g = a[k + 7]
-        y = g * s + a[k + 6]
-        g = g * s + y
-        y = y * s + a[k + 5]
-        g = g * s + y
-        y = y * s + a[k + 4]
-        g = g * s + y
-        y = y * s + a[k + 3]
-        g = g * s + y
-        y = y * s + a[k + 2]
-        g = g * s + y
-        y = y * s + a[k + 1]
-        df[j] = g * s + y
-        f[j] = y * s + a[k]
+def polynomial(a, cell, s):
+    """sum_p a_p s^p of a cell and its derivative."""
+    k = np.uint32(cell) * WIDTH
+    g = a[k + 7]
+    y = g * s + a[k + 6]
+    g = g * s + y
+    y = y * s + a[k + 5]
+    g = g * s + y
+    y = y * s + a[k + 4]
+    g = g * s + y
+    y = y * s + a[k + 3]
+    g = g * s + y
+    y = y * s + a[k + 2]
+    g = g * s + y
+    y = y * s + a[k + 1]
+    return y * s + a[k], g * s + y
 
 
 @lru_cache

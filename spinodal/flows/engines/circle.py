@@ -2,7 +2,7 @@ r"""Attention on the circle in O(n): Jacobi--Anger, with sums over tokens and va
 
     e^{b (cos phi - 1)} = J_0 + 2 sum_k J_k cos k phi,   J_k = e^{-b} I_k(b),
     Z(theta) = J_0 + b Y(theta),   Y = Re sum_k (2 J_k / b) m_k^* e^{ik theta},   m_k = sum_j w_j e^{ik theta_j},
-and the drift along the circle is Y' / Z for SA and clock * Y' for USA [particles, section 3]. J_k / b
+and the drift along the circle is Y' / Z for SA and clock * Y' for USA [derived]. J_k / b
 is written (J_{k-1} - J_{k+1}) / 2k, which holds at b = 0 too.
 
 The error is absolute, a few eps of the largest Z possible. Relative to a token's own Z_i it is
@@ -19,8 +19,18 @@ from jaxtyping import Complex, Float
 from scipy.special import ive
 
 from spinodal.errors import InputError
-from spinodal.flows.engines.cells import BLOCK, LEAST, WIDTH, cells, horner, locate, modes, rounding, table
-from spinodal.flows.engines.kernels import compiled, in_parts, wide
+from spinodal.flows.engines.cells import (
+    BLOCK,
+    LEAST,
+    WIDTH,
+    cells,
+    locate,
+    modes,
+    polynomial,
+    rounding,
+    table,
+)
+from spinodal.flows.engines.kernels import compiled, in_parts
 from spinodal.flows.engines.law import EPS, Attention, Drift, Law
 
 TAIL = EPS / 16  # sum of what is left out, relative to the largest value
@@ -54,40 +64,47 @@ def plan(beta: float) -> Plan:
 
 @compiled()
 @no_type_check
-def along(f, df, J0, beta, clock, noise, Z, error):
-    """Z = J_0 + beta f; df becomes the drift along the circle."""
-    wide()
-    for j in range(Z.size):
-        z = J0 + beta * f[j]
-        r = 1 / z if clock == 0 else clock
+def evaluated(x, a, cell, off, constants, drift, Z, error):
+    """Z = J_0 + beta Y; the drift along the unit tangent (-y, x) is rate Y'. One loop, to spread its writing."""
+    J0, beta, clock, noise = constants
+    for j in range(off.size):
+        y, slope = polynomial(a, cell[j], off[j])
+        z = J0 + beta * y
+        rate = 1 / z if clock == 0 else clock
         Z[j] = z
-        error[j] = noise * r
-        df[j] *= r
-
-
-@compiled()
-@no_type_check
-def turned(x, v, drift):
-    """v times the unit tangent (-y, x)."""
-    for j in range(v.size):
-        drift[2 * j] = -v[j] * x[2 * j + 1]
-        drift[2 * j + 1] = v[j] * x[2 * j]
+        error[j] = noise * rate
+        drift[2 * j] = -rate * slope * x[2 * j + 1]
+        drift[2 * j + 1] = rate * slope * x[2 * j]
 
 
 @compiled()
 @no_type_check
 def driven(x, a, M, constants, drift, Z, error, start, stop):
     """Fills drift, Z, error of the tokens from start to stop; constants = (J_0, beta, clock, noise)."""
-    J0, beta, clock, noise = constants
     cell, off = np.empty(BLOCK, np.int32), np.empty(BLOCK)
-    f, df = np.empty(BLOCK), np.empty(BLOCK)
     for b in range(start, stop, BLOCK):
         e = min(stop, b + BLOCK)
-        m = e - b
-        locate(x[2 * b : 2 * e], M, cell[:m], off[:m])
-        horner(a, cell[:m], off[:m], f[:m], df[:m])
-        along(f[:m], df[:m], J0, beta, clock, noise, Z[b:e], error[b:e])
-        turned(x[2 * b : 2 * e], df[:m], drift[2 * b : 2 * e])
+        locate(x[2 * b : 2 * e], M, cell[: e - b], off[: e - b])
+        evaluated(
+            x[2 * b : 2 * e],
+            a,
+            cell[: e - b],
+            off[: e - b],
+            constants,
+            drift[2 * b : 2 * e],
+            Z[b:e],
+            error[b:e],
+        )
+
+
+@compiled()
+@no_type_check
+def looked_up(a, cell, off):
+    """The function with coefficients a at the offsets in their cells."""
+    f = np.empty(off.size)
+    for j in range(off.size):
+        f[j], _ = polynomial(a, cell[j], off[j])
+    return f
 
 
 def coupled(
@@ -136,9 +153,7 @@ def values(x: Float[np.ndarray, "n 2"], a: Float[np.ndarray, " c"]) -> Float[np.
     """The function with these coefficients, at the tokens."""
     cell, off = np.empty(len(x), np.int32), np.empty(len(x))
     locate(np.ascontiguousarray(x).reshape(-1), len(a) // WIDTH - 1, cell, off)
-    f = np.empty(len(x))
-    horner(a, cell, off, f, np.empty(len(x)))
-    return f
+    return looked_up(a, cell, off)
 
 
 def drift(x: Float[np.ndarray, "n 2"], weights: Float[np.ndarray, " n"], law: Law) -> Drift:

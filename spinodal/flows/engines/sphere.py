@@ -44,16 +44,19 @@ def degrees(beta: float) -> Float[np.ndarray, " l"]:
 
 @compiled()
 @no_type_check
-def angles(x, at, start, stop):
+def angles(x, at):
     """at = (theta, phi) of the tokens; phi = 0 at the poles."""
     wide()
-    for j in range(start, stop):
+    for j in range(at.size // 2):
         c, s, z = x[3 * j], x[3 * j + 1], x[3 * j + 2]
-        rho = np.sqrt(c * c + s * s)
+        square = c * c + s * s
+        rho = np.sqrt(square)
         theta = octant(z, rho) + np.pi / 8
         theta = theta if rho <= abs(z) else np.pi / 2 - theta
         at[2 * j] = theta if z >= 0 else np.pi - theta
-        c, s = (c / rho, s / rho) if rho > 0 else (1.0, 0.0)
+        scale = 1 / max(rho, 1e-200)
+        c = c * scale if square > 0 else 1.0
+        s *= scale
         phi = octant(c, s) + np.pi / 8
         phi = phi if abs(s) <= abs(c) else np.pi / 2 - phi
         phi = phi if c >= 0 else np.pi - phi
@@ -62,16 +65,16 @@ def angles(x, at, start, stop):
 
 @compiled()
 @no_type_check
-def pushed(x, Y, gradient, constants, drift, Z, error, start, stop):
+def pushed(x, Y, along, across, constants, drift, Z, error):
     """Z = i_0 + beta Y; drift = rate (e_theta dY/dtheta + e_phi dY/dphi / sin theta)."""
     i0, beta, clock, noise = constants
-    for j in range(start, stop):
+    for j in range(Z.size):
         c, s, z = x[3 * j], x[3 * j + 1], x[3 * j + 2]
         rho = np.sqrt(c * c + s * s)
         c, s = (c / rho, s / rho) if rho > 0 else (1.0, 0.0)
         Z[j] = i0 + beta * Y[j]
         f = 1 / Z[j] if clock == 0 else clock
-        a, b = f * gradient[0, j], f * gradient[1, j]
+        a, b = f * along[j], f * across[j]
         drift[3 * j] = a * z * c - b * s
         drift[3 * j + 1] = a * z * s + b * c
         drift[3 * j + 2] = -a * rho
@@ -85,19 +88,24 @@ def drift(x: Float[np.ndarray, "n 3"], weights: Float[np.ndarray, " n"], law: La
     L = len(i) - 1
     flat = np.ascontiguousarray(x).reshape(-1)
     at = np.empty(2 * n)
-    in_parts(lambda start, stop: angles(flat, at, start, stop), n, LEAST)
+    in_parts(lambda a, b: angles(flat[3 * a : 3 * b], at[2 * a : 2 * b]), n, LEAST)
     there = {"loc": at.reshape(n, 2), "lmax": L, "epsilon": ACCURACY, "nthreads": torch.get_num_threads()}
     alm = adjoint_synthesis_general(map=weights[None], spin=0, **there)
     mean = alm[0, 0].real * i[0] / np.sqrt(4 * np.pi)
     l = np.concatenate([np.arange(m, L + 1) for m in range(L + 1)])
     alm = alm * np.where(l > 0, i[l], 0)
     Y = synthesis_general(alm=alm, spin=0, **there)[0]
-    gradient = synthesis_general(alm=alm, spin=1, mode="DERIV1", **there)
+    along, across = synthesis_general(alm=alm, spin=1, mode="DERIV1", **there)
     velocity, Z, error = np.empty(3 * n), np.empty(n), np.empty(n)
     constants = (mean, law.beta, law.clock or 0.0, rounding(n))
-    in_parts(
-        lambda start, stop: pushed(flat, Y, gradient, constants, velocity, Z, error, start, stop), n, LEAST
-    )
+
+    def push(a: int, b: int) -> None:
+        some, three = slice(a, b), slice(3 * a, 3 * b)
+        pushed(
+            flat[three], Y[some], along[some], across[some], constants, velocity[three], Z[some], error[some]
+        )
+
+    in_parts(push, n, LEAST)
     return Drift(velocity.reshape(n, 3), Z, error)
 
 
