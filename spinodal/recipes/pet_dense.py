@@ -1,10 +1,10 @@
 """The block of the paper's Figure 2 to the letter: one dense network over all tokens and features of a head.
 
-Claim: for a small fixed context the dense FF-Partition trains, at a price that grows with its square
+Claim: for a small fixed context the dense FF-Partition trains, at a price that does not pay
 Paper: qajar2024
 Command: spinodal train pet-dense
-Minutes: 2
-Expected: a held-out loss near 2.5 nats a character
+Minutes: 3
+Expected: a held-out loss of 3.11 nats a character with 4.5 million parameters (seed 0): far behind the factorised form
 """
 
 from spinodal.training import Experiment, Recipe, Schedule, Text
