@@ -38,8 +38,8 @@ def chosen(n: int, d: int, beta: float) -> str:
     if d == 2:
         return "circle" if n >= 500 and beta <= circle.BETA_MAX else "direct"
     if d == 3:
-        return "sphere" if n >= 2000 and beta <= sphere.BETA_MAX else "direct"
-    return "direct" if n * d < 1000 else "attention"
+        return "sphere" if n >= 1200 and beta <= sphere.BETA_MAX else "direct"
+    return "direct" if d <= 8 or n * d < 6000 else "attention"
 
 
 def evaluated(

@@ -22,6 +22,7 @@ from spinodal.flows.engines.kernels import compiled, exp2, in_parts, plus, wide
 from spinodal.flows.engines.law import EPS, Attention
 
 BLOCK = 256  # sources at a time: their logits stay in the nearest cache
+LANES = 16  # a block is a multiple, so that its loops have no slow end
 ROWS = 32  # targets that meet one block before the next is fetched
 
 
@@ -114,16 +115,17 @@ def attend(t, s, v, a, w, causal, start, stop):
     m, size = w.size, 4 * (stop - start)
     shift, spread, Z = np.zeros((size, a.shape[1])), np.zeros(size), np.zeros(size)
     top = np.full(size, -np.inf)
-    l, rest = np.zeros((4, BLOCK)), np.empty(BLOCK)
+    block = s.shape[2]
+    l, rest = np.zeros((4, block)), np.empty(block)
     for I in range(0, size, ROWS):
-        for J in range(0, m, BLOCK):
+        for J in range(0, m, block):
             for r in range(I, min(I + ROWS, size), 4):
                 i = 4 * start + r
                 if causal and i + 3 < J:
                     continue
-                logits(l, t[i : i + 4], s[J // BLOCK])
+                logits(l, t[i : i + 4], s[J // block])
                 for q in range(4):
-                    number = max(0, min(BLOCK, (i + q + 1 if causal else m) - J))
+                    number = max(0, min(block, (i + q + 1 if causal else m) - J))
                     row, mass = l[q, :number], w[J : J + number]
                     peak = highest(row, mass, rest)
                     if peak > top[r + q]:
@@ -137,7 +139,7 @@ def attend(t, s, v, a, w, causal, start, stop):
                     else:
                         number = 0
                     l[q, number:] = 0.0
-                pull(shift[r : r + 4], spread[r : r + 4], l, v[J // BLOCK], a[i : i + 4])
+                pull(shift[r : r + 4], spread[r : r + 4], l, v[J // block], a[i : i + 4])
     for r in range(size):
         if Z[r] > 0:
             shift[r] /= Z[r]
@@ -146,14 +148,19 @@ def attend(t, s, v, a, w, causal, start, stop):
 
 
 def padded(rows: Float[np.ndarray, "n d"], number: int) -> Float[np.ndarray, "N D"]:
-    """Zeros up to a multiple of `number` rows and of 4 columns."""
-    return np.pad(rows, ((0, -rows.shape[0] % number), (0, -rows.shape[1] % 4)))
+    """With zeros up to a multiple of `number` rows and of 4 columns."""
+    n, d = rows.shape
+    wider = np.zeros((n + -n % number, d + -d % 4))
+    wider[:n, :d] = rows
+    return wider
 
 
 def blocked(rows: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "k D B"]:
     """Blocks of coordinate rows: a block lies in one piece, whatever the number of tokens."""
-    rows = padded(rows, BLOCK)
-    return np.ascontiguousarray(rows.reshape(-1, BLOCK, rows.shape[1]).transpose(0, 2, 1))
+    share = -(-len(rows) // -(-len(rows) // BLOCK))
+    size = share + -share % LANES
+    rows = padded(rows, size)
+    return np.ascontiguousarray(rows.reshape(-1, size, rows.shape[1]).transpose(0, 2, 1))
 
 
 def interaction(

@@ -6,6 +6,7 @@ Reducing costs as much as one field: reduce once, flow c, and lift what is wante
 """
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
 from spinodal.flows.engines import direct
@@ -17,9 +18,8 @@ def reduced(x: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, "n r"], Floa
     n, d = x.shape
     if n >= d:
         return x, np.eye(d)
-    B, c = np.linalg.qr(x.T)
-    c = np.ascontiguousarray(c.T)
-    return c / np.linalg.norm(c, axis=1, keepdims=True), np.ascontiguousarray(B.T)
+    B, c = (np.ascontiguousarray(part.T.numpy()) for part in torch.linalg.qr(torch.from_numpy(x).T))
+    return c / np.linalg.norm(c, axis=1, keepdims=True), B
 
 
 def drift(x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], law: Law) -> Drift:
