@@ -1,0 +1,40 @@
+r"""What a flow of particles is made of: a state, its rate of change, and the field between the two.
+
+Directions and lengths are kept apart: a token is r_i theta_i with theta_i a unit vector, and most fields
+leave r_i = 1 alone. Weights are masses: merged tokens are one heavier token.
+
+    symbol  meaning                                        shape
+    theta   directions (tokens, where all r = 1)           n d
+    r       lengths                                        n
+    w       weights, >= 0, summing to one                  n
+"""
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from jaxtyping import Float
+
+
+class State(NamedTuple):
+    """Tokens r_i theta_i, as directions and lengths."""
+
+    directions: Float[np.ndarray, "n d"]
+    lengths: Float[np.ndarray, " n"]
+
+
+class Rate(NamedTuple):
+    """d theta / dt (tangent), dr / dt, the scaled Z of `engines.law`, and a bound on |drift_i - exact drift_i|."""
+
+    drift: Float[np.ndarray, "n d"]
+    growth: Float[np.ndarray, " n"]
+    Z: Float[np.ndarray, " n"]
+    error_bound: Float[np.ndarray, " n"]
+
+
+class Field(Protocol):
+    """A vector field on weighted tokens. What an integrator has to know of it, and no more."""
+
+    merges: bool  # tokens that coincide stay together, so that they may become one heavier token
+    noise: float  # 1 / kappa of Brownian motion sqrt(2 / kappa) dW on the sphere; 0 where there is none
+
+    def __call__(self, time: float, state: State, weights: Float[np.ndarray, " n"]) -> Rate: ...
