@@ -7,21 +7,30 @@ i - j enters [su2021]. One fused call; memory is linear in n.
 """
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
 from spinodal.errors import InputError
-from spinodal.mixers.base import Mixer, Reduction
+from spinodal.mixers.base import Mixer, Reduction, State
+from spinodal.mixers.tape import appended, position
 from spinodal.types import Mixed
 
 
-def rotate(x: Float[Tensor, "*b n c"], *, base: float = 10_000.0) -> Float[Tensor, "*b n c"]:
-    """(x_a, x_b) -> (x_a cos - x_b sin, x_a sin + x_b cos), angle i base^(-2k/c)  [su2021]."""
+def rotate(
+    x: Float[Tensor, "*b n c"], start: Int[Tensor, " s"] | None = None, *, base: float = 10_000.0
+) -> Float[Tensor, "*b n c"]:
+    """(x_a, x_b) -> (x_a cos - x_b sin, x_a sin + x_b cos), angle i base^(-2k/c)  [su2021].
+
+    `start` is the position of the first token of each sample, the first axis; zero if None.
+    """
     n, c = x.shape[-2:]
     exact = torch.promote_types(x.dtype, torch.float32)  # bfloat16 would round position 1000 by up to 4
     frequency = base ** (-torch.arange(0, c, 2, device=x.device, dtype=exact) / c)
-    angle = torch.outer(torch.arange(n, device=x.device, dtype=exact), frequency)
+    i = torch.arange(n, device=x.device, dtype=exact)
+    if start is not None:
+        i = start.view(-1, *[1] * (x.ndim - 2)) + i
+    angle = i[..., None] * frequency
     cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
     a, b = x.chunk(2, dim=-1)
     return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
@@ -43,7 +52,7 @@ class Attention(Mixer):
     def forward(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
     ) -> Mixed:
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        q, k, v = self.maps(x)
         mask = None if valid is None else valid[:, None, None, :]
         if mask is not None and self.causal:
             mask = mask & torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
@@ -51,3 +60,27 @@ class Attention(Mixer):
             rotate(q), rotate(k), v, attn_mask=mask, is_causal=self.causal and mask is None
         )
         return Mixed(self.out(y.transpose(1, 2).flatten(2)), {})
+
+    def maps(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "3 b h n c"]:
+        """Queries, keys and values."""
+        return self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+
+    def resumed(
+        self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
+    ) -> tuple[Float[Tensor, "b n d"], State]:
+        """The state is every rotated key and value so far, and which of them are valid."""
+        keys, values, seen = state or (None, None, None)
+        q, k, v = self.maps(x)
+        start = position(keys, x)
+        new = valid if valid is not None else x.new_ones(x.shape[:2], dtype=torch.bool)
+        keys, k = appended(keys, rotate(k, start))
+        values, v = appended(values, v)
+        seen, there = appended(seen, new[:, None, :, None])
+        n, m = x.shape[1], k.shape[2]
+        mask = None
+        if n < m or valid is not None:
+            mask = there.mT & torch.ones(n, m, dtype=torch.bool, device=x.device).tril(m - n)
+        y = functional.scaled_dot_product_attention(
+            rotate(q, start), k, v, attn_mask=mask, is_causal=mask is None
+        )
+        return self.out(y.transpose(1, 2).flatten(2)), (keys, values, seen)

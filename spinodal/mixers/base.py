@@ -8,16 +8,32 @@ a mixer that cannot be what is asked of it refuses in its constructor.
     outputs at valid tokens do not depend on padding                  tests/mixers/test_contract.py
     causal: output i does not depend on tokens after i, exactly       the same, for every mixer
     residuals are >= 0, and empty unless asked for                    the same
+    causal: tokens in parts, with a state between, are the whole      tests/mixers/test_continuation.py
 """
 
 from abc import ABC, abstractmethod
+from typing import Any
 
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from spinodal.errors import InputError
 from spinodal.types import Mixed
 
+# What a causal mixer knows of the past: tensors, the batch first, in nested tuples; () where it knows nothing
+State = tuple[Any, ...]
+
 START = 0.1  # of the size at which a matrix keeps that of its input
+
+
+def reordered(state: State, index: Int[Tensor, " b"]) -> State:
+    """The state whose sample i is sample index[i] of the given one: what a beam search asks for."""
+    return tuple(reordered(s, index) if isinstance(s, tuple) else s.index_select(0, index) for s in state)
+
+
+def size(state: State) -> int:
+    """Numbers held for one sequence."""
+    return sum(size(s) if isinstance(s, tuple) else s[0].numel() for s in state)
 
 
 class Reduction(nn.Linear):
@@ -44,6 +60,35 @@ class Mixer(nn.Module, ABC):
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
     ) -> Mixed:
         """Mixed(tokens, residuals); `valid` is False on padding, None where there is none."""
+
+    def continued(
+        self, x: Float[Tensor, "b n d"], state: State | None = None, valid: Bool[Tensor, "b n"] | None = None
+    ) -> tuple[Float[Tensor, "b n d"], State]:
+        """Tokens mixed with the past that `state` holds (None: a beginning), and the state after them.
+
+        Equal to `forward` over past and x together, cut at x: a prompt at once, or token by token.
+        InputError if the mixer is not causal.
+        """
+        if not self.causal:
+            raise InputError(
+                f"this {type(self).__name__} sees the future: only a causal mixer can continue a past"
+            )
+        return self.resumed(x, state, valid)
+
+    def resumed(
+        self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
+    ) -> tuple[Float[Tensor, "b n d"], State]:
+        """`continued` for a mixer known to be causal; every mixer that can be causal has its own."""
+        raise NotImplementedError(f"{type(self).__name__} has no step form")
+
+
+class Tokenwise(Mixer):
+    """A mixer that, where causal, acts on each token alone, and so remembers nothing."""
+
+    def resumed(
+        self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
+    ) -> tuple[Float[Tensor, "b n d"], State]:
+        return self(x, valid).tokens, ()
 
 
 class PhaseMixer(Mixer):
@@ -74,6 +119,14 @@ class Convolved(Mixer):
         mixed = self.mixer(c, valid, residuals=residuals)
         return Mixed(c + mixed.tokens, mixed.residuals)
 
+    def resumed(
+        self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
+    ) -> tuple[Float[Tensor, "b n d"], State]:
+        near, far = state or (None, None)
+        c, near = self.convolution.continued(x, near, valid)
+        y, far = self.mixer.continued(c, far, valid)
+        return c + y, (near, far)
+
 
 class Fused(Mixer):
     """channel(token(x)): one block that mixes tokens and partitions features, as the paper draws it.
@@ -92,3 +145,11 @@ class Fused(Mixer):
         mixed = self.token(x, valid, residuals=residuals)
         split = self.channel(mixed.tokens, valid, residuals=residuals)
         return Mixed(split.tokens, mixed.residuals | split.residuals)
+
+    def resumed(
+        self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
+    ) -> tuple[Float[Tensor, "b n d"], State]:
+        between, within = state or (None, None)
+        y, between = self.token.continued(x, between, valid)
+        y, within = self.channel.continued(y, within, valid)
+        return y, (between, within)

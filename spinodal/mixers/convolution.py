@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spinodal.errors import InputError
-from spinodal.mixers.base import Mixer, Reduction
+from spinodal.mixers.base import Mixer, Reduction, State
+from spinodal.mixers.tape import appended, position
 from spinodal.types import Mixed
 
 DIRECT = 128  # tokens up to which a product with the matrix is faster than FFTs
@@ -45,6 +46,15 @@ class Convolution(Mixer):
         after = 0 if self.causal else self.kernel // 2
         padded = functional.pad(silence(x, valid).transpose(1, 2), (self.kernel - 1 - after, after))
         return Mixed(functional.conv1d(padded, self.weight, groups=x.shape[-1]).transpose(1, 2), {})
+
+    def resumed(
+        self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
+    ) -> tuple[Float[Tensor, "b n d"], State]:
+        """The state is the last kernel - 1 tokens."""
+        (past,) = state or (x.new_zeros(x.shape[0], self.kernel - 1, x.shape[2]),)
+        tokens = torch.cat([past, silence(x, valid)], dim=1)
+        y = functional.conv1d(tokens.transpose(1, 2), self.weight, groups=x.shape[-1]).transpose(1, 2)
+        return y, (tokens[:, x.shape[1] :].clone(),)
 
 
 def toeplitz_product(
@@ -105,10 +115,32 @@ class Toeplitz(Mixer):
     def forward(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
     ) -> Mixed:
-        if x.shape[1] > self.length:
-            raise InputError(
-                f"this Toeplitz mixer holds lags up to length={self.length}, got {x.shape[1]} tokens"
-            )
-        v = silence(self.value(x), valid).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        y = toeplitz_product(self.filter, v, causal=self.causal)
+        y = toeplitz_product(self.filter, self.values(x, valid), causal=self.causal)
         return Mixed(self.out(y.transpose(1, 2).flatten(2)), {})
+
+    def values(
+        self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None
+    ) -> Float[Tensor, "b h n c"]:
+        """What the filters run over, after a check that they are long enough."""
+        self.require(x.shape[1])
+        return silence(self.value(x), valid).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def require(self, tokens: int):
+        if tokens > self.length:
+            raise InputError(
+                f"this Toeplitz mixer holds lags up to length={self.length}, got {tokens} tokens"
+            )
+
+    def resumed(
+        self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
+    ) -> tuple[Float[Tensor, "b n d"], State]:
+        """The state is every value so far."""
+        n, m = x.shape[1], int(position(state, x)[0]) + x.shape[1]
+        self.require(m)
+        tape, v = appended(state, self.values(x, valid))
+        if n == m:
+            y = toeplitz_product(self.filter, v, causal=True)
+        else:
+            lag = torch.arange(m - n, m, device=x.device)[:, None] - torch.arange(m, device=x.device)
+            y = self.filter[:, lag.clamp(min=0)].tril(m - n) @ v
+        return self.out(y.transpose(1, 2).flatten(2)), tape

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spinodal.errors import InputError
-from spinodal.mixers.base import Mixer, PhaseMixer, Reduction
+from spinodal.mixers.base import PhaseMixer, Reduction, Tokenwise
 from spinodal.mixers.residuals import phase_residuals
 from spinodal.types import Mixed
 
@@ -33,7 +33,7 @@ def normalised(y: Float[Tensor, "b n e"]) -> Float[Tensor, "b n e"]:
     return functional.layer_norm(y, y.shape[-1:])
 
 
-class SwiGLU(Mixer):
+class SwiGLU(Tokenwise):
     """W_o LN(v SiLU(2a))  [shazeer2020]: the phase x_1 of z = a v, with K = e^{2a} and L = 1/2 [derived]."""
 
     causal = True
@@ -50,7 +50,7 @@ class SwiGLU(Mixer):
         return Mixed(self.out(normalised(functional.silu(STEEPNESS * a) * v)), {})
 
 
-class DrivingForce(PhaseMixer):
+class DrivingForce(Tokenwise, PhaseMixer):
     """W_o LN(y), y = z (K-1) / (K+1): two phases, half the summand of Rachford-Rice at L = 1/2 [derived].
 
     y = (x_1 - x_2) / 2 = z tanh(k/2) with K = e^k, so the gate is the tension between the phases.
@@ -82,7 +82,7 @@ class DrivingForce(PhaseMixer):
         return occupancy(z, torch.stack([r, 1 - r], dim=-2))
 
 
-class PhaseCompetition(PhaseMixer):
+class PhaseCompetition(Tokenwise, PhaseMixer):
     """W_o LN(concat_j y_j), y_j = x_j - z, x_j = z r_j / L_j, r = softmax_j(2 a_j), L_j = 1/P.
 
     P phases compete for every feature and sum_j L_j x_j = z holds exactly, so the departures

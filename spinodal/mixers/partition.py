@@ -29,7 +29,7 @@ from torch import Tensor
 
 from spinodal import thermodynamics
 from spinodal.errors import InputError
-from spinodal.mixers.base import PhaseMixer, Reduction
+from spinodal.mixers.base import PhaseMixer, Reduction, Tokenwise
 from spinodal.mixers.feed import (
     DenseFeed,
     FactorisedFeed,
@@ -142,7 +142,7 @@ def carried(t: Tensor, reading: Reading) -> Tensor:
     return t[:, 0].unsqueeze(2) if reading is Reading.FEATURE else t[:, 0]
 
 
-class Partition(PhaseMixer):
+class Partition(Tokenwise, PhaseMixer):
     """Attentive or generative partitioning behind any network; all readings, all reaction types.
 
     `length` asks for the paper's dense network over exactly that many tokens. Causal partitions

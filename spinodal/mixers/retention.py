@@ -16,13 +16,13 @@ sum over chunks. Nothing of size n by n is formed.
 import math
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
 from spinodal.errors import InputError
 from spinodal.mixers.attention import rotate
-from spinodal.mixers.base import Mixer, Reduction
+from spinodal.mixers.base import Mixer, Reduction, State
 from spinodal.types import Mixed
 
 CHUNK = 64
@@ -108,12 +108,37 @@ class Retention(Mixer):
     def forward(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
     ) -> Mixed:
+        log_decay = log_decays(self.heads).to(x)
+        y = retention(*self.maps(x, valid), log_decay, causal=self.causal)
+        return Mixed(self.out(y.transpose(1, 2).flatten(2)), {})
+
+    def maps(
+        self,
+        x: Float[Tensor, "b n d"],
+        valid: Bool[Tensor, "b n"] | None,
+        start: Int[Tensor, " b"] | None = None,
+    ) -> tuple[Float[Tensor, "b h n c"], Float[Tensor, "b h n c"], Float[Tensor, "b h n c"]]:
+        """Rotated q / (m sqrt c) and k, and v; k is zero on padding."""
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).contiguous()
         if valid is not None:
             k = k.masked_fill(~valid[:, None, :, None], 0.0)
-        log_decay = log_decays(self.heads)
-        g = log_decay.exp()
+        g = log_decays(self.heads).exp()
         mass = (1 if self.causal else 1 + g) / (1 - g)  # in float64: bfloat16 would be off by a third
         scale = (mass * q.shape[-1] ** 0.5).to(x)
-        y = retention(rotate(q) / scale[:, None, None], rotate(k), v, log_decay.to(x), causal=self.causal)
-        return Mixed(self.out(y.transpose(1, 2).flatten(2)), {})
+        return rotate(q, start) / scale[:, None, None], rotate(k, start), v
+
+    def resumed(
+        self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
+    ) -> tuple[Float[Tensor, "b n d"], State]:
+        """The state is the memory S, c by c a head, and the position."""
+        b, n, d = x.shape
+        c = d // self.heads
+        S, start = state or (x.new_zeros(b, self.heads, c, c), x.new_zeros(b, dtype=torch.long))
+        q, k, v = self.maps(x, valid, start)
+        log_decay = log_decays(self.heads).to(x)
+        steps = torch.arange(1, n + 1, device=x.device)
+        age = torch.exp(log_decay[:, None] * steps)[..., None]
+        rest = torch.exp(log_decay[:, None] * (n - steps))[..., None]
+        y = retention(q, k, v, log_decay, causal=True) + age * (q @ S)
+        S = age[:, -1:] * S + (k * rest).mT @ v
+        return self.out(y.transpose(1, 2).flatten(2)), (S, start + n)

@@ -1,0 +1,86 @@
+"""What a causal mixer says token by token, or in parts, is what it says at once."""
+
+import pytest
+import torch
+from test_contract import CASES, Case, N, every_case, tokens
+from torch import Tensor
+
+from spinodal.errors import InputError
+from spinodal.mixers.base import Mixer, reordered, size
+
+CAUSAL = [case for case in CASES if case.causal]
+every_causal_case = pytest.mark.parametrize("case", CAUSAL, ids=str)
+
+pytestmark = pytest.mark.filterwarnings("ignore:the literal parameterisation")
+
+
+def in_parts(mixer: Mixer, x: Tensor, parts: list[int], valid: Tensor | None = None) -> Tensor:
+    state, found, start = None, [], 0
+    for n in parts:
+        there = None if valid is None else valid[:, start : start + n]
+        y, state = mixer.continued(x[:, start : start + n], state, there)
+        found.append(y)
+        start += n
+    return torch.cat(found, 1)
+
+
+@every_causal_case
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_any_split_is_the_whole(case: Case, dtype: torch.dtype):
+    mixer, x = case.build().to(dtype), tokens(3).to(dtype)
+    tolerance = 1e-10 if dtype == torch.float64 else 1e-5
+    left = torch.arange(N) >= torch.tensor([0, 2, 7])[:, None]
+    with torch.no_grad():
+        for valid in (None, left):
+            whole = mixer(x, valid).tokens
+            read = torch.ones(3, N, dtype=torch.bool) if valid is None else valid
+            for parts in [[1] * N, *([cut, N - cut] for cut in range(1, N))]:
+                y = in_parts(mixer, x, parts, valid)
+                torch.testing.assert_close(y[read], whole[read], rtol=tolerance, atol=tolerance)
+
+
+@every_causal_case
+def test_gradients_flow_through_a_state(case: Case):
+    mixer, x = case.build(), tokens(2).requires_grad_()
+    weight = tokens(2, seed=3)
+    (whole,) = torch.autograd.grad((mixer(x).tokens * weight).sum(), x)
+    (found,) = torch.autograd.grad((in_parts(mixer, x, [5, 1, 1, N - 7]) * weight).sum(), x)
+    torch.testing.assert_close(found, whole, rtol=1e-10, atol=1e-12)
+
+
+@every_causal_case
+def test_a_state_can_be_continued_twice_and_reordered(case: Case):
+    mixer, x, index = case.build(), tokens(3), torch.tensor([2, 0, 0])
+    other = tokens(3, seed=2)
+    with torch.no_grad():
+        whole, fork = mixer(x).tokens, mixer(torch.cat([x[:, :6], other[:, 6:]], 1)).tokens
+        mixed = mixer(torch.cat([x[index, :6], other[:, 6:]], 1)).tokens
+        _, state = mixer.continued(x[:, :5])
+        _, state = mixer.continued(x[:, 5:6], state)
+        beams = reordered(state, index)
+        y, after = mixer.continued(x[:, 6:7], state)
+        for tail, kept, expected in ((other, state, fork), (other, beams, mixed), (x, state, whole)):
+            for i in range(6, N):
+                z, kept = mixer.continued(tail[:, i : i + 1], kept)
+                torch.testing.assert_close(z[:, 0], expected[:, i])
+        torch.testing.assert_close(y[:, 0], whole[:, 6])
+        torch.testing.assert_close(mixer.continued(x[:, 7:], after)[0], whole[:, 7:])
+
+
+def test_the_size_of_a_state_is_what_the_mixer_must_hold():
+    sizes = {}
+    for case in CAUSAL:
+        if case.kernel == 0 and not case.fused:
+            mixer = case.build()
+            sizes[case.mixer] = [size(mixer.continued(tokens(3)[:, :n])[1]) for n in (1, N)]
+    assert sizes["none"] == [0, 0]
+    assert sizes["attention"][1] - sizes["attention"][0] == (N - 1) * (2 * 20 + 1)
+    assert all(a == b for name, (a, b) in sizes.items() if name not in ("attention", "toeplitz"))
+
+
+@every_case
+def test_what_sees_the_future_refuses_to_continue(case: Case):
+    mixer = case.build()
+    if not mixer.causal:
+        with pytest.raises(InputError, match="only a causal mixer"):
+            mixer.continued(tokens(1))
