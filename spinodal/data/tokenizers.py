@@ -13,8 +13,10 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Int32
+import torch
+from jaxtyping import Int32, Int64
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from spinodal.data.corpora import Corpus
@@ -83,6 +85,35 @@ def token_stream(corpus: Corpus, tokenizer: PreTrainedTokenizerBase) -> Int32[np
         )
         pieces.append(np.array([*encoding["input_ids"], closing], dtype=np.int32))
     return np.concatenate(pieces)
+
+
+def encoded(tokenizer: PreTrainedTokenizerBase, text: str) -> Int64[Tensor, " n"]:
+    """A prompt's tokens, to the letter and with nothing added.
+
+    InputError for a text without a token, and for one that holds what the tokenizer does not know:
+    what a model makes of <unk> is not what was asked. Bytes know everything.
+    """
+    encoding = tokenizer(
+        text,
+        add_special_tokens=False,
+        split_special_tokens=True,
+        return_offsets_mapping=bool(tokenizer.is_fast),
+        verbose=False,
+    )
+    ids = list(encoding["input_ids"])
+    if not ids:
+        raise InputError("the text is empty: give one character at least")
+    if tokenizer.unk_token_id in ids:
+        at = ids.index(tokenizer.unk_token_id)
+        what = "something"
+        if tokenizer.is_fast:
+            start, end = encoding["offset_mapping"][at]
+            what = f"{text[start:end]!r} at character {start + 1}"
+        raise InputError(
+            f"the text holds {what}, which this model has never seen: leave it out, or train with "
+            f"tokenizer=bpe, which knows every byte"
+        )
+    return torch.tensor(ids)
 
 
 def _refuse_empty(texts: Sequence[str]) -> None:

@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader
 from transformers import BertConfig, BertForMaskedLM, Trainer, TrainingArguments, default_data_collator
 
 from spinodal.data import Corpus, Document, MaskedWindows, Masking, character_tokenizer, masked_windows
-from spinodal.data.masking import UNSELECTED, generator, masked
+from spinodal.data.masking import masked
+from spinodal.data.samples import UNSELECTED, generator
 from spinodal.errors import InputError
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

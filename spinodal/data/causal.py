@@ -1,0 +1,43 @@
+"""Causal language modelling: contexts of a stream of tokens, each predicted from those before it.
+
+Labels follow Hugging Face's convention: they equal the inputs, and the model shifts them, so that
+its output at position i is judged by token i + 1. A context of n tokens has n - 1 predictions;
+neighbouring contexts share one token, so that every token is predicted once.
+"""
+
+import numpy as np
+from jaxtyping import Int32, Int64
+from transformers import PreTrainedTokenizerBase
+
+from spinodal.data.corpora import Corpus
+from spinodal.data.samples import Contexts, generator, parts
+from spinodal.data.tokenizers import token_stream
+
+
+class CausalWindows(Contexts):
+    """Item i is {"input_ids", "labels"}, both tokens[phase + i (n - 1) + (0 .. n - 1)], n = `length`.
+
+    The stream is read as a ring, its end joined to its beginning, and the phase at which it is cut
+    is drawn anew from (seed, epoch): else the same tokens would always be without a past. A frozen
+    set is cut at phase 0.
+    """
+
+    def __init__(self, tokens: Int32[np.ndarray, " m"], length: int, *, seed: int = 0, frozen: bool = False):
+        super().__init__(tokens, length, stride=length - 1, seed=seed, frozen=frozen)
+
+    def sample(self, index: int) -> dict[str, Int64[np.ndarray, " n"]]:
+        random = generator(self.seed, self.epoch, 0)
+        phase = 0 if self.frozen else int(random.integers(self.tokens.size))
+        context = self.context(index, phase=phase)
+        return {"input_ids": context, "labels": context.copy()}
+
+
+def causal_windows(
+    corpus: Corpus, tokenizer: PreTrainedTokenizerBase, length: int, *, seed: int = 0
+) -> tuple[CausalWindows, CausalWindows]:
+    """(training, validation) of `Corpus.split`; the validation is always cut in the same places."""
+
+    def windows(part: Corpus, frozen: bool) -> CausalWindows:
+        return CausalWindows(token_stream(part, tokenizer), length, seed=seed, frozen=frozen)
+
+    return parts(corpus, windows)

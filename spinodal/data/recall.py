@@ -1,0 +1,91 @@
+"""Associative recall: what a memory of constant size can look up by content, and how much of it.
+
+    key value  key value  ...  filler filler  key value  filler filler  key value
+
+First every pair of key and value, then, in slots scattered over the rest, every key once more, in
+another order; the value that follows it there is what is asked. So `pairs` sets how much must be
+held, and `length` how long. Keys are drawn without and values with repetition.
+
+    token  0       1 .. keys    keys + 1 .. keys + values
+           filler  keys         values
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int64
+
+from spinodal.data.samples import UNSELECTED, Samples, generator, refuse_length, refuse_seed
+from spinodal.errors import InputError
+
+HELD_OUT = 2**63  # the epoch of the validation, which no training reaches
+
+
+@dataclass(frozen=True)
+class Recall:
+    """Contexts of `length` tokens with `pairs` pairs, length >= 4 pairs."""
+
+    length: int = 128
+    pairs: int = 16
+    keys: int = 64
+    values: int = 64
+    seed: int = 0
+
+    def __post_init__(self):
+        refuse_length(self.length)
+        if not 1 <= self.pairs <= self.length // 4:
+            raise InputError(
+                f"pairs={self.pairs}: a context of {self.length} tokens shows and asks from 1 to "
+                f"{self.length // 4} pairs"
+            )
+        if self.keys < self.pairs:
+            raise InputError(f"keys={self.keys}: {self.pairs} pairs take as many different keys")
+        if self.values < 2:
+            raise InputError(f"values={self.values}: with less than 2 there is nothing to recall")
+        refuse_seed(self.seed)
+
+    @property
+    def vocabulary(self) -> int:
+        return 1 + self.keys + self.values
+
+
+def recalled(
+    recall: Recall, random: np.random.Generator
+) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
+    """(input, labels): the labels stand at the answers' own places, for a model that shifts them.
+
+    Chance is a loss of log(values); a model that knows all is at 0.
+    """
+    p = recall.pairs
+    keys = 1 + random.permutation(recall.keys)[:p]
+    values = 1 + recall.keys + random.integers(recall.values, size=p)
+    tokens = np.zeros(recall.length, dtype=np.int64)
+    tokens[: 2 * p] = np.stack([keys, values], axis=1).ravel()
+    slots = 2 * p + 2 * np.sort(random.permutation(recall.length // 2 - p)[:p])
+    asked = random.permutation(p)
+    tokens[slots], tokens[slots + 1] = keys[asked], values[asked]
+    labels = np.full_like(tokens, UNSELECTED)
+    labels[slots + 1] = values[asked]
+    return tokens, labels
+
+
+class RecallWindows(Samples):
+    """Item i is {"input_ids", "labels"}, drawn by (seed, epoch, i); a frozen set by (seed, HELD_OUT, i)."""
+
+    def __init__(self, recall: Recall, count: int, *, frozen: bool = False):
+        if count < 1:
+            raise InputError(f"{count} samples: it takes at least 1")
+        super().__init__(count, seed=recall.seed, frozen=frozen)
+        self.recall, self.length = recall, recall.length
+
+    def sample(self, index: int) -> dict[str, Int64[np.ndarray, " n"]]:
+        epoch = HELD_OUT if self.frozen else self.epoch
+        tokens, labels = recalled(self.recall, generator(self.seed, epoch, index))
+        return {"input_ids": tokens, "labels": labels}
+
+
+def recall_windows(
+    recall: Recall, *, training: int = 16_384, validation: int = 512
+) -> tuple[RecallWindows, RecallWindows]:
+    """(training, validation): the one new in every epoch, the other always the same and never trained on."""
+    return RecallWindows(recall, training), RecallWindows(recall, validation, frozen=True)

@@ -1,0 +1,121 @@
+"""Samples that are a function of (seed, epoch, index) alone, and the contexts of a stream among them.
+
+What is random in a sample is drawn by the counter-based generator Philox, with key (seed, epoch)
+and the index in its counter. So neither the number of workers, nor the order of the batches, nor a
+resumption can change it, and the samples of one step can be drawn again.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Int32, Int64
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from spinodal.data.corpora import Corpus
+from spinodal.errors import InputError
+
+UNSELECTED = -100  # the label that torch's cross-entropy leaves out
+
+
+def generator(seed: int, epoch: int, index: int) -> np.random.Generator:
+    """Random numbers that belong to one sample of one epoch: Philox_(seed, epoch)(index)."""
+    key = np.array([seed, epoch], dtype=np.uint64)  # a list with 2^63 in it would be rounded to floats
+    return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, index]))
+
+
+def refuse_seed(seed: int) -> None:
+    """InputError for a seed that the generator has no key for."""
+    if not 0 <= seed < 2**63:
+        raise InputError(f"the seed {seed}: it takes from 0 to {2**63 - 1}")
+
+
+def refuse_length(length: int) -> None:
+    """InputError for a context in which nothing can be told from anything else, or that no memory holds."""
+    if not 2 <= length <= 2**24:
+        raise InputError(f"a context of {length} tokens: it takes from 2 to {2**24}")
+
+
+class Samples(Dataset):
+    """`count` samples, each a dictionary of tensors.
+
+    `frozen` keeps epoch 0 whatever `set_epoch` is told, for a validation that is the same each
+    time: accelerate's loaders tell any set a new epoch at each pass.
+    """
+
+    def __init__(self, count: int, *, seed: int = 0, frozen: bool = False):
+        refuse_seed(seed)
+        self.count, self.seed, self.frozen = count, seed, frozen
+        # shared, so that workers that outlive an epoch hear of the next one
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draws the samples of that epoch from now on.
+
+        accelerate calls this by itself only in a run of one process that was not resumed (its
+        `DataLoaderShard.set_epoch` stops at a sampler that knows epochs): a trainer must call it.
+        """
+        if not self.frozen:
+            self._epoch.fill_(epoch)
+
+    @property
+    def epoch(self) -> int:
+        return int(self._epoch)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> dict[str, Int64[Tensor, " _"]]:
+        if not 0 <= index < self.count:
+            raise IndexError(f"sample {index} of {self.count}")
+        return {name: torch.from_numpy(values) for name, values in self.sample(index).items()}
+
+    def sample(self, index: int) -> dict[str, Int64[np.ndarray, " _"]]:
+        """Sample `index` of this epoch."""
+        raise NotImplementedError
+
+
+class Contexts(Samples):
+    """A stream of tokens cut into contexts of `length`, each `stride` after the one before it.
+
+    What is left at the stream's end, short of a context, is dropped.
+    """
+
+    def __init__(
+        self,
+        tokens: Int32[np.ndarray, " m"],
+        length: int,
+        *,
+        stride: int,
+        seed: int = 0,
+        frozen: bool = False,
+    ):
+        refuse_length(length)
+        if tokens.size < length:
+            raise InputError(
+                f"{tokens.size} tokens do not fill one context of {length}: take a length of at most "
+                f"{tokens.size}, or more text"
+            )
+        super().__init__((tokens.size - length) // stride + 1, seed=seed, frozen=frozen)
+        self.tokens, self.length, self.stride = tokens, length, stride
+
+    def context(self, index: int, *, phase: int = 0) -> Int64[np.ndarray, " n"]:
+        """tokens[phase + index stride + (0 .. length - 1)], the stream's end joined to its beginning."""
+        places = phase + index * self.stride + np.arange(self.length)
+        return self.tokens.take(places, mode="wrap").astype(np.int64)
+
+
+S = TypeVar("S", bound=Samples)
+
+
+def parts(corpus: Corpus, samples: Callable[[Corpus, bool], S]) -> tuple[S, S]:
+    """(training, validation) of `Corpus.split`, the latter frozen; an InputError names its part."""
+    made = []
+    for part, frozen in zip(corpus.split(), (False, True), strict=True):
+        try:
+            made.append(samples(part, frozen))
+        except InputError as error:
+            raise InputError(f"{part.name}: {error}") from None
+    return made[0], made[1]
