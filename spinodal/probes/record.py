@@ -1,0 +1,167 @@
+r"""Record: hooks on the layers keep what each received and returned.
+
+So neither the model nor its own idea of 'hidden states' (which may be normalised, or shifted by one) stands between.
+Three views, which must not be confused:
+
+    view       frame k                                                          frames
+    residual   the residual stream before layer k; the last, after all layers   layers + 1
+    read       what the attention of layer k reads: after its norm, if any      layers
+    attention  what the attention of layer k writes, after its last linear map  layers
+
+In a post-norm layer (BERT, ALBERT) the stream is itself normalised, and `read` is the residual view without its last
+frame. `read` and `attention` are the input of the first and the output of the last linear map of the first
+attention module that a layer calls; in a decoder this is self-attention.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor, nn
+
+from spinodal.errors import InputError
+from spinodal.probes.stacks import Stack, one_stack, received, tokens_of
+from spinodal.types import Trajectory
+
+VIEWS = ("residual", "read", "attention")
+Keep = Callable[[Tensor | None], None]
+
+
+def record(
+    model: nn.Module,
+    inputs: Mapping[str, Tensor],
+    *,
+    layers: Sequence[nn.Module] | str | None = None,
+    view: str = "residual",
+    valid: Bool[Tensor, "b n"] | None = None,
+) -> Trajectory:
+    """A view of the tokens through the layers, the model run once in evaluation mode; times are 0, 1, ...
+
+    `layers` are the modules themselves, or (part of) the name of their list; if not given the longest stack. A layer
+    called again, as in tied models, gives a frame for each call. Masks among the inputs say which tokens are
+    there, unless `valid` does. InputError names the layer whose tokens are not finite.
+    """
+    if layers is None or isinstance(layers, str):
+        stack = one_stack(model, inputs, layers)
+    else:
+        stack = Stack("layers", tuple(layers), len(layers))
+    return recording(model, inputs, stack, view=view, valid=valid)[0]
+
+
+@torch.no_grad()
+def recording(
+    model: nn.Module,
+    inputs: Mapping[str, Tensor],
+    stack: Stack,
+    *,
+    view: str = "residual",
+    valid: Bool[Tensor, "b n"] | None = None,
+) -> tuple[Trajectory, Any]:
+    """`record` for a stack that is known, with the model's own output beside the trajectory."""
+    if view not in VIEWS:
+        raise InputError(f"view {view!r}: one of {', '.join(VIEWS)}")
+    frames: list[Tensor] = []
+
+    def keep(tokens: Tensor | None):
+        name = f"{stack.name}, frame {len(frames)}"
+        if tokens is None:
+            raise InputError(f"{name}: no tokens [b n d] came by")
+        if frames and tokens.shape != frames[0].shape:
+            shapes = tuple(frames[0].shape), tuple(tokens.shape)
+            raise InputError(f"{name}: tokens of shape {shapes[1]} after {shapes[0]}: not one flow of tokens")
+        frames.append(tokens.detach().cpu())
+
+    training = model.training
+    with ExitStack() as hooks:
+        hooks.callback(model.train, training)
+        for module in dict.fromkeys(stack.modules):
+            _watch(hooks, module, view, frames, keep)
+        output = model.eval()(**inputs)
+    if not frames:
+        raise InputError(f"{stack.name}: a pass of {type(model).__name__} calls none of these layers")
+    tokens = torch.stack(frames)
+    tokens = tokens if tokens.dtype in (torch.float32, torch.float64) else tokens.float()
+    mask = validity(model, inputs, stack, tokens) if valid is None else valid.cpu()
+    _finite(tokens, mask, stack)
+    return Trajectory(torch.arange(len(frames), dtype=tokens.dtype), tokens, mask), output
+
+
+def _watch(hooks: ExitStack, layer: nn.Module, view: str, frames: list[Tensor], keep: Keep):
+    """Registers the hooks of one layer, to be removed when `hooks` closes."""
+
+    def before(module: nn.Module, args: tuple, kwargs: dict):
+        if not frames:
+            keep(received(args, kwargs))
+
+    def after(module: nn.Module, args: tuple, output: Any):
+        keep(tokens_of(output))
+
+    if view == "residual":
+        hooks.callback(layer.register_forward_pre_hook(before, with_kwargs=True).remove)
+        hooks.callback(layer.register_forward_hook(after).remove)
+        return
+    attention = self_attention(layer)
+    passing: list[Tensor | None] = []
+
+    def linear(module: nn.Module, args: tuple, output: Tensor):
+        passing.append(args[0] if view == "read" else output)
+
+    def leave(module: nn.Module, args: tuple, output: Any):
+        keep(passing[0 if view == "read" else -1] if passing else None)
+        passing.clear()
+
+    for module in attention.modules():
+        if _linear(module):
+            hooks.callback(module.register_forward_hook(linear).remove)
+    hooks.callback(attention.register_forward_hook(leave).remove)
+
+
+def self_attention(layer: nn.Module) -> nn.Module:
+    """The first module of a layer that is called attention, with its projections; InputError if none is."""
+    for name, module in layer.named_modules():
+        called = f"{name.rpartition('.')[2]} {type(module).__name__}".lower()
+        if name and "att" in called and any(map(_linear, module.modules())):
+            return module
+    raise InputError(
+        f"{type(layer).__name__} has no attention with linear maps: only the residual view is there to be seen"
+    )
+
+
+def _linear(module: nn.Module) -> bool:
+    return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
+
+
+def validity(
+    model: nn.Module, inputs: Mapping[str, Tensor], stack: Stack, tokens: Tensor
+) -> Bool[Tensor, "b n"]:
+    """Which tokens are there, from the mask that belongs to the stack; all, where there is none.
+
+    A mask over finer steps (frames of sound before a convolution) is read at every k-th of them, or through the
+    model's own rule where it has one. InputError for a mask of another length.
+    """
+    b, n = tokens.shape[1:3]
+    own = "decoder_attention_mask" if _decodes(inputs, stack) else "attention_mask"
+    mask = inputs.get(own)
+    if mask is None:
+        return torch.ones(b, n, dtype=torch.bool)
+    if mask.shape[-1] != n and (rule := getattr(model, "_get_feature_vector_attention_mask", None)):
+        mask = rule(n, mask)
+    if mask.ndim != 2 or mask.shape[-1] % n:
+        raise InputError(f"{own} is {tuple(mask.shape)}, tokens of {stack.name} are {(b, n)}: give `valid`")
+    return mask[:, :: mask.shape[-1] // n].bool().cpu()
+
+
+def _decodes(inputs: Mapping[str, Tensor], stack: Stack) -> bool:
+    return "decoder" in stack.name and any(name.startswith("decoder_input") for name in inputs)
+
+
+def _finite(tokens: Tensor, mask: Bool[Tensor, "b n"], stack: Stack):
+    wrong = ~tokens.isfinite().all(-1) & mask
+    if wrong.any():
+        frame, sequence, token = wrong.nonzero()[0].tolist()
+        place = "what enters the first layer" if frame == 0 else f"what layer {frame} returns"
+        raise InputError(
+            f"{stack.name}: {place} is not finite (frame {frame}, token {token} of sequence {sequence})"
+        )
