@@ -1,0 +1,135 @@
+r"""The field of attention: mask x matrices x softmax or not x place of the layer norm x noise x feed-forward.
+
+    theta_i' = P_{theta_i} A_i / s_i,   r_i' by the scheme,   dtheta_i += sqrt(2 / kappa) dW_i on the sphere,
+    A_i = sum_h zeta_i^h sum_j p_ij^h V^h theta_j + W s(A theta_i + c)
+
+    kind  weights of x_j           paper
+    sa    e^{b<Qx,Ky>} / Z_i       [glpr2023]
+    usa   e^{b<Qx,Ky>} w_j         [glpr2023], w_j = 1/n
+    gkpr  e^{b(<Qx,Ky> - 1)} w_j   [gkpr2024]: the same flow, e^b slower
+
+Known flows: Kuramoto is beta = 0 with d = 2; repulsion is Head(values=-1); hardmax is beta = inf.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float
+
+from spinodal.errors import InputError
+from spinodal.flows.engines.law import EPS
+from spinodal.flows.fields.feed import FeedForward
+from spinodal.flows.fields.heads import IDENTITY, Head, Number
+from spinodal.flows.fields.interactions import Interaction
+from spinodal.flows.fields.schemes import POST, Pull, Scheme
+from spinodal.flows.state import Rate, State
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionField:
+    """theta_i' = P (sum_h zeta_i sum_j p_ij V theta_j + W s(A theta_i + c)) / s_i, and r_i'  [glpr2023, norm2025].
+
+    Defaults are SA with Q = K = V = I, post-LN, no mask, no noise (kappa = inf). With a causal mask token i
+    sees j <= i, with the weights that they have among all. A bound on the error comes with each rate.
+    InputError for what does not fit, at construction or, where it depends on tokens, at a call. That tokens are
+    unit vectors and weights sum to one is left to who makes the start (`engines.automatic.check`); NaN gives NaN,
+    as does a length that is not positive where the scheme divides by it: a stepper then takes a smaller step.
+    """
+
+    beta: Number
+    kind: str = "sa"
+    heads: tuple[Head, ...] = (IDENTITY,)
+    causal: bool = False
+    scheme: Scheme = POST
+    kappa: Number = math.inf
+    feed_forward: FeedForward | None = None
+    engine: str = "auto"
+
+    def __post_init__(self) -> None:
+        if not self.heads:
+            raise InputError("heads = (): a field of attention has at least one head")
+        if not self.kappa > 0:
+            raise InputError(f"kappa = {self.kappa}: noise sqrt(2 / kappa) dW needs kappa > 0, inf for none")
+        widths = {part.d for part in (*self.heads, self.feed_forward) if part and part.d is not None}
+        if len(widths) > 1:
+            raise InputError(f"heads and feed-forward are made for different d: {sorted(widths)}")
+        self.interactions  # noqa: B018  (refuses here what it would refuse at the first call)
+
+    @cached_property
+    def interactions(self) -> tuple[Interaction, ...]:
+        beta = float(self.beta)
+        return tuple(Interaction(head, beta, self.kind, self.causal, self.engine) for head in self.heads)
+
+    @cached_property
+    def d(self) -> int | None:
+        """The dimension that matrices fix, or None."""
+        return next((p.d for p in (*self.heads, self.feed_forward) if p and p.d is not None), None)
+
+    @property
+    def noise(self) -> float:
+        """1 / kappa."""
+        return 1 / self.kappa
+
+    @property
+    def merges(self) -> bool:
+        """Whether tokens in one place stay together, and their masses say all.
+
+        Not under a causal mask (they see different pasts), not where lengths move (they have different speeds),
+        not with noise. Repulsion would keep coincident tokens together too; it only never brings them there.
+        """
+        return not (self.causal or self.scheme.grows or self.noise > 0)
+
+    @property
+    def in_span(self) -> bool:
+        """Whether tokens stay in the span of the start, so that `engines.span.reduced` flows the same in min(n, d)."""
+        return all(head.isotropic for head in self.heads) and self.feed_forward is None and self.noise == 0
+
+    def __call__(self, time: float, state: State, weights: Float[np.ndarray, " n"]) -> Rate:
+        """The rate of directions and lengths, the scaled Z (the mean over heads), and the bound on the drift."""
+        fits(state, weights, self.d)
+        if not math.isfinite(np.vdot(state.directions, state.directions)):
+            return nowhere(state)
+        A = self.pull(state.directions, weights, self.scheme.radial(time))
+        s, growth = self.scheme(time, state.lengths, A)
+        if isinstance(s, np.ndarray):  # which may hold |A|, with errors of its own
+            drift = A.tangent / s[:, None]
+            bound = 2 * A.error_bound / s + 4 * EPS * np.linalg.norm(drift, axis=1)
+        else:
+            drift, bound = (A.tangent, A.error_bound) if s == 1 else (A.tangent / s, A.error_bound / s)
+        return Rate(drift, growth, A.Z, bound)
+
+    def pull(
+        self, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], radial: bool = True
+    ) -> Pull:
+        """A: of all heads and the feed-forward together."""
+        first, *rest = (interaction.pull(x, weights, radial) for interaction in self.interactions)
+        if not rest and self.feed_forward is None:
+            return first
+        T, a, Z, bound = (np.sum([part, *others], 0) for part, *others in zip(first, *rest, strict=True))
+        if self.feed_forward is not None:
+            push = self.feed_forward(x)
+            along = np.sum(push * x, 1)
+            T, a, bound = T + push - along[:, None] * x, a + along, bound + self.feed_forward.error_bound
+        return Pull(T, a, Z / len(self.heads), bound)
+
+
+def fits(state: State, weights: Float[np.ndarray, " n"], d: int | None) -> None:
+    """InputError where the numbers of tokens differ, or the matrices are for another d."""
+    x, r = state
+    n = len(x)
+    if n == 0 or x.shape[1] < 2:
+        raise InputError(f"directions have shape {x.shape}: at least one token, on spheres of R^2 and above")
+    if r.shape != (n,) or weights.shape != (n,):
+        raise InputError(
+            f"{n} directions with {len(r)} lengths and {len(weights)} weights: one of each a token"
+        )
+    if d is not None and d != x.shape[1]:
+        raise InputError(f"tokens have d = {x.shape[1]}, the matrices of the field have d = {d}")
+
+
+def nowhere(state: State) -> Rate:
+    """The rate of a state that is not finite: NaN throughout, and engines are not asked."""
+    unknown = np.full(len(state.lengths), np.nan)
+    return Rate(np.full_like(state.directions, np.nan), unknown, unknown, unknown)

@@ -1,0 +1,54 @@
+"""The feed-forward part of a layer as a drift: W s(A x + c), the same for every token  [glpr2023]."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.special import ndtr
+
+from spinodal.errors import InputError
+from spinodal.flows.engines.law import EPS
+from spinodal.flows.fields.heads import finite, known, norm
+
+ACTIVATIONS = {
+    "relu": lambda u: np.maximum(u, 0.0),
+    "tanh": np.tanh,
+    "gelu": lambda u: u * ndtr(u),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class FeedForward:
+    """outer s(inner x + bias), inner (k, d), bias (k,), outer (d, k), s one of "relu", "tanh", "gelu"."""
+
+    outer: Float[np.ndarray, "..."]
+    inner: Float[np.ndarray, "..."]
+    bias: Float[np.ndarray, "..."]
+    activation: str = "relu"
+
+    def __post_init__(self) -> None:
+        known("activation", self.activation, ACTIVATIONS)
+        for name in ("outer", "inner"):
+            object.__setattr__(self, name, finite(name, getattr(self, name)))
+            if np.ndim(getattr(self, name)) != 2:
+                raise InputError(f"{name} is a number: a feed-forward needs its matrices written out")
+        k, d = self.inner.shape
+        if self.outer.shape != (d, k):
+            raise InputError(f"outer has shape {self.outer.shape}, inner {(k, d)}: outer must be {(d, k)}")
+        if self.bias.shape != (k,) or not np.isfinite(self.bias).all():
+            raise InputError(
+                f"bias has shape {self.bias.shape}: {k} finite numbers are needed, a row of inner each"
+            )
+
+    @property
+    def d(self) -> int:
+        return self.inner.shape[1]
+
+    def __call__(self, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
+        return ACTIVATIONS[self.activation](x @ self.inner.T + self.bias) @ self.outer.T
+
+    @property
+    def error_bound(self) -> float:
+        """Of |W s(A x + c)|: every s here has slope below 1.13."""
+        inside = norm(self.inner) + float(np.linalg.norm(self.bias))
+        return EPS * (8 + 2 * np.sqrt(sum(self.inner.shape))) * 1.13 * norm(self.outer) * inside

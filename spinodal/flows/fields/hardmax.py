@@ -1,0 +1,48 @@
+r"""The limit beta -> infinity of softmax attention: every token sees only what it likes best.
+
+    shift_i = mean of (v_j - a_i) over the j that maximise <t_i, s_j>, weighted by w
+
+The maximum is decided up to the rounding of a logit, so that coincident and mirrored tokens share it.
+With Q = K = I a token likes itself best and nothing moves; the limit is of use for other matrices.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+from spinodal.flows.engines.law import EPS, Attention
+
+BLOCK = 2**21  # logits at a time
+
+
+def interaction(
+    targets: Float[np.ndarray, "n d"],
+    sources: Float[np.ndarray, "m d"],
+    values: Float[np.ndarray, "m e"],
+    weights: Float[np.ndarray, " m"],
+    anchors: Float[np.ndarray, "n e"] | None = None,
+    causal: bool = False,
+) -> Attention:
+    """As `engines.pairs.interaction` at infinite beta; e^{log Z} is the mass of the maximisers.
+
+    The bound is that of the mean: where a runner-up comes within rounding it counts as a maximiser.
+    """
+    n, m = len(targets), len(sources)
+    shift, log_Z = np.zeros((n, values.shape[1])), np.full(n, -np.inf)
+    longest = np.linalg.norm(sources, axis=1).max()
+    for start in range(0, n, max(1, BLOCK // m)):
+        rows = slice(start, start + max(1, BLOCK // m))
+        logits = targets[rows] @ sources.T
+        unseen = np.broadcast_to(weights == 0, logits.shape)
+        if causal:
+            unseen = unseen | (np.arange(m) > np.arange(n)[rows, None])
+        logits[unseen] = -np.inf
+        tie = 4 * EPS * (1 + targets.shape[1] ** 0.5) * np.linalg.norm(targets[rows], axis=1) * longest
+        best = (logits >= logits.max(1, keepdims=True) - tie[:, None]) & ~unseen
+        for i, row in enumerate(best, start):
+            some = np.flatnonzero(row)
+            if len(some):
+                mass = weights[some].sum()
+                apart = values[some] - (0.0 if anchors is None else anchors[i])
+                shift[i], log_Z[i] = weights[some] @ apart / mass, np.log(mass)
+    size = np.abs(shift).sum(1) + np.abs(values).max()
+    return Attention(shift, log_Z, 8 * EPS * size)

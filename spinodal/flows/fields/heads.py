@@ -1,0 +1,126 @@
+r"""A head of attention: its matrices Q, K, V, where a number stands for that multiple of the identity.
+
+Only Q^T K enters, and where Q^T K = a I with a >= 0 and V = v I the head is that of Q = K = V = I at
+inverse temperature a b, times v: the engines that are exact in clusters and linear in n serve it.
+
+    symbol  meaning                          shape
+    Q, K    queries, keys                    k d
+    V       values                           d d
+    M       coupling Q^T K, <Q x, K y> = x^T M y      d d
+"""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float
+
+from spinodal.errors import InputError
+
+Number = float | int
+Matrix = Number | Float[np.ndarray, "..."]
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """e^{b <Q x, K y>} V y. Q and K have one shape (k, d), V has (d, d); V = -1 repels.
+
+    InputError names the matrix whose shape does not fit or whose entries are not finite.
+    """
+
+    queries: Matrix = 1.0
+    keys: Matrix = 1.0
+    values: Matrix = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("queries", "keys", "values"):
+            object.__setattr__(self, name, finite(name, getattr(self, name)))
+        Q, K, V = (np.shape(matrix) for matrix in (self.queries, self.keys, self.values))
+        if Q and K and Q != K:
+            raise InputError(f"queries have shape {Q}, keys have {K}: <Q x, K y> needs the same (k, d)")
+        for name, shape in (("queries", Q), ("keys", K)):
+            if shape and not (Q and K) and shape[0] != shape[1]:
+                other = "keys" if name == "queries" else "queries"
+                raise InputError(
+                    f"{name} have shape {shape}: beside {other} that are a number they are square"
+                )
+        if V and V[0] != V[1]:
+            raise InputError(f"values have shape {V}: they map R^d to itself, (d, d)")
+        widths = {shape[1] for shape in (Q, K, V) if shape}
+        if len(widths) > 1:
+            raise InputError(f"queries {Q}, keys {K} and values {V} differ in d, their last axis")
+
+    @cached_property
+    def d(self) -> int | None:
+        """The dimension of the tokens, or None where numbers leave it open."""
+        return next((np.shape(m)[1] for m in (self.queries, self.keys, self.values) if np.ndim(m)), None)
+
+    @cached_property
+    def coupling(self) -> Matrix:
+        """M = Q^T K, as a number where it is a multiple of the identity."""
+        if np.ndim(self.queries) and np.ndim(self.keys):
+            return simplified(np.asarray(self.queries).T @ self.keys)
+        transposed = np.transpose(self.queries)
+        return simplified(transposed * self.keys)
+
+    @cached_property
+    def strength(self) -> float:
+        """|Q^T K|, the largest <Q x, K y> of unit vectors: spectral norm."""
+        return norm(self.coupling)
+
+    @cached_property
+    def pull(self) -> Matrix:
+        """V, as a number where it is a multiple of the identity."""
+        return simplified(self.values)
+
+    @property
+    def isotropic(self) -> bool:
+        """Q^T K = a I, a >= 0, and V = v I: the head of Q = K = V = I at another beta."""
+        return np.ndim(self.coupling) == 0 and float(self.coupling) >= 0 and np.ndim(self.pull) == 0
+
+
+def finite(name: str, matrix: Matrix) -> Matrix:
+    """A number, or a matrix in double precision; InputError for anything else and for NaN."""
+    array = np.asarray(matrix, np.float64)
+    if array.ndim not in (0, 2) or array.size == 0:
+        raise InputError(f"{name} have shape {array.shape}: a matrix, or a number times the identity")
+    if not np.isfinite(array).all():
+        where = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
+        raise InputError(f"{name} hold {array[where]} at {where}: all entries must be finite")
+    return array if array.ndim else float(array)
+
+
+def simplified(matrix: Matrix) -> Matrix:
+    """The number a where the matrix is exactly a I."""
+    if np.ndim(matrix) == 0:
+        return float(matrix)
+    array = np.asarray(matrix)
+    a = float(array[0, 0])
+    return a if np.array_equal(array, a * np.eye(len(array))) else array
+
+
+def norm(matrix: Matrix) -> float:
+    """Spectral norm."""
+    return abs(float(matrix)) if np.ndim(matrix) == 0 else float(np.linalg.norm(matrix, 2))
+
+
+def times(matrix: Matrix, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k"]:
+    """M x_i for every row."""
+    if np.ndim(matrix) == 0:
+        return x if matrix == 1 else matrix * x
+    return x @ np.asarray(matrix).T
+
+
+def known(what: str, name: str, names: Iterable[str]) -> str:
+    """The name, if it is one of the names; else an InputError with the nearest of them."""
+    names = list(names)
+    if name not in names:
+        near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.4)
+        hint = f"; the nearest is {near[0]!r}" if near else ""
+        raise InputError(f"{what} {name!r} is none of {', '.join(map(repr, names))}{hint}")
+    return name
+
+
+IDENTITY = Head()

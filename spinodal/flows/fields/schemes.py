@@ -1,0 +1,190 @@
+r"""Where the layer norm sits: theta' = P_theta A / s and r', for tokens r theta  [norm2025].
+
+    scheme  s                        r'                 scheme  s            r'
+    post    1                        0                  peri    r |A|        <theta, A> / |A|
+    pre     r                        <theta, A>         nGPT    |A| / alpha  0
+    mix     post until tau, then pre                    sqrt    sqrt(t + 1)  0
+
+Where r moves, tokens in one place have different lengths and so different speeds: they part
+again, and may not be merged. Speeds are NaN where a length or |A| is not positive.
+
+    symbol  meaning                                             shape
+    A       attention output, sum_j p_ij V theta_j              n d
+    T       its tangent part P_theta A                          n d
+    a       its radial part <theta, A>                          n
+    r, s    lengths; what divides the speed                     n
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from jaxtyping import Float
+
+from spinodal.errors import InputError
+from spinodal.flows.fields.heads import Number, known
+
+
+class Pull(NamedTuple):
+    """A as T and a, the scaled Z, and a bound on the error of T; a is NaN where it was not asked for."""
+
+    tangent: Float[np.ndarray, "n d"]
+    radial: Float[np.ndarray, " n"]
+    Z: Float[np.ndarray, " n"]
+    error_bound: Float[np.ndarray, " n"]
+
+    @property
+    def size(self) -> Float[np.ndarray, " n"]:
+        """|A|."""
+        return np.hypot(np.linalg.norm(self.tangent, axis=1), self.radial)
+
+
+class Regulated(NamedTuple):
+    """The speed regulator s and the growth r' of every token."""
+
+    speed: Float[np.ndarray, " n"] | float
+    growth: Float[np.ndarray, " n"]
+
+
+class Scheme(Protocol):
+    """(s, r') from time, lengths and attention output."""
+
+    @property
+    def grows(self) -> bool:
+        """Whether lengths move."""
+        ...
+
+    def radial(self, time: float) -> bool:
+        """Whether <theta, A> is needed at this time."""
+        ...
+
+    def __call__(self, time: float, lengths: Float[np.ndarray, " n"], A: Pull) -> Regulated: ...
+
+
+@dataclass(frozen=True)
+class Post:
+    """s = 1, r' = 0."""
+
+    grows = False
+
+    def radial(self, time: float) -> bool:
+        return False
+
+    def __call__(self, time: float, lengths: Float[np.ndarray, " n"], A: Pull) -> Regulated:
+        return Regulated(1.0, np.zeros(len(lengths)))
+
+
+@dataclass(frozen=True)
+class Pre:
+    """s = r, r' = <theta, A>."""
+
+    grows = True
+
+    def radial(self, time: float) -> bool:
+        return True
+
+    def __call__(self, time: float, lengths: Float[np.ndarray, " n"], A: Pull) -> Regulated:
+        return Regulated(positive(lengths), A.radial)
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Post-LN until t = tau, pre-LN from then on."""
+
+    tau: Number
+
+    grows = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.tau < math.inf:
+            raise InputError(f"tau = {self.tau}: mix-LN turns from post to pre at a finite time tau >= 0")
+
+    def radial(self, time: float) -> bool:
+        return time >= self.tau
+
+    def __call__(self, time: float, lengths: Float[np.ndarray, " n"], A: Pull) -> Regulated:
+        return (Pre() if time >= self.tau else Post())(time, lengths, A)
+
+
+@dataclass(frozen=True)
+class Peri:
+    """s = r |A|, r' = <theta, A> / |A|."""
+
+    grows = True
+
+    def radial(self, time: float) -> bool:
+        return True
+
+    def __call__(self, time: float, lengths: Float[np.ndarray, " n"], A: Pull) -> Regulated:
+        size = positive(A.size)
+        return Regulated(positive(lengths) * size, A.radial / size)
+
+
+@dataclass(frozen=True)
+class NGPT:
+    """s = |A| / alpha_t, r' = 0; alpha a number >= 0, or a function of time."""
+
+    alpha: Number | Callable[[float], float] = 1.0
+
+    grows = False
+
+    def __post_init__(self) -> None:
+        if not callable(self.alpha):
+            self.at(0.0)
+
+    def at(self, time: float) -> float:
+        """alpha_t."""
+        alpha = self.alpha(time) if callable(self.alpha) else self.alpha
+        if not 0 < alpha < math.inf:
+            raise InputError(f"alpha = {alpha} at time {time:g}: nGPT needs a positive step size")
+        return float(alpha)
+
+    def radial(self, time: float) -> bool:
+        return True
+
+    def __call__(self, time: float, lengths: Float[np.ndarray, " n"], A: Pull) -> Regulated:
+        return Regulated(positive(A.size) / self.at(time), np.zeros(len(lengths)))
+
+
+@dataclass(frozen=True)
+class Sqrt:
+    """s = sqrt(t + 1), r' = 0."""
+
+    grows = False
+
+    def radial(self, time: float) -> bool:
+        return False
+
+    def __call__(self, time: float, lengths: Float[np.ndarray, " n"], A: Pull) -> Regulated:
+        return Regulated(math.sqrt(time + 1), np.zeros(len(lengths)))
+
+
+POST = Post()
+SCHEMES: dict[str, Callable[..., Scheme]] = {
+    "post": Post,
+    "pre": Pre,
+    "mix": Mix,
+    "peri": Peri,
+    "ngpt": NGPT,
+    "sqrt": Sqrt,
+}
+PARAMETERS = {"mix": "tau", "ngpt": "alpha"}
+
+
+def scheme(name: str, parameter: Number | None = None) -> Scheme:
+    """The scheme of a name; its parameter is tau for "mix" (needed) and alpha for "ngpt" (1 if left out)."""
+    build = SCHEMES[known("normalisation", name, SCHEMES)]
+    if parameter is None:
+        if name == "mix":
+            raise InputError("normalisation 'mix' needs tau, the time at which post-LN becomes pre-LN")
+        return build()
+    if name not in PARAMETERS:
+        raise InputError(f"normalisation {name!r} has no parameter; got {parameter}")
+    return build(parameter)
+
+
+def positive(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """The values that are positive, NaN for others: what divides a speed."""
+    return np.where(values > 0, values, np.nan)
