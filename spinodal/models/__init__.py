@@ -3,14 +3,18 @@
 from transformers import (
     AutoConfig,
     AutoModel,
+    AutoModelForCausalLM,
     AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
 )
 
-from spinodal.models.blocks import CHANNELS, MIXERS, Block
+from spinodal.models.blocks import CHANNELS, CROSSES, MIXERS, Block
 from spinodal.models.configuration import SpinodalConfig
 from spinodal.models.encoder import SpinodalModel
+from spinodal.models.language import SpinodalForCausalLM, SpinodalForSeq2SeqLM
+from spinodal.models.memory import Memory
 from spinodal.models.tasks import (
     SpinodalForMaskedLM,
     SpinodalForSequenceClassification,
@@ -20,15 +24,21 @@ from spinodal.models.tasks import (
 AutoConfig.register("spinodal", SpinodalConfig)
 AutoModel.register(SpinodalConfig, SpinodalModel)
 AutoModelForMaskedLM.register(SpinodalConfig, SpinodalForMaskedLM)
+AutoModelForCausalLM.register(SpinodalConfig, SpinodalForCausalLM)
+AutoModelForSeq2SeqLM.register(SpinodalConfig, SpinodalForSeq2SeqLM)
 AutoModelForSequenceClassification.register(SpinodalConfig, SpinodalForSequenceClassification)
 AutoModelForTokenClassification.register(SpinodalConfig, SpinodalForTokenClassification)
 
 __all__ = [
     "CHANNELS",
+    "CROSSES",
     "MIXERS",
     "Block",
+    "Memory",
     "SpinodalConfig",
+    "SpinodalForCausalLM",
     "SpinodalForMaskedLM",
+    "SpinodalForSeq2SeqLM",
     "SpinodalForSequenceClassification",
     "SpinodalForTokenClassification",
     "SpinodalModel",

@@ -5,18 +5,22 @@ r"""A block: residual sub-layers around mixers, made from the names in a configu
 
 The Transformer baseline is ("attention", "swiglu"), PET any mixer with a partition. To add a
 mixer, give it a line in MIXERS or CHANNELS; every model, recipe and contract test then has it.
+A block of an encoder-decoder reads the source between the two, x += cross(norm x, source); fused,
+as the paper draws it (Figures 5 and 6), x += channel(mixer(norm x) + cross(norm x, source)).
 """
 
 import difflib
 from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar, cast
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from spinodal.errors import InputError
 from spinodal.mixers.attention import Attention
-from spinodal.mixers.base import Convolved, Fused, Mixer
+from spinodal.mixers.base import Convolved, Fused, Mixer, State
 from spinodal.mixers.convolution import Convolution, Toeplitz
+from spinodal.mixers.cross import CrossAttention, CrossMixer, FusedCross, StaticCross
 from spinodal.mixers.feed import PartitionForm, Pathway, Reading
 from spinodal.mixers.gates import DrivingForce, PhaseCompetition, SwiGLU
 from spinodal.mixers.partition import LiteralPartition, Partition
@@ -24,6 +28,7 @@ from spinodal.mixers.retention import Retention
 from spinodal.models.configuration import SpinodalConfig
 from spinodal.types import Mixed
 
+T = TypeVar("T")
 Maker = Callable[[SpinodalConfig, bool], Mixer]
 
 
@@ -54,6 +59,11 @@ CHANNELS: Mapping[str, Maker] = {
     "dense": lambda c, causal: Partition(c.width, partition_form(c), length=c.length, causal=causal),
 }
 
+CROSSES: Mapping[str, Callable[[SpinodalConfig], CrossMixer]] = {
+    "attention": lambda c: CrossAttention(c.width, heads=c.heads),
+    "static": lambda c: StaticCross(c.width, heads=c.heads, length=c.length, source_length=c.source_length),
+}
+
 LEAST = {"width": 1, "depth": 1, "heads": 1, "hidden": 1, "kernel": 0, "length": 1}
 
 
@@ -64,7 +74,7 @@ def require_sizes(config: SpinodalConfig):
             raise InputError(f"{name}={getattr(config, name)}: a model needs at least {least}")
 
 
-def chosen(table: Mapping[str, Maker], name: str, kind: str) -> Maker:
+def chosen(table: Mapping[str, T], name: str, kind: str) -> T:
     """table[name], or an InputError with the nearest names."""
     if name not in table:
         near = difflib.get_close_matches(name, table, n=2) or sorted(table)
@@ -74,7 +84,16 @@ def chosen(table: Mapping[str, Maker], name: str, kind: str) -> Maker:
     return table[name]
 
 
-def sublayers(config: SpinodalConfig, *, causal: bool = False) -> list[Mixer]:
+class Source(NamedTuple):
+    """What an encoder made of its text, and which of it is no padding (None: all)."""
+
+    tokens: Float[Tensor, "b m d"]
+    valid: Bool[Tensor, "b m"] | None = None
+
+
+def sublayers(
+    config: SpinodalConfig, *, causal: bool = False, reads: bool = False
+) -> list[Mixer | CrossMixer]:
     """The mixers of one block, one a residual; `mixer="none"` leaves the channel mixer alone."""
     channel = chosen(CHANNELS, config.channel, "channel")(config, causal)
     if not isinstance(channel, Partition) and (config.pathway, config.reading) != ("none", "token"):
@@ -82,31 +101,61 @@ def sublayers(config: SpinodalConfig, *, causal: bool = False) -> list[Mixer]:
             f"pathway={config.pathway}, reading={config.reading}: channel={config.channel} has neither reactions "
             f"nor readings; take channel=partition, literal or dense"
         )
+    cross = chosen(CROSSES, config.cross, "cross")(config) if reads else None
     if config.mixer == "none":
         if config.fused:
             raise InputError("fused=True with mixer=none: there is no token mixer to put into the block")
-        return [channel]
+        return [cross, channel] if cross else [channel]
     token = chosen(MIXERS, config.mixer, "mixer")(config, causal)
     if config.kernel and not isinstance(token, Convolution):
         token = Convolved(Convolution(config.width, kernel=config.kernel, causal=causal), token)
-    return [Fused(token, channel)] if config.fused else [token, channel]
+    if config.fused:
+        return [FusedCross(token, cross, channel) if cross else Fused(token, channel)]
+    return [token, cross, channel] if cross else [token, channel]
 
 
 class Block(nn.Module):
     """x += mixer(norm(x)) for each of its mixers, of which one at most has residuals."""
 
-    def __init__(self, config: SpinodalConfig, *, causal: bool = False):
+    def __init__(self, config: SpinodalConfig, *, causal: bool = False, reads: bool = False):
         super().__init__()
-        self.mixers = nn.ModuleList(sublayers(config, causal=causal))
+        self.mixers = nn.ModuleList(sublayers(config, causal=causal, reads=reads))
         self.norms = nn.ModuleList(nn.LayerNorm(config.width, bias=False) for _ in self.mixers)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
-        self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
+        self,
+        x: Float[Tensor, "b n d"],
+        valid: Bool[Tensor, "b n"] | None = None,
+        source: Source | None = None,
+        *,
+        residuals: bool = False,
     ) -> Mixed:
+        """Whole sequences; `source` for a block that reads one."""
         found: dict[str, Tensor] = {}
         for norm, mixer in zip(self.norms, self.mixers, strict=True):
-            mixed = mixer(norm(x), valid, residuals=residuals)
+            seen = (
+                (source.tokens, valid, source.valid) if source and isinstance(mixer, CrossMixer) else (valid,)
+            )
+            mixed = mixer(norm(x), *seen, residuals=residuals)
             x = x + self.dropout(mixed.tokens)
             found |= mixed.residuals
         return Mixed(x, found)
+
+    def continued(
+        self,
+        x: Float[Tensor, "b n d"],
+        state: State | None = None,
+        valid: Bool[Tensor, "b n"] | None = None,
+        source: Source | None = None,
+    ) -> tuple[Float[Tensor, "b n d"], State]:
+        """Tokens that follow those in `state`, and the state after them; the source is read at the beginning alone."""
+        after = []
+        for index, (norm, mixer) in enumerate(zip(self.norms, self.mixers, strict=True)):
+            before: Any = state[index] if state is not None else None
+            if before is None and source and isinstance(mixer, CrossMixer):
+                before = mixer.prefill(*source)
+            y, now = cast(Any, mixer).continued(norm(x), before, valid)
+            x = x + self.dropout(y)
+            after.append(now)
+        return x, tuple(after)

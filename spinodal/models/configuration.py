@@ -14,6 +14,9 @@ class SpinodalConfig(PreTrainedConfig):
     size of the channel mixer, `kernel` the short convolution before the token mixer (0 for none).
     `phases`, `reactions`, `pathway` and `reading` shape the partition channels, `length` those
     mixers that need to know the number of tokens.
+
+    An encoder-decoder has `encoder_mixer` in its encoder, for sources of up to `source_length` tokens, and
+    `cross` (`spinodal.models.CROSSES`) brings what it read into every block of the decoder.
     """
 
     model_type = "spinodal"
@@ -38,6 +41,9 @@ class SpinodalConfig(PreTrainedConfig):
     fused: bool = False
     kernel: int = 4
     length: int = 128
+    encoder_mixer: str = "retention"
+    cross: str = "attention"
+    source_length: int = 128
     dropout: float = 0.0
     initializer_range: float = 0.02
     pad_token_id: int | None = None

@@ -81,16 +81,26 @@ class SpinodalModel(SpinodalPreTrainedModel):
         **kwargs,
     ) -> EncoderOutput:
         """Exactly one of ids and embeddings; `attention_mask` [b n] is nonzero on tokens that are there."""
-        if (input_ids is None) == (inputs_embeds is None):
-            raise InputError("give exactly one of input_ids and inputs_embeds")
         refuse_unknown(kwargs)
-        x = self.embedding(input_ids) if inputs_embeds is None else inputs_embeds
+        x = embedded(self.embedding, input_ids, inputs_embeds)
         valid = validity(attention_mask, x)
         layers = []
         for block in self.blocks:
             x, residuals = block(x, valid, residuals=output_residuals)
             layers.append(residuals)
         return EncoderOutput(self.norm(x), residuals=averaged(layers) if output_residuals else None)
+
+
+def embedded(
+    embedding: nn.Embedding, ids: Int[Tensor, "b n"] | None, embeds: Float[Tensor, "b n d"] | None
+) -> Float[Tensor, "b n d"]:
+    """The tokens themselves; InputError unless they come either as ids or as embeddings, and one at least."""
+    if (ids is None) == (embeds is None):
+        raise InputError("give exactly one of input_ids and inputs_embeds")
+    x = embedding(ids) if embeds is None else embeds
+    if x.shape[1] == 0:
+        raise InputError("an empty text: every sequence needs one token or more to be read")
+    return x
 
 
 def validity(attention_mask: Tensor | None, x: Float[Tensor, "b n d"]) -> Bool[Tensor, "b n"] | None:
@@ -110,9 +120,13 @@ def averaged(layers: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def refuse_unknown(kwargs: dict):
-    """`capture_outputs` has seen to output_hidden_states; anything else is a typing error."""
-    if unknown := set(kwargs) - {"output_hidden_states"}:
+    """InputError for any argument but output_hidden_states, which `capture_outputs` has seen to.
+
+    `generate` tells every encoder that no attentions are wanted; here there are none to want.
+    """
+    unknown = {name for name, value in kwargs.items() if value or name != "output_attentions"}
+    if unknown := unknown - {"output_hidden_states"}:
         raise InputError(
-            f"unknown argument {', '.join(sorted(unknown))}: an encoder takes input_ids or inputs_embeds, "
-            f"attention_mask, output_hidden_states and output_residuals"
+            f"unknown argument {', '.join(sorted(unknown))}: a model takes input_ids or inputs_embeds, attention_mask, "
+            f"output_hidden_states, output_residuals, and where it decodes past_key_values and use_cache"
         )

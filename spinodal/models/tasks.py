@@ -61,6 +61,11 @@ class SpinodalForMaskedLM(SpinodalPreTrainedModel):
         self.decoder = nn.Linear(config.width, config.vocab_size)
         self.post_init()
 
+    @staticmethod
+    def targets(labels: Int[Tensor, "b n"]) -> Int[Tensor, "b n"]:
+        """The labels that are predicted: all of them."""
+        return labels
+
     def get_output_embeddings(self) -> nn.Linear:
         return self.decoder
 

@@ -178,7 +178,7 @@ def test_wrong_calls_are_refused(kind: type):
     with pytest.raises(InputError, match=r"attention_mask is \(3, 1, 10\)"):
         model(ids(), mask()[:, None])
     for name in ("token_type_ids", "output_attentions", "head_mask", "residuals"):
-        with pytest.raises(InputError, match=f"unknown argument {name}: an encoder takes input_ids"):
+        with pytest.raises(InputError, match=f"unknown argument {name}: a model takes input_ids"):
             model(ids(), **{name: True})
 
 

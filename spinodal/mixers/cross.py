@@ -1,0 +1,154 @@
+r"""Cross mixers: how a decoder reads what an encoder made.
+
+    attention   y_i = sum_j softmax_j(<q_i, k_j> / sqrt(c)) v_j     which source token, by its content
+    static      y_i = sum_j W_ij v_j                                which source token, by its place [qajar2024, Figure 6]
+
+The source is whole before the first token is written, so either is causal; what is kept of it has a
+constant size.
+"""
+
+from abc import ABC, abstractmethod
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from spinodal.errors import InputError
+from spinodal.mixers.base import Mixer, Reduction, State
+from spinodal.mixers.convolution import silence
+from spinodal.types import Mixed
+
+
+class CrossMixer(nn.Module, ABC):
+    """Tokens and a source in, tokens out; `length` is the most tokens it can write, None if any number."""
+
+    length: int | None = None
+
+    def forward(
+        self,
+        x: Float[Tensor, "b n d"],
+        memory: Float[Tensor, "b m d"],
+        valid: Bool[Tensor, "b n"] | None = None,
+        memory_valid: Bool[Tensor, "b m"] | None = None,
+        *,
+        residuals: bool = False,
+    ) -> Mixed:
+        """Mixed(tokens, residuals); `memory_valid` is False on padding of the source."""
+        return Mixed(self.continued(x, self.prefill(memory, memory_valid), valid)[0], {})
+
+    @abstractmethod
+    def prefill(
+        self, memory: Float[Tensor, "b m d"], memory_valid: Bool[Tensor, "b m"] | None = None
+    ) -> State:
+        """What is kept of a source."""
+
+    @abstractmethod
+    def continued(
+        self, x: Float[Tensor, "b n d"], state: State, valid: Bool[Tensor, "b n"] | None = None
+    ) -> tuple[Float[Tensor, "b n d"], State]:
+        """Tokens that follow those already written, and the state after them."""
+
+
+class CrossAttention(CrossMixer):
+    """Multi-head softmax attention to the source; keys have no positions but those the encoder gave them."""
+
+    def __init__(self, width: int, *, heads: int):
+        super().__init__()
+        if width % heads:
+            raise InputError(f"width={width} does not divide into heads={heads}")
+        self.heads = heads
+        self.query = nn.Linear(width, width, bias=False)
+        self.key_value = nn.Linear(width, 2 * width, bias=False)
+        self.out = Reduction(width, width)
+
+    def prefill(
+        self, memory: Float[Tensor, "b m d"], memory_valid: Bool[Tensor, "b m"] | None = None
+    ) -> State:
+        k, v = self.key_value(memory).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return (k, v) if memory_valid is None else (k, v, memory_valid)
+
+    def continued(
+        self, x: Float[Tensor, "b n d"], state: State, valid: Bool[Tensor, "b n"] | None = None
+    ) -> tuple[Float[Tensor, "b n d"], State]:
+        k, v, *there = state
+        q = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        mask = there[0][:, None, None, :] if there else None
+        y = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.out(y.transpose(1, 2).flatten(2)), state
+
+
+class StaticCross(CrossMixer):
+    """One learned matrix a head from places in the source to places in the target: it cannot ask what stands there."""
+
+    length: int
+
+    def __init__(self, width: int, *, heads: int, length: int, source_length: int):
+        super().__init__()
+        if width % heads:
+            raise InputError(f"width={width} does not divide into heads={heads}")
+        self.heads, self.length, self.source_length = heads, length, source_length
+        self.value = nn.Linear(width, width, bias=False)
+        self.out = Reduction(width, width)
+        self.weight = nn.Parameter(torch.empty(heads, length, source_length))
+        self.reset_parameters()
+
+    def reset_parameters(self):
+        nn.init.normal_(self.weight, std=self.source_length**-0.5)
+
+    def prefill(
+        self, memory: Float[Tensor, "b m d"], memory_valid: Bool[Tensor, "b m"] | None = None
+    ) -> State:
+        if memory.shape[1] > self.source_length:
+            raise InputError(
+                f"a source of {memory.shape[1]} tokens; this mixer reads up to {self.source_length}"
+            )
+        v = silence(self.value(memory), memory_valid).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return v, torch.zeros(len(v), dtype=torch.long, device=v.device)
+
+    def continued(
+        self, x: Float[Tensor, "b n d"], state: State, valid: Bool[Tensor, "b n"] | None = None
+    ) -> tuple[Float[Tensor, "b n d"], State]:
+        v, place = state
+        start, n = int(place[0]), x.shape[1]
+        if start + n > self.length:
+            raise InputError(f"{start + n} tokens to write; this mixer has places for {self.length}")
+        y = self.weight[:, start : start + n, : v.shape[2]] @ v
+        return self.out(y.transpose(1, 2).flatten(2)), (v, place + n)
+
+
+class FusedCross(CrossMixer):
+    """channel(token(x) + cross(x, source)): the paper's decoder block, one residual around all (Figures 5 and 6)."""
+
+    def __init__(self, token: Mixer, cross: CrossMixer, channel: Mixer):
+        super().__init__()
+        self.token, self.cross, self.channel = token, cross, channel
+        self.length = min((m.length for m in (token, cross) if m.length is not None), default=None)
+
+    def forward(
+        self,
+        x: Float[Tensor, "b n d"],
+        memory: Float[Tensor, "b m d"],
+        valid: Bool[Tensor, "b n"] | None = None,
+        memory_valid: Bool[Tensor, "b m"] | None = None,
+        *,
+        residuals: bool = False,
+    ) -> Mixed:
+        mixed = self.token(x, valid, residuals=residuals)
+        read = self.cross(x, memory, valid, memory_valid)
+        split = self.channel(mixed.tokens + read.tokens, valid, residuals=residuals)
+        return Mixed(split.tokens, mixed.residuals | split.residuals)
+
+    def prefill(
+        self, memory: Float[Tensor, "b m d"], memory_valid: Bool[Tensor, "b m"] | None = None
+    ) -> State:
+        return (self.cross.prefill(memory, memory_valid),)
+
+    def continued(
+        self, x: Float[Tensor, "b n d"], state: State, valid: Bool[Tensor, "b n"] | None = None
+    ) -> tuple[Float[Tensor, "b n d"], State]:
+        source, *past = state
+        mixed, token = self.token.continued(x, past[0] if past else None, valid)
+        read, source = self.cross.continued(x, source, valid)
+        split, channel = self.channel.continued(mixed + read, past[1] if past else None, valid)
+        return split, (source, token, channel)

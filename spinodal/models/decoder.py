@@ -1,0 +1,147 @@
+r"""The decoder skeleton: the encoder's blocks with causal mixers, read once in training and token by token after.
+
+    x_0 = embedding(ids);  x_{l+1} = block_l(x_l [, encoder outputs]);  y = norm(x_depth)
+
+With a `Memory` the tokens given are those that follow it, one or many, and each block goes on from its
+state: the parallel and the step form are one function, `Mixer.continued`, at different lengths.
+"""
+
+from dataclasses import dataclass
+from typing import cast
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformers.cache_utils import Cache
+from transformers.generation import GenerationConfig
+from transformers.generation.utils import GenerationMode
+from transformers.modeling_outputs import ModelOutput
+from transformers.utils.output_capturing import capture_outputs
+
+from spinodal.errors import InputError
+from spinodal.mixers.base import Mixer
+from spinodal.mixers.cross import CrossMixer
+from spinodal.models.blocks import Block, Source, require_sizes
+from spinodal.models.configuration import SpinodalConfig
+from spinodal.models.encoder import SpinodalPreTrainedModel, averaged, embedded, refuse_unknown, validity
+from spinodal.models.memory import Memory
+
+
+@dataclass
+class DecoderOutput(ModelOutput):
+    """Normalised tokens and the memory after them; layers and residuals if asked for."""
+
+    last_hidden_state: Float[Tensor, "b n d"] | None = None
+    past_key_values: Memory | None = None
+    hidden_states: tuple[Float[Tensor, "b n d"], ...] | None = None
+    residuals: dict[str, Float[Tensor, ""]] | None = None
+
+
+class SpinodalGenerativeModel(SpinodalPreTrainedModel):
+    """What `generate` has to know of a model whose memory is a state: how to begin it, and its limits."""
+
+    _is_stateful = True  # a state cannot forget its last tokens, so no assisted generation
+
+    def decoder_network(self) -> "SpinodalDecoder":
+        """The decoder inside this model."""
+        raise NotImplementedError
+
+    def _prepare_cache_for_generation(
+        self,
+        generation_config: GenerationConfig,
+        model_kwargs: dict,
+        generation_mode: GenerationMode,
+        batch_size: int,
+        max_cache_length: int,
+    ):
+        """The memory that `generate` starts from; InputError where it cannot hold what is asked."""
+        decoder = self.decoder_network()
+        limit = decoder.longest
+        if limit is not None and max_cache_length > limit:
+            raise InputError(
+                f"prompt and new tokens come to {max_cache_length + 1}, but {decoder.config.mixer} mixes at most "
+                f"{limit} tokens: shorten the prompt or lower max_new_tokens"
+            )
+        if generation_config.cache_implementation is not None:
+            raise InputError(
+                f"cache_implementation={generation_config.cache_implementation}: this model has one memory, its own"
+            )
+        given = model_kwargs.get("past_key_values")
+        if given is not None:
+            remembered(given, decoder)
+            given._is_user_defined = True
+        elif generation_config.use_cache is not False:
+            model_kwargs["past_key_values"] = decoder.memory()
+
+
+def remembered(cache: Cache, decoder: "SpinodalDecoder") -> Memory:
+    """The cache, if it is this decoder's memory; else InputError."""
+    if not isinstance(cache, Memory):
+        raise InputError(
+            f"past_key_values is a {type(cache).__name__}; this model takes the memory that it returned itself"
+        )
+    cache.require_owner(decoder)
+    return cache
+
+
+class SpinodalDecoder(SpinodalPreTrainedModel):
+    """Ids, or what follows a memory, to normalised hidden states; `reads` encoder outputs in every block."""
+
+    def __init__(self, config: SpinodalConfig, *, reads: bool = False):
+        require_sizes(config)
+        super().__init__(config)
+        self.reads = reads
+        self.embedding = nn.Embedding(config.vocab_size, config.width)
+        self.blocks = nn.ModuleList(Block(config, causal=True, reads=reads) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(config.width, bias=False)
+        self.post_init()
+
+    @property
+    def longest(self) -> int | None:
+        """The most tokens that the mixers can hold, None if any number."""
+        mixers = [part for part in self.modules() if isinstance(part, Mixer | CrossMixer)]
+        return min((mixer.length for mixer in mixers if mixer.length is not None), default=None)
+
+    def memory(self) -> Memory:
+        """An empty memory, for `past_key_values`."""
+        return Memory(self, len(self.blocks))
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        return self.embedding
+
+    def set_input_embeddings(self, value: nn.Embedding):
+        self.embedding = value
+
+    @capture_outputs
+    def forward(
+        self,
+        input_ids: Int[Tensor, "b n"] | None = None,
+        attention_mask: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: Float[Tensor, "b n d"] | None = None,
+        *,
+        source: Source | None = None,
+        use_cache: bool = False,
+        output_residuals: bool = False,
+        **kwargs,
+    ) -> DecoderOutput:
+        """Exactly one of ids and embeddings; `attention_mask` [b n], or [b past+n] with a memory."""
+        if (source is None) == self.reads:
+            raise InputError("a decoder that reads a source needs one, and one that does not takes none")
+        refuse_unknown(kwargs)
+        x = embedded(self.embedding, input_ids, inputs_embeds)
+        if attention_mask is not None and past_key_values is not None:
+            attention_mask = attention_mask[:, -x.shape[1] :]
+        valid = validity(attention_mask, x)
+        if past_key_values is None and not use_cache:
+            layers = []
+            for block in self.blocks:
+                x, residuals = block(x, valid, source, residuals=output_residuals)
+                layers.append(residuals)
+            return DecoderOutput(self.norm(x), residuals=averaged(layers) if output_residuals else None)
+        if output_residuals:
+            raise InputError("residuals belong to whole sequences: ask for them without use_cache")
+        memory = self.memory() if past_key_values is None else remembered(past_key_values, self)
+        for block, layer in zip(self.blocks, memory.layers, strict=True):
+            x, layer.state = cast(Block, block).continued(x, layer.state, valid, source)
+            layer.seen += x.shape[1]
+        return DecoderOutput(self.norm(x), memory)
