@@ -1,0 +1,91 @@
+"""Scores against their definitions, written out naively."""
+
+import math
+import random
+from collections import Counter
+
+import pytest
+
+from spinodal.errors import InputError
+from spinodal.scores import bleu, chrf, exact_match
+
+RANDOM = random.Random(0)
+REFERENCES = [" ".join(RANDOM.choices("abcdefgh", k=RANDOM.randint(6, 14))) for _ in range(20)]
+HYPOTHESES = [
+    " ".join(word if RANDOM.random() < 0.8 else RANDOM.choice("abcdefgh") for word in reference.split())
+    + RANDOM.choice(["", "", " a", " b c"])
+    for reference in REFERENCES
+]
+
+
+def counts(items, n: int) -> Counter:
+    return Counter(tuple(items[i : i + n]) for i in range(len(items) - n + 1))
+
+
+def naive_bleu(hypotheses: list[list[str]], references: list[list[str]]) -> float:
+    logs = 0.0
+    for n in (1, 2, 3, 4):
+        pairs = [(counts(h, n), counts(r, n)) for h, r in zip(hypotheses, references, strict=True)]
+        matched, total = sum((h & r).total() for h, r in pairs), sum(h.total() for h, _ in pairs)
+        logs += math.log(matched / total) / 4
+    written, wanted = sum(map(len, hypotheses)), sum(map(len, references))
+    return 100 * math.exp(logs + min(0, 1 - wanted / written))
+
+
+def naive_chrf(hypotheses: list[str], references: list[str]) -> float:
+    precision = recall = 0.0
+    for n in range(1, 7):
+        pairs = [
+            (counts(h.replace(" ", ""), n), counts(r.replace(" ", ""), n))
+            for h, r in zip(hypotheses, references, strict=True)
+        ]
+        matched = sum((h & r).total() for h, r in pairs)
+        precision += matched / sum(h.total() for h, _ in pairs) / 6
+        recall += matched / sum(r.total() for _, r in pairs) / 6
+    return 100 * 5 * precision * recall / (4 * precision + recall)
+
+
+def test_bleu_is_its_definition():
+    assert len(set(map(len, HYPOTHESES))) > 3
+    for hypotheses, references in ((HYPOTHESES, REFERENCES), (REFERENCES, HYPOTHESES)):
+        score = bleu(hypotheses, references)
+        naive = naive_bleu([h.split() for h in hypotheses], [r.split() for r in references])
+        assert score.value == pytest.approx(naive, rel=1e-12)
+        assert 30 < score.value < 90
+    assert "tok:13a" in score.signature
+    assert "version:" in score.signature
+
+
+def test_chrf_is_its_definition():
+    score = chrf(HYPOTHESES, REFERENCES)
+    assert score.value == pytest.approx(naive_chrf(HYPOTHESES, REFERENCES), rel=1e-12)
+    assert "nc:6|nw:0" in score.signature
+
+
+def test_japanese_is_cut_into_characters_where_mecab_is_not(monkeypatch):
+    monkeypatch.setattr("spinodal.scores.find_spec", lambda name: None)
+    hypotheses, references = ["元始に神は天地を造れり"], ["元始に神天地を創造たまへり"]
+    score = bleu(hypotheses, references, language="ja")
+    assert score.value == pytest.approx(naive_bleu([list(hypotheses[0])], [list(references[0])]), rel=1e-12)
+    assert "tok:char" in score.signature
+    assert bleu(hypotheses, references).value < 1e-9  # one word, and a wrong one
+
+
+def test_exact_matches_are_exact():
+    assert exact_match(["a", "b ", "c", "d"], ["a", "b", "C", "d"]) == 0.5
+
+
+@pytest.mark.parametrize("score", [bleu, chrf, exact_match])
+def test_what_is_right_is_all_right_and_nothing_is_nothing(score):
+    best = score(REFERENCES, REFERENCES)
+    worst = score(["x"] * 20, REFERENCES)
+    assert getattr(best, "value", best) == pytest.approx(1 if score is exact_match else 100)
+    assert getattr(worst, "value", worst) < 1e-9
+
+
+@pytest.mark.parametrize("score", [bleu, chrf, exact_match])
+def test_lists_that_do_not_match_are_refused(score):
+    with pytest.raises(InputError, match="1 hypotheses but 2 references"):
+        score(["a"], ["a", "b"])
+    with pytest.raises(InputError, match="nothing to score"):
+        score([], [])
