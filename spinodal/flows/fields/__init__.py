@@ -6,12 +6,13 @@ heads         Q, K, V, where a number stands for that multiple of the identity
 interactions  one head at work: which engine, and differences first
 schemes       where the layer norm sits
 hardmax       beta -> infinity
-feed          W s(A x + c)
+feed          outer s(inner x + bias)
 unnormalised  no layer norm
 energy        the energy that a field climbs or descends, or why there is none
 """
 
 from spinodal.flows.fields.composed import AttentionField
+from spinodal.flows.fields.energy import Energy, energy_of
 from spinodal.flows.fields.feed import FeedForward
 from spinodal.flows.fields.heads import Head
 from spinodal.flows.fields.schemes import NGPT, SCHEMES, Mix, Peri, Post, Pre, Scheme, Sqrt, scheme
@@ -21,6 +22,7 @@ __all__ = [
     "NGPT",
     "SCHEMES",
     "AttentionField",
+    "Energy",
     "FeedForward",
     "Head",
     "Mix",
@@ -30,5 +32,6 @@ __all__ = [
     "Scheme",
     "Sqrt",
     "UnnormalisedField",
+    "energy_of",
     "scheme",
 ]

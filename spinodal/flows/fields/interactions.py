@@ -96,6 +96,14 @@ class Interaction:
             return answer
         return self.split(x, self.redone(x, weights, mean, poor))
 
+    def log_partition(
+        self, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]
+    ) -> Float[np.ndarray, " n"]:
+        """log sum_j w_j e^{b <Q x_i, K x_j>}."""
+        if self.head.isotropic and not self.causal:
+            return np.log(evaluated(x, weights, self.law, self.engine, TOLERANCE).Z) + self.top
+        return self.mean(x, weights, self.chosen(*x.shape)).log_partition
+
     def chosen(self, n: int, d: int) -> str:
         """The engine for m_i: where each overtakes was measured with two threads."""
         name = self.engine
