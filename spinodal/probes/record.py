@@ -113,7 +113,7 @@ def _watch(hooks: ExitStack, layer: nn.Module, view: str, frames: list[Tensor], 
         passing.clear()
 
     for module in attention.modules():
-        if _linear(module):
+        if is_linear(module):
             hooks.callback(module.register_forward_hook(linear).remove)
     hooks.callback(attention.register_forward_hook(leave).remove)
 
@@ -122,14 +122,14 @@ def self_attention(layer: nn.Module) -> nn.Module:
     """The first module of a layer that is called attention, with its projections; InputError if none is."""
     for name, module in layer.named_modules():
         called = f"{name.rpartition('.')[2]} {type(module).__name__}".lower()
-        if name and "att" in called and any(map(_linear, module.modules())):
+        if name and "att" in called and any(map(is_linear, module.modules())):
             return module
     raise InputError(
         f"{type(layer).__name__} has no attention with linear maps: only the residual view is there to be seen"
     )
 
 
-def _linear(module: nn.Module) -> bool:
+def is_linear(module: nn.Module) -> bool:
     return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"
 
 

@@ -1,0 +1,69 @@
+r"""Layers on the clock of the theory: which beta, how much time a layer takes, and how far from the curve.
+
+Equiangular tokens under the flow SA have one common cosine g(t), `theory.gamma_sa`. The mean cosines g_l of a
+model's layers are laid on that curve in two ways:
+
+    fitted   (beta, h) = argmin sum_l (g_l - g(h l))^2: one temperature and one time step for all layers
+    times    t_l with g(t_l) = g_l at a given beta: the ODE's time that each layer has reached
+
+The theory has cosines grow. A model whose cosines fall has no such time there, and its residual says so.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from scipy.optimize import least_squares
+
+from spinodal.theory import gamma_sa, gamma_time_sa
+
+BETAS = (0.0, 50.0)
+STEPS = (1e-6, 50.0)
+SHORT_OF_ONE = 1 - 1e-12
+
+
+class Clock(NamedTuple):
+    """`curve` is g(step l); `residual` its RMS distance from the cosines; `times` is NaN where a cosine is below the first."""
+
+    beta: float
+    step: float
+    curve: Float[np.ndarray, " t"]
+    residual: float
+    times: Float[np.ndarray, " t"]
+
+
+def effective_clock(cosines: Float[np.ndarray, " t"], n: int, *, beta: float | None = None) -> Clock:
+    """The clock of `n` tokens with these mean cosines by layer; beta is fitted too unless it is given.
+
+    `n` enters as in the theory, as the number of tokens in a sequence.
+    """
+    n = max(n, 2)
+    low = -1 / (n - 1)
+    g = np.clip(cosines, low + 1e-9 * (1 - low), SHORT_OF_ONE)
+    layers, knots = np.arange(len(g)), _knots(float(g[0]), n)
+
+    def curve(b: float, log_step: float) -> np.ndarray:
+        # the times of many cosines at once, turned round: `theory.gamma_sa` bisects, 100 times as slow
+        return np.interp(np.exp(log_step) * layers, gamma_time_sa(knots, n, b, knots[0]), knots)
+
+    fits = []
+    for log_step in (-4.0, -1.0, 1.0):
+        if beta is not None:
+            fits.append(least_squares(lambda p: curve(beta, p[0]) - g, [log_step], bounds=np.log(STEPS)))
+            continue
+        bounds = list(zip(BETAS, np.log(STEPS), strict=True))
+        fits += [least_squares(lambda p: curve(*p) - g, [b, log_step], bounds=bounds) for b in (0.5, 3.0, 10.0)]
+    best = min(fits, key=lambda fit: fit.cost)
+    b = float(best.x[0]) if beta is None else beta
+    fitted = curve(b, best.x[-1])
+    grown = g >= g[0]
+    times = np.full(len(g), np.nan)
+    times[grown] = gamma_time_sa(g[grown], n, b, float(g[0]))
+    return Clock(b, float(np.exp(best.x[-1])), fitted, float(np.sqrt(np.mean((fitted - g) ** 2))), times)
+
+
+def _knots(start: float, n: int) -> Float[np.ndarray, " k"]:
+    """Cosines from `start` to consensus, even in the clock of `theory.gamma` and dense enough for linear interpolation."""
+    first = np.log((1 + (n - 1) * start) / (1 - start))
+    y = first + np.linspace(0, 28 - first, 4000)
+    return 1 - n / (np.exp(y) + n - 1)

@@ -1,0 +1,99 @@
+"""Temperature, spectra and clock: models built to have them, and the theory's own curve."""
+
+import numpy as np
+import pytest
+import torch
+from small_models import inputs_of, small
+
+from spinodal.observation.clock import effective_clock
+from spinodal.observation.weights import Heads, effective_beta, heads_of, spectra
+from spinodal.probes import one_stack, record
+from spinodal.theory import gamma_sa
+
+
+def maps(seed: int, *, h: int = 2, c: int = 3, d: int = 8) -> Heads:
+    torch.manual_seed(seed)
+    W = [torch.randn(h, c, d, dtype=torch.float64) for _ in range(3)]
+    zero = torch.zeros(h, c, dtype=torch.float64)
+    return Heads(W[0], zero, W[1], zero, W[2], torch.randn(h, d, c, dtype=torch.float64), c**-0.5)
+
+
+def test_spectra_and_conditions_are_those_of_the_full_matrices():
+    m = maps(0)
+    found = spectra(m)
+    for h in range(2):
+        A, V = m.scale * m.Wq[h].T @ m.Wk[h], m.Wo[h] @ m.Wv[h]
+        for ours, full in ((found.A[h], A), (found.V[h], V)):
+            theirs = torch.linalg.eigvals(full).numpy()
+            largest = theirs[np.argsort(-abs(theirs))][:3]
+            assert np.sort_complex(ours.round(9)) == pytest.approx(np.sort_complex(largest.round(9)))
+        assert found.symmetry[h] == pytest.approx(float((A * A.T).sum() / A.square().sum()))
+        assert found.alignment[h] == pytest.approx(float((A * V).sum() / (A.norm() * V.norm())))
+
+
+def test_a_gradient_flow_is_recognised_and_its_opposites_are_told():
+    m = maps(1)
+    flow = m._replace(Wk=m.Wq, Wv=m.Wq, Wo=3 * m.Wq.mT)
+    assert spectra(flow).symmetry == pytest.approx(np.ones(2))
+    assert spectra(flow).alignment == pytest.approx(np.ones(2))
+    assert spectra(flow._replace(Wo=-flow.Wo)).alignment == pytest.approx(-np.ones(2))
+    turn = torch.tensor([[0.0, 1.0], [-1.0, 0.0]], dtype=torch.float64).expand(2, 2, 2)
+    odd = maps(2, c=2, d=2)._replace(Wq=torch.eye(2, dtype=torch.float64).expand(2, 2, 2), Wk=turn)
+    assert spectra(odd).symmetry == pytest.approx(-np.ones(2))
+
+
+def test_effective_beta_is_the_beta_of_a_layer_that_has_one():
+    m = maps(3, h=1, c=8)
+    eye = torch.eye(8, dtype=torch.float64)[None]
+    x = torch.nn.functional.normalize(torch.randn(2, 20, 8, dtype=torch.float64), dim=-1)
+    valid = torch.ones(2, 20, dtype=torch.bool)
+    for beta in (0.5, 4.0, -2.0):
+        layer = m._replace(Wq=beta / m.scale * eye, Wk=eye)
+        assert effective_beta(layer, x, valid) == pytest.approx(np.array([beta]))
+        shifted = layer._replace(bk=torch.ones(1, 8, dtype=torch.float64))  # moves rows as wholes: softmax is blind to it
+        assert effective_beta(shifted, x, valid) == pytest.approx(np.array([beta]))
+
+
+@pytest.mark.parametrize(
+    "kind", ["BertForMaskedLM", "AlbertForMaskedLM", "LlamaForCausalLM", "GPT2LMHeadModel", "T5ForConditionalGeneration"]
+)
+def test_maps_of_known_architectures_give_their_logits(kind: str):
+    """Against the attention weights that the library itself returns, where no position enters."""
+    model, inputs = small(kind), inputs_of(kind)
+    stack = one_stack(model, inputs)
+    m = heads_of(stack.modules[0], 2)
+    assert m is not None
+    assert m.Wq.shape == (2, 8, 16)
+    x = record(model, inputs, view="read").tokens[0].double()
+    q, k = (torch.einsum("hcd,bnd->bhnc", W, x) + b[:, None] for W, b in ((m.Wq, m.bq), (m.Wk, m.bk)))
+    weights = (m.scale * q @ k.mT).softmax(-1)
+    if kind in ("BertForMaskedLM", "AlbertForMaskedLM"):
+        model.set_attn_implementation("eager")
+        theirs = model(**inputs, output_attentions=True).attentions[0].double()
+        torch.testing.assert_close(weights, theirs, atol=1e-5, rtol=1e-4)
+
+
+def test_a_layer_without_separate_maps_has_no_heads():
+    kind = "WhisperForConditionalGeneration"
+    model = small(kind)
+    assert heads_of(model.model.encoder.layers[0], 2) is not None
+    attention = model.model.encoder.layers[0].self_attn
+    del attention.k_proj
+    assert heads_of(model.model.encoder.layers[0], 2) is None
+
+
+@pytest.mark.parametrize(("beta", "step", "start"), [(1.0, 0.3, 0.0), (6.0, 0.8, 0.2)])
+def test_the_clock_of_the_theorys_own_curve_is_found(beta: float, step: float, start: float):
+    g = np.asarray(gamma_sa(step * np.arange(13), 32, beta, start))
+    found = effective_clock(g, 32)
+    assert found.residual < 1e-6
+    assert found.beta == pytest.approx(beta, rel=1e-3)
+    assert found.step == pytest.approx(step, rel=1e-3)
+    assert found.times == pytest.approx(step * np.arange(13), abs=1e-3)
+    assert effective_clock(g, 32, beta=beta).step == pytest.approx(step, rel=1e-6)
+
+
+def test_cosines_that_fall_have_no_time_and_a_residual():
+    found = effective_clock(np.array([0.5, 0.3, 0.1, 0.6]), 16, beta=1.0)
+    assert np.isnan(found.times).tolist() == [False, True, True, False]
+    assert found.residual > 0.1
