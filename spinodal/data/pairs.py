@@ -1,0 +1,100 @@
+"""Pairs of texts, the second to be written after reading the first, and their parts."""
+
+import hashlib
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from spinodal.errors import InputError
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Target i belongs to source i; InputError if there is none, or one without the other."""
+
+    name: str
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+
+    def __post_init__(self):
+        if len(self.sources) != len(self.targets):
+            raise InputError(f"{self.name} has {len(self.sources)} sources but {len(self.targets)} targets")
+        if not self.sources:
+            raise InputError(f"{self.name} holds no pairs")
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Both sides, for a tokenizer that reads and writes."""
+        return self.sources + self.targets
+
+    def turned(self) -> "Pairs":
+        """From the targets to the sources."""
+        return Pairs(f"{self.name}, turned", self.targets, self.sources)
+
+    def subset(self, name: str, chosen: np.ndarray) -> "Pairs":
+        """The chosen pairs, in their order."""
+        return Pairs(name, tuple(self.sources[i] for i in chosen), tuple(self.targets[i] for i in chosen))
+
+    def split(self) -> "tuple[Pairs, Pairs, Pairs]":
+        """(training, validation, test): one pair in 20 for each of the latter, chosen by their content.
+
+        Pairs that have a text in common, on whichever side, are in one part: so no text that is
+        judged was trained on. Texts are the same if they differ in nothing but case, width, white
+        space and punctuation. The parts are those of the pairs `turned`, and of any other order.
+
+        InputError where a part would be empty: all pairs hang together, or there are too few.
+        """
+        groups = _groups(self)
+        order = np.argsort(groups, kind="stable")
+        rooms = {
+            "validation": max(1, len(self) // 20),
+            "test": max(1, len(self) // 20),
+            "training": len(self),
+        }
+        parts: dict[str, list[int]] = {name: [] for name in rooms}
+        for group in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
+            name = next(name for name, room in rooms.items() if len(group) <= room)
+            rooms[name] -= len(group)
+            parts[name].extend(group)
+        for name, part in parts.items():
+            if not part:
+                raise InputError(
+                    f"{self.name}: its {len(self)} pairs leave none for the {name} part, as pairs with a text "
+                    f"in common stay together; add other pairs"
+                )
+        training, validation, test = (
+            self.subset(f"{self.name} ({name} part)", np.sort(parts[name]))
+            for name in ("training", "validation", "test")
+        )
+        return training, validation, test
+
+
+def paired(name: str, rows: Iterable[tuple[str, str]]) -> Pairs:
+    """Pairs of (source, target) rows."""
+    rows = list(rows)
+    return Pairs(name, tuple(source for source, _ in rows), tuple(target for _, target in rows))
+
+
+def _plain(text: str) -> str:
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return "".join(filter(str.isalnum, folded)) or text
+
+
+def _groups(pairs: Pairs) -> np.ndarray:
+    """For each pair the rank of its group, the groups in order of a hash of their first text."""
+    texts = [_plain(text) for text in pairs.texts]
+    names = sorted(set(texts))
+    ids = {text: i for i, text in enumerate(names)}
+    read, written = np.array([ids[text] for text in texts]).reshape(2, -1)
+    links = coo_matrix((np.ones(len(pairs)), (read, written)), shape=(len(names), len(names)))
+    _, labels = connected_components(links, directed=False)
+    _, first = np.unique(labels, return_index=True)
+    digests = [hashlib.sha256(names[i].encode()).hexdigest() for i in first]
+    return np.argsort(np.argsort(digests))[labels[read]]

