@@ -1,0 +1,28 @@
+"""Many small systems of tokens at once: what phase diagrams are made of.
+
+file      what
+systems   starts, their reduction to min(n, d) coordinates, their layout, the pull on one system
+tiles     products of small matrices
+layers    the layer clock             flow  the ode clock
+matrices  random Q, K and V           maps  probabilities and their standard errors
+"""
+
+from spinodal.flows.ensembles.flow import OdeClock
+from spinodal.flows.ensembles.layers import LayerClock
+from spinodal.flows.ensembles.maps import Ensemble, Estimate, close_shares, evolved, row
+from spinodal.flows.ensembles.matrices import Matrices
+from spinodal.flows.ensembles.systems import Clock, reduced, starts
+
+__all__ = [
+    "Clock",
+    "Ensemble",
+    "Estimate",
+    "LayerClock",
+    "Matrices",
+    "OdeClock",
+    "close_shares",
+    "evolved",
+    "reduced",
+    "row",
+    "starts",
+]

@@ -1,0 +1,203 @@
+r"""The ode clock: the projected flow itself, Dormand-Prince 5(4) with a step for every system.
+
+x' = F(x / |x|) keeps |x| = 1, so stages are normalised and the order stays five. Maps are read off
+the dense output, so steps are as long as accuracy lets them. Tokens nearer than NEAR become one
+heavier token and its copies: then no rate is stiff, and a metastable wait takes a few long steps.
+
+    symbol  meaning                                         shape
+    K       the seven stages; K_7 is the next K_1           s D N
+    a, b    stages' coefficients; the last row is b         s s
+    e, P    error of order four; dense output               s, s p
+    root    the token whose copy a place holds              N
+"""
+
+from dataclasses import dataclass
+from typing import no_type_check
+
+import numpy as np
+from jaxtyping import Float
+from scipy.integrate import RK45
+
+from spinodal.errors import ConvergenceError, InputError
+from spinodal.flows.engines.kernels import compiled, in_parts, wide
+from spinodal.flows.engines.law import Law
+from spinodal.flows.ensembles.systems import (
+    Systems,
+    close_pairs,
+    consensus_is_final,
+    normalise,
+    product,
+    pull,
+)
+
+STAGES = 7
+TABLEAU = np.vstack([np.hstack([RK45.A, np.zeros((6, 1))]), RK45.B])  # row s makes the point of stage s
+ERROR, DENSE = RK45.E.copy(), RK45.P.copy()
+NEAR = 5e-11  # 1 - cos of tokens that merge: distance 1e-5, whose square moves nothing above 1e-9
+MOST_STEPS = 100_000
+LEAST = 4  # systems worth a thread
+
+
+@dataclass(frozen=True)
+class OdeClock:
+    """Time is that of the flow; `tolerance` bounds the error of a token in one step."""
+
+    tolerance: float = 1e-6
+
+    def __post_init__(self):
+        if not 1e-13 <= self.tolerance <= 0.1:
+            raise InputError(f"tolerance = {self.tolerance:g}: must lie in [1e-13, 0.1]")
+
+    def grid(self, end: float, number: int) -> Float[np.ndarray, " t"]:
+        return np.linspace(end / number, end, number)
+
+    def run(
+        self, systems: Systems, law: Law, times: Float[np.ndarray, " t"], threshold: float
+    ) -> Float[np.ndarray, "b t"]:
+        if np.any(np.diff(times, prepend=0) < 0) or not np.all(np.isfinite(times)):
+            raise InputError(f"times {times}: must be finite and increase from 0")
+        shares = np.empty((len(systems.x), len(times)))
+        limits = (self.tolerance, threshold, consensus_is_final(threshold), MOST_STEPS)
+        numbers = (law.beta / np.log(2), law.clock or 0.0, *limits)
+
+        def part(start: int, stop: int) -> float:
+            return advance(
+                systems.x[start:stop], systems.weights, systems.n, numbers, times, shares[start:stop]
+            )
+
+        reached = min(in_parts(part, len(systems.x), LEAST))
+        if reached < times[-1]:
+            raise ConvergenceError(f"a system took {MOST_STEPS} steps to t = {reached:.3g} of {times[-1]:g}")
+        return shares
+
+
+@compiled()
+@no_type_check
+def drift(K, Z, length, x, M, clock):
+    """K_j = f_j (M_j - <M_j, x_j> x_j), f_j = 1 / Z_j or the clock."""
+    wide()
+    for j in range(Z.size):
+        Z[j] = 1 / Z[j] if clock == 0 else clock
+        length[j] = 0.0
+    for k in range(x.shape[0]):
+        row, pulled = x[k], M[k]
+        for j in range(Z.size):
+            length[j] += row[j] * pulled[j]
+    for k in range(x.shape[0]):
+        row, pulled, out = x[k], M[k], K[k]
+        for j in range(Z.size):
+            out[j] = Z[j] * (pulled[j] - length[j] * row[j])
+
+
+@compiled()
+@no_type_check
+def combine(y, x, K, c, h):
+    """y = x + h sum_s c_s K_s."""
+    wide()
+    for k in range(x.shape[0]):
+        row, out = x[k], y[k]
+        for j in range(row.size):
+            out[j] = row[j]
+        for s in range(c.size):
+            factor = h * c[s]
+            if factor != 0:
+                stage = K[s, k]
+                for j in range(row.size):
+                    out[j] += factor * stage[j]
+
+
+@compiled()
+@no_type_check
+def largest(y, n, length):
+    """max_j |y_j| over the first n tokens."""
+    wide()
+    length[:] = 0.0
+    for k in range(y.shape[0]):
+        row = y[k]
+        for j in range(length.size):
+            length[j] += row[j] * row[j]
+    return np.sqrt(length[:n].max())
+
+
+@compiled()
+@no_type_check
+def merged(x, w, root, S, n):
+    """Joins tokens with S_ij > 1 - NEAR at their weighted mean, and says whether there were any."""
+    some = False
+    for i in range(n):
+        for j in range(i + 1, n):
+            if w[i] > 0 and w[j] > 0 and S[i, j] > 1 - NEAR:
+                some = True
+                square = 0.0
+                for k in range(x.shape[0]):
+                    x[k, i] = w[i] * x[k, i] + w[j] * x[k, j]
+                    square += x[k, i] ** 2
+                for k in range(x.shape[0]):
+                    x[k, i] /= np.sqrt(square)
+                w[i] += w[j]
+                w[j] = 0.0
+                for c in range(root.size):
+                    if root[c] == j:
+                        root[c] = i
+    for c in range(root.size):
+        if root[c] != c:
+            x[:, c] = x[:, root[c]]
+    return some
+
+
+@compiled()
+@no_type_check
+def advance(systems, weights, n, numbers, times, shares):
+    """Every system to times[-1]; shares of close pairs at the times; the least time that was reached."""
+    kappa, clock, tolerance, threshold, final, most = numbers
+    _, D, N = systems.shape
+    S, E, M, Z, length = np.empty((N, N)), np.empty((N, N)), np.empty((D, N)), np.empty(N), np.empty(N)
+    K, y, seen, none = np.empty((STAGES, D, N)), np.empty((D, N)), np.empty((N, N)), np.zeros((D, N))
+    c = np.empty(STAGES)
+    reached = np.inf
+    for b in range(len(systems)):
+        x, w, root = systems[b], weights.copy(), np.where(np.arange(N) < n, np.arange(N), 0)
+        t, m, fresh, done = 0.0, 0, True, False
+        h = 0.0
+        for _ in range(most):
+            if fresh:
+                pull(M, Z, E, S, x, w, kappa)
+                drift(K[0], Z, length, x, M, clock)
+                fresh = False
+            if h == 0.0:
+                h = 0.01 / max(largest(K[0], n, length), 1e-3)
+            h = min(h, times[-1] - t)
+            for s in range(1, STAGES):
+                combine(y, x, K, TABLEAU[s, :s], h)
+                normalise(y, length)
+                pull(M, Z, E, S, y, w, kappa)
+                drift(K[s], Z, length, y, M, clock)
+            combine(M, none, K, ERROR, h)
+            error = largest(M, n, length) / tolerance
+            if error <= 1:
+                last = t + h >= times[-1]
+                while m < times.size and (last or times[m] <= t + h):
+                    theta = (times[m] - t) / h if h > 0 else 0.0
+                    for s in range(STAGES):
+                        c[s] = theta * (
+                            DENSE[s, 0] + theta * (DENSE[s, 1] + theta * (DENSE[s, 2] + theta * DENSE[s, 3]))
+                        )
+                    combine(M, x, K, c, h)
+                    normalise(M, length)
+                    product(seen, M.T, M)
+                    shares[b, m] = close_pairs(seen, n, threshold)
+                    m += 1
+                    if final and shares[b, m - 1] == 1.0:
+                        shares[b, m:] = 1.0
+                        m = times.size
+                t = times[-1] if last else t + h
+                x[:] = y
+                K[0] = K[STAGES - 1]
+                fresh = merged(x, w, root, S, n)
+                done = m == times.size
+                if done:
+                    break
+            h *= min(10.0, max(0.2, 0.9 * error**-0.2)) if error > 0 else 10.0
+        if not done:
+            reached = min(reached, t)
+    return reached

@@ -1,0 +1,124 @@
+r"""Phase diagrams: the probability that two tokens have met, over many systems, with its standard error.
+
+    p(t) = mean_b f_b(t),   SE(t) = sqrt( sum_b (f_b - p)^2 / (B (B - 1)) ),
+
+f_b the share of the pairs of system b with <x_i, x_j> >= threshold. Systems are independent, pairs of one
+system are not: it is systems that the error counts. Systems come in chunks and leave two sums behind.
+Every beta meets the same starts, which are drawn once a process: a map is smooth in beta, and its
+errors at neighbouring beta are of one sign.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from spinodal.errors import InputError
+from spinodal.flows.engines.law import Law, law
+from spinodal.flows.ensembles import matrices
+from spinodal.flows.ensembles.flow import OdeClock
+from spinodal.flows.ensembles.layers import LayerClock
+from spinodal.flows.ensembles.systems import Clock, packed, reduced, starts, unpacked
+
+CLOSE = 1 - 1e-3  # cosine from which two tokens count as one [glpr2023]
+MOST_SYSTEMS = 256  # of a chunk
+MOST_NUMBERS = 1 << 20  # of a chunk
+
+
+class Estimate(NamedTuple):
+    """A mean over systems, and its standard error."""
+
+    probability: Float[np.ndarray, " t"]
+    standard_error: Float[np.ndarray, " t"]
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """`samples` systems of n tokens, uniform on S^{d-1}."""
+
+    n: int
+    d: int
+    samples: int
+    seed: int = 0
+
+    def __post_init__(self):
+        least = {"n": 2, "d": 2, "samples": 2, "seed": 0}
+        for name, low in least.items():
+            if getattr(self, name) < low:
+                raise InputError(f"{name} = {getattr(self, name)}: must be at least {low}")
+
+    def chunks(self, width: int) -> Iterator[range]:
+        """Numbers of systems in chunks that fit in memory, for tokens of `width` numbers."""
+        size = max(1, min(MOST_SYSTEMS, MOST_NUMBERS // (self.n * width)))
+        for first in range(0, self.samples, size):
+            yield range(first, min(first + size, self.samples))
+
+
+def close_shares(
+    x: Float[np.ndarray, "b n d"],
+    law: Law,
+    clock: Clock,
+    times: Float[np.ndarray, " t"],
+    threshold: float = CLOSE,
+) -> Float[np.ndarray, "b t"]:
+    """The share of the pairs of every system with <x_i, x_j> >= threshold, at times >= 0 that increase."""
+    return clock.run(packed(reduced(x)), law, times, threshold)
+
+
+def evolved(x: Float[np.ndarray, "b n d"], law: Law, clock: Clock, time: float) -> Float[np.ndarray, "b n d"]:
+    """The systems at a time, in the coordinates they are given in: `reduced` ones are cheaper."""
+    systems = packed(x)
+    clock.run(systems, law, np.array([time]), np.inf)
+    return unpacked(systems)
+
+
+def estimate(
+    ensemble: Ensemble, law: Law, clock: Clock, times: Float[np.ndarray, " t"], threshold: float = CLOSE
+) -> Estimate:
+    """P(<x_i, x_j> >= threshold) at the times, for the flow with Q = K = V = I."""
+    n, d, seed = ensemble.n, ensemble.d, ensemble.seed
+    chunks = (known_starts(n, d, numbers, seed) for numbers in ensemble.chunks(min(n, d)))
+    return averaged(clock.run(packed(x), law, times, threshold) for x in chunks)
+
+
+@lru_cache(maxsize=32)
+def known_starts(n: int, d: int, numbers: range, seed: int) -> Float[np.ndarray, "b n r"]:
+    return starts(n, d, numbers, seed)
+
+
+def averaged(chunks: Iterator[Float[np.ndarray, "_ t"]]) -> Estimate:
+    """Mean over the rows of all chunks and its standard error, of two rows or more."""
+    number, total, squares = 0, np.zeros(1), np.zeros(1)
+    for shares in chunks:
+        number += len(shares)
+        total = total + shares.sum(0)
+        squares = squares + (shares**2).sum(0)
+    mean = total / number
+    variance = np.maximum(squares / number - mean**2, 0) * number / (number - 1)
+    return Estimate(mean, np.sqrt(variance / number))
+
+
+def row(configuration: dict[str, Any]) -> dict[str, list[float]]:
+    """One beta of a phase diagram, as a cell of a sweep: numbers and names in, numbers out.
+
+    Needs n, d, samples, seed, beta, times, threshold and `clock`: {"layer": step} or {"ode": tolerance}; and
+    `field`, a kind of law, or `matrices`, the kinds of Q^T K and of V.
+    """
+    ensemble = Ensemble(*(configuration[name] for name in ("n", "d", "samples", "seed")))
+    times, threshold, beta = (configuration[name] for name in ("times", "threshold", "beta"))
+    times = np.asarray(times, dtype=float)
+    ((kind, value),) = configuration["clock"].items()
+    clock = {"layer": LayerClock, "ode": OdeClock}[kind](value)
+    if "matrices" in configuration:
+        random = matrices.Matrices(*configuration["matrices"])
+        systems = (
+            random.systems(ensemble.n, ensemble.d, numbers, ensemble.seed)
+            for numbers in ensemble.chunks(ensemble.d + 2 * ensemble.d**2 // ensemble.n)
+        )
+        found = averaged(matrices.close_shares(one, beta, clock, times, threshold) for one in systems)
+    else:
+        found = estimate(ensemble, law(configuration["field"], beta), clock, times, threshold)
+    return {name: values.tolist() for name, values in found._asdict().items()}

@@ -1,0 +1,92 @@
+r"""Random queries, keys and values: every system draws its own, and runs on the layer clock.
+
+    x_i <- normalise(x_i + h sum_j a_ij V x_j),   a_ij = softmax_j beta x_i^T M x_j,   M = Q^T K.
+
+    kind of M  definition                  kind of V   definition
+    ginibre    G H / sqrt(d)               wishart     G G^T / sqrt(d), positive
+    goe        (G + G^T) / sqrt(2)         query-key   M over its radius: a gradient flow for goe
+                                           identity    I
+
+G and H have independent standard normal entries, so that a logit of uniform tokens has variance near one.
+The radius is sqrt(d) for ginibre, to which the eigenvalues of M tend in absolute value, and sqrt(d+1) for goe.
+"""
+
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from spinodal import sphere
+from spinodal.errors import InputError
+from spinodal.flows.ensembles.layers import LayerClock
+
+QUERY_KEY = ("ginibre", "goe")
+VALUES = ("wishart", "query-key", "identity")
+
+
+@dataclass(frozen=True)
+class Matrices:
+    """The law that M = Q^T K and V are drawn from."""
+
+    query_key: str
+    values: str
+
+    def __post_init__(self):
+        if self.query_key not in QUERY_KEY or self.values not in VALUES:
+            raise InputError(
+                f"matrices {self.query_key!r}, {self.values!r}: Q^T K is one of {', '.join(QUERY_KEY)}, "
+                f"V one of {', '.join(VALUES)}"
+            )
+
+    def drawn(
+        self, d: int, generator: np.random.Generator
+    ) -> tuple[Float[np.ndarray, "d d"], Float[np.ndarray, "d d"]]:
+        """(M, V) of one system."""
+        G = generator.standard_normal((d, d))
+        if self.query_key == "ginibre":
+            M, radius = G @ generator.standard_normal((d, d)) / sqrt(d), sqrt(d)
+        else:
+            M, radius = (G + G.T) / sqrt(2), sqrt(d + 1)
+        if self.values == "identity":
+            return M, np.eye(d)
+        if self.values == "query-key":
+            return M, M / radius
+        G = generator.standard_normal((d, d))
+        return M, G @ G.T / sqrt(d)
+
+    def systems(
+        self, n: int, d: int, numbers: range, seed: int
+    ) -> tuple[Float[Tensor, "b n d"], Float[Tensor, "b d d"], Float[Tensor, "b d d"]]:
+        """Uniform tokens, M and V of systems, each from a stream of its own."""
+        found = []
+        for number in numbers:
+            generator = np.random.default_rng([seed, n, d, number])
+            found.append((sphere.uniform(n, d, generator), *self.drawn(d, generator)))
+        x, M, V = (torch.from_numpy(np.stack(parts)) for parts in zip(*found, strict=True))
+        return x, M, V
+
+
+def close_shares(
+    systems: tuple[Float[Tensor, "b n d"], Float[Tensor, "b d d"], Float[Tensor, "b d d"]],
+    beta: float,
+    clock: LayerClock,
+    times: Float[np.ndarray, " t"],
+    threshold: float,
+) -> Float[np.ndarray, "b t"]:
+    """The share of pairs with <x_i, x_j> >= threshold at the times."""
+    x, M, V = systems
+    marks, n = clock.layers(times), x.shape[1]
+    shares, m = np.empty((len(x), len(times))), 0
+    for layer in range(marks[-1] + 1):
+        if layer == marks[m]:
+            close = (x @ x.mT >= threshold).double()
+            pairs = close.sum((1, 2)) - close.diagonal(dim1=1, dim2=2).sum(1)
+            shares[:, m] = (pairs / (n * (n - 1))).numpy()
+            m += 1
+        if m < len(marks):
+            a = torch.softmax(beta * (x @ M @ x.mT), -1)
+            x = sphere.normalised(x + clock.step * (a @ x @ V.mT))
+    return shares
