@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Int64
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
@@ -38,7 +39,7 @@ class Pairs:
         """From the targets to the sources."""
         return Pairs(f"{self.name}, turned", self.targets, self.sources)
 
-    def subset(self, name: str, chosen: np.ndarray) -> "Pairs":
+    def subset(self, name: str, chosen: Int64[np.ndarray, " k"]) -> "Pairs":
         """The chosen pairs, in their order."""
         return Pairs(name, tuple(self.sources[i] for i in chosen), tuple(self.targets[i] for i in chosen))
 
@@ -47,7 +48,8 @@ class Pairs:
 
         Pairs that have a text in common, on whichever side, are in one part: so no text that is
         judged was trained on. Texts are the same if they differ in nothing but case, width, white
-        space and punctuation. The parts are those of the pairs `turned`, and of any other order.
+        space and punctuation; those that differ in a word (the Gospels tell much alike) are not.
+        The parts are those of the pairs `turned`, and of any other order.
 
         InputError where a part would be empty: all pairs hang together, or there are too few.
         """
@@ -87,7 +89,7 @@ def _plain(text: str) -> str:
     return "".join(filter(str.isalnum, folded)) or text
 
 
-def _groups(pairs: Pairs) -> np.ndarray:
+def _groups(pairs: Pairs) -> Int64[np.ndarray, " k"]:
     """For each pair the rank of its group, the groups in order of a hash of their first text."""
     texts = [_plain(text) for text in pairs.texts]
     names = sorted(set(texts))

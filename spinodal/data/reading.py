@@ -8,7 +8,8 @@
 
 A source that is none of these names is the path of a file in UTF-8: of two columns, separated by
 one tab a line, or where its name ends in .jsonl, of one JSON value a line, ["a", "b"] or
-{"source": "a", "target": "b"}. White space around a text and empty lines are left out.
+{"source": "a", "target": "b"}. White space around a text and empty lines are left out; quotation
+marks are text.
 """
 
 import json

@@ -30,8 +30,8 @@ BYTES = byte_pair_tokenizer([text * 3 for text in PAIRS.texts], vocabulary=270)
 def test_a_pair_is_there_to_the_letter(tokenizer):
     windows = PairWindows(PAIRS, tokenizer, source_length=20, target_length=21)
     assert len(windows) == 4
-    for i, item in enumerate(windows):
-        source, mask, target = item["input_ids"], item["attention_mask"], item["labels"]
+    for i in range(4):
+        source, mask, target = (windows[i][name] for name in ("input_ids", "attention_mask", "labels"))
         assert (source.shape, mask.shape, target.shape) == ((20,), (20,), (21,))
         read, written = int(mask.sum()), int((target != UNSELECTED).sum())
         assert mask.tolist() == [1] * read + [0] * (20 - read)
