@@ -17,13 +17,14 @@ from jaxtyping import Float
 from spinodal.errors import InputError
 from spinodal.flows.engines import attention, circle, pairs, sphere
 from spinodal.flows.engines.automatic import DIMENSION, ENGINES, WORK, evaluated
-from spinodal.flows.engines.law import EPS, Attention, Law, law, usa_clock
+from spinodal.flows.engines.law import BETA_MAX, EPS, Attention, Law, law
 from spinodal.flows.fields import hardmax
 from spinodal.flows.fields.heads import Head, known, norm, times
 from spinodal.flows.fields.schemes import Pull
 
 KINDS = ("sa", "usa", "gkpr")
 TOLERANCE = 1e-8  # of the largest drift: tokens with a larger error bound are redone by differences
+EXPONENT_MAX = math.log(np.finfo(np.float64).max)
 ALL_PAIRS = {"direct": pairs.interaction, "attention": attention.interaction}
 
 
@@ -51,8 +52,15 @@ class Interaction:
                 raise InputError(f"engine {self.engine!r} does not know beta = inf; use 'auto'")
         else:
             law("sa", self.beta)
-            law("sa", self.top)
-            usa_clock(max(0.0, self.exponent))
+            if self.top > BETA_MAX:
+                raise InputError(f"beta |Q^T K| = {self.top:g} must not exceed {BETA_MAX:g}")
+            if self.exponent > EXPONENT_MAX:
+                raise InputError(
+                    f"beta |Q^T K| = {self.top:g}: the clock of USA, e^{self.exponent:g}, overflows above 709.78; "
+                    "use kind 'sa'"
+                    + ", or 'gkpr', e^beta slower"
+                    * (self.kind == "usa" and self.head.isotropic)
+                )
         limited = "a causal mask" if self.causal else "" if self.head.isotropic else "general Q, K, V"
         if limited and self.engine not in ("auto", "circle", *ALL_PAIRS):
             raise InputError(f"engine {self.engine!r} does not know {limited}; use 'auto'")
@@ -109,11 +117,17 @@ class Interaction:
         name = self.engine
         if name == "auto":
             fits = not (self.causal or self.hard)
-            if fits and d == 2 and n >= 1000 + 20 * self.top and self.top <= circle.COUPLING_MAX:
+            if fits and d == 2 and n >= 400 + 30 * self.top and self.top <= circle.COUPLING_MAX:
                 return "circle"
-            if fits and d == 3 and n >= 4000 and self.head.isotropic and self.top <= sphere.BETA_MAX:
+            if (
+                fits
+                and d == 3
+                and n >= 1500 + 30 * self.top
+                and self.head.isotropic
+                and self.top <= sphere.BETA_MAX
+            ):
                 return "sphere"
-            return "direct" if d <= 8 or n * d < 6000 else "attention"
+            return "direct" if d <= 16 or n * d < 30_000 else "attention"
         if DIMENSION.get(name, d) != d:
             raise InputError(
                 f"engine {name!r} needs d = {DIMENSION[name]}, the tokens have d = {d}; use 'auto'"

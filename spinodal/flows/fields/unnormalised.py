@@ -14,7 +14,7 @@ from scipy.linalg import expm
 from spinodal.errors import InputError
 from spinodal.flows.engines import pairs
 from spinodal.flows.engines.law import Attention, law
-from spinodal.flows.fields.composed import fits, nowhere
+from spinodal.flows.fields.composed import finite, fits, nowhere
 from spinodal.flows.fields.heads import IDENTITY, Head, Number, norm, times
 from spinodal.flows.fields.schemes import positive
 from spinodal.flows.state import Rate, State
@@ -42,7 +42,7 @@ class UnnormalisedField:
         """theta' = P z' / r, r' = <theta, z'>; NaN where r is not positive."""
         fits(state, weights, self.head.d)
         theta, r = state
-        if not np.isfinite(np.vdot(theta, theta) + r.sum()):
+        if not finite(state):
             return nowhere(state)
         z = r[:, None] * theta
         mean, largest = self.mean(time, z, weights)
