@@ -1,6 +1,7 @@
 """The house keeps its rules: every key is in references.bib, every recipe has its header."""
 
 import importlib
+import inspect
 import pkgutil
 import re
 from pathlib import Path
@@ -14,6 +15,7 @@ from spinodal.training import Recipe
 ROOT = Path(__file__).parent.parent
 KEYS = set(re.findall(r"^@\w+\{(\w+),", (ROOT / "references.bib").read_text(), flags=re.MULTILINE))
 RECIPES = [module.name for module in pkgutil.iter_modules(recipes.__path__)]
+ARGUMENTS = "(out: pathlib.Path, *, seed: int = 0, quick: bool = False)"
 SOURCES = sorted([*ROOT.glob("spinodal/**/*.py"), *ROOT.glob("docs/*.md"), ROOT / "README.md"])
 
 
@@ -24,10 +26,16 @@ def test_every_key_that_is_cited_exists(path: Path):
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_has_its_header_and_its_recipe(name: str):
+def test_every_recipe_has_its_header_and_trains_or_draws(name: str):
     module = importlib.import_module(f"spinodal.recipes.{name}")
     found = header(module)
     assert found["Paper"] in KEYS
-    assert re.fullmatch(rf"spinodal (train|compare) {name.replace('_', '-')}", found["Command"])
     assert float(found["Minutes"]) > 0
-    assert isinstance(module.RECIPE, Recipe)
+    drawn = hasattr(module, "draw")
+    assert drawn != hasattr(module, "RECIPE"), "a recipe trains or draws, and not both"
+    verb = "draw" if drawn else "(train|compare)"
+    assert re.fullmatch(rf"spinodal {verb} {name.replace('_', '-')}", found["Command"])
+    if drawn:
+        assert str(inspect.signature(module.draw)).partition(" -> ")[0] == ARGUMENTS
+    else:
+        assert isinstance(module.RECIPE, Recipe)

@@ -1,12 +1,39 @@
-"""Recipes: one claim a file, with the paper, the command, the minutes and the numbers to expect."""
+"""Recipes: one claim a file, with the paper, the command, the minutes and the numbers to expect.
 
+A recipe trains, and holds a `RECIPE`, or draws a figure, and has a function
+    draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict
+that writes pictures into `out` and returns what it measured; `quick` is small enough for a test.
+"""
+
+import importlib
+import pkgutil
 import re
 from types import ModuleType
 
+from spinodal.errors import InputError
+
 FIELDS = ("Claim", "Paper", "Command", "Minutes", "Expected")
+COMMANDS = {"RECIPE": "train", "draw": "draw"}  # what a recipe holds, and the command that uses it
 
 
 def header(module: ModuleType) -> dict[str, str]:
     """{"Claim": ..., "Paper": ..., ...} from a recipe's docstring; KeyError names a field that is missing."""
     found = dict(re.findall(r"^(\w+): +(.*(?:\n +.*)*)", module.__doc__ or "", flags=re.MULTILINE))
     return {name: " ".join(found[name].split()) for name in FIELDS}
+
+
+def names() -> list[str]:
+    """Every recipe by its name on the command line: pet-mlm is recipes/pet_mlm.py."""
+    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__))
+
+
+def module(name: str, holding: str | None = None) -> ModuleType:
+    """The module of a recipe; InputError for an unknown one, or one that does not hold RECIPE or draw."""
+    if name not in names():
+        raise InputError(f"unknown recipe {name!r}; `spinodal list` shows {', '.join(names())}")
+    found = importlib.import_module(f"spinodal.recipes.{name.replace('-', '_')}")
+    if holding is not None and not hasattr(found, holding):
+        raise InputError(
+            f"{name} is not for `spinodal {COMMANDS[holding]}`: its command is {header(found)['Command']}"
+        )
+    return found

@@ -1,0 +1,68 @@
+"""draw: the figure of a recipe, its numbers beside those that were expected."""
+
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from spinodal import recipes
+from spinodal.cli.output import console
+from spinodal.errors import InputError
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("draw")(draw_command)
+
+
+def draw_command(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A figure of `spinodal list`.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the pictures; runs/RECIPE if not given.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn by chance.")] = 0,
+    quick: Annotated[bool, typer.Option("--quick", help="A small version, in seconds.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Draw again where a figure is.")] = False,
+):
+    """Draw a figure with the theory in its axes: `spinodal draw f4-histograms --out runs/f4`.
+
+    Writes pictures and run.json, which holds the measured numbers and what was expected of them.
+    """
+    from spinodal.training.run import commit, versions
+
+    module = recipes.module(recipe, "draw")
+    header = recipes.header(module)
+    out = out or Path("runs") / recipe
+    if (out / "run.json").exists() and not overwrite:
+        raise InputError(
+            f"{out} holds a figure already: --overwrite draws it again, --out takes another folder"
+        )
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; --out takes a folder")
+    if seed < 0:
+        raise InputError(f"--seed {seed}: must be 0 or more")
+    console.print(f"{header['Claim']}; about {header['Minutes']} minutes on two cores", highlight=False)
+    out.mkdir(parents=True, exist_ok=True)
+    started = time.perf_counter()
+    measured = module.draw(out, seed=seed, quick=quick)
+    run = {
+        "recipe": recipe, "config": {"quick": quick}, "seed": seed, "commit": commit(), "versions": versions(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"), "seconds": time.perf_counter() - started,
+        "paper": header["Paper"], "expected": header["Expected"], "measured": measured,
+    }  # fmt: skip
+    text = json.dumps(run, indent=1)
+    (out / "run.json").write_text(text)
+    show(measured)
+    console.print(f"expected: {header['Expected']}", highlight=False)
+    pictures = sorted(path.name for kind in ("png", "svg", "gif", "mp4") for path in out.glob(f"*.{kind}"))
+    console.print(f"{out}: {', '.join([*pictures, 'run.json'])}", highlight=False, soft_wrap=True)
+
+
+def show(measured: dict) -> None:
+    table = Table("measured", "value")
+    for name, value in measured.items():
+        table.add_row(name, f"{value:.6g}" if isinstance(value, float) else str(value))
+    console.print(table)
