@@ -1,8 +1,6 @@
 """train, compare, list, fill and fetch: from a recipe to a model that fills in words."""
 
 import contextlib
-import importlib
-import pkgutil
 import shlex
 import sys
 from collections.abc import Iterator
@@ -37,18 +35,6 @@ def add_to(app: typer.Typer) -> None:
         app.command(name)(command)
 
 
-def recipe_module(name: str):
-    """The module of a recipe: pet-mlm is recipes/pet_mlm.py."""
-    names = recipe_names()
-    if name not in names:
-        raise InputError(f"unknown recipe {name!r}; `spinodal list` shows {', '.join(names)}")
-    return importlib.import_module(f"spinodal.recipes.{name.replace('-', '_')}")
-
-
-def recipe_names() -> list[str]:
-    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(recipes.__path__))
-
-
 def command_line() -> str:
     return shlex.join(["spinodal", *sys.argv[1:]])
 
@@ -79,7 +65,7 @@ def train_command(
 
     Writes run.json, model/ (for AutoModelForMaskedLM after `import spinodal`) and report.html.
     """
-    experiment = changed(recipe_module(recipe).RECIPE.experiment, overrides(values or []))
+    experiment = changed(recipes.module(recipe, "RECIPE").RECIPE.experiment, overrides(values or []))
     seed = experiment.schedule.seed
     out = out or Path("runs") / f"{recipe}-seed{seed}"
     with bars() as progress:
@@ -111,7 +97,7 @@ def compare_command(
 
     KEY=VALUE changes all of them. Finished runs are kept: the same command goes on where it stopped.
     """
-    plan = recipe_module(recipe).RECIPE
+    plan = recipes.module(recipe, "RECIPE").RECIPE
     plan = Recipe(changed(plan.experiment, overrides(values or [])), chosen_rivals(plan, recipe, models))
     out = out or Path("runs") / f"compare-{recipe}"
     with bars() as progress:
@@ -148,11 +134,11 @@ def finish(out: Path, arms: dict[str, dict[str, list[dict]]]):
 
 
 def list_command():
-    """List the recipes, each with its claim and how long it takes."""
-    table = Table("recipe", "claim", "minutes")
-    for name in recipe_names():
-        header = recipes.header(recipe_module(name))
-        table.add_row(name, header["Claim"], header["Minutes"])
+    """List the recipes, each with its claim, its command and how long it takes."""
+    table = Table("recipe", "claim", "command", "minutes")
+    for name in recipes.names():
+        header = recipes.header(recipes.module(name))
+        table.add_row(name, header["Claim"], header["Command"].rpartition(" ")[0], header["Minutes"])
     console.print(table)
 
 
