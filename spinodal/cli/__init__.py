@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from transformers.utils import logging
 
-from spinodal.cli import theory, training
+from spinodal.cli import recipes, theory, training
 from spinodal.errors import ConvergenceError, InputError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 training.add_to(app)
 theory.add_to(app)
+recipes.add_to(app)
 
 console = Console(stderr=True)
 
