@@ -1,0 +1,80 @@
+r"""Which equilibrium random states flow to: the shares of the basins of attraction, by sampling.
+
+Runge and Kutta's fourth order with a step of half the inverse of the largest curvature follows x' = -grad E
+closely enough that only states next to a basin's edge can end on the wrong side.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from spinodal.errors import ConvergenceError
+from spinodal.graphs.energy import System
+from spinodal.graphs.equilibria import Equilibrium, canonical, described, distinct, sorted_out
+from spinodal.graphs.newton import refined
+
+SETTLED = 1e-6  # |grad E|, relative to the scale, from which Newton's method takes over
+
+
+class Basin(NamedTuple):
+    """An equilibrium (of a manifold one) that states flow to, their share, and its standard error."""
+
+    attractor: Equilibrium
+    share: float
+    error: float
+
+
+class Basins(NamedTuple):
+    """Basins by falling share, and the share of states that had not settled."""
+
+    found: list[Basin]
+    unsettled: float
+
+
+def basins(system: System, starts: Float[np.ndarray, "b n"], *, steps: int = 20_000) -> Basins:
+    """The basins of attraction as these starts see them; ends on manifolds are one where energy, index and nullity are.
+
+    ConvergenceError where states run off to infinity.
+    """
+    x, settled = flowed(system, starts, steps)
+    ends, residual = refined(system, x[settled])
+    ends = canonical(system, ends[residual < SETTLED * system.scale])
+    states, met = distinct(system, ends)
+    kinds, isolated = sorted_out(system, states)
+    found = []
+    for kind in np.unique(kinds, axis=0):
+        members = np.flatnonzero((kinds == kind).all(-1))
+        one = described(system, states[members[0]])
+        groups = [[k] for k in members] if isolated[members[0]] or not one.dimension else [list(members)]
+        for group in groups:
+            share = float(met[group].sum() / len(starts))
+            attractor = one if group[0] == members[0] else described(system, states[group[0]])
+            found.append(Basin(attractor, share, math.sqrt(share * (1 - share) / len(starts))))
+    found.sort(key=lambda basin: -basin.share)
+    return Basins(found, 1 - sum(basin.share for basin in found))
+
+
+def flowed(
+    system: System, x: Float[np.ndarray, "b n"], steps: int
+) -> tuple[Float[np.ndarray, "b n"], np.ndarray]:
+    """The ends of the flow, and which of them have settled."""
+    x = x.copy()
+    radius = 1.2 * float(np.abs(np.concatenate([system.graph.differences(x), x], -1)).max())
+    h = 0.5 / (system.curvature_bound(radius) or 1.0)
+    moving = np.arange(len(x))
+    for _ in range(steps):
+        z = x[moving]
+        with np.errstate(over="ignore", invalid="ignore"):
+            k1 = system.force(z)
+            k2 = system.force(z + h / 2 * k1)
+            k3 = system.force(z + h / 2 * k2)
+            k4 = system.force(z + h * k3)
+            x[moving] = z + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+        if not np.isfinite(x[moving]).all():
+            raise ConvergenceError("states run off to infinity: the coupling repels at a distance")
+        moving = moving[np.abs(k1).max(-1) > SETTLED * system.scale]
+        if not len(moving):
+            break
+    return x, ~np.isin(np.arange(len(x)), moving)

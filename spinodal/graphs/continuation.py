@@ -1,0 +1,201 @@
+r"""A curve of equilibria followed through a parameter, around its folds, with what happens on the way.
+
+    G(z, l) = 0,   t.(u - u_0) = s,    u = (z, l)
+
+Pseudo-arclength: the next point is sought on the plane across the tangent t, which stays solvable at folds,
+where l turns back. Between two points whose index differs something has crossed zero: bisection isolates
+one crossing at a time, and `bifurcations.singular_point` locates and names it. Crossings that bisection
+cannot part happen at once, and are reported as refused, with their number.
+
+A pair of eigenvalues that crosses to and fro between two points leaves the index as it is and is not seen.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from spinodal.errors import ConvergenceError, InputError
+from spinodal.graphs.bifurcations import Family, SingularPoint, newton, singular_point
+from spinodal.graphs.newton import refined
+
+CLOSE = 1e-9  # of two points, between which crossings count as one
+NEAR = 1e-5  # of two points, from which Newton's method finds the crossing between them
+SOLVED = 1e-10
+TURN = 0.95  # the least cosine between one tangent and the next
+
+
+class Branch(NamedTuple):
+    """Points along a curve of equilibria, and its singular points; `end` says why it stops."""
+
+    values: Float[np.ndarray, " t"]
+    states: Float[np.ndarray, "t n"]
+    energies: Float[np.ndarray, " t"]
+    indices: Int[np.ndarray, " t"]
+    singular: list[SingularPoint]
+    end: str
+
+
+class Place(NamedTuple):
+    """A point u = (z, l) on the curve, and the index there."""
+
+    u: Float[np.ndarray, " _"]
+    index: int
+
+
+def started(family: Family, x: Float[np.ndarray, " n"], value: float) -> Float[np.ndarray, " n"]:
+    """The equilibrium near x at a value of the parameter; ConvergenceError where Newton's method finds none."""
+    system = family.at(value)
+    states, residual = refined(system, (family.Q @ (family.Q.T @ x))[None])
+    if residual[0] > SOLVED * family.scale:
+        raise ConvergenceError(
+            f"no equilibrium near the start at {family.parameter} = {value:g}: |grad E| = {residual[0]:.3g}"
+        )
+    return states[0]
+
+
+def continued(
+    family: Family,
+    x: Float[np.ndarray, " n"],
+    bounds: tuple[float, float],
+    *,
+    heading: Float[np.ndarray, " n"] | None = None,
+    points: int = 2000,
+    progress: Callable[[float], None] | None = None,
+) -> Branch:
+    """The curve of equilibria through x, from bounds[0] until it leaves between the bounds, closes, or is long enough.
+
+    `heading` makes it set out along a direction of the state instead, from the value that solves (x, value)
+    nearest to bounds[0]: see `switched`.
+    """
+    low, high = min(bounds), max(bounds)
+    if not (np.isfinite(bounds).all() and low < high):
+        raise InputError(
+            f"the parameter runs from {bounds[0]:g} to {bounds[1]:g}: two different finite numbers"
+        )
+    longest = (high - low) / 20
+    step = longest / 4
+    if heading is None:
+        u = np.append(family.Q.T @ started(family, x, bounds[0]), bounds[0])
+        toward = np.append(np.zeros(len(u) - 1), bounds[1] - bounds[0])
+    else:
+        u = np.append(family.Q.T @ x, bounds[0])
+        toward = np.append(family.Q.T @ heading, 0.0)
+    t = tangent(family, u, toward)
+    places, singular, end = [place(family, u)], [], f"{points} points"
+    while len(places) < points:
+        u, t, step = advanced(family, u, t, step, longest)
+        if out := not low <= u[-1] <= high:
+            u = clipped(family, places[-1].u, u, low if u[-1] < low else high)
+        places.append(place(family, u))
+        singular += crossings(family, places[-2], places[-1])
+        if progress:
+            progress(float(u[-1]))
+        if out:
+            end = f"left at {family.parameter} = {u[-1]:.9g}"
+            break
+        if len(places) > 8 and np.linalg.norm(u - places[0].u) < 0.8 * np.linalg.norm(u - places[-2].u):
+            end = "closed"
+            break
+    values = np.array([p.u[-1] for p in places])
+    states = np.array([family.x(p.u[:-1]) for p in places])
+    energies = np.array([float(family.at(l).energy(z)) for l, z in zip(values, states, strict=True)])
+    return Branch(values, states, energies, np.array([p.index for p in places]), singular, end)
+
+
+def switched(family: Family, point: SingularPoint, amplitude: float) -> tuple[Float[np.ndarray, " n"], float]:
+    """A state on the curve that branches off, at v.(x - x_0) = amplitude, and its value of the parameter."""
+    z0, v = family.Q.T @ point.state, family.Q.T @ point.kernel
+
+    def equations(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        r, J = curve(family, u)
+        return np.append(r, v @ (u[:-1] - z0) - amplitude), np.vstack([J, np.append(v, 0.0)])
+
+    u, error = newton(equations, np.append(z0 + amplitude * v, point.value))
+    if error > SOLVED * (1 + np.linalg.norm(u)):
+        raise ConvergenceError(
+            f"no branch found at {family.parameter} = {point.value:.9g}, the last step was {error:.3g}"
+        )
+    return family.x(u[:-1]), float(u[-1])
+
+
+def curve(family: Family, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """G and its derivative (H, G_l)."""
+    z, value = u[:-1], u[-1]
+    return family.gradient(z, value), np.column_stack(
+        [family.hessian(z, value), family.gradient_slope(z, value)]
+    )
+
+
+def place(family: Family, u: np.ndarray) -> Place:
+    return Place(u, int((np.linalg.eigvalsh(family.hessian(u[:-1], u[-1])) < 0).sum()))
+
+
+def tangent(family: Family, u: np.ndarray, toward: np.ndarray) -> np.ndarray:
+    """The unit vector along the curve nearest to a direction, at a start where several curves meet too."""
+    _, s, Vt = np.linalg.svd(curve(family, u)[1])
+    rank = int((s > 1e-7 * family.scale).sum())
+    null = Vt[min(rank, len(u) - 1) :]
+    t = null.T @ (null @ toward)
+    if np.linalg.norm(t) < 1e-12 * np.linalg.norm(toward):
+        t = null[-1]
+    return t / np.linalg.norm(t)
+
+
+def corrected(family: Family, guess: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, float]:
+    """The point of the curve on the plane through the guess across t."""
+
+    def equations(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        r, J = curve(family, u)
+        return np.append(r, t @ (u - guess)), np.vstack([J, t])
+
+    return newton(equations, guess, steps=10)
+
+
+def advanced(family: Family, u: np.ndarray, t: np.ndarray, step: float, longest: float):
+    """The next point, its tangent, and the step to try after it; ConvergenceError where steps become too short."""
+    while step > 1e-9 * longest:
+        new, error = corrected(family, u + step * t, t)
+        moved = np.linalg.norm(new - u)
+        if error <= SOLVED * (1 + np.linalg.norm(new)) and moved < 2 * step:
+            turned = tangent(family, new, t)
+            if turned @ t >= TURN:
+                return new, turned, min(1.4 * step, longest)
+        step /= 2
+    raise ConvergenceError(f"the curve is lost at {family.parameter} = {u[-1]:.9g}: no step converges")
+
+
+def clipped(family: Family, inside: np.ndarray, outside: np.ndarray, bound: float) -> np.ndarray:
+    """The point of the curve at the bound of the parameter, between the two."""
+    share = (bound - inside[-1]) / (outside[-1] - inside[-1])
+    guess = inside + share * (outside - inside)
+    guess[-1] = bound
+    across = np.append(np.zeros(len(guess) - 1), 1.0)
+    u, error = corrected(family, guess, across)
+    return np.append(u[:-1], bound) if error <= SOLVED * (1 + np.linalg.norm(u)) else outside
+
+
+def crossings(family: Family, a: Place, b: Place) -> list[SingularPoint]:
+    """The singular points between two places of the curve."""
+    if a.index == b.index:
+        return []
+    gap = np.linalg.norm(b.u - a.u)
+    single = abs(a.index - b.index) == 1
+    if gap > (NEAR if single else CLOSE):
+        t = (b.u - a.u) / gap
+        u, _ = corrected(family, (a.u + b.u) / 2, t)
+        if np.linalg.norm(u - a.u) + np.linalg.norm(u - b.u) < 2 * gap:
+            middle = place(family, u)
+            return crossings(family, a, middle) + crossings(family, middle, b)
+    z, value = (a.u + b.u)[:-1] / 2, float((a.u + b.u)[-1] / 2)
+    try:
+        if not single:
+            raise InputError(
+                f"{abs(a.index - b.index)} modes cross at once at {family.parameter} = {value:.9g}: "
+                "a kernel that is not simple"
+            )
+        return [singular_point(family, family.x(z), value)]
+    except (InputError, ConvergenceError) as error:
+        v = np.linalg.eigh(family.hessian(z, value))[1][:, a.index if a.index < len(z) else -1]
+        return [SingularPoint("refused", value, float(gap), family.x(z), family.Q @ v, str(error))]

@@ -1,0 +1,205 @@
+r"""Odd couplings: the force along an edge, with its potential, its slopes and its zeros.
+
+An odd f makes the pull of j on i the opposite of the pull of i on j, so that the whole has an energy.
+Here f is a finite sum of c_k y^k, b_m sin(m y) and t_m tanh(m y), whose derivatives of every order and
+whose integral are known in closed form. Oddness is what everything else rests on: it is checked on
+samples, and a coupling that is not odd is refused.
+
+    symbol  meaning
+    y       difference of the two ends of an edge
+    f       coupling, odd
+    F       potential, int_0^y f, even
+"""
+
+import itertools
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float
+from numpy.polynomial import Chebyshev, Polynomial
+
+from spinodal.errors import InputError
+from spinodal.graphs import expressions
+from spinodal.graphs.expressions import Expression
+
+NAMES = {"sin": "sin(y)", "tanh": "tanh(y)", "identity": "y", "id": "y"}
+SAMPLES = np.linspace(0.1, 3.1, 31)
+CELLS = 20_000  # of the search for zeros
+MERGED = 1e-4  # zeros nearer than this are one multiple zero
+
+
+@dataclass(frozen=True, eq=False)
+class Coupling:
+    """f, called as f(y); f(y, order=k) is its k-th derivative, and order=-1 its potential F, F(0) = 0.
+
+    Made by `coupling("y**3 - lam*y", lam=1.0)`, `trigonometric_series` or `odd_polynomial`.
+    """
+
+    text: str
+    expression: Expression
+    parameters: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self):
+        free = {name for _, powers in self.expression for name, _ in powers}
+        if missing := sorted(free - set(self.parameters)):
+            raise InputError(f"coupling {self.text!r} needs a value of {missing[0]}: --set {missing[0]}=1")
+        if not all(map(math.isfinite, self.parameters.values())):
+            raise InputError(f"coupling {self.text!r}: a parameter in {self.parameters} is not finite")
+        gap = np.abs(self(SAMPLES) + self(-SAMPLES))
+        worst = int(gap.argmax())
+        if not gap[worst] <= 1e-9 * (np.abs(self(SAMPLES)).max() + 1e-300):
+            y = SAMPLES[worst]
+            raise InputError(
+                f"coupling {self.text!r} is not odd: f({y:.2g}) = {self(y):.6g}, f(-{y:.2g}) = {self(-y):.6g}; "
+                "without f(-y) = -f(y) there is no energy"
+            )
+
+    @cached_property
+    def terms(self) -> dict[expressions.Atom, float]:
+        """{("y", k): c_k, ("sin", m): b_m, ("tanh", m): t_m} at the values of the parameters."""
+        found: dict[expressions.Atom, float] = {}
+        for (atom, powers), number in self.expression.items():
+            value = number * math.prod(self.parameters[name] ** k for name, k in powers)
+            found[atom] = found.get(atom, 0.0) + value
+        return {atom: value for atom, value in found.items() if value != 0}
+
+    @cached_property
+    def polynomial(self) -> Polynomial:
+        """The part of f that is a polynomial."""
+        powers = {int(k): c for (kind, k), c in self.terms.items() if kind == "y"}
+        return Polynomial([powers.get(k, 0.0) for k in range(max(powers, default=0) + 1)])
+
+    @cached_property
+    def waves(self) -> list[tuple[str, int | float, float]]:
+        """(kind, m, coefficient) of what is no polynomial."""
+        return [(kind, m, c) for (kind, m), c in self.terms.items() if kind != "y"]
+
+    def __call__(
+        self, y: float | Float[np.ndarray, "..."], order: int = 0
+    ) -> float | np.floating | Float[np.ndarray, "..."]:
+        p = self.polynomial
+        parts = (p.integ() if order < 0 else p.deriv(order))(y)
+        for kind, m, c in self.waves:
+            parts = parts + c * (sine if kind == "sin" else hyperbolic_tangent)(m, y, order)
+        return parts
+
+    @cached_property
+    def period(self) -> float | None:
+        """2 pi where f is a trigonometric series, None for every other f."""
+        return 2 * math.pi if self.terms and all(kind == "sin" for kind, _ in self.terms) else None
+
+    def slope_bound(self, radius: float = math.inf) -> float:
+        """A bound on |f'(y)| for |y| <= radius: exact for polynomials, sum m|b_m| for series, inf if there is none."""
+        slope = self.polynomial.deriv()
+        bound = sum(abs(m * c) for _, m, c in self.waves)
+        if math.isinf(radius):
+            return math.inf if slope.degree() > 0 else bound + abs(float(slope(0.0)))
+        extremes = slope.deriv().roots()
+        inside = [y.real for y in extremes if abs(y.imag) < 1e-9 and abs(y.real) < radius]
+        return bound + float(np.abs(slope(np.array([0.0, radius, *inside]))).max())
+
+    def sensitivity(self, name: str) -> "Coupling":
+        """df/d(name): odd again, so that dE/d(name) is an energy of the same form."""
+        text = f"d({self.text})/d{name}"
+        return Coupling(text, expressions.derivative(self.expression, name), self.parameters)
+
+    def at(self, **parameters: float) -> "Coupling":
+        """The same formula at other values of its parameters."""
+        known = {name for _, powers in self.expression for name, _ in powers}
+        if unknown := sorted(set(parameters) - known):
+            raise InputError(
+                f"coupling {self.text!r} has no parameter {unknown[0]!r}, it has {', '.join(sorted(known)) or 'none'}"
+            )
+        return Coupling(self.text, self.expression, self.parameters | parameters)
+
+    @cached_property
+    def zeros(self) -> Float[np.ndarray, " k"]:
+        """All y with f(y) = 0, ascending; of a periodic f those in (-pi, pi]. Multiple zeros count once."""
+        if not self.terms:
+            raise InputError(
+                f"coupling {self.text!r} is zero at {self.parameters}: every state is an equilibrium"
+            )
+        if not self.waves:
+            return merged_zeros(self.polynomial.roots())
+        reach = math.pi if self.period else self.zero_radius()
+        finest = max(m for _, m, _ in self.waves)
+        cells = math.ceil(reach * max(1.0, finest))
+        if cells > CELLS:
+            raise InputError(f"coupling {self.text!r}: its zeros may lie as far as {reach:.3g}; rescale y")
+        edges = np.linspace(0, reach, cells + 1)
+        pieces = [
+            Chebyshev.interpolate(lambda y: np.asarray(self(y)), 30, domain=[left, right]).trim(1e-15).roots()
+            for left, right in itertools.pairwise(edges)
+        ]
+        inside = [
+            piece[(piece.real > left - 1e-9) & (piece.real < right + 1e-9)]
+            for piece, left, right in zip(pieces, edges[:-1], edges[1:], strict=True)
+        ]
+        positive = np.concatenate(inside)
+        zeros = merged_zeros(np.concatenate([positive, -positive]))
+        return zeros[zeros > -math.pi + MERGED] if self.period else zeros
+
+    def zero_radius(self) -> float:
+        """No zero lies farther out: Fujiwara's bound, with the waves at their largest as a constant."""
+        c = self.polynomial.trim().coef
+        if len(c) == 1 and any(kind == "sin" for kind, _, _ in self.waves):
+            raise InputError(f"coupling {self.text!r} has zeros without end: they cannot be listed")
+        if len(c) == 1:
+            return 16.0 / min(m for _, m, _ in self.waves)  # tanh(16) is 1
+        c = np.abs(c)
+        c[0] += sum(abs(b) for _, _, b in self.waves)
+        top = len(c) - 1
+        return 2 * max((c[k] / c[top]) ** (1 / (top - k)) for k in range(top))
+
+    @property
+    def attractive(self) -> bool:
+        """y f(y) > 0 for every y != 0: consensus is the only equilibrium of a connected graph."""
+        return self.period is None and len(self.zeros) == 1 and float(self(1.0)) > 0
+
+
+def merged_zeros(roots: np.ndarray) -> Float[np.ndarray, " k"]:
+    """Real roots, ascending; rounding splits a multiple root into a cluster, whose centre is exact."""
+    real = np.real(roots)[np.abs(np.imag(roots)) < MERGED]
+    real = np.sort(np.append(real, 0.0))  # an odd function is zero there, and rounding may hide it
+    groups = np.split(real, np.flatnonzero(np.diff(real) > MERGED) + 1)
+    return np.array([0.0 if np.abs(group).min() == 0 else group.mean() for group in groups])
+
+
+def sine(m: int | float, y, order: int):
+    """d^order/dy^order of sin(m y); order -1: (1 - cos m y) / m, without cancellation at small y."""
+    if order < 0:
+        return 2 * np.sin(m * y / 2) ** 2 / m
+    wave = np.cos(m * y) if order % 2 else np.sin(m * y)
+    return (-1) ** (order // 2) * m**order * wave
+
+
+def hyperbolic_tangent(m: int | float, y, order: int):
+    """d^order/dy^order of tanh(m y), a polynomial in t = tanh, as t' = m (1 - t^2); order -1: log cosh(m y) / m."""
+    if order < 0:
+        u = np.abs(m * y)
+        return (u + np.log1p(np.expm1(-2 * u) / 2)) / m
+    p = Polynomial([0.0, 1.0])
+    for _ in range(order):
+        p = m * p.deriv() * Polynomial([1.0, 0.0, -1.0])
+    return p(np.tanh(m * y))
+
+
+def coupling(text: str, **parameters: float) -> Coupling:
+    """The coupling of a text: `sin`, `tanh`, `identity`, or a formula such as `y**3 - lam*y` with lam=1.0.
+
+    InputError for a formula that is not a sum of powers, sin(m*y) and tanh(m*y), that lacks the value of a
+    parameter, or that is not odd.
+    """
+    return Coupling(text, expressions.parsed(NAMES.get(text.strip(), text)), parameters).at(**parameters)
+
+
+def trigonometric_series(b: list[float]) -> Coupling:
+    """f(y) = sum_m b_m sin(m y), m = 1, 2, ..."""
+    return coupling(" + ".join(f"({c!r})*sin({m}*y)" for m, c in enumerate(map(float, b), start=1)))
+
+
+def odd_polynomial(c: list[float]) -> Coupling:
+    """f(y) = c_0 y + c_1 y^3 + c_2 y^5 + ..."""
+    return coupling(" + ".join(f"({v!r})*y**{2 * k + 1}" for k, v in enumerate(map(float, c))))

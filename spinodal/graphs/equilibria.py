@@ -1,0 +1,287 @@
+r"""All equilibria of a system, as far as they can be found: exact on edges, searched in blocks, multiplied out.
+
+A bridge carries no flow, so f(y) = 0 on it: the zeros of f are known, and with them all equilibria of a tree.
+A larger block is searched by Newton's method from many starts until a last round of them finds nothing new;
+without on-site potentials the blocks' equilibria are then combined, since they do not see one another.
+
+Two states are one if they differ by a translation (of a component), or by multiples of 2 pi where f is
+periodic. Manifolds of equilibria are given by one representative for each energy, index and nullity.
+"""
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import KDTree
+
+from spinodal.errors import InputError
+from spinodal.graphs.blocks import blocks, dimension_bound
+from spinodal.graphs.energy import DENSE, System
+from spinodal.graphs.graph import Graph, edge_list
+from spinodal.graphs.newton import refined
+from spinodal.graphs.stability import TOLERANCE, spectrum, stability
+
+SAME = 1e-4  # distance of states that are one: degenerate ones are found to 1e-6
+SOLVED = 1e-10  # |grad E| of an equilibrium, relative to the scale
+ROUND = 512  # starts
+LISTED = 10_000
+
+
+class Equilibrium(NamedTuple):
+    """One equilibrium, or one of a manifold of them (dimension > 0)."""
+
+    state: Float[np.ndarray, " n"]
+    energy: float
+    index: int
+    nullity: int
+    stability: Literal["linear", "lyapunov", "unstable"]
+    asymptotic: bool
+    dimension: int
+
+
+class Equilibria(NamedTuple):
+    """What was found, by ascending energy.
+
+    `dimension` is the largest of the equilibrium set, `bound` what the graph alone allows it to be, and
+    `unseen` estimates the share of further searches that would end in an isolated equilibrium not yet known
+    (Good and Turing: the share of starts whose equilibrium no other start has found); 0 for trees, exactly.
+    """
+
+    found: list[Equilibrium]
+    betti: int
+    dimension: int
+    bound: int
+    unseen: float
+
+
+class Unit(NamedTuple):
+    """A part whose equilibria are free of all others, and through which of its vertices the others hang on it."""
+
+    system: System
+    gate: Int[np.ndarray, " n"]  # a vertex of the unit; -1 in other components
+
+
+Progress = Callable[[int, int], None]
+
+
+def equilibria(
+    system: System,
+    *,
+    starts: int = 8192,
+    seed: int = 0,
+    limit: int = LISTED,
+    progress: Progress | None = None,
+) -> Equilibria:
+    """The equilibria of a system with their energy, index, nullity and stability.
+
+    At most `starts` searches a block. InputError where a block has more than 500 vertices, where a drive does
+    not balance, and where there are more than `limit` combinations of the blocks' equilibria.
+    """
+    parts = units(system)
+    rng = np.random.default_rng(seed)
+    lists, unseen = [], 0.0
+    for k, unit in enumerate(parts):
+        known, missing = searched(unit.system, starts, rng)
+        lists.append(known)
+        unseen = max(unseen, missing)
+        if progress:
+            progress(k + 1, len(parts))
+    count = math.prod(map(len, lists))
+    if count > limit:
+        raise InputError(
+            f"{count} equilibria, combinations of {len(parts)} blocks' own: more than the limit of {limit}"
+        )
+    found = [combined(system, parts, choice) for choice in itertools.product(*lists)]
+    dimension = sum(max((e.dimension for e in known), default=0) for known in lists)
+    found.sort(key=lambda e: (round(e.energy, 9), e.index, e.nullity))
+    bound = (
+        dimension_bound(system.graph) if system.free else sum(part.system.basis.shape[1] for part in parts)
+    )
+    return Equilibria(found, system.graph.betti, dimension, bound, unseen)
+
+
+def units(system: System) -> list[Unit]:
+    """The blocks, or with something on the sites the components."""
+    graph = system.graph
+    if system.free:
+        edge_sets = blocks(graph)
+    else:
+        edge_sets = [
+            np.flatnonzero(graph.components[graph.tails] == c) for c in range(graph.components.max() + 1)
+        ]
+    parts = []
+    for c, edges in enumerate(edge_sets):
+        inside = graph.components == c
+        if system.free:
+            inside = np.isin(np.arange(graph.n), [graph.tails[edges], graph.heads[edges]])
+        vertices = np.flatnonzero(inside)
+        place = np.full(graph.n, -1)
+        place[vertices] = np.arange(len(vertices))
+        ends = np.stack([place[graph.tails[edges]], place[graph.heads[edges]]], 1)
+        part = edge_list(len(vertices), ends, graph.weights[edges])
+        parts.append(
+            Unit(System(part, system.coupling, restricted(system, vertices)), gates(graph, edges, place))
+        )
+    return parts
+
+
+def restricted(system: System, vertices: Int[np.ndarray, " m"]):
+    s = system.onsite
+    if s is None or system.free:
+        return None
+    parts = {name: getattr(s, name)[vertices] for name in ("stiffness", "centre", "drive")}
+    drive, scale = parts["drive"].sum(), np.abs(s.drive).max()
+    if not parts["stiffness"].any() and abs(drive) > 1e-12 * scale:
+        raise InputError(
+            f"the drive of a component without anchor sums to {drive:.6g}, not 0: it drifts for ever"
+        )
+    return replace(s, **parts)
+
+
+def gates(graph: Graph, edges: Int[np.ndarray, " _"], place: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """For every vertex the unit's own vertex that it hangs on once the unit's edges are cut; -1 if none."""
+    rest = np.ones(graph.m)
+    rest[edges] = 0.0
+    B = abs(graph.incidence)
+    _, piece = connected_components((B * rest[None]) @ B.T)
+    of_piece = np.full(piece.max() + 1, -1)
+    own = np.flatnonzero(place >= 0)
+    of_piece[piece[own]] = place[own]
+    return of_piece[piece]
+
+
+def combined(system: System, parts: list[Unit], choice: tuple[Equilibrium, ...]) -> Equilibrium:
+    """The state of the whole in which every unit is in its own equilibrium; what is counted adds up."""
+    x = np.zeros(system.graph.n)
+    for unit, e in zip(parts, choice, strict=True):
+        x += np.where(unit.gate >= 0, e.state[unit.gate], 0.0)
+    kinds = {e.stability for e in choice}
+    kind = "unstable" if "unstable" in kinds else "lyapunov" if "lyapunov" in kinds else "linear"
+    index, nullity, dimension = (
+        sum(getattr(e, key) for e in choice) for key in ("index", "nullity", "dimension")
+    )
+    x = canonical(system, x[None])[0]
+    return Equilibrium(
+        x, float(system.energy(x)), index, nullity, kind, all(e.asymptotic for e in choice), dimension
+    )
+
+
+def periodic(system: System) -> bool:
+    """States are the same modulo the period at every vertex: f is periodic and nothing anchors it."""
+    return system.coupling.period is not None and (system.onsite is None or not system.onsite.stiffness.any())
+
+
+def canonical(system: System, x: Float[np.ndarray, "b n"]) -> Float[np.ndarray, "b n"]:
+    """One state of all that are the same: differences to the component's first vertex in (-pi, pi], or mean zero."""
+    x = x.copy()
+    for c in system.floating:
+        inside = np.flatnonzero(system.graph.components == c)
+        x[:, inside] -= x[:, inside[:1]] if periodic(system) else x[:, inside].mean(-1, keepdims=True)
+    if periodic(system):
+        x -= 2 * np.pi * np.round(x / (2 * np.pi))
+        x[x < -np.pi + 1e-9] += 2 * np.pi
+    return x
+
+
+def searched(system: System, starts: int, rng: np.random.Generator) -> tuple[list[Equilibrium], float]:
+    """Equilibria of one unit, and the share of searches that would find another."""
+    if system.free and system.graph.m == 1:
+        return on_an_edge(system), 0.0
+    if system.graph.n > DENSE:
+        raise InputError(f"a block of {system.graph.n} vertices: equilibria are searched for up to {DENSE}")
+    met = np.zeros((0, system.graph.n))
+    before, after, once, used = -1, 0, 1, 0
+    while used < starts and (once or after > before):
+        x, residual = refined(system, random_states(system, min(ROUND, starts - used), rng))
+        used += len(x)
+        new = x[residual <= SOLVED * system.scale]
+        met = np.concatenate([met, new, -new] if odd(system) else [met, new])
+        states, times_met = distinct(system, canonical(system, met))
+        kinds, isolated = sorted_out(system, states)
+        before, after = after, int(isolated.sum()) + len(np.unique(kinds[~isolated], axis=0))
+        once = int((times_met[isolated] == 1).sum())
+    return representatives(system, states, kinds), once / used
+
+
+def odd(system: System) -> bool:
+    """-x is an equilibrium where x is: no drive, and anchors at zero."""
+    s = system.onsite
+    return s is None or not (s.drive.any() or (s.stiffness * s.centre).any())
+
+
+def random_states(system: System, count: int, rng: np.random.Generator) -> Float[np.ndarray, "b n"]:
+    """Half of them spread over a box, half near the zeros of f, where high indices are."""
+    n, zeros = system.graph.n, system.coupling.zeros
+    radius = np.pi if system.coupling.period else 1.5 * (1 + np.abs(zeros).max())
+    spread = radius * rng.uniform(-1, 1, (count - count // 2, n))
+    near = rng.choice(zeros, (count // 2, n)) + 0.1 * rng.standard_normal((count // 2, n))
+    centre = (
+        0.0 if system.onsite is None else np.where(system.onsite.stiffness > 0, system.onsite.centre, 0.0)
+    )
+    return np.concatenate([spread, near]) + centre
+
+
+def on_an_edge(system: System) -> list[Equilibrium]:
+    """y = every zero of f."""
+    states = np.stack([np.zeros_like(z := system.coupling.zeros), z], 1)
+    if system.graph.heads[0] == 0:
+        states = states[:, ::-1]
+    return [described(system, x) for x in canonical(system, states)]
+
+
+def described(system: System, x: Float[np.ndarray, " n"]) -> Equilibrium:
+    s = stability(system, x)
+    return Equilibrium(x, float(system.energy(x)), s.index, s.nullity, s.name, s.asymptotic, s.dimension)
+
+
+def distinct(
+    system: System, states: Float[np.ndarray, "b n"]
+) -> tuple[Float[np.ndarray, "u n"], Int[np.ndarray, " u"]]:
+    """The states that differ, and how often each was met."""
+    place = np.concatenate([np.cos(states), np.sin(states)], -1) if periodic(system) else states
+    _, first, cell = np.unique(np.round(place / SAME), axis=0, return_index=True, return_inverse=True)
+    pairs = KDTree(place[first]).query_pairs(SAME, output_type="ndarray")
+    links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(first), len(first)))
+    cluster = connected_components(links, directed=False)[1][cell.reshape(-1)]
+    _, first, met = np.unique(cluster, return_index=True, return_counts=True)
+    return states[first], met
+
+
+def sorted_out(
+    system: System, states: Float[np.ndarray, "u n"]
+) -> tuple[Float[np.ndarray, "u 3"], Bool[np.ndarray, " u"]]:
+    """The kind of every state, its energy (rounded), index and nullity; and whether the nullity is 0."""
+    eigenvalues, zero = spectrum(system, states), TOLERANCE * system.scale
+    index, nullity = (eigenvalues < -zero).sum(-1), (np.abs(eigenvalues) <= zero).sum(-1)
+    energy = np.round(system.energy(states) / system.scale, 6) + 0.0  # no -0
+    return np.stack([energy, index, nullity], -1).astype(float), nullity == 0
+
+
+def representatives(
+    system: System, states: Float[np.ndarray, "u n"], kinds: Float[np.ndarray, "u 3"]
+) -> list[Equilibrium]:
+    """Every isolated equilibrium, and one of each kind that lies on a manifold.
+
+    Isolated ones of the same kind and spectrum, images of one another by a symmetry as a rule, are examined
+    once for all.
+    """
+    found = []
+    for kind in np.unique(kinds, axis=0):
+        members = states[(kinds == kind).all(-1)]
+        spectra = np.round(spectrum(system, members) / system.scale, 4) + 0.0
+        if kind[2] and described(system, members[0]).dimension:
+            spectra = spectra[:1]  # a manifold: spectra vary along it
+        for one in np.unique(spectra, axis=0):
+            same = members[: len(spectra)][(spectra == one).all(-1)]
+            known = described(system, same[0])
+            if known.dimension:
+                found.append(known)
+                break
+            found += [known._replace(state=x, energy=float(system.energy(x))) for x in same]
+    return found

@@ -1,0 +1,76 @@
+r"""Newton's method for grad E = 0, in least squares, for many starts at once.
+
+    x <- x - V diag(s / (s^2 + mu)) U^T r,      J = U diag(s) V^T
+
+with r = grad E and J = H finds equilibria of every index alike, stays off the kernel (translations, and
+manifolds of equilibria), and converges at degenerate points too, linearly; a plain solve with H does none
+of these. With one row more, (|x - c|^2 - R^2) / 2R, it finds equilibria at distance R from c.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from spinodal.graphs.energy import System
+
+FLOOR = 1e-15  # of the residual, relative to the scale
+REFUSALS = 12  # in a row, after which a start is given up
+
+
+class Sphere(NamedTuple):
+    """Where to look for equilibria."""
+
+    centre: Float[np.ndarray, " n"]
+    radius: float
+
+
+def refined(
+    system: System, x: Float[np.ndarray, "b n"], *, sphere: Sphere | None = None, steps: int = 120
+) -> tuple[Float[np.ndarray, "b n"], Float[np.ndarray, " b"]]:
+    """States with |grad E|^2 as small as descent from x makes it, and max |grad E| of each.
+
+    What stops at a minimum of |grad E| that is no zero is returned as it is: look at the residual. Of a
+    sphere the residual has the distance too.
+    """
+    x = x.copy()
+    r = residual(system, x, sphere)
+    merit = (r * r).sum(-1)
+    mu = 1e-2 * merit
+    refusals = np.zeros(len(x), dtype=int)
+    for _ in range(steps):
+        active = np.flatnonzero((merit > (FLOOR * system.scale) ** 2) & (refusals < REFUSALS))
+        if not len(active):
+            break
+        U, s, Vt = np.linalg.svd(jacobian(system, x[active], sphere), full_matrices=False)
+        damped = s**2 + mu[active, None]
+        along = np.einsum("bri,br->bi", U, r[active]) * s / np.where(damped > 0, damped, 1.0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            tried = x[active] - np.einsum("bij,bi->bj", Vt, along)
+            left = residual(system, tried, sphere)
+            new = (left * left).sum(-1)
+        better = new < merit[active]
+        accepted, refused = active[better], active[~better]
+        x[accepted], r[accepted], merit[accepted] = tried[better], left[better], new[better]
+        mu[accepted] *= 0.1
+        refusals[accepted] = 0
+        mu[refused] = np.maximum(10 * mu[refused], 1e-12 * system.scale**2)
+        refusals[refused] += 1
+    return x, np.abs(r).max(-1, initial=0.0)
+
+
+def residual(system: System, x: Float[np.ndarray, "b n"], sphere: Sphere | None) -> Float[np.ndarray, "b r"]:
+    g = system.gradient(x)
+    if sphere is None:
+        return g
+    distance = ((x - sphere.centre) ** 2).sum(-1, keepdims=True) - sphere.radius**2
+    return np.concatenate([g, system.scale * distance / (2 * sphere.radius)], -1)
+
+
+def jacobian(
+    system: System, x: Float[np.ndarray, "b n"], sphere: Sphere | None
+) -> Float[np.ndarray, "b r n"]:
+    H = system.hessian(x)
+    if sphere is None:
+        return H
+    return np.concatenate([H, (system.scale * (x - sphere.centre) / sphere.radius)[..., None, :]], -2)

@@ -1,0 +1,208 @@
+r"""Is an equilibrium stable, and in which sense; how large is the equilibrium set around it?
+
+With H = L_{a f'(y)} on the complement of the translations (1-perp, in every component):
+
+    linearly stable         all eigenvalues > 0
+    asymptotically stable   what starts near comes back: E has a strict minimum there
+    Lyapunov stable         what starts near stays near: E has a minimum there
+
+each following from the one before and none from the one after. The index is the number of negative
+eigenvalues, the nullity that of zero ones. With nullity the Hessian does not decide, and the energy does,
+minimised over all but the kernel: e(v) = min_w E(x + r v + w) - E(x), w orthogonal to the kernel.
+That minimum is sampled over v, which is exact for nullity one, and evidence and no proof above it.
+
+Nullity is not dimension: where sheets of equilibria cross it is larger. The dimension is measured at a
+generic neighbour, as the rank of the ways to move within the set.
+
+    symbol  meaning                                         shape
+    H       Hessian of the energy                           n n
+    w       a_e f'(y_e), the weights of H as a Laplacian    e
+    v       a direction of the kernel, |v| = 1              n
+"""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from spinodal.errors import InputError
+from spinodal.graphs.blocks import effective_resistance
+from spinodal.graphs.energy import System
+from spinodal.graphs.graph import Graph
+from spinodal.graphs.newton import Sphere, refined
+
+TOLERANCE = (
+    1e-6  # of an eigenvalue of zero, relative to the scale: Newton ends 1e-6 away from degenerate points
+)
+RADIUS = 0.1  # of the sphere on which the energy decides
+ENERGY = 1e-11  # relative; rounding is 1e-14, and r^8 is 1e-8
+NEIGHBOUR = 1e-10  # the largest residual, relative, of an equilibrium on the sphere: y^7 leaves 1e-7
+STRIDE = 0.02  # of a move within the set: long enough for r^7 to be seen, short enough to be straight
+EXHAUSTIVE = 14  # vertices up to which every cut is tried
+
+
+class Stability(NamedTuple):
+    """The three notions, with the index and the nullity they come from. `name` is the strongest but asymptotic."""
+
+    index: int
+    nullity: int
+    linear: bool
+    asymptotic: bool
+    lyapunov: bool
+    dimension: int
+
+    @property
+    def name(self) -> Literal["linear", "lyapunov", "unstable"]:
+        return "linear" if self.linear else "lyapunov" if self.lyapunov else "unstable"
+
+
+def spectrum(system: System, x: Float[np.ndarray, "*b n"]) -> Float[np.ndarray, "*b k"]:
+    """Eigenvalues of H on 1-perp, ascending."""
+    Q = system.basis
+    return np.linalg.eigvalsh(Q.T @ system.hessian(x) @ Q)
+
+
+def index_and_nullity(system: System, x: Float[np.ndarray, " n"]) -> tuple[int, int]:
+    """Numbers of negative and of zero eigenvalues of H on 1-perp, zero up to TOLERANCE times the scale."""
+    eigenvalues, zero = spectrum(system, x), TOLERANCE * system.scale
+    return int((eigenvalues < -zero).sum()), int((np.abs(eigenvalues) <= zero).sum())
+
+
+def kernel(
+    system: System, x: Float[np.ndarray, " n"]
+) -> tuple[Float[np.ndarray, "n k"], Float[np.ndarray, "n r"]]:
+    """Orthonormal bases of the kernel of H on 1-perp, and of its complement there."""
+    Q = system.basis
+    eigenvalues, vectors = np.linalg.eigh(Q.T @ system.hessian(x) @ Q)
+    null = np.abs(eigenvalues) <= TOLERANCE * system.scale
+    return Q @ vectors[:, null], Q @ vectors[:, ~null]
+
+
+def stability(system: System, x: Float[np.ndarray, " n"], *, seed: int = 0) -> Stability:
+    """The three notions of stability of an equilibrium, its index, nullity and local dimension.
+
+    InputError where x is no equilibrium.
+    """
+    require_equilibrium(system, x)
+    index, nullity = index_and_nullity(system, x)
+    if nullity == 0:
+        return Stability(index, 0, index == 0, index == 0, index == 0, 0)
+    dimension = local_dimension(system, x, seed=seed)
+    if index or dimension == nullity:  # with index 0, a minimum across a smooth manifold of equilibria
+        return Stability(index, nullity, False, False, index == 0, dimension)
+    lowest = lowest_neighbour(system, x, seed)
+    zero = ENERGY * system.scale
+    return Stability(index, nullity, False, lowest > zero and dimension == 0, lowest > -zero, dimension)
+
+
+def require_equilibrium(system: System, x: Float[np.ndarray, " _"]) -> None:
+    if x.shape != (system.graph.n,) or not np.isfinite(x).all():
+        raise InputError(
+            f"a state is {system.graph.n} finite numbers, one a vertex; this one has shape {x.shape}"
+        )
+    residual = float(np.abs(system.gradient(x)).max())
+    if residual > TOLERANCE * system.scale:
+        raise InputError(
+            f"the state is no equilibrium: |grad E| = {residual:.3g}; let it descend, or refine it by Newton's method"
+        )
+
+
+def lowest_neighbour(system: System, x: Float[np.ndarray, " n"], seed: int) -> float:
+    """The least e(v) over sampled directions v of the kernel, refined around the best of them."""
+    K, N = kernel(system, x)
+    k = K.shape[1]
+    rng = np.random.default_rng(seed)
+    directions = np.concatenate([np.eye(k), -np.eye(k), rng.standard_normal((32 * (k > 1) * k, k))])
+    values = [reduced_energy(system, x, K @ d / np.linalg.norm(d), N) for d in directions]
+    best, low = directions[int(np.argmin(values))], min(values)
+    for width in np.geomspace(0.3, 0.01, 24 if k > 1 else 0):
+        tried = best / np.linalg.norm(best) + width * rng.standard_normal(k)
+        if (value := reduced_energy(system, x, K @ tried / np.linalg.norm(tried), N)) < low:
+            best, low = tried, value
+    return low
+
+
+def reduced_energy(
+    system: System, x: Float[np.ndarray, " n"], v: Float[np.ndarray, " n"], N: Float[np.ndarray, "n r"]
+) -> float:
+    """e(v) = min_w E(x + r v + w) - E(x) over w in the span of N, by Newton's method."""
+    z = x + RADIUS * v
+    for _ in range(12 if N.shape[1] else 0):
+        step = N @ np.linalg.solve(N.T @ system.hessian(z) @ N, N.T @ system.gradient(z))
+        z = z - step
+        if np.abs(step).max() < 1e-12:
+            break
+    return float(system.energy(z) - system.energy(x))
+
+
+def local_dimension(system: System, x: Float[np.ndarray, " n"], *, seed: int = 0, tries: int = 24) -> int:
+    """The dimension of the equilibrium set near x, up to translation, at the most generic neighbour found.
+
+    Newton's method looks for equilibria at a fixed distance from x, and where there are some the ways to move
+    on are counted. An isolated point has dimension 0, however degenerate it is.
+    """
+    rng = np.random.default_rng(seed)
+    K = kernel(system, x)[0]
+    if K.shape[1] == 0:
+        return 0
+    steps = rng.standard_normal((tries, K.shape[1])) @ K.T
+    steps *= RADIUS / np.linalg.norm(steps, axis=1, keepdims=True)
+    neighbours, residual = refined(system, x + steps, sphere=Sphere(x, RADIUS))
+    dimension = 0
+    for z in neighbours[residual < NEIGHBOUR * system.scale]:
+        V = kernel(system, z)[0]
+        if V.shape[1] > dimension:
+            moved, _ = refined(system, z + STRIDE * V.T)
+            moves = (moved - z) @ V / STRIDE
+            dimension = max(dimension, int((np.linalg.svd(moves, compute_uv=False) > 0.3).sum()))
+    return dimension
+
+
+def positive_test(system: System, x: Float[np.ndarray, " n"]) -> bool:
+    """All f'(y_e) > 0: enough for linear stability on a connected graph, and not needed."""
+    return bool((system.edgewise(x, 1) > 0).all())
+
+
+def negative_cut(graph: Graph, w: Float[np.ndarray, " e"]) -> Bool[np.ndarray, " n"] | None:
+    """A set S with sum of w over the edges that leave it < 0: then 1_S^T L_w 1_S < 0: unstable. None if none is found.
+
+    Every cut is tried up to EXHAUSTIVE vertices; above, single vertices and the level sets of the lowest
+    eigenvector, so that None is then no proof.
+    """
+    n = graph.n
+    if n <= EXHAUSTIVE:
+        codes = np.arange(2 ** (n - 1), dtype=np.int64)
+        sets = (codes[:, None] >> np.arange(n)) & 1 == 1
+    else:
+        lowest = np.linalg.eigh(graph.laplacian(w))[1][:, 0]
+        sets = np.concatenate([np.eye(n, dtype=bool), lowest[None] > np.sort(lowest)[:, None]])
+    cuts = (sets[:, graph.tails] != sets[:, graph.heads]) @ w
+    best = int(cuts.argmin())
+    return sets[best] if cuts[best] < -1e-12 * np.abs(w).max(initial=0.0) else None
+
+
+def single_negative_edge(graph: Graph, w: Float[np.ndarray, " e"]) -> float:
+    """|w_e| R_eff(u, v) for the one edge e = (u, v) with w_e < 0: linearly stable iff it is below 1.
+
+    R_eff is that of the graph without e, with conductances w. InputError unless exactly one w is negative.
+    """
+    negative = np.flatnonzero(w < 0)
+    if len(negative) != 1:
+        raise InputError(f"{len(negative)} edges have f' < 0: this test is for exactly one")
+    e = int(negative[0])
+    rest = np.where(w < 0, 0.0, w)
+    return float(-w[e] * effective_resistance(graph, rest, int(graph.tails[e]), int(graph.heads[e])))
+
+
+def twisted_state(n: int, q: int) -> Float[np.ndarray, " n"]:
+    """x_k = 2 pi q k / n on the cycle: an equilibrium of every coupling of period 2 pi."""
+    return 2 * np.pi * q * np.arange(n) / n
+
+
+def coordinate_curvatures(system: System, x: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """d^2 E / dx_i^2, whose zero is the article's sign of a bifurcation  [preetham2023].
+
+    It is none where vertices are coupled: a fold has a zero eigenvalue of H, not a zero on its diagonal, and
+    a zero on the diagonal needs no fold. `bifurcations.singular_point` looks at the eigenvalue.
+    """
+    return np.diagonal(system.hessian(x)).copy()

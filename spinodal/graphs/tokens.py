@@ -1,0 +1,77 @@
+r"""Attention as a graph: the article's first formulas and its levels, made checkable.
+
+The article [preetham2023] has attention weights as edges of a graph of tokens, a vertex dynamics
+x_i' = f(x_i) + sum_j a_ij g(x_i, x_j), and levels of attention. Its formulas were pictures and are lost;
+those below are reconstructions [derived], row by row in docs/graphs.md.
+
+    symbol  meaning                                       shape
+    q, k    queries and keys                              n c
+    m       mask, symmetric                               n n
+    a       attention weights, a_ij = a_ji >= 0           n n
+    w       weights of a level's reading of the next one  m n
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.sparse import csr_array
+
+from spinodal.errors import InputError
+
+LARGEST = 700.0  # e^709 is the last power of e in double precision
+
+
+def attention_weights(
+    q: Float[np.ndarray, "n c"], k: Float[np.ndarray, "n c"], mask: Bool[np.ndarray, "n n"]
+) -> Float[np.ndarray, "n n"]:
+    """a_ij = m_ij exp((q_i.k_j + q_j.k_i) / (2 sqrt c)): row 1, symmetric for any q and k.
+
+    InputError for a mask that is not its own transpose (a causal one is not: no energy exists there), and for
+    scores that overflow.
+    """
+    if not (mask == mask.T).all():
+        raise InputError(
+            "the mask is not symmetric: attention through it is a directed graph, which has no energy"
+        )
+    scores = q @ k.T
+    scores = (scores + scores.T) / (2 * math.sqrt(q.shape[1]))
+    if scores[mask].max(initial=0.0) > LARGEST:
+        raise InputError(
+            f"a score of {scores[mask].max():.4g} overflows: scale q and k so that scores stay below 700"
+        )
+    return np.where(mask, np.exp(np.minimum(scores, LARGEST)), 0.0)
+
+
+def row_softmax(A: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
+    """P = D^-1 A with D = diag(sum_j a_ij), so that d_i P_ij = d_j P_ji; a row of zeros stays zero."""
+    d = A.sum(-1, keepdims=True)
+    return np.divide(A, d, out=np.zeros_like(A), where=d > 0)
+
+
+def vertex_rate(
+    x: Float[np.ndarray, " n"],
+    A: Float[np.ndarray, "n n"],
+    phi: Callable[[Float[np.ndarray, "..."]], Float[np.ndarray, "..."]],
+    g: Callable[[Float[np.ndarray, "..."], Float[np.ndarray, "..."]], Float[np.ndarray, "..."]],
+) -> Float[np.ndarray, " n"]:
+    """x_i' = phi(x_i) + sum_j a_ij g(x_i, x_j): row 2, for any a, g and phi.
+
+    A gradient flow only for a_ij = a_ji and g(x_i, x_j) = f(x_j - x_i) with f odd: then it is `System.force`.
+    """
+    return phi(x) + (A * g(x[:, None], x[None])).sum(1)
+
+
+def level_average(O: Float[np.ndarray, "n *c"], w: csr_array) -> Float[np.ndarray, "m *c"]:
+    """O(v) = sum_u w(u, v) O(u) / sum_u w(u, v): row 12, what the next level reads of this one.
+
+    A partition of unity, the identity for w = 1; a vertex that reads nothing is 0. The cost is the number of
+    stored weights.
+    """
+    if w.nnz and not (np.isfinite(w.data) & (w.data >= 0)).all():
+        raise InputError(f"a weight between levels is {w.data.min():g}: they are finite and not negative")
+    total = np.asarray(w.sum(1)).ravel()
+    mean = np.divide(1.0, total, out=np.zeros(len(total)), where=total > 0)
+    flat = O.reshape(len(O), -1)
+    return (mean[:, None] * (w @ flat)).reshape(len(mean), *O.shape[1:])
