@@ -1,0 +1,260 @@
+"""Observe: inputs go by one batch at a time; what is kept is tallies, and one input that is shown.
+
+Everything is read off trajectories, so a model, its nulls and arrays from disk go the same way.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from spinodal.errors import InputError
+from spinodal.observables import cluster_labels, merge_tree, plateaus
+from spinodal.observation.clock import effective_clock
+from spinodal.observation.nulls import RANDOM, SHUFFLED, random_weights, shuffled
+from spinodal.observation.pairs import BINS, SAMPLE, Portrait, portrait, without_first
+from spinodal.observation.subject import Inputs, Subject, words
+from spinodal.observation.tally import Null, Tally, Violations
+from spinodal.observation.weights import effective_beta, heads_of, spectra
+from spinodal.probes import Stack, one_stack, recording
+from spinodal.types import Trajectory
+
+FORMAT = 1
+NULLS = (RANDOM, SHUFFLED)
+SHOWN = 128  # tokens of the input that is shown
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked. `beta` of the energy, measured on the first batch if None; `epsilon` of clusters cos >= 1 - epsilon."""
+
+    view: str = "residual"
+    stack: str | None = None
+    beta: float | None = None
+    epsilon: float = 0.1
+    nulls: tuple[str, ...] = NULLS
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.beta is not None and not 0 < self.beta < np.inf:
+            raise InputError(f"beta={self.beta}: must be positive and finite")
+        if not 0 < self.epsilon < 2:
+            raise InputError(f"epsilon={self.epsilon}: must be between 0 and 2")
+        if unknown := set(self.nulls) - set(NULLS):
+            raise InputError(f"null {', '.join(sorted(unknown))}: the nulls are {', '.join(NULLS)}")
+
+
+class Shown(NamedTuple):
+    """The input that is shown: its trajectory alone [t 1 n d], the text of its tokens, and each token's branch by layer."""
+
+    trajectory: Trajectory
+    words: list[str]
+    branch: Int[np.ndarray, "t n"]
+
+
+class Observation(NamedTuple):
+    """What observe.json holds, and the input that is shown."""
+
+    result: dict
+    shown: Shown
+
+
+class _Tallies:
+    """All that is kept of the inputs."""
+
+    def __init__(self, nulls: Iterable[str]):
+        self.whole, self.without_first, self.with_padding = Tally(), Tally(), Tally()
+        self.nulls = {name: Null() for name in nulls}
+        self.violations, self.tokens, self.inputs = Violations(), 0, 0
+
+    def add(self, trajectory: Trajectory, sequence: int, text: Sequence[str], question: Question, beta: float) -> Portrait:
+        valid, epsilon = trajectory.valid[sequence], question.epsilon
+        found = portrait(trajectory, sequence, beta, epsilon)
+        self.whole.add(found)
+        if int(valid.sum()) > 2:
+            self.without_first.add(portrait(trajectory, sequence, beta, epsilon, keep=without_first(valid)))
+        if not valid.all():
+            self.with_padding.add(portrait(trajectory, sequence, beta, epsilon, keep=torch.ones_like(valid)))
+        there = valid.nonzero()[:, 0].tolist()
+        self.violations.add(found, [text[there[i]] for i in found.sample.tolist()])
+        self.tokens, self.inputs = self.tokens + len(there), self.inputs + 1
+        return found
+
+
+def observe(
+    subject: Subject, batches: Sequence[Inputs], question: Question, *, progress: Progress | None = None
+) -> Observation:
+    """A model on inputs, beside its nulls. `progress` is told the number of inputs that are done.
+
+    InputError for a model without recognisable layers, an input of one token, and activations that are not finite.
+    """
+    if not batches:
+        raise InputError("there is nothing to observe: no inputs")
+    stack = one_stack(subject.model, _first(batches[0]), question.stack)
+    decoder = "decoder" in stack.name and "decoder_input_ids" in batches[0]
+    attention = attention_facts(subject, batches[0], stack)
+    beta, source = chosen_beta(question, attention)
+    made = {RANDOM: random_weights(subject.model, question.seed)} if RANDOM in question.nulls else {}
+    strangers = {name: one_stack(model, _first(batches[0]), stack.name) for name, model in made.items()}
+    nulls = [name for name in question.nulls if name != SHUFFLED or _reordered(subject, batches[0], 0)]
+    tallies, shown = _Tallies(nulls), None
+    for number, inputs in enumerate(batches):
+        trajectory = recording(subject.model, inputs, stack, view=question.view)[0]
+        others = {name: recording(m, inputs, strangers[name], view=question.view)[0] for name, m in made.items()}
+        if SHUFFLED in nulls:
+            other = _reordered(subject, inputs, question.seed + number)
+            assert other is not None
+            others[SHUFFLED] = recording(subject.model, other, stack, view=question.view)[0]
+        for i in range(trajectory.tokens.shape[1]):
+            text = words(subject, inputs, i, decoder=decoder, n=trajectory.tokens.shape[2])
+            own = tallies.add(trajectory, i, text, question, beta)
+            for name, null in others.items():
+                tallies.nulls[name].add(own, portrait(null, i, beta, question.epsilon))
+            shown = shown or show(trajectory, i, text, question.epsilon)
+        if progress:
+            progress(tallies.inputs)
+    assert shown is not None
+    facts = {
+        "model": subject.name,
+        "architecture": type(subject.model).__name__,
+        "stack": {"name": stack.name, "layers": stack.calls, "tied": stack.tied},
+        "view": question.view,
+        "beta_source": source,
+    }
+    return Observation(facts | told(tallies, shown, question, beta) | {"attention": attention}, shown)
+
+
+def observe_arrays(name: str, trajectory: Trajectory, question: Question) -> Observation:
+    """Tokens from disk; there is no model, so there are no nulls, and beta is one unless it is chosen."""
+    tallies, shown = _Tallies(()), None
+    beta, source = chosen_beta(question, [])
+    for i in range(trajectory.tokens.shape[1]):
+        text = [str(k) for k in range(trajectory.tokens.shape[2])]
+        tallies.add(trajectory, i, text, question, beta)
+        shown = shown or show(trajectory, i, text, question.epsilon)
+    if shown is None:
+        raise InputError(f"{name} holds no sequence")
+    facts = {
+        "model": name,
+        "architecture": "arrays",
+        "stack": {"name": "arrays", "layers": len(trajectory.times) - 1, "tied": False},
+        "view": "as given",
+        "beta_source": source,
+    }
+    return Observation(facts | told(tallies, shown, question, beta) | {"attention": []}, shown)
+
+
+def chosen_beta(question: Question, attention: list[dict]) -> tuple[float, str]:
+    """The beta of the energy and where it comes from."""
+    if question.beta is not None:
+        return question.beta, "chosen"
+    measured = [layer["effective_beta"] for layer in attention if layer["effective_beta"] is not None]
+    if not measured:
+        return 1.0, "one, since there is no attention to measure it on"
+    typical = float(np.median(measured))
+    if typical <= 0.1:
+        return 1.0, f"one, since the median over layers is {typical:.2f}"
+    return typical, "median over layers of the slope of logits on cosines"
+
+
+def attention_facts(subject: Subject, inputs: Inputs, stack: Stack) -> list[dict]:
+    """Per layer: effective beta on this batch, positive part of the spectra, and the conditions of a gradient flow."""
+    try:
+        heads = getattr(subject.config, "num_attention_heads", 1)
+        maps = [heads_of(layer, heads) for layer in stack.modules]
+        trajectory = recording(subject.model, inputs, stack, view="read")[0]
+    except InputError:
+        return []
+    found = []
+    for k, frame in enumerate(trajectory.tokens):
+        layer = maps[k * len(maps) // len(trajectory.tokens)]
+        if layer is None:
+            return []
+        seen, beta = spectra(layer), effective_beta(layer, frame, trajectory.valid)
+        finite = beta[np.isfinite(beta)]
+        found.append(
+            {
+                "layer": k + 1,
+                "effective_beta": float(finite.mean()) if len(finite) else None,
+                "effective_beta_of_heads": [float(b) if np.isfinite(b) else None for b in beta],
+                "symmetry": float(seen.symmetry.mean()),
+                "alignment": float(seen.alignment.mean()),
+                "positive_share_QK": float((seen.A.real > 0).mean()),
+                "positive_share_V": float((seen.V.real > 0).mean()),
+                "spectral_radius_QK": float(np.abs(seen.A).max(-1).mean()),
+                "spectral_radius_V": float(np.abs(seen.V).max(-1).mean()),
+            }
+        )
+    return found
+
+
+def show(trajectory: Trajectory, sequence: int, text: Sequence[str], epsilon: float) -> Shown:
+    """The first SHOWN valid tokens of one sequence, with the branch of the merge tree that each is on."""
+    there = trajectory.valid[sequence].nonzero()[:SHOWN, 0]
+    tokens = trajectory.tokens[:, sequence : sequence + 1, there]
+    alone = Trajectory(trajectory.times, tokens, torch.ones(1, len(there), dtype=torch.bool))
+    labels = cluster_labels(alone, epsilon)[:, 0]
+    branch = merge_tree(trajectory.times.double(), labels).branch
+    return Shown(alone, [text[i] for i in there.tolist()], branch.numpy())
+
+
+def told(tallies: _Tallies, shown: Shown, question: Question, beta: float) -> dict:
+    """The part of observe.json that any trajectory has."""
+    layers = tallies.whole.layers()
+    for name, tally in (("without_first", tallies.without_first), ("with_padding", tallies.with_padding)):
+        if tally.moments.n:
+            for layer, other in zip(layers, tally.layers(), strict=True):
+                layer[name] = other
+    cosines = np.array([layer["mean_cosine"] for layer in layers])
+    n = max(2, round(tallies.tokens / tallies.inputs))
+    fitted, given = effective_clock(cosines, n), effective_clock(cosines, n, beta=beta)
+    for k, layer in enumerate(layers):
+        layer["effective_time"] = float(given.times[k]) if np.isfinite(given.times[k]) else None
+        layer["theory"] = float(fitted.curve[k])
+    counts = torch.tensor([len(set(row)) for row in shown.branch.tolist()])
+    return {
+        "format": FORMAT,
+        "inputs": tallies.inputs,
+        "tokens": tallies.tokens,
+        "tokens_of_an_input": n,
+        "sampled": bool(tallies.tokens / tallies.inputs > SAMPLE),
+        "beta": beta,
+        "epsilon": question.epsilon,
+        "seed": question.seed,
+        "cosine_edges": np.linspace(-1, 1, BINS + 1).tolist(),
+        "layers": layers,
+        "nulls": {name: null.told() for name, null in tallies.nulls.items()},
+        "violations": tallies.violations.told(),
+        "clock": {
+            "beta": fitted.beta, "step": fitted.step, "residual": fitted.residual,
+            "residual_at_beta": given.residual, "step_at_beta": given.step,
+        },
+        "plateaus": [p._asdict() for p in plateaus(shown.trajectory.times.double(), counts) if p.end - p.start >= 2],
+        "shown": {"words": shown.words, "branch": shown.branch.tolist()},
+    }  # fmt: skip
+
+
+def sphere_coordinates(shown: Shown) -> tuple[Float[np.ndarray, "t n 3"], float]:
+    """Directions of the shown tokens in their three main axes over all layers, and the share of the length that these keep."""
+    x = shown.trajectory.tokens[:, 0].double()
+    x = x / x.norm(dim=-1, keepdim=True)
+    flat = x.flatten(0, 1)
+    axes = torch.linalg.svd(flat, full_matrices=False).Vh[:3]
+    seen = x @ axes.mT
+    if seen.shape[-1] < 3:
+        seen = nn.functional.pad(seen, (0, 3 - seen.shape[-1]))
+    return seen.numpy(), float(seen.square().sum() / flat.square().sum())
+
+
+def _first(inputs: Inputs) -> Inputs:
+    """One sequence of a batch is enough to find the layers."""
+    return {name: value[:1] if isinstance(value, Tensor) else value for name, value in inputs.items()}
+
+
+def _reordered(subject: Subject, inputs: Inputs, seed: int) -> dict | None:
+    return shuffled(inputs, seed, patch=getattr(subject.config, "patch_size", None))

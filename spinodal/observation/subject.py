@@ -1,0 +1,157 @@
+"""Subjects: a model that someone trained, with what it reads, and inputs made for it.
+
+A folder or a hub's name is opened as the class that its configuration names, so that its own loss is there too.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import transformers
+from jaxtyping import Float
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoTokenizer
+
+from spinodal.errors import InputError
+
+HEADS = {
+    "ForMaskedLM": "AutoModelForMaskedLM",
+    "ForPreTraining": "AutoModelForMaskedLM",
+    "ForCausalLM": "AutoModelForCausalLM",
+    "LMHeadModel": "AutoModelForCausalLM",
+    "ForConditionalGeneration": "AutoModelForSeq2SeqLM",
+    "ForSpeechSeq2Seq": "AutoModelForSpeechSeq2Seq",
+}
+LIMITS = ("max_position_embeddings", "n_positions", "max_target_positions")
+Inputs = dict[str, Tensor]
+
+
+class Subject(NamedTuple):
+    """A model in evaluation mode, its name, and its tokenizer (None where it reads no text)."""
+
+    name: str
+    model: nn.Module
+    tokenizer: Any
+
+    @property
+    def config(self) -> Any:
+        return getattr(self.model, "config", None)
+
+
+def opened(place: str | Path, *, name: str | None = None, depth: int | None = None) -> Subject:
+    """The model of a folder (a run of ours, or what `save_pretrained` wrote) or of a hub's name, in float32.
+
+    `depth` iterates a model with tied layers to another depth. InputError where nothing can be loaded, and for a depth
+    that would need layers that were never trained.
+    """
+    path = Path(place)
+    where = str(path / "model" if (path / "model" / "config.json").is_file() else place)
+    try:
+        config = AutoConfig.from_pretrained(where)
+        class_ = getattr(transformers, _auto_class(config))
+        changes = {} if depth is None else {"num_hidden_layers": depth}
+        model, loading = class_.from_pretrained(where, dtype=torch.float32, output_loading_info=True, **changes)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise InputError(f"{place} cannot be opened as a model: {' '.join(str(error).split())[:400]}") from error
+    if depth is not None and (missing := loading["missing_keys"]):
+        raise InputError(
+            f"depth={depth}: {type(model).__name__} has no weights for {sorted(missing)[0]}; only tied layers can be "
+            f"iterated deeper than they were trained"
+        )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(where)
+    except (OSError, ValueError, KeyError, TypeError):
+        tokenizer = None
+    return Subject(name or str(place), model.eval(), tokenizer)
+
+
+def _auto_class(config: Any) -> str:
+    architecture = next(iter(config.architectures or []), "")
+    if architecture.startswith("Whisper"):
+        return HEADS["ForSpeechSeq2Seq"]
+    return next((auto for ending, auto in HEADS.items() if architecture.endswith(ending)), "AutoModel")
+
+
+def limit(subject: Subject) -> int:
+    """The most tokens that the model takes at once; 10^6 where it does not say."""
+    own = (getattr(subject.config, name, None) for name in LIMITS)
+    stated = [value for value in (*own, getattr(subject.tokenizer, "model_max_length", None)) if value]
+    return int(min([10**6, *stated]))
+
+
+def text_batches(
+    subject: Subject, texts: Sequence[str], *, batch: int = 16, truncate: bool = False
+) -> list[Inputs]:
+    """Ids and masks of texts, batches of like length, padded; an encoder-decoder writes the text that it reads.
+
+    InputError for a model without a tokenizer, and for a text of fewer than two tokens or of more than the model takes
+    (which `truncate` cuts).
+    """
+    if subject.tokenizer is None:
+        raise InputError(f"{subject.name} has no tokenizer: it reads no text")
+    if not texts:
+        raise InputError("there is no text to observe")
+    most = limit(subject)
+    rows = []
+    for text in texts:
+        ids = subject.tokenizer(text, truncation=truncate, max_length=most if truncate else None)["input_ids"]
+        if len(ids) > most:
+            raise InputError(
+                f"{text[:40]!r}... is {len(ids)} tokens, {subject.name} takes {most}: shorten it, or ask to truncate"
+            )
+        if len(ids) < 2:
+            raise InputError(f"{text[:40]!r} is {len(ids)} token: cosines need at least two")
+        rows.append(ids)
+    rows = [rows[0], *sorted(rows[1:], key=len)]  # the first stays first: it is the one that is shown
+    fixed = subject.config.length if getattr(subject.config, "channel", None) == "dense" else 0
+    return [_padded(subject, rows[a : a + batch], fixed) for a in range(0, len(rows), batch)]
+
+
+def _padded(subject: Subject, rows: list[list[int]], fixed: int) -> Inputs:
+    n = max(fixed, *map(len, rows))
+    pad = subject.tokenizer.pad_token_id or 0
+    ids = torch.tensor([row + [pad] * (n - len(row)) for row in rows])
+    mask = torch.tensor([[1] * len(row) + [0] * (n - len(row)) for row in rows])
+    found = {"input_ids": ids, "attention_mask": mask}
+    if getattr(subject.config, "is_encoder_decoder", False):
+        found |= {"decoder_input_ids": ids, "decoder_attention_mask": mask}
+    return found
+
+
+SOUND_START = "<|startoftranscript|><|en|><|transcribe|><|notimestamps|>"
+
+
+@torch.no_grad()
+def sound_batches(
+    subject: Subject, waves: Sequence[Float[np.ndarray, " t"]], features: Any, *, most: int = 64
+) -> list[Inputs]:
+    """A batch a recording (16 kHz, mono): its features, a mask over sound that is not padding, and the words heard.
+
+    The decoder reads what the model itself writes, greedily, up to `most` tokens.
+    """
+    start = subject.tokenizer(SOUND_START, add_special_tokens=False)["input_ids"]
+    found = []
+    for wave in waves:
+        made = features(wave, sampling_rate=16_000, return_tensors="pt", return_attention_mask=True)
+        inputs = {"input_features": made["input_features"], "attention_mask": made["attention_mask"]}
+        ids = torch.tensor([start])
+        encoded = subject.model.get_encoder()(inputs["input_features"])
+        for _ in range(most):
+            logits = subject.model(encoder_outputs=encoded, decoder_input_ids=ids).logits[0, -1]
+            following = int(logits.argmax())
+            if following == subject.tokenizer.eos_token_id:
+                break
+            ids = torch.cat([ids, torch.tensor([[following]])], dim=1)
+        found.append(inputs | {"decoder_input_ids": ids})
+    return found
+
+
+def words(subject: Subject, inputs: Mapping[str, Tensor], sequence: int, *, decoder: bool, n: int) -> list[str]:
+    """The text of each token of one sequence; a number where a token is no text."""
+    ids = inputs.get("decoder_input_ids" if decoder else "input_ids")
+    if ids is None or ids.shape[1] != n or subject.tokenizer is None:
+        return [str(i) for i in range(n)]
+    return [subject.tokenizer.decode([i]).strip() or "␣" for i in ids[sequence].tolist()]

@@ -1,0 +1,113 @@
+"""The summary: what was found and what was not, in sentences that quote their numbers."""
+
+from spinodal.observation.nulls import RANDOM, SHUFFLED
+
+NEAR_FLOW = 0.9
+NEAR_CURVE = 0.03
+
+
+def summary(result: dict) -> list[str]:
+    """Sentences about clusters, nulls, energy, plateaus, the theory's curve and the gradient-flow condition."""
+    return [
+        sentence
+        for sentence in (
+            clustering(result),
+            *(against(result, name) for name in result["nulls"]),
+            sink(result),
+            energy(result),
+            groups(result),
+            curve(result),
+            gradient_flow(result),
+        )
+        if sentence
+    ]
+
+
+def clustering(result: dict) -> str:
+    first, last = result["layers"][0], result["layers"][-1]
+    a, b = first["mean_cosine"], last["mean_cosine"]
+    mass = last["mass_above"][".9"]
+    if mass > 0.5:
+        verdict = "Tokens cluster: most pairs end nearly parallel"
+    elif b > a + 0.1:
+        verdict = "Tokens draw together, but do not collapse"
+    elif b < a - 0.1:
+        verdict = "Tokens spread out: they do not cluster"
+    else:
+        verdict = "Tokens neither cluster nor spread much"
+    return (
+        f"{verdict}. The mean cosine between two tokens goes from {a:.2f} to {b:.2f} over {len(result['layers']) - 1} "
+        f"layers; {mass:.1%} of pairs end above .9 and {last['mass_above']['.99']:.1%} above .99."
+    )
+
+
+def against(result: dict, name: str) -> str:
+    difference = result["nulls"][name]["difference"][-1]["mean_cosine"]
+    null = result["nulls"][name]["layers"][-1]["mean_cosine"]
+    what = {
+        RANDOM: f"With random weights the last layer has {null:.2f}",
+        SHUFFLED: f"With the tokens shuffled the last layer has {null:.2f}",
+    }[name]
+    if difference["beyond_chance"] is None:
+        return f"{what}; with one input there is no telling whether that differs."
+    far = "more than chance explains" if difference["beyond_chance"] else "no more than chance explains"
+    return (
+        f"{what}: the model's own tokens differ by {difference['mean']:+.3f} ± {difference['error']:.3f}, {far} "
+        f"over {result['inputs']} inputs."
+    )
+
+
+def sink(result: dict) -> str:
+    last = result["layers"][-1]
+    if "without_first" not in last:
+        return ""
+    without = last["without_first"]["mean_cosine"]
+    if abs(without - last["mean_cosine"]) < 0.02:
+        return "The first token makes no difference."
+    return f"The first token stands apart: without it the mean cosine at the end is {without:.2f}."
+
+
+def energy(result: dict) -> str:
+    layers, fallen = len(result["layers"]) - 1, result["violations"]
+    if not fallen:
+        return f"The interaction energy (beta = {result['beta']:.2f}) rises at every layer, as the theory has it."
+    often = [v for v in fallen if v["share_of_inputs"] > 0.5]
+    worst = max(fallen, key=lambda v: v["mean_drop"] * v["share_of_inputs"])
+    blamed = ", ".join(repr(token["text"]) for token in worst["tokens"][:3])
+    return (
+        f"The interaction energy (beta = {result['beta']:.2f}) does not rise monotonically: it falls in most inputs at "
+        f"{len(often)} of {layers} layers. It falls most at layer {worst['layer']}, by {worst['mean_drop']:.3f}, and "
+        f"there mostly by the tokens {blamed}."
+    )
+
+
+def groups(result: dict) -> str:
+    still = [p for p in result["plateaus"] if 1 < p["clusters"] < len(result["shown"]["words"])]
+    if not still:
+        return "The input that is shown has no plateau: no number of groups above one holds for two layers."
+    longest = max(still, key=lambda p: p["end"] - p["start"])
+    return (
+        f"The input that is shown pauses at {longest['clusters']} groups (cosine at least {1 - result['epsilon']:g}) "
+        f"from layer {longest['start']:g} to {longest['end']:g}."
+    )
+
+
+def curve(result: dict) -> str:
+    clock = result["clock"]
+    verdict = "follow" if clock["residual"] < NEAR_CURVE else "do not follow"
+    return (
+        f"The mean cosines {verdict} the theory's curve: the best fit (beta = {clock['beta']:.1f}, {clock['step']:.3g} of "
+        f"the flow's time a layer) is off by {clock['residual']:.3f} (RMS)."
+    )
+
+
+def gradient_flow(result: dict) -> str:
+    if not result["attention"]:
+        return ""
+    symmetry = max(layer["symmetry"] for layer in result["attention"])
+    alignment = max(layer["alignment"] for layer in result["attention"])
+    verdict = "is" if min(symmetry, alignment) > NEAR_FLOW else "is not"
+    return (
+        f"Attention {verdict} a gradient flow of this energy: at best over layers the symmetry of Q^T K is "
+        f"{symmetry:.2f} and its alignment with V is {alignment:.2f}; both would have to be 1."
+    )

@@ -1,0 +1,141 @@
+"""Tallies: what is kept of inputs that have gone by. Memory does not grow with their number."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy import stats
+
+from spinodal.observation.pairs import NAMES, Portrait
+
+THRESHOLD_NAMES = (".9", ".99", ".999")
+COMPARED = ("mean_cosine", "above_.9", "effective_rank", "energy", "clusters")
+ROUNDING = 1e-9  # an energy lower by less has not fallen
+
+
+class Moments:
+    """Mean and standard error of arrays that come one at a time [welford1962]."""
+
+    def __init__(self):
+        self.n, self.mean, self.squares = 0, np.zeros(()), np.zeros(())
+
+    def add(self, value: np.ndarray):
+        self.n += 1
+        step = value - self.mean
+        self.mean = self.mean + step / self.n
+        self.squares = self.squares + step * (value - self.mean)
+
+    @property
+    def error(self) -> np.ndarray:
+        """Standard error of the mean; NaN for one value."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.sqrt(self.squares / (self.n - 1) / self.n) if self.n > 1 else np.full_like(self.mean, np.nan)
+
+
+class Tally:
+    """The numbers and histograms of one selection of tokens, by layer."""
+
+    def __init__(self):
+        self.moments, self.histogram = Moments(), np.zeros((), dtype=int)
+
+    def add(self, portrait: Portrait):
+        self.moments.add(portrait.numbers)
+        self.histogram = self.histogram + portrait.histogram
+
+    def layers(self) -> list[dict]:
+        """For each layer the means over inputs, their standard errors, and the pooled histogram of cosines."""
+        return [
+            {"index": k, **told(mean), "standard_error": told(error), "histogram": histogram.tolist()}
+            for k, (mean, error, histogram) in enumerate(
+                zip(self.moments.mean, self.moments.error, self.histogram, strict=True)
+            )
+        ]
+
+
+def told(numbers: Float[np.ndarray, " k"]) -> dict:
+    """Numbers in the order of NAMES as they stand in observe.json; None where there is none."""
+    value = {name: float(x) if np.isfinite(x) else None for name, x in zip(NAMES, numbers, strict=True)}
+    return {
+        "mean_cosine": value["mean_cosine"],
+        "mass_above": {a: value[f"above_{a}"] for a in THRESHOLD_NAMES},
+        "effective_rank": value["effective_rank"],
+        "energy": value["energy"],
+        "clusters": value["clusters"],
+        "clusters_at": {a: value[f"clusters_{a}"] for a in THRESHOLD_NAMES},
+    }
+
+
+class Null:
+    """A null's own numbers, and the difference to the subject, input by input."""
+
+    def __init__(self):
+        self.tally, self.difference = Tally(), Moments()
+
+    def add(self, subject: Portrait, null: Portrait):
+        self.tally.add(null)
+        self.difference.add(subject.numbers - null.numbers)
+
+    def told(self) -> dict:
+        """`difference` is subject - null; `beyond_chance` by Student's t at 95%, None for one input."""
+        n, mean, error = self.difference.n, self.difference.mean, self.difference.error
+        far = stats.t.ppf(0.975, max(n - 1, 1)) * error
+        return {
+            "layers": self.tally.layers(),
+            "difference": [
+                {"index": k}
+                | {
+                    name: {
+                        "mean": float(mean[k, i]),
+                        "error": float(error[k, i]) if n > 1 else None,
+                        "beyond_chance": bool(abs(mean[k, i]) > far[k, i]) if n > 1 else None,
+                    }
+                    for i, name in ((NAMES.index(name), name) for name in COMPARED)
+                }
+                for k in range(len(mean))
+            ],
+        }
+
+
+class Violations:
+    """Layers at which the energy falls, which under the theory it cannot, and the tokens that it falls by."""
+
+    def __init__(self):
+        self.n, self.count, self.drop = 0, np.zeros((), dtype=int), np.zeros(())
+        self.blame: list[Counter[str]] = []
+
+    def add(self, portrait: Portrait, words: Sequence[str]):
+        """`words` are those of the tokens in the portrait's sample."""
+        energy = portrait.numbers[:, NAMES.index("energy")]
+        fall = np.maximum(energy[:-1] - energy[1:], 0.0)
+        fallen = fall > ROUNDING
+        self.n += 1
+        self.count, self.drop = self.count + fallen, self.drop + np.where(fallen, fall, 0.0)
+        self.blame = self.blame or [Counter() for _ in fall]
+        lost = np.maximum(portrait.energy_shares[:-1] - portrait.energy_shares[1:], 0.0)
+        for k in np.flatnonzero(fallen):
+            for i in _largest(lost[k], 8):
+                self.blame[k][words[i]] += lost[k, i] / lost[k].sum()
+
+    def told(self, most: int = 5) -> list[dict]:
+        """Per layer: in which share of inputs the energy falls there, by how much, and the words that lose most.
+
+        A word's share is its part of what falling tokens lose, averaged over the inputs in which the energy falls.
+        """
+        return [
+            {
+                "layer": int(k) + 1,
+                "share_of_inputs": float(self.count[k] / self.n),
+                "mean_drop": float(self.drop[k] / self.count[k]),
+                "tokens": [
+                    {"text": word, "share": float(share / self.count[k])}
+                    for word, share in self.blame[k].most_common(most)
+                ],
+            }
+            for k in np.flatnonzero(self.count)
+        ]
+
+
+def _largest(values: Float[np.ndarray, " s"], most: int) -> Int[np.ndarray, " k"]:
+    """Indices of the largest values that are not zero, in order."""
+    return np.array([i for i in np.argsort(-values, kind="stable")[:most] if values[i] > 0], dtype=np.int64)
