@@ -57,6 +57,16 @@ def test_twins_part_under_a_causal_mask_and_with_noise():
     assert np.array_equal(noisy(0.0, State(x, r), w).drift, still)
 
 
+@pytest.mark.parametrize("name", SCHEMES)
+def test_a_token_alone_rests(name):
+    for beta in (0.0, 2.0, math.inf):
+        rate = AttentionField(beta, scheme=scheme(name, SCHEMES[name]))(
+            2.0, State(I3[:1], np.ones(1)), np.ones(1)
+        )
+        assert (rate.drift == 0).all()
+        assert (rate.Z == 1).all()
+
+
 @pytest.mark.parametrize("n", [5, 600])
 def test_a_state_that_is_not_finite_has_no_rate(n):
     x, r, w = tokens(n, 2)
@@ -95,11 +105,11 @@ BAD = np.array([[1.0, np.nan, 0], [0, 1, 0], [0, 0, 1]])
         (lambda: AttentionField(math.nan), "beta = nan must lie in"),
         (
             lambda: AttentionField(800.0, "usa"),
-            "overflows above 709.78; use kind 'sa', or 'gkpr', e^beta slower",
+            "overflows above 709.78; use kind 'sa' or 'gkpr', e^beta slower",
         ),
         (
             lambda: AttentionField(1.0, "usa", (Head(np.diag([800.0, 2, 3])),)),
-            "beta |Q^T K| = 800: the clock of USA, e^800, overflows above 709.78; use kind 'sa'",
+            "beta |Q^T K| = 800: the clock of 'usa', e^800, overflows above 709.78; use kind 'sa'",
         ),
         (lambda: AttentionField(1.0, heads=(Head(1e13),)), "beta |Q^T K| = 1e+13 must not exceed 1e+12"),
         (

@@ -18,7 +18,7 @@ again, and may not be merged. Speeds are NaN where a length or |A| is not positi
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -48,6 +48,7 @@ class Regulated(NamedTuple):
     growth: Float[np.ndarray, " n"]
 
 
+@runtime_checkable
 class Scheme(Protocol):
     """(s, r') from time, lengths and attention output."""
 
