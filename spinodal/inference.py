@@ -1,12 +1,23 @@
-"""What a trained model says: words for the masks of a text."""
+"""What a trained model says: words for masks, a text that goes on, a text in another language."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    TextStreamer,
+    set_seed,
+)
 
+from spinodal.data import encoded
 from spinodal.errors import InputError
 
 
@@ -18,8 +29,15 @@ class Candidate(NamedTuple):
     text: str
 
 
-def loaded(run: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Model and tokenizer of a run's folder, or of a folder that `save_pretrained` wrote.
+KINDS: dict[str, tuple[Any, str]] = {
+    "ForMaskedLM": (AutoModelForMaskedLM, "fills masks: spinodal fill"),
+    "ForCausalLM": (AutoModelForCausalLM, "goes on with a text: spinodal generate"),
+    "ForSeq2SeqLM": (AutoModelForSeq2SeqLM, "translates: spinodal translate"),
+}
+
+
+def loaded(run: Path, kind: str) -> tuple[Any, PreTrainedTokenizerBase]:
+    """Model and tokenizer of a run's folder, or of a folder that `save_pretrained` wrote; `kind` is a key of KINDS.
 
     InputError where there is none, or where it is damaged or of another kind.
     """
@@ -27,11 +45,94 @@ def loaded(run: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     if not (folder / "config.json").is_file():
         raise InputError(f"{run} holds no model: give the folder of a finished run, or of a saved model")
     try:
-        model = AutoModelForMaskedLM.from_pretrained(folder, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        config = PreTrainedConfig.get_config_dict(folder)[0]
+        own = next((name for name in config.get("architectures") or [] if not name.endswith(kind)), None)
+        if own:
+            use = next(
+                (use for known, (_, use) in KINDS.items() if own.endswith(known)), "does something else"
+            )
+            raise InputError(f"{run} holds a {own}, which {use}")
+        model: PreTrainedModel = KINDS[kind][0].from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise InputError(f"{folder} cannot be loaded: {error}") from error
     return model.eval(), tokenizer
+
+
+class Sampling(NamedTuple):
+    """How tokens are chosen: the most probable (temperature 0), by chance, or the best of several beams."""
+
+    temperature: float = 0.8
+    top_k: int = 0  # 0: all
+    top_p: float = 1.0
+    beams: int = 1
+    seed: int = 0
+
+    def checked(self) -> "Sampling":
+        """Itself; InputError that names the first value out of its range."""
+        for name, fair, want in (
+            ("temperature", self.temperature >= 0, "at least 0 (0: always the most probable)"),
+            ("top_k", self.top_k >= 0, "at least 0 (0: all tokens)"),
+            ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
+            ("beams", self.beams >= 1, "at least 1"),
+        ):
+            if not fair:
+                raise InputError(f"{name}={getattr(self, name)}: it must be {want}")
+        return self
+
+    def arguments(self) -> dict[str, Any]:
+        """What `generate` calls this."""
+        if self.beams > 1 or self.temperature == 0:
+            return {"do_sample": False, "num_beams": self.beams}
+        return {
+            "do_sample": True, "temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p,
+        }  # fmt: skip
+
+
+@torch.no_grad()
+def continuation(
+    run: Path, prompt: str, *, tokens: int = 128, sampling: Sampling | None = None, stream: bool = False
+) -> str:
+    """The prompt and up to `tokens` tokens after it; `stream` writes them out as they come (not with beams).
+
+    InputError for an empty prompt, one with characters that the model's tokenizer does not know, and one that
+    is too long for a model of fixed length.
+    """
+    sampling = (sampling or Sampling()).checked()
+    if tokens < 1:
+        raise InputError(f"tokens={tokens}: at least one new token")
+    model, tokenizer = loaded(run, "ForCausalLM")
+    ids = encoded(tokenizer, prompt)[None]
+    set_seed(sampling.seed)
+    streamer = TextStreamer(tokenizer, skip_special_tokens=True) if stream and sampling.beams == 1 else None
+    found = model.generate(ids, max_new_tokens=tokens, streamer=streamer, **sampling.arguments())
+    return str(tokenizer.decode(found[0], skip_special_tokens=True))
+
+
+@torch.no_grad()
+def translations(run: Path, texts: list[str], *, sampling: Sampling | None = None) -> list[str]:
+    """Each text in the other language, greedily unless told otherwise.
+
+    InputError for an empty text, for unknown characters, and for a text longer than the sources that the model read
+    in training.
+    """
+    sampling = (sampling or Sampling(temperature=0)).checked()
+    model, tokenizer = loaded(run, "ForSeq2SeqLM")
+    longest = model.config.source_length
+    said = []
+    set_seed(sampling.seed)
+    for text in texts:
+        ids = torch.cat([encoded(tokenizer, text), torch.tensor([tokenizer.eos_token_id])])
+        if len(ids) > longest:
+            raise InputError(
+                f"{text[:40]!r}... has {len(ids)} tokens; this model reads sources of up to {longest}"
+            )
+        found = model.generate(
+            ids[None], attention_mask=torch.ones_like(ids[None]), max_new_tokens=model.config.length,
+            **sampling.arguments(),
+        )  # fmt: skip
+        said.append(str(tokenizer.decode(found[0], skip_special_tokens=True)))
+    return said
 
 
 @torch.no_grad()
@@ -40,7 +141,7 @@ def fillings(run: Path, text: str, *, top: int = 5) -> list[list[Candidate]]:
 
     Masks are filled independently of one another: each text shows one mask filled.
     """
-    model, tokenizer = loaded(run)
+    model, tokenizer = loaded(run, "ForMaskedLM")
     if top < 1:
         raise InputError(f"top={top}: at least one word a mask")
     exact = model.config.length if getattr(model.config, "channel", None) == "dense" else None

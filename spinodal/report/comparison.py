@@ -38,6 +38,9 @@ class Difference(NamedTuple):
     tie: bool | None
 
 
+SCORES = {"bleu": "BLEU", "chrf": "chrF", "exact": "exact", "accuracy": "accuracy"}
+
+
 class Row(NamedTuple):
     """One model of one arm; `behind` is None for the best, and where there is no loss to compare."""
 
@@ -50,6 +53,7 @@ class Row(NamedTuple):
     loss: Estimate
     behind: Difference | None
     runs: int  # finished or not
+    scores: dict[str, Estimate]  # what the task measures beside the loss
 
 
 def estimate(values: list[float]) -> Estimate:
@@ -100,9 +104,12 @@ def row(arm: str, model: str, runs: list[Run]) -> Row:
         for key in ("steps", "seconds", "tokens_per_second", "held_out_loss")
     }
     steps = over_seeds["steps"].mean
+    scores = {
+        key: estimate([number(final[key]) for final in done]) for key in SCORES if any(key in f for f in done)
+    }
     return Row(
         arm, model, runs[0]["parameters"], 0 if math.isnan(steps) else round(steps), over_seeds["seconds"],
-        over_seeds["tokens_per_second"], over_seeds["held_out_loss"], None, len(runs),
+        over_seeds["tokens_per_second"], over_seeds["held_out_loss"], None, len(runs), scores,
     )  # fmt: skip
 
 
@@ -111,8 +118,21 @@ def columns(rows: list[Row]) -> list[str]:
     seeds = {r.loss.seeds for r in rows}
     over = f" (sd over {max(seeds)} seeds)" if len(seeds) == 1 else " (sd over seeds)"
     loss = "held-out loss" + (over if max(seeds) > 1 else "")
-    names = ["model", "parameters", "steps", "seconds", "tokens/s", loss]
+    names = [
+        "model",
+        "parameters",
+        "steps",
+        "seconds",
+        "tokens/s",
+        *(SCORES[key] for key in scored(rows)),
+        loss,
+    ]
     return [*names, "seeds", *(["behind the best (± its error)"] if any(r.behind for r in rows) else [])]
+
+
+def scored(rows: list[Row]) -> list[str]:
+    """The scores that any model has, in the order of SCORES."""
+    return [key for key in SCORES if any(key in r.scores for r in rows)]
 
 
 def cells(rows: list[Row]) -> list[list[str]]:
@@ -126,6 +146,10 @@ def cells(rows: list[Row]) -> list[list[str]]:
             f"{r.steps:,}" if r.steps else "–",
             spread(r.seconds, 1 if r.seconds.mean < 100 else 0),
             spread(r.tokens_per_second, 0),
+            *(
+                spread(r.scores[key], 1 if key in ("bleu", "chrf") else 3) if key in r.scores else "–"
+                for key in scored(rows)
+            ),
             loss(r.loss, digits),
             str(r.runs) if r.loss.seeds == r.runs else f"{r.loss.seeds} of {r.runs} finished",
             behind(r, digits),

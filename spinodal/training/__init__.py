@@ -2,8 +2,9 @@
 
 from spinodal.training.compare import Recipe, compare
 from spinodal.training.constraints import Constraint
-from spinodal.training.experiment import Experiment, Schedule, Text, changed, overrides
+from spinodal.training.experiment import Experiment, Schedule, changed, overrides
 from spinodal.training.run import Label, train
+from spinodal.training.tasks import Text
 
 __all__ = [
     "Constraint",

@@ -49,8 +49,7 @@ class Task:
 def contestants(name: str, recipe: Recipe) -> dict[str, Experiment]:
     """The recipe's own model and its rivals, all of the size of the first."""
     own = recipe.experiment
-    _, tokenizer = prepared(own)
-    size = parameter_count(model_config(own, vocabulary=len(tokenizer)))
+    size = parameter_count(own, model_config(own, vocabulary=prepared(own).vocabulary))
     return {name: own} | {
         rival: changed(own, {"parameters": size} | dict(values)) for rival, values in recipe.rivals.items()
     }

@@ -17,24 +17,14 @@ from typing import Any
 import torch
 
 from spinodal.errors import InputError
-from spinodal.models import SpinodalConfig, SpinodalForMaskedLM
+from spinodal.models import SpinodalConfig
 from spinodal.training.constraints import Constraint
+from spinodal.training.tasks import Text, task_named
 
 MODEL_KEYS = (
     "width", "depth", "heads", "mixer", "channel", "hidden", "phases", "reactions",
-    "pathway", "reading", "fused", "kernel", "dropout", "initializer_range",
+    "pathway", "reading", "fused", "kernel", "encoder_mixer", "cross", "dropout", "initializer_range",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Text:
-    """What is read: a named corpus, a file or a folder, cut to contexts of `length` tokens."""
-
-    corpus: str = "shakespeare"
-    tokenizer: str = "bpe"
-    vocabulary: int = 2048
-    length: int = 128
-    masked: float = 0.15
 
 
 @dataclass(frozen=True)
@@ -145,10 +135,10 @@ def overrides(arguments: Iterable[str]) -> dict[str, Any]:
     return values
 
 
-def parameter_count(config: SpinodalConfig) -> int:
-    """Trainable parameters of the masked-language model of this shape, tied weights once."""
+def parameter_count(experiment: Experiment, config: SpinodalConfig) -> int:
+    """Trainable parameters of the experiment's model in this shape, tied weights once."""
     with torch.device("meta"):
-        model = SpinodalForMaskedLM(config)
+        model = task_named(experiment.text.task).model(config)
     return sum(p.numel() for p in model.parameters())
 
 
@@ -158,13 +148,17 @@ def model_config(experiment: Experiment, *, vocabulary: int) -> SpinodalConfig:
     The count grows with `hidden`, linearly but for the dense network; InputError where even
     hidden = 1 is too large.
     """
-    fixed = {"vocab_size": vocabulary, "length": experiment.text.length}
+    text = experiment.text
+    fixed = {
+        "vocab_size": vocabulary, "length": text.length, "source_length": text.source_length,
+        "is_encoder_decoder": text.task == "translation",
+    }  # fmt: skip
 
     def shape(values: dict[str, Any]) -> SpinodalConfig:
         return SpinodalConfig.from_dict({**experiment.model, **fixed, **values})
 
     def size(hidden: int) -> int:
-        return parameter_count(shape({"hidden": hidden}))
+        return parameter_count(experiment, shape({"hidden": hidden}))
 
     goal = experiment.parameters
     if not goal:

@@ -1,29 +1,35 @@
-"""A portrait of a trained encoder: where one held-out sentence goes in its phases and its layers."""
+"""A portrait of a trained model: where one held-out sentence goes in its phases and its layers.
+
+Of an encoder-decoder the encoder sits for it.
+"""
+
+from typing import Any
 
 import torch
-from transformers import PreTrainedTokenizerBase
+from torch import Tensor
+from torch.utils.data import default_collate
 
-from spinodal.data import MaskedWindows
+from spinodal.data import MaskedWindows, Samples
 from spinodal.mixers.base import PhaseMixer
-from spinodal.models import SpinodalForMaskedLM
+from spinodal.models.encoder import SpinodalPreTrainedModel
 from spinodal.observables import cosine_histogram, mean_cosine
 from spinodal.probes import record
+from spinodal.training.tasks import Prepared
 
 TOKENS = 32  # of the sentence whose phases are shown
 BINS = 40
 
 
 @torch.no_grad()
-def portrait(model: SpinodalForMaskedLM, tokenizer: PreTrainedTokenizerBase, windows: MaskedWindows) -> dict:
+def portrait(model: SpinodalPreTrainedModel, data: Prepared) -> dict:
     """Phase fractions [layer][token][phase] of one sentence; cosines of tokens by layer over eight contexts.
 
     A layer without phases has None for its fractions; layer 0 of the cosines is the embedding.
     """
-    model = model.eval().cpu()
-    length = windows.masking.length
-    whole = min(8, len(windows)) * length
-    contexts = torch.from_numpy(windows.tokens[:whole].astype("int64")).unflatten(0, (-1, length))
-    seen: list[list | None] = [None] * len(model.model.blocks)
+    network: Any = model.eval().cpu().base_model
+    network = getattr(network, "encoder", network)
+    contexts = sentences(data.held_out)
+    seen: list[list | None] = [None] * len(network.blocks)
 
     def keep(layer: int):
         def hook(mixer: PhaseMixer, args: tuple):
@@ -33,17 +39,29 @@ def portrait(model: SpinodalForMaskedLM, tokenizer: PreTrainedTokenizerBase, win
 
     hooks = [
         module.register_forward_pre_hook(keep(layer))
-        for layer, block in enumerate(model.model.blocks)
+        for layer, block in enumerate(network.blocks)
         for module in block.modules()
         if isinstance(module, PhaseMixer)
     ]
-    trajectory = record(model, {"input_ids": contexts}, layers=list(model.model.blocks))
+    trajectory = record(network, contexts, layers=list(network.blocks))
     for hook in hooks:
         hook.remove()
+    shown = contexts["input_ids"][0, :TOKENS].tolist()
     return {
-        "tokens": [tokenizer.decode([token]) for token in contexts[0, :TOKENS].tolist()],
+        "tokens": [data.tokenizer.decode([token]) if data.tokenizer else str(token) for token in shown],
         "phase_fractions": seen if any(seen) else None,
         "cosine_edges": torch.linspace(-1, 1, BINS + 1).tolist(),
         "cosine_counts": cosine_histogram(trajectory, BINS).sum(1).tolist(),
         "mean_cosine": mean_cosine(trajectory).mean(-1).tolist(),
     }
+
+
+def sentences(samples: Samples) -> dict[str, Tensor]:
+    """The first eight samples as a model reads them, without the masks of masked language modelling."""
+    count = min(8, len(samples))
+    if isinstance(samples, MaskedWindows):
+        length = samples.masking.length
+        whole = torch.from_numpy(samples.tokens[: count * length].astype("int64"))
+        return {"input_ids": whole.unflatten(0, (-1, length))}
+    batch = default_collate([samples[i] for i in range(count)])
+    return {name: batch[name] for name in ("input_ids", "attention_mask") if name in batch}

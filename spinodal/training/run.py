@@ -1,19 +1,17 @@
 r"""A run: one experiment trained into one folder.
 
     DIR/run.json        configuration, seed, commit, versions and every metric by step
-    DIR/model/          for AutoModelForMaskedLM and AutoTokenizer, after `import spinodal`
+    DIR/model/          for the Auto classes of transformers, after `import spinodal`
     DIR/checkpoints/    the last two, whole; `resume` goes on from the newest
 
 Everything that can be wrong with the input is found before the first step.
 """
 
-import functools
 import json
 import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -22,21 +20,13 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerBase, set_seed
 
-from spinodal.data import (
-    Corpus,
-    MaskedWindows,
-    Masking,
-    byte_pair_tokenizer,
-    character_tokenizer,
-    masked_windows,
-    read_corpus,
-)
 from spinodal.errors import InputError
-from spinodal.models import SpinodalForMaskedLM
+from spinodal.models.encoder import SpinodalPreTrainedModel
 from spinodal.training import checkpoints
 from spinodal.training.constraints import Constraints
 from spinodal.training.experiment import Experiment, model_config
 from spinodal.training.portrait import portrait
+from spinodal.training.tasks import Prepared, task_named
 from spinodal.training.trainer import PhysicsTrainer, Progress
 
 FORMAT = 1
@@ -51,30 +41,16 @@ class Label:
     command: str
 
 
-@functools.lru_cache(maxsize=4)
-def read(corpus: str, tokenizer: str, vocabulary: int) -> tuple[Corpus, PreTrainedTokenizerBase]:
-    """A corpus and the tokenizer trained on it, once a process."""
-    makers: dict[str, Callable[[Corpus], PreTrainedTokenizerBase]] = {
-        "bpe": lambda text: byte_pair_tokenizer(text.texts, vocabulary=vocabulary),
-        "characters": lambda text: character_tokenizer(text.texts),
-    }
-    if tokenizer not in makers:
-        raise InputError(f"tokenizer={tokenizer}: one of {', '.join(makers)}")
-    text = read_corpus(corpus)
-    return text, makers[tokenizer](text)
-
-
-def prepared(experiment: Experiment) -> tuple[tuple[MaskedWindows, MaskedWindows], PreTrainedTokenizerBase]:
-    """Training and held-out windows of an experiment and their tokenizer."""
+def prepared(experiment: Experiment) -> Prepared:
+    """Samples and tokenizer of an experiment; InputError where they do not fill one batch."""
     text, schedule = experiment.text, experiment.schedule
-    corpus, tokenizer = read(text.corpus, text.tokenizer, text.vocabulary)
-    windows = masked_windows(corpus, tokenizer, Masking(text.length, text.masked, schedule.seed))
-    if len(windows[0]) < schedule.batch:
+    found = task_named(text.task).prepared(text, schedule.seed)
+    if len(found.training) < schedule.batch:
         raise InputError(
-            f"the corpus fills {len(windows[0])} contexts of {text.length} tokens, less than one batch of "
+            f"{text.corpus} gives {len(found.training)} samples of {found.tokens} tokens, less than one batch of "
             f"{schedule.batch}: lower batch or length, or take more text"
         )
-    return windows, tokenizer
+    return found
 
 
 def commit() -> str:
@@ -129,13 +105,14 @@ def train(
     started = opened(out, experiment, resume=resume, overwrite=overwrite)
     if started is not None and started["finished"]:
         return started
-    data, tokenizer = prepared(experiment)
+    data, task = prepared(experiment), task_named(experiment.text.task)
     set_seed(experiment.schedule.seed)
-    config = model_config(experiment, vocabulary=len(tokenizer))
-    for name in ("pad", "bos", "eos", "mask"):
-        setattr(config, f"{name}_token_id", getattr(tokenizer, f"{name}_token_id"))
-    model = SpinodalForMaskedLM(config)
-    rehearse(model, data[1], Constraints(experiment.constraint))
+    config = model_config(experiment, vocabulary=data.vocabulary)
+    if data.tokenizer:
+        for name in ("pad", "bos", "eos", "mask"):
+            setattr(config, f"{name}_token_id", getattr(data.tokenizer, f"{name}_token_id"))
+    model = task.model(config)
+    rehearse(model, data, Constraints(experiment.constraint))
     trainer = PhysicsTrainer(model, data, experiment, out, progress=progress)
     checkpoint = checkpoints.newest(out, experiment=experiment.flat()) if resume else None
     if checkpoint:
@@ -160,15 +137,18 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     checkpoints.write_json(out / "run.json", run)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    run |= results(trainer) | {"probe": portrait(model, tokenizer, data[1])}
-    save(out, run, model, tokenizer)
+    run |= results(trainer)
+    run["probe"] = portrait(model, data)
+    run["final"] |= task.scores(model.eval(), data)
+    save(out, run, model, data.tokenizer)
     return run
 
 
 @torch.no_grad()
-def rehearse(model: SpinodalForMaskedLM, windows: MaskedWindows, constraints: Constraints):
+def rehearse(model: SpinodalPreTrainedModel, data: Prepared, constraints: Constraints):
     """One sample through the model, so that what does not fit together shows before the first step."""
-    out = model.eval()(windows[0]["input_ids"][None], output_residuals=True)
+    sample = {name: value[None] for name, value in data.held_out[0].items()}
+    out = model.eval()(**sample, output_residuals=True)
     constraints.violations(out.residuals)
 
 
@@ -211,13 +191,14 @@ def results(trainer: PhysicsTrainer) -> dict:
     return {"metrics": rows, "final": final, "finished": True}
 
 
-def save(out: Path, run: dict, model: SpinodalForMaskedLM, tokenizer: PreTrainedTokenizerBase):
+def save(out: Path, run: dict, model: SpinodalPreTrainedModel, tokenizer: PreTrainedTokenizerBase | None):
     """The model's folder, then run.json: whoever finds run.json finished finds the model whole."""
     part = out / "model.part"
     try:
         checkpoints.discard(part)
         model.save_pretrained(part)
-        tokenizer.save_pretrained(part)
+        if tokenizer:
+            tokenizer.save_pretrained(part)
         replace_folder(part, out / "model")
         checkpoints.write_json(out / "run.json", run)
     except (OSError, RuntimeError) as error:

@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -20,11 +20,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from spinodal.data import MaskedWindows
+from spinodal.data import Samples
 from spinodal.models.tasks import IGNORED
 from spinodal.training import checkpoints
 from spinodal.training.constraints import Constraints
 from spinodal.training.experiment import Experiment
+from spinodal.training.tasks import Collator, Prepared, task_named
 
 STATE = "spinodal.json"
 Progress = Callable[[int, float], None]
@@ -67,7 +68,7 @@ class Conductor(TrainerCallback):
         self.trainer, self.progress = trainer, progress
 
     def on_epoch_begin(self, args, state, control, **kwargs):
-        self.trainer.windows[0].set_epoch(int(state.epoch))
+        self.trainer.data.training.set_epoch(int(state.epoch))
 
     def on_step_begin(self, args, state, control, **kwargs):
         self.started = time.perf_counter()
@@ -92,17 +93,24 @@ class PhysicsTrainer(Trainer):
     def __init__(
         self,
         model: nn.Module,
-        data: tuple[MaskedWindows, MaskedWindows],
+        data: Prepared,
         experiment: Experiment,
         out: Path,
         *,
         progress: Progress | None = None,
     ):
         self.constraints = Constraints(experiment.constraint)
-        self.network, self.windows, self.out = model, data, out
+        self.network, self.data, self.out = model, data, out
         self.experiment, self.seconds = experiment, 0.0
         self.recorded: dict[str, list[Tensor]] = {}
-        super().__init__(model, arguments(experiment, out), train_dataset=data[0], eval_dataset=data[1])
+        self.collate = task_named(experiment.text.task).collate
+        super().__init__(
+            model,
+            arguments(experiment, out),
+            self.collate,
+            train_dataset=data.training,
+            eval_dataset=data.held_out,
+        )
         self.callback_handler.callbacks = [
             c for c in self.callback_handler.callbacks if type(c).__name__ != "PrinterCallback"
         ]
@@ -140,7 +148,7 @@ class PhysicsTrainer(Trainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """A row of metrics: the means since the last row, the clock and the multipliers."""
-        tokens = self.state.global_step * self.args.train_batch_size * self.experiment.text.length
+        tokens = self.state.global_step * self.args.train_batch_size * self.data.tokens
         row = {"seconds": self.seconds, "tokens": tokens * self.args.world_size}
         if "loss" in logs:
             row |= {name: float(torch.stack(values).mean()) for name, values in self.recorded.items()}
@@ -157,8 +165,9 @@ class PhysicsTrainer(Trainer):
     def evaluate(
         self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """{"held_out_loss"}: nats a masked token over the whole held-out text, its masks always the same."""
-        metrics = {"held_out_loss": held_out_loss(self.network, self.windows[1], self.args.eval_batch_size)}
+        """{"held_out_loss"}: nats a predicted token over the held-out samples, always the same."""
+        loss = held_out_loss(self.network, self.data.held_out, self.args.eval_batch_size, self.collate)
+        metrics = {"held_out_loss": loss}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
@@ -186,15 +195,15 @@ class PhysicsTrainer(Trainer):
 
 
 @torch.no_grad()
-def held_out_loss(model: nn.Module, windows: MaskedWindows, batch: int) -> float:
-    """-sum log p(token) / number of masked tokens, over all windows; the model's mode is kept."""
+def held_out_loss(model: Any, samples: Samples, batch: int, collate: Collator) -> float:
+    """-sum log p(token) / number of tokens predicted, over all samples; the model's mode is kept."""
     training = model.training
     model.eval()
     device = next(model.parameters()).device
     total, count = 0.0, 0
-    for items in DataLoader(windows, batch_size=batch):
+    for items in DataLoader(samples, batch_size=batch, collate_fn=collate):
         inputs = {name: value.to(device) for name, value in items.items()}
         total += float(model(**inputs, labelled_only=True, num_items_in_batch=1).loss)
-        count += int((inputs["labels"] != IGNORED).sum())
+        count += int((model.targets(inputs["labels"]) != IGNORED).sum())
     model.train(training)
     return total / count

@@ -36,13 +36,17 @@ def test_wrong_arguments_are_named(argument: str, said: str):
         changed(Experiment(), overrides([argument]))
 
 
+@pytest.mark.parametrize("task", ["masked", "causal", "translation", "recall"])
 @pytest.mark.parametrize("channel", ["swiglu", "competition", "driving-force", "partition"])
-def test_parameters_set_hidden(channel: str):
-    goal = 500_000
-    config = model_config(
-        changed(Experiment(), {"channel": channel, "phases": 4, "parameters": goal}), vocabulary=300
-    )
-    step = parameter_count(config) - parameter_count(
-        SpinodalConfig.from_dict(config.to_dict() | {"hidden": config.hidden - 1})
-    )
-    assert abs(parameter_count(config) - goal) <= step / 2
+def test_parameters_set_hidden(task: str, channel: str):
+    values = {"task": task, "channel": channel, "phases": 4, "parameters": 900_000}
+    experiment = changed(Experiment(), values)
+    config = model_config(experiment, vocabulary=300)
+    smaller = SpinodalConfig.from_dict(config.to_dict() | {"hidden": config.hidden - 1})
+    step = parameter_count(experiment, config) - parameter_count(experiment, smaller)
+    assert abs(parameter_count(experiment, config) - 900_000) <= step / 2
+
+
+def test_an_unknown_task_is_named():
+    with pytest.raises(InputError, match="task=clm: one of masked, causal, translation, recall"):
+        changed(Experiment(), {"task": "clm"})

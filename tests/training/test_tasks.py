@@ -1,0 +1,164 @@
+"""Causal text, pairs and recall train, are measured, are resumed bit for bit, and then speak."""
+
+import json
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from test_resume import LABEL, history
+
+from spinodal.errors import InputError
+from spinodal.inference import Sampling, continuation, fillings, translations
+from spinodal.training import Experiment, Schedule, Text, changed, train
+
+TINY = {"width": 16, "depth": 1, "heads": 2, "channel": "swiglu", "hidden": 8}
+STEPS = Schedule(steps=12, batch=8, log_every=1, evaluate_every=6, save_every=6)
+
+
+def pairs(path: Path, count: int = 150) -> Path:
+    """Words turned round: few letters, so that a small model can begin to learn."""
+    words = ("aab", "bab", "cab", "abc", "bca", "cba", "acb")
+    path.write_text("".join(f"{a} {b}\t{b[::-1]} {a[::-1]}\n" for a, b in every_pair(words, count)))
+    return path
+
+
+def every_pair(words: tuple[str, ...], count: int) -> list[tuple[str, str]]:
+    n = len(words)
+    return [(words[i % n] + str(i), words[(i // n) % n]) for i in range(count)]
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("texts")
+    corpus = folder / "corpus.txt"
+    corpus.write_text(
+        " ".join(("phase", "liquid", "token", "split")[(i * i + i // 3) % 4] for i in range(400))
+    )
+    return {"corpus": corpus, "pairs": pairs(folder / "pairs.tsv")}
+
+
+def experiment(task: str, texts: dict[str, Path]) -> Experiment:
+    text = {
+        "causal": Text(str(texts["corpus"]), "causal", "characters", length=16),
+        "translation": Text(str(texts["pairs"]), "translation", "characters", length=16, source_length=16),
+        "recall": Text(task="recall", length=16, pairs=3),
+    }
+    return Experiment(text[task], TINY, STEPS)
+
+
+@pytest.fixture(scope="module")
+def runs(texts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, dict]]:
+    out = tmp_path_factory.mktemp("runs")
+    return {
+        t: (out / t, train(experiment(t, texts), out / t, LABEL)) for t in ("causal", "translation", "recall")
+    }
+
+
+@pytest.mark.parametrize(
+    ("task", "scores"),
+    [("causal", set()), ("translation", {"bleu", "chrf", "exact"}), ("recall", {"accuracy"})],
+)
+def test_a_run_is_measured(runs: dict[str, tuple[Path, dict]], task: str, scores: set[str]):
+    _, run = runs[task]
+    final = run["final"]
+    assert set(final) == {"held_out_loss", "seconds", "tokens_per_second", "steps"} | scores
+    losses = [row["held_out_loss"] for row in run["metrics"] if "held_out_loss" in row]
+    assert losses[-1] < losses[0]
+    assert run["probe"]["mean_cosine"]
+
+
+@pytest.mark.parametrize("task", ["causal", "translation"])
+def test_killed_and_resumed_is_bit_equal(
+    task: str, texts: dict[str, Path], runs: dict[str, tuple[Path, dict]], tmp_path: Path
+):
+    whole, run = runs[task]
+    out, plan = tmp_path / "killed", experiment(task, texts)
+
+    def die(step: int, loss: float):
+        if step == 9:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    process = multiprocessing.get_context("fork").Process(
+        target=train, args=(plan, out, LABEL), kwargs={"progress": die}
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert history(train(plan, out, LABEL, resume=True)) == history(run)
+    ours, theirs = (load_file(folder / "model" / "model.safetensors") for folder in (out, whole))
+    assert all(ours[name].equal(theirs[name]) for name in theirs)
+
+
+WAYS = {
+    "greedy": Sampling(temperature=0),
+    "beams": Sampling(beams=3),
+    "sampling": Sampling(temperature=1.2, top_k=5, top_p=0.9, seed=4),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_text_goes_on(runs: dict[str, tuple[Path, dict]], way: str, capsys: pytest.CaptureFixture):
+    run, _ = runs["causal"]
+    said = [continuation(run, "phase li", tokens=6, sampling=WAYS[way], stream=i == 1) for i in range(2)]
+    assert said[0] == said[1]
+    assert said[0].startswith("phase li")
+    assert 8 < len(said[0]) <= 8 + 6
+    assert capsys.readouterr().out.rstrip("\n") == ("" if way == "beams" else said[0])
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_texts_are_translated(runs: dict[str, tuple[Path, dict]], way: str):
+    run, _ = runs["translation"]
+    said = translations(run, ["aab0 bab", "cab2 abc"], sampling=WAYS[way])
+    assert len(said) == 2
+    assert all(isinstance(text, str) and len(text) <= 16 for text in said)
+
+
+def test_the_scores_are_those_of_the_saved_model(runs: dict[str, tuple[Path, dict]], texts: dict[str, Path]):
+    from spinodal.scores import chrf
+    from spinodal.training.run import prepared
+
+    run, result = runs["translation"]
+    test = prepared(experiment("translation", texts)).test
+    said = translations(run, list(test.pairs.sources))
+    assert result["final"]["chrf"] == pytest.approx(chrf(said, test.pairs.targets).value)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda r: continuation(r["causal"], ""), "empty"),
+        (lambda r: continuation(r["causal"], "phaze §"), "z"),
+        (lambda r: continuation(r["causal"], "phase", tokens=0), "tokens=0"),
+        (lambda r: continuation(r["causal"], "phase", sampling=Sampling(top_p=0)), "top_p=0"),
+        (lambda r: continuation(r["causal"], "phase", sampling=Sampling(beams=0)), "beams=0"),
+        (lambda r: translations(r["translation"], [""]), "empty"),
+        (lambda r: translations(r["translation"], ["aab" * 9]), "up to 16"),
+        (lambda r: translations(r["causal"], ["aab"]), "spinodal generate"),
+        (lambda r: continuation(r["translation"], "aab"), "spinodal translate"),
+        (lambda r: fillings(r["causal"], "aab <mask>"), "spinodal generate"),
+    ],
+)
+def test_what_is_refused(runs: dict[str, tuple[Path, dict]], call, message: str):
+    with pytest.raises(InputError, match=message):
+        call({name: folder for name, (folder, _) in runs.items()})
+
+
+def test_a_fixed_length_is_said_before_work(texts: dict[str, Path], tmp_path: Path):
+    plan = changed(experiment("causal", texts), {"mixer": "toeplitz", "steps": 6})
+    train(plan, tmp_path / "run", LABEL)
+    assert continuation(tmp_path / "run", "phase", tokens=12).startswith("phase")
+    with pytest.raises(InputError, match="at most 16 tokens"):
+        continuation(tmp_path / "run", "phase", tokens=13)
+
+
+def test_labels_run_down_to_the_answers_of_recall(runs: dict[str, tuple[Path, dict]]):
+    """Chance is one of 64 values; a model that has learned nothing is near it."""
+    folder, run = runs["recall"]
+    assert 0 <= run["final"]["accuracy"] <= 0.2
+    assert json.loads((folder / "run.json").read_text())["final"] == run["final"]
+    assert torch.isfinite(torch.tensor(run["final"]["held_out_loss"]))
