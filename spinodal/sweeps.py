@@ -1,0 +1,171 @@
+r"""Sweeps: one function over many configurations, in parallel, and never twice.
+
+Each result is a cell, FOLDER/cells/KEY.json, with
+    KEY = sha256 of (function, sources of its room, version of its package, configuration) as canonical JSON.
+A cell is written beside its place and moved there, so it is whole or absent: a killed sweep goes on where it
+stopped, a finished one only reads, and changed code computes anew. Configurations and results are JSON values.
+
+Cells are computed on dask.distributed: processes of this machine with one thread each, or any scheduler,
+whose workers need this package installed and no access to the folder.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from spinodal.errors import InputError
+
+Function = Callable[[dict[str, Any]], Any]
+Report = Callable[[int, int], None]
+
+ANSWER = 10.0  # seconds that a scheduler has to answer, and then to show a worker
+
+
+def run(
+    function: Function,
+    configurations: Sequence[dict[str, Any]],
+    folder: Path,
+    *,
+    scheduler: str | None = None,
+    workers: int = 0,
+    report: Report = lambda done, total: None,
+) -> list[Any]:
+    """[function(c) for c in configurations], cells that `folder` holds read and not computed.
+
+    `function` belongs to a module, so that workers can import it, and returns what JSON can hold: lists, not
+    arrays or tuples. `workers` is a number of processes, 0 for one a core; with 1 the work stays in this
+    process. `report(done, total)` follows every cell. A cell that is damaged is computed again, with a warning.
+    An exception of `function` ends the sweep and is raised here; cells that are done are kept.
+
+    InputError for a scheduler that does not answer in ten seconds or has no workers, for a negative number of
+    workers, and for a configuration that is not JSON; ChildProcessError when workers die.
+    """
+    if workers < 0:
+        raise InputError(f"workers = {workers}: a number of processes, or 0 for one a core")
+    tag = code(function)
+    keys = [key_of(function, tag, configuration) for configuration in configurations]
+    cells = folder / "cells"
+    results = {key: cell for key in set(keys) for cell in read(cells / f"{key}.json", key)}
+    missing = {k: c for k, c in zip(keys, configurations, strict=True) if k not in results}
+    total = len(set(keys))
+    report(len(results), total)
+    if missing:
+        cells.mkdir(parents=True, exist_ok=True)
+        with contextlib.closing(computed(function, missing, scheduler, workers)) as found:
+            for key, result in found:
+                results[key] = write(cells / f"{key}.json", key, missing[key], result)
+                report(len(results), total)
+    return [results[key] for key in keys]
+
+
+def code(function: Function) -> str:
+    """sha256 of the sources of the room that a function lives in, a.b of a.b.c, and its package's version."""
+    name, module = getattr(function, "__qualname__", "<unnamed>"), function.__module__
+    if "<" in name:
+        raise TypeError(f"{name}: workers import a function by its name, so it must belong to a module")
+    package = module.partition(".")[0]
+    file = Path(sys.modules[".".join(module.split(".")[:2])].__file__ or "")
+    sources = sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
+    with contextlib.suppress(PackageNotFoundError):
+        package = f"{package} {version(package)}"
+    digest = hashlib.sha256(package.encode())
+    for source in sources:
+        digest.update(source.relative_to(file.parent).as_posix().encode() + b"\0" + source.read_bytes())
+    return digest.hexdigest()
+
+
+def key_of(function: Function, tag: str, configuration: dict[str, Any]) -> str:
+    name = f"{function.__module__}:{function.__qualname__}"
+    try:
+        text = canonical({"function": name, "code": tag, "configuration": configuration})
+    except (TypeError, ValueError) as error:
+        raise InputError(f"configuration {configuration}: it must be JSON ({error})") from None
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def checksum(key: str, result: Any) -> str:
+    return hashlib.sha256(f"{key}{canonical(result)}".encode()).hexdigest()
+
+
+def read(path: Path, key: str) -> Iterator[Any]:
+    """The result in a cell; nothing where there is no cell, or a damaged one, which a warning names."""
+    try:
+        cell = json.loads(path.read_text())
+        whole = cell["checksum"] == checksum(key, cell["result"])
+    except FileNotFoundError:
+        return
+    except (ValueError, KeyError, TypeError):
+        whole, cell = False, {}
+    if whole:
+        yield cell["result"]
+    else:
+        warnings.warn(f"{path} is damaged: its cell is computed again", stacklevel=3)
+
+
+def write(path: Path, key: str, configuration: dict[str, Any], result: Any) -> Any:
+    """Writes a cell, and returns its result as it will be read."""
+    cell = {"configuration": configuration, "result": result, "checksum": checksum(key, result)}
+    text = json.dumps(cell)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_text(text)
+    os.replace(part, path)
+    return json.loads(text)["result"]
+
+
+def computed(
+    function: Function, missing: dict[str, dict[str, Any]], scheduler: str | None, workers: int
+) -> Iterator[tuple[str, Any]]:
+    """(key, result) of every missing cell, as they are done."""
+    if scheduler is None and 1 in (workers, len(missing)):
+        for key, configuration in missing.items():
+            yield key, function(configuration)
+        return
+    from distributed import KilledWorker, as_completed
+    from distributed.client import FutureCancelledError
+
+    with connected(scheduler, min(workers or os.cpu_count() or 1, len(missing))) as client:
+        futures = client.map(function, list(missing.values()), key=list(missing), pure=False)
+        try:
+            for future in as_completed(futures):
+                yield future.key, future.result()
+        except (KilledWorker, FutureCancelledError) as error:
+            raise ChildProcessError(
+                f"workers or their scheduler were lost ({error}); done cells are kept, the same sweep goes on"
+            ) from None
+        finally:
+            with contextlib.suppress(Exception):
+                client.cancel(futures)
+
+
+@contextlib.contextmanager
+def connected(scheduler: str | None, workers: int) -> Iterator[Any]:
+    """A client of the scheduler at an address, or of a cluster of this machine that ends with it."""
+    from distributed import Client, LocalCluster
+
+    with contextlib.ExitStack() as stack:
+        if scheduler is None:
+            quiet = {"dashboard_address": None, "silence_logs": 50}
+            address = stack.enter_context(LocalCluster(n_workers=workers, threads_per_worker=1, **quiet))
+        else:
+            address = scheduler
+        try:
+            client = stack.enter_context(Client(address, timeout=ANSWER))
+            if scheduler is not None:
+                client.wait_for_workers(1, timeout=ANSWER)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise InputError(
+                f"scheduler {scheduler}: no answer, or no worker, within {ANSWER:g} s ({error}); "
+                "`dask scheduler` starts one, `dask worker ADDRESS` a worker"
+            ) from None
+        yield client
