@@ -1,7 +1,7 @@
 r"""Cross mixers: how a decoder reads what an encoder made.
 
-    attention   y_i = sum_j softmax_j(<q_i, k_j> / sqrt(c)) v_j     which source token, by its content
-    static      y_i = sum_j W_ij v_j                                which source token, by its place [qajar2024, Figure 6]
+    attention   y_i = sum_j softmax_j(<q_i, k_j> / sqrt(c)) v_j     from a source token by its content
+    static      y_i = sum_j W_ij v_j                                by its place  [qajar2024, Figure 6]
 
 The source is whole before the first token is written, so either is causal; what is kept of it has a
 constant size.
@@ -17,6 +17,7 @@ from torch.nn import functional
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, Reduction, State
 from spinodal.mixers.convolution import silence
+from spinodal.mixers.places import laid_out, places, read, read_one
 from spinodal.types import Mixed
 
 
@@ -99,22 +100,28 @@ class StaticCross(CrossMixer):
     def prefill(
         self, memory: Float[Tensor, "b m d"], memory_valid: Bool[Tensor, "b m"] | None = None
     ) -> State:
-        if memory.shape[1] > self.source_length:
+        """The value at every place of the source, and the first place free in the target."""
+        nowhere = memory.new_zeros(len(memory), dtype=torch.long)
+        place, free = places(memory, memory_valid, nowhere)
+        if (m := int(free.max())) > self.source_length:
             raise InputError(
-                f"a source of {memory.shape[1]} tokens; this mixer reads up to {self.source_length}"
+                f"this mixer reads a source of up to source_length={self.source_length} tokens, got {m}"
             )
-        v = silence(self.value(memory), memory_valid).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        return v, torch.zeros(len(v), dtype=torch.long, device=v.device)
+        table = memory.new_zeros(len(memory), self.source_length, memory.shape[2])
+        return laid_out(silence(self.value(memory), memory_valid), place, table), nowhere
 
     def continued(
         self, x: Float[Tensor, "b n d"], state: State, valid: Bool[Tensor, "b n"] | None = None
     ) -> tuple[Float[Tensor, "b n d"], State]:
-        v, place = state
-        start, n = int(place[0]), x.shape[1]
-        if start + n > self.length:
-            raise InputError(f"{start + n} tokens to write; this mixer has places for {self.length}")
-        y = self.weight[:, start : start + n, : v.shape[2]] @ v
-        return self.out(y.transpose(1, 2).flatten(2)), (v, place + n)
+        table, start = state
+        place, free = places(x, valid, start)
+        if (n := int(free.max())) > self.length:
+            raise InputError(f"this mixer has places for length={self.length} tokens, got {n}")
+        if x.shape[1] == 1:
+            y = read_one(self.weight[:, place[:, 0].clamp(max=self.length - 1)], table)
+        else:
+            y = read(self.weight[:, :n], table, place)
+        return self.out(y), (table, free)
 
 
 class FusedCross(CrossMixer):

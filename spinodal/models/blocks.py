@@ -22,8 +22,11 @@ from spinodal.mixers.base import Convolved, Fused, Mixer, State
 from spinodal.mixers.convolution import Convolution, Toeplitz
 from spinodal.mixers.cross import CrossAttention, CrossMixer, FusedCross, StaticCross
 from spinodal.mixers.feed import PartitionForm, Pathway, Reading
+from spinodal.mixers.gated import GatedLinear, MinGRU
 from spinodal.mixers.gates import DrivingForce, PhaseCompetition, SwiGLU
 from spinodal.mixers.partition import LiteralPartition, Partition
+from spinodal.mixers.phase_memory import PhaseMemory
+from spinodal.mixers.places import Triangular
 from spinodal.mixers.retention import Retention
 from spinodal.models.configuration import SpinodalConfig
 from spinodal.types import Mixed
@@ -46,6 +49,10 @@ def partition_form(config: SpinodalConfig) -> PartitionForm:
 MIXERS: Mapping[str, Maker] = {
     "attention": lambda c, causal: Attention(c.width, heads=c.heads, causal=causal),
     "retention": lambda c, causal: Retention(c.width, heads=c.heads, causal=causal),
+    "gated-linear": lambda c, causal: GatedLinear(c.width, heads=c.heads, causal=causal),
+    "phase-memory": lambda c, causal: PhaseMemory(c.width, heads=c.heads, phases=c.phases, causal=causal),
+    "min-gru": lambda c, causal: MinGRU(c.width, causal=causal),
+    "triangular": lambda c, causal: Triangular(c.width, heads=c.heads, length=c.length, causal=causal),
     "toeplitz": lambda c, causal: Toeplitz(c.width, heads=c.heads, length=c.length, causal=causal),
     "convolution": lambda c, causal: Convolution(c.width, kernel=max(c.kernel, 1), causal=causal),
 }

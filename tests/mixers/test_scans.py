@@ -1,86 +1,116 @@
-"""Chunked retention against a loop over tokens with one recurrent state."""
+"""Chunked scans against loops over tokens: values, gradients, range, and nothing from the future."""
 
 import pytest
 import torch
 from torch import Tensor
 
-from spinodal.mixers.attention import rotate
-from spinodal.mixers.retention import CHUNK, Retention, log_decays, retention, retention_naive
+from spinodal.mixers import scan
+from spinodal.mixers.scan import (
+    CHUNK,
+    REACH,
+    SHORT,
+    decayed_sum,
+    decayed_sum_both_ways,
+    decayed_sum_naive,
+    memory,
+    memory_both_ways,
+    memory_naive,
+)
 
-ABOVE = 2 * CHUNK + 1  # chunks are used from here on
+# one chunk, several, several groups of them; ends that are filled and that are not
+SIZES = [1, 2, 5, 6, 7, 12, 13, 29, 70]
 
 
-def recurrence(q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor, *, causal: bool) -> Tensor:
-    """S <- g S + k_i v_i^T, y_i = q_i S; for both directions a second pass that leaves token i out."""
-    g, n = log_decay.exp()[:, None, None], q.shape[2]
-    writes = k.unsqueeze(-1) * v.unsqueeze(-2)
-    S, y = torch.zeros_like(writes[:, :, 0]), []
+@pytest.fixture
+def _small(monkeypatch: pytest.MonkeyPatch):
+    """Chunks of six and three tokens, groups of two: three levels at 70 tokens."""
+    for name, value in {"CHUNK": 6, "SHORT": 3, "GROUP": 2}.items():
+        monkeypatch.setattr(scan, name, value)
+
+
+def drawn(n: int, *, shared: bool) -> dict[str, Tensor]:
+    """What a memory and a sum take, decays of both kinds between none and fast."""
+    torch.manual_seed(n)
+    made = {"q": (2, 2, n, 3), "k": (2, 2, n, 3), "v": (2, 2, n, 4), "S": (2, 2, 3, 4), "y": (2, 2, 3)}
+    found = {name: torch.randn(shape, dtype=torch.float64) for name, shape in made.items()}
+    found["log_a"] = -(torch.rand((1, 2, n, 1) if shared else (2, 2, n, 3), dtype=torch.float64) ** 3)
+    return {name: x.requires_grad_() for name, x in found.items()}
+
+
+def assert_same(fast: tuple[Tensor, ...], naive: tuple[Tensor, ...], wanted: list[Tensor]):
+    """Outputs, and the gradients of one random sum of them."""
+    for found, expected in zip(fast, naive, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
+    weights = [torch.randn_like(y) for y in naive]
+    grads = [
+        torch.autograd.grad(sum((y * w).sum() for y, w in zip(ys, weights, strict=True)), wanted)
+        for ys in (fast, naive)
+    ]
+    for found, expected in zip(*grads, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.usefixtures("_small")
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("n", SIZES)
+def test_chunks_are_the_recurrence(n: int, shared: bool):
+    t = drawn(n, shared=shared)
+    wanted = [t[name] for name in ("q", "k", "v", "log_a", "S")]
+    assert_same(memory(*wanted), memory_naive(*wanted), wanted)
+    wanted = [t[name] for name in ("k", "log_a", "y")]
+    assert_same(decayed_sum(*wanted), decayed_sum_naive(*wanted), wanted)
+
+
+def test_chunks_of_the_sizes_in_use_are_the_recurrence():
+    n = scan.GROUP * SHORT + 5
+    t = drawn(n, shared=False)
+    args = [t[name].detach() for name in ("q", "k", "v", "log_a", "S")]
+    for found, expected in zip(memory(*args), memory_naive(*args), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
+    args = [t[name].detach() for name in ("k", "log_a", "y")]
+    for found, expected in zip(decayed_sum(*args), decayed_sum_naive(*args), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.usefixtures("_small")
+@pytest.mark.parametrize("n", [1, 7, 29])
+def test_both_ways_is_the_sum_over_all_tokens_with_the_decays_between(n: int):
+    """w_ij is the product of the decays after the earlier of i, j up to the later; from behind, before it."""
+    t = drawn(n, shared=False)
+    q, k, v, log_a = (t[name] for name in ("q", "k", "v", "log_a"))
+    rows = []
     for i in range(n):
-        S = g * S + writes[:, :, i]
-        y.append(torch.einsum("bhc,bhcd->bhd", q[:, :, i], S))
-    if not causal:
-        S = torch.zeros_like(S)
-        for i in reversed(range(n)):
-            y[i] = y[i] + torch.einsum("bhc,bhcd->bhd", q[:, :, i], S)
-            S = g * (S + writes[:, :, i])
-    return torch.stack(y, 2)
+        past = [log_a[:, :, j + 1 : i + 1].sum(2) for j in range(i + 1)]
+        future = [log_a[:, :, i:j].sum(2) for j in range(i + 1, n)]
+        rows.append(torch.stack(past + future, 2).exp())
+    w = torch.stack(rows, 2)
+    naive = torch.einsum("bhic,bhijc,bhjc,bhje->bhie", q, w, k, v), torch.einsum("bhijc,bhjc->bhic", w, k)
+    fast = memory_both_ways(q, k, v, log_a), decayed_sum_both_ways(k, log_a)
+    assert_same(fast, naive, [q, k, v, log_a])
 
 
-@pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize("n", [1, CHUNK, 2 * CHUNK, ABOVE, 3 * CHUNK - 1, 3 * CHUNK, 3 * CHUNK + 1, 300])
-def test_chunks_are_the_recurrence(n: int, causal: bool):
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_long_float32_context_keeps_its_digits_at_every_allowed_decay(fast: bool):
     torch.manual_seed(0)
-    q, k, v = (torch.randn(1, 2, n, 3, dtype=torch.float64, requires_grad=True) for _ in range(3))
-    log_decay = torch.tensor([-0.7, -0.01], dtype=torch.float64, requires_grad=True)
-    wanted = [q, k, v, log_decay]
-    weight = torch.randn(1, 2, n, 3, dtype=torch.float64)
-    expected = recurrence(q, k, v, log_decay, causal=causal)
-    grads = torch.autograd.grad((expected * weight).sum(), wanted)
-    for form in (retention, retention_naive):
-        y = form(q, k, v, log_decay, causal=causal)
-        torch.testing.assert_close(y, expected, rtol=1e-11, atol=1e-11)
-        for found, naive in zip(torch.autograd.grad((y * weight).sum(), wanted), grads, strict=True):
-            torch.testing.assert_close(found, naive, rtol=1e-10, atol=1e-10)
-
-
-def test_chunks_leak_nothing_from_the_future():
-    torch.manual_seed(0)
-    mixer = Retention(8, heads=2, causal=True)
-    x = torch.randn(1, 300, 8, requires_grad=True)
-    for cut in (63, 64, 130, 192, 299):
-        other = torch.cat([x[:, :cut], 1e3 * torch.randn(1, 300 - cut, 8)], 1)
-        y = mixer(x).tokens[:, :cut]
-        assert torch.equal(y, mixer(other).tokens[:, :cut])
-        (grad,) = torch.autograd.grad(y.square().sum(), x)
-        assert grad[:, cut:].count_nonzero() == 0
-
-
-@pytest.mark.parametrize("causal", [False, True])
-def test_padding_across_chunks_is_as_good_as_absence(causal: bool):
-    torch.manual_seed(0)
-    mixer = Retention(8, heads=2, causal=causal).double()
-    x = torch.randn(1, 250, 8, dtype=torch.float64)
-    there = slice(30, 170)
-    valid = torch.zeros(1, 250, dtype=torch.bool)
-    valid[:, there] = True
-    torch.testing.assert_close(mixer(x, valid).tokens[:, there], mixer(x[:, there]).tokens)
-
-
-@pytest.mark.parametrize("causal", [False, True])
-def test_the_mixer_is_a_decayed_average_of_rotated_heads(causal: bool):
-    torch.manual_seed(0)
-    mixer = Retention(12, heads=2, causal=causal).double()
-    x = torch.randn(2, 9, 12, dtype=torch.float64)
-    q, k, v = (t.unflatten(-1, (2, 6)).transpose(1, 2) for t in (x @ mixer.qkv.weight.T).split(12, dim=-1))
-    q, k = rotate(q), rotate(k)
-    half_lives = torch.tensor([2.0, 128.0], dtype=torch.float64)
-    y = recurrence(q, k, v, -torch.log(torch.tensor(2.0, dtype=torch.float64)) / half_lives, causal=causal)
-    lag = torch.arange(-4000 * (not causal), 4001, dtype=torch.float64).abs()
-    mass = torch.exp2(-lag / half_lives[:, None]).sum(-1)
-    y = (y / (mass[:, None, None] * 6**0.5)).transpose(1, 2).flatten(2)
-    torch.testing.assert_close(mixer(x).tokens, mixer.out(y))
-
-
-def test_half_lives_run_from_two_to_128_tokens():
-    half_lives = torch.tensor([2, 8, 32, 128])
-    torch.testing.assert_close(log_decays(4).exp() ** half_lives, torch.full((4,), 0.5, dtype=torch.float64))
+    n = 8192
+    q, k, v = (torch.randn(1, 1, n, 4) for _ in range(3))
+    u = torch.rand(1, 1, n, 4)
+    for form, args, floor, S in (
+        (memory, (q, k, v), REACH / CHUNK, torch.zeros(1, 1, 4, 4)),
+        (decayed_sum, (k,), REACH / SHORT, torch.zeros(1, 1, 4)),
+    ):
+        log_a = -floor * (u if fast else 1e-4 * u)
+        log_a[:, :, 4000:4100] = -floor
+        wanted = [x.clone().requires_grad_() for x in (*args, log_a)]
+        exact = [x.double().detach().requires_grad_() for x in wanted]
+        y, _ = form(*wanted, S)
+        z, _ = form(*exact, S.double())
+        assert (y - z).abs().max() < 2e-5 * z.abs().max()
+        grads = zip(
+            torch.autograd.grad(y.square().mean(), wanted),
+            torch.autograd.grad(z.square().mean(), exact),
+            strict=True,
+        )
+        for found, expected in grads:
+            assert found.isfinite().all()
+            assert (found - expected).abs().max() < 1e-4 * expected.abs().max()

@@ -1,0 +1,137 @@
+r"""Mixers whose decay is read from the tokens: gated linear attention, and the least gated recurrence.
+
+    gated linear  y_i = q_i S_i,  S_i = diag(a_i) S_{i-1} + ((1 - a_i) * k_i) v_i^T    [yang2023]
+    minimal GRU   h_i = a_i * h_{i-1} + (1 - a_i) * u_i                                [feng2024]
+
+Both hold averages: what is written weighs 1 - a, as much as is forgotten, so no memory grows with
+the context. Padding is neither written nor does it forget.
+"""
+
+import math
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from spinodal.errors import InputError
+from spinodal.mixers.base import Mixer, Reduction, State
+from spinodal.mixers.scan import (
+    CHUNK,
+    REACH,
+    SHORT,
+    decayed_sum,
+    decayed_sum_both_ways,
+    memory,
+    memory_both_ways,
+)
+from spinodal.types import Mixed
+
+RANK = 16  # of the map from tokens to the decays of gated linear attention [yang2023]
+
+
+def half_lives(count: int) -> Float[Tensor, " k"]:
+    """2, ..., 128 tokens, geometric: where decays start."""
+    return torch.logspace(1, 7, count, base=2)
+
+
+class GatedLinear(Mixer):
+    """out(y) with log a = -F sigmoid(W_2 W_1 x + bias) a feature: no memory may lose more than e^{-F} a token."""
+
+    fastest = REACH / CHUNK
+
+    def __init__(self, width: int, *, heads: int, causal: bool = False):
+        super().__init__()
+        if width % heads:
+            raise InputError(f"width={width} does not divide into heads={heads}")
+        self.heads, self.causal = heads, causal
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.decay = nn.Sequential(nn.Linear(width, RANK, bias=False), nn.Linear(RANK, width, bias=False))
+        self.bias = nn.Parameter(torch.empty(width))
+        self.out = Reduction(width, width)
+        self.reset_parameters()
+
+    def reset_parameters(self):
+        """Half-lives of 2 to 128 tokens in every head."""
+        rate = math.log(2) / half_lives(len(self.bias) // self.heads)
+        with torch.no_grad():
+            self.bias.copy_(torch.logit(rate / self.fastest).repeat(self.heads))
+
+    def forward(
+        self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
+    ) -> Mixed:
+        if self.causal:
+            return Mixed(self.resumed(x, None, valid)[0], {})
+        return Mixed(self.reduced(memory_both_ways(*self.maps(x, valid)), x), {})
+
+    def maps(
+        self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None
+    ) -> tuple[Tensor, Tensor, Tensor, Float[Tensor, "b h n c"]]:
+        """q / sqrt(c), (1 - a) k, v and log a."""
+        exact = torch.promote_types(x.dtype, torch.float32)
+        log_a = -self.fastest * torch.sigmoid((self.decay(x) + self.bias).to(exact))
+        maps = torch.cat([self.qkv(x).to(exact), log_a], dim=-1)
+        q, k, v, log_a = maps.unflatten(-1, (4, self.heads, -1)).permute(2, 0, 3, 1, 4).contiguous()
+        k = -torch.expm1(log_a) * k
+        if valid is not None:
+            k, log_a = (t.masked_fill(~valid[:, None, :, None], 0.0) for t in (k, log_a))
+        return q * q.shape[-1] ** -0.5, k, v, log_a
+
+    def reduced(self, y: Float[Tensor, "b h n c"], x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+        return self.out(y.transpose(1, 2).flatten(2).to(x))
+
+    def resumed(
+        self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
+    ) -> tuple[Float[Tensor, "b n d"], State]:
+        """The state is the memory S, c by c a head."""
+        q, k, v, log_a = self.maps(x, valid)
+        (S,) = state or (q.new_zeros(*q.shape[:2], q.shape[3], q.shape[3]),)
+        y, S = memory(q, k, v, log_a, S)
+        return self.reduced(y, x), (S,)
+
+
+class MinGRU(Mixer):
+    """out(h) with u = W x and a = least + (1 - least) sigmoid(V x + bias) a feature: a step keeps `least` at least."""
+
+    least = math.exp(-REACH / SHORT)
+
+    def __init__(self, width: int, *, causal: bool = False):
+        super().__init__()
+        self.causal = causal
+        self.maps = nn.Linear(width, 2 * width, bias=False)
+        self.bias = nn.Parameter(torch.empty(width))
+        self.out = Reduction(width, width)
+        self.reset_parameters()
+
+    def reset_parameters(self):
+        """Half-lives of 2 to 128 tokens."""
+        a = torch.exp2(-1 / half_lives(len(self.bias)))
+        with torch.no_grad():
+            self.bias.copy_(torch.logit((a - self.least) / (1 - self.least)))
+
+    def forward(
+        self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
+    ) -> Mixed:
+        if self.causal:
+            return Mixed(self.resumed(x, None, valid)[0], {})
+        return Mixed(self.out(decayed_sum_both_ways(*self.inputs(x, valid)).squeeze(1).to(x)), {})
+
+    def inputs(
+        self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None
+    ) -> tuple[Float[Tensor, "b 1 n d"], Float[Tensor, "b 1 n d"]]:
+        """(1 - a) u and log a."""
+        exact = torch.promote_types(x.dtype, torch.float32)
+        u, gate = self.maps(x).to(exact).chunk(2, dim=-1)
+        a = self.least + (1 - self.least) * torch.sigmoid(gate + self.bias)
+        u, log_a = (1 - a) * u, a.log()
+        if valid is not None:
+            u, log_a = (t.masked_fill(~valid[..., None], 0.0) for t in (u, log_a))
+        return u[:, None], log_a[:, None]
+
+    def resumed(
+        self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
+    ) -> tuple[Float[Tensor, "b n d"], State]:
+        """The state is h."""
+        u, log_a = self.inputs(x, valid)
+        (h,) = state or (torch.zeros_like(u[:, :, 0]),)
+        y, h = decayed_sum(u, log_a, h)
+        return self.out(y.squeeze(1).to(x)), (h,)

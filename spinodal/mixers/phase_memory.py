@@ -1,0 +1,85 @@
+r"""Phase memory: the past split into phases, each with a fraction and a composition that decay.
+
+Every token i is spread over P phases by r_i = softmax(k_i), as a flash spreads a component. What a
+phase holds of the past are its amount w and, summed likewise, the values S; a token reads the mean
+composition S / w of the phases that its own softmax q picks out:
+
+    w_nj = sum_i g^{n-i} r_ij,   S_nj = sum_i g^{n-i} r_ij v_i,   y_n = sum_j q_nj S_nj / w_nj
+
+w is one step of the EM that solves Rachford--Rice for the phase fractions of the prefix, so the
+read is normalised by the load of each phase and no phase is louder for being large  [derived].
+
+    symbol  meaning                                     shape
+    q r     shares of a token in each phase, to read and to write, sums 1      b h n p
+    v       what is written                              b h n c
+    w S     amount and content of each phase: the state  b h p, b h p c
+    g       decay of a head                              h
+"""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from spinodal.errors import InputError
+from spinodal.mixers.base import Mixer, Reduction, State
+from spinodal.mixers.retention import log_decays
+from spinodal.mixers.scan import decayed_sum, decayed_sum_both_ways, memory, memory_both_ways
+from spinodal.types import Mixed
+
+LEAST = 1e-3  # of an equal share: what every token writes into every phase, so that none is empty
+
+
+class PhaseMemory(Mixer):
+    """out(y) of P phases a head that decay as the heads of `Retention` do."""
+
+    def __init__(self, width: int, *, heads: int, phases: int, causal: bool = False):
+        super().__init__()
+        if width % heads:
+            raise InputError(f"width={width} does not divide into heads={heads}")
+        if phases < 2:
+            raise InputError(f"a phase memory needs two phases or more, got phases={phases}")
+        self.heads, self.phases, self.causal = heads, phases, causal
+        self.value = nn.Linear(width, width, bias=False)
+        self.shares = nn.Linear(width, 2 * heads * phases, bias=False)
+        self.out = Reduction(width, width)
+
+    def forward(
+        self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
+    ) -> Mixed:
+        if self.causal:
+            return Mixed(self.resumed(x, None, valid)[0], {})
+        q, r, v, log_g = self.maps(x, valid)
+        w = decayed_sum_both_ways(r, log_g)
+        return Mixed(self.reduced(memory_both_ways(q / occupied(w), r, v, log_g), x), {})
+
+    def maps(
+        self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None
+    ) -> tuple[Float[Tensor, "b h n p"], Float[Tensor, "b h n p"], Tensor, Float[Tensor, "1 h n 1"]]:
+        """q, r, v and log g; r is zero on padding."""
+        exact = torch.promote_types(x.dtype, torch.float32)
+        shares = self.shares(x).to(exact).unflatten(-1, (2, self.heads, self.phases)).softmax(-1)
+        q, r = shares.permute(2, 0, 3, 1, 4).contiguous()
+        r = (1 - LEAST) * r + LEAST / self.phases
+        if valid is not None:
+            r = r.masked_fill(~valid[:, None, :, None], 0.0)
+        v = self.value(x).to(exact).unflatten(-1, (self.heads, -1)).transpose(1, 2).contiguous()
+        log_g = log_decays(self.heads).to(r)[None, :, None, None].expand(-1, -1, x.shape[1], -1)
+        return q, r, v, log_g
+
+    def reduced(self, y: Float[Tensor, "b h n c"], x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+        return self.out(y.transpose(1, 2).flatten(2).to(x))
+
+    def resumed(
+        self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
+    ) -> tuple[Float[Tensor, "b n d"], State]:
+        """The state is the amount w and the content S of every phase."""
+        q, r, v, log_g = self.maps(x, valid)
+        w, S = state or (torch.zeros_like(r[:, :, 0]), r.new_zeros(*r.shape[:2], self.phases, v.shape[3]))
+        amounts, w = decayed_sum(r, log_g, w)
+        y, S = memory(q / occupied(amounts), r, v, log_g, S)
+        return self.reduced(y, x), (w, S)
+
+
+def occupied(w: Float[Tensor, "b h n p"]) -> Float[Tensor, "b h n p"]:
+    """w, or 1 where nothing has been written yet and so nothing is read."""
+    return w.masked_fill(w == 0, 1.0)

@@ -1,0 +1,122 @@
+r"""Mixers over places: one dense matrix a head, from places to places, as the paper draws it.
+
+    y_i = sum_{j <= i} W_ij v_j       among the tokens of one text; all j where it is not causal
+    y_i = sum_j W_ij v_j              from the source to the target        [qajar2024, Figure 6]
+
+They weigh places, not contents: what token 3 takes from token 1 is the same whatever they say, so
+nothing can be looked up, and there are `length` places, no more. The place of a token is counted in
+valid tokens: padding takes none, so a padded text is mixed like the text alone.
+
+    symbol  meaning                                         shape
+    W       weights; of the causal matrix, its lower half   h l m, h l(l+1)/2
+    v       values, laid out by place                       b m d
+"""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from spinodal.errors import InputError
+from spinodal.mixers.base import Mixer, Reduction, State
+from spinodal.mixers.convolution import silence
+from spinodal.mixers.retention import log_decays
+from spinodal.types import Mixed
+
+
+def places(
+    x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None, start: Int[Tensor, " b"]
+) -> tuple[Int[Tensor, "b n"], Int[Tensor, " b"]]:
+    """The place of each token and the first one free; padding stands where its neighbour does."""
+    if valid is None:
+        valid = x.new_ones(x.shape[:2], dtype=torch.bool)
+    count = valid.long().cumsum(1)
+    return start[:, None] + (count - 1).clamp(min=0), start + count[:, -1]
+
+
+def laid_out(
+    v: Float[Tensor, "b n d"], place: Int[Tensor, "b n"], table: Float[Tensor, "b m d"]
+) -> Float[Tensor, "b m d"]:
+    """The table with each value added at its place; a value of padding is zero, so it may stand anywhere."""
+    place = place.clamp(max=table.shape[1] - 1)
+    return table.scatter_add(1, place[..., None].expand(v.shape), v)
+
+
+def read(
+    W: Float[Tensor, "h l m"], table: Float[Tensor, "b m d"], place: Int[Tensor, "b n"]
+) -> Float[Tensor, "b n d"]:
+    """y_i = sum_j W_{place_i j} table_j, head by head."""
+    y = torch.einsum("hlm,bmhc->blhc", W, table.unflatten(-1, (len(W), -1))).flatten(2)
+    place = place.clamp(max=y.shape[1] - 1)
+    return y.gather(1, place[..., None].expand(-1, -1, y.shape[2]))
+
+
+def read_one(rows: Float[Tensor, "h b m"], table: Float[Tensor, "b m d"]) -> Float[Tensor, "b 1 d"]:
+    """The same for one token a sample, whose rows of W are given."""
+    return torch.einsum("hbm,bmhc->bhc", rows, table.unflatten(-1, (len(rows), -1))).flatten(1)[:, None]
+
+
+class Triangular(Mixer):
+    """out(W v(x)) over up to `length` tokens; starts as the decayed averages of `Retention`."""
+
+    length: int
+
+    def __init__(self, width: int, *, heads: int, length: int, causal: bool = False):
+        super().__init__()
+        if width % heads:
+            raise InputError(f"width={width} does not divide into heads={heads}")
+        self.heads, self.length, self.causal = heads, length, causal
+        self.value = nn.Linear(width, width, bias=False)
+        self.out = Reduction(width, width)
+        self.weight = nn.Parameter(torch.empty(heads, length * (length + 1) // 2 if causal else length**2))
+        self.reset_parameters()
+
+    def reset_parameters(self):
+        lag = torch.arange(self.length)[:, None] - torch.arange(self.length)
+        W = torch.exp(log_decays(self.heads)[:, None, None] * lag.abs())
+        W = W.tril() if self.causal else W
+        W = W / W.sum(-1, keepdim=True)
+        with torch.no_grad():
+            self.weight.copy_(W[:, (lag >= 0) | (not self.causal)])
+
+    def matrix(self, n: int) -> Float[Tensor, "h n n"]:
+        """W among the first n places."""
+        if not self.causal:
+            return self.weight.unflatten(1, (self.length, self.length))[:, :n, :n]
+        i, j = torch.tril_indices(n, n, device=self.weight.device)
+        W = self.weight.new_zeros(self.heads, n, n)
+        W[:, i, j] = self.weight[:, : len(i)]
+        return W
+
+    def rows(self, place: Int[Tensor, " b"]) -> Float[Tensor, "h b l"]:
+        """W_{place j}, for all j of the causal matrix; behind the place stands what is not to be read."""
+        entry = (place * (place + 1) // 2)[:, None] + torch.arange(self.length, device=place.device)
+        return self.weight[:, entry.clamp(max=self.weight.shape[1] - 1)]
+
+    def forward(
+        self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
+    ) -> Mixed:
+        place, free = places(x, valid, x.new_zeros(len(x), dtype=torch.long))
+        n = self.require(free)
+        table = laid_out(silence(self.value(x), valid), place, x.new_zeros(len(x), n, x.shape[2]))
+        return Mixed(self.out(read(self.matrix(n), table, place)), {})
+
+    def require(self, free: Int[Tensor, " b"]) -> int:
+        """The places that are taken, of which there must be enough."""
+        if (n := int(free.max())) > self.length:
+            raise InputError(f"this mixer has places for length={self.length} tokens, got {n}")
+        return n
+
+    def resumed(
+        self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
+    ) -> tuple[Float[Tensor, "b n d"], State]:
+        """The state is the value at every place, zero where none is yet, and the first place free."""
+        empty = x.new_zeros(len(x), self.length, x.shape[2]), x.new_zeros(len(x), dtype=torch.long)
+        table, start = state or empty
+        place, free = places(x, valid, start)
+        n = self.require(free)
+        table = laid_out(silence(self.value(x), valid), place, table)
+        if x.shape[1] == 1:
+            y = read_one(self.rows(place[:, 0].clamp(max=self.length - 1)), table)
+        else:
+            y = read(self.matrix(n), table[:, :n], place)
+        return self.out(y), (table, free)
