@@ -15,7 +15,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -125,7 +125,7 @@ def write(path: Path, key: str, configuration: dict[str, Any], result: Any) -> A
 
 def computed(
     function: Function, missing: dict[str, dict[str, Any]], scheduler: str | None, workers: int
-) -> Iterator[tuple[str, Any]]:
+) -> Generator[tuple[str, Any], None, None]:
     """(key, result) of every missing cell, as they are done."""
     if scheduler is None and 1 in (workers, len(missing)):
         for key, configuration in missing.items():

@@ -121,7 +121,7 @@ def test_a_damaged_cell_is_named_and_computed_again(tmp_path: Path, damage: str)
     CALLS.clear()
     with pytest.warns(UserWarning, match=f"{first.name} is damaged"):
         assert sweeps.run(square, grid(5, 6), tmp_path, workers=1) == expected
-    assert CALLS == [cell["configuration"]["x"]]
+    assert [cell["configuration"]["x"]] == CALLS
     sweeps.run(square, grid(5, 6), tmp_path, workers=1)
     assert len(CALLS) == 1
 

@@ -1,5 +1,8 @@
 """Ensembles against one system at a time, exact reductions, closed forms, and errors that count systems."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
@@ -8,11 +11,13 @@ from spinodal import sphere, theory
 from spinodal.errors import ConvergenceError, InputError
 from spinodal.flows.engines.law import law
 from spinodal.flows.ensembles import (
+    Diagram,
     Ensemble,
     LayerClock,
     Matrices,
     OdeClock,
     close_shares,
+    estimate,
     evolved,
     flow,
     maps,
@@ -188,12 +193,12 @@ def test_standard_error_counts_systems_and_not_pairs():
 
 def test_chunks_change_nothing_and_errors_shrink_with_samples(monkeypatch):
     sa, clock, times = law("sa", 4.0), LayerClock(0.1), np.array([4.0, 8.0])
-    whole = maps.estimate(Ensemble(6, 3, 64, 1), sa, clock, times)
+    whole = estimate(Ensemble(6, 3, 64, 1), sa, clock, times)
     monkeypatch.setattr(maps, "MOST_SYSTEMS", 10)
-    parts = maps.estimate(Ensemble(6, 3, 64, 1), sa, clock, times)
+    parts = estimate(Ensemble(6, 3, 64, 1), sa, clock, times)
     np.testing.assert_allclose(parts.probability, whole.probability, rtol=1e-13)
     np.testing.assert_allclose(parts.standard_error, whole.standard_error, rtol=1e-12)
-    fewer = maps.estimate(Ensemble(6, 3, 16, 1), sa, clock, times)
+    fewer = estimate(Ensemble(6, 3, 16, 1), sa, clock, times)
     assert 1.4 < (fewer.standard_error / whole.standard_error).mean() < 2.8
 
 
@@ -202,7 +207,7 @@ def test_d_1024_meets_on_the_curve_of_its_clock():
     n, beta, step = 32, 4.0, 0.1
     met = int(np.argmax(theory.layer_gamma(400, n, beta, step) >= THRESHOLD))
     times = step * np.array([round(0.935 * met), met - 2, met + 2])
-    early, before, after = maps.estimate(Ensemble(n, 1024, 48), law("sa", beta), LayerClock(step), times)[0]
+    early, before, after = estimate(Ensemble(n, 1024, 48), law("sa", beta), LayerClock(step), times)[0]
     assert early < 0.01
     assert before < 0.5 < after
 
@@ -235,13 +240,17 @@ def test_random_matrices_have_the_scales_they_are_said_to_have():
     assert np.linalg.eigvalsh(Matrices("goe", "wishart").drawn(20, generator)[1]).min() > 0
 
 
-def test_a_row_is_numbers_in_and_numbers_out():
-    common = {"n": 4, "d": 3, "samples": 8, "seed": 0, "beta": 2.0, "times": [1.0, 4.0], "threshold": 0.9}
-    plain = row(common | {"field": "sa", "clock": {"layer": 0.5}})
-    expected = maps.estimate(Ensemble(4, 3, 8), law("sa", 2.0), LayerClock(0.5), np.array([1.0, 4.0]), 0.9)
-    assert plain == {"probability": expected[0].tolist(), "standard_error": expected[1].tolist()}
-    assert set(row(common | {"field": "usa", "clock": {"ode": 1e-6}})) == set(plain)
-    assert set(row(common | {"matrices": ["goe", "identity"], "clock": {"layer": 0.5}})) == set(plain)
+def test_rows_stack_to_maps():
+    times = (1.0, 4.0, 7.0)
+    diagram = Diagram((3, 5), (0.5, 2.0), times, ("layer", 0.5), n=4, samples=8, threshold=0.9)
+    cells = json.loads(json.dumps(diagram.cells()))
+    maps_ = diagram.stacked([row(cell) for cell in cells])
+    assert maps_.probability.shape == (2, 3, 2)
+    alone = estimate(Ensemble(4, 5, 8), law("sa", 2.0), LayerClock(0.5), np.array(times), 0.9)
+    np.testing.assert_array_equal(maps_.probability[1, :, 1], alone.probability)
+    np.testing.assert_array_equal(maps_.standard_error[1, :, 1], alone.standard_error)
+    random = replace(diagram, matrices=("goe", "identity"))
+    assert np.isfinite(random.stacked([row(cell) for cell in random.cells()])).all()
 
 
 def test_a_flow_that_is_not_done_says_so(monkeypatch):
@@ -263,6 +272,13 @@ def test_a_flow_that_is_not_done_says_so(monkeypatch):
         (lambda: Ensemble(32, 1, 10), "d = 1"),
         (lambda: Ensemble(32, 2, 1), "samples = 1"),
         (lambda: Matrices("wigner", "wishart"), "'wigner'"),
+        (lambda: Diagram((), (1.0,), (1.0,), ("layer", 0.1)), "one of each"),
+        (lambda: Diagram((2,), (1.0,), (1.0,), ("cuckoo", 0.1)), "'cuckoo'"),
+        (lambda: Diagram((2,), (-1.0,), (1.0,), ("layer", 0.1)), "beta = -1"),
+        (lambda: Diagram((2, 1), (1.0,), (1.0,), ("layer", 0.1)), "d = 1"),
+        (lambda: Diagram((2,), (1.0,), (1.0,), ("layer", 0.1), field="us"), "'us'"),
+        (lambda: Diagram((2,), (1.0,), (1.0,), ("ode", 0.1), matrices=("goe", "wishart")), "layer clock"),
+        (lambda: Diagram((2,), (1.0,), (1.0,), ("ode", 0.1), threshold=1.0), "threshold = 1"),
     ],
 )
 def test_what_is_refused(wrong, said: str):

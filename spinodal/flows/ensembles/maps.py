@@ -1,4 +1,4 @@
-r"""Phase diagrams: the probability that two tokens have met, over many systems, with its standard error.
+r"""The probability that two tokens have met, over many systems, with its standard error.
 
     p(t) = mean_b f_b(t),   SE(t) = sqrt( sum_b (f_b - p)^2 / (B (B - 1)) ),
 
@@ -11,16 +11,13 @@ errors at neighbouring beta are of one sign.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from spinodal.errors import InputError
-from spinodal.flows.engines.law import Law, law
-from spinodal.flows.ensembles import matrices
-from spinodal.flows.ensembles.flow import OdeClock
-from spinodal.flows.ensembles.layers import LayerClock
+from spinodal.flows.engines.law import Law
 from spinodal.flows.ensembles.systems import Clock, packed, reduced, starts, unpacked
 
 CLOSE = 1 - 1e-3  # cosine from which two tokens count as one [glpr2023]
@@ -99,26 +96,3 @@ def averaged(chunks: Iterator[Float[np.ndarray, "_ t"]]) -> Estimate:
     mean = total / number
     variance = np.maximum(squares / number - mean**2, 0) * number / (number - 1)
     return Estimate(mean, np.sqrt(variance / number))
-
-
-def row(configuration: dict[str, Any]) -> dict[str, list[float]]:
-    """One beta of a phase diagram, as a cell of a sweep: numbers and names in, numbers out.
-
-    Needs n, d, samples, seed, beta, times, threshold and `clock`: {"layer": step} or {"ode": tolerance}; and
-    `field`, a kind of law, or `matrices`, the kinds of Q^T K and of V.
-    """
-    ensemble = Ensemble(*(configuration[name] for name in ("n", "d", "samples", "seed")))
-    times, threshold, beta = (configuration[name] for name in ("times", "threshold", "beta"))
-    times = np.asarray(times, dtype=float)
-    ((kind, value),) = configuration["clock"].items()
-    clock = {"layer": LayerClock, "ode": OdeClock}[kind](value)
-    if "matrices" in configuration:
-        random = matrices.Matrices(*configuration["matrices"])
-        systems = (
-            random.systems(ensemble.n, ensemble.d, numbers, ensemble.seed)
-            for numbers in ensemble.chunks(ensemble.d + 2 * ensemble.d**2 // ensemble.n)
-        )
-        found = averaged(matrices.close_shares(one, beta, clock, times, threshold) for one in systems)
-    else:
-        found = estimate(ensemble, law(configuration["field"], beta), clock, times, threshold)
-    return {name: values.tolist() for name, values in found._asdict().items()}
