@@ -17,6 +17,7 @@ DOORS: dict[str, set[str]] = {
     "probes": {"types"},
     "data": {"types"},
     "sweeps": {"types"},
+    "zoo": {"types", "data"},
     "scores": {"types"},
     "theory": set(),
     "observables": {"types", "sphere"},

@@ -9,7 +9,7 @@ leave r_i = 1 alone. Weights are masses: merged tokens are one heavier token.
     w       weights, >= 0, summing to one                  n
 """
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -31,10 +31,18 @@ class Rate(NamedTuple):
     error_bound: Float[np.ndarray, " n"]
 
 
+@runtime_checkable
 class Field(Protocol):
     """A vector field on weighted tokens. What an integrator has to know of it, and no more."""
 
-    merges: bool  # tokens that coincide stay together, so that they may become one heavier token
-    noise: float  # 1 / kappa of Brownian motion sqrt(2 / kappa) dW on the sphere; 0 where there is none
+    @property
+    def merges(self) -> bool:
+        """Tokens that coincide stay together, so that they may become one heavier token."""
+        ...
+
+    @property
+    def noise(self) -> float:
+        """1 / kappa of Brownian motion sqrt(2 / kappa) dW on the sphere; 0 where there is none."""
+        ...
 
     def __call__(self, time: float, state: State, weights: Float[np.ndarray, " n"]) -> Rate: ...
