@@ -52,7 +52,9 @@ def effective_clock(cosines: Float[np.ndarray, " t"], n: int, *, beta: float | N
             fits.append(least_squares(lambda p: curve(beta, p[0]) - g, [log_step], bounds=np.log(STEPS)))
             continue
         bounds = list(zip(BETAS, np.log(STEPS), strict=True))
-        fits += [least_squares(lambda p: curve(*p) - g, [b, log_step], bounds=bounds) for b in (0.5, 3.0, 10.0)]
+        fits += [
+            least_squares(lambda p: curve(*p) - g, [b, log_step], bounds=bounds) for b in (0.5, 3.0, 10.0)
+        ]
     best = min(fits, key=lambda fit: fit.cost)
     b = float(best.x[0]) if beta is None else beta
     fitted = curve(b, best.x[-1])

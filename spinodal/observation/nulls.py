@@ -32,7 +32,9 @@ def random_weights(model: nn.Module, seed: int) -> nn.Module:
             own = list(module.parameters(recurse=False))
             reset = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
             if own and reset is None:
-                raise InputError(f"{name}, a {type(module).__name__}, cannot be reset: there is no random null of it")
+                raise InputError(
+                    f"{name}, a {type(module).__name__}, cannot be reset: there is no random null of it"
+                )
             if reset:
                 reset()
         return made.eval()
@@ -57,7 +59,9 @@ def shuffled(inputs: Mapping[str, Any], seed: int, *, patch: int | None = None) 
     return found if any(found[name] is not inputs[name] for name in inputs) else None
 
 
-def _ids(ids: Int[Tensor, "b n"], valid: Bool[Tensor, "b n"], generator: torch.Generator) -> Int[Tensor, "b n"]:
+def _ids(
+    ids: Int[Tensor, "b n"], valid: Bool[Tensor, "b n"], generator: torch.Generator
+) -> Int[Tensor, "b n"]:
     found = ids.clone()
     for row, there in zip(found, valid, strict=True):
         places = there.nonzero()[1:-1, 0]

@@ -72,7 +72,9 @@ class _Tallies:
         self.nulls = {name: Null() for name in nulls}
         self.violations, self.tokens, self.inputs = Violations(), 0, 0
 
-    def add(self, trajectory: Trajectory, sequence: int, text: Sequence[str], question: Question, beta: float) -> Portrait:
+    def add(
+        self, trajectory: Trajectory, sequence: int, text: Sequence[str], question: Question, beta: float
+    ) -> Portrait:
         valid, epsilon = trajectory.valid[sequence], question.epsilon
         found = portrait(trajectory, sequence, beta, epsilon)
         self.whole.add(found)
@@ -105,7 +107,9 @@ def observe(
     tallies, shown = _Tallies(nulls), None
     for number, inputs in enumerate(batches):
         trajectory = recording(subject.model, inputs, stack, view=question.view)[0]
-        others = {name: recording(m, inputs, strangers[name], view=question.view)[0] for name, m in made.items()}
+        others = {
+            name: recording(m, inputs, strangers[name], view=question.view)[0] for name, m in made.items()
+        }
         if SHUFFLED in nulls:
             other = _reordered(subject, inputs, question.seed + number)
             assert other is not None

@@ -55,7 +55,9 @@ def pairs(
     if n < 2:
         raise InputError(f"{n} token: cosines need pairs; give at least two tokens")
     x = directions(tokens)
-    total = sum((x[a : a + CHUNK].double().sum(0) for a in range(0, n, CHUNK)), torch.zeros(x.shape[1]).double())
+    total = sum(
+        (x[a : a + CHUNK].double().sum(0) for a in range(0, n, CHUNK)), torch.zeros(x.shape[1]).double()
+    )
     mean = float((total.square().sum() - n) / (n * (n - 1)))
     sample = np.arange(n)
     if n > SAMPLE:
@@ -116,7 +118,12 @@ class Portrait(NamedTuple):
 
 
 def portrait(
-    trajectory: Trajectory, sequence: int, beta: float, epsilon: float, *, keep: Bool[Tensor, " n"] | None = None
+    trajectory: Trajectory,
+    sequence: int,
+    beta: float,
+    epsilon: float,
+    *,
+    keep: Bool[Tensor, " n"] | None = None,
 ) -> Portrait:
     """Every frame of one sequence, of its valid tokens or of those in `keep`. InputError names what is wrong, where."""
     mask = trajectory.valid[sequence] if keep is None else keep

@@ -53,9 +53,13 @@ def opened(place: str | Path, *, name: str | None = None, depth: int | None = No
         config = AutoConfig.from_pretrained(where)
         class_ = getattr(transformers, _auto_class(config))
         changes = {} if depth is None else {"num_hidden_layers": depth}
-        model, loading = class_.from_pretrained(where, dtype=torch.float32, output_loading_info=True, **changes)
+        model, loading = class_.from_pretrained(
+            where, dtype=torch.float32, output_loading_info=True, **changes
+        )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise InputError(f"{place} cannot be opened as a model: {' '.join(str(error).split())[:400]}") from error
+        raise InputError(
+            f"{place} cannot be opened as a model: {' '.join(str(error).split())[:400]}"
+        ) from error
     if depth is not None and (missing := loading["missing_keys"]):
         raise InputError(
             f"depth={depth}: {type(model).__name__} has no weights for {sorted(missing)[0]}; only tied layers can be "
@@ -149,7 +153,9 @@ def sound_batches(
     return found
 
 
-def words(subject: Subject, inputs: Mapping[str, Tensor], sequence: int, *, decoder: bool, n: int) -> list[str]:
+def words(
+    subject: Subject, inputs: Mapping[str, Tensor], sequence: int, *, decoder: bool, n: int
+) -> list[str]:
     """The text of each token of one sequence; a number where a token is no text."""
     ids = inputs.get("decoder_input_ids" if decoder else "input_ids")
     if ids is None or ids.shape[1] != n or subject.tokenizer is None:

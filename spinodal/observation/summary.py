@@ -3,7 +3,7 @@
 from spinodal.observation.nulls import RANDOM, SHUFFLED
 
 NEAR_FLOW = 0.9
-NEAR_CURVE = 0.03
+NEAR_CURVE = 0.1  # of the distance that the cosines travel
 
 
 def summary(result: dict) -> list[str]:
@@ -93,8 +93,8 @@ def groups(result: dict) -> str:
 
 
 def curve(result: dict) -> str:
-    clock = result["clock"]
-    verdict = "follow" if clock["residual"] < NEAR_CURVE else "do not follow"
+    clock, cosines = result["clock"], [layer["mean_cosine"] for layer in result["layers"]]
+    verdict = "follow" if clock["residual"] < NEAR_CURVE * (max(cosines) - min(cosines)) else "do not follow"
     return (
         f"The mean cosines {verdict} the theory's curve: the best fit (beta = {clock['beta']:.1f}, {clock['step']:.3g} of "
         f"the flow's time a layer) is off by {clock['residual']:.3f} (RMS)."

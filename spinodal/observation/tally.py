@@ -15,7 +15,7 @@ ROUNDING = 1e-9  # an energy lower by less has not fallen
 
 
 class Moments:
-    """Mean and standard error of arrays that come one at a time [welford1962]."""
+    """Mean and standard error of arrays that come one at a time."""
 
     def __init__(self):
         self.n, self.mean, self.squares = 0, np.zeros(()), np.zeros(())
@@ -30,7 +30,11 @@ class Moments:
     def error(self) -> np.ndarray:
         """Standard error of the mean; NaN for one value."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.sqrt(self.squares / (self.n - 1) / self.n) if self.n > 1 else np.full_like(self.mean, np.nan)
+            return (
+                np.sqrt(self.squares / (self.n - 1) / self.n)
+                if self.n > 1
+                else np.full_like(self.mean, np.nan)
+            )
 
 
 class Tally:

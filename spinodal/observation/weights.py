@@ -85,7 +85,9 @@ def heads_of(layer: nn.Module, heads: int) -> Heads | None:
         return W.unflatten(0, (-1, c)).repeat_interleave(h * c // len(W), 0)
 
     scale = 1.0 if type(attention).__name__.startswith("T5") else c**-0.5
-    return Heads(split(Wq), split(bq), split(Wk), split(bk), split(Wv), Wo.unflatten(1, (h, c)).permute(1, 0, 2), scale)
+    return Heads(
+        split(Wq), split(bq), split(Wk), split(bk), split(Wv), Wo.unflatten(1, (h, c)).permute(1, 0, 2), scale
+    )
 
 
 def _map(module: nn.Module) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,147 @@
+"""What was observed in a trained model: cosines by layer, numbers by layer beside nulls, and who merges with whom.
+
+Every function takes the contents of observe.json; `results` are several of them by name.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from spinodal.figures.cosines import cosine_histograms
+from spinodal.figures.style import INK, MODELS, MUTED, label_ends, panel, styled
+
+WIDTH, HEIGHT = 4.8, 3.0
+TITLES = {
+    "mean_cosine": "mean cosine between two tokens",
+    "energy": "interaction energy, 1 at consensus",
+    "effective_rank": "effective rank: directions that tokens use",
+    "clusters": "clusters",
+    "above_.9": "share of pairs with cosine above .9",
+}
+WORDS = 60  # rows of a merge tree that can be read
+
+
+def layer_numbers(layers: Sequence[Mapping], name: str) -> np.ndarray:
+    """One number by layer, NaN where there is none."""
+    found = [layer["mass_above"][".9"] if name == "above_.9" else layer[name] for layer in layers]
+    return np.array([np.nan if value is None else value for value in found], dtype=float)
+
+
+def observed_cosines(result: Mapping, colour: str, *, selection: str | None = None) -> Figure:
+    """Histograms of cosines by layer, of all tokens or of a selection such as "without_first"."""
+    layers = [layer[selection] if selection else layer for layer in result["layers"]]
+    probe = {
+        "cosine_edges": result["cosine_edges"],
+        "cosine_counts": [layer["histogram"] for layer in layers],
+        "mean_cosine": [layer["mean_cosine"] for layer in layers],
+    }
+    return cosine_histograms({"name": result["model"], "seed": result["seed"], "probe": probe}, colour)
+
+
+@styled
+def observed_numbers(result: Mapping, name: str, colour: Mapping[str, str]) -> Figure:
+    """One number by layer: the model, its nulls, and a band of two standard errors over inputs about each."""
+    figure, axes = panel(WIDTH, HEIGHT)
+    ends = {}
+    curves = {"model": result["layers"]} | {null: told["layers"] for null, told in result["nulls"].items()}
+    for who, layers in curves.items():
+        y, error = layer_numbers(layers, name), layer_numbers([x["standard_error"] for x in layers], name)
+        x = np.arange(len(y))
+        axes.plot(x, y, color=colour[who], linewidth=2.2 if who == "model" else 1.2)
+        if np.isfinite(error).any():
+            axes.fill_between(x, y - 2 * error, y + 2 * error, color=colour[who], alpha=0.18, linewidth=0)
+        ends[who] = float(y[-1])
+    if name == "mean_cosine":
+        theory = [layer["theory"] for layer in result["layers"]]
+        axes.plot(theory, color=INK, linewidth=1.0, linestyle=(0, (2, 2)))
+        ends["theory"] = theory[-1]
+    axes.set(xlabel="layer (0: what enters the first)", title=TITLES[name])
+    axes.set_xlim(0, len(result["layers"]) - 1)
+    label_ends(axes, ends, {**colour, "theory": INK})
+    return figure
+
+
+@styled
+def compared_numbers(results: Mapping[str, Mapping], name: str, colour: Mapping[str, str]) -> Figure:
+    """One number of several models against relative depth; the random-weights null of each dashed."""
+    figure, axes = panel(WIDTH, HEIGHT)
+    ends = {}
+    for model, result in results.items():
+        y = layer_numbers(result["layers"], name)
+        depth = np.linspace(0, 1, len(y))
+        axes.plot(depth, y, color=colour[model])
+        if null := result["nulls"].get("random-weights"):
+            z = layer_numbers(null["layers"], name)
+            axes.plot(depth, z, color=colour[model], linewidth=1.0, linestyle=(0, (2, 2)))
+        ends[model] = float(y[-1])
+    axes.set(xlabel="depth (0: what enters the first layer; 1: after the last)", xlim=(0, 1))
+    axes.set(title=TITLES[name] + "; dashed: random weights" * any(r["nulls"] for r in results.values()))
+    label_ends(axes, ends, dict(colour))
+    return figure
+
+
+@styled
+def merge_tree_of_words(result: Mapping) -> Figure:
+    """A line a token, from its word on the left through the layers; lines meet where tokens join one cluster.
+
+    A cluster is drawn in the middle of its tokens' rows, and tokens are ordered so that those that end together are
+    neighbours. Tokens that are alone are faint.
+    """
+    branch = np.array(result["shown"]["branch"])[:, :WORDS]
+    words = result["shown"]["words"][:WORDS]
+    layers, n = branch.shape
+    place = np.empty(n)
+    place[np.lexsort(branch)] = np.arange(n)
+    figure, axes = panel(min(11.0, 3.0 + 0.34 * layers), 0.9 + 0.19 * n)
+    palette = [light for light, _ in MODELS.values()]
+    height = np.empty((layers, n))
+    alone = np.empty((layers, n), dtype=bool)
+    for k, row in enumerate(branch):
+        for b in set(row.tolist()):
+            members = row == b
+            height[k, members], alone[k, members] = place[members].mean(), members.sum() == 1
+    for i, word in enumerate(words):
+        for k in range(layers - 1):
+            lone = alone[k, i] and alone[k + 1, i]
+            style = {"color": MUTED if lone else palette[branch[k + 1, i] % len(palette)]}
+            axes.plot([k, k + 1], height[k : k + 2, i], linewidth=0.5 if lone else 1.3, **style)
+        axes.text(
+            -0.25,
+            height[0, i] if alone[0, i] else place[i],
+            word,
+            ha="right",
+            va="center",
+            fontsize=7,
+            parse_math=False,
+        )
+    axes.grid(visible=False)
+    axes.set_yticks([])
+    axes.set(xlim=(-0.02, layers - 1), ylim=(n - 0.5, -0.5), xlabel="layer")
+    axes.margins(x=0.1)
+    return figure
+
+
+@styled
+def attention_by_layer(result: Mapping, colour: str) -> Figure:
+    """Effective beta of each head (dots) and the mean over heads (line), by layer."""
+    figure, axes = panel(WIDTH, HEIGHT)
+    for layer in result["attention"]:
+        heads = [beta for beta in layer["effective_beta_of_heads"] if beta is not None]
+        axes.plot(
+            [layer["layer"]] * len(heads),
+            heads,
+            "o",
+            color=colour,
+            alpha=0.35,
+            markersize=4,
+            markeredgewidth=0,
+        )
+    means = [
+        np.nan if layer["effective_beta"] is None else layer["effective_beta"]
+        for layer in result["attention"]
+    ]
+    axes.plot([layer["layer"] for layer in result["attention"]], means, color=colour)
+    axes.axhline(0, color=MUTED, linewidth=0.7, linestyle=(0, (1, 3)))
+    axes.set(xlabel="layer", title="effective beta: slope of logits on cosines; dots: heads")
+    return figure

@@ -1,0 +1,95 @@
+"""The effect of a plug-in: what it does to clusters and to the model's own loss, in one table.
+
+The loss is the one that the model was trained with, as far as its class tells: the masked tokens of 15% of each text for a
+masked model, the next token for a decoder. A model without a head has none.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spinodal.observation.observe import Question
+from spinodal.observation.pairs import NAMES, portrait
+from spinodal.observation.subject import Inputs, Subject
+from spinodal.observation.tally import Moments
+from spinodal.probes import one_stack, recording
+
+MASKED = 0.15
+IGNORED = -100
+Variant = Callable[[], AbstractContextManager[Any]]
+
+
+class Effect(NamedTuple):
+    """Means over inputs at the last layer, and the mean loss a token in nats (None without a head)."""
+
+    mean_cosine: float
+    mass_above_9: float
+    effective_rank: float
+    clusters: float
+    loss: float | None
+
+
+def effects(
+    subject: Subject, batches: Sequence[Inputs], question: Question, variants: Mapping[str, Variant]
+) -> dict[str, Effect]:
+    """One row for each variant: a context in which the model differs, such as `plugins.plugged`."""
+    stack = one_stack(subject.model, {k: v[:1] for k, v in batches[0].items()}, question.stack)
+    found = {}
+    for name, variant in variants.items():
+        last, losses = Moments(), Moments()
+        with variant():
+            for number, inputs in enumerate(batches):
+                trajectory = recording(subject.model, inputs, stack, view=question.view)[0]
+                end = trajectory._replace(times=trajectory.times[-1:], tokens=trajectory.tokens[-1:])
+                for i in range(end.tokens.shape[1]):
+                    last.add(portrait(end, i, question.beta or 1.0, question.epsilon).numbers[0])
+                if (value := loss(subject, inputs, question.seed + number)) is not None:
+                    losses.add(np.array(value))
+        numbers = dict(zip(NAMES, last.mean.tolist(), strict=True))
+        found[name] = Effect(
+            numbers["mean_cosine"], numbers["above_.9"], numbers["effective_rank"], numbers["clusters"],
+            float(losses.mean) if losses.n else None,
+        )  # fmt: skip
+    return found
+
+
+@torch.no_grad()
+def loss(subject: Subject, inputs: Inputs, seed: int) -> float | None:
+    """The model's own loss on these inputs; the masks are those of the seed."""
+    kind = type(subject.model).__name__
+    if kind.endswith("ForMaskedLM"):
+        given, labels = _masked(subject, inputs, seed)
+    elif kind.endswith(("ForCausalLM", "LMHeadModel")):
+        given, labels = inputs, _labels(inputs["input_ids"], inputs.get("attention_mask"))
+    else:
+        return None
+    logits = subject.model(**given).logits
+    if not kind.endswith("ForMaskedLM"):
+        logits, labels = logits[:, :-1], labels[:, 1:]
+    return float(
+        torch.nn.functional.cross_entropy(
+            logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED
+        )
+    )
+
+
+def _labels(ids: Tensor, mask: Tensor | None) -> Tensor:
+    return ids if mask is None else ids.masked_fill(~mask.bool(), IGNORED)
+
+
+def _masked(subject: Subject, inputs: Inputs, seed: int) -> tuple[Inputs, Tensor]:
+    """At least one token of each text is masked, and no mark of its begin or end."""
+    ids, generator = inputs["input_ids"], torch.Generator().manual_seed(seed)
+    fair = inputs.get("attention_mask", torch.ones_like(ids)).bool().clone()
+    special = torch.tensor(subject.tokenizer.all_special_ids)
+    fair &= ~torch.isin(ids, special)
+    chance = torch.rand(ids.shape, generator=generator).masked_fill(~fair, 2.0)
+    chosen = (chance < MASKED) | (chance == chance.amin(-1, keepdim=True)) & fair
+    return (
+        inputs | {"input_ids": ids.masked_fill(chosen, subject.tokenizer.mask_token_id)},
+        ids.masked_fill(~chosen, IGNORED),
+    )

@@ -1,0 +1,265 @@
+"""report.html of an observation, and of several side by side: whole pages that load nothing."""
+
+import os
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from spinodal.figures import colours, observation
+from spinodal.report.sections import Drawings, grid, section
+from spinodal.report.sphere import STYLE, sphere
+from spinodal.report.style import CSS
+
+LOOK = {
+    "mean_cosine": "Rising towards 1: tokens draw together. Compare with the nulls: what random weights do too was not learned. "
+    "The dashed line is the theory's curve, best beta and step.",
+    "energy": "Under the theory this never falls. Where it falls, the model is no gradient flow of it.",
+    "effective_rank": "Falling towards 1: the tokens use fewer and fewer directions.",
+    "above_.9": "Pairs that are nearly parallel: real clusters, not a common drift.",
+}
+SELECTIONS = {
+    None: "all tokens that are there",
+    "without_first": "without the first token of each input",
+    "with_padding": "with padding, in inputs that have any",
+}
+
+
+def write_observation(path: Path, result: Mapping, places: Float[np.ndarray, "t n 3"], kept: float) -> None:
+    """The page of one observation. `places` are the shown tokens on the sphere, `kept` the share of their length there."""
+    colour = colours(["model", *result["nulls"]])
+    draw = Drawings()
+    body = [
+        _header(result["model"], result["summary"], _facts(result)),
+        section(
+            "Tokens moving through the layers",
+            sphere(places, result["shown"]["words"], result["shown"]["branch"]),
+            f"<p>The first input. Drag to turn, play to move from layer to layer. Directions of tokens, seen in their three "
+            f"main axes, which keep {kept:.0%} of them: inside the circle is what points elsewhere. Colours are "
+            f"clusters (cosine at least {1 - result['epsilon']:g}); grey tokens are alone.</p>",
+        ),
+        section(
+            "Who merges with whom", draw(observation.merge_tree_of_words(result), _tree(result), wide=True)
+        ),
+        section(
+            "Cosines by layer",
+            grid([_cosines(draw, result, name, colour["model"]) for name in _selections(result)]),
+        ),
+        section("By layer, against the nulls", _curves(draw, result, colour)),
+        _nulls(result),
+        _violations(result),
+        _attention(draw, result, colour["model"]),
+        section("Every layer", _table(LAYER_COLUMNS, [_layer(layer) for layer in result["layers"]])),
+    ]
+    _write(path, result["model"], body)
+
+
+def write_comparison(path: Path, results: Mapping[str, Mapping]) -> None:
+    """The page of several observations, side by side."""
+    colour, draw = colours(results), Drawings()
+    rows = [
+        [
+            name, result["architecture"], str(len(result["layers"]) - 1),
+            *(f"{_last(result, key):.3f}" for key in ("mean_cosine", "above_.9", "energy")),
+            f"{_last(result, 'effective_rank'):.1f}",
+            _difference(result, "random-weights"),
+            f"{sum(v['share_of_inputs'] > 0.5 for v in result['violations'])} of {len(result['layers']) - 1}",
+            f"{result['clock']['residual']:.3f}",
+        ]
+        for name, result in results.items()
+    ]  # fmt: skip
+    numbers = ("mean_cosine", "above_.9", "effective_rank", "energy")
+    words = "".join(
+        f"<h3>{escape(name)}</h3><ul>{''.join(f'<li>{escape(line)}</li>' for line in result['summary'])}</ul>"
+        for name, result in results.items()
+    )
+    body = [
+        _header(" · ".join(results), [], {}),
+        section("At the last layer", _table(COMPARED_COLUMNS, rows)),
+        section(
+            "By depth",
+            grid([draw(observation.compared_numbers(results, name, colour), LOOK[name]) for name in numbers]),
+        ),
+        section(
+            "Cosines by layer", grid([_cosines(draw, r, None, colour[name]) for name, r in results.items()])
+        ),
+        section("In words", words),
+    ]
+    _write(path, " · ".join(results), body)
+
+
+COMPARED_COLUMNS = (
+    "model", "architecture", "layers", "mean cosine", "pairs above .9", "energy", "effective rank",
+    "mean cosine less random weights’", "layers where the energy falls", "distance from the theory",
+)  # fmt: skip
+LAYER_COLUMNS = (
+    "layer", "mean cosine", "above .9", "above .99", "above .999", "effective rank", "energy", "clusters",
+    "time on the ODE’s clock",
+)  # fmt: skip
+
+
+def _write(path: Path, title: str, body: Sequence[str]):
+    text = (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{CSS}{STYLE}</style>\n</head>\n<body>\n<main>\n"
+        + "\n".join(filter(None, body))
+        + "\n<footer>Written by spinodal. This file is whole: it loads nothing.</footer>\n</main>\n</body>\n</html>\n"
+    )
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
+
+
+def _header(title: str, summary: Sequence[str], facts: Mapping[str, str]) -> str:
+    said = "".join(f"<li>{escape(sentence)}</li>" for sentence in summary)
+    listed = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in facts.items())
+    return (
+        f'<header>\n<p class="eyebrow">spinodal observe</p>\n<h1>{escape(title)}</h1>\n'
+        f"{f'<ul>{said}</ul>' if said else ''}{f'<dl>{listed}</dl>' if listed else ''}</header>"
+    )
+
+
+def _facts(result: Mapping) -> dict[str, str]:
+    stack = result["stack"]
+    return {
+        "model": result["architecture"],
+        "layers": f"{stack['layers']} in {stack['name']}" + (", one set of weights" if stack["tied"] else ""),
+        "view": result["view"],
+        "inputs": f"{result['inputs']}, {result['tokens']} tokens",
+        "beta": f"{result['beta']:.3g}, {result['beta_source']}",
+        **({"sampled": "pairs are those of a sample of the tokens"} if result["sampled"] else {}),
+    }
+
+
+def _tree(result: Mapping) -> str:
+    words = result["shown"]["words"]
+    cut = (
+        f" The first {observation.WORDS} of {len(words)} tokens are shown."
+        if len(words) > observation.WORDS
+        else ""
+    )
+    return (
+        f"Lines meet where tokens belong to one cluster (cosine at least {1 - result['epsilon']:g}) and part where "
+        f"they leave it; faint lines are tokens that are alone.{cut}"
+    )
+
+
+def _selections(result: Mapping) -> list[str | None]:
+    return [name for name in SELECTIONS if name is None or name in result["layers"][0]]
+
+
+def _cosines(draw: Drawings, result: Mapping, selection: str | None, colour: str) -> str:
+    figure = observation.observed_cosines(result, colour, selection=selection)
+    return draw(figure, f"{result['model']}: {SELECTIONS[selection]}.")
+
+
+def _curves(draw: Drawings, result: Mapping, colour: Mapping[str, str]) -> str:
+    bands = " Bands are two standard errors over inputs." if result["inputs"] > 1 else ""
+    return grid(
+        [
+            draw(observation.observed_numbers(result, name, colour), look + bands)
+            for name, look in LOOK.items()
+        ]
+    )
+
+
+def _last(result: Mapping, name: str) -> float:
+    return float(observation.layer_numbers(result["layers"], name)[-1])
+
+
+def _difference(result: Mapping, null: str) -> str:
+    if null not in result["nulls"]:
+        return "–"
+    found = result["nulls"][null]["difference"][-1]["mean_cosine"]
+    if found["error"] is None:
+        return f"{found['mean']:+.3f}"
+    return f"{found['mean']:+.3f} ± {found['error']:.3f}"
+
+
+def _nulls(result: Mapping) -> str:
+    if not result["nulls"]:
+        return ""
+    rows = [
+        [
+            null, name, f"{d['mean']:+.4f}", "–" if d["error"] is None else f"{d['error']:.4f}",
+            {None: "one input cannot tell", True: "yes", False: "no"}[d["beyond_chance"]],
+        ]
+        for null, told in result["nulls"].items()
+        for name, d in told["difference"][-1].items()
+        if name != "index"
+    ]  # fmt: skip
+    return section(
+        "Model less null, at the last layer",
+        _table(("null", "number", "difference", "its standard error", "beyond chance (t, 95%)"), rows),
+    )
+
+
+def _violations(result: Mapping) -> str:
+    rows = [
+        [
+            str(v["layer"]), f"{v['share_of_inputs']:.0%}", f"{v['mean_drop']:.4f}",
+            ", ".join(f"{token['text']} ({token['share']:.0%})" for token in v["tokens"]),
+        ]
+        for v in result["violations"]
+    ]  # fmt: skip
+    if not rows:
+        return section("Where the energy falls", "<p>Nowhere: it rises at every layer of every input.</p>")
+    return section(
+        "Where the energy falls", _table(("layer", "inputs", "mean fall", "by which tokens"), rows)
+    )
+
+
+def _attention(draw: Drawings, result: Mapping, colour: str) -> str:
+    if not result["attention"]:
+        return ""
+    keys = (
+        "effective_beta",
+        "symmetry",
+        "alignment",
+        "positive_share_QK",
+        "positive_share_V",
+        "spectral_radius_QK",
+        "spectral_radius_V",
+    )
+    rows = [
+        [str(layer["layer"]), *("–" if layer[key] is None else f"{layer[key]:.3f}" for key in keys)]
+        for layer in result["attention"]
+    ]
+    names = (
+        "layer",
+        "effective beta",
+        "symmetry of QᵀK",
+        "alignment with V",
+        "eigenvalues > 0, QᵀK",
+        "eigenvalues > 0, V",
+        "radius, QᵀK",
+        "radius, V",
+    )
+    return section(
+        "What the attention’s weights say",
+        "<p>A gradient flow needs symmetry and alignment 1. A negative beta is a head that looks away from what is alike.</p>",
+        draw(
+            observation.attention_by_layer(result, colour),
+            "Content alone: rotary angles and position biases are left out.",
+        ),
+        _table(names, rows),
+    )
+
+
+def _layer(layer: Mapping) -> list[str]:
+    time = layer["effective_time"]
+    rank = layer["effective_rank"]
+    return [
+        str(layer["index"]), f"{layer['mean_cosine']:.4f}", *(f"{mass:.4f}" for mass in layer["mass_above"].values()),
+        "–" if rank is None else f"{rank:.2f}", f"{layer['energy']:.4f}", f"{layer['clusters']:.1f}",
+        "–" if time is None else f"{time:.3f}",
+    ]  # fmt: skip
+
+
+def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    lines = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>\n" for row in rows)
+    return f'<div class="scroll"><table>\n<tr>{head}</tr>\n{lines}</table></div>'
