@@ -1,0 +1,152 @@
+"""Phase diagrams of token flows, and the curves that theory draws into them."""
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from spinodal import theory
+from spinodal.figures.style import INK, MODELS, MUTED, RULE, styled
+
+CURVE = "#ff5a36"  # theory, on the colours of a map
+COLUMNS = 3
+
+
+def meeting_times(
+    betas: Float[np.ndarray, " b"],
+    clock: tuple[str, float],
+    *,
+    n: int,
+    field: str,
+    threshold: float,
+    end: float,
+) -> Float[np.ndarray, " b"]:
+    """t(beta) at which n equiangular tokens, orthonormal at t = 0, have the cosine `threshold`; NaN after `end`.
+
+    On the clock ("layer", step) or ("ode", tolerance); NaN for the layer clock of USA, of which the theory
+    has no closed recursion.
+    """
+    if clock[0] == "ode":
+        slow = {"sa": theory.gamma_time_sa, "usa": theory.gamma_time_usa, "gkpr": theory.gamma_time_usa}[
+            field
+        ]
+        times = np.asarray(slow(threshold, n, betas)) * (np.exp(betas) if field == "gkpr" else 1)
+        return np.where(times <= end, times, np.nan)
+    if field != "sa":
+        return np.full(len(betas), np.nan)
+    step = clock[1]
+    layers = round(end / step)
+    gammas = np.stack([np.asarray(theory.layer_gamma(layers, n, beta, step)) for beta in betas], 1)
+    return crossing(step * np.arange(layers + 1), gammas, threshold)
+
+
+def crossing(
+    t: Float[np.ndarray, " t"], values: Float[np.ndarray, "t b"], level: float
+) -> Float[np.ndarray, " b"]:
+    """The first time at which a column reaches `level`, linear in between; NaN where none does."""
+    first = np.argmax(values >= level, 0)
+    column, before = np.arange(values.shape[1]), np.maximum(first - 1, 0)
+    low, high = values[before, column], values[first, column]
+    share = np.where(high > low, (level - low) / np.where(high > low, high - low, 1), 0)
+    return np.where((values >= level).any(0), t[before] + share * (t[first] - t[before]), np.nan)
+
+
+def relative_contour(
+    t: Float[np.ndarray, " t"], probability: Float[np.ndarray, "t b"], curve: Float[np.ndarray, " b"]
+) -> float | None:
+    """Median over beta of (the time of P = 1/2) / (the theory's); None where they share no beta."""
+    ratio = crossing(t, probability, 0.5) / curve
+    found = ratio[np.isfinite(ratio)]
+    return float(np.median(found)) if len(found) else None
+
+
+@styled
+def phase_maps(
+    t: Float[np.ndarray, " t"],
+    betas: Float[np.ndarray, " b"],
+    panels: dict[str, Float[np.ndarray, "t b"]],
+    *,
+    title: str,
+    curve: Float[np.ndarray, " b"] | None = None,
+) -> Figure:
+    """P(t, beta), a panel a map, with the contour P = 1/2 and the curve of the theory over them."""
+    columns = min(COLUMNS, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(0.9 + 2.7 * columns, 0.9 + 2.3 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    mesh = None
+    for axes, (name, probability) in zip(grid.flat, panels.items(), strict=False):
+        mesh = axes.pcolormesh(
+            t, betas, probability.T, vmin=0, vmax=1, cmap="viridis", shading="nearest", rasterized=True
+        )
+        if min(probability.shape) > 1 and probability.min() < 0.5 < probability.max():
+            axes.contour(t, betas, probability.T, [0.5], colors="white", linewidths=0.9)
+        if curve is not None:
+            axes.plot(curve, betas, color=CURVE, linewidth=1.6, linestyle=(0, (4, 2)))
+        axes.set(xlim=(t[0], t[-1]), ylim=(betas[0], betas[-1]), title=name)
+        framed(axes)
+    for axes in list(grid.flat)[len(panels) :]:
+        axes.set_visible(False)
+    figure.supxlabel("t", color=MUTED, fontsize=9)
+    figure.supylabel("β", color=MUTED, fontsize=9)
+    if mesh is not None:
+        figure.colorbar(mesh, ax=grid, label="probability that two tokens have met", shrink=0.8)
+    lines = [Line2D([], [], color="#9aa3ab", linewidth=0.9, label="P = 1/2 (white)")]
+    if curve is not None:
+        lines += [
+            Line2D(
+                [], [], color=CURVE, linewidth=1.6, linestyle=(0, (4, 2)), label="theory, d ≥ n, orthogonal"
+            )
+        ]
+    figure.legend(handles=lines, loc="outside upper right", ncols=2, frameon=False, fontsize=8)
+    figure.suptitle(title, color=INK, fontsize=10, x=0.02, ha="left")
+    return figure
+
+
+@styled
+def cosines_over_time(
+    samples: dict[float, Float[np.ndarray, " k"]], gammas: dict[float, float], *, title: str
+) -> Figure:
+    """Densities of pairwise cosines, a row a time, over the cosine gamma(t) of orthogonal tokens."""
+    figure = Figure(figsize=(5.6, 0.8 + 1.05 * len(samples)), layout="constrained")
+    grid = figure.subplots(len(samples), 1, sharex=True, squeeze=False)[:, 0]
+    colour = next(iter(MODELS.values()))[0]
+    for axes, (time, cosines) in zip(grid, samples.items(), strict=True):
+        axes.hist(cosines, bins=np.linspace(-0.2, 1, 121), density=True, color=colour, alpha=0.35)
+        axes.axvline(float(cosines.mean()), color=colour, linewidth=1.4)
+        axes.axvline(gammas[time], color=CURVE, linewidth=1.4, linestyle=(0, (4, 2)))
+        axes.set_yticks([])
+        axes.set_ylabel(f"t = {time:g}", rotation=0, ha="right", va="center")
+        framed(axes)
+    grid[-1].set_xlabel("cosine of a pair; line: their mean, dashed: γ(t)")
+    figure.suptitle(title, color=INK, fontsize=10, x=0.02, ha="left")
+    return figure
+
+
+@styled
+def measured_over_theory(
+    x: Float[np.ndarray, " k"],
+    curves: dict[str, tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]],
+    limit: Float[np.ndarray, " k"],
+    *,
+    labels: tuple[str, str],
+    title: str,
+) -> Figure:
+    """Points (measured) on thin lines (theory), a colour a curve, and the limit that they tend to."""
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    for colour, (name, (measured, expected)) in zip(MODELS.values(), curves.items(), strict=False):
+        axes.plot(x, expected, color=colour[0], linewidth=1)
+        axes.plot(x, measured, "o", color=colour[0], markersize=3, label=name)
+    axes.plot(x, limit, color=CURVE, linestyle=(0, (4, 2)), linewidth=1.4, label="limit")
+    axes.set(xlabel=labels[0], ylabel=labels[1], title=title)
+    axes.legend(frameon=False, fontsize=8)
+    framed(axes)
+    axes.grid(axis="y", color=RULE, linewidth=0.7)
+    return figure
+
+
+def framed(axes: Axes):
+    axes.tick_params(colors=MUTED, labelsize=8, length=3)
+    axes.grid(visible=False)
