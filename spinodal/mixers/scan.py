@@ -3,24 +3,21 @@ r"""Sums over a past that decays, in time linear in the number of tokens and wit
     memory   y_i = q_i S_i,  S_i = diag(a_i) S_{i-1} + k_i v_i^T    linear attention that forgets
     sum      y_i = a_i y_{i-1} + u_i                                feature by feature
 
-Tokens are cut into chunks. With A_i the log of the decay since its chunk began, the weight of token
-j in token i is e^{A_i} e^{-A_j}: a factor of each, so a chunk is one product of matrices, and all of
-it is causal to the last bit, which a clock that started in the middle of a chunk would not be. The
-state goes from chunk to chunk by products with matrices of decays, GROUP chunks at a time, and then
-groups of groups, so about log n products in all.
+Tokens are cut into chunks. With e_i the decay since its chunk began, the weight of token j in token
+i is e_i / e_j: a factor of each, so a chunk is one product of matrices, and all of it is causal to
+the last bit, which a clock that started in the middle of a chunk would not be. From chunk to chunk
+the state is carried by doubling, in log2 of their number sums. Gradients are the same sums run
+backwards, so nothing but what a chunk starts with is kept for them [derived].
 
 The factors are finite while a chunk decays by no more than e^{-REACH}: log a >= -REACH / CHUNK for
 a memory and -REACH / SHORT for a sum. Mixers keep to it by construction.
 
     symbol  meaning                                                  shape
-    q k v   queries, keys, values                                    b h n c, b h n c, b h n e
+    q k v   queries, keys, values                                    b h n c, b h n c, b h n f
     log_a   log of the decay; an axis of 1 where it is shared        b|1 h n c|1
-    S       the state before the first token, or after the last      b h c e
-    V       what a chunk adds to the state                           b h t c e
-    D, w    log decay of a chunk, and of its part before V is added  b|1 h t c|1
+    S       the state before the first token, or after the last      b h c f
+    V, D    what a chunk adds to the state, and its whole decay      b h t c f, b|1 h t c|1
 """
-
-import math
 
 import torch
 from jaxtyping import Float
@@ -28,17 +25,16 @@ from torch import Tensor
 from torch.nn import functional
 
 CHUNK, SHORT = 64, 16  # tokens a chunk, of a memory and of a sum
-GROUP = 32  # chunks a product
 REACH = 64.0  # e^64 = 6e27: its products with tokens stay below 3e38, the largest float32
 
 
 def memory_naive(
     q: Float[Tensor, "b h n c"],
     k: Float[Tensor, "b h n c"],
-    v: Float[Tensor, "b h n e"],
+    v: Float[Tensor, "b h n f"],
     log_a: Float[Tensor, "#b h n #c"],
-    S: Float[Tensor, "b h c e"],
-) -> tuple[Float[Tensor, "b h n e"], Float[Tensor, "b h c e"]]:
+    S: Float[Tensor, "b h c f"],
+) -> tuple[Float[Tensor, "b h n f"], Float[Tensor, "b h c f"]]:
     """y_i = q_i S_i, S_i = diag(a_i) S_{i-1} + k_i v_i^T, token by token, and the last S."""
     y = []
     for q_i, k_i, v_i, log_a_i in zip(*(x.split(1, dim=2) for x in (q, k, v, log_a)), strict=True):
@@ -50,29 +46,58 @@ def memory_naive(
 def memory(
     q: Float[Tensor, "b h n c"],
     k: Float[Tensor, "b h n c"],
-    v: Float[Tensor, "b h n e"],
+    v: Float[Tensor, "b h n f"],
     log_a: Float[Tensor, "#b h n #c"],
-    S: Float[Tensor, "b h c e"],
-) -> tuple[Float[Tensor, "b h n e"], Float[Tensor, "b h c e"]]:
+    S: Float[Tensor, "b h c f"],
+) -> tuple[Float[Tensor, "b h n f"], Float[Tensor, "b h c f"]]:
     """`memory_naive` in chunks."""
-    n = q.shape[2]
-    if n == 1:
+    if q.shape[2] == 1:
         return memory_naive(q, k, v, log_a, S)
-    q, k, v, log_a = (chunked(x, CHUNK) for x in (q, k, v, log_a))
-    A = log_a.cumsum(3)
-    q, k = q * A.exp(), k * (-A).exp()
-    D = A[:, :, :, -1]
-    before, S = carried(k.mT @ v, D, torch.zeros_like(D), S)
-    y = (q @ k.mT).tril_() @ v + q @ before
-    return y.flatten(2, 3)[:, :, :n], S
+    return Memory.apply(q, k, v, log_a, S)
+
+
+class Memory(torch.autograd.Function):
+    """With q' = e q, k' = k / e and S the state before a chunk: y = tril(q' k'^T) v + q' S."""
+
+    @staticmethod
+    def forward(ctx, q: Tensor, k: Tensor, v: Tensor, log_a: Tensor, S: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.shapes = n, shared = q.shape[2], log_a.shape
+        q, k, v, log_a = (chunked(x, CHUNK) for x in (q, k, v, log_a))
+        e = (lower(log_a) @ log_a).exp_()
+        q, k, D = q * e, k / e, e[:, :, :, -1]
+        S, last = carried((k.mT @ v).mul_(D[..., None]), D, S)
+        weights = (q @ k.mT).tril_()
+        y = (weights @ v).add_(q @ S)
+        ctx.save_for_backward(q, k, v, e, S, weights, last)
+        return y.flatten(2, 3)[:, :, :n], last
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, dy: Tensor, dlast: Tensor) -> tuple[Tensor | None, ...]:
+        (n, shared), (q, k, v, e, S, weights, last) = ctx.shapes, ctx.saved_tensors
+        dy, D = chunked(dy, CHUNK), e[:, :, :, -1]
+        after, dS = carried((q.mT @ dy).flip(2), D.flip(2), dlast)
+        after = after.flip(2)
+        dV = after * D[..., None]
+        dweights = (dy @ v.mT).tril_()
+        dq = (dweights @ k).add_(dy @ S.mT)
+        dk = (dweights.mT @ q).add_(v @ dV.mT)
+        dv = (weights.mT @ dy).add_(k @ dV)
+        dlog_a = None
+        if ctx.needs_input_grad[3]:
+            dA = (q * dq).sub_(k * dk)
+            dA[:, :, :, -1] += (after * torch.cat([S[:, :, 1:], last[:, :, None]], 2)).sum(-1)
+            dlog_a = (lower(dA).mT @ dA).flatten(2, 3)[:, :, :n].sum_to_size(shared)
+        dq, dk, dv = (x.flatten(2, 3)[:, :, :n] for x in (dq.mul_(e), dk.div_(e), dv))
+        return dq, dk, dv, dlog_a, dS
 
 
 def memory_both_ways(
     q: Float[Tensor, "b h n c"],
     k: Float[Tensor, "b h n c"],
-    v: Float[Tensor, "b h n e"],
+    v: Float[Tensor, "b h n f"],
     log_a: Float[Tensor, "#b h n #c"],
-) -> Float[Tensor, "b h n e"]:
+) -> Float[Tensor, "b h n f"]:
     """y_i = q_i (what a memory holds at i) + q_i (what one that runs from the end holds), each token once."""
     S = q.new_zeros(*k.shape[:2], k.shape[3], v.shape[3])
     past, _ = memory(q, k, v, log_a, S)
@@ -95,15 +120,37 @@ def decayed_sum(
     u: Float[Tensor, "b h n c"], log_a: Float[Tensor, "#b h n #c"], y: Float[Tensor, "b h c"]
 ) -> tuple[Float[Tensor, "b h n c"], Float[Tensor, "b h c"]]:
     """`decayed_sum_naive` in chunks."""
-    n = u.shape[2]
-    if n == 1:
+    if u.shape[2] == 1:
         return decayed_sum_naive(u, log_a, y)
-    u, log_a = chunked(u, SHORT), chunked(log_a, SHORT)
-    A = log_a.cumsum(3)
-    inner = (u * (-A).exp()).cumsum(3)
-    D = A[:, :, :, -1]
-    before, last = carried(inner[:, :, :, -1, :, None], D, torch.zeros_like(D), y[..., None])
-    return (A.exp() * (inner + before.mT)).flatten(2, 3)[:, :, :n], last[..., 0]
+    return DecayedSum.apply(u, log_a, y)
+
+
+class DecayedSum(torch.autograd.Function):
+    """y_i = e_i (y + sum_{j <= i} u_j / e_j), y on the right the one before the chunk."""
+
+    @staticmethod
+    def forward(ctx, u: Tensor, log_a: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        n = u.shape[2]
+        parts, logs = chunked(u, SHORT), chunked(log_a, SHORT)
+        e = (lower(logs) @ logs).exp_()
+        inner = lower(parts) @ (parts / e)
+        D = e[:, :, :, -1]
+        before, last = carried((inner[:, :, :, -1] * D)[..., None], D, y[..., None])
+        found = inner.add_(before.mT).mul_(e).flatten(2, 3)[:, :, :n]
+        ctx.save_for_backward(u, log_a, e, y, found)
+        return found, last[..., 0]
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, dy: Tensor, dlast: Tensor) -> tuple[Tensor | None, ...]:
+        u, log_a, e, y, found = ctx.saved_tensors
+        n, dy = dy.shape[2], chunked(dy, SHORT)
+        inner = lower(dy).mT @ (dy * e)
+        D = e[:, :, :, -1]
+        after, first = carried(inner[:, :, :, 0, :, None].flip(2), D.flip(2), dlast[..., None])
+        du = (inner + (after.flip(2) * D[..., None]).mT).div_(e).flatten(2, 3)[:, :, :n]
+        dlog_a = (du * (found - u)).sum_to_size(log_a.shape) if ctx.needs_input_grad[1] else None
+        return du, dlog_a, first[..., 0]
 
 
 def decayed_sum_both_ways(
@@ -120,51 +167,25 @@ def chunked(x: Float[Tensor, "b h n c"], most: int) -> Float[Tensor, "b h t k c"
     """Chunks of one size, at most `most` tokens; zeros fill the last one, which change no state."""
     chunks = -(-x.shape[2] // most)
     each = -(-x.shape[2] // chunks)
-    return functional.pad(x, (0, 0, 0, chunks * each - x.shape[2])).unflatten(2, (chunks, each))
+    if lacking := chunks * each - x.shape[2]:
+        x = functional.pad(x, (0, 0, 0, lacking))
+    return x.unflatten(2, (chunks, each))
+
+
+def lower(x: Float[Tensor, "b h t k c"]) -> Float[Tensor, "k k"]:
+    """The matrix of ones that sums over the tokens of a chunk up to each."""
+    return x.new_ones(x.shape[3], x.shape[3]).tril_()
 
 
 def carried(
-    V: Float[Tensor, "b h t c e"],
-    D: Float[Tensor, "#b h t #c"],
-    w: Float[Tensor, "#b h t #c"],
-    S: Float[Tensor, "b h c e"],
-) -> tuple[Float[Tensor, "b h t c e"], Float[Tensor, "b h c e"]]:
-    """The state before each chunk, S_{t+1} = e^{D_t} S_t + e^{D_t - w_t} V_t, and the one after the last."""
-    t = V.shape[2]
-    if t <= GROUP:
-        return carried_at_once(V, D, w, S)
-    V, D, w = (grouped(x, len(S)) for x in (V, D, w))
-    to_end = D.flip(3).cumsum(3).flip(3) - w
-    whole = D.sum(3)
-    ends = torch.einsum("bhguc,bhguce->bhgce", to_end.exp(), V)
-    found, S = carried(ends, whole, whole, S)
-    inner, _ = carried_at_once(*(x.transpose(1, 2).flatten(0, 1) for x in (V, D, w, found)))
-    return inner.unflatten(0, (len(S), -1)).transpose(1, 2).flatten(2, 3)[:, :, :t], S
-
-
-def grouped(x: Float[Tensor, "a h t *c"], batch: int) -> Float[Tensor, "b h g u *c"]:
-    """Groups of GROUP chunks; zeros fill the last one, which change no state."""
-    lacking = x.new_zeros(*x.shape[:2], -x.shape[2] % GROUP, *x.shape[3:])
-    return torch.cat([x, lacking], dim=2).unflatten(2, (-1, GROUP)).expand(batch, *[-1] * (x.ndim))
-
-
-def carried_at_once(
-    V: Float[Tensor, "b h t c e"],
-    D: Float[Tensor, "#b h t #c"],
-    w: Float[Tensor, "#b h t #c"],
-    S: Float[Tensor, "b h c e"],
-) -> tuple[Float[Tensor, "b h t c e"], Float[Tensor, "b h c e"]]:
-    """`carried` by one product with the matrix of all decays between chunks."""
-    t = V.shape[2]
-    end = D.double().cumsum(2)  # a clock that has run far needs the digits
-    start = end - D
-    reads = torch.cat([start, end[:, :, -1:]], dim=2)
-    lag = (reads[:, :, :, None] - (start + w)[:, :, None]).movedim(-1, 2).to(V)
-    later = torch.ones(t + 1, t, dtype=torch.bool, device=V.device).triu()
-    weight = lag.masked_fill(later, -math.inf).exp()
-    if weight.shape[2] == 1:
-        found = (weight.squeeze(2) @ V.flatten(3)).unflatten(-1, V.shape[3:])
-    else:
-        found = torch.einsum("bhctu,bhuce->bhtce", weight, V)
-    found = found + reads.to(V).exp()[..., None] * S[:, :, None]
-    return found[:, :, :-1], found[:, :, -1]
+    V: Float[Tensor, "b h t c f"], D: Float[Tensor, "#b h t #c"], S: Float[Tensor, "b h c f"]
+) -> tuple[Float[Tensor, "b h t c f"], Float[Tensor, "b h c f"]]:
+    """The state before each chunk, S_{t+1} = D_t S_t + V_t, and the one after the last; by doubling."""
+    S = torch.cat([S[:, :, None], V], dim=2)
+    D = functional.pad(D, (0, 0, 1, 0))[..., None]
+    step = 1
+    while step < S.shape[2]:
+        S[:, :, step:] += D[:, :, step:] * S[:, :, :-step]
+        D = torch.cat([D[:, :, :step], D[:, :, step:] * D[:, :, :-step]], dim=2)
+        step *= 2
+    return S[:, :, :-1], S[:, :, -1]
