@@ -1,0 +1,118 @@
+"""spinodal observe: what it writes, and one sentence for each mistake."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from small_models import small
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+from typer.testing import CliRunner
+
+from spinodal.cli import observe
+from spinodal.errors import InputError
+from spinodal.observation import opened, text_batches
+from spinodal.probes import read_trajectory
+
+WORDS = "[PAD] [UNK] [MASK] to be or not that is the question of all things in heaven and earth".split()
+TEXT = "to be or not to be\nthat is the question of all things\nin heaven and earth"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small BERT as `save_pretrained` writes it, with a tokenizer of words."""
+    place = tmp_path_factory.mktemp("model")
+    small("BertForMaskedLM", max_position_embeddings=12).save_pretrained(place)
+    words = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    marks = {"pad_token": "[PAD]", "unk_token": "[UNK]", "mask_token": "[MASK]"}
+    PreTrainedTokenizerFast(tokenizer_object=words, **marks).save_pretrained(place)
+    return place
+
+
+def spinodal(*arguments: str | Path):
+    """Runs a command; its InputError is raised."""
+    app = typer.Typer()
+    observe.add_to(app)
+    found = CliRunner().invoke(app, list(map(str, arguments)))
+    if found.exception and not isinstance(found.exception, SystemExit):
+        raise found.exception
+    assert found.exit_code == 0
+
+
+@pytest.fixture(scope="module")
+def observed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an observation, and of the text beside it."""
+    out = tmp_path_factory.mktemp("observed")
+    (out / "lines.txt").write_text(TEXT)
+    spinodal("observe", folder, "--text", out / "lines.txt", "--out", out, "--effect", "spinodal_beta:4,spinodal_usa")
+    return out
+
+
+def test_an_observation_is_written_whole(observed: Path, folder: Path):
+    result = json.loads((observed / "observe.json").read_text())
+    assert [layer["index"] for layer in result["layers"]] == [0, 1, 2, 3]
+    assert set(result["layers"][0]["mass_above"]) == {".9", ".99", ".999"}
+    for name in ("random-weights", "shuffled-tokens"):
+        assert result["nulls"][name]["layers"][3].keys() >= {"mean_cosine", "effective_rank", "energy", "clusters"}
+    assert result["inputs"] == 3
+    assert [row["loss"] is not None for row in result["effect"].values()] == [True] * 3
+    assert read_trajectory(observed / "trajectory.safetensors").tokens.shape == (4, 1, 6, 16)
+    page = (observed / "report.html").read_text()
+    assert "sphere-canvas" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "https://" not in page
+    with pytest.raises(InputError, match="--overwrite"):
+        spinodal("observe", folder, "--text", "to be", "--out", observed)
+
+
+def test_models_and_old_observations_stand_side_by_side(observed: Path, folder: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    spinodal("observe", "--compare", observed, folder, "--text", observed / "lines.txt", "--out", out, "--nulls", "none")
+    both = json.loads((out / "compare.json").read_text())
+    assert list(both) == [observed.name, folder.name]
+    a, b = (result["layers"][-1]["mean_cosine"] for result in both.values())
+    assert a == b
+    assert "By depth" in (out / "report.html").read_text()
+
+
+def test_arrays_need_no_model(tmp_path: Path):
+    np.savez(tmp_path / "x.npz", np.random.default_rng(0).standard_normal((3, 8, 5)))
+    spinodal("observe", tmp_path / "x.npz", "--out", tmp_path / "out")
+    result = json.loads((tmp_path / "out" / "observe.json").read_text())
+    assert (result["model"], len(result["layers"]), result["nulls"]) == ("x.npz", 3, {})
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "give --text"),
+        (["--text", "be"], "is 1 token"),
+        (["--text", "to be " * 10], "20 tokens, .* takes 12"),
+        (["--text", "to be", "--stack", "decoder"], "no one stack 'decoder'"),
+        (["--text", "to be", "--view", "normed"], "one of residual"),
+        (["--text", "to be", "--depth", "9"], "only tied layers"),
+        (["--text", "to be", "--nulls", "noise"], "the nulls are"),
+        (["--text", "to be", "--epsilon", "3"], "epsilon=3"),
+        (["--text", "to be", "--effect", "softmax"], "no interaction"),
+        (["--sound", "nowhere.wav"], "does not say how it hears"),
+    ],
+)
+def test_mistakes_are_one_sentence(folder: Path, tmp_path: Path, options: list[str], said: str):
+    with pytest.raises(InputError, match=said):
+        spinodal("observe", folder, *options, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_truncation_is_asked_for(folder: Path):
+    [batch] = text_batches(opened(folder), ["to be " * 10], truncate=True)
+    assert batch["input_ids"].shape == (1, 12)
+
+
+def test_names_that_are_nothing_are_refused(tmp_path: Path):
+    with pytest.raises(InputError, match="there is no folder"):
+        spinodal("observe", "./nowhere", "--text", "to be", "--out", tmp_path / "out")
+    with pytest.raises(InputError, match="--compare"):
+        spinodal("observe", "minilm", "smollm2", "--text", "to be", "--out", tmp_path / "out")
