@@ -4,6 +4,7 @@ y_i = sum_j g^|i-j| <q_i, k_j> v_j        [sun2023]; causal, the sum runs over j
 """
 
 import math
+from functools import cache
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -19,6 +20,14 @@ from spinodal.types import Mixed
 def log_decays(heads: int) -> Float[Tensor, " h"]:
     """log g of half-lives 2, ..., 128 tokens, geometric over heads; fixed, as in [sun2023]."""
     return -math.log(2) / torch.logspace(1, 7, heads, base=2, dtype=torch.float64)
+
+
+@cache
+def constants(heads: int, c: int, causal: bool) -> tuple[list[float], list[float]]:
+    """log g, and m sqrt(c), of each head."""
+    log_g = log_decays(heads)
+    mass = (1 if causal else 1 + log_g.exp()) / (1 - log_g.exp())
+    return log_g.tolist(), (mass * c**0.5).tolist()
 
 
 class Retention(Mixer):
@@ -53,14 +62,13 @@ class Retention(Mixer):
     ) -> tuple[Tensor, Tensor, Tensor, Float[Tensor, "1 h n 1"]]:
         """Rotated q / (m sqrt c) and k, v and log g; k is zero on padding."""
         exact = torch.promote_types(x.dtype, torch.float32)  # bfloat16 would lose the decays
-        q, k, v = self.qkv(x).to(exact).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).contiguous()
+        qkv = self.qkv(x).to(exact).unflatten(-1, (3, self.heads, -1)).permute(0, 2, 3, 1, 4)
+        v = qkv[:, 2].contiguous()
+        q, k = rotate(qkv[:, :2], start).unbind(1)
         if valid is not None:
             k = k.masked_fill(~valid[:, None, :, None], 0.0)
-        log_g = log_decays(self.heads).to(x.device)
-        mass = (1 if self.causal else 1 + log_g.exp()) / (1 - log_g.exp())
-        scale = (mass * q.shape[-1] ** 0.5).to(exact)
-        log_g = log_g.to(exact)[None, :, None, None].expand(-1, -1, x.shape[1], -1)
-        return rotate(q, start) / scale[:, None, None], rotate(k, start), v, log_g
+        log_g, scale = (q.new_tensor(values)[None, :, None, None] for values in constants(self.heads, q.shape[-1], self.causal))
+        return q / scale, k, v, log_g.expand(-1, -1, x.shape[1], -1)
 
     def reduced(self, y: Float[Tensor, "b h n c"], x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
         return self.out(y.transpose(1, 2).flatten(2).to(x))
