@@ -9,7 +9,7 @@ from spinodal.graphs.blocks import (
     pulled_back,
     require_covering,
 )
-from spinodal.graphs.continuation import Branch, continued, started, switched
+from spinodal.graphs.continuation import Branch, Start, continued, started, switched
 from spinodal.graphs.couplings import Coupling, coupling, odd_polynomial, trigonometric_series
 from spinodal.graphs.energy import OnSite, System, onsite
 from spinodal.graphs.equilibria import Equilibria, Equilibrium, equilibria
@@ -58,6 +58,7 @@ __all__ = [
     "Penalty",
     "SingularPoint",
     "Stability",
+    "Start",
     "System",
     "Thresholded",
     "attention_weights",

@@ -44,31 +44,50 @@ class Place(NamedTuple):
     index: int
 
 
-def started(family: Family, x: Float[np.ndarray, " n"], value: float) -> Float[np.ndarray, " n"]:
-    """The equilibrium near x at a value of the parameter; ConvergenceError where Newton's method finds none."""
-    system = family.at(value)
-    states, residual = refined(system, (family.Q @ (family.Q.T @ x))[None])
+class Start(NamedTuple):
+    """A point of a curve, and the direction of (x, l) to set out in."""
+
+    state: Float[np.ndarray, " n"]
+    value: float
+    heading: Float[np.ndarray, " n+1"]
+
+
+def started(family: Family, x: Float[np.ndarray, " n"], bounds: tuple[float, float]) -> Start:
+    """The equilibrium near x at bounds[0], heading for bounds[1]; ConvergenceError where Newton's method finds none."""
+    value = float(bounds[0])
+    states, residual = refined(family.at(value), (family.Q @ (family.Q.T @ x))[None])
     if residual[0] > SOLVED * family.scale:
         raise ConvergenceError(
             f"no equilibrium near the start at {family.parameter} = {value:g}: |grad E| = {residual[0]:.3g}"
         )
-    return states[0]
+    return Start(states[0], value, np.append(np.zeros(len(x)), bounds[1] - bounds[0]))
+
+
+def switched(family: Family, point: SingularPoint, amplitude: float) -> Start:
+    """Onto the curve that branches off: the state at v.(x - x_0) = amplitude, heading away from the point."""
+    z0, v = family.Q.T @ point.state, family.Q.T @ point.kernel
+
+    def equations(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        r, J = curve(family, u)
+        return np.append(r, v @ (u[:-1] - z0) - amplitude), np.vstack([J, np.append(v, 0.0)])
+
+    u, error = newton(equations, np.append(z0 + amplitude * v, point.value))
+    if error > SOLVED * (1 + np.linalg.norm(u)):
+        raise ConvergenceError(
+            f"no branch found at {family.parameter} = {point.value:.9g}, the last step was {error:.3g}"
+        )
+    return Start(family.x(u[:-1]), float(u[-1]), np.append(amplitude * point.kernel, 0.0))
 
 
 def continued(
     family: Family,
-    x: Float[np.ndarray, " n"],
+    start: Start,
     bounds: tuple[float, float],
     *,
-    heading: Float[np.ndarray, " n"] | None = None,
     points: int = 2000,
     progress: Callable[[float], None] | None = None,
 ) -> Branch:
-    """The curve of equilibria through x, from bounds[0] until it leaves between the bounds, closes, or is long enough.
-
-    `heading` makes it set out along a direction of the state instead, from the value that solves (x, value)
-    nearest to bounds[0]: see `switched`.
-    """
+    """The curve of equilibria from a start until the parameter leaves the bounds, it closes, or has enough points."""
     low, high = min(bounds), max(bounds)
     if not (np.isfinite(bounds).all() and low < high):
         raise InputError(
@@ -76,13 +95,8 @@ def continued(
         )
     longest = (high - low) / 20
     step = longest / 4
-    if heading is None:
-        u = np.append(family.Q.T @ started(family, x, bounds[0]), bounds[0])
-        toward = np.append(np.zeros(len(u) - 1), bounds[1] - bounds[0])
-    else:
-        u = np.append(family.Q.T @ x, bounds[0])
-        toward = np.append(family.Q.T @ heading, 0.0)
-    t = tangent(family, u, toward)
+    u = np.append(family.Q.T @ start.state, start.value)
+    t = tangent(family, u, np.append(family.Q.T @ start.heading[:-1], start.heading[-1]))
     places, singular, end = [place(family, u)], [], f"{points} points"
     while len(places) < points:
         u, t, step = advanced(family, u, t, step, longest)
@@ -100,24 +114,8 @@ def continued(
             break
     values = np.array([p.u[-1] for p in places])
     states = np.array([family.x(p.u[:-1]) for p in places])
-    energies = np.array([float(family.at(l).energy(z)) for l, z in zip(values, states, strict=True)])
+    energies = np.array([float(family.at(l).energy(x)) for l, x in zip(values, states, strict=True)])
     return Branch(values, states, energies, np.array([p.index for p in places]), singular, end)
-
-
-def switched(family: Family, point: SingularPoint, amplitude: float) -> tuple[Float[np.ndarray, " n"], float]:
-    """A state on the curve that branches off, at v.(x - x_0) = amplitude, and its value of the parameter."""
-    z0, v = family.Q.T @ point.state, family.Q.T @ point.kernel
-
-    def equations(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        r, J = curve(family, u)
-        return np.append(r, v @ (u[:-1] - z0) - amplitude), np.vstack([J, np.append(v, 0.0)])
-
-    u, error = newton(equations, np.append(z0 + amplitude * v, point.value))
-    if error > SOLVED * (1 + np.linalg.norm(u)):
-        raise ConvergenceError(
-            f"no branch found at {family.parameter} = {point.value:.9g}, the last step was {error:.3g}"
-        )
-    return family.x(u[:-1]), float(u[-1])
 
 
 def curve(family: Family, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

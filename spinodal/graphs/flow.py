@@ -31,7 +31,7 @@ from spinodal.graphs.energy import System
 from spinodal.types import Trajectory
 
 TOLERANCE = 1e-10  # of |grad E|, relative to the scale of the system
-HALVINGS = 60
+ROUNDING = 1e-14  # of an energy
 
 
 class Flow(NamedTuple):
@@ -131,9 +131,10 @@ def descent(
 ) -> Descent:
     """Steps down E, or E + penalty, until x moves no more; no step lets the energy rise.
 
-    eta is 1 / L if not given; where |f'| has no bound, L is that of the box of the first differences and eta is
-    halved until the step falls enough. `residual` is max |M (x - x') / eta|, |grad E| if there is no penalty.
-    InputError for an eta that could let the energy rise: 2 / L and above, with a penalty more than 1 / L.
+    eta is 1 / L if not given. Where |f'| has no bound it starts from the L of the box of the first differences,
+    is halved where the energy would not fall enough, and grows where it does. `residual` is
+    max |M (x - x') / eta|, which without a penalty is |grad E|. InputError for an eta that could let the
+    energy rise: 2 / L and above, with a penalty more than 1 / L.
     """
     m = checked_mobility(system, x, M)
     L = system.curvature_bound() / m.min()
@@ -147,25 +148,28 @@ def descent(
         limit = "2 / L" if penalty is None else "1 / L with a penalty"
         raise InputError(f"eta = {h:g}: above 0 and below {limit}, L = {L:.6g}, or the energy may rise")
     P = penalty or Penalty(lambda _: 0.0, lambda z, _: z)
-    energies = [float(system.energy(x)) + P.value(x)]
-    residual = math.inf
+    E, g = float(system.energy(x)), system.gradient(x)
+    energies, residual = [E + P.value(x)], math.inf
     for _ in range(steps):
-        for _ in range(HALVINGS):
-            g = system.gradient(x)
-            moved = P.prox(x - h * g / m, h / m)
-            step = moved - x
-            energy = float(system.energy(moved))
-            # the quadratic upper bound of E at x, which every step below 1 / L obeys
-            bound = float(system.energy(x)) + g @ step + (m * step * step).sum() / (2 * h)
-            if fixed or energy <= bound + 1e-14 * abs(bound):
-                break
-            h /= 2
+        moved = P.prox(x - h * g / m, h / m)
+        step = moved - x
         residual = float(np.abs(m * step).max() / h)
-        total = energy + P.value(moved)
         if residual <= TOLERANCE * system.scale:
             break
-        x = moved
-        energies.append(total)
+        energy, slope, size = (
+            float(system.energy(moved)),
+            system.gradient(moved),
+            float((m * step * step).sum() / h),
+        )
+        if not fixed:
+            # what a step below 1 / L obeys; near the end the energies round, and the slopes decide alone
+            short = energy <= E + g @ step + size / 2 + ROUNDING * (abs(E) + system.scale)
+            if not short or step @ (slope - g) > size:
+                h /= 2
+                continue
+            h *= 1.2
+        x, E, g = moved, energy, slope
+        energies.append(E + P.value(x))
     return Descent(x, np.array(energies), residual, residual <= TOLERANCE * system.scale)
 
 

@@ -10,7 +10,16 @@ from scipy.sparse import csr_array, eye_array
 
 from spinodal import graphs
 from spinodal.errors import InputError
-from spinodal.graphs import System, coupling, edge_list, equilibria, from_adjacency, from_networkx, named, onsite
+from spinodal.graphs import (
+    System,
+    coupling,
+    edge_list,
+    equilibria,
+    from_adjacency,
+    from_networkx,
+    named,
+    onsite,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -52,7 +61,9 @@ def test_autograd_of_the_energy_is_minus_the_right_hand_side(text, F):
     (gradient,) = torch.autograd.grad(E, z)
     assert float(system.energy(x)) == pytest.approx(E.item(), rel=1e-12)
     np.testing.assert_allclose(system.force(x), -gradient.numpy(), atol=1e-12)
-    H = torch.autograd.functional.hessian(lambda s: torch_energy(torch.from_numpy(A), s, F, sites), z.detach())
+    H = torch.autograd.functional.hessian(
+        lambda s: torch_energy(torch.from_numpy(A), s, F, sites), z.detach()
+    )
     np.testing.assert_allclose(system.hessian(x), H.numpy(), atol=1e-12)
     v = RNG.normal(size=n)
     h = 1e-5
@@ -94,7 +105,9 @@ def test_row_1_attention_weights_are_symmetric_and_their_softmax_is_reversible()
     np.testing.assert_array_equal(A, A.T)
     assert (A[~mask] == 0).all()
     assert (A[mask] > 0).all()
-    naive = np.array([[np.exp((q[i] @ k[j] + q[j] @ k[i]) / (2 * c**0.5)) for j in range(n)] for i in range(n)])
+    naive = np.array(
+        [[np.exp((q[i] @ k[j] + q[j] @ k[i]) / (2 * c**0.5)) for j in range(n)] for i in range(n)]
+    )
     np.testing.assert_allclose(A, np.where(mask, naive, 0), rtol=1e-13)
     P, d = graphs.row_softmax(A), A.sum(1)
     np.testing.assert_allclose(d[:, None] * P, (d[:, None] * P).T, atol=1e-14)
@@ -140,7 +153,9 @@ def test_row_12_levels_are_a_partition_of_unity():
     w = csr_array((RNG.uniform(0.1, 1, m * reach), (rows, columns)), shape=(m, n))
     np.testing.assert_allclose(graphs.level_average(np.ones((n, 2)), w), 1, rtol=1e-14)
     O = RNG.normal(size=(n, 3))
-    naive = np.stack([sum(w[v, u] * O[u] for u in range(n)) / sum(w[v, u] for u in range(n)) for v in range(m)])
+    naive = np.stack(
+        [sum(w[v, u] * O[u] for u in range(n)) / sum(w[v, u] for u in range(n)) for v in range(m)]
+    )
     np.testing.assert_allclose(graphs.level_average(O, w), naive, atol=1e-13)
     np.testing.assert_array_equal(graphs.level_average(O, csr_array(eye_array(n))), O)
     empty = csr_array((2, n))
