@@ -67,7 +67,8 @@ class Retention(Mixer):
         q, k = rotate(qkv[:, :2], start).unbind(1)
         if valid is not None:
             k = k.masked_fill(~valid[:, None, :, None], 0.0)
-        log_g, scale = (q.new_tensor(values)[None, :, None, None] for values in constants(self.heads, q.shape[-1], self.causal))
+        known = constants(self.heads, q.shape[-1], self.causal)
+        log_g, scale = (q.new_tensor(values)[None, :, None, None] for values in known)
         return q / scale, k, v, log_g.expand(-1, -1, x.shape[1], -1)
 
     def reduced(self, y: Float[Tensor, "b h n c"], x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
