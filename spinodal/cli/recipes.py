@@ -57,8 +57,10 @@ def draw_command(
     (out / "run.json").write_text(text)
     show(measured)
     console.print(f"expected: {header['Expected']}", highlight=False)
-    pictures = sorted(path.name for kind in ("png", "svg", "gif", "mp4") for path in out.glob(f"*.{kind}"))
-    console.print(f"{out}: {', '.join([*pictures, 'run.json'])}", highlight=False, soft_wrap=True)
+    files = sorted(
+        path.name for kind in ("png", "svg", "gif", "mp4", "npz") for path in out.glob(f"*.{kind}")
+    )
+    console.print(f"{out}: {', '.join([*files, 'run.json'])}", highlight=False, soft_wrap=True)
 
 
 def show(measured: dict) -> None:

@@ -3,7 +3,7 @@ r"""Random queries, keys and values: every system draws its own, and runs on the
     x_i <- normalise(x_i + h sum_j a_ij V x_j),   a_ij = softmax_j beta x_i^T M x_j,   M = Q^T K.
 
     kind of M  definition                  kind of V   definition
-    ginibre    G H / sqrt(d)               wishart     G G^T / sqrt(d), positive
+    ginibre    G H / sqrt(d)               wishart     G G^T / d, positive, of mean eigenvalue one
     goe        (G + G^T) / sqrt(2)         query-key   M over its radius: a gradient flow for goe
                                            identity    I
 
@@ -55,7 +55,7 @@ class Matrices:
         if self.values == "query-key":
             return M, M / radius
         G = generator.standard_normal((d, d))
-        return M, G @ G.T / sqrt(d)
+        return M, G @ G.T / d
 
     def systems(
         self, n: int, d: int, numbers: range, seed: int

@@ -1,0 +1,64 @@
+"""Long contexts: how strongly attention must grow with their length, beta = c log n, to do neither all nor nothing.
+
+Claim: one layer sends the cosine rho of equiangular tokens to 1, to 4 rho / (1 + 3 rho) or leaves it, as c is
+    below, at or above 1 / (1 - rho)
+Paper: chen2025
+Command: spinodal draw f11-long-context
+Minutes: 0.5
+Expected: the layer agrees with its closed form to 1e-12; at n = 1024 and c (1 - rho) = 1/2, 1, 2 the cosine is
+    within 0.09 of the three limits. For rho = 0 the limits are another: 1, 1/2, 0 about c = 1/2, not about 1
+"""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from spinodal import sphere, theory
+from spinodal.figures import maps
+from spinodal.flows.engines.pairs import interaction
+
+RHO = (0.0, 0.25, 0.5, 0.75)
+
+
+def layer_cosine(rho: float, n: int, beta: float) -> float:
+    """The mean cosine of pairs of normalise(Att(x)), for n tokens of R^{n+1} that all have the cosine rho."""
+    x: Float[np.ndarray, "n d"] = np.hstack([np.sqrt(1 - rho) * np.eye(n), np.full((n, 1), np.sqrt(rho))])
+    y = sphere.normalised(interaction(beta * x, x, x, np.full(n, 1 / n)).shift)
+    return float((np.square(y.sum(0)).sum() - n) / (n * (n - 1)))
+
+
+def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
+    """A picture a rho; nothing is drawn by chance. Quick: up to 128 tokens."""
+    lengths = (8, 32, 128) if quick else (32, 256, 1024)
+    c = np.linspace(0, 2.5, 11 if quick else 26)
+    measured, worst = {}, 0.0
+    for rho in RHO:
+        critical = 0.5 if rho == 0 else 1 / (1 - rho)
+        curves = {}
+        for n in lengths:
+            betas = c * critical * np.log(n)
+            found = np.array([layer_cosine(rho, n, beta) for beta in betas])
+            expected = np.asarray(theory.attention_layer(rho, n, betas))
+            curves[f"n = {n}"] = found, expected
+            worst = max(worst, float(abs(found - expected).max()))
+            for k in np.flatnonzero(np.isin(c, (0.5, 1.0, 2.0)) & (n == lengths[-1])):
+                measured[f"rho = {rho:g}, n = {n}, c over critical = {c[k]:g}"] = float(found[k])
+        limit = limits(rho, c)
+        title = f"one layer of attention, ρ = {rho:g}, critical c = {critical:.3g}"
+        figure = maps.measured_over_theory(
+            c,
+            curves,
+            limit,
+            labels=("c over its critical value, β = c log n", "cosine after the layer"),
+            title=title,
+        )
+        figure.savefig(out / f"rho-{rho:g}.png", dpi=150)
+    return measured | {"largest |measured - closed form|": worst}
+
+
+def limits(rho: float, c: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
+    """The limit n -> inf at c times the critical value."""
+    if rho > 0:
+        return np.asarray(theory.long_context_layer(rho, c / (1 - rho)))
+    return np.where(c < 1, 1.0, np.where(c > 1, 0.0, 0.5))

@@ -1,0 +1,48 @@
+"""When tokens meet: the phase diagram of self-attention over time and inverse temperature, for six dimensions.
+
+Claim: in high dimension all pairs meet at one time, that of orthogonal tokens; in low dimension they do not
+Paper: glpr2023
+Command: spinodal draw f2-phase-diagram
+Minutes: 8
+Expected: for d = 1024 the contour P = 1/2 over the theory's time on the same clock is 1.00 (median over beta);
+    the curve published in this figure stands at 0.935 of it
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from spinodal import sweeps
+from spinodal.figures import maps
+from spinodal.flows.ensembles import Diagram, LayerClock, row
+
+STEP = 0.1
+
+
+def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
+    """Six maps of 150 x 200; quick: two dimensions, few starts. Rows are kept in `out`/cells."""
+    number, columns = (24, 75) if quick else (200, 150)
+    betas, times = np.linspace(0.1, 9, number), LayerClock(STEP).grid(30, columns)
+    diagram = Diagram(
+        d=(2, 1024) if quick else (2, 8, 32, 128, 512, 1024),
+        betas=tuple(betas.tolist()), times=tuple(times.tolist()), clock=("layer", STEP),
+        samples=48 if quick else 1024, seed=seed,
+    )  # fmt: skip
+    found = diagram.stacked(sweeps.run(row, diagram.cells(), out, workers=1 if quick else 0))
+    curve = maps.meeting_times(
+        betas, diagram.clock, n=diagram.n, field=diagram.field, threshold=diagram.threshold, end=30.0
+    )
+    panels = {
+        f"d = {d}, standard error ≤ {error.max():.3f}": probability
+        for d, probability, error in zip(diagram.d, *found, strict=True)
+    }
+    title = f"SA, n = 32, {diagram.samples} starts, layer clock of step {STEP}"
+    maps.phase_maps(times, betas, panels, title=title, curve=curve).savefig(out / "map.png", dpi=150)
+    np.savez_compressed(
+        out / "map.npz", t=times, beta=betas, d=np.array(diagram.d), theory=curve, **found._asdict()
+    )
+    ratios = {
+        f"contour over theory, d = {d}": maps.relative_contour(times, probability, curve)
+        for d, probability in zip(diagram.d, found.probability, strict=True)
+    }
+    return ratios | {"largest standard error": float(found.standard_error.max())}
