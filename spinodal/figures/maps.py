@@ -71,7 +71,7 @@ def phase_maps(
     curve: Float[np.ndarray, " b"] | None = None,
 ) -> Figure:
     """P(t, beta), a panel a map, with the contour P = 1/2 and the curve of the theory over them."""
-    columns = min(COLUMNS, len(panels))
+    columns = 2 if len(panels) == 4 else min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(0.9 + 2.7 * columns, 0.9 + 2.3 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
@@ -139,7 +139,7 @@ def measured_over_theory(
     for colour, (name, (measured, expected)) in zip(MODELS.values(), curves.items(), strict=False):
         axes.plot(x, expected, color=colour[0], linewidth=1)
         axes.plot(x, measured, "o", color=colour[0], markersize=3, label=name)
-    axes.plot(x, limit, color=CURVE, linestyle=(0, (4, 2)), linewidth=1.4, label="limit")
+    axes.plot(x, limit, color=CURVE, drawstyle="steps-mid", linewidth=1.2, label="limit")
     axes.set(xlabel=labels[0], ylabel=labels[1], title=title)
     axes.legend(frameon=False, fontsize=8)
     framed(axes)

@@ -25,8 +25,8 @@ CASES = {
 
 
 def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
-    """Four maps of 100 x 30 from 96 systems each; quick: 15 x 3 from 4. Rows are kept in `out`/cells."""
-    betas, times = np.linspace(0.1, 9, 3 if quick else 30), LayerClock(STEP).grid(30, 15 if quick else 100)
+    """Four maps of 100 x 30 from 96 systems each; quick: 15 x 2 from 4. Rows are kept in `out`/cells."""
+    betas, times = np.linspace(0.1, 9, 2 if quick else 30), LayerClock(STEP).grid(30.0, 15 if quick else 100)
     panels, measured, arrays = {}, {}, {}
     diagrams = {
         name: Diagram(

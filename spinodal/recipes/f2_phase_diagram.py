@@ -22,7 +22,7 @@ STEP = 0.1
 def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     """Six maps of 150 x 200; quick: two dimensions, few starts. Rows are kept in `out`/cells."""
     number, columns = (24, 75) if quick else (200, 150)
-    betas, times = np.linspace(0.1, 9, number), LayerClock(STEP).grid(30, columns)
+    betas, times = np.linspace(0.1, 9, number), LayerClock(STEP).grid(30.0, columns)
     diagram = Diagram(
         d=(2, 1024) if quick else (2, 8, 32, 128, 512, 1024),
         betas=tuple(betas.tolist()), times=tuple(times.tolist()), clock=("layer", STEP),
