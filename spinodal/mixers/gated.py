@@ -66,15 +66,15 @@ class GatedLinear(Mixer):
     def maps(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None
     ) -> tuple[Tensor, Tensor, Tensor, Float[Tensor, "b h n c"]]:
-        """q / sqrt(c), (1 - a) k, v and log a."""
+        """-q / sqrt(c), (a - 1) k, v and log a."""
         exact = torch.promote_types(x.dtype, torch.float32)
-        log_a = -self.fastest * torch.sigmoid((self.decay(x) + self.bias).to(exact))
-        maps = torch.cat([self.qkv(x).to(exact), log_a], dim=-1)
-        q, k, v, log_a = maps.unflatten(-1, (4, self.heads, -1)).permute(2, 0, 3, 1, 4).contiguous()
-        k = -torch.expm1(log_a) * k
+        q, k, v = self.qkv(x).to(exact).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).contiguous()
+        gate = (self.decay(x) + self.bias).to(exact).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        log_a = -self.fastest * torch.sigmoid(gate.contiguous())
+        k = torch.expm1(log_a) * k
         if valid is not None:
             k, log_a = (t.masked_fill(~valid[:, None, :, None], 0.0) for t in (k, log_a))
-        return q * q.shape[-1] ** -0.5, k, v, log_a
+        return q * -(q.shape[-1] ** -0.5), k, v, log_a
 
     def reduced(self, y: Float[Tensor, "b h n c"], x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
         return self.out(y.transpose(1, 2).flatten(2).to(x))

@@ -49,8 +49,8 @@ class PhaseMemory(Mixer):
         if self.causal:
             return Mixed(self.resumed(x, None, valid)[0], {})
         q, r, v, log_g = self.maps(x, valid)
-        w = decayed_sum_both_ways(r, log_g)
-        return Mixed(self.reduced(memory_both_ways(q / occupied(w), r, v, log_g), x), {})
+        w = occupied(decayed_sum_both_ways(r, log_g), valid)
+        return Mixed(self.reduced(memory_both_ways(q / w, r, v, log_g), x), {})
 
     def maps(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None
@@ -59,7 +59,7 @@ class PhaseMemory(Mixer):
         exact = torch.promote_types(x.dtype, torch.float32)
         shares = self.shares(x).to(exact).unflatten(-1, (2, self.heads, self.phases)).softmax(-1)
         q, r = shares.permute(2, 0, 3, 1, 4).contiguous()
-        r = (1 - LEAST) * r + LEAST / self.phases
+        r = r.lerp(r.new_tensor(1 / self.phases), LEAST)
         if valid is not None:
             r = r.masked_fill(~valid[:, None, :, None], 0.0)
         v = self.value(x).to(exact).unflatten(-1, (self.heads, -1)).transpose(1, 2).contiguous()
@@ -76,10 +76,10 @@ class PhaseMemory(Mixer):
         q, r, v, log_g = self.maps(x, valid)
         w, S = state or (torch.zeros_like(r[:, :, 0]), r.new_zeros(*r.shape[:2], self.phases, v.shape[3]))
         amounts, w = decayed_sum(r, log_g, w)
-        y, S = memory(q / occupied(amounts), r, v, log_g, S)
+        y, S = memory(q / occupied(amounts, valid), r, v, log_g, S)
         return self.reduced(y, x), (w, S)
 
 
-def occupied(w: Float[Tensor, "b h n p"]) -> Float[Tensor, "b h n p"]:
-    """w, or 1 where nothing has been written yet and so nothing is read."""
-    return w.masked_fill(w == 0, 1.0)
+def occupied(w: Float[Tensor, "b h n p"], valid: Bool[Tensor, "b n"] | None) -> Float[Tensor, "b h n p"]:
+    """w, or 1 on padding, where it may be zero; a token that is there fills every phase itself."""
+    return w if valid is None else w.masked_fill(~valid[:, None, :, None], 1.0)

@@ -128,6 +128,7 @@ def test_phase_residuals_are_sums_over_the_components_of_each_mixture(kind: str,
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=2e-8)
 
 
+@torch.no_grad()
 @every_partition
 @pytest.mark.parametrize("pathway", ["I", "II", "III"])
 @pytest.mark.parametrize("padded", [False, True])
@@ -167,6 +168,7 @@ def test_sign_residual_moves_stoichiometry_alone():
     assert moved == {"hidden.weight", "hidden.bias", "stoichiometry.weight"}
 
 
+@torch.no_grad()
 @pytest.mark.parametrize("seed", range(3))
 def test_balance_is_the_fixed_point_of_em_and_collapse_is_balance_too(seed: int):
     generator = torch.Generator().manual_seed(seed)

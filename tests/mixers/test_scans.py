@@ -17,14 +17,14 @@ from spinodal.mixers.scan import (
     memory_naive,
 )
 
-# one chunk, several, several groups of them; ends that are filled and that are not
+# a token, one chunk, several; last chunks that are filled and that are not
 SIZES = [1, 2, 5, 6, 7, 12, 13, 29, 70]
 
 
 @pytest.fixture
 def _small(monkeypatch: pytest.MonkeyPatch):
-    """Chunks of six and three tokens, groups of two: three levels at 70 tokens."""
-    for name, value in {"CHUNK": 6, "SHORT": 3, "GROUP": 2}.items():
+    """Chunks of six and three tokens: 12 and 24 of them at 70 tokens."""
+    for name, value in {"CHUNK": 6, "SHORT": 3}.items():
         monkeypatch.setattr(scan, name, value)
 
 
@@ -62,8 +62,7 @@ def test_chunks_are_the_recurrence(n: int, shared: bool):
 
 
 def test_chunks_of_the_sizes_in_use_are_the_recurrence():
-    n = scan.GROUP * SHORT + 5
-    t = drawn(n, shared=False)
+    t = drawn(5 * CHUNK + 3, shared=False)
     args = [t[name].detach() for name in ("q", "k", "v", "log_a", "S")]
     for found, expected in zip(memory(*args), memory_naive(*args), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
