@@ -46,15 +46,17 @@ def effective_clock(cosines: Float[np.ndarray, " t"], n: int, *, beta: float | N
         # the times of many cosines at once, turned round: `theory.gamma_sa` bisects, 100 times as slow
         return np.interp(np.exp(log_step) * layers, gamma_time_sa(knots, n, b, knots[0]), knots)
 
-    fits = []
-    for log_step in (-4.0, -1.0, 1.0):
+    def fit(b: float):
+        """From the step at which the largest cosine has its own time."""
+        top = int(g.argmax())
+        reached = float(gamma_time_sa(max(g[top], knots[0]), n, b, knots[0])) / max(top, 1)
+        start = np.log(np.clip(reached, 2 * STEPS[0], STEPS[1] / 2))
         if beta is not None:
-            fits.append(least_squares(lambda p: curve(beta, p[0]) - g, [log_step], bounds=np.log(STEPS)))
-            continue
+            return least_squares(lambda p: curve(beta, p[0]) - g, [start], bounds=np.log(STEPS))
         bounds = list(zip(BETAS, np.log(STEPS), strict=True))
-        fits += [
-            least_squares(lambda p: curve(*p) - g, [b, log_step], bounds=bounds) for b in (0.5, 3.0, 10.0)
-        ]
+        return least_squares(lambda p: curve(*p) - g, [b, start], bounds=bounds)
+
+    fits = [fit(b) for b in ((0.5, 3.0, 10.0) if beta is None else (beta,))]
     best = min(fits, key=lambda fit: fit.cost)
     b = float(best.x[0]) if beta is None else beta
     fitted = curve(b, best.x[-1])
@@ -67,5 +69,5 @@ def effective_clock(cosines: Float[np.ndarray, " t"], n: int, *, beta: float | N
 def _knots(start: float, n: int) -> Float[np.ndarray, " k"]:
     """Cosines from `start` to consensus, even in the clock of `theory.gamma` and dense enough for linear interpolation."""
     first = np.log((1 + (n - 1) * start) / (1 - start))
-    y = first + np.linspace(0, 28 - first, 4000)
+    y = first + np.linspace(0, 28 - first, 1000)
     return 1 - n / (np.exp(y) + n - 1)

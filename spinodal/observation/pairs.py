@@ -44,7 +44,7 @@ class Pairs(NamedTuple):
     sample: Int[np.ndarray, " s"]
 
 
-def pairs(
+def pair_numbers(
     tokens: Float[Tensor, "n d"], beta: float, epsilon: float, *, seed: int = 0, rank: bool = True
 ) -> Pairs:
     """The numbers of one sequence, all of whose tokens are there. `rank=False` leaves effective_rank NaN.
@@ -130,7 +130,7 @@ def portrait(
     found = []
     for t, frame in enumerate(trajectory.tokens):
         try:
-            found.append(pairs(frame[sequence][mask], beta, epsilon))
+            found.append(pair_numbers(frame[sequence][mask], beta, epsilon))
         except InputError as error:
             raise InputError(f"layer {t}, sequence {sequence}: {error}") from None
     numbers, histogram, shares, sample = (np.stack(part) for part in zip(*found, strict=True))

@@ -16,14 +16,18 @@ def test_fresh_weights_of_the_same_shapes_and_the_same_for_one_seed():
     assert torch.equal(torch.get_rng_state(), state)
     name = "bert.encoder.layer.0.attention.self.query.weight"
     weights = [m.state_dict()[name] for m in (model, a, b, c)]
-    assert {k: v.shape for k, v in a.state_dict().items()} == {k: v.shape for k, v in model.state_dict().items()}
+    assert {k: v.shape for k, v in a.state_dict().items()} == {
+        k: v.shape for k, v in model.state_dict().items()
+    }
     assert torch.equal(weights[1], weights[2])
     assert not torch.equal(weights[1], weights[3])
     assert not torch.equal(weights[0], weights[1])
 
 
 def test_plain_modules_are_reset_and_what_cannot_be_is_named():
-    plain = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2, enable_nested_tensor=False)
+    plain = nn.TransformerEncoder(
+        nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2, enable_nested_tensor=False
+    )
     made = random_weights(plain, 0)
     assert not torch.equal(made.layers[0].linear1.weight, plain.layers[0].linear1.weight)
 

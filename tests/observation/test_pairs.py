@@ -7,7 +7,7 @@ import torch
 from spinodal import observables
 from spinodal.errors import InputError
 from spinodal.observation import pairs as module
-from spinodal.observation.pairs import NAMES, pairs, portrait, without_first
+from spinodal.observation.pairs import NAMES, pair_numbers, portrait, without_first
 from spinodal.types import Trajectory
 
 
@@ -24,9 +24,13 @@ def test_agrees_with_the_observables_that_are_defined_elsewhere(n: int, d: int):
     x = clouds(n, d)
     unit = x / x.norm(dim=-1, keepdim=True)
     beta, epsilon = 3.0, 0.02
-    trajectory = Trajectory(torch.zeros(1, dtype=torch.float64), unit[None, None], torch.ones(1, n, dtype=torch.bool))
-    found = dict(zip(NAMES, pairs(x, beta, epsilon).numbers, strict=True))
-    mass = observables.pair_probability(trajectory, torch.tensor(module.THRESHOLDS, dtype=torch.float64))[0, 0]
+    trajectory = Trajectory(
+        torch.zeros(1, dtype=torch.float64), unit[None, None], torch.ones(1, n, dtype=torch.bool)
+    )
+    found = dict(zip(NAMES, pair_numbers(x, beta, epsilon).numbers, strict=True))
+    mass = observables.pair_probability(trajectory, torch.tensor(module.THRESHOLDS, dtype=torch.float64))[
+        0, 0
+    ]
     E = observables.log_energy(trajectory, beta) + np.log(2 * beta) - beta
     expected = {
         "mean_cosine": observables.mean_cosine(trajectory),
@@ -38,16 +42,16 @@ def test_agrees_with_the_observables_that_are_defined_elsewhere(n: int, d: int):
     for name, value in expected.items():
         assert found[name] == pytest.approx(float(value), rel=1e-10, abs=1e-12), name
     histogram = observables.cosine_histogram(trajectory, module.BINS)[0, 0].numpy()
-    assert np.array_equal(pairs(x, beta, epsilon).histogram, histogram)
+    assert np.array_equal(pair_numbers(x, beta, epsilon).histogram, histogram)
 
 
 def test_at_consensus_and_at_orthogonality():
-    at_one = dict(zip(NAMES, pairs(torch.ones(6, 4), 5.0, 0.1).numbers, strict=True))
+    at_one = dict(zip(NAMES, pair_numbers(torch.ones(6, 4), 5.0, 0.1).numbers, strict=True))
     assert at_one["mean_cosine"] == pytest.approx(1)
     assert at_one["energy"] == pytest.approx(1)
     assert at_one["effective_rank"] == pytest.approx(1)
     assert (at_one["clusters"], at_one["clusters_.999"], at_one["above_.999"]) == (1, 1, 1)
-    apart = dict(zip(NAMES, pairs(torch.eye(6), 5.0, 0.1).numbers, strict=True))
+    apart = dict(zip(NAMES, pair_numbers(torch.eye(6), 5.0, 0.1).numbers, strict=True))
     assert apart["mean_cosine"] == pytest.approx(0)
     assert apart["effective_rank"] == pytest.approx(6)
     assert apart["energy"] == pytest.approx((1 + 5 * np.exp(-5)) / 6)
@@ -56,7 +60,7 @@ def test_at_consensus_and_at_orthogonality():
 
 def test_shares_of_the_energy_sum_to_it_and_belong_to_their_tokens():
     x = clouds(12, 6)
-    found = pairs(x, 2.0, 0.1)
+    found = pair_numbers(x, 2.0, 0.1)
     unit = x / x.norm(dim=-1, keepdim=True)
     by_token = (2.0 * (unit @ unit.mT - 1)).exp().sum(1) / 144
     assert found.energy_shares == pytest.approx(by_token.numpy())
@@ -65,21 +69,24 @@ def test_shares_of_the_energy_sum_to_it_and_belong_to_their_tokens():
 
 def test_a_sample_is_near_all_and_what_is_exact_stays_exact(monkeypatch: pytest.MonkeyPatch):
     x = clouds(1500, 8, spread=2.0)
-    exact = pairs(x, 2.0, 0.1)
+    exact = pair_numbers(x, 2.0, 0.1)
     monkeypatch.setattr(module, "SAMPLE", 700)
-    sampled = pairs(x, 2.0, 0.1)
+    sampled = pair_numbers(x, 2.0, 0.1)
     assert len(sampled.sample) == 700
     for name, value, truth in zip(NAMES, sampled.numbers, exact.numbers, strict=True):
         if name in ("mean_cosine", "effective_rank"):
             assert value == pytest.approx(truth, rel=1e-9)
         elif not name.startswith("clusters"):
             assert value == pytest.approx(truth, rel=0.1, abs=1e-4), name
-    assert np.abs(sampled.histogram / sampled.histogram.sum() - exact.histogram / exact.histogram.sum()).max() < 0.01
+    assert (
+        np.abs(sampled.histogram / sampled.histogram.sum() - exact.histogram / exact.histogram.sum()).max()
+        < 0.01
+    )
 
 
 def test_a_hundred_thousand_tokens_take_no_square_of_them():
     torch.manual_seed(0)
-    found = pairs(torch.randn(100_000, 4) + 1, 1.0, 0.1)
+    found = pair_numbers(torch.randn(100_000, 4) + 1, 1.0, 0.1)
     assert len(found.sample) == module.SAMPLE
     assert found.histogram.sum() == module.SAMPLE * (module.SAMPLE - 1) / 2
 
@@ -89,7 +96,7 @@ def test_a_portrait_keeps_what_it_is_told_and_names_what_is_wrong():
     valid = torch.tensor([[True] * 5, [False, True, True, True, False]])
     trajectory = Trajectory(torch.arange(3.0), tokens, valid)
     whole = portrait(trajectory, 1, 1.0, 0.1)
-    assert whole.numbers[2] == pytest.approx(pairs(tokens[2, 1, 1:4], 1.0, 0.1).numbers)
+    assert whole.numbers[2] == pytest.approx(pair_numbers(tokens[2, 1, 1:4], 1.0, 0.1).numbers)
     assert without_first(valid[1]).tolist() == [False, False, True, True, False]
     tokens[1, 0, 3] = 0
     with pytest.raises(InputError, match="layer 1, sequence 0: token 3 is zero"):

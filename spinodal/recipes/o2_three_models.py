@@ -1,0 +1,106 @@
+"""Three trained models side by side: an encoder, a decoder, and an encoder-decoder that hears.
+
+Claim: in trained models tokens draw together but do not collapse, and the energy does not rise monotonically
+Paper: glpr2023
+Command: spinodal draw o2-three-models
+Minutes: 4
+Expected: docs/observe.md; no model ends with a tenth of its pairs above .9, and the energy falls somewhere in each
+"""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+from transformers import AutoFeatureExtractor
+
+from spinodal import figures, zoo
+from spinodal.cli.observe import wave
+from spinodal.errors import InputError
+from spinodal.figures import observation as drawn
+from spinodal.observation import Observation, Question, observe, opened, sound_batches, summary, text_batches
+from spinodal.report.observation import write_comparison
+
+# lines of Shakespeare
+LINES = (
+    "Shall I compare thee to a summer's day? Thou art more lovely and more temperate.",
+    "Rough winds do shake the darling buds of May, and summer's lease hath all too short a date.",
+    "When, in disgrace with fortune and men's eyes, I all alone beweep my outcast state.",
+    "Let me not to the marriage of true minds admit impediments.",
+    "Love is not love which alters when it alteration finds, or bends with the remover to remove.",
+    "My mistress' eyes are nothing like the sun; coral is far more red than her lips' red.",
+    "Like as the waves make towards the pebbled shore, so do our minutes hasten to their end.",
+    "That time of year thou mayst in me behold when yellow leaves, or none, or few, do hang.",
+    "To be, or not to be, that is the question: whether 'tis nobler in the mind to suffer.",
+    "Tomorrow, and tomorrow, and tomorrow, creeps in this petty pace from day to day.",
+    "Life's but a walking shadow, a poor player that struts and frets his hour upon the stage.",
+    "It is a tale told by an idiot, full of sound and fury, signifying nothing.",
+    "All the world's a stage, and all the men and women merely players.",
+    "Now is the winter of our discontent made glorious summer by this sun of York.",
+    "Friends, Romans, countrymen, lend me your ears; I come to bury Caesar, not to praise him.",
+    "We are such stuff as dreams are made on, and our little life is rounded with a sleep.",
+)
+
+
+def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
+    """report.html and comparison.png of MiniLM, SmolLM2 and both stacks of Whisper; of ALBERT at two depths if quick."""
+    question = Question(seed=seed)
+    seen = _albert(question) if quick else _three(question, out)
+    results = {name: found.result | {"summary": summary(found.result)} for name, found in seen.items()}
+    write_comparison(out / "report.html", results)
+    (out / "compare.json").write_text(json.dumps(results, indent=1))
+    colour = figures.colours(results)
+    for name in ("mean_cosine", "energy"):
+        drawn.compared_numbers(results, name, colour).savefig(
+            out / f"o2-{name.replace('_', '-')}.png", dpi=150
+        )
+    return {
+        name: {
+            "mean cosine, first": result["layers"][0]["mean_cosine"],
+            "mean cosine, last": result["layers"][-1]["mean_cosine"],
+            "mean cosine, random weights": result["nulls"]["random-weights"]["layers"][-1]["mean_cosine"],
+            "pairs above .9": result["layers"][-1]["mass_above"][".9"],
+            "effective rank, first": result["layers"][0]["effective_rank"],
+            "effective rank, last": result["layers"][-1]["effective_rank"],
+            "layers at which the energy falls in most inputs": sum(
+                v["share_of_inputs"] > 0.5 for v in result["violations"]
+            ),
+            "layers": len(result["layers"]) - 1,
+        }
+        for name, result in results.items()
+    }
+
+
+def _albert(question: Question) -> dict[str, Observation]:
+    found = {}
+    for depth in (12, 24):
+        subject = opened(zoo.fetch("rxnmapper"), name=f"ALBERT, {depth} layers", depth=depth)
+        found[subject.name] = observe(
+            subject, text_batches(subject, ["CC(=O)O.OCC>>CC(=O)OCC"] * 2), question
+        )
+    return found
+
+
+def _three(question: Question, out: Path) -> dict[str, Observation]:
+    found = {}
+    for name in ("minilm", "smollm2"):
+        subject = opened(zoo.fetch(name), name=name)
+        found[name] = observe(subject, text_batches(subject, LINES), question)
+    subject = opened(zoo.fetch("whisper-base"), name="whisper-base")
+    features = AutoFeatureExtractor.from_pretrained(zoo.fetch("whisper-base"))
+    batches = sound_batches(subject, [spoken(line, out / "spoken.wav") for line in LINES[:8]], features)
+    for stack in ("encoder", "decoder"):
+        name = f"whisper-base, {stack}"
+        asked = Question(stack=stack, seed=question.seed)
+        found[name] = observe(subject._replace(name=name), batches, asked)
+    return found
+
+
+def spoken(text: str, path: Path):
+    """The sound of a text; needs the speech synthesizer espeak-ng."""
+    if shutil.which("espeak-ng") is None:
+        raise InputError(
+            "what Whisper hears is made by espeak-ng, which is not installed: apt-get install espeak-ng"
+        )
+    subprocess.run(["espeak-ng", "-w", str(path), text], check=True)
+    return wave(path)

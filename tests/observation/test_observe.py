@@ -1,0 +1,129 @@
+"""An observation as a whole: against numbers made one by one, with blame where it belongs, and in words that fit."""
+
+import numpy as np
+import pytest
+import torch
+from small_models import KINDS, inputs_of, small
+
+from spinodal.errors import InputError
+from spinodal.observation import Question, Subject, observe, observe_arrays, sphere_coordinates, summary
+from spinodal.observation.pairs import NAMES, pair_numbers, portrait
+from spinodal.observation.tally import Moments, Violations
+from spinodal.probes import record
+from spinodal.types import Trajectory
+
+SEEN = [kind for kind in KINDS if kind not in ("DebertaV2ForMaskedLM", "MambaForCausalLM")]
+
+
+def made(tokens: np.ndarray) -> Trajectory:
+    """Tokens [t n d] as a trajectory of one sequence."""
+    x = torch.from_numpy(tokens)[:, None]
+    return Trajectory(torch.arange(len(x), dtype=x.dtype), x, torch.ones(1, x.shape[2], dtype=torch.bool))
+
+
+def joining(layers: int = 5) -> np.ndarray:
+    """Four tokens: the first two draw together, the last two part, at the last layer."""
+    angle = np.array([[0, 90, 180, 181]] * (layers - 1) + [[0, 1, 180, 270]]) * np.pi / 180
+    return np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=-1)
+
+
+@pytest.mark.parametrize("kind", SEEN)
+def test_every_kind_of_model_is_observed_beside_its_nulls(kind: str):
+    model, inputs = small(kind), inputs_of(kind)
+    result = observe(Subject(kind, model, None), [inputs, inputs], Question(beta=2.0)).result
+    trajectory = record(model, inputs)
+    expected = [pair_numbers(x[i], 2.0, 0.1).numbers for i in range(2) for x in trajectory.tokens[-1:]]
+    mean = dict(zip(NAMES, np.mean(expected, axis=0), strict=True))
+    last = result["layers"][-1]
+    assert result["inputs"] == 4
+    for name in ("mean_cosine", "effective_rank", "energy", "clusters"):
+        assert last[name] == pytest.approx(mean[name]), name
+    assert set(result["nulls"]) == {"random-weights", "shuffled-tokens"}
+    for null in result["nulls"].values():
+        difference = null["difference"][-1]["mean_cosine"]["mean"]
+        assert difference == pytest.approx(last["mean_cosine"] - null["layers"][-1]["mean_cosine"])
+    assert all(isinstance(sentence, str) for sentence in summary(result))
+
+
+def test_memory_does_not_grow_with_inputs():
+    kind = "BertForMaskedLM"
+    subject, inputs = Subject(kind, small(kind), None), inputs_of(kind)
+    sizes = [len(str(observe(subject, [inputs] * k, Question(beta=1.0)).result)) for k in (2, 12)]
+    assert sizes[1] < 1.05 * sizes[0]
+
+
+def test_one_shuffled_input_is_its_own_null_where_order_does_not_enter():
+    kind = "BertForMaskedLM"
+    model, inputs = small(kind), inputs_of(kind)
+    with torch.no_grad():
+        model.bert.embeddings.position_embeddings.weight.zero_()
+    result = observe(
+        Subject(kind, model, None), [inputs], Question(beta=1.0, nulls=("shuffled-tokens",))
+    ).result
+    for layer in result["nulls"]["shuffled-tokens"]["difference"]:
+        assert layer["mean_cosine"]["mean"] == pytest.approx(0, abs=1e-6)
+
+
+def test_falls_of_the_energy_are_blamed_on_the_tokens_that_part():
+    trajectory = made(joining())
+    result = observe_arrays("made", trajectory, Question(beta=3.0)).result
+    assert result["violations"] == []  # what joins outweighs what parts
+    apart = made(joining()[:, [2, 3, 2, 3]] + 1e-3 * np.eye(4, 3))
+    [fall] = observe_arrays("made", apart, Question(beta=3.0)).result["violations"]
+    assert (fall["layer"], fall["share_of_inputs"]) == (4, 1.0)
+    blame = Violations()
+    parting = joining()[::-1].copy()
+    parting[1:, 3] = parting[0, 3]  # the first two part, and nobody joins
+    blame.add(portrait(made(parting), 0, 3.0, 0.1), ["a", "b", "c", "d"])
+    [fall] = blame.told()
+    assert fall["layer"] == 1
+    assert {token["text"] for token in fall["tokens"][:2]} == {"a", "b"}
+    assert sum(token["share"] for token in fall["tokens"][:2]) > 0.9
+
+
+def test_moments_are_numpys():
+    values = np.random.default_rng(0).standard_normal((9, 3))
+    moments = Moments()
+    for value in values:
+        moments.add(value)
+    assert moments.mean == pytest.approx(values.mean(0))
+    assert moments.error == pytest.approx(values.std(0, ddof=1) / 3)
+
+
+def test_a_consensus_is_told_as_one_and_a_spread_as_none():
+    x = np.random.default_rng(0).standard_normal((6, 3))
+    closer = np.stack([x * (1 - s) + np.array([1.0, 2, 2]) * s for s in (0, 0.3, 0.7, 0.97, 0.999)])
+    seen = observe_arrays("closer", made(closer), Question(beta=1.0))
+    said = " ".join(summary(seen.result))
+    assert "Tokens cluster" in said
+    assert "rises at every layer" in said
+    assert seen.result["layers"][-1]["clusters"] == 1
+    assert seen.shown.branch[-1].tolist() == [seen.shown.branch[-1][0]] * 6
+    said = " ".join(summary(observe_arrays("apart", made(closer[::-1].copy()), Question(beta=1.0)).result))
+    assert "Tokens spread out" in said
+    assert "does not rise monotonically" in said
+
+
+def test_the_sphere_keeps_angles_that_fit_into_three_dimensions():
+    seen = observe_arrays("made", made(joining()), Question())
+    places, kept = sphere_coordinates(seen.shown)
+    assert kept == pytest.approx(1)
+    assert places[0] @ places[0].T == pytest.approx(joining()[0] @ joining()[0].T)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"beta": -1.0}, "beta=-1"), ({"epsilon": 0.0}, "epsilon=0"), ({"nulls": ("noise",)}, "the nulls are")],
+)
+def test_questions_that_make_no_sense_are_refused(change: dict, said: str):
+    with pytest.raises(InputError, match=said):
+        Question(**change)
+
+
+def test_nothing_and_one_token_are_refused():
+    kind = "BertForMaskedLM"
+    subject = Subject(kind, small(kind), None)
+    with pytest.raises(InputError, match="no inputs"):
+        observe(subject, [], Question())
+    with pytest.raises(InputError, match="layer 0, sequence 0: 1 token"):
+        observe(subject, [inputs_of(kind, n=1)], Question(beta=1.0))
