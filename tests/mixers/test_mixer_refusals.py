@@ -11,8 +11,11 @@ from spinodal.mixers.attention import Attention
 from spinodal.mixers.base import Mixer
 from spinodal.mixers.convolution import Toeplitz
 from spinodal.mixers.feed import PartitionForm, Pathway, Reading
+from spinodal.mixers.gated import GatedLinear
 from spinodal.mixers.gates import PhaseCompetition
 from spinodal.mixers.partition import Partition
+from spinodal.mixers.phase_memory import PhaseMemory
+from spinodal.mixers.places import Triangular
 from spinodal.mixers.retention import Retention
 from spinodal.models.blocks import sublayers
 from spinodal.models.configuration import SpinodalConfig
@@ -34,6 +37,10 @@ REFUSED: dict[str, tuple[Callable, str]] = {
     "odd features to rotate": (lambda: Attention(12, heads=4), "even.*width=12, heads=4"),
     "retention by heads": (lambda: Retention(10, heads=4), "width=10.*heads=4"),
     "toeplitz by heads": (lambda: Toeplitz(10, heads=4, length=8), "width=10.*heads=4"),
+    "gated attention by heads": (lambda: GatedLinear(10, heads=4), "width=10.*heads=4"),
+    "phase memory by heads": (lambda: PhaseMemory(10, heads=4, phases=2), "width=10.*heads=4"),
+    "one phase to remember": (lambda: PhaseMemory(12, heads=4, phases=1), "phases=1"),
+    "places by heads": (lambda: Triangular(10, heads=4, length=8), "width=10.*heads=4"),
     "partition by heads": (lambda: partition(heads=5), "width=12.*heads=5"),
     "one phase": (lambda: partition(phases=1), "phases=1"),
     "one phase to compete": (lambda: PhaseCompetition(12, hidden=4, phases=1), "phases=1"),
@@ -84,6 +91,10 @@ def test_toeplitz_refuses_what_is_longer_than_its_filter():
     assert mixer(torch.ones(1, 8, 12)).tokens.shape == (1, 8, 12)
     with pytest.raises(InputError, match="length=8, got 9 tokens"):
         mixer(torch.ones(1, 9, 12))
+    causal = Toeplitz(12, heads=2, length=8, causal=True)
+    _, state = causal.continued(torch.ones(1, 8, 12))
+    with pytest.raises(InputError, match="length=8, got 9 tokens"):
+        causal.continued(torch.ones(1, 1, 12), state)
 
 
 def test_too_few_tokens_for_the_phases_are_refused_where_tokens_are_components():

@@ -69,6 +69,12 @@ def test_angles_are_exact_far_out_in_every_type(dtype: torch.dtype):
     assert error < 3 * max(torch.finfo(dtype).eps, 2000 * torch.finfo(torch.float32).eps)
 
 
+def test_a_rotation_can_start_anywhere():
+    x = torch.randn(2, 3, 9, 6, dtype=torch.float64)
+    turned = rotate(x[:, :, 5:], torch.tensor([5, 5]))
+    torch.testing.assert_close(turned, rotate(x)[:, :, 5:])
+
+
 def test_rotation_keeps_lengths():
     x = torch.randn(3, 5, 8, dtype=torch.float64)
     torch.testing.assert_close(rotate(x).norm(dim=-1), x.norm(dim=-1))
