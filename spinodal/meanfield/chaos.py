@@ -1,0 +1,67 @@
+r"""Propagation of chaos: how far n random tokens are from the density that they were drawn from.
+
+Distance: H^-1 over the first ten degrees, sqrt(sum_k |m_k^n - m_k|^2 / k^2); its root mean square over an
+ensemble falls like n^{-1/2}, with a factor that grows like the fastest mode while that is small.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from spinodal.meanfield.kernel import Flow
+from spinodal.meanfield.lagrangian import Circle, tokens
+from spinodal.meanfield.starts import CircleModes
+
+DEGREES = 10
+
+
+class Chaos(NamedTuple):
+    """Root mean square distance for every n, and the slope of its logarithm against that of n."""
+
+    n: Int[np.ndarray, " c"]
+    error: Float[np.ndarray, " c"]
+    slope: float
+
+
+def sampled(start: CircleModes, n: int, rng: np.random.Generator) -> Float[np.ndarray, " n"]:
+    """n independent angles of the density, by its distribution function, integrated in closed form."""
+    theta = np.linspace(0, 2 * np.pi, 64 * (start.highest + 1) + 1)
+    k = np.arange(1, start.highest + 1)[:, None]
+    waves = (
+        start.amplitudes[:, None]
+        / k
+        * (np.sin(k * theta - start.phases[:, None]) + np.sin(start.phases)[:, None])
+    )
+    return np.interp(rng.random(n), (theta + waves.sum(0)) / (2 * np.pi), theta)
+
+
+def chaos(
+    flow: Flow,
+    start: CircleModes,
+    sizes: Int[np.ndarray, " c"],
+    *,
+    until: float,
+    samples: int = 16,
+    seed: int = 0,
+) -> Chaos:
+    """Ensembles of n tokens on the circle against the density, at one time."""
+    rng = np.random.default_rng(seed)
+    density = moved(Circle(flow, start), until)
+    k = np.arange(1, DEGREES + 1)
+    error = []
+    for n in sizes:
+        square = 0.0
+        for _ in range(samples):
+            cloud = tokens(flow, sampled(start, int(n), rng), np.full(n, 1 / n), tolerance=1e-6)
+            square += float(np.sum(np.abs(moved(cloud, until) - density) ** 2 / k**2))
+        error.append(np.sqrt(square / samples))
+    slope = np.polyfit(np.log(sizes), np.log(error), 1)[0]
+    return Chaos(np.asarray(sizes), np.array(error), float(slope))
+
+
+def moved(solver: Circle, until: float) -> np.ndarray:
+    """m_1 .. m_10 at a time."""
+    while solver.time < until:
+        solver.advance(until)
+    return solver.moments(DEGREES)[1:]

@@ -1,0 +1,91 @@
+r"""Attention on harmonics: its eigenvalues by Funk and Hecke, scaled by e^{-beta}.
+
+e^{b (<x,y> - 1)} = sum_k N_k a_k P_k(<x,y>), sum_k N_k a_k = 1, with P_k(1) = 1 and, on S^{d-1},
+
+    a_k = e^{-b} Gamma(d/2) (2/b)^nu I_{k+nu}(b),   nu = d/2 - 1,
+    N_k = (2k + d - 2) (k + d - 3)! / (k! (d - 2)!)   (2 on the circle).
+
+    symbol  meaning                                                   shape
+    a       eigenvalue of the kernel on degree k = 0, 1, ...          k
+    N       dimension of the harmonics of degree k                    k
+    P_k     cos k phi for d = 2, Legendre for d = 3, Gegenbauer       -
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.special import gammaln, ive
+
+from spinodal.errors import InputError
+from spinodal.flows import Law, law
+
+TAIL = 1e-17  # sum of what is left out, relative to the largest value of the kernel
+BETA_MAX = 1e4
+
+
+class Flow(NamedTuple):
+    """dx/dt = value * drift of attention on S^{d-1}: value = -1 is V = -I, the repulsive flow."""
+
+    law: Law
+    d: int
+    value: float = 1.0
+
+    @property
+    def beta(self) -> float:
+        return self.law.beta
+
+
+def flow(kind: str, beta: float, d: int = 2, *, repulsive: bool = False) -> Flow:
+    """The flow of a field ("sa", "usa", "gkpr"), checked: `spinodal.flows.law` has the conventions."""
+    if d < 2:
+        raise InputError(f"d = {d}: tokens live on spheres of R^2 and above")
+    checked = law(kind, beta)
+    if beta > BETA_MAX:
+        raise InputError(
+            f"beta = {beta:g}: densities end at {BETA_MAX:g}, where clusters are as narrow as {BETA_MAX**-0.5:g}; "
+            "simulate particles, whose fields go further"
+        )
+    return Flow(checked, d, -1.0 if repulsive else 1.0)
+
+
+class Spectrum(NamedTuple):
+    """a_k and a_k / beta, as many degrees as the kernel needs to rounding, and their dimensions N_k."""
+
+    a: Float[np.ndarray, " k"]
+    slope: Float[np.ndarray, " k"]
+    N: Float[np.ndarray, " k"]
+
+
+@lru_cache
+def spectrum(d: int, beta: float) -> Spectrum:
+    """Degrees until the rest of sum_k N_k a_k max(1, k^2) is below rounding."""
+    top = 32
+    while True:
+        k = np.arange(top)
+        a, N = eigenvalues(k, d, beta), dimensions(k, d)
+        strength = N * a * np.maximum(1, k * k)
+        if strength[-1] < TAIL**1.5:
+            break
+        top *= 2
+    kept = max(2, np.count_nonzero(np.cumsum(strength[::-1])[::-1] > TAIL * np.max(strength)))
+    slope = a / beta if beta > 0 else np.where(k == 1, 1 / d, 0.0)
+    return Spectrum(a[:kept], slope[:kept], N[:kept])
+
+
+def eigenvalues(k: Int[np.ndarray, " k"], d: int, beta: float) -> Float[np.ndarray, " k"]:
+    """a_k = e^{-beta} Gamma(d/2) (2/beta)^nu I_{k+nu}(beta)  [bpa2024]."""
+    if beta == 0:
+        return np.where(k == 0, 1.0, 0.0)
+    nu = d / 2 - 1
+    with np.errstate(divide="ignore"):
+        return np.exp(gammaln(d / 2) + nu * np.log(2 / beta) + np.log(ive(k + nu, beta)))
+
+
+def dimensions(k: Int[np.ndarray, " k"], d: int) -> Float[np.ndarray, " k"]:
+    """N_k = (2k + d - 2) / (k + d - 2) * binomial(k + d - 2, k), and N_0 = 1."""
+    if d == 2:
+        return np.where(k > 0, 2.0, 1.0)
+    binomial = np.exp(gammaln(k + d - 1) - gammaln(k + 1) - gammaln(d - 1))
+    return (2 * k + d - 2) / (k + d - 2) * binomial

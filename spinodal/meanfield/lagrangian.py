@@ -1,0 +1,236 @@
+r"""The mean-field equation along its own characteristics: d_t mu + div(mu X[mu]) = 0, on the circle and zonal.
+
+Circle: a point is an angle theta, the field comes from the engines of `flows`, O(n).
+Zonal on S^{d-1}: a point is a latitude phi, the angle from the axis, and stands for a ring of the sphere.
+The kernel averaged over two rings is sum_k N_k a_k P_k(cos phi) P_k(cos phi'), so that
+
+    Z = sum_k N_k a_k m_k P_k(cos phi),   m_k = sum_j w_j P_k(cos phi_j),
+    dphi/dt = (1/Z) sum_k N_k (a_k / beta) m_k d/dphi P_k(cos phi),
+    P_k' = k (k+d-2) / (d-1) P_{k-1} of dimension d + 2.
+
+Both are resolved by `panels` for as long as there is a density, and are plain tokens afterwards.
+"""
+
+from typing import no_type_check
+
+import numpy as np
+from jaxtyping import Complex, Float
+from scipy.special import gammaln
+
+from spinodal.errors import ConvergenceError, InputError
+from spinodal.flows import evaluated
+from spinodal.flows.engines.kernels import compiled
+from spinodal.meanfield.kernel import Flow, spectrum
+from spinodal.meanfield.panels import GAUSS, Line, atomic, merged, meshed, refined, rule, stretches
+from spinodal.meanfield.starts import CircleModes, Start, ZonalModes
+from spinodal.meanfield.steps import step
+
+EPS = float(np.finfo(float).eps)
+
+
+class Lagrangian:
+    """A density with its clock: `advance` takes one step. The tolerance is the error of a step in W2.
+
+    `line` has the panels and atoms, `points` and `weights` all their nodes, of total mass one.
+    """
+
+    def __init__(self, flow: Flow, start: Start | Line, *, tolerance: float = 1e-8):
+        self.flow, self.time, self.tolerance = flow, 0.0, tolerance
+        self.rule = rule(tolerance, flow.beta)
+        self.start = start if isinstance(start, Start) else None
+        self.line = start if isinstance(start, Line) else meshed(self.mass, self.ends, self.rule)
+        self._rate: Float[np.ndarray, " n"] | None = None
+        self._try = 1e-3
+
+    ends: tuple[float, float]
+    period: float | None
+
+    def velocity(
+        self, points: Float[np.ndarray, " n"], weights: Float[np.ndarray, " n"]
+    ) -> Float[np.ndarray, " n"]:
+        raise NotImplementedError
+
+    def moments(self, top: int) -> Complex[np.ndarray, " k"] | Float[np.ndarray, " k"]:
+        """m_0 = 1, m_1, ..., m_top."""
+        raise NotImplementedError
+
+    def area(self, at: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+        """The uniform probability, a unit of the coordinate."""
+        raise NotImplementedError
+
+    def mass(self, at: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+        """The start's mass, a unit of label; no panels, no labels."""
+        return self.area(at) * self.start.density(at) if self.start else np.zeros_like(at)
+
+    @property
+    def points(self) -> Float[np.ndarray, " n"]:
+        return self.line.points
+
+    @property
+    def weights(self) -> Float[np.ndarray, " n"]:
+        return self.line.weights
+
+    @property
+    def diracs(self) -> bool:
+        """True when no panel is left."""
+        return not len(self.line.y)
+
+    @property
+    def consensus(self) -> bool:
+        return self.diracs and len(self.line.atoms) == 1
+
+    def density(self) -> tuple[Float[np.ndarray, "m g"], Float[np.ndarray, "m g"]]:
+        """(y, rho / uniform) at the nodes of all panels: rho = rho_0(a) area(a) / (area(y) dy/da). Atoms have none."""
+        line = self.line
+        mass = 2 * line.w / (GAUSS * (line.right - line.left)[:, None])
+        return line.y, mass / (self.area(line.y) * stretches(line))
+
+    def advance(self, until: float) -> None:
+        """One step, not beyond `until`; then panels split and collapse, atoms merge."""
+        weights = self.line.weights
+        if self._rate is None:
+            self._rate = self.velocity(self.line.points, weights)
+
+        def size(e: Float[np.ndarray, " n"]) -> float:
+            far = np.abs(e).max() / np.sqrt(self.tolerance)
+            return max(float(np.sqrt(weights @ (e * e))) / self.tolerance, float(far))
+
+        rest = until - self.time
+        done = step(
+            lambda y: self.velocity(y, weights), self.line.points, self._rate, min(self._try, rest), size
+        )
+        self.time = until if done.taken >= rest else self.time + done.taken
+        # a step cut short by `until` says little about the next
+        self._try = max(done.following, self._try) if done.taken >= rest else done.following
+        moved = self.line.moved(done.y)
+        self.line = merged(refined(moved, self.mass, self.rule), self.rule, self.period)
+        self._rate = done.rate if self.line is moved else None
+
+
+class Circle(Lagrangian):
+    """On S^1 by angles theta. A point keeps its winding: positions are angles up to 2 pi."""
+
+    ends, period = (0.0, 2 * np.pi), 2 * np.pi
+
+    def __init__(self, flow: Flow, start: CircleModes | Line, *, tolerance: float = 1e-8):
+        if flow.d != 2:
+            raise InputError(f"d = {flow.d}: the circle has d = 2; use Zonal or Sphere")
+        super().__init__(flow, start, tolerance=tolerance)
+
+    def area(self, at: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+        return np.full_like(at, 1 / (2 * np.pi))
+
+    def velocity(
+        self, points: Float[np.ndarray, " n"], weights: Float[np.ndarray, " n"]
+    ) -> Float[np.ndarray, " n"]:
+        """dtheta/dt, whatever engine serves."""
+        c, s = np.cos(points), np.sin(points)
+        v = evaluated(np.stack([c, s], 1), weights, self.flow.law).drift
+        return self.flow.value * (c * v[:, 1] - s * v[:, 0])
+
+    def moments(self, top: int) -> Complex[np.ndarray, " k"]:
+        """m_k = sum_j w_j e^{ik theta_j}, k = 0..top."""
+        turn = np.exp(1j * self.points)
+        power = self.weights.astype(complex)
+        m = np.empty(top + 1, complex)
+        for k in range(top + 1):
+            m[k] = power.sum()
+            power *= turn
+        return m
+
+    def tokens(self) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, " n"]]:
+        """Unit vectors and weights: what `spinodal.flows` takes, exact once only atoms are left."""
+        return np.stack([np.cos(self.points), np.sin(self.points)], 1), self.weights
+
+
+class Zonal(Lagrangian):
+    """On S^{d-1} by latitudes phi in [0, pi], d >= 2; symmetric about the axis for ever."""
+
+    ends, period = (0.0, np.pi), None
+
+    def __init__(self, flow: Flow, start: ZonalModes | Line, *, tolerance: float = 1e-8):
+        super().__init__(flow, start, tolerance=tolerance)
+
+    def area(self, at: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+        return ring_area(at, self.flow.d)
+
+    def velocity(
+        self, points: Float[np.ndarray, " n"], weights: Float[np.ndarray, " n"]
+    ) -> Float[np.ndarray, " n"]:
+        """dphi/dt; ConvergenceError where rounding of Z has eaten the tolerance."""
+        flow = self.flow
+        s = spectrum(flow.d, flow.beta)
+        u, sine = np.cos(points), np.sin(points)
+        m = ring_moments(u, weights, len(s.a), flow.d)
+        Z, slope = ring_sums(u, s.N * s.a * m, s.N * s.slope * m, flow.d)
+        noise = 8 * EPS * np.sqrt(len(s.a))
+        if flow.law.clock is not None:
+            return -flow.value * flow.law.clock * sine * slope
+        lost = float(weights @ np.minimum(noise / np.maximum(Z, noise), 1.0))
+        if lost > max(self.tolerance, 1e-8):
+            raise ConvergenceError(
+                f"at t = {self.time:g} rounding of Z costs {lost:.1g} of the mass its direction, more than the "
+                f"tolerance {self.tolerance:g}: in d = {flow.d} a ring of beta = {flow.beta:g} sees too little of "
+                "itself. Use a lower beta, a larger tolerance, or the field 'gkpr'"
+            )
+        return -flow.value * sine * slope / np.maximum(Z, noise)
+
+    def moments(self, top: int) -> Float[np.ndarray, " k"]:
+        """m_k = sum_j w_j P_k(cos phi_j), k = 0..top."""
+        return ring_moments(np.cos(self.points), self.weights, top + 1, self.flow.d)
+
+
+def ring_area(phi: Float[np.ndarray, "..."], d: int) -> Float[np.ndarray, "..."]:
+    """sin^{d-2} phi over its integral from 0 to pi: the uniform probability, a radian of latitude."""
+    total = np.sqrt(np.pi) * np.exp(gammaln((d - 1) / 2) - gammaln(d / 2))
+    return np.sin(phi) ** (d - 2) / total
+
+
+@compiled()
+@no_type_check
+def ring_moments(u, w, top, d):
+    """[sum_j w_j P_k(u_j)] for k = 0..top-1; P_{k+1} = ((2k+d-2) u P_k - k P_{k-1}) / (k+d-2), k >= 1."""
+    m = np.zeros(top)
+    last, now = np.ones(u.size), u.copy()
+    for j in range(u.size):
+        m[0] += w[j]
+        if top > 1:
+            m[1] += w[j] * u[j]
+    for k in range(1, top - 1):
+        f, g = (2 * k + d - 2) / (k + d - 2), k / (k + d - 2)
+        total = 0.0
+        for j in range(u.size):
+            following = f * u[j] * now[j] - g * last[j]
+            last[j] = now[j]
+            now[j] = following
+            total += w[j] * following
+        m[k + 1] = total
+    return m
+
+
+@compiled()
+@no_type_check
+def ring_sums(u, values, slopes, d):
+    """(sum_k values_k P_k(u), sum_k slopes_k dP_k/du) at all u."""
+    f, df = np.empty(u.size), np.empty(u.size)
+    for j in range(u.size):
+        # P_k of dimension d and, one degree behind, of dimension d + 2
+        last, now, upper_last, upper = 1.0, u[j], 0.0, 1.0
+        total, slope = values[0], 0.0
+        for k in range(1, values.size):
+            total += values[k] * now
+            slope += slopes[k] * (k * (k + d - 2) / (d - 1)) * upper
+            following = ((2 * k + d - 2) * u[j] * now - k * last) / (k + d - 2)
+            last, now = now, following
+            q = k - 1
+            following = ((2 * q + d) * u[j] * upper - q * upper_last) / (q + d)
+            upper_last, upper = upper, following
+        f[j], df[j] = total, slope
+    return f, df
+
+
+def tokens(
+    flow: Flow, points: Float[np.ndarray, " n"], weights: Float[np.ndarray, " n"], *, tolerance: float = 1e-8
+) -> Circle:
+    """Finitely many weighted tokens on the circle, in the solver of densities."""
+    return Circle(flow, atomic(points, weights), tolerance=tolerance)

@@ -1,0 +1,216 @@
+r"""The life of a density, sampled after every step: moments, clusters, mass, least density, width.
+
+Clusters are the maxima of the field's potential, Z_b(x) = int e^{b (<x,y> - 1)} dmu(y), that tokens climb:
+a maximum counts if a hundredth of the mass or more lies in its basin, and none counts
+before the pattern stands, max Z > 2 min Z. So a smooth density has clusters too, long before its atoms.
+
+    symbol   meaning                                                             shape
+    m        moments m_0..m_K (complex on the circle)                            t k
+    width    root mean square distance of most mass from the mean                  t
+    distance share of the density's H^-1 norm outside the multiples of a degree  t
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.spatial import KDTree
+
+from spinodal.errors import ConvergenceError
+from spinodal.meanfield.eulerian import Eulerian, Fourier
+from spinodal.meanfield.kernel import dimensions, spectrum
+from spinodal.meanfield.lagrangian import Circle, Lagrangian, ring_sums
+from spinodal.meanfield.panels import inversion
+from spinodal.meanfield.sphere import Sphere, potential
+
+HEAVY = 0.01  # of the mass, that makes a maximum a cluster
+CORE = 0.99
+CONTRAST = 2.0
+LEAST_BETA = 2.0  # of the potential that counts clusters
+GRID = 1024
+LATTICE = 2000
+LINEAR = 100.0
+STEPS = 200_000
+Solver = Lagrangian | Sphere | Eulerian
+
+
+class Record(NamedTuple):
+    """One row a step. `minimum` is the least rho / uniform, NaN once there are only atoms.
+
+    `inversion` is mass times angle by which points of a line have passed each other: zero but for error.
+    """
+
+    times: Float[np.ndarray, " t"]
+    moments: np.ndarray
+    clusters: Int[np.ndarray, " t"]
+    minimum: Float[np.ndarray, " t"]
+    mass_error: Float[np.ndarray, " t"]
+    inversion: Float[np.ndarray, " t"]
+    width: Float[np.ndarray, " t"]
+
+
+def recorded(
+    solver: Solver,
+    *,
+    until: float = np.inf,
+    stop: str = "time",
+    degrees: int = 32,
+    frame: Callable[[Solver], None] | None = None,
+) -> Record:
+    """Steps until a time, until only "diracs" are left, or until "consensus", whichever of the two comes first.
+
+    `frame` is called with the solver before the first step and after each.
+    """
+    rows = []
+    for _ in range(STEPS):
+        rows.append(row(solver, degrees))
+        if frame:
+            frame(solver)
+        if solver.time >= until or (stop != "time" and getattr(solver, stop)):
+            return Record(*map(np.array, zip(*rows, strict=True)))
+        solver.advance(until)
+    raise ConvergenceError(f"{STEPS} steps ended at t = {solver.time:g}: raise the tolerance or stop earlier")
+
+
+def row(solver: Solver, degrees: int) -> tuple:
+    m = solver.moments(degrees)
+    crossed = 0.0
+    if isinstance(solver, Eulerian):
+        total = abs(m[0])
+        least = float(solver.values().min())
+    elif isinstance(solver, Lagrangian):
+        total = solver.weights.sum()
+        crossed = inversion(solver.line)
+        least = float(solver.density()[1].min(initial=np.inf)) if not solver.diracs else np.nan
+    else:
+        total = solver.weights.sum()
+        least = float(np.exp(solver.log_density.min())) if solver.log_density is not None else np.nan
+    return solver.time, m, clusters(solver), least, abs(float(total) - 1), crossed, width(solver, m)
+
+
+def width(solver: Solver, m: np.ndarray) -> float:
+    """Root mean square distance of the nearest CORE of the mass from the direction of the mean.
+
+    Chords, not cosines: no cancellation near consensus. The last hundredth of the mass leaves the repelling
+    point opposite at a rate of its own, e^{-beta} for USA, long after the others have met.
+    """
+    if isinstance(solver, Eulerian):
+        return float(np.sqrt(max(0.0, 2 - 2 * abs(m[1]))))
+    if isinstance(solver, Sphere):
+        mean = solver.weights @ solver.x
+        chord = np.sqrt(np.sum((solver.x - mean / max(float(np.linalg.norm(mean)), 1e-300)) ** 2, 1))
+    elif isinstance(solver, Circle):
+        chord = 2 * np.abs(np.sin((solver.points - np.angle(m[1])) / 2))
+    else:
+        chord = 2 * np.abs(np.sin(solver.points / 2) if m[1] >= 0 else np.cos(solver.points / 2))
+    order = np.argsort(chord)
+    mass = solver.weights[order]
+    inside = np.cumsum(mass) - mass / 2 <= CORE
+    return float(np.sqrt(mass[inside] @ chord[order][inside] ** 2))
+
+
+def clusters(solver: Solver) -> int:
+    """Maxima of the potential with a hundredth of the mass in their basins; 0 before there is a pattern."""
+    beta, d = max(solver.flow.beta, LEAST_BETA), solver.flow.d
+    if isinstance(solver, Sphere):
+        return clusters_on_sphere(solver, beta)
+    s = spectrum(d, beta)
+    m = solver.moments(len(s.a) - 1)
+    circle = isinstance(solver, Circle | Fourier)
+    if circle:
+        n = max(GRID, 8 * len(m))
+        grid = 2 * np.pi * np.arange(n) / n
+        Z = np.fft.irfft(s.a * np.conj(m), n) * n
+    else:
+        grid = np.linspace(0, np.pi, GRID // 2 + 1)
+        Z = ring_sums(np.cos(grid), s.N * s.a * m, np.zeros_like(m), d)[0]
+    if isinstance(solver, Lagrangian):
+        at, mass = solver.points, solver.weights
+    else:
+        at, mass = solver.grid, solver.values() * getattr(solver, "q", 1 / len(solver.grid))
+    return basins(Z, grid, at, mass, circle)
+
+
+def basins(
+    Z: Float[np.ndarray, " c"], grid: Float[np.ndarray, " c"], at: np.ndarray, mass: np.ndarray, circle: bool
+) -> int:
+    """How many basins of ascent of Z on a grid hold HEAVY of the mass; 0 without contrast."""
+    if Z.max() < CONTRAST * Z.min():
+        return 0
+    low = (np.roll(Z, 1) >= Z) & (np.roll(Z, -1) > Z)  # where a basin begins
+    if not circle:
+        low[0], low[-1] = False, False
+    edges = grid[low]
+    owner = np.searchsorted(edges, at % (2 * np.pi) if circle else at)
+    if circle and len(edges):
+        owner %= len(edges)
+    return int(np.count_nonzero(np.bincount(owner, mass) >= HEAVY))
+
+
+@lru_cache
+def lattice() -> tuple[Float[np.ndarray, "c 3"], KDTree, Int[np.ndarray, "c 7"]]:
+    """A Fibonacci lattice, its tree, and every point's nearest seven, itself the first."""
+    i = np.arange(LATTICE) + 0.5
+    z, phi = 1 - 2 * i / LATTICE, np.pi * (1 + 5**0.5) * i
+    s = np.sqrt((1 - z) * (1 + z))
+    x = np.stack([s * np.cos(phi), s * np.sin(phi), z], 1)
+    tree = KDTree(x)
+    return x, tree, np.asarray(tree.query(x, 7)[1])
+
+
+def clusters_on_sphere(solver: Sphere, beta: float) -> int:
+    """The same on a lattice: every point climbs to the best of its neighbours until that is itself."""
+    x, tree, near = lattice()
+    Z = potential(x, solver, beta)
+    if Z.max() < CONTRAST * Z.min():
+        return 0
+    up = near[np.arange(len(x)), np.argmax(Z[near], 1)]
+    for _ in range(12):  # 2^12 steps
+        up = up[up]
+    mass = np.bincount(up[tree.query(solver.x)[1]], solver.weights)
+    return int(np.count_nonzero(mass >= HEAVY))
+
+
+def distance(moments: np.ndarray, degree: int, d: int) -> Float[np.ndarray, " t"]:
+    """The share of |mu - uniform| in H^-1 outside a pattern of this degree: 0 on it, 1 far from it.
+
+    |nu|^2 = sum_k N_k |nu_k|^2 / (k (k+d-2)). On the circle the pattern is all densities of period
+    2 pi / degree, [bpa2024]'s manifold (complex moments); elsewhere the harmonics of that degree alone.
+    """
+    k = np.arange(1, moments.shape[1])
+    size = np.abs(moments[:, 1:]) ** 2 * dimensions(k, d) / (k * (k + d - 2))
+    inside = k % degree == 0 if np.iscomplexobj(moments) else k == degree
+    return np.sqrt(size[:, ~inside].sum(1) / np.maximum(size.sum(1), 1e-300))
+
+
+def measured_rates(record: Record) -> Float[np.ndarray, " k"]:
+    """log |m_k(t) / m_k(0)| / t of degrees 1, 2, ..., t the end of each one's linear phase; NaN without any.
+
+    A degree is linear while it is LINEAR times larger than the square of the largest: what two of
+    that size make together is then a small part of it.
+    """
+    size = np.abs(record.moments[:, 1:])
+    linear = (size > LINEAR * size.max(1, keepdims=True) ** 2) & (size > 1e-13)
+    last = np.cumprod(linear, 0).sum(0) - 1
+    k = np.flatnonzero(last > 0)
+    rates = np.full(size.shape[1], np.nan)
+    rates[k] = np.log(size[last[k], k] / size[0, k]) / (record.times[last[k]] - record.times[0])
+    return rates
+
+
+def clustering_rate(record: Record) -> float:
+    """-d log(width) / dt over the last approach, between widths 0.1 and 1e-6; NaN if there was none.
+
+    One for SA and e^beta for USA with weights e^{beta <x,y>} / n: the rate at which near tokens meet.
+    """
+    near = (record.width < 0.1) & (record.width > 1e-6)
+    last = int(np.flatnonzero(record.width >= 0.1).max(initial=-1))
+    near[: last + 1] = False
+    if np.count_nonzero(near) < 2:
+        return np.nan
+    t = record.times[near] - record.times[near][0]
+    if not t[-1] > 0:
+        return np.nan
+    return float(-np.polyfit(t, np.log(record.width[near]), 1)[0])

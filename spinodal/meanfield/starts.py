@@ -1,0 +1,184 @@
+r"""Where densities begin: 1 + a sum of harmonics, relative to the uniform probability, and checked.
+
+    geometry  harmonics                                          white noise sigma: std of their amplitudes
+    circle    a_k cos(k theta - phase_k)                         sigma sqrt(2 / 10^4) times Rayleigh
+    zonal     a_k P_k(cos phi), P_k(1) = 1                       sigma sqrt(N_k / 10^4)
+    sphere    real Y_lm of mean square one                       sigma sqrt(1 / 10^4)
+
+White noise is what [bpa2024] adds: independent values of deviation sigma at 10^4 points of equal
+area, of which the lowest degrees are kept. The others are invisible: the kernel passes none of them.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import ducc0
+import numpy as np
+from jaxtyping import Complex, Float
+
+from spinodal.errors import InputError
+from spinodal.meanfield.kernel import dimensions
+
+POINTS = 10_000  # of the white noise
+NOISY_DEGREES = 64
+NOISY_HARMONICS = 20  # on the sphere
+HIGHEST = 1024
+
+
+class Start:
+    """A density relative to the uniform one, of mean one; `highest` is its last degree."""
+
+    highest: int
+
+    def density(self, at: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False)
+class CircleModes(Start):
+    """1 + sum_k a_k cos(k theta - phase_k), k = 1, 2, ..."""
+
+    amplitudes: Float[np.ndarray, " k"]
+    phases: Float[np.ndarray, " k"]
+
+    def __post_init__(self):
+        bounded(self.highest)
+        theta = np.linspace(0, 2 * np.pi, 16 * (self.highest + 1), endpoint=False)
+        positive(theta, self.density(theta), "theta")
+
+    @property
+    def highest(self) -> int:
+        return len(self.amplitudes)
+
+    @property
+    def moments(self) -> Complex[np.ndarray, " k"]:
+        """m_k = (a_k / 2) e^{i phase_k}, k = 1, 2, ..."""
+        return self.amplitudes / 2 * np.exp(1j * self.phases)
+
+    def density(self, at: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+        turn = np.exp(1j * at)
+        total: Any = np.zeros_like(turn)
+        for c in (self.amplitudes * np.exp(-1j * self.phases))[::-1]:
+            total = (total + c) * turn
+        return 1 + total.real
+
+
+@dataclass(frozen=True, eq=False)
+class ZonalModes(Start):
+    """1 + sum_k a_k P_k(cos phi) on S^{d-1}, k = 1, 2, ..."""
+
+    amplitudes: Float[np.ndarray, " k"]
+    d: int
+
+    def __post_init__(self):
+        bounded(self.highest)
+        phi = np.linspace(0, np.pi, 8 * (self.highest + 1) + 1)
+        positive(phi, self.density(phi), "phi")
+
+    @property
+    def highest(self) -> int:
+        return len(self.amplitudes)
+
+    def density(self, at: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+        u, d = np.cos(at), self.d
+        last, now, total = np.ones_like(u), u, np.ones_like(u)
+        for k, a in enumerate(self.amplitudes, 1):
+            total = total + a * now
+            last, now = now, ((2 * k + d - 2) * u * now - k * last) / (k + d - 2)
+        return total
+
+
+@dataclass(frozen=True, eq=False)
+class SphereModes(Start):
+    """sum_l a_lm Y_lm on S^2: orthonormal, real, packed m by m as ducc0 does; a_00 = sqrt(4 pi)."""
+
+    alm: Complex[np.ndarray, " k"]
+    highest: int
+
+    def __post_init__(self):
+        bounded(self.highest)
+        grid = ducc0.sht.synthesis_2d(
+            alm=self.alm[None], spin=0, lmax=self.highest, ntheta=4 * self.highest + 4,
+            nphi=8 * self.highest + 8, geometry="CC",
+        )  # fmt: skip
+        positive(np.arange(grid.size, dtype=float), grid.ravel(), "grid point")
+
+    def density(self, at: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
+        theta = np.arctan2(np.hypot(at[:, 0], at[:, 1]), at[:, 2])
+        phi = np.arctan2(at[:, 1], at[:, 0]) % (2 * np.pi)
+        loc = np.stack([theta, phi], 1)
+        return ducc0.sht.synthesis_general(
+            alm=self.alm[None], spin=0, lmax=self.highest, loc=loc, epsilon=1e-13, nthreads=1
+        )[0]
+
+
+def packed(l: int, m: int, highest: int) -> int:
+    """Where ducc0 keeps a_lm, m >= 0."""
+    return m * (2 * highest + 1 - m) // 2 + l
+
+
+def bounded(highest: int) -> None:
+    if highest > HIGHEST:
+        raise InputError(
+            f"degree {highest} is beyond the resolution of a start, {HIGHEST}: the kernel passes degrees up to "
+            "about 5 sqrt(beta); leave the others out"
+        )
+
+
+def positive(at: Float[np.ndarray, " n"], density: Float[np.ndarray, " n"], name: str) -> None:
+    if not np.isfinite(density).all():
+        raise InputError("the density is not finite: amplitudes and phases must be numbers")
+    if density.min() < 0:
+        worst = at[np.argmin(density)]
+        raise InputError(
+            f"the density is {density.min():.3g} at {name} = {worst:.4g}, and must not be negative: "
+            "use smaller amplitudes"
+        )
+
+
+def circle_noise(sigma: float, rng: np.random.Generator, *, degrees: int = NOISY_DEGREES) -> CircleModes:
+    """White noise of deviation sigma: cosines and sines are independent, of deviation sigma sqrt(2 / 10^4)."""
+    c, s = spread(sigma) * np.sqrt(2) * rng.standard_normal((2, degrees))
+    return CircleModes(np.hypot(c, s), np.arctan2(s, c))
+
+
+def zonal_noise(
+    sigma: float, d: int, rng: np.random.Generator, *, degrees: int = NOISY_DEGREES
+) -> ZonalModes:
+    """The zonal harmonics of white noise: a_k of deviation sigma sqrt(N_k / 10^4), while that is small."""
+    scale = spread(sigma) * np.sqrt(dimensions(np.arange(1, degrees + 1), d))
+    seen = scale < 0.02 if d > 3 else np.ones(degrees, bool)
+    return ZonalModes((scale * rng.standard_normal(degrees))[seen], d)
+
+
+def sphere_noise(sigma: float, rng: np.random.Generator, *, degrees: int = NOISY_HARMONICS) -> SphereModes:
+    """Every real harmonic of degree 1..degrees has an amplitude of deviation sigma / 100."""
+    alm = np.zeros(packed(degrees, degrees, degrees) + 1, complex)
+    for m in range(degrees + 1):
+        for l in range(max(m, 1), degrees + 1):
+            a, b = spread(sigma) * np.sqrt(4 * np.pi) * rng.standard_normal(2)
+            alm[packed(l, m, degrees)] = a if m == 0 else (a - 1j * b) / np.sqrt(2)
+    alm[0] = np.sqrt(4 * np.pi)
+    return SphereModes(alm, degrees)
+
+
+def spread(sigma: float) -> float:
+    if not 0 < sigma <= 1:
+        raise InputError(
+            f"noise {sigma:g} must lie in (0, 1]: it is the deviation of the density, whose mean is one"
+        )
+    return sigma / np.sqrt(POINTS)
+
+
+def circle_values(values: Float[np.ndarray, " n"]) -> CircleModes:
+    """The trigonometric polynomial through a density given at equal steps from theta = 0, uniform = 1 / (2 pi)."""
+    values = np.asarray(values, float)
+    if len(values) < 3 or not np.isfinite(values).all():
+        raise InputError(f"a density needs three values or more, all finite; here are {len(values)}")
+    total = 2 * np.pi * values.mean()
+    if abs(total - 1) > 1e-9:
+        raise InputError(f"the density integrates to {total:.12g}, not to one: divide it by that")
+    c = np.fft.rfft(values * 2 * np.pi)[1 : (len(values) + 1) // 2] * 2 / len(values)
+    used = np.flatnonzero(np.abs(c) > 1e-16)
+    c = c[: used[-1] + 1] if len(used) else c[:1]
+    return CircleModes(np.abs(c), -np.angle(c))
