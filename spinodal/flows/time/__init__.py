@@ -1,0 +1,16 @@
+"""Time: from a field and a start to a trajectory with its merges.
+
+file             what
+simulate         the way from start to end: methods, frames, checkpoints
+flows            adaptive steps, layers and noisy steps behind one interface
+dormand_prince   a step of order 5(4) on the sphere, its error and its interpolant
+merging          tokens that meet: captured early, merged at their time, remembered
+layers           x <- normalise(x + h A(x))
+noise            Brownian motion on the sphere
+checkpoint       one file, whole or not there
+"""
+
+from spinodal.flows.time.merging import MERGE, Merges
+from spinodal.flows.time.simulate import CONSENSUS, Adaptive, Keeper, Layers, Noisy, Run, simulate
+
+__all__ = ["CONSENSUS", "MERGE", "Adaptive", "Keeper", "Layers", "Merges", "Noisy", "Run", "simulate"]

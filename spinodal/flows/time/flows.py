@@ -1,0 +1,238 @@
+r"""Three ways through time, one interface: adaptive steps of the flow, layers, and noisy steps.
+
+advance   one step, not beyond a limit
+at        the tokens at any time within the last step
+settle    what has to happen between two steps: merging
+saved     all that the rest depends on, so that a resumed flow is equal bit for bit
+"""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from spinodal.errors import ConvergenceError, InputError
+from spinodal.flows.fields import AttentionField
+from spinodal.flows.state import Field, Rate, State
+from spinodal.flows.time import dormand_prince as dp
+from spinodal.flows.time.layers import layered
+from spinodal.flows.time.merging import MERGE, Crowd, Motion
+from spinodal.flows.time.noise import brownian, draws, noisy_step
+
+ROUNDING = 1e-17  # a step that moves no token by more is none
+NUMBERS = ("hi", "lo", "h", "steps", "evaluations", "bound")
+CONTROL = ("proposed", "error", "taken")
+
+
+class Flow:
+    """Tokens on their way. Time is hi + lo: far out a step is less than the rounding of the time alone."""
+
+    def __init__(self, field: Field, start: State, weights: Float[np.ndarray, " n"], radius: float):
+        self.field, self.lengths = field, start.lengths
+        self.crowd = Crowd(start.directions, weights, radius) if field.merges and field.noise == 0 else None
+        living = self.crowd.living if self.crowd else slice(None)
+        self.weights = weights[living]
+        self.state = self.before = State(start.directions[living], start.lengths[living])
+        self.hi = self.lo = self.h = self.bound = 0.0
+        self.steps = self.evaluations = 0
+
+    def advance(self, limit: float) -> None:
+        raise NotImplementedError
+
+    def settle(self) -> None:
+        pass
+
+    def at(self, time: float) -> State:
+        """All the tokens of the start, in their order, at the end of the last step."""
+        return self.expanded(self.state, time)
+
+    @property
+    def clusters(self) -> int:
+        return len(self.weights)
+
+    def left(self, limit: float) -> float:
+        return (limit - self.hi) - self.lo
+
+    def elapse(self, h: float, limit: float) -> None:
+        """hi + lo <- hi + lo + h, or the limit itself where that is all that was left."""
+        self.h, self.steps = h, self.steps + 1
+        if h >= self.left(limit):
+            self.hi, self.lo = limit, 0.0
+            return
+        total = self.hi + h
+        virtual = total - self.hi
+        rest = (self.hi - (total - virtual)) + (h - virtual) + self.lo
+        self.hi = total + rest
+        self.lo = rest - (self.hi - total)
+
+    def met_bound(self, rate: Rate) -> None:
+        """Remembers the largest bound beside the largest drift; where all tokens rest there is nothing beside it."""
+        top = np.abs(rate.drift).max()
+        if top > 0:
+            self.bound = max(self.bound, float(rate.error_bound.max() / top))
+
+    def merged(self, motion: Motion) -> bool:
+        """Whether tokens have met, and are replaced by their means."""
+        met = self.crowd.met(motion) if self.crowd and self.clusters > 1 else None
+        if self.crowd is None or met is None:
+            return False
+        self.state = State(met, self.state.lengths[: len(met)])
+        self.weights = self.crowd.weights
+        return True
+
+    def expanded(self, state: State, time: float) -> State:
+        if not self.crowd:
+            return state
+        return State(self.crowd.tree.expanded(self.crowd.living, state.directions, time), self.lengths)
+
+    def saved(self) -> dict[str, Any]:
+        own = (
+            {name: getattr(self, name) for name in NUMBERS} | self.state._asdict() | {"weights": self.weights}
+        )
+        return own | (self.crowd.saved() if self.crowd else {})
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        for name in NUMBERS:
+            setattr(self, name, saved[name].item())
+        self.state = self.before = State(saved["directions"], saved["lengths"])
+        self.weights = saved["weights"]
+        if self.crowd:
+            self.crowd.restore(saved)
+
+
+class AdaptiveFlow(Flow):
+    """Dormand--Prince with error control; pairs are captured within `radius`."""
+
+    def __init__(
+        self, field: Field, start: State, weights: Float[np.ndarray, " n"], tolerance: float, radius: float
+    ):
+        super().__init__(field, start, weights, radius)
+        self.tolerance, self.error, self.taken = tolerance, 1.0, 0.0
+        self.stages = dp.Stages(*self.state.directions.shape)
+        self.begin()
+        self.settle()
+        self.proposed = 1e-2 / max(self.top, 1e-12)
+
+    def begin(self) -> None:
+        """The rate at the present state becomes stage 0, as at the end of a step that went nowhere."""
+        self.stages.reset(*self.state.directions.shape)
+        self.before, self.h = self.state, 0.0
+        self.rate = self.field(self.hi, self.state, self.weights)
+        self.evaluations += 1
+        self.first()
+
+    def first(self) -> None:
+        rate = self.rate
+        self.stages.put(0, rate)
+        self.met_bound(rate)
+        growth = np.abs(rate.growth) / (1 + np.abs(self.state.lengths))
+        self.top = max(float(np.abs(rate.drift).max()), float(growth.max()))
+
+    def advance(self, limit: float) -> None:
+        h = min(self.proposed, self.left(limit))
+        most = dp.GROW
+        while True:
+            state, rate, error, fault = self.tried(h)
+            if error <= 1:
+                break
+            h, most = dp.repeated_step(h, error), 1.0
+            if not h * self.top > ROUNDING:
+                raise ConvergenceError(
+                    f"the step underflows at t = {self.hi:.17g}: with h = {h:.3g} no token moves by more than "
+                    f"rounding, and the error is still {error:.3g} times the tolerance {self.tolerance:g}"
+                ) from fault
+        following = min(most * h, dp.next_step(h, error, (self.taken, self.error)))
+        self.proposed = following if h < self.left(limit) else max(following, self.proposed)
+        self.error, self.taken = max(error, 1e-4), h
+        self.before, self.state, self.rate = self.state, state, rate
+        self.elapse(h, limit)
+
+    def tried(self, h: float) -> tuple[State, Rate, float, InputError | None]:
+        """A step of size h and its error; where the field refuses a stage, it is a step too far."""
+        try:
+            state, rate = dp.stepped(self.field, self.hi, self.state, self.weights, h, self.stages)
+        except InputError as fault:
+            return self.state, self.rate, np.nan, fault
+        finally:
+            self.evaluations += 6
+        return state, rate, self.stages.error(self.state, h, self.tolerance), None
+
+    def at(self, time: float) -> State:
+        """By the interpolant of fourth order inside the last step."""
+        if time == self.hi:
+            return super().at(time)
+        theta = 1 + ((time - self.hi) - self.lo) / self.h
+        return self.expanded(dp.between(self.before, self.h, theta, self.stages), time)
+
+    def settle(self) -> None:
+        drift = self.rate.drift
+        motion = Motion(
+            self.state.directions, drift, self.before.directions, self.stages.k[0], self.hi, self.h
+        )
+        if self.merged(motion):
+            self.begin()
+        elif self.h > 0:
+            self.first()
+
+    def saved(self) -> dict[str, Any]:
+        return super().saved() | {name: getattr(self, name) for name in CONTROL}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        super().restore(saved)
+        self.begin()
+        super().restore(saved)
+        for name in CONTROL:
+            setattr(self, name, saved[name].item())
+
+
+class SteppedFlow(Flow):
+    """Steps of one size, of which there are `steps` so far: no time is lost to rounding. No time lies between two."""
+
+    def __init__(self, field: Field, start: State, weights: Float[np.ndarray, " n"], step: float, seed: int):
+        super().__init__(field, start, weights, MERGE)
+        self.step, self.seed = step, seed
+        self.merged(self.motion(0.0))
+
+    def motion(self, h: float) -> Motion:
+        x, y = self.state.directions, self.before.directions
+        f = (x - y) / self.step
+        return Motion(x, f, y, f, self.hi, h)
+
+    def settle(self) -> None:
+        if self.merged(self.motion(self.step)):
+            self.before = self.state
+
+    def advance(self, limit: float) -> None:
+        self.before, self.h = self.state, self.step
+        self.state = self.stepped()
+        self.steps += 1
+        self.hi = self.steps * self.step
+
+    def stepped(self) -> State:
+        raise NotImplementedError
+
+
+class LayerFlow(SteppedFlow):
+    """x <- normalise(x + h A(x)), followed by the noise of a time h if the field has any."""
+
+    field: AttentionField
+
+    def stepped(self) -> State:
+        state, rate = layered(self.field, self.hi, self.state, self.weights, self.step)
+        self.met_bound(rate)
+        self.evaluations += 1
+        if self.field.noise == 0:
+            return state
+        xi = draws(self.seed, self.steps, state.directions.shape)
+        return State(brownian(state.directions, self.field.noise * self.step, xi), state.lengths)
+
+
+class NoisyFlow(SteppedFlow):
+    """dX = F dt + sqrt(2 / kappa) dW, of weak order two."""
+
+    def stepped(self) -> State:
+        self.evaluations += 2
+        key = (self.seed, self.steps)
+        state, rate = noisy_step(self.field, self.hi, self.state, self.weights, self.step, key)
+        self.met_bound(rate)
+        return state

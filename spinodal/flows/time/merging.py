@@ -1,0 +1,272 @@
+r"""Tokens that meet become one heavier token, and are remembered.
+
+Two tokens nearer than `MERGE` that do not part are one token, at their mean by mass: an error O(beta delta^2).
+Long before, a pair on its own contracts at a constant rate: with q = |x_i - x_j|^2 and f the drifts,
+
+    lambda = -<x_i - x_j, f_i - f_j> / q,    delta(t) = delta(t_0) e^{-lambda (t - t_0)}   [derived],
+
+and an integrator that follows it takes steps of 1 / lambda while all else stands still. So where delta is below the
+capture radius rho and lambda is constant, the pair is captured: it becomes one token at once, its time of merging is
+t_0 + log(delta / MERGE) / lambda, and until then its members are drawn where they are. In one event any number of
+pairs is captured: those that are each other's nearest, again and again until none is left.
+
+    symbol  meaning                                                                  shape
+    x, f    directions and drifts of the living tokens, now                          n d
+    y, g    the same at the beginning of the step h that led here                    n d
+    w       weights                                                                  n
+"""
+
+from typing import Any, NamedTuple, no_type_check
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.spatial import KDTree
+
+from spinodal.flows.engines.kernels import compiled, in_parts
+
+MERGE = 1e-8
+TOUCHING = 1e-14  # the rounding of a few steps: nearer tokens are one, whatever their drifts seem
+STEADY = 1e-6  # of a merging time, what the change of lambda may move it by
+FEW = 0.01  # a pass that merges a smaller part of the tokens is the last of its event
+MANY = 20000  # tokens among which few pairs are left for a later event, where their times are worked out backwards
+PARTS = ("parent", "first", "halves", "offset", "rate", "born", "time")  # of a tree
+BLUR = 1e-7  # to which cosines tell distances
+LEAST = 20000  # pairs a thread takes at least
+DENSE = 3000  # tokens in d > 3 whose distances are taken all at once
+
+Indices = Int[np.ndarray, " k"]
+Numbers = Float[np.ndarray, " k"]
+
+
+class Merges(NamedTuple):
+    """At each time the clusters of the tokens `first` and `second`, each its first token, meet: `clusters` are left."""
+
+    time: Numbers
+    clusters: Indices
+    first: Indices
+    second: Indices
+
+
+class Tree:
+    """Nodes 0..n-1 are the original tokens, each later one is a merged pair of nodes.
+
+    A node lies at its parent's place plus offset e^{-rate (t - born)}, born being when it was captured.
+    """
+
+    def __init__(self, n: int, d: int):
+        most = 2 * n - 1
+        self.n, self.edges = n, [0, n]  # of the batches in which nodes were made
+        self.parent = np.full(most, -1, np.int32)
+        self.first = np.arange(most, dtype=np.int32)  # the first original token of a node
+        self.halves = np.zeros((most, 2), np.int32)  # the first original tokens of its two halves
+        self.offset = np.zeros((most, d))
+        self.rate, self.born, self.time = np.zeros(most), np.zeros(most), np.zeros(most)
+
+    def join(
+        self,
+        pair: Int[np.ndarray, "k 2"],
+        offsets: Float[np.ndarray, "k 2 d"],
+        rate: Numbers,
+        born: float,
+        time: Numbers,
+    ) -> Indices:
+        """New nodes, whose halves meet at `time`, of pairs of nodes captured at `born`."""
+        start = self.edges[-1]
+        new = np.arange(start, start + len(pair), dtype=np.int32)
+        self.edges.append(start + len(pair))
+        for side in (0, 1):
+            self.parent[pair[:, side]] = new
+            self.offset[pair[:, side]] = offsets[:, side]
+            self.rate[pair[:, side]], self.born[pair[:, side]] = rate, born
+        self.halves[new] = np.sort(self.first[pair], 1)
+        self.first[new] = self.halves[new, 0]
+        self.time[new] = np.maximum(time, self.time[pair].max(1))
+        return new
+
+    def expanded(
+        self, living: Int[np.ndarray, " m"], x: Float[np.ndarray, "m d"], time: float
+    ) -> Float[np.ndarray, "n d"]:
+        """The directions of all n original tokens, from those of the living nodes."""
+        place = np.empty((self.edges[-1], x.shape[1]))
+        place[living] = x
+        for start, stop in zip(self.edges[-2::-1], self.edges[:0:-1], strict=True):
+            node = start + np.flatnonzero(self.parent[start:stop] >= 0)
+            fade = np.exp(-self.rate[node] * (time - self.born[node]))
+            place[node] = place[self.parent[node]] + fade[:, None] * self.offset[node]
+        place = place[: self.n]
+        place /= np.sqrt(np.einsum("nd,nd->n", place, place))[:, None]
+        return place
+
+    def merges(self, until: float) -> Merges:
+        """All that have met by `until`, in order of time."""
+        node = np.arange(self.n, self.edges[-1])
+        node = node[self.time[node] <= until]
+        node = node[np.argsort(self.time[node], kind="stable")]
+        return Merges(self.time[node], self.n - 1 - np.arange(len(node)), *self.halves[node].T)
+
+
+class Motion(NamedTuple):
+    """Directions and drifts at the end of a step and at its beginning, the time at its end, and its size.
+
+    At the start of a flow both ends are the same and h is 0.
+    """
+
+    x: Float[np.ndarray, "n d"]
+    f: Float[np.ndarray, "n d"]
+    y: Float[np.ndarray, "n d"]
+    g: Float[np.ndarray, "n d"]
+    time: float
+    h: float
+
+
+class Crowd:
+    """The living tokens of a flow that merges: their nodes and weights.
+
+    On the circle they are kept in their cyclic order, which a flow cannot change, so that neighbours are next to
+    each other. In more dimensions distances are taken again only when tokens have moved far enough to be near.
+    """
+
+    def __init__(self, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], radius: float):
+        n, d = x.shape
+        order = np.argsort(np.arctan2(x[:, 1], x[:, 0]), kind="stable") if d == 2 else np.arange(n)
+        self.living, self.weights = order, weights[order]
+        self.tree, self.radius, self.clearance = Tree(n, d), radius, 0.0
+
+    def met(self, motion: Motion) -> Float[np.ndarray, "m d"] | None:
+        """The directions once all that is near has merged and all that can be is captured; None if nothing was."""
+        changed = None
+        while len(self.living) > 1 and self.due(motion):
+            pair = self.neighbours(motion.x)
+            delta, time, rate = meetings(pair, motion, self.radius)
+            self.clearance = float(delta.min()) - BLUR
+            fair = np.flatnonzero(time == time)
+            fair = fair[mutual(pair[fair], delta[fair], len(self.living))]
+            few = len(fair) < FEW * len(self.living)
+            if len(fair) == 0 or (few and len(self.living) > MANY):
+                break
+            motion = self.joined(pair[fair], rate[fair], time[fair], motion)
+            changed = motion.x
+            if few:
+                break
+        return changed
+
+    def saved(self) -> dict[str, Any]:
+        tree, most = self.tree, self.tree.edges[-1]
+        parts = {name: getattr(tree, name)[:most] for name in PARTS}
+        mine = {"living": self.living, "clearance": self.clearance, "edges": np.array(tree.edges)}
+        return mine | {f"tree_{name}": part for name, part in parts.items()}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        self.living, self.weights = saved["living"], saved["weights"]
+        self.clearance, self.tree.edges = saved["clearance"].item(), saved["edges"].tolist()
+        for name in PARTS:
+            getattr(self.tree, name)[: self.tree.edges[-1]] = saved[f"tree_{name}"]
+
+    def due(self, motion: Motion) -> bool:
+        """Whether two tokens can be within the radius, given how far they were and how far they have moved."""
+        x, y = motion.x, motion.y
+        if x.shape[1] == 2:
+            return True
+        self.clearance -= 2 * float(np.sqrt(np.max(np.einsum("nd,nd->n", x - y, x - y))))
+        return self.clearance <= self.radius
+
+    def neighbours(self, x: Float[np.ndarray, "m d"]) -> Int[np.ndarray, "k 2"]:
+        """Pairs of tokens, among them all that are each other's nearest and near."""
+        m, d = x.shape
+        token = np.arange(m)
+        if d == 2:
+            closest = (token + 1) % m
+        elif d > 3 and m <= DENSE:
+            cosine = x @ x.T
+            cosine[token, token] = -1
+            closest = np.argmax(cosine, 1)
+        else:
+            two = np.asarray(KDTree(x).query(x, 2)[1])
+            closest = np.where(two[:, 0] == token, two[:, 1], two[:, 0])
+        return np.stack([token, closest], 1)[: m if m > 2 else 1]
+
+    def joined(self, pair: Int[np.ndarray, "k 2"], rate: Numbers, time: Numbers, motion: Motion) -> Motion:
+        """The motion with each pair replaced, in the row of its first, by its mean by mass."""
+        weight = self.weights[pair]
+        total = weight.sum(1, keepdims=True)
+        share = np.divide(weight, total, out=np.full_like(weight, 0.5), where=total > 0)
+        rows = []
+        for part in motion[:4]:
+            part = part.copy()
+            part[pair[:, 0]] = np.einsum("kp,kpd->kd", share, part[pair])
+            rows.append(part)
+        x = rows[0]
+        x[pair[:, 0]] /= np.linalg.norm(x[pair[:, 0]], axis=1, keepdims=True)
+        offsets = motion.x[pair] - x[pair[:, 0], None]
+        offsets[rate == 0] = 0.0
+        self.living[pair[:, 0]] = self.tree.join(self.living[pair], offsets, rate, motion.time, time)
+        self.weights[pair[:, 0]] = total[:, 0]
+        keep = np.ones(len(x), bool)
+        keep[pair[:, 1]] = False
+        self.living, self.weights = self.living[keep], self.weights[keep]
+        x, f, y, g = (part[keep] for part in rows)
+        return Motion(x, f, y, g, motion.time, motion.h)
+
+
+def mutual(pair: Int[np.ndarray, "k 2"], delta: Numbers, m: int) -> Int[np.ndarray, " _"]:
+    """Which pairs are of tokens that are each other's nearest; of equally near ones the first."""
+    rank = np.empty(len(pair), np.int64)
+    rank[np.lexsort((pair.max(1), pair.min(1), delta))] = np.arange(len(pair))
+    best = np.full(m, len(pair))
+    for side in (0, 1):
+        np.minimum.at(best, pair[:, side], rank)
+    return np.flatnonzero((best[pair[:, 0]] == rank) & (best[pair[:, 1]] == rank))
+
+
+@compiled(fastmath={"contract"})
+@no_type_check
+def squared(x, i, j):
+    """|x_i - x_j|^2."""
+    q = 0.0
+    for c in range(x.shape[1]):
+        q += (x[i, c] - x[j, c]) ** 2
+    return q
+
+
+@compiled(fastmath={"contract"})
+@no_type_check
+def contraction(x, f, i, j):
+    """lambda = -<x_i - x_j, f_i - f_j> / |x_i - x_j|^2, nan where the tokens coincide."""
+    q = p = 0.0
+    for c in range(x.shape[1]):
+        r = x[i, c] - x[j, c]
+        q += r * r
+        p += r * (f[i, c] - f[j, c])
+    return -p / q
+
+
+@compiled(fastmath={"contract"})
+@no_type_check
+def judged(pair, x, f, y, g, clock, out):
+    """Fills (delta, time of meeting, rate) of each pair; clock = (time, h, radius)."""
+    now, h, radius = clock
+    for k in range(len(pair)):
+        i, j = pair[k]
+        delta = np.sqrt(squared(x, i, j))
+        out[0, k], out[1, k], out[2, k] = delta, np.nan, 0.0
+        if delta >= radius:
+            continue
+        rate = contraction(x, f, i, j)
+        if delta < TOUCHING or (delta <= MERGE and rate >= 0):
+            before = np.sqrt(squared(y, i, j))
+            part = np.log(before / MERGE) / np.log(before / delta)
+            out[1, k] = max(now - h * (1 - min(part, 1.0)), 0.0) if abs(part) < np.inf else now
+        elif delta > MERGE and rate > 0 and h > 0:
+            left = np.log(delta / MERGE) / rate
+            change = abs(rate - contraction(y, g, i, j)) / h
+            if change * left * left / (2 * rate) <= STEADY * (now + left):
+                out[1, k], out[2, k] = now + left, rate
+
+
+def meetings(pair: Int[np.ndarray, "k 2"], motion: Motion, radius: float) -> tuple[Numbers, Numbers, Numbers]:
+    """The distance of each pair, when it is at MERGE (nan where it may not merge yet) and its rate, 0 if it has met."""
+    out = np.empty((3, len(pair)))
+    clock = (motion.time, motion.h, radius)
+    loop = lambda start, stop: judged(pair[start:stop], *motion[:4], clock, out[:, start:stop])
+    in_parts(loop, len(pair), LEAST)
+    return out[0], out[1], out[2]

@@ -1,0 +1,245 @@
+r"""`simulate`: a field, a start and an end become a trajectory with its merges.
+
+method    steps                                                         time
+Adaptive  Dormand--Prince 5(4) under a tolerance, with captured pairs   of the flow
+Layers    x <- normalise(x + h A(x)), the authors'                      h a layer
+Noisy     weak order two, for fields with noise                         of the flow
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from spinodal.errors import ConvergenceError, InputError
+from spinodal.flows.engines.automatic import check
+from spinodal.flows.fields import AttentionField
+from spinodal.flows.state import Field, State
+from spinodal.flows.time import checkpoint
+from spinodal.flows.time.flows import AdaptiveFlow, Flow, LayerFlow, NoisyFlow
+from spinodal.flows.time.merging import MERGE, Merges
+from spinodal.types import Trajectory
+
+CONSENSUS = math.inf  # an `until`: as long as it takes
+END = 1e300  # beyond, doubles have no times; weights are not told from zero before that
+MOST = 1_000_000  # steps on the way to a consensus that may not come
+NONE = Merges(np.zeros(0), *np.zeros((3, 0), np.int64))
+
+
+@dataclass(frozen=True)
+class Adaptive:
+    """Each step errs by at most `tolerance` in a direction, and in a length r by that much of 1 + r.
+
+    Pairs nearer than `radius` are captured: what others feel of them is off by beta radius^2. If not given it
+    is 0.1 sqrt(tolerance), where that is no more than the tolerance up to beta = 100.
+    """
+
+    tolerance: float = 1e-8
+    radius: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 1e-14 <= self.tolerance <= 0.1:
+            raise InputError(f"tolerance = {self.tolerance:g}: from 1e-14, where rounding begins, to 0.1")
+        if self.radius is not None and not MERGE <= self.radius <= 1e-3:
+            raise InputError(
+                f"radius = {self.radius:g}: tokens merge at {MERGE:g}; capture them from there to 1e-3"
+            )
+
+    def begin(self, field: Field, start: State, weights: Float[np.ndarray, " n"]) -> Flow:
+        if field.noise > 0:
+            raise InputError(
+                "the field has noise, which no step size resolves: use Noisy(step) or Layers(step)"
+            )
+        radius = self.radius or min(1e-3, max(MERGE, 0.1 * self.tolerance**0.5))
+        return AdaptiveFlow(field, start, weights, self.tolerance, radius)
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Layers of step h; the seed is for fields with noise."""
+
+    step: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        positive(self.step)
+
+    def begin(self, field: Field, start: State, weights: Float[np.ndarray, " n"]) -> Flow:
+        if not isinstance(field, AttentionField):
+            raise InputError(f"{type(field).__name__} has no layers: the layer clock needs an AttentionField")
+        return LayerFlow(field, start, weights, self.step, self.seed)
+
+
+@dataclass(frozen=True)
+class Noisy:
+    """Steps of size h of a field with noise; runs with one seed meet the same noise."""
+
+    step: float = 0.01
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        positive(self.step)
+
+    def begin(self, field: Field, start: State, weights: Float[np.ndarray, " n"]) -> Flow:
+        return NoisyFlow(field, start, weights, self.step, self.seed)
+
+
+Method = Adaptive | Layers | Noisy
+
+
+class Run(NamedTuple):
+    """What a simulation yields. Tokens are directions; `lengths` are theirs, one row a time of the trajectory.
+
+    `error_bound` is the largest bound on a drift met, beside the largest drift of its moment.
+    """
+
+    trajectory: Trajectory
+    lengths: Float[np.ndarray, "t n"]
+    merges: Merges
+    error_bound: float
+    steps: int
+    evaluations: int
+
+
+@dataclass
+class Keeper:
+    """A checkpoint every so many seconds; with `resume` the flow goes on from the one at `path`.
+
+    The label says which run it is: another label's checkpoint is refused.
+    """
+
+    path: Path
+    label: str
+    seconds: float = 60.0
+    resume: bool = False
+
+
+class Frames:
+    """Times at which tokens are kept: of an increasing sequence, which may be endless, and the end."""
+
+    def __init__(self, times: Iterable[float]):
+        self.wanted = iter(times)
+        self.times: list[float] = []
+        self.tokens: list[np.ndarray] = []
+        self.lengths: list[np.ndarray] = []
+        self.next = -math.inf
+        self.after(0.0)
+
+    def after(self, time: float) -> None:
+        """The next wanted time is the first above this one."""
+        while self.next <= time:
+            following = float(next(self.wanted, math.inf))
+            if not following > self.next:
+                raise InputError(f"times to save must increase: {following:g} comes after {self.next:g}")
+            self.next = following
+
+    def keep(self, time: float, state: State) -> None:
+        if self.times and time <= self.times[-1]:
+            return
+        self.times.append(time)
+        self.tokens.append(state.directions)
+        self.lengths.append(state.lengths)
+
+    def saved(self) -> dict[str, Any]:
+        return {"frame_times": self.times, "frame_tokens": self.tokens, "frame_lengths": self.lengths}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        self.times = saved["frame_times"].tolist()
+        self.tokens, self.lengths = list(saved["frame_tokens"]), list(saved["frame_lengths"])
+
+    def trajectory(self) -> Trajectory:
+        tokens = torch.from_numpy(np.stack(self.tokens))[:, None]
+        valid = torch.ones(tokens.shape[1:3], dtype=torch.bool)
+        return Trajectory(torch.tensor(self.times, dtype=torch.float64), tokens, valid)
+
+
+def simulate(
+    field: Field,
+    start: State | Float[np.ndarray, "n d"],
+    until: float,
+    *,
+    weights: Float[np.ndarray, " n"] | None = None,
+    method: Method = Adaptive(),
+    saves: Iterable[float] = (),
+    keeper: Keeper | None = None,
+    progress: Callable[[float, int, int], object] | None = None,
+) -> Run:
+    """Flows from `start` until a time, or until `CONSENSUS`: one token left, or all within 1e-8 of the first.
+
+    Weights are equal if not given. Kept are the start, the times in `saves` (an increasing sequence, endless
+    if need be) and the end, always all n tokens: merged ones are drawn where they are. On the layer clock and
+    with noise a wanted time is that of the next step. `progress` is called with (time, clusters, steps).
+
+    Raises InputError for tokens that are not unit vectors or weights that do not sum to one, and where noise
+    forbids a consensus; ConvergenceError where the step underflows or the consensus does not come.
+    """
+    if not isinstance(start, State):
+        start = State(start, np.ones(len(start)))
+    n = len(start.directions)
+    weights = np.full(n, 1 / n) if weights is None else weights
+    check(start.directions, weights)
+    if not until >= 0:
+        raise InputError(f"until = {until}: a time >= 0, or CONSENSUS")
+    if until == CONSENSUS and field.noise > 0:
+        raise InputError("until consensus: noise keeps tokens apart for ever; give a time")
+    flow, frames = method.begin(field, start, weights), Frames(saves)
+    saved = checkpoint.read(keeper.path, keeper.label) if keeper and keeper.resume else None
+    if saved:
+        flow.restore(saved)
+        frames.restore(saved)
+    else:
+        frames.keep(0.0, flow.at(0.0))
+    frames.after(max(flow.hi, frames.times[-1]))
+    travel(flow, frames, until, keeper, progress)
+    merges = flow.crowd.tree.merges(flow.hi) if flow.crowd else NONE
+    return Run(
+        frames.trajectory(), np.stack(frames.lengths), merges, flow.bound, flow.steps, flow.evaluations
+    )
+
+
+def travel(flow: Flow, frames: Frames, until: float, keeper: Keeper | None, progress) -> None:
+    """Takes steps to the end, and keeps frames on the way."""
+    written = time.monotonic()
+    while flow.hi < (limit := end(flow, until)):
+        flow.advance(limit)
+        while frames.next <= flow.hi:
+            now = frames.next if isinstance(flow, AdaptiveFlow) else flow.hi
+            frames.keep(now, flow.at(now))
+            frames.after(now)
+        flow.settle()
+        if progress:
+            progress(flow.hi, flow.clusters, flow.steps)
+        if keeper and time.monotonic() - written >= keeper.seconds:
+            checkpoint.write(keeper.path, keeper.label, flow.saved() | frames.saved())
+            written = time.monotonic()
+    frames.keep(flow.hi, flow.at(flow.hi))
+
+
+def end(flow: Flow, until: float) -> float:
+    """The time at which to stop; for a consensus infinity, until it is known."""
+    if until < CONSENSUS:
+        return until
+    if flow.crowd:
+        if flow.clusters == 1:
+            return max(flow.hi, float(flow.crowd.tree.time.max()))
+    else:
+        x = flow.state.directions
+        if np.max(np.sum((x - x[0]) ** 2, 1)) <= MERGE**2:
+            return flow.hi
+    if flow.hi > END or flow.steps > MOST:
+        raise ConvergenceError(
+            f"no consensus: {flow.clusters} clusters are left at t = {flow.hi:.3g} after {flow.steps} steps. They "
+            "rest, or their next merge lies beyond doubles; give --until a time"
+        )
+    return until
+
+
+def positive(step: float) -> None:
+    if not 0 < step < math.inf:
+        raise InputError(f"step = {step}: must be positive and finite")

@@ -1,0 +1,270 @@
+"""Adaptive time: order, closed forms, invariants, merging, frames, resumption."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from spinodal import sphere, theory
+from spinodal.errors import ConvergenceError, InputError
+from spinodal.flows.fields import AttentionField, Head, scheme
+from spinodal.flows.state import Rate, State
+from spinodal.flows.time import CONSENSUS, MERGE, Adaptive, Keeper, checkpoint, simulate
+from spinodal.flows.time import dormand_prince as dp
+from spinodal.observables import log_dissipation_sa, log_dissipation_usa, log_energy
+
+
+class Pairs:
+    """SA or USA by differences over all pairs, in a few lines and independent of the engines."""
+
+    merges, noise = True, 0.0
+
+    def __init__(self, beta, kind="sa", sign=1.0):
+        self.beta, self.kind, self.sign = beta, kind, sign
+
+    def __call__(self, time, state, weights):
+        x = state.directions
+        r = x[None] - x[:, None]
+        q = np.einsum("ijd,ijd->ij", r, r)
+        E = weights * np.exp(-self.beta * q / 2)
+        Z = E.sum(1)
+        force = np.einsum("ij,ijd->id", E, r) + 0.5 * np.einsum("ij,ij->i", E, q)[:, None] * x
+        rate = self.sign * (1 / Z if self.kind == "sa" else np.full(len(x), np.exp(self.beta)))
+        drift = rate[:, None] * force
+        drift -= np.sum(drift * x, 1, keepdims=True) * x
+        return Rate(drift, np.zeros(len(x)), Z, np.full(len(x), 1e-15))
+
+
+def tokens(run):
+    return run.trajectory.tokens[:, 0].numpy()
+
+
+def circle(angles):
+    return np.stack([np.cos(angles), np.sin(angles)], 1)
+
+
+def fixed(field, x, h, steps):
+    """Steps of one size, and the error of the interpolant half way through the first against the last state."""
+    state, w = State(x, np.ones(len(x))), np.full(len(x), 1 / len(x))
+    stages = dp.Stages(*x.shape)
+    for k in range(steps):
+        stages.put(0, field(k * h, state, w))
+        state, _ = dp.stepped(field, k * h, state, w, h, stages)
+    return state, stages
+
+
+@pytest.mark.parametrize("name", ["post", "pre", "sqrt"])
+def test_steps_are_of_fifth_order(name):
+    """Time, directions and lengths all enter: the global error falls by 2^5 as h is halved."""
+    field = AttentionField(2.0, scheme=scheme(name), heads=(Head(values=np.diag([1.0, 0.5, -0.3])),))
+    x = sphere.uniform(6, 3, seed=1)
+    exact = fixed(field, x, 1 / 80, 80)[0]
+    errors = []
+    for steps in (10, 20):
+        state = fixed(field, x, 1 / steps, steps)[0]
+        errors.append(
+            max(abs(state.directions - exact.directions).max(), abs(state.lengths - exact.lengths).max())
+        )
+    assert 4.6 < np.log2(errors[0] / errors[1]) < 5.8
+
+
+def test_interpolant_is_of_fourth_order():
+    field, x = Pairs(2.0), sphere.uniform(6, 3, seed=1)
+    start, errors = State(x, np.ones(6)), []
+    for h in (0.2, 0.1):
+        _, stages = fixed(field, x, h, 1)
+        middle = dp.between(start, h, 0.4, stages).directions
+        errors.append(abs(middle - fixed(field, x, 0.4 * h / 20, 20)[0].directions).max())
+    assert 4.6 < np.log2(errors[0] / errors[1]) < 6.0  # of one step: an order more
+
+
+@pytest.mark.parametrize("beta", [0.0, 1.0, 5.0])
+def test_orthonormal_start_follows_gamma(beta):
+    """All cosines are equal, and pass 0.5 and 0.999 when the quadrature says."""
+    n = 8
+    times = theory.gamma_time_sa(np.array([0.5, 0.999]), n, beta)
+    run = simulate(Pairs(beta), np.eye(n), float(times[1]), saves=times, method=Adaptive(1e-10))
+    assert np.allclose(run.trajectory.times, [0, *times])
+    for x, gamma in zip(tokens(run)[1:], [0.5, 0.999], strict=True):
+        cosines = (x @ x.T)[np.triu_indices(n, 1)]
+        assert np.ptp(cosines) < 1e-12
+        assert abs(cosines.mean() - gamma) < 1e-8
+
+
+@pytest.mark.parametrize("kind", ["sa", "usa"])
+def test_two_tokens_meet_on_time(kind):
+    """The angle falls to MERGE when the closed form says, however small the capture and long the wait."""
+    time = {"sa": theory.two_token_time_sa, "usa": theory.two_token_time_usa}[kind](MERGE, 9.0)
+    run = simulate(Pairs(9.0, kind), np.eye(2), CONSENSUS, method=Adaptive(1e-10))
+    assert np.isclose(run.merges.time[0], time, rtol=3e-8)
+    assert run.merges.clusters.tolist() == [1]
+
+
+def test_two_clusters_wait_for_each_other():
+    """Masses 0.8 and 0.2, beta = 25: a wait of 1e10 to seven digits."""
+    x = circle(np.array([0.0, 1.7]))
+    run = simulate(Pairs(25.0), x, CONSENSUS, weights=np.array([0.8, 0.2]), method=Adaptive(1e-9))
+    expected = theory.two_cluster_time_sa(MERGE, 25.0, 1.7, 0.8)
+    assert expected > 1e10
+    assert np.isclose(run.merges.time[0], expected, rtol=1e-7)
+
+
+def test_kuramoto_pair_on_the_circle():
+    """beta = 0: tan(u / 2) = tan(u_0 / 2) e^{-t} for two tokens [derived]."""
+    run = simulate(Pairs(0.0), circle(np.array([0.0, 3.0])), 2.0, method=Adaptive(1e-11))
+    x = tokens(run)[-1]
+    assert np.isclose(np.arccos(x[0] @ x[1]), 2 * np.arctan(np.tan(1.5) * np.exp(-2.0)), atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("kind", "n", "d", "beta"), [("sa", 24, 2, 9.0), ("usa", 16, 3, 2.0), ("sa", 12, 5, 1.0)]
+)
+def test_invariants_of_the_flow(kind, n, d, beta):
+    """Unit norms; energy that never falls; dE = integral of the dissipation; the cone min <x_i, w>."""
+    x = sphere.uniform(n, d, seed=3)
+    run = simulate(Pairs(beta, kind), x, 6.0, saves=np.linspace(0, 6, 601)[1:], method=Adaptive(1e-10))
+    frames = tokens(run)
+    assert abs(np.linalg.norm(frames, axis=-1) - 1).max() < 1e-15 * 4
+    log_E = log_energy(run.trajectory, beta)[:, 0].numpy()
+    assert np.diff(log_E).min() > -1e-14
+    dissipation = {"sa": log_dissipation_sa, "usa": log_dissipation_usa}[kind]
+    rate = dissipation(run.trajectory, beta)[:, 0].exp().numpy()
+    h = 0.01
+    simpson = h / 3 * (rate[0] + 4 * rate[1:-1:2].sum() + 2 * rate[2:-2:2].sum() + rate[-1])
+    assert np.isclose(np.exp(log_E[-1]) - np.exp(log_E[0]), simpson, rtol=2e-5)
+
+
+def test_once_in_an_open_half_space_always_in_it():
+    w = np.array([0.0, 0.0, 1.0])
+    x = sphere.uniform(40, 3, seed=5)
+    x[:, 2] = abs(x[:, 2])
+    run = simulate(Pairs(4.0), sphere.normalised(x), 20.0, saves=np.arange(1.0, 20.0))
+    lowest = (tokens(run) @ w).min(1)
+    assert np.diff(lowest).min() >= -1e-12
+
+
+def test_cyclic_order_on_the_circle_is_kept():
+    x = sphere.uniform(30, 2, seed=6)
+    run = simulate(Pairs(9.0), x, 30.0, saves=np.arange(1.0, 30.0))
+    order = np.argsort(np.arctan2(*x.T[::-1]))
+    for frame in tokens(run):
+        gap = np.arctan2(*np.roll(frame[order], -1, 0).T[::-1]) - np.arctan2(*frame[order].T[::-1])
+        assert np.sum(np.mod(gap + 1e-7, 2 * np.pi) - 1e-7) == pytest.approx(2 * np.pi, abs=1e-6)
+
+
+def test_merges_agree_with_a_tight_run_without_capture():
+    """Captured early at 1e-8 and followed all the way at 1e-12: the same order, times to five digits."""
+    x = sphere.uniform(5, 2, seed=0)
+    loose = simulate(Pairs(4.0), x, CONSENSUS, method=Adaptive(1e-9)).merges
+    tight = simulate(Pairs(4.0), x, CONSENSUS, method=Adaptive(1e-12, radius=MERGE)).merges
+    assert np.allclose(loose.time, tight.time, rtol=1e-5)
+    assert loose.clusters.tolist() == [4, 3, 2, 1]
+    assert (loose.first == tight.first).all()
+    assert (loose.second == tight.second).all()
+
+
+def test_merged_tokens_are_drawn_where_they_are():
+    """Inside a captured pair the distance goes on falling exponentially to MERGE at the time of merging."""
+    run = simulate(Pairs(4.0), np.eye(2), CONSENSUS, saves=np.arange(1.0, 60.0), method=Adaptive(1e-10))
+    u = np.linalg.norm(tokens(run)[:, 0] - tokens(run)[:, 1], axis=-1)
+    t = run.trajectory.times.numpy()
+    late = (u < 1e-3) & (u > 2 * MERGE)
+    assert late.sum() >= 8
+    assert np.allclose(2 * np.arcsin(u[late] / 2), theory.two_token_angle_sa(t[late], 4.0), rtol=1e-5)
+
+
+def test_last_merge_at_beta_25():
+    """From six tokens to one through waits of ten orders of magnitude, in a few hundred steps."""
+    x = circle(np.array([0.0, 0.3, 2.0, 3.9, 4.0, 4.3]))
+    run = simulate(Pairs(25.0), x, CONSENSUS, method=Adaptive(1e-6))
+    again = simulate(Pairs(25.0), x, CONSENSUS, method=Adaptive(1e-8))
+    assert run.merges.time[-1] > 1e10 * run.merges.time[0]
+    assert np.allclose(run.merges.time[:3], again.merges.time[:3], atol=5e-3)
+    assert np.allclose(run.merges.time[3:], again.merges.time[3:], rtol=5e-6)
+    assert run.merges.clusters.tolist() == [5, 4, 3, 2, 1]
+
+
+def test_coincident_tokens_are_one_from_the_start():
+    x = sphere.uniform(3, 4, seed=2)
+    run = simulate(Pairs(1.0), np.repeat(x, [1, 2, 4], 0), 0.5)
+    assert run.merges.time.tolist() == [0, 0, 0, 0]
+    alone = simulate(Pairs(1.0), x, 0.5, weights=np.array([1, 2, 4]) / 7)
+    assert np.allclose(tokens(run)[-1][[0, 1, 3]], tokens(alone)[-1], atol=1e-13)
+
+
+def test_tokens_that_part_are_not_merged():
+    """Repulsion takes apart what starts nearer than MERGE; masses stay."""
+    x = sphere.normalised(np.array([[1.0, 0.0], [1.0, 5e-9], [0.0, 1.0]]))
+    run = simulate(Pairs(1.0, sign=-1.0), x, 150.0)
+    assert len(run.merges.time) == 0
+    assert np.isclose(tokens(run)[-1][0] @ tokens(run)[-1][1], -0.5, atol=1e-6)
+
+
+class CutError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("d", [2, 5])
+def test_a_resumed_run_is_equal_bit_for_bit(tmp_path, d):
+    x, field = sphere.uniform(16, d, seed=8), Pairs(4.0)
+    saves = lambda: (0.5 * 1.5**k for k in itertools.count())
+    whole = simulate(field, x, CONSENSUS, saves=saves(), method=Adaptive(1e-5))
+
+    def cut(time, clusters, steps):
+        if clusters < 9:
+            raise CutError
+
+    keeper = Keeper(tmp_path / "here", "x", seconds=0.0)
+    with pytest.raises(CutError):
+        simulate(field, x, CONSENSUS, saves=saves(), method=Adaptive(1e-5), keeper=keeper, progress=cut)
+    keeper.resume = True
+    rest = []
+    follow = lambda *now: rest.append(now)
+    resumed = simulate(
+        field, x, CONSENSUS, saves=saves(), method=Adaptive(1e-5), keeper=keeper, progress=follow
+    )
+    assert 0 < len(rest) < whole.steps
+    assert (tokens(resumed) == tokens(whole)).all()
+    assert (resumed.trajectory.times == whole.trajectory.times).all()
+    for old, new in zip(whole.merges, resumed.merges, strict=True):
+        assert (old == new).all()
+
+
+def test_checkpoints_are_whole_and_ones_own(tmp_path):
+    path = tmp_path / "c"
+    checkpoint.write(path, "mine", {"a": np.arange(3)})
+    assert (checkpoint.read(path, "mine")["a"] == np.arange(3)).all()
+    with pytest.raises(InputError, match="another run"):
+        checkpoint.read(path, "yours")
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(InputError, match="not what was written"):
+        checkpoint.read(path, "mine")
+    assert checkpoint.read(tmp_path / "none", "mine") is None
+
+
+def test_what_cannot_be_is_refused():
+    x = sphere.uniform(4, 3)
+    with pytest.raises(InputError, match="length"):
+        simulate(Pairs(1.0), 1.1 * x, 1.0)
+    with pytest.raises(InputError, match="must increase"):
+        simulate(Pairs(1.0), x, 1.0, saves=[0.5, 0.2])
+    with pytest.raises(InputError, match="noise"):
+        simulate(AttentionField(1.0, kappa=10.0), x, 1.0)
+    with pytest.raises(InputError, match="tolerance"):
+        Adaptive(1e-16)
+    with pytest.raises(ConvergenceError, match="2 clusters are left"):
+        simulate(Pairs(1.0), np.array([[1.0, 0.0], [-1.0, 0.0]]), CONSENSUS)
+
+
+def test_a_step_that_underflows_says_where():
+    """A field that is not a number from t = 1 on."""
+
+    class Ends:
+        merges, noise = False, 0.0
+
+        def __call__(self, time, state, weights):
+            rate = Pairs(0.0)(time, state, weights)
+            return rate if time <= 1 else rate._replace(drift=np.full_like(rate.drift, np.nan))
+
+    with pytest.raises(ConvergenceError, match=r"underflows at t = (1:|0\.99999)"):
+        simulate(Ends(), circle(np.array([0.0, 1.0])), 2.0)
