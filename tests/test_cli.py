@@ -46,6 +46,39 @@ def test_train_fill_and_what_they_leave(monkeypatch, capsys, corpus: Path, tmp_p
     assert "probability" in capsys.readouterr().out
 
 
+def test_train_generate_and_translate(monkeypatch, capsys, corpus: Path, tmp_path: Path):
+    out, pairs = tmp_path / "lm", tmp_path / "pairs.tsv"
+    assert spinodal(monkeypatch, "train", "pet-lm", *TINY, *SHORT, f"corpus={corpus}", "--out", out) == 0
+    go_on = ["generate", out, "--prompt", "to be, ", "--tokens", "5"]
+    for way in (["--temperature", "0"], ["--seed", "3", "--top-k", "5"], ["--beams", "2"]):
+        capsys.readouterr()
+        assert spinodal(monkeypatch, *go_on, *way) == 0
+        assert capsys.readouterr().out.startswith("to be, ")
+    pairs.write_text("".join(f"{a} {b}\t{b} {a}\n" for a in "abcdefgh" for b in "ijklmnop"))
+    out = tmp_path / "translate"
+    small = [*TINY, "source_length=16", *SHORT, f"corpus={pairs}"]
+    assert spinodal(monkeypatch, "train", "pet-translate", *small, "--out", out) == 0
+    assert "chrF" in capsys.readouterr().out
+    (tmp_path / "lines.txt").write_text("a i\n\nb j\n")
+    assert (
+        spinodal(monkeypatch, "translate", out, "c k", "--file", tmp_path / "lines.txt", "--beams", "2") == 0
+    )
+    assert len(capsys.readouterr().out.split("\n")) == 4
+    assert spinodal(monkeypatch, "translate", out) == 2
+    assert "nothing to translate" in capsys.readouterr().err
+
+
+def test_uneven_columns_are_found_before_work(monkeypatch, capsys, tmp_path: Path):
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("a b\tb a\nc d\n")
+    out = tmp_path / "run"
+    assert spinodal(monkeypatch, "train", "pet-translate", f"corpus={pairs}", "--out", out) == 2
+    error = capsys.readouterr().err
+    assert "pairs.tsv" in error.replace("\n", "")
+    assert "2" in error
+    assert not out.exists()
+
+
 def test_compare_trains_all_at_equal_size_and_time(monkeypatch, capsys, corpus: Path, tmp_path: Path):
     out = tmp_path / "comparison"
     command = [
@@ -108,6 +141,8 @@ def test_processes_of_their_own_train_the_same_models(monkeypatch, corpus: Path,
         (["compare", "pet-mlm", "--seeds", "0"], "seeds=0"),
         (["compare", "pet-mlm", "--jobs", "-1"], "jobs=-1"),
         (["fill", "nowhere", "<mask>"], "holds no model"),
+        (["generate", "nowhere", "--prompt", "a"], "holds no model"),
+        (["translate", "nowhere", "a"], "holds no model"),
         (["fetch", "homer"], "homer"),
         (["theory", "gama_sa"], "gamma_sa"),
         (["theory", "gamma_sa", "n=x"], "n=x"),
@@ -126,10 +161,15 @@ def test_mistakes_end_in_one_sentence(monkeypatch, capsys, tmp_path: Path, argum
 def test_list_shows_every_recipe_with_its_claim(monkeypatch, capsys):
     assert spinodal(monkeypatch, "list") == 0
     shown = capsys.readouterr().out
-    assert all(name in shown for name in ("pet-mlm", "pet-paper", "pet-dense", "transformer-mlm"))
+    assert all(
+        name in shown
+        for name in ("pet-mlm", "pet-paper", "pet-dense", "pet-lm", "pet-translate", "recall", "addressing")
+    )
 
 
-@pytest.mark.parametrize("command", ["train", "compare", "fill", "fetch", "list", "theory"])
+@pytest.mark.parametrize(
+    "command", ["train", "compare", "fill", "generate", "translate", "fetch", "list", "theory"]
+)
 def test_help_teaches(monkeypatch, capsys, command: str):
     assert spinodal(monkeypatch, command, "--help") == 0
     assert "Usage" in capsys.readouterr().out

@@ -156,7 +156,7 @@ def test_a_figure_and_its_numbers(monkeypatch, capsys, tmp_path: Path, name: str
     assert spinodal(monkeypatch, "draw", name, "--quick", "--out", out) == 0
     run = json.loads((out / "run.json").read_text())
     assert list(out.glob("*.png"))
-    assert run["expected"] == recipes.header(recipes.module(name))["Expected"]
+    assert run["expected"] == recipes.header(name)["Expected"]
     measured = run["measured"]
     if name == "f2-phase-diagram":
         assert measured["contour over theory, d = 1024"] == pytest.approx(1, abs=0.03)

@@ -28,7 +28,7 @@ def test_every_key_that_is_cited_exists(path: Path):
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_has_its_header_and_trains_or_draws(name: str):
     module = importlib.import_module(f"spinodal.recipes.{name}")
-    found = header(module)
+    found = header(name)
     assert found["Paper"] in KEYS
     assert float(found["Minutes"]) > 0
     drawn = hasattr(module, "draw")

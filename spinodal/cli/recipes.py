@@ -34,7 +34,7 @@ def draw_command(
     from spinodal.training.run import commit, versions
 
     module = recipes.module(recipe, "draw")
-    header = recipes.header(module)
+    header = recipes.header(recipe)
     out = out or Path("runs") / recipe
     if (out / "run.json").exists() and not overwrite:
         raise InputError(

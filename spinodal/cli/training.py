@@ -135,7 +135,7 @@ def list_command():
     """List the recipes, each with its claim, its command and how long it takes."""
     table = Table("recipe", "claim", "command", "minutes")
     for name in recipes.names():
-        header = recipes.header(recipes.module(name))
+        header = recipes.header(name)
         table.add_row(name, header["Claim"], header["Command"].rpartition(" ")[0], header["Minutes"])
     console.print(table)
 

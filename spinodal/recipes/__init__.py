@@ -5,9 +5,11 @@ A recipe trains, and holds a `RECIPE`, or draws a figure, and has a function
 that writes pictures into `out` and returns what it measured; `quick` is small enough for a test.
 """
 
+import ast
 import importlib
 import pkgutil
 import re
+from pathlib import Path
 from types import ModuleType
 
 from spinodal.errors import InputError
@@ -16,10 +18,12 @@ FIELDS = ("Claim", "Paper", "Command", "Minutes", "Expected")
 COMMANDS = {"RECIPE": "train", "draw": "draw"}  # what a recipe holds, and the command that uses it
 
 
-def header(module: ModuleType) -> dict[str, str]:
-    """{"Claim": ..., "Paper": ..., ...} from a recipe's docstring; KeyError names a field that is missing."""
-    found = dict(re.findall(r"^(\w+): +(.*(?:\n +.*)*)", module.__doc__ or "", flags=re.MULTILINE))
-    return {name: " ".join(found[name].split()) for name in FIELDS}
+def header(name: str) -> dict[str, str]:
+    """{"Claim": ..., "Paper": ..., ...} from a recipe's docstring, without running it; KeyError for a field missing."""
+    path = Path(__path__[0]) / f"{name.replace('-', '_')}.py"
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    found = dict(re.findall(r"^(\w+): +(.*(?:\n +.*)*)", docstring, flags=re.MULTILINE))
+    return {field: " ".join(found[field].split()) for field in FIELDS}
 
 
 def names() -> list[str]:
@@ -34,6 +38,6 @@ def module(name: str, holding: str | None = None) -> ModuleType:
     found = importlib.import_module(f"spinodal.recipes.{name.replace('-', '_')}")
     if holding is not None and not hasattr(found, holding):
         raise InputError(
-            f"{name} is not for `spinodal {COMMANDS[holding]}`: its command is {header(found)['Command']}"
+            f"{name} is not for `spinodal {COMMANDS[holding]}`: its command is {header(name)['Command']}"
         )
     return found

@@ -1,0 +1,24 @@
+"""Associative recall: which mixers can look up a value by its key, and from how far.
+
+Claim: none; linear memories are measured beside attention, length=128 to 4096
+Paper: sun2023
+Command: spinodal compare recall
+Minutes: 20
+Expected: docs/results.md; chance is one answer in 64
+"""
+
+from spinodal.training import Experiment, Recipe, Schedule, Text
+
+RECIPE = Recipe(
+    Experiment(
+        Text(task="recall", length=128, pairs=16),
+        {"depth": 2, "width": 64, "mixer": "attention", "channel": "swiglu", "hidden": 128},
+        Schedule(steps=800, batch=32, lr=3e-3),
+    ),
+    rivals={
+        "retention": {"mixer": "retention"},
+        "gated-linear": {"mixer": "gated-linear"},
+        "phase-memory": {"mixer": "phase-memory"},
+        "min-gru": {"mixer": "min-gru"},
+    },
+)
