@@ -11,9 +11,9 @@ from spinodal.training import Experiment, Recipe, Schedule, Text
 
 RECIPE = Recipe(
     Experiment(
-        Text(task="recall", length=128, pairs=16),
+        Text(task="recall", length=128, pairs=8),
         {"depth": 2, "width": 64, "mixer": "attention", "channel": "swiglu", "hidden": 128},
-        Schedule(steps=800, batch=32, lr=3e-3),
+        Schedule(steps=800, batch=32, lr=1e-2),
     ),
     rivals={
         "retention": {"mixer": "retention"},
