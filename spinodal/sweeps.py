@@ -13,7 +13,9 @@ import contextlib
 import hashlib
 import json
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -156,7 +158,8 @@ def connected(scheduler: str | None, workers: int) -> Iterator[Any]:
     with contextlib.ExitStack() as stack:
         if scheduler is None:
             quiet = {"dashboard_address": None, "silence_logs": 50}
-            address = stack.enter_context(LocalCluster(n_workers=workers, threads_per_worker=1, **quiet))
+            with deaf():
+                address = stack.enter_context(LocalCluster(n_workers=workers, threads_per_worker=1, **quiet))
         else:
             address = scheduler
         try:
@@ -169,3 +172,16 @@ def connected(scheduler: str | None, workers: int) -> Iterator[Any]:
                 "`dask scheduler` starts one, `dask worker ADDRESS` a worker"
             ) from None
         yield client
+
+
+@contextlib.contextmanager
+def deaf() -> Iterator[None]:
+    """Processes started meanwhile ignore ctrl-C, which a terminal sends to all: this one ends them, in order."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -47,7 +47,14 @@ def draw_command(
     console.print(f"{header['Claim']}; about {header['Minutes']} minutes on two cores", highlight=False)
     out.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    measured = module.draw(out, seed=seed, quick=quick)
+    try:
+        with console.status("drawing"):
+            measured = module.draw(out, seed=seed, quick=quick)
+    except KeyboardInterrupt:
+        console.print(
+            f"interrupted; what {out / 'cells'} holds, if anything, the same command does not do again"
+        )
+        raise typer.Exit(130) from None
     run = {
         "recipe": recipe, "config": {"quick": quick}, "seed": seed, "commit": commit(), "versions": versions(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"), "seconds": time.perf_counter() - started,
