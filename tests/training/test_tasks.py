@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from test_resume import LABEL, history
+from transformers import pipeline
 
 from spinodal.errors import InputError
 from spinodal.inference import Sampling, continuation, fillings, translations
@@ -108,6 +109,16 @@ def test_a_text_goes_on(runs: dict[str, tuple[Path, dict]], way: str, capsys: py
     assert said[0].startswith("phase li")
     assert 8 < len(said[0]) <= 8 + 6
     assert capsys.readouterr().out.rstrip("\n") == ("" if way == "beams" else said[0])
+
+
+def test_a_run_is_ready_for_pipelines(runs: dict[str, tuple[Path, dict]]):
+    """Prompts of different lengths in one batch: the tokenizer pads on the left."""
+    run, _ = runs["causal"]
+    write = pipeline("text-generation", model=str(run / "model"))
+    prompts = ["phase li", "token"]
+    together = write(prompts, batch_size=2, max_new_tokens=5, do_sample=False)
+    for prompt, (said,) in zip(prompts, together, strict=True):
+        assert said["generated_text"] == continuation(run, prompt, tokens=5, sampling=WAYS["greedy"])
 
 
 @pytest.mark.parametrize("way", WAYS)
