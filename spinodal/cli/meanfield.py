@@ -1,0 +1,126 @@
+"""meanfield and spectrum: tokens as a density, and the linear theory of how it breaks up."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from spinodal import theory
+from spinodal.cli.output import console
+from spinodal.errors import InputError
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("meanfield")(meanfield_command)
+    app.command("spectrum")(spectrum_command)
+
+
+def spectrum_command(
+    d: Annotated[int, typer.Option(help="Tokens live on the unit sphere of R^d; 2 is the circle.")] = 2,
+    beta: Annotated[float, typer.Option(help="Inverse temperature of the kernel e^(beta <x,y>).")] = 5.0,
+    noise: Annotated[
+        float | None, typer.Option(metavar="KAPPA", help="With noise sqrt(2 / KAPPA) dW.")
+    ] = None,
+    degrees: Annotated[
+        int | None, typer.Option(help="Show this many degrees; all that matter if not given.")
+    ] = None,
+    thresholds: Annotated[
+        int | None,
+        typer.Option(help="Print the first so many betas at which the fastest degree steps up, and stop."),
+    ] = None,
+):
+    """Growth rates about the uniform density: `spinodal spectrum --d 2 --beta 5`, `... --d 3 --thresholds 8`."""
+    if thresholds is not None:
+        if thresholds < 1:
+            raise InputError(f"--thresholds {thresholds}: ask for one or more")
+        for k in range(1, thresholds + 1):
+            console.print(f"{theory.fastest_degree_threshold(k, d):.6f}", highlight=False)
+        return
+    kappa = np.inf if noise is None else noise
+    if not kappa > 0:
+        raise InputError(f"--noise {kappa:g}: KAPPA > 0; larger means less noise")
+    fastest = int(theory.fastest_degree(d, beta))
+    k = np.arange(1, (2 * fastest + 4 if degrees is None else degrees) + 1)
+    columns = {"SA": np.asarray(theory.growth_rate_sa(k, d, beta, kappa=kappa))}
+    if beta <= 700:
+        columns["USA"] = np.asarray(theory.growth_rate_usa(k, d, beta, kappa=kappa))
+    table = Table("degree", *(f"rate {name}" for name in columns), "")
+    for i, degree in enumerate(k):
+        note = "k_max" if degree == fastest else ""
+        table.add_row(str(degree), *(f"{rates[i]:.10g}" for rates in columns.values()), note)
+    console.print(table)
+    following = theory.fastest_degree_threshold(fastest, d)
+    console.print(
+        f"k_max = {fastest} at beta = {beta:g}, d = {d}; it steps to {fastest + 1} at beta = {following:.6f}",
+        highlight=False,
+    )
+    if noise is not None:
+        noisy_lines(d, beta, kappa)
+
+
+def noisy_lines(d: int, beta: float, kappa: float):
+    """Thresholds of noise, and the kind of transition there."""
+    critical = {"SA": (d - 1) / theory.growth_rate_sa(1, d, beta)}
+    if beta <= 700:
+        critical["USA"] = theory.noise_threshold(d, beta)
+    for name, value in critical.items():
+        state = "unstable" if kappa > value else "stable"
+        console.print(
+            f"{name}: the uniform density is {state} at kappa = {kappa:g}; it loses stability at {value:.10g}",
+            highlight=False,
+        )
+    switch = theory.tricritical_beta(d)
+    kind = "continuous" if beta <= switch else "a jump"
+    console.print(f"USA's transition there is {kind}: continuous up to beta = {switch:.6f}", highlight=False)
+
+
+def meanfield_command(
+    out: Annotated[Path, typer.Option(help="Folder for run.json, record.npz and the pictures.")],
+    geometry: Annotated[
+        str, typer.Option(help="circle; sphere (S^2); zonal (about an axis of S^(d-1)).")
+    ] = "circle",
+    d: Annotated[int | None, typer.Option(help="For zonal: tokens live on the unit sphere of R^d.")] = None,
+    field: Annotated[
+        str, typer.Option(help="sa; usa (weights e^(beta <x,y>) / n); gkpr (e^beta slower).")
+    ] = "sa",
+    beta: Annotated[float, typer.Option(help="Inverse temperature.")] = 5.0,
+    start: Annotated[
+        str,
+        typer.Option(
+            help="uniform+noise:SIGMA, or modes:FILE (lines 'k amplitude phase' on the circle, 'k amplitude' zonal, "
+            "'l m amplitude' on the sphere), or density:FILE (circle: values at equal steps, uniform = 1/2pi)."
+        ),
+    ] = "uniform+noise:0.01",
+    until: Annotated[str, typer.Option(help="A time, 'diracs' or 'consensus'.")] = "diracs",
+    tol: Annotated[float, typer.Option(help="Error of a step, in transported mass times distance.")] = 1e-8,
+    noise: Annotated[
+        float | None, typer.Option(metavar="KAPPA", help="Fokker-Planck with noise sqrt(2 / KAPPA) dW.")
+    ] = None,
+    repulsive: Annotated[bool, typer.Option("--repulsive", help="V = -I: tokens spread.")] = False,
+    resolution: Annotated[
+        int | None,
+        typer.Option(help="With noise: degrees kept (64). On the sphere: degree of the nodes (32)."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the white noise.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in the folder.")] = False,
+):
+    """Follow a density: `spinodal meanfield --geometry circle --field sa --beta 5 --until diracs --out runs/density`.
+
+    Prints mass error, growth rates beside theory and plateaus; writes run.json, record.npz and pictures.
+    """
+    from spinodal.cli.meanfield_run import Setting, prepared, reported, written
+
+    if (out / "run.json").exists() and not overwrite:
+        raise InputError(f"{out} holds a run: choose another --out, or --overwrite")
+    setting = Setting(geometry, d, field, beta, start, until, tol, noise, repulsive, resolution, seed)
+    run = prepared(setting)
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("starting")
+        record = run.record(lambda solver: bar.update(task, description=f"t = {solver.time:.4g}"))
+    results = reported(setting, run, record)
+    for line in written(out, setting, run, record, results):
+        console.print(line, highlight=False)

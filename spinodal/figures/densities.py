@@ -1,0 +1,173 @@
+"""Densities over time: the space-time map of a life, amplitudes of degrees, maps of S^2, noisy branches."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from scipy.special import gammaln, ive
+
+from spinodal.figures.style import INK, MUTED, colours, label_ends, panel, styled
+
+SHARPNESS = 120.0  # of the von Mises kernel that a density is drawn through: Diracs are 0.1 wide
+SEEN = 1e-3  # density that still has a colour, relative to the uniform one
+
+
+class Marks(NamedTuple):
+    """What is drawn over a life: predicted positions and the time they hold to, and plateaus as in run.json."""
+
+    positions: list[float]
+    until: float
+    plateaus: list[dict[str, Any]]
+
+
+def smoothed(
+    moments: np.ndarray, d: int, *, points: int = 241
+) -> tuple[Float[np.ndarray, " c"], Float[np.ndarray, "t c"]]:
+    """(angle, rho / uniform): the density through a kernel e^{b cos}, from its moments m_0..m_K; never negative.
+
+    Complex moments are of the circle, angles from 0 to 2 pi; real ones of latitudes, from 0 to pi.
+    """
+    k = np.arange(moments.shape[1])
+    nu = d / 2 - 1
+    passed = ive(k + nu, SHARPNESS) / ive(nu, SHARPNESS)
+    if np.iscomplexobj(moments):
+        angle = np.linspace(0, 2 * np.pi, points)
+        wave = np.where(k > 0, 2, 1)[:, None] * np.exp(1j * k[:, None] * angle)
+        return angle, np.maximum(((moments.conj() * passed) @ wave).real, 0)
+    angle = np.linspace(0, np.pi, points)
+    u, last, now = np.cos(angle), np.ones(points), np.cos(angle)
+    total = np.ones((len(moments), points))
+    for j in range(1, len(k)):
+        if d == 2:
+            count = 2.0
+        else:
+            count = (
+                (2 * j + d - 2) / (j + d - 2) * np.exp(gammaln(j + d - 1) - gammaln(j + 1) - gammaln(d - 1))
+            )
+        total += passed[j] * count * moments[:, j : j + 1] * now
+        last, now = now, ((2 * j + d - 2) * u * now - j * last) / (j + d - 2)
+    return angle, np.maximum(total, 0)
+
+
+@styled
+def life(
+    times: Float[np.ndarray, " t"],
+    angle: Float[np.ndarray, " c"],
+    values: Float[np.ndarray, "t c"],
+    marks: Marks,
+) -> Figure:
+    """Density over time and angle; dashed: where linear theory puts clusters; vertical lines: plateaus end.
+
+    Time is logarithmic where the run spans three decades after its linear phase.
+    """
+    figure, axes = panel(6.4, 3.4)
+    t, values = drawn_times(times, values)
+    mesh = axes.pcolormesh(
+        t,
+        angle,
+        np.log10(np.maximum(values.T, SEEN)),
+        shading="nearest",
+        cmap="magma_r",
+        vmin=-1.0,
+        rasterized=True,
+    )
+    logarithmic = times[-1] > 1e3 * first_mark(times, marks)
+    if logarithmic:
+        axes.set_xscale("log")
+    for position in marks.positions:
+        axes.plot(
+            [t[0], min(marks.until, t[-1])], [position] * 2, color=INK, linewidth=1.0, linestyle=(0, (4, 3))
+        )
+    for plateau in marks.plateaus:
+        if not plateau["unfinished"]:
+            axes.axvline(plateau["end"], color=MUTED, linewidth=0.8)
+        middle = np.sqrt(max(plateau["start"], t[0]) * plateau["end"]) if logarithmic else None
+        middle = (plateau["start"] + plateau["end"]) / 2 if middle is None else middle
+        if plateau["clusters"] and t[0] <= middle <= t[-1]:
+            axes.text(
+                middle,
+                1.01,
+                str(plateau["clusters"]),
+                transform=axes.get_xaxis_transform(),
+                ha="center",
+                fontsize=8,
+            )
+    axes.set(xlabel="t", ylabel="angle", xlim=(t[0], t[-1]), ylim=(angle[0], angle[-1]))
+    axes.grid(visible=False)
+    figure.colorbar(mesh, ax=axes, label="log10 of density over uniform", shrink=0.8)
+    return figure
+
+
+def drawn_times(
+    times: Float[np.ndarray, " t"], values: Float[np.ndarray, "t c"]
+) -> tuple[Float[np.ndarray, " s"], Float[np.ndarray, "s c"]]:
+    """Times increase and are positive; steps shorter than the resolution of doubles are left out."""
+    kept = np.append(True, np.diff(times) > 0) & (times > 0)
+    return times[kept], values[kept]
+
+
+def first_mark(times: Float[np.ndarray, " t"], marks: Marks) -> float:
+    """When the linear phase ends: by the plateaus or, without any, by the end of the run."""
+    ends = [p["start"] for p in marks.plateaus if p["clusters"] and p["start"] > 0]
+    return min(ends, default=float(times[-1]))
+
+
+@styled
+def amplitudes(
+    times: Float[np.ndarray, " t"], size: Float[np.ndarray, "t k"], rates: Float[np.ndarray, " k"]
+) -> Figure:
+    """|m_k| of degrees 1, 2, ... over time, and dashed what linear theory says of them from the first time on."""
+    figure, axes = panel(5.6, 3.4)
+    names = [f"k = {k + 1}" for k in range(size.shape[1])]
+    colour = colours(names)
+    saturated = np.flatnonzero(size.max(1) > 0.3)
+    last = min(len(times) - 1, int(1.5 * saturated[0]) + 2) if len(saturated) else len(times) - 1
+    shown = times <= max(times[last], 1.2 * times[saturated[0]] if len(saturated) else 0)
+    for k, name in enumerate(names):
+        if size[0, k] > 0:
+            axes.plot(times[shown], np.maximum(size[shown, k], 1e-300), color=colour[name])
+            line = size[0, k] * np.exp(np.minimum(rates[k] * times[shown], 300))
+            axes.plot(times[shown], line, color=colour[name], linewidth=0.8, linestyle=(0, (3, 3)))
+    axes.set(
+        yscale="log",
+        ylim=(max(1e-12, size[0][size[0] > 0].min() / 3), 2),
+        xlabel="t",
+        title="|m_k|; dashed: linear theory",
+    )
+    label_ends(axes, {n: float(size[shown][-1, k]) for k, n in enumerate(names) if size[0, k] > 0}, colour)
+    return figure
+
+
+@styled
+def sphere_map(values: Float[np.ndarray, "c e"], title: str) -> Figure:
+    """Values on rows of latitude from the north pole and columns of longitude, in Mollweide's projection."""
+    figure = Figure(figsize=(5.2, 2.9), layout="constrained")
+    axes = figure.add_subplot(projection="mollweide")
+    latitude = np.pi / 2 - np.linspace(0, np.pi, len(values))
+    longitude = np.linspace(-np.pi, np.pi, values.shape[1])
+    mesh = axes.pcolormesh(longitude, latitude, values, cmap="magma_r", shading="nearest", rasterized=True)
+    axes.set(xticklabels=[], yticklabels=[], title=title)
+    figure.colorbar(mesh, ax=axes, shrink=0.7)
+    return figure
+
+
+@styled
+def branches(curves: dict[str, tuple[Float[np.ndarray, " c"], Float[np.ndarray, " c"]]]) -> Figure:
+    """Order parameter m_1 over kappa / kappa_c of named branches: one that turns back left is a jump."""
+    figure, axes = panel(5.0, 3.2)
+    colour = colours(curves)
+    for name, (kappa, r) in curves.items():
+        axes.plot(kappa, r, color=colour[name])
+        axes.plot(kappa[0], r[0], ".", color=colour[name], markersize=3)
+    axes.axvline(1.0, color=MUTED, linewidth=0.8)
+    right = max(float(kappa[-1]) for kappa, _ in curves.values())
+    axes.set(
+        xlabel="kappa / kappa_c",
+        title="order parameter m_1 of stationary densities",
+        ylim=(0, 1),
+        xlim=(None, right),
+    )
+    for name, (kappa, r) in curves.items():
+        axes.text(kappa[-1], r[-1], f" {name}", color=colour[name], va="center", fontsize=8, clip_on=False)
+    return figure
