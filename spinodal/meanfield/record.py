@@ -31,7 +31,7 @@ CONTRAST = 2.0
 LEAST_BETA = 2.0  # of the potential that counts clusters
 GRID = 1024
 LATTICE = 2000
-LINEAR = 100.0
+LINEAR = 30.0
 STEPS = 200_000
 Solver = Lagrangian | Sphere | Eulerian
 

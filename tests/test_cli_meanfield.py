@@ -1,0 +1,147 @@
+"""`spinodal meanfield` and `spinodal spectrum`: what they print and write, and one sentence for each mistake."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spinodal import cli, theory
+
+
+def spinodal(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
+    """The exit status of a command."""
+    monkeypatch.setattr(sys, "argv", ["spinodal", *map(str, arguments)])
+    with pytest.raises(SystemExit) as status:
+        cli.main()
+    return status.value.code or 0
+
+
+THRESHOLDS = {  # from Bessel functions in 30 digits, rounded to four decimals
+    2: [1.0445, 3.1654, 6.2113, 10.2285, 15.2363, 21.2405],
+    3: [1.8162, 4.4253, 7.9624, 12.4774],
+    4: [2.5285, 5.6558, 9.6988, 14.7176],
+    8: [5.2511, 10.5003, 16.5950, 23.6427],
+}
+
+
+@pytest.mark.parametrize("d", THRESHOLDS)
+def test_thresholds_to_four_decimals(monkeypatch, capsys, d):
+    assert spinodal(monkeypatch, "spectrum", "--d", str(d), "--thresholds", "8") == 0
+    printed = [float(line) for line in capsys.readouterr().out.split()]
+    assert len(printed) == 8
+    assert printed[: len(THRESHOLDS[d])] == pytest.approx(THRESHOLDS[d], abs=6e-5)
+
+
+def test_spectrum_prints_rates_and_noise(monkeypatch, capsys):
+    assert spinodal(monkeypatch, "spectrum", "--d", "2", "--beta", "5") == 0
+    out = capsys.readouterr().out
+    assert "k_max = 3" in out
+    assert "6.211298" in out
+    assert f"{theory.growth_rate_sa(3, 2, 5.0):.8g}" in out
+    assert spinodal(monkeypatch, "spectrum", "--d", "3", "--beta", "1", "--noise", "9") == 0
+    out = capsys.readouterr().out
+    assert "continuous up to beta = 1.816155" in out
+    assert "unstable at kappa = 9" in out
+    assert spinodal(monkeypatch, "spectrum", "--beta", "2000") == 0
+    assert "USA" not in capsys.readouterr().out
+    assert spinodal(monkeypatch, "spectrum", "--noise", "-1") == 2
+
+
+def test_a_run_leaves_its_numbers_and_pictures(monkeypatch, capsys, tmp_path: Path):
+    modes = tmp_path / "modes.txt"
+    modes.write_text("# k amplitude phase\n0 1 0\n3 0.004 1.0\n1 0.0005 0\n")
+    out = tmp_path / "run"
+    command = [
+        "meanfield",
+        "--beta",
+        "5",
+        "--start",
+        f"modes:{modes}",
+        "--until",
+        "11",
+        "--tol",
+        "1e-7",
+        "--out",
+        out,
+    ]
+    assert spinodal(monkeypatch, *command) == 0
+    run = json.loads((out / "run.json").read_text())
+    assert run["mass_error"] < 1e-14
+    assert run["minimum_density"] > 0
+    third = run["growth_rates"][2]
+    assert third["measured"] == pytest.approx(third["theory"], rel=1e-2)
+    assert third["theory"] == pytest.approx(theory.growth_rate_sa(3, 2, 5.0))
+    assert run["forecast"]["degree"] == 3
+    assert run["forecast"]["positions"][0] == pytest.approx(1 / 3)
+    assert [p["clusters"] for p in run["plateaus"]] == [0, 3]
+    assert len(run["amplitudes"]["values"]) == len(run["amplitudes"]["times"])
+    assert {"config", "seed", "commit", "date", "versions"} <= set(run)
+    assert np.load(out / "record.npz")["moments"].shape[1] == 65
+    assert (out / "life.png").stat().st_size > 1000
+    assert (out / "amplitudes.png").stat().st_size > 1000
+    assert "growth rate" in capsys.readouterr().out
+    assert spinodal(monkeypatch, *command) == 2
+    assert "--overwrite" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--geometry", "zonal", "--d", "5", "--field", "usa", "--beta", "2", "--tol", "1e-6", "--until", "1"],
+        ["--geometry", "sphere", "--field", "gkpr", "--tol", "1e-5", "--until", "1", "--resolution", "20"],
+        ["--noise", "20", "--beta", "2", "--tol", "1e-6", "--until", "3", "--resolution", "32"],
+        ["--repulsive", "--until", "5", "--tol", "1e-6"],
+    ],
+    ids=lambda options: options[1],
+)
+def test_every_geometry_and_noise(monkeypatch, tmp_path: Path, options):
+    assert spinodal(monkeypatch, "meanfield", *options, "--out", tmp_path / "run") == 0
+    run = json.loads((tmp_path / "run/run.json").read_text())
+    assert run["mass_error"] < 1e-12
+    leading = [row for row in run["growth_rates"][:2] if row["measured"] is not None]
+    for row in leading:
+        assert row["measured"] == pytest.approx(row["theory"], rel=0.05, abs=2e-3)
+
+
+WRONG = {
+    "must not be negative": ["--start", "modes:big.txt"],
+    "a density integrates to one": ["--start", "modes:heavy.txt"],
+    "integrates to": ["--start", "density:heavy.dat"],
+    "beyond the resolution": ["--start", "modes:fine.txt"],
+    "3 numbers a line": ["--start", "modes:density.txt"],
+    "no file": ["--start", "modes:nowhere.txt"],
+    "rests for ever": ["--start", "uniform"],
+    "has a number after the colon": ["--start", "uniform+noise:x"],
+    "overflows": ["--field", "usa", "--beta", "750"],
+    "simulate particles": ["--beta", "1e6"],
+    "none of 'sa'": ["--field", "softmax"],
+    "circle, sphere or zonal": ["--geometry", "torus"],
+    "use --geometry zonal": ["--geometry", "sphere", "--d", "5"],
+    "give a time": ["--noise", "3", "--until", "diracs"],
+    "a positive time": ["--until", "soon"],
+    "on the circle and zonal only": ["--geometry", "sphere", "--noise", "3", "--until", "1"],
+    "rounding begins": ["--tol", "1e-20"],
+}
+
+
+@pytest.mark.parametrize("message", WRONG)
+def test_bad_input_is_one_sentence(monkeypatch, capsys, tmp_path: Path, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "big.txt").write_text("1 2.5 0\n")
+    (tmp_path / "heavy.txt").write_text("0 1.5 0\n1 0.1 0\n")
+    (tmp_path / "fine.txt").write_text("5000 0.001 0\n")
+    (tmp_path / "density.txt").write_text("1\n1\n")
+    (tmp_path / "heavy.dat").write_text("1\n1\n1\n1\n")
+    assert spinodal(monkeypatch, "meanfield", *WRONG[message], "--out", tmp_path / "run") == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unresolved_run_fails_with_a_sentence(monkeypatch, capsys, tmp_path: Path):
+    options = ["--beta", "9", "--noise", "1e6", "--until", "50", "--tol", "1e-6", "--start"]
+    (tmp_path / "modes.txt").write_text("4 0.3 0\n")
+    arguments = ["meanfield", *options, f"modes:{tmp_path / 'modes.txt'}", "--out", tmp_path / "run"]
+    assert spinodal(monkeypatch, *arguments) == 1
+    assert "no longer resolved by 70 degrees" in " ".join(capsys.readouterr().err.split())
