@@ -147,57 +147,67 @@ def merged(x, w, root, S, n):
 
 @compiled()
 @no_type_check
+def stages(K, y, x, w, h, kappa, clock, room):
+    """K_2 to K_7 of a step h from x, whose end is y; the cosines at the end are left in S."""
+    S, E, M, Z, length = room
+    for s in range(1, STAGES):
+        combine(y, x, K, TABLEAU[s, :s], h)
+        normalise(y, length)
+        pull(M, Z, E, S, y, w, kappa)
+        drift(K[s], Z, length, y, M, clock)
+
+
+@compiled()
+@no_type_check
+def dense(y, x, K, h, theta, length):
+    """y = x(t + theta h), of order four."""
+    c = np.empty(STAGES)
+    for s in range(STAGES):
+        c[s] = theta * (DENSE[s, 0] + theta * (DENSE[s, 1] + theta * (DENSE[s, 2] + theta * DENSE[s, 3])))
+    combine(y, x, K, c, h)
+    normalise(y, length)
+
+
+@compiled()
+@no_type_check
 def advance(systems, weights, n, numbers, times, shares):
     """Every system to times[-1]; shares of close pairs at the times; the least time that was reached."""
     kappa, clock, tolerance, threshold, final, most = numbers
     _, D, N = systems.shape
     S, E, M, Z, length = np.empty((N, N)), np.empty((N, N)), np.empty((D, N)), np.empty(N), np.empty(N)
-    K, y, seen, none = np.empty((STAGES, D, N)), np.empty((D, N)), np.empty((N, N)), np.zeros((D, N))
-    c = np.empty(STAGES)
+    K, y, nothing, room = np.empty((STAGES, D, N)), np.empty((D, N)), np.zeros((D, N)), (S, E, M, Z, length)
     reached = np.inf
     for b in range(len(systems)):
         x, w, root = systems[b], weights.copy(), np.where(np.arange(N) < n, np.arange(N), 0)
-        t, m, fresh, done = 0.0, 0, True, False
-        h = 0.0
+        t, h, m, fresh = 0.0, 0.0, 0, True
         for _ in range(most):
             if fresh:
                 pull(M, Z, E, S, x, w, kappa)
                 drift(K[0], Z, length, x, M, clock)
-                fresh = False
             if h == 0.0:
                 h = 0.01 / max(largest(K[0], n, length), 1e-3)
             h = min(h, times[-1] - t)
-            for s in range(1, STAGES):
-                combine(y, x, K, TABLEAU[s, :s], h)
-                normalise(y, length)
-                pull(M, Z, E, S, y, w, kappa)
-                drift(K[s], Z, length, y, M, clock)
-            combine(M, none, K, ERROR, h)
+            last = h == times[-1] - t
+            stages(K, y, x, w, h, kappa, clock, room)
+            combine(M, nothing, K, ERROR, h)
             error = largest(M, n, length) / tolerance
+            fresh = False
             if error <= 1:
-                last = t + h >= times[-1]
                 while m < times.size and (last or times[m] <= t + h):
-                    theta = (times[m] - t) / h if h > 0 else 0.0
-                    for s in range(STAGES):
-                        c[s] = theta * (
-                            DENSE[s, 0] + theta * (DENSE[s, 1] + theta * (DENSE[s, 2] + theta * DENSE[s, 3]))
-                        )
-                    combine(M, x, K, c, h)
-                    normalise(M, length)
-                    product(seen, M.T, M)
-                    shares[b, m] = close_pairs(seen, n, threshold)
+                    dense(M, x, K, h, (times[m] - t) / h if h > 0 else 0.0, length)
+                    product(E, M.T, M)
+                    shares[b, m] = close_pairs(E, n, threshold)
                     m += 1
                     if final and shares[b, m - 1] == 1.0:
                         shares[b, m:] = 1.0
                         m = times.size
-                t = times[-1] if last else t + h
                 x[:] = y
+                if m == times.size:
+                    break
+                t += h
                 K[0] = K[STAGES - 1]
                 fresh = merged(x, w, root, S, n)
-                done = m == times.size
-                if done:
-                    break
             h *= min(10.0, max(0.2, 0.9 * error**-0.2)) if error > 0 else 10.0
-        if not done:
+        if m < times.size:
             reached = min(reached, t)
     return reached
