@@ -24,8 +24,7 @@ def meeting_times(
 ) -> Float[np.ndarray, " b"]:
     """t(beta) at which n equiangular tokens, orthonormal at t = 0, have the cosine `threshold`; NaN after `end`.
 
-    On the clock ("layer", step) or ("ode", tolerance); NaN for the layer clock of USA, of which the theory
-    has no closed recursion.
+    On the clock ("layer", step) or ("ode", tolerance).
     """
     if clock[0] == "ode":
         slow = {"sa": theory.gamma_time_sa, "usa": theory.gamma_time_usa, "gkpr": theory.gamma_time_usa}[
@@ -33,11 +32,12 @@ def meeting_times(
         ]
         times = np.asarray(slow(threshold, n, betas)) * (np.exp(betas) if field == "gkpr" else 1)
         return np.where(times <= end, times, np.nan)
-    if field != "sa":
-        return np.full(len(betas), np.nan)
     step = clock[1]
     layers = round(end / step)
-    gammas = np.stack([np.asarray(theory.layer_gamma(layers, n, beta, step)) for beta in betas], 1)
+    layered = theory.layer_gamma if field == "sa" else theory.layer_gamma_usa
+    steps = step * np.exp(-betas) if field == "gkpr" else np.full(len(betas), step)
+    columns = [layered(layers, n, float(beta), float(h)) for beta, h in zip(betas, steps, strict=True)]
+    gammas = np.stack([np.asarray(column) for column in columns], 1)
     return crossing(step * np.arange(layers + 1), gammas, threshold)
 
 

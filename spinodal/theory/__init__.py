@@ -33,6 +33,7 @@ from spinodal.theory.growth import (
 from spinodal.theory.layers import (
     attention_layer,
     layer_gamma,
+    layer_gamma_usa,
     layer_slowness,
     layer_to_ode,
     long_context_layer,
@@ -100,6 +101,7 @@ __all__ = [
     "growth_rate_usa",
     "hemisphere_probability",
     "layer_gamma",
+    "layer_gamma_usa",
     "layer_slowness",
     "layer_to_ode",
     "log_energy_dirac",

@@ -5,8 +5,9 @@ One layer x_i <- normalise(p x_i + q sum_k x_k) keeps tokens equiangular. With S
 
     v <- v p^2 / (p^2 + q sigma (2 p + n q)),   sigma = n - (n-1) v   [derived].
 
-Attention has q = h w and p = 1 + h (e^{beta v} - 1) w, w = 1 / (e^{beta v} + n - 1). Against the projected
-flow this *layer clock* is slow: normalising divides by 1 + h <x, Att(x)>.
+Attention has q = h w and p = 1 + h (e^{beta v} - 1) w, w = 1 / (e^{beta v} + n - 1); USA has the same
+with w = e^{beta g} / n. Against the projected flow this *layer clock* is slow: normalising divides by
+1 + h <x, Att(x)>.
 
     symbol  meaning                                     symbol  meaning
     g, v    common cosine and 1 - g                     h       step of the layer clock
@@ -27,6 +28,15 @@ MOST_LAYERS = 1_000_000
 def layer_gamma(layers: int, n: int, beta: Number, step: Number = 0.1, start: Number = 0.0) -> Numbers:
     """g after 0, 1, ..., `layers` layers x <- normalise(x + h Att(x))  [glpr2023; recursion derived]."""
     return 1 - _layer_deficits(int(count("layers", layers, 0)), n, beta, step, start)
+
+
+def layer_gamma_usa(layers: int, n: int, beta: Number, step: Number = 0.1, start: Number = 0.0) -> Numbers:
+    """g after layers x_i <- normalise(x_i + (h / n) sum_j e^{b <x_i, x_j>} x_j)  [derived].
+
+    A step of size h e^b / n far above 1 forgets the tokens' own places; with weights e^{b(<x,y> - 1)} the
+    same recursion holds at h e^{-b}.
+    """
+    return 1 - _layer_deficits(int(count("layers", layers, 0)), n, beta, step, start, usa=True)
 
 
 def layer_slowness(gamma: Numbers, n: Counts, beta: Numbers, step: Numbers = 0.1) -> Numbers:
@@ -100,12 +110,14 @@ def _mixed(v, p, q, n):
     return v * p**2 / (p**2 + q * sigma * (2 * p + n * q))
 
 
-def _layer_deficits(layers: int, n: int, beta: Number, step: Number, start: Number) -> np.ndarray:
+def _layer_deficits(
+    layers: int, n: int, beta: Number, step: Number, start: Number, *, usa: bool = False
+) -> np.ndarray:
     b, h = float(temperature(beta)), float(real("step", step, 0.0, np.inf, ends=False))
     v = [1 - float(cosine("start", start, count("n", n, 2)))]
     for _ in range(layers):
         E = exp(-b * v[-1])
-        w = h / (1 + (n - 1) * E)
+        w = h * exp(b) / n if usa else h / (1 + (n - 1) * E)
         v.append(_mixed(v[-1], 1 + (1 - E) * w, E * w, n))
     return np.array(v)
 

@@ -9,6 +9,7 @@ from spinodal.theory import (
     attention_layer,
     gamma_sa,
     layer_gamma,
+    layer_gamma_usa,
     layer_slowness,
     layer_to_ode,
     long_context_layer,
@@ -35,6 +36,14 @@ def test_the_recursion_is_the_map(beta, step, start):
     for gamma in layer_gamma(40, 6, beta, step, start):
         assert (x @ x.T)[~np.eye(6, dtype=bool)] == pytest.approx(gamma, abs=1e-13)
         x = normalised(x + step * attention(x, beta))
+
+
+@pytest.mark.parametrize(("beta", "step", "start"), [(0.0, 0.1, 0.0), (2.0, 0.1, 0.2), (6.0, 1.0, -0.1)])
+def test_the_recursion_of_usa_is_the_map(beta, step, start):
+    x = equiangular(6, start)
+    for gamma in layer_gamma_usa(40, 6, beta, step, start):
+        assert (x @ x.T)[~np.eye(6, dtype=bool)] == pytest.approx(gamma, abs=1e-12)
+        x = normalised(x + step * np.exp(beta * (x @ x.T)) @ x / 6)
 
 
 def test_layers_converge_to_the_flow_at_first_order():
