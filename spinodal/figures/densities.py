@@ -158,8 +158,7 @@ def branches(curves: dict[str, tuple[Float[np.ndarray, " c"], Float[np.ndarray, 
     figure, axes = panel(5.0, 3.2)
     colour = colours(curves)
     for name, (kappa, r) in curves.items():
-        axes.plot(kappa, r, color=colour[name])
-        axes.plot(kappa[0], r[0], ".", color=colour[name], markersize=3)
+        axes.plot(kappa, r, color=colour[name], label=name)
     axes.axvline(1.0, color=MUTED, linewidth=0.8)
     right = max(float(kappa[-1]) for kappa, _ in curves.values())
     axes.set(
@@ -168,6 +167,5 @@ def branches(curves: dict[str, tuple[Float[np.ndarray, " c"], Float[np.ndarray, 
         ylim=(0, 1),
         xlim=(None, right),
     )
-    for name, (kappa, r) in curves.items():
-        axes.text(kappa[-1], r[-1], f" {name}", color=colour[name], va="center", fontsize=8, clip_on=False)
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
     return figure

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.optimize import brentq
+from scipy.special import ive
 
 from spinodal.errors import ConvergenceError, InputError
 from spinodal.meanfield import (
@@ -90,10 +91,13 @@ def test_noise_threshold_and_where_the_transition_becomes_a_jump(d):
     assert switch == pytest.approx(tricritical_beta(d), abs=1e-5)
 
 
-def test_noisy_sa_never_jumps_on_the_circle():
-    """bending > 0 iff 1 + 2 j_1 > (j_2 / j_1) (2 + j_1), j_k = I_k / I_0: true for all beta [derived]."""
-    assert all(bending(flow("sa", beta)) > 0 for beta in (0.5, 2.0, 5.0, 20.0))
-    assert bending(flow("sa", 5.0)) == pytest.approx(0.1340, abs=1e-4)
+@pytest.mark.parametrize("beta", [0.5, 2.0, 5.0, 20.0])
+def test_noisy_sa_never_jumps_on_the_circle(beta):
+    """(1 - j) (1/2 + j - q (1 - j) / (2 - 2q)) > 0, j = I_1/I_0 > q = I_2/I_1, by weakly nonlinear expansion."""
+    j, q = ive(1, beta) / ive(0, beta), ive(2, beta) / ive(1, beta)
+    expected = (1 - j) * (0.5 + j - q * (1 - j) / (2 - 2 * q))
+    assert bending(flow("sa", beta)) == pytest.approx(expected, rel=2e-3)
+    assert expected > 0
 
 
 @pytest.mark.parametrize("kind", ["sa", "usa"])

@@ -1,0 +1,77 @@
+"""White noise on the circle breaks up into as many clusters as linear theory says, as often as it says.
+
+Claim: from white noise three clusters win at beta = 5 and four at beta = 7 as often as the linear theory of that noise
+    predicts, and the winner of each start is known beforehand
+Paper: bpa2024
+Command: spinodal draw f7-circle-density
+Minutes: 1
+Expected: the probabilities are 0.900 (3 of beta 5) and 0.736 (4 of beta 7), the counts over ten seeds within two
+    deviations; the forecast names the winner of nine starts in ten or more; the mass error is rounding
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from spinodal import theory
+from spinodal.figures import densities
+from spinodal.meanfield import (
+    SATURATED,
+    Circle,
+    circle_noise,
+    flow,
+    forecast,
+    measured_rates,
+    recorded,
+    winning_probabilities,
+)
+
+SIGMA, SPREAD = 0.01, 1e-4  # of [bpa2024]'s noise, and of each of its harmonics
+K = np.arange(1, 33)
+TWO = np.full(32, 2.0)
+
+
+def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
+    """USA at beta = 5 and 7; quick: three seeds in place of ten."""
+    seeds = range(seed, seed + (3 if quick else 10))
+    measured: dict[str, object] = {}
+    for beta, fold in ((5.0, 3), (7.0, 4)):
+        rates = np.asarray(theory.growth_rate_usa(K, 2, beta))
+        p = winning_probabilities(SPREAD, rates, TWO)
+        pairs = [winner(beta, s, rates) for s in seeds]
+        measured |= {
+            f"probability of {fold} at beta {beta:g}": float(p[fold - 1]),
+            f"share of {fold} at beta {beta:g}": float(np.mean([seen == fold for _, seen in pairs])),
+            f"winners forecast at beta {beta:g}": float(np.mean([told == seen for told, seen in pairs])),
+        }
+        measured |= pictured(out, beta, seed, rates)
+    return measured
+
+
+def winner(beta: float, seed: int, rates: np.ndarray) -> tuple[int, int]:
+    """(degree forecast from the start, degree whose root mean square was first at SATURATED)."""
+    solver = Circle(flow("usa", beta), circle_noise(SIGMA, np.random.default_rng(seed)), tolerance=1e-6)
+    told = forecast(solver.moments(32)[1:], TWO, rates).degree
+    while (size := np.sqrt(2) * np.abs(solver.moments(32)[1:])).max() < SATURATED:
+        solver.advance(np.inf)
+    return told, int(np.argmax(size)) + 1
+
+
+def pictured(out: Path, beta: float, seed: int, rates: np.ndarray) -> dict[str, float]:
+    """One seed in full: its life through the birth of Diracs, and its growth rates."""
+    solver = Circle(flow("usa", beta), circle_noise(SIGMA, np.random.default_rng(seed)))
+    told = forecast(solver.moments(32)[1:], TWO, rates)
+    record = recorded(solver, until=2 * told.time, degrees=64)
+    angle, values = densities.smoothed(record.moments, 2)
+    marks = densities.Marks(told.positions.tolist(), told.time, [])
+    densities.life(record.times, angle, values, marks).savefig(out / f"beta-{beta:g}.png", dpi=150)
+    figure = densities.amplitudes(record.times, np.abs(record.moments[:, 1:7]), rates[:6])
+    figure.savefig(out / f"amplitudes-{beta:g}.png", dpi=150)
+    k = told.degree
+    return {
+        f"growth rate of {k} at beta {beta:g}, relative error": float(
+            measured_rates(record)[k - 1] / rates[k - 1] - 1
+        ),
+        f"mass error at beta {beta:g}": float(record.mass_error.max()),
+        f"least density at beta {beta:g}": float(np.nanmin(record.minimum)),
+    }
