@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from transformers.utils import logging
 
-from spinodal.cli import graph, meanfield, observe, recipes, sweeps, text, theory, training
+from spinodal.cli import graph, meanfield, observe, particles, recipes, sweeps, text, theory, training
 from spinodal.errors import ConvergenceError, InputError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ recipes.add_to(app)
 observe.add_to(app)
 sweeps.add_to(app)
 graph.add_to(app)
+particles.add_to(app)
 meanfield.add_to(app)
 
 console = Console(stderr=True)

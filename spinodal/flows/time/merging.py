@@ -50,7 +50,8 @@ class Merges(NamedTuple):
 class Tree:
     """Nodes 0..n-1 are the original tokens, each later one is a merged pair of nodes.
 
-    A node lies at its parent's place plus offset e^{-rate (t - born)}, born being when it was captured.
+    A node lies at its parent's place plus offset e^{-rate (t - born)}, born being when it was captured, until it meets
+    the other half.
     """
 
     def __init__(self, n: int, d: int):
@@ -91,8 +92,10 @@ class Tree:
         place[living] = x
         for start, stop in zip(self.edges[-2::-1], self.edges[:0:-1], strict=True):
             node = start + np.flatnonzero(self.parent[start:stop] >= 0)
+            parent = self.parent[node]
             fade = np.exp(-self.rate[node] * (time - self.born[node]))
-            place[node] = place[self.parent[node]] + fade[:, None] * self.offset[node]
+            fade[time >= self.time[parent]] = 0.0  # the difference of two late times may be lost
+            place[node] = place[parent] + fade[:, None] * self.offset[node]
         place = place[: self.n]
         place /= np.sqrt(np.einsum("nd,nd->n", place, place))[:, None]
         return place

@@ -1,0 +1,164 @@
+"""spinodal simulate: its files, its mistakes, its resumption."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spinodal import sphere, theory
+from spinodal.cli import main, particles_run
+from spinodal.flows.time import Keeper, checkpoint
+
+
+def spinodal(monkeypatch, *arguments) -> int:
+    monkeypatch.setattr("sys.argv", ["spinodal", "simulate", *map(str, arguments)])
+    try:
+        main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def run_of(out: Path) -> dict:
+    return json.loads((out / "run.json").read_text())
+
+
+def test_consensus_on_the_circle(monkeypatch, tmp_path):
+    """Merges with times, energy that climbs, tokens at every time, pictures."""
+    out = tmp_path / "run"
+    options = ["--n", 3, "--d", 2, "--beta", 2, "--tol", 1e-4, "--until", "consensus", "--out", out]
+    assert spinodal(monkeypatch, *options) == 0
+    run = run_of(out)
+    assert [merge["clusters"] for merge in run["merges"]] == [2, 1]
+    assert run["final"]["clusters"] == 1
+    assert run["final"]["time"] == run["merges"][-1]["time"]
+    assert run["engine"] == "direct"
+    assert 0 < run["error_bound"] < 1e-9
+    assert run["config"]["beta"] == 2
+    assert np.diff(run["energy"]["log_energy"]).min() > -1e-13
+    file = np.load(out / "trajectory.npz")
+    assert file["tokens"].shape == (len(file["times"]), 3, 2)
+    assert np.ptp(file["tokens"][-1], axis=0).max() < 1e-8
+    assert {path.name for path in out.iterdir()} == {
+        "run.json", "trajectory.npz", "cosines.png", "energy.png", "circle.png",
+    }  # fmt: skip
+    assert spinodal(monkeypatch, *options) == 2  # a run is in the way
+    assert spinodal(monkeypatch, *options, "--overwrite") == 0
+
+
+def test_orthonormal_start_in_its_span(monkeypatch, tmp_path):
+    """n = 4 in d = 9 flows in four dimensions, and follows gamma."""
+    out = tmp_path / "run"
+    options = ["--start", "orthonormal", "--n", 4, "--d", 9, "--until", 2, "--frames", 5, "--out", out]
+    assert spinodal(monkeypatch, *options) == 0
+    tokens = np.load(out / "trajectory.npz")["tokens"]
+    assert tokens.shape == (5, 4, 9)
+    assert run_of(out)["span"] == 4
+    assert np.isclose(tokens[-1][0] @ tokens[-1][1], theory.gamma_sa(2.0, 4, 1.0), atol=1e-7)
+
+
+def test_files_layers_and_noise(monkeypatch, tmp_path):
+    """Matrices with heads, weights, a start that is normalised when asked, times to save; why there is no energy."""
+    x = 3 * sphere.uniform(5, 3)
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "w.npy", np.array([0.4, 0.3, 0.1, 0.1, 0.1]))
+    np.save(tmp_path / "q.npy", np.random.default_rng(0).standard_normal((2, 3, 3)))
+    np.save(tmp_path / "t.npy", np.array([0.2, 0.4]))
+    out = tmp_path / "run"
+    files = ["--start", tmp_path / "x.npy", "--weights", tmp_path / "w.npy", "--q", tmp_path / "q.npy"]
+    options = [
+        "--clock",
+        "layer",
+        "--step",
+        0.1,
+        "--until",
+        1,
+        "--save-times",
+        tmp_path / "t.npy",
+        "--noise",
+        50,
+    ]
+    assert spinodal(monkeypatch, *files, *options, "--out", out) == 2
+    assert spinodal(monkeypatch, *files, *options, "--normalise", "--out", out) == 0
+    assert np.allclose(np.load(out / "trajectory.npz")["times"], [0, 0.2, 0.4, 1.0])
+    assert np.allclose(
+        np.load(out / "trajectory.npz")["tokens"][0], x / np.linalg.norm(x, axis=1, keepdims=True)
+    )
+    assert run_of(out)["energy"] is None
+    assert "noise" in run_of(out)["energy_missing"]
+
+
+def test_a_stopped_run_goes_on(monkeypatch, tmp_path):
+    """Stopped by hand, resumed, and equal to the run that was not stopped."""
+    options = ["--n", 6, "--d", 3, "--beta", 2, "--tol", 1e-5, "--until", 9, "--frames", 4]
+    assert spinodal(monkeypatch, *options, "--out", tmp_path / "whole") == 0
+    write, written = checkpoint.write, []
+
+    def stop(path, label, arrays):
+        write(path, label, arrays)
+        written.append(path)
+        if len(written) == 9:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as stopping:
+        stopping.setattr(checkpoint, "write", stop)
+        stopping.setattr(particles_run, "Keeper", partial(Keeper, seconds=0.0))
+        assert spinodal(monkeypatch, *options, "--out", tmp_path / "cut") == 130
+    assert not (tmp_path / "cut" / "run.json").exists()
+    assert spinodal(monkeypatch, *options, "--out", tmp_path / "cut") == 2
+    assert spinodal(monkeypatch, *options, "--beta", 3, "--out", tmp_path / "cut", "--resume") == 2
+    assert spinodal(monkeypatch, *options, "--out", tmp_path / "cut", "--resume") == 0
+    one, two = (np.load(tmp_path / name / "trajectory.npz")["tokens"] for name in ("whole", "cut"))
+    assert (one == two).all()
+    assert not (tmp_path / "cut" / "checkpoint").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--n", "1"], "n = 1"),
+        (["--n", "0"], "n = 0"),
+        (["--d", "1"], "d = 1"),
+        (["--beta=-1"], "beta = -1"),
+        (["--beta", "nan"], "beta = nan"),
+        (["--field", "usa", "--beta", "800"], "709.78"),
+        (["--field", "sb"], "'sb'"),
+        (["--start", "nan.npy"], "nan"),
+        (["--start", "zero.npy"], "vector (2,) has length 0"),
+        (["--start", "long.npy"], "--normalise"),
+        (["--start", "one.npy"], "at least two"),
+        (["--start", "none.npy"], "none.npy"),
+        (["--start", "long.npy", "--n", "9"], "--n 9"),
+        (["--start", "orthonormal", "--n", "4", "--d", "3"], "d >= 4"),
+        (["--start", "lattice", "--d", "5"], "not for d = 5"),
+        (["--q", "one.npy"], "queries"),
+        (["--d", "4", "--v", "square.npy"], "d = 3"),
+        (["--weights", "long.npy"], "weights have shape"),
+        (["--until", "soon"], "--until soon"),
+        (["--until", "consensus", "--noise", "9"], "noise"),
+        (["--until", "consensus", "--repulsive"], "--repulsive"),
+        (["--clock", "day"], "'day'"),
+        (["--step", "0.1"], "--tol"),
+        (["--clock", "layer", "--step", "0"], "step = 0"),
+        (["--normalisation", "prae"], "prae"),
+        (["--engine", "fast"], "fast"),
+        (["--tol", "1e-20"], "1e-20"),
+        (["--noise", "0"], "kappa = 0"),
+        (["--movie", "avi"], "--movie avi"),
+    ],
+)
+def test_mistakes_end_in_one_sentence(monkeypatch, capsys, tmp_path, options, said):
+    monkeypatch.chdir(tmp_path)
+    x = sphere.uniform(4, 3)
+    np.save("nan.npy", np.where(x == x[1, 1], np.nan, x))
+    np.save("zero.npy", x * np.array([1, 1, 0, 1])[:, None])
+    np.save("long.npy", 1.1 * x)
+    np.save("one.npy", x[:1])
+    np.save("square.npy", np.eye(3))
+    assert spinodal(monkeypatch, *options, "--out", "run") == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert said in error
+    assert "Traceback" not in error
+    assert not Path("run").exists()
