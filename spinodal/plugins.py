@@ -1,17 +1,18 @@
 r"""Plug-ins: a physical interaction inside an existing model, in place of softmax attention.
 
-    name                weights of token j on token i, exponent e_ij = s <q_i, k_j>                    what it is
-    spinodal_beta       e^{beta e_ij} / sum_k e^{beta e_ik}                                            temperature
-    spinodal_usa        e^{beta (e_ij - s |q_i| |k_j|)} / n_i, no sum over others in it                unnormalised
-    spinodal_threshold  softmax over the keys with e_ij >= max_k e_ik - width, the others zero         bounded range
-    spinodal_sin        softmax; output v_i + sum_j w_ij sin(v_j - v_i) instead of sum_j w_ij v_j      odd coupling
+    name                weights w_ij of token j on token i, e_ij = s <q_i, k_j>     what it is
+    spinodal_beta       softmax over j of beta e_ij                                 temperature
+    spinodal_usa        e^{beta (e_ij - s |q_i| |k_j|)} / n_i                       unnormalised
+    spinodal_threshold  softmax over the keys with e_ij >= max_k e_ik - width       bounded range
+    spinodal_sin        softmax, and v_i + sum_j w_ij sin(v_j - v_i) for output     odd coupling
 
-n_i counts the keys that token i may see. On the unit sphere the second is [gkpr2024]'s e^{beta (<x,y> - 1)} / n. For beta = 1 and for an infinite width the first and third are attention
-itself, and so is the fourth where values are near each other.
+n_i counts the keys that token i may see. On the unit sphere the second is [gkpr2024]'s e^{beta (<x,y> - 1)} / n. For
+beta = 1 and for an infinite width the first and third are attention itself, and so is the fourth where values are
+near each other.
 
-`from_pretrained(..., attn_implementation="spinodal_usa")` takes the defaults, after `import spinodal.plugins`. `plugged`
-takes any parameters, counts calls, and refuses a model that never asks for its attention. Masks are registered with
-the interactions: without that the library drops them, the causal one too, and says nothing.
+`from_pretrained(..., attn_implementation="spinodal_usa")` takes the defaults, after `import spinodal.plugins`.
+`plugged` takes any parameters, counts calls, and refuses a model that never asks for its attention. Masks are
+registered with the interactions: without that the library drops them, the causal one too, and says nothing.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -59,7 +60,7 @@ class Temperature(Average):
     """Softmax of beta e_ij."""
 
     beta: float = 1.0
-    name: str = field(default="spinodal_beta", init=False)
+    name: str = field(default="spinodal_beta", init=False, repr=False)
 
     def weights(self, e: Weights, most: Weights, allowed: Allowed) -> Weights:
         return (self.beta * e).masked_fill(~allowed, -torch.inf).softmax(-1)
@@ -67,10 +68,10 @@ class Temperature(Average):
 
 @dataclass(frozen=True)
 class Unnormalised(Average):
-    """USA: each pair by itself, so that neither padding nor a later token can set the clock; parallel ones have 1 / n."""
+    """USA: each pair by itself, so that neither padding nor a later token sets the clock; parallel ones have 1 / n."""
 
     beta: float = 1.0
-    name: str = field(default="spinodal_usa", init=False)
+    name: str = field(default="spinodal_usa", init=False, repr=False)
 
     def weights(self, e: Weights, most: Weights, allowed: Allowed) -> Weights:
         pull = (self.beta * (e - most)).exp().masked_fill(~allowed, 0.0)
@@ -82,7 +83,7 @@ class Threshold(Average):
     """Softmax over the keys within `width` of the row's largest exponent: a threshold of its own for each token."""
 
     width: float = 3.0
-    name: str = field(default="spinodal_threshold", init=False)
+    name: str = field(default="spinodal_threshold", init=False, repr=False)
 
     def weights(self, e: Weights, most: Weights, allowed: Allowed) -> Weights:
         seen = e.masked_fill(~allowed, -torch.inf)
@@ -94,7 +95,7 @@ class SinFlow:
     """v_i + strength sum_j w_ij sin(v_j - v_i), by the addition theorem two products with w; self-attention alone."""
 
     strength: float = 1.0
-    name: str = field(default="spinodal_sin", init=False)
+    name: str = field(default="spinodal_sin", init=False, repr=False)
 
     def weights(self, e: Weights, most: Weights, allowed: Allowed) -> Weights:
         return e.masked_fill(~allowed, -torch.inf).softmax(-1)
@@ -183,7 +184,7 @@ def plugged(model: PreTrainedModel, what: Interaction, inputs: Mapping[str, Tens
     A pass on `inputs` counts the calls at the door: InputError for an architecture that never makes one, which
     would go on as before without a word.
     """
-    kind, before = type(model).__name__, model.config._attn_implementation
+    kind, before = type(model).__name__, model.config._attn_implementation or "eager"
     name = f"{what!r}".replace("/", "_")
     calls = register(what, name=name)
     try:

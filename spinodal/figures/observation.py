@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from scipy.cluster.hierarchy import dendrogram
 
 from spinodal.figures.cosines import cosine_histograms
 from spinodal.figures.style import INK, MODELS, MUTED, label_ends, panel, styled
@@ -104,8 +105,8 @@ def merge_tree_of_words(result: Mapping) -> Figure:
     for i, word in enumerate(words):
         for k in range(layers - 1):
             lone = alone[k, i] and alone[k + 1, i]
-            style = {"color": MUTED if lone else palette[branch[k + 1, i] % len(palette)]}
-            axes.plot([k, k + 1], height[k : k + 2, i], linewidth=0.5 if lone else 1.3, **style)
+            colour = MUTED if lone else palette[branch[k + 1, i] % len(palette)]
+            axes.plot([k, k + 1], height[k : k + 2, i], linewidth=0.5 if lone else 1.3, color=colour)
         axes.text(
             -0.25,
             height[0, i] if alone[0, i] else place[i],
@@ -119,6 +120,30 @@ def merge_tree_of_words(result: Mapping) -> Figure:
     axes.set_yticks([])
     axes.set(xlim=(-0.02, layers - 1), ylim=(n - 0.5, -0.5), xlabel="layer")
     axes.margins(x=0.1)
+    return figure
+
+
+@styled
+def linkage_of_words(result: Mapping) -> Figure:
+    """Single linkage of the last layer: from the right, tokens join as the cosine asked for is lowered.
+
+    At a cosine c the components are what hangs together to the right of c.
+    """
+    words = result["shown"]["words"]
+    tree = dendrogram(np.array(result["shown"]["linkage"]), no_plot=True, orientation="left")
+    figure, axes = panel(6.4, 0.9 + 0.17 * len(words))
+    for height, far in zip(tree["icoord"], tree["dcoord"], strict=True):
+        axes.plot(1 - np.array(far), np.array(height) / 10 - 0.5, color=INK, linewidth=0.9)
+    for row, i in enumerate(tree["leaves"]):
+        axes.text(1.01, row, words[i], va="center", fontsize=7, parse_math=False)
+    axes.axvline(1 - result["epsilon"], color=MUTED, linewidth=0.7, linestyle=(0, (2, 2)))
+    axes.grid(visible=False)
+    axes.set_yticks([])
+    axes.set(
+        ylim=(len(words) - 0.5, -0.5),
+        xlim=(None, 1.0),
+        xlabel="cosine that makes one cluster (dashed: the one chosen)",
+    )
     return figure
 
 

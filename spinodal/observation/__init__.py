@@ -19,7 +19,7 @@ from spinodal.observation.observe import (
     sphere_coordinates,
 )
 from spinodal.observation.pairs import Pairs, pair_numbers
-from spinodal.observation.subject import Subject, opened, sound_batches, text_batches
+from spinodal.observation.subject import Subject, opened, sound_batches, sound_of, text_batches
 from spinodal.observation.summary import summary
 from spinodal.observation.weights import Heads, Spectra, effective_beta, heads_of, spectra
 
@@ -43,6 +43,7 @@ __all__ = [
     "random_weights",
     "shuffled",
     "sound_batches",
+    "sound_of",
     "spectra",
     "sphere_coordinates",
     "summary",

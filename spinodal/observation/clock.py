@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import least_squares
 
-from spinodal.theory import gamma_sa, gamma_time_sa
+from spinodal.theory import gamma_time_sa
 
 BETAS = (0.0, 50.0)
 STEPS = (1e-6, 50.0)
@@ -23,7 +23,7 @@ SHORT_OF_ONE = 1 - 1e-12
 
 
 class Clock(NamedTuple):
-    """`curve` is g(step l); `residual` its RMS distance from the cosines; `times` is NaN where a cosine is below the first."""
+    """`curve` is g(step l), `residual` its RMS distance from the cosines; `times` is NaN below the first cosine."""
 
     beta: float
     step: float
@@ -44,7 +44,7 @@ def effective_clock(cosines: Float[np.ndarray, " t"], n: int, *, beta: float | N
 
     def curve(b: float, log_step: float) -> np.ndarray:
         # the times of many cosines at once, turned round: `theory.gamma_sa` bisects, 100 times as slow
-        return np.interp(np.exp(log_step) * layers, gamma_time_sa(knots, n, b, knots[0]), knots)
+        return np.interp(np.exp(log_step) * layers, np.asarray(gamma_time_sa(knots, n, b, knots[0])), knots)
 
     def fit(b: float):
         """From the step at which the largest cosine has its own time."""
@@ -52,7 +52,7 @@ def effective_clock(cosines: Float[np.ndarray, " t"], n: int, *, beta: float | N
         reached = float(gamma_time_sa(max(g[top], knots[0]), n, b, knots[0])) / max(top, 1)
         start = np.log(np.clip(reached, 2 * STEPS[0], STEPS[1] / 2))
         if beta is not None:
-            return least_squares(lambda p: curve(beta, p[0]) - g, [start], bounds=np.log(STEPS))
+            return least_squares(lambda p: curve(b, p[0]) - g, [start], bounds=np.log(STEPS))
         bounds = list(zip(BETAS, np.log(STEPS), strict=True))
         return least_squares(lambda p: curve(*p) - g, [b, start], bounds=bounds)
 
@@ -67,7 +67,7 @@ def effective_clock(cosines: Float[np.ndarray, " t"], n: int, *, beta: float | N
 
 
 def _knots(start: float, n: int) -> Float[np.ndarray, " k"]:
-    """Cosines from `start` to consensus, even in the clock of `theory.gamma` and dense enough for linear interpolation."""
+    """Cosines from `start` to consensus, even in the clock of `theory.gamma`, dense enough to interpolate."""
     first = np.log((1 + (n - 1) * start) / (1 - start))
     y = first + np.linspace(0, 28 - first, 1000)
     return 1 - n / (np.exp(y) + n - 1)

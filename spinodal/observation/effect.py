@@ -1,7 +1,7 @@
 """The effect of a plug-in: what it does to clusters and to the model's own loss, in one table.
 
-The loss is the one that the model was trained with, as far as its class tells: the masked tokens of 15% of each text for a
-masked model, the next token for a decoder. A model without a head has none.
+The loss is the one that the model was trained with, as far as its class tells: 15% of the tokens of each text, masked,
+for a masked model, the next token for a decoder. A model without a head has none.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -49,11 +49,11 @@ def effects(
                     last.add(portrait(end, i, question.beta or 1.0, question.epsilon).numbers[0])
                 if (value := loss(subject, inputs, question.seed + number)) is not None:
                     losses.add(np.array(value))
-        numbers = dict(zip(NAMES, last.mean.tolist(), strict=True))
-        found[name] = Effect(
-            numbers["mean_cosine"], numbers["above_.9"], numbers["effective_rank"], numbers["clusters"],
-            float(losses.mean) if losses.n else None,
-        )  # fmt: skip
+        shown = [
+            float(last.mean[NAMES.index(k)])
+            for k in ("mean_cosine", "above_.9", "effective_rank", "clusters")
+        ]
+        found[name] = Effect(*shown, loss=float(losses.mean) if losses.n else None)
     return found
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from scipy.cluster.hierarchy import linkage
 from torch import Tensor, nn
 
 from spinodal.errors import InputError
@@ -31,7 +32,7 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked. `beta` of the energy, measured on the first batch if None; `epsilon` of clusters cos >= 1 - epsilon."""
+    """What is asked. `beta` is the energy's, measured on the first batch if None; clusters have cos >= 1 - epsilon."""
 
     view: str = "residual"
     stack: str | None = None
@@ -50,11 +51,13 @@ class Question:
 
 
 class Shown(NamedTuple):
-    """The input that is shown: its trajectory alone [t 1 n d], the text of its tokens, and each token's branch by layer."""
+    """The input that is shown: its trajectory [t 1 n d], the text of its tokens, each token's branch by layer, and
+    the single linkage of its last layer: rows (cluster, cluster, 1 - cosine, size), as SciPy has them."""
 
     trajectory: Trajectory
     words: list[str]
     branch: Int[np.ndarray, "t n"]
+    linkage: Float[np.ndarray, "_ 4"]
 
 
 class Observation(NamedTuple):
@@ -73,7 +76,7 @@ class _Tallies:
         self.violations, self.tokens, self.inputs = Violations(), 0, 0
 
     def add(
-        self, trajectory: Trajectory, sequence: int, text: Sequence[str], question: Question, beta: float
+        self, trajectory: Trajectory, sequence: int, text: list[str], question: Question, beta: float
     ) -> Portrait:
         valid, epsilon = trajectory.valid[sequence], question.epsilon
         found = portrait(trajectory, sequence, beta, epsilon)
@@ -188,8 +191,8 @@ def attention_facts(subject: Subject, inputs: Inputs, stack: Stack) -> list[dict
                 "effective_beta_of_heads": [float(b) if np.isfinite(b) else None for b in beta],
                 "symmetry": float(seen.symmetry.mean()),
                 "alignment": float(seen.alignment.mean()),
-                "positive_share_QK": float((seen.A.real > 0).mean()),
-                "positive_share_V": float((seen.V.real > 0).mean()),
+                "positive_share_QK": float((np.real(seen.A) > 0).mean()),
+                "positive_share_V": float((np.real(seen.V) > 0).mean()),
                 "spectral_radius_QK": float(np.abs(seen.A).max(-1).mean()),
                 "spectral_radius_V": float(np.abs(seen.V).max(-1).mean()),
             }
@@ -197,14 +200,17 @@ def attention_facts(subject: Subject, inputs: Inputs, stack: Stack) -> list[dict
     return found
 
 
-def show(trajectory: Trajectory, sequence: int, text: Sequence[str], epsilon: float) -> Shown:
+def show(trajectory: Trajectory, sequence: int, text: list[str], epsilon: float) -> Shown:
     """The first SHOWN valid tokens of one sequence, with the branch of the merge tree that each is on."""
     there = trajectory.valid[sequence].nonzero()[:SHOWN, 0]
     tokens = trajectory.tokens[:, sequence : sequence + 1, there]
     alone = Trajectory(trajectory.times, tokens, torch.ones(1, len(there), dtype=torch.bool))
     labels = cluster_labels(alone, epsilon)[:, 0]
     branch = merge_tree(trajectory.times.double(), labels).branch
-    return Shown(alone, [text[i] for i in there.tolist()], branch.numpy())
+    x = tokens[-1, 0].double()
+    x = x / x.norm(dim=-1, keepdim=True)
+    far = (1 - x @ x.mT)[tuple(torch.triu_indices(len(x), len(x), 1))].clamp(min=0)
+    return Shown(alone, [text[i] for i in there.tolist()], branch.numpy(), linkage(far.numpy(), "single"))
 
 
 def told(tallies: _Tallies, shown: Shown, question: Question, beta: float) -> dict:
@@ -239,12 +245,12 @@ def told(tallies: _Tallies, shown: Shown, question: Question, beta: float) -> di
             "residual_at_beta": given.residual, "step_at_beta": given.step,
         },
         "plateaus": [p._asdict() for p in plateaus(shown.trajectory.times.double(), counts) if p.end - p.start >= 2],
-        "shown": {"words": shown.words, "branch": shown.branch.tolist()},
+        "shown": {"words": shown.words, "branch": shown.branch.tolist(), "linkage": shown.linkage.tolist()},
     }  # fmt: skip
 
 
 def sphere_coordinates(shown: Shown) -> tuple[Float[np.ndarray, "t n 3"], float]:
-    """Directions of the shown tokens in their three main axes over all layers, and the share of the length that these keep."""
+    """Directions of the shown tokens in their three main axes over all layers, and the share that these keep."""
     x = shown.trajectory.tokens[:, 0].double()
     x = x / x.norm(dim=-1, keepdim=True)
     flat = x.flatten(0, 1)

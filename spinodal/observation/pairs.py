@@ -22,7 +22,7 @@ from torch import Tensor
 from spinodal.errors import InputError
 from spinodal.types import Trajectory
 
-SAMPLE = 4096
+SAMPLE = 2048
 BINS = 80
 THRESHOLDS = (0.9, 0.99, 0.999)
 NAMES = (
@@ -44,10 +44,8 @@ class Pairs(NamedTuple):
     sample: Int[np.ndarray, " s"]
 
 
-def pair_numbers(
-    tokens: Float[Tensor, "n d"], beta: float, epsilon: float, *, seed: int = 0, rank: bool = True
-) -> Pairs:
-    """The numbers of one sequence, all of whose tokens are there. `rank=False` leaves effective_rank NaN.
+def pair_numbers(tokens: Float[Tensor, "n d"], beta: float, epsilon: float, *, seed: int = 0) -> Pairs:
+    """The numbers of one sequence, all of whose tokens are there.
 
     InputError for fewer than two tokens and for a token that is zero or not finite.
     """
@@ -76,7 +74,7 @@ def pair_numbers(
     numbers = [
         mean,
         *(float((upper >= a).double().mean()) for a in THRESHOLDS),
-        effective_rank(x, C if s == n else None) if rank else np.nan,
+        effective_rank(x, C if s == n else None),
         float(shares.mean()),
         *counts,
     ]

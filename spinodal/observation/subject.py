@@ -12,6 +12,8 @@ import torch
 import transformers
 from jaxtyping import Float
 from safetensors import SafetensorError
+from scipy.io import wavfile
+from scipy.signal import resample_poly
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoTokenizer
 
@@ -125,6 +127,17 @@ def _padded(subject: Subject, rows: list[list[int]], fixed: int) -> Inputs:
     return found
 
 
+def sound_of(path: Path) -> Float[np.ndarray, " t"]:
+    """The sound of a .wav file as one channel of 16,000 numbers a second in [-1, 1]. InputError for another file."""
+    try:
+        rate, samples = wavfile.read(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is no .wav file: {error}") from error
+    scale = np.iinfo(samples.dtype).max if np.issubdtype(samples.dtype, np.integer) else 1.0
+    mono = samples.reshape(len(samples), -1).mean(1) / scale
+    return resample_poly(mono, 16_000, rate) if rate != 16_000 else mono
+
+
 SOUND_START = "<|startoftranscript|><|en|><|transcribe|><|notimestamps|>"
 
 
@@ -136,15 +149,16 @@ def sound_batches(
 
     The decoder reads what the model itself writes, greedily, up to `most` tokens.
     """
+    model: Any = subject.model
     start = subject.tokenizer(SOUND_START, add_special_tokens=False)["input_ids"]
     found = []
     for wave in waves:
         made = features(wave, sampling_rate=16_000, return_tensors="pt", return_attention_mask=True)
         inputs = {"input_features": made["input_features"], "attention_mask": made["attention_mask"]}
         ids = torch.tensor([start])
-        encoded = subject.model.get_encoder()(inputs["input_features"])
+        encoded = model.get_encoder()(inputs["input_features"])
         for _ in range(most):
-            logits = subject.model(encoder_outputs=encoded, decoder_input_ids=ids).logits[0, -1]
+            logits = model(encoder_outputs=encoded, decoder_input_ids=ids).logits[0, -1]
             following = int(logits.argmax())
             if following == subject.tokenizer.eos_token_id:
                 break

@@ -82,9 +82,13 @@ def energy(result: dict) -> str:
 
 
 def groups(result: dict) -> str:
-    still = [p for p in result["plateaus"] if 1 < p["clusters"] < len(result["shown"]["words"])]
+    tokens = len(result["shown"]["words"])
+    still = [p for p in result["plateaus"] if 1 < p["clusters"] <= tokens / 2]
     if not still:
-        return "The input that is shown has no plateau: no number of groups above one holds for two layers."
+        return (
+            f"The input that is shown has no plateau: its {tokens} tokens never rest for two layers in half as many "
+            f"groups or fewer."
+        )
     longest = max(still, key=lambda p: p["end"] - p["start"])
     return (
         f"The input that is shown pauses at {longest['clusters']} groups (cosine at least {1 - result['epsilon']:g}) "
@@ -96,8 +100,8 @@ def curve(result: dict) -> str:
     clock, cosines = result["clock"], [layer["mean_cosine"] for layer in result["layers"]]
     verdict = "follow" if clock["residual"] < NEAR_CURVE * (max(cosines) - min(cosines)) else "do not follow"
     return (
-        f"The mean cosines {verdict} the theory's curve: the best fit (beta = {clock['beta']:.1f}, {clock['step']:.3g} of "
-        f"the flow's time a layer) is off by {clock['residual']:.3f} (RMS)."
+        f"The mean cosines {verdict} the theory's curve: the best fit (beta = {clock['beta']:.1f}, a layer is "
+        f"{clock['step']:.3g} of the flow's time) is off by {clock['residual']:.3f} (RMS)."
     )
 
 

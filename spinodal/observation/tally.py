@@ -1,7 +1,6 @@
 """Tallies: what is kept of inputs that have gone by. Memory does not grow with their number."""
 
 from collections import Counter
-from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -108,7 +107,7 @@ class Violations:
         self.n, self.count, self.drop = 0, np.zeros((), dtype=int), np.zeros(())
         self.blame: list[Counter[str]] = []
 
-    def add(self, portrait: Portrait, words: Sequence[str]):
+    def add(self, portrait: Portrait, words: list[str]):
         """`words` are those of the tokens in the portrait's sample."""
         energy = portrait.numbers[:, NAMES.index("energy")]
         fall = np.maximum(energy[:-1] - energy[1:], 0.0)

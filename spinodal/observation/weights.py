@@ -11,9 +11,9 @@ SA with these is a gradient flow iff A is symmetric and V is A up to a positive 
     symmetry   <A, A^T> / |A|^2           -1 for an antisymmetric form
     alignment  <A, V> / (|A| |V|)
 
-The effective beta is measured on tokens: the slope of the logits, less each row's mean (softmax does not see it), against
-the cosines of what attention reads. Rotary angles and position biases are left out: this is the part of content. The gain of
-a norm before the maps is not folded in.
+The effective beta is measured on tokens: the slope of the logits, less each row's mean (softmax does not see it),
+against the cosines of what attention reads. Rotary angles and position biases are left out: this is the part of
+content. The gain of a norm before the maps is not folded in.
 
     symbol  meaning                 symbol  meaning
     c       features of a head      s       scale of the logits
@@ -71,9 +71,10 @@ def heads_of(layer: nn.Module, heads: int) -> Heads | None:
     fused = next((linear[name] for name in FUSED if name in linear), None)
     if fused is not None and fused[0].shape[0] == 3 * fused[0].shape[1]:
         found = dict(zip("qkv", zip(fused[0].chunk(3), fused[1].chunk(3), strict=True), strict=True))
-    if any(value is None for value in found.values()):
+    q, k, v = (found[key] for key in "qkv")
+    if q is None or k is None or v is None:
         return None
-    (Wq, bq), (Wk, bk), (Wv, _) = (found[key] for key in "qkv")
+    (Wq, bq), (Wk, bk), (Wv, _) = q, k, v
     Wo = list(linear.values())[-1][0]
     counts = (getattr(m, name, None) for m in attention.modules() for name in HEADS)
     h = next((count for count in counts if isinstance(count, int)), heads)

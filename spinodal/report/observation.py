@@ -14,12 +14,16 @@ from spinodal.report.sphere import STYLE, sphere
 from spinodal.report.style import CSS
 
 LOOK = {
-    "mean_cosine": "Rising towards 1: tokens draw together. Compare with the nulls: what random weights do too was not learned. "
-    "The dashed line is the theory's curve, best beta and step.",
+    "mean_cosine": "Rising towards 1: tokens draw together. Compare with the nulls: what random weights do too was not "
+    "learned. The dashed line is the theory's curve, best beta and step.",
     "energy": "Under the theory this never falls. Where it falls, the model is no gradient flow of it.",
     "effective_rank": "Falling towards 1: the tokens use fewer and fewer directions.",
     "above_.9": "Pairs that are nearly parallel: real clusters, not a common drift.",
 }
+LINKAGE = (
+    "The last layer alone: from the right, words join as the cosine that makes one cluster is lowered. Long lines on "
+    "the left are groups that stand apart."
+)
 SELECTIONS = {
     None: "all tokens that are there",
     "without_first": "without the first token of each input",
@@ -28,7 +32,7 @@ SELECTIONS = {
 
 
 def write_observation(path: Path, result: Mapping, places: Float[np.ndarray, "t n 3"], kept: float) -> None:
-    """The page of one observation. `places` are the shown tokens on the sphere, `kept` the share of their length there."""
+    """The page of one observation. `places` are the shown tokens on the sphere, `kept` the share of them seen there."""
     colour = colours(["model", *result["nulls"]])
     draw = Drawings()
     body = [
@@ -36,12 +40,14 @@ def write_observation(path: Path, result: Mapping, places: Float[np.ndarray, "t 
         section(
             "Tokens moving through the layers",
             sphere(places, result["shown"]["words"], result["shown"]["branch"]),
-            f"<p>The first input. Drag to turn, play to move from layer to layer. Directions of tokens, seen in their three "
-            f"main axes, which keep {kept:.0%} of them: inside the circle is what points elsewhere. Colours are "
+            f"<p>The first input. Drag to turn, play to move from layer to layer. Directions of tokens, seen in their "
+            f"three main axes, which keep {kept:.0%} of them: inside the circle is what points elsewhere. Colours are "
             f"clusters (cosine at least {1 - result['epsilon']:g}); grey tokens are alone.</p>",
         ),
         section(
-            "Who merges with whom", draw(observation.merge_tree_of_words(result), _tree(result), wide=True)
+            "Who merges with whom",
+            draw(observation.merge_tree_of_words(result), _tree(result), wide=True),
+            draw(observation.linkage_of_words(result), LINKAGE),
         ),
         section(
             "Cosines by layer",
@@ -240,7 +246,7 @@ def _attention(draw: Drawings, result: Mapping, colour: str) -> str:
     )
     return section(
         "What the attention’s weights say",
-        "<p>A gradient flow needs symmetry and alignment 1. A negative beta is a head that looks away from what is alike.</p>",
+        "<p>A gradient flow needs both to be 1. A negative beta: a head that looks away from what is alike.</p>",
         draw(
             observation.attention_by_layer(result, colour),
             "Content alone: rotary angles and position biases are left out.",

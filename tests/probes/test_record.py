@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from small_models import KINDS, inputs_of, small
 from torch import nn
 
 from spinodal.errors import InputError
 from spinodal.models import SpinodalConfig, SpinodalForMaskedLM
 from spinodal.probes import find_stacks, one_stack, record
-from small_models import KINDS, inputs_of, small
 
 LAST_IS_NORMED = {
     "LlamaForCausalLM",
