@@ -26,7 +26,7 @@ from spinodal.models import MIXERS, Block, SpinodalConfig
 TOKENS, WIDTH, HIDDEN = 8192, 96, 256
 LENGTHS = (128, 512, 2048, 8192)
 COMPARED = 2048
-FIXED = ("toeplitz", "triangular")  # parameters grow with the context: beside the linear ones for comparison alone
+LINEAR = ["retention", "gated-linear", "phase-memory", "min-gru", "convolution"]
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
@@ -102,7 +102,7 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--mixers", nargs="+", default=[m for m in MIXERS if m not in FIXED], choices=MIXERS)
+    parser.add_argument("--mixers", nargs="+", default=LINEAR, choices=MIXERS)
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--json", metavar="FILE")
     arguments = parser.parse_args()

@@ -6,6 +6,8 @@ where R_i rotates pairs of features by angles proportional to the position i, so
 i - j enters [su2021]. One fused call; memory is linear in n.
 """
 
+from functools import cache
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -17,6 +19,12 @@ from spinodal.mixers.tape import appended, position
 from spinodal.types import Mixed
 
 
+@cache
+def frequencies(c: int, base: float) -> list[float]:
+    """base^(-2k/c), k < c/2: radians a token."""
+    return [base ** (-2 * k / c) for k in range(c // 2)]
+
+
 def rotate(
     x: Float[Tensor, "*b n c"], start: Int[Tensor, " s"] | None = None, *, base: float = 10_000.0
 ) -> Float[Tensor, "*b n c"]:
@@ -26,7 +34,7 @@ def rotate(
     """
     n, c = x.shape[-2:]
     exact = torch.promote_types(x.dtype, torch.float32)  # bfloat16 would round position 1000 by up to 4
-    frequency = base ** (-torch.arange(0, c, 2, device=x.device, dtype=exact) / c)
+    frequency = torch.tensor(frequencies(c, base), device=x.device, dtype=exact)
     i = torch.arange(n, device=x.device, dtype=exact)
     if start is not None:
         i = start.view(-1, *[1] * (x.ndim - 2)) + i

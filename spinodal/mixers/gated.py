@@ -12,6 +12,7 @@ import math
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, Reduction, State
@@ -45,7 +46,8 @@ class GatedLinear(Mixer):
             raise InputError(f"width={width} does not divide into heads={heads}")
         self.heads, self.causal = heads, causal
         self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.decay = nn.Sequential(nn.Linear(width, RANK, bias=False), nn.Linear(RANK, width, bias=False))
+        self.gate = nn.Linear(width, RANK, bias=False)
+        self.decay = nn.Linear(RANK, width, bias=False)
         self.bias = nn.Parameter(torch.empty(width))
         self.out = Reduction(width, width)
         self.reset_parameters()
@@ -68,13 +70,14 @@ class GatedLinear(Mixer):
     ) -> tuple[Tensor, Tensor, Tensor, Float[Tensor, "b h n c"]]:
         """-q / sqrt(c), (a - 1) k, v and log a."""
         exact = torch.promote_types(x.dtype, torch.float32)
-        q, k, v = self.qkv(x).to(exact).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).contiguous()
-        gate = (self.decay(x) + self.bias).to(exact).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        gate = functional.linear(self.gate(x), self.decay.weight, self.bias)
+        maps = *self.qkv(x).chunk(3, dim=-1), gate
+        q, k, v, gate = (t.to(exact).unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in maps)
         log_a = -self.fastest * torch.sigmoid(gate.contiguous())
         k = torch.expm1(log_a) * k
         if valid is not None:
             k, log_a = (t.masked_fill(~valid[:, None, :, None], 0.0) for t in (k, log_a))
-        return q * -(q.shape[-1] ** -0.5), k, v, log_a
+        return q * -(q.shape[-1] ** -0.5), k, v.contiguous(), log_a
 
     def reduced(self, y: Float[Tensor, "b h n c"], x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
         return self.out(y.transpose(1, 2).flatten(2).to(x))

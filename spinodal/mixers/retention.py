@@ -62,14 +62,14 @@ class Retention(Mixer):
     ) -> tuple[Tensor, Tensor, Tensor, Float[Tensor, "1 h n 1"]]:
         """Rotated q / (m sqrt c) and k, v and log g; k is zero on padding."""
         exact = torch.promote_types(x.dtype, torch.float32)  # bfloat16 would lose the decays
-        qkv = self.qkv(x).to(exact).unflatten(-1, (3, self.heads, -1)).permute(0, 2, 3, 1, 4)
-        v = qkv[:, 2].contiguous()
-        q, k = rotate(qkv[:, :2], start).unbind(1)
+        maps = self.qkv(x).to(exact).unflatten(-1, (3 * self.heads, -1)).transpose(1, 2)
+        qk, v = maps.split((2 * self.heads, self.heads), dim=1)
+        q, k = rotate(qk, start).chunk(2, dim=1)
         if valid is not None:
             k = k.masked_fill(~valid[:, None, :, None], 0.0)
         known = constants(self.heads, q.shape[-1], self.causal)
         log_g, scale = (q.new_tensor(values)[None, :, None, None] for values in known)
-        return q / scale, k, v, log_g.expand(-1, -1, x.shape[1], -1)
+        return q / scale, k, v.contiguous(), log_g.expand(-1, -1, x.shape[1], -1)
 
     def reduced(self, y: Float[Tensor, "b h n c"], x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
         return self.out(y.transpose(1, 2).flatten(2).to(x))

@@ -57,14 +57,17 @@ def memory(
 
 
 class Memory(torch.autograd.Function):
-    """With q' = e q, k' = k / e and S the state before a chunk: y = tril(q' k'^T) v + q' S."""
+    """With q' = e q, k' = k / e and S the state before a chunk: y = tril(q' k'^T) v + q' S.
+
+    Only q' and k' know e, so d log e_i = q'_i dq'_i - k'_i dk'_i; the state after a chunk knows its last e too.
+    """
 
     @staticmethod
     def forward(ctx, q: Tensor, k: Tensor, v: Tensor, log_a: Tensor, S: Tensor) -> tuple[Tensor, Tensor]:
-        ctx.shapes = n, shared = q.shape[2], log_a.shape
+        n, ctx.shared = q.shape[2], log_a.shape
         q, k, v, log_a = (chunked(x, CHUNK) for x in (q, k, v, log_a))
         e = (lower(log_a) @ log_a).exp_()
-        q, k, D = q * e, k / e, e[:, :, :, -1]
+        q, k, D = e * q, k / e, e[:, :, :, -1]  # e first, for its layout
         S, last = carried((k.mT @ v).mul_(D[..., None]), D, S)
         weights = (q @ k.mT).tril_()
         y = (weights @ v).add_(q @ S)
@@ -74,8 +77,8 @@ class Memory(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, dy: Tensor, dlast: Tensor) -> tuple[Tensor | None, ...]:
-        (n, shared), (q, k, v, e, S, weights, last) = ctx.shapes, ctx.saved_tensors
-        dy, D = chunked(dy, CHUNK), e[:, :, :, -1]
+        q, k, v, e, S, weights, last = ctx.saved_tensors
+        n, dy, D = dy.shape[2], chunked(dy.contiguous(), CHUNK), e[:, :, :, -1]
         after, dS = carried((q.mT @ dy).flip(2), D.flip(2), dlast)
         after = after.flip(2)
         dV = after * D[..., None]
@@ -87,7 +90,7 @@ class Memory(torch.autograd.Function):
         if ctx.needs_input_grad[3]:
             dA = (q * dq).sub_(k * dk)
             dA[:, :, :, -1] += (after * torch.cat([S[:, :, 1:], last[:, :, None]], 2)).sum(-1)
-            dlog_a = (lower(dA).mT @ dA).flatten(2, 3)[:, :, :n].sum_to_size(shared)
+            dlog_a = (lower(dA).mT @ dA).flatten(2, 3)[:, :, :n].sum_to_size(ctx.shared)
         dq, dk, dv = (x.flatten(2, 3)[:, :, :n] for x in (dq.mul_(e), dk.div_(e), dv))
         return dq, dk, dv, dlog_a, dS
 
@@ -137,19 +140,20 @@ class DecayedSum(torch.autograd.Function):
         D = e[:, :, :, -1]
         before, last = carried((inner[:, :, :, -1] * D)[..., None], D, y[..., None])
         found = inner.add_(before.mT).mul_(e).flatten(2, 3)[:, :, :n]
-        ctx.save_for_backward(u, log_a, e, y, found)
+        ctx.shared = log_a.shape
+        ctx.save_for_backward(u, e, found)
         return found, last[..., 0]
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, dy: Tensor, dlast: Tensor) -> tuple[Tensor | None, ...]:
-        u, log_a, e, y, found = ctx.saved_tensors
+        u, e, found = ctx.saved_tensors
         n, dy = dy.shape[2], chunked(dy, SHORT)
         inner = lower(dy).mT @ (dy * e)
         D = e[:, :, :, -1]
         after, first = carried(inner[:, :, :, 0, :, None].flip(2), D.flip(2), dlast[..., None])
         du = (inner + (after.flip(2) * D[..., None]).mT).div_(e).flatten(2, 3)[:, :, :n]
-        dlog_a = (du * (found - u)).sum_to_size(log_a.shape) if ctx.needs_input_grad[1] else None
+        dlog_a = (du * (found - u)).sum_to_size(ctx.shared) if ctx.needs_input_grad[1] else None
         return du, dlog_a, first[..., 0]
 
 
