@@ -1,0 +1,76 @@
+"""Two clusters wait for each other exponentially long, and an integrator that adapts waits with them.
+
+Claim: the last merge comes after a wait that grows like exp(beta (1 - cos u)), known in closed form, while the steps
+    that it takes grow slowly
+Paper: glpr2023
+Command: spinodal draw f6-long-waits
+Minutes: 1
+Expected: merge times of n = 5, beta = 4 agree to 4 digits at tolerances of 1e-11 and 1e-13; waits agree with the
+    closed form of two clusters to 1e-4, over many orders of magnitude
+"""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from spinodal import sphere, theory
+from spinodal.figures import particles, particles_time
+from spinodal.flows import AttentionField
+from spinodal.flows.time import CONSENSUS, MERGE, Adaptive, Run, simulate
+
+N, BETA, END = 5, 4.0, 400.0
+
+
+def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
+    """SA on the circle from random starts; quick: two waits of one start, and wider tolerances."""
+    tolerances = (1e-8, 1e-10) if quick else (1e-11, 1e-13)
+    loose, tight = (flowed(seed, BETA, tolerance) for tolerance in tolerances)
+    betas = np.array([2.0, 3.0]) if quick else np.arange(1.0, 21.0)
+    waits = {
+        f"start {s}": np.array([last_wait(flowed(s, beta, tolerances[0]), beta) for beta in betas])
+        for s in range(seed, seed + (1 if quick else 3))
+    }
+    times, tokens = loose.trajectory.times[1:].numpy(), loose.trajectory.tokens[1:, 0].numpy()
+    left = N - int(np.sum(tight.merges.time <= END))
+    figure = particles_time.long_waits(
+        times,
+        np.unwrap(np.arctan2(tokens[..., 1], tokens[..., 0]), axis=0),
+        tight.merges.time,
+        waits,
+        title=f"SA on the circle, n = {N}; left: β = {BETA:g}, {left} clusters at t = {END:g}",
+    )
+    particles.save(figure, out / "long-waits.png")
+    rows = np.concatenate(list(waits.values()))
+    return {
+        f"merge times at {tolerances[0]:g}": written(loose.merges.time),
+        f"merge times at {tolerances[1]:g}": written(tight.merges.time),
+        "largest relative difference": float(abs(loose.merges.time / tight.merges.time - 1).max()),
+        "longest wait": float(rows[:, 1].max()),
+        "waits off the closed form by": float(abs(rows[:, 1] / rows[:, 2] - 1).max()),
+        "most steps": int(rows[:, 3].max()),
+    }
+
+
+def flowed(seed: int, beta: float, tolerance: float) -> Run:
+    """SA from a random start to consensus, kept at equal steps of log t."""
+    saves = (0.1 * 1.05**k for k in itertools.count())
+    x = sphere.uniform(N, 2, seed)
+    return simulate(AttentionField(beta), x, CONSENSUS, saves=saves, method=Adaptive(tolerance))
+
+
+def last_wait(run: Run, beta: float) -> tuple[float, float, float, float]:
+    """(beta, the wait between the last two merges, that of `two_cluster_time_sa` from where they stand, steps)."""
+    start, end = run.merges.time[-2:]
+    k = int(np.searchsorted(run.trajectory.times.numpy(), start))
+    x, time = run.trajectory.tokens[k, 0].numpy(), float(run.trajectory.times[k])
+    pair = x[[run.merges.first[-1], run.merges.second[-1]]]
+    apart = 2 * np.arcsin(np.linalg.norm(pair[0] - pair[1]) / 2)
+    share = float(np.mean(x @ pair[0] > x @ pair[1]))
+    left = float(theory.two_cluster_time_sa(MERGE, beta, apart, share))
+    return beta, end - start, time - start + left, run.steps
+
+
+def written(times: Float[np.ndarray, " k"]) -> str:
+    return ", ".join(f"{time:.8g}" for time in times)
