@@ -68,7 +68,9 @@ def equilibria_command(
     set_: Values = None,
     anchor: Anchor = "0",
     drive: Drive = "0",
-    starts: Annotated[int, typer.Option(help="Most searches in each block of the graph.")] = 8192,
+    starts: Annotated[
+        int | None, typer.Option(help="Most searches in each block; by its size if not given.")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="JSON on the standard output, and nothing else.")
     ] = False,
@@ -81,7 +83,7 @@ def equilibria_command(
     States that differ by a translation, or by 2 pi for periodic couplings, are one; a manifold of
     equilibria is shown by one state for each energy, index and nullity.
     """
-    checked(out, overwrite, starts=starts, seed=seed)
+    checked(out, overwrite, starts=1 if starts is None else starts, seed=seed)
     system = system_of(graph, coupling_text, set_, anchor, drive)
     with progress("blocks") as bar:
         result = graphs.equilibria(

@@ -1,7 +1,7 @@
 r"""Which equilibrium random states flow to: the shares of the basins of attraction, by sampling.
 
-Runge and Kutta's fourth order with a step of half the inverse of the largest curvature follows x' = -grad E
-closely enough that only states next to a basin's edge can end on the wrong side.
+Runge and Kutta's fourth order, with a step of half the inverse of the curvature where the states are, follows
+x' = -grad E closely enough that only states next to a basin's edge can end on the wrong side.
 """
 
 import math
@@ -41,7 +41,7 @@ def basins(system: System, starts: Float[np.ndarray, "b n"], *, steps: int = 20_
     x, settled = flowed(system, starts, steps)
     ends, residual = refined(system, x[settled])
     ends = canonical(system, ends[residual < SETTLED * system.scale])
-    states, met = distinct(system, ends)
+    states, met = distinct(system, ends, np.arange(len(ends)))
     kinds, isolated = sorted_out(system, states)
     found = []
     for kind in np.unique(kinds, axis=0):
@@ -61,11 +61,11 @@ def flowed(
 ) -> tuple[Float[np.ndarray, "b n"], np.ndarray]:
     """The ends of the flow, and which of them have settled."""
     x = x.copy()
-    radius = 1.2 * float(np.abs(np.concatenate([system.graph.differences(x), x], -1)).max())
-    h = 0.5 / (system.curvature_bound(radius) or 1.0)
     moving = np.arange(len(x))
     for _ in range(steps):
         z = x[moving]
+        radius = 1.2 * float(np.abs(np.concatenate([system.graph.differences(z), z], -1)).max())
+        h = 0.5 / (system.curvature_bound(radius) or 1.0)
         with np.errstate(over="ignore", invalid="ignore"):
             k1 = system.force(z)
             k2 = system.force(z + h / 2 * k1)

@@ -24,6 +24,7 @@ both regular there, so that Newton's method finds them to rounding.
     G_l     dG/dl                                       k
 """
 
+import functools
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
@@ -57,23 +58,23 @@ class Family:
 
     def __init__(self, system: System, parameter: str):
         self.system, self.parameter = system, parameter
-        self.Q = system.basis
-        self.scale = system.scale
-        system.sensitivity(parameter)  # an unknown name shows now
-        if parameter not in ("mu", "gamma"):
-            system.varied(parameter, 1.0)
+        self.Q, self.scale = system.basis, system.scale
+        self.linear = parameter in ("mu", "gamma")
+        # Newton's method asks for the same value several times
+        self.known = functools.lru_cache(maxsize=4)(lambda value: system.varied(parameter, value))
+        self.at(1.0)  # an unknown name shows now
+        self.constant = system.sensitivity(parameter) if self.linear else None
 
     def at(self, value: float) -> System:
-        return self.system.varied(self.parameter, float(value))
+        return self.known(float(value))
 
     def slope(self, value: float) -> System:
         """dE/dl as an energy."""
-        base = self.system if self.parameter in ("mu", "gamma") else self.at(value)
-        return base.sensitivity(self.parameter)
+        return self.constant or self.at(value).sensitivity(self.parameter)
 
     def bend(self, value: float) -> System | None:
         """d^2E/dl^2 as an energy; None where it is zero."""
-        return None if self.parameter in ("mu", "gamma") else self.slope(value).sensitivity(self.parameter)
+        return None if self.linear else self.slope(value).sensitivity(self.parameter)
 
     def x(self, z: Float[np.ndarray, " k"]) -> Float[np.ndarray, " n"]:
         return self.Q @ z

@@ -27,7 +27,6 @@ from spinodal.errors import InputError
 from spinodal.graphs.couplings import Coupling, coupling
 from spinodal.graphs.graph import Graph
 
-DENSE = 500  # vertices up to which matrices are dense
 IDENTITY = coupling("identity")
 
 
@@ -155,7 +154,7 @@ class System:
         pull = 0.0
         if (s := self.onsite) is not None and s.stiffness.any():
             pull = float(s.stiffness.max()) * s.pull.slope_bound(radius)
-        return slope * largest_eigenvalue(self.graph) + pull if self.graph.m else pull
+        return slope * self.graph.largest_eigenvalue + pull if self.graph.m else pull
 
     def varied(self, name: str, value: float) -> "System":
         """The system with a parameter set: one of the coupling, `mu` times the drive, `gamma` times the stiffness."""
@@ -180,10 +179,3 @@ class System:
         if self.onsite is None or not getattr(self.onsite, what).any():
             raise InputError(f"{name} scales the {what}, and there is none: give one")
         return self.onsite
-
-
-def largest_eigenvalue(graph: Graph) -> float:
-    """lambda_max(L_a); above DENSE vertices its bound max over edges of d_i + d_j, at most twice as large."""
-    if graph.n <= DENSE:
-        return float(np.linalg.eigvalsh(graph.laplacian(graph.weights))[-1])
-    return float((graph.degrees[graph.tails] + graph.degrees[graph.heads]).max())

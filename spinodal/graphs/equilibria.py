@@ -22,14 +22,16 @@ from scipy.spatial import KDTree
 
 from spinodal.errors import InputError
 from spinodal.graphs.blocks import blocks, dimension_bound
-from spinodal.graphs.energy import DENSE, System
-from spinodal.graphs.graph import Graph, edge_list
+from spinodal.graphs.energy import System
+from spinodal.graphs.graph import DENSE, Graph, edge_list
 from spinodal.graphs.newton import refined
 from spinodal.graphs.stability import TOLERANCE, spectrum, stability
 
 SAME = 1e-4  # distance of states that are one: degenerate ones are found to 1e-6
 SOLVED = 1e-10  # |grad E| of an equilibrium, relative to the scale
 ROUND = 512  # starts
+MOST = 8192
+WORK = 3e7  # starts times n^3, in a block
 LISTED = 10_000
 
 
@@ -73,14 +75,15 @@ Progress = Callable[[int, int], None]
 def equilibria(
     system: System,
     *,
-    starts: int = 8192,
+    starts: int | None = None,
     seed: int = 0,
     limit: int = LISTED,
     progress: Progress | None = None,
 ) -> Equilibria:
     """The equilibria of a system with their energy, index, nullity and stability.
 
-    At most `starts` searches a block. InputError where a block has more than 500 vertices, where a drive does
+    At most `starts` searches a block; if not given 8192, and fewer in blocks of more than 15 vertices, whose
+    searches cost n^3 each. InputError where a block has more than 500 vertices, where a drive does
     not balance, and where there are more than `limit` combinations of the blocks' equilibria.
     """
     parts = units(system)
@@ -189,20 +192,23 @@ def canonical(system: System, x: Float[np.ndarray, "b n"]) -> Float[np.ndarray, 
     return x
 
 
-def searched(system: System, starts: int, rng: np.random.Generator) -> tuple[list[Equilibrium], float]:
+def searched(system: System, starts: int | None, rng: np.random.Generator) -> tuple[list[Equilibrium], float]:
     """Equilibria of one unit, and the share of searches that would find another."""
     if system.free and system.graph.m == 1:
         return on_an_edge(system), 0.0
     if system.graph.n > DENSE:
         raise InputError(f"a block of {system.graph.n} vertices: equilibria are searched for up to {DENSE}")
-    met = np.zeros((0, system.graph.n))
+    starts = starts or int(np.clip(WORK / system.graph.n**3, 16, MOST))
+    met, owners = np.zeros((0, system.graph.n)), np.zeros(0, dtype=int)
     before, after, once, used = -1, 0, 1, 0
     while used < starts and (once or after > before):
         x, residual = refined(system, random_states(system, min(ROUND, starts - used), rng))
+        good = np.flatnonzero(residual <= SOLVED * system.scale)
+        images = [x[good], -x[good]] if odd(system) else [x[good]]
+        met = np.concatenate([met, *images])
+        owners = np.concatenate([owners, np.tile(used + good, len(images))])
         used += len(x)
-        new = x[residual <= SOLVED * system.scale]
-        met = np.concatenate([met, new, -new] if odd(system) else [met, new])
-        states, times_met = distinct(system, canonical(system, met))
+        states, times_met = distinct(system, canonical(system, met), owners)
         kinds, isolated = sorted_out(system, states)
         before, after = after, int(isolated.sum()) + len(np.unique(kinds[~isolated], axis=0))
         once = int((times_met[isolated] == 1).sum())
@@ -241,16 +247,17 @@ def described(system: System, x: Float[np.ndarray, " n"]) -> Equilibrium:
 
 
 def distinct(
-    system: System, states: Float[np.ndarray, "b n"]
+    system: System, states: Float[np.ndarray, "b n"], starts: Int[np.ndarray, " b"]
 ) -> tuple[Float[np.ndarray, "u n"], Int[np.ndarray, " u"]]:
-    """The states that differ, and how often each was met."""
+    """The states that differ, and how many starts met each: a state and its mirror image, of one start, may be one."""
     place = np.concatenate([np.cos(states), np.sin(states)], -1) if periodic(system) else states
     _, first, cell = np.unique(np.round(place / SAME), axis=0, return_index=True, return_inverse=True)
     pairs = KDTree(place[first]).query_pairs(SAME, output_type="ndarray")
     links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(first), len(first)))
     cluster = connected_components(links, directed=False)[1][cell.reshape(-1)]
-    _, first, met = np.unique(cluster, return_index=True, return_counts=True)
-    return states[first], met
+    _, first = np.unique(cluster, return_index=True)
+    meetings = np.unique(np.stack([cluster, starts]), axis=1)[0]
+    return states[first], np.bincount(meetings)
 
 
 def sorted_out(

@@ -10,6 +10,7 @@ B       incidence matrix, +1 at the head, -1 at the tail n e
 m, c    numbers of edges and of connected components
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,7 @@ from scipy.sparse.csgraph import connected_components
 
 from spinodal.errors import InputError
 
+DENSE = 500  # vertices up to which matrices are dense
 SHAPES = {
     "cycle": nx.cycle_graph,
     "complete": nx.complete_graph,
@@ -90,7 +92,7 @@ class Graph:
 
     def divergence(self, flow: Float[np.ndarray, "*b e"]) -> Float[np.ndarray, "*b n"]:
         """B c, which vanishes where c is a circulation."""
-        flat = flow.reshape(-1, self.m)
+        flat = flow.reshape(math.prod(flow.shape[:-1]), self.m)
         return np.asarray((self.incidence @ flat.T).T).reshape(*flow.shape[:-1], self.n)
 
     def laplacian(self, w: Float[np.ndarray, "*b e"]) -> Float[np.ndarray, "*b n n"]:
@@ -106,6 +108,13 @@ class Graph:
         """d_i = sum_j a_ij."""
         ends = np.concatenate([self.heads, self.tails])
         return np.bincount(ends, np.tile(self.weights, 2), minlength=self.n).astype(float)
+
+    @cached_property
+    def largest_eigenvalue(self) -> float:
+        """lambda_max(L_a); above DENSE vertices its bound max over edges of d_i + d_j, at most twice as large."""
+        if self.n <= DENSE:
+            return float(np.linalg.eigvalsh(self.laplacian(self.weights))[-1])
+        return float((self.degrees[self.tails] + self.degrees[self.heads]).max())
 
     @cached_property
     def components(self) -> Int[np.ndarray, " n"]:

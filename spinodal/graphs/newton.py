@@ -42,7 +42,7 @@ def refined(
         active = np.flatnonzero((merit > (FLOOR * system.scale) ** 2) & (refusals < REFUSALS))
         if not len(active):
             break
-        U, s, Vt = np.linalg.svd(jacobian(system, x[active], sphere), full_matrices=False)
+        U, s, Vt = factors(system, x[active], sphere)
         damped = s**2 + mu[active, None]
         along = np.einsum("bri,br->bi", U, r[active]) * s / np.where(damped > 0, damped, 1.0)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -67,10 +67,13 @@ def residual(system: System, x: Float[np.ndarray, "b n"], sphere: Sphere | None)
     return np.concatenate([g, system.scale * distance / (2 * sphere.radius)], -1)
 
 
-def jacobian(
+def factors(
     system: System, x: Float[np.ndarray, "b n"], sphere: Sphere | None
-) -> Float[np.ndarray, "b r n"]:
+) -> tuple[Float[np.ndarray, "b r k"], Float[np.ndarray, "b k"], Float[np.ndarray, "b k n"]]:
+    """J = U diag(s) V^T; without a sphere J is symmetric, its eigenvalues serve, with their signs, and cost less."""
     H = system.hessian(x)
     if sphere is None:
-        return H
-    return np.concatenate([H, (system.scale * (x - sphere.centre) / sphere.radius)[..., None, :]], -2)
+        eigenvalues, V = np.linalg.eigh(H)
+        return V, eigenvalues, V.swapaxes(-1, -2)
+    outward = (system.scale * (x - sphere.centre) / sphere.radius)[..., None, :]
+    return np.linalg.svd(np.concatenate([H, outward], -2), full_matrices=False)

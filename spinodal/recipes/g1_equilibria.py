@@ -51,7 +51,7 @@ def landscape(title: str, text: str, reach: float, seed: int) -> Landscape:
     starts = reach * np.random.default_rng(seed).uniform(-1, 1, (400, 2)) @ PLANE
     states, residual = graphs.refined(system, starts)
     states = states[residual < 1e-10]
-    names = [graphs.stability(system, x).name for x in states]
+    names = names_of(system, states)
     flat = states @ PLANE.T
     inside = (np.abs(flat) <= reach).all(1)
     points = {
@@ -59,6 +59,14 @@ def landscape(title: str, text: str, reach: float, seed: int) -> Landscape:
         for kind in ("linear", "lyapunov", "unstable")
     }
     return Landscape(title, reach, system.energy(plane), points)
+
+
+def names_of(system: System, states: np.ndarray) -> list[str]:
+    """The stability of each state, examined once for all with the same signs of eigenvalues."""
+    eigenvalues = graphs.spectrum(system, states)
+    signs = [tuple(row) for row in np.sign(np.where(np.abs(eigenvalues) < 1e-6, 0, eigenvalues))]
+    known = {sign: graphs.stability(system, states[signs.index(sign)]).name for sign in set(signs)}
+    return [known[sign] for sign in signs]
 
 
 def crossing_circles(seed: int, count: int):

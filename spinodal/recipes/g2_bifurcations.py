@@ -18,7 +18,7 @@ DRIVES = {"path:2": [0.5, -0.5], "path:4": [1, 0.5, -0.5, -1], "cycle:3": [1, 0,
 
 
 def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
-    measured = pitchforks(out) | folds(out)
+    measured = pitchforks(out, 1 if quick else 3) | folds(out)
     return {name: float(f"{value:.12g}") for name, value in measured.items()}
 
 
@@ -26,12 +26,12 @@ def first_vertex(branch: Branch) -> Curve:
     return Curve(branch.values, branch.states[:, 0], branch.indices)
 
 
-def pitchforks(out: Path) -> dict[str, float]:
+def pitchforks(out: Path, drawn: int) -> dict[str, float]:
     system = System(named("path:4"), coupling("y**3 - lam*y", lam=0.0), onsite(4, stiffness=1.0))
     family, bounds = Family(system, "lam"), (0.0, 2.5)
     trunk = continued(family, started(family, np.zeros(4), bounds), bounds)
     curves = [first_vertex(trunk)]
-    for point in trunk.singular:
+    for point in trunk.singular[:drawn]:
         for side in (0.05, -0.05):
             curves.append(first_vertex(continued(family, switched(family, point, side), bounds, points=400)))
     marks = [(p.value, 0.0, "") for p in trunk.singular]

@@ -112,7 +112,7 @@ def test_equilibria_pull_back_along_coverings():
             x = pulled_back(e.state, above, below, p)
             assert np.abs(system.gradient(x)).max() < 1e-9
             assert float(system.energy(x)) == pytest.approx(2 * e.energy, abs=1e-9)
-        assert equilibria(system, starts=1024).dimension >= lower.dimension
+            assert graphs.local_dimension(system, x) >= e.dimension
     with pytest.raises(InputError, match="no covering"):
         pulled_back(np.zeros(3), named("cycle:5"), named("cycle:3"), np.arange(5) % 3)
 
@@ -201,3 +201,12 @@ def test_a_ladder_of_h_squares_loses_h_minus_one():
 
 def solved_dimension(other) -> int:
     return equilibria(System(from_networkx(nx.convert_node_labels_to_integers(other)), SINE)).dimension
+
+
+def test_a_search_that_is_not_complete_says_so():
+    """K12 with sin has 2^11 states of 0 and pi; K1 has one state and nothing to search."""
+    result = solved("complete:12", SINE, starts=100)
+    assert result.unseen > 0.1
+    alone = solved("path:1", SINE)
+    assert [e.stability for e in alone.found] == ["linear"]
+    assert alone.unseen == 0
