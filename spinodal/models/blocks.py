@@ -24,6 +24,8 @@ from spinodal.mixers.cross import CrossAttention, CrossMixer, FusedCross, Static
 from spinodal.mixers.feed import PartitionForm, Pathway, Reading
 from spinodal.mixers.gated import GatedLinear, MinGRU
 from spinodal.mixers.gates import DrivingForce, PhaseCompetition, SwiGLU
+from spinodal.mixers.graph import GraphFlowAttention
+from spinodal.mixers.graph_form import Descent, FlowForm
 from spinodal.mixers.partition import LiteralPartition, Partition
 from spinodal.mixers.phase_memory import PhaseMemory
 from spinodal.mixers.places import Triangular
@@ -46,6 +48,11 @@ def partition_form(config: SpinodalConfig) -> PartitionForm:
     return PartitionForm(config.heads, config.phases, config.hidden, reading, pathway, config.reactions)
 
 
+def flow_form(config: SpinodalConfig) -> FlowForm:
+    """The flow that a configuration describes."""
+    return FlowForm(config.coupling, threshold=config.threshold, descent=Descent(config.flow_steps))
+
+
 MIXERS: Mapping[str, Maker] = {
     "attention": lambda c, causal: Attention(c.width, heads=c.heads, causal=causal),
     "retention": lambda c, causal: Retention(c.width, heads=c.heads, causal=causal),
@@ -55,6 +62,7 @@ MIXERS: Mapping[str, Maker] = {
     "triangular": lambda c, causal: Triangular(c.width, heads=c.heads, length=c.length, causal=causal),
     "toeplitz": lambda c, causal: Toeplitz(c.width, heads=c.heads, length=c.length, causal=causal),
     "convolution": lambda c, causal: Convolution(c.width, kernel=max(c.kernel, 1), causal=causal),
+    "graph": lambda c, causal: GraphFlowAttention(c.width, heads=c.heads, form=flow_form(c), causal=causal),
 }
 
 CHANNELS: Mapping[str, Maker] = {

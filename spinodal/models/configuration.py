@@ -13,7 +13,8 @@ class SpinodalConfig(PreTrainedConfig):
     residual, as the PET paper draws its block; otherwise each has its own. `hidden` is the inner
     size of the channel mixer, `kernel` the short convolution before the token mixer (0 for none).
     `phases`, `reactions`, `pathway` and `reading` shape the partition channels, `length` those
-    mixers that need to know the number of tokens.
+    mixers that need to know the number of tokens. `flow_steps`, `coupling` and `threshold` are those of
+    the graph mixer.
 
     An encoder-decoder has `encoder_mixer` in its encoder, for sources of up to `source_length` tokens, and
     `cross` (`spinodal.models.CROSSES`) brings what it read into every block of the decoder.
@@ -44,6 +45,9 @@ class SpinodalConfig(PreTrainedConfig):
     encoder_mixer: str = "retention"
     cross: str = "attention"
     source_length: int = 128
+    flow_steps: int = 4
+    coupling: str = "sin"
+    threshold: float = 0.0
     dropout: float = 0.0
     initializer_range: float = 0.02
     pad_token_id: int | None = None

@@ -1,0 +1,67 @@
+"""The form of a flow: its coupling, what holds the tokens, and how far down the energy it goes."""
+
+from dataclasses import dataclass
+
+from spinodal.errors import InputError
+
+UNROLLED = 8  # steps, above which gradients through all of them are refused
+
+
+@dataclass(frozen=True)
+class Descent:
+    """How far down: `steps` of size `size` (None: the largest that descends), fewer once a sample's relative
+    residual is below `tolerance`.
+
+    `implicit` takes gradients at the equilibrium, where the steps must arrive. `sharing` maps each step to one of
+    max(sharing) + 1 learned sizes, all below `size`.
+    """
+
+    steps: int = 4
+    size: float | None = None
+    tolerance: float = 0.0
+    implicit: bool = False
+    sharing: tuple[int, ...] = ()
+
+    def __post_init__(self):
+        if self.steps < 1:
+            raise InputError(f"steps={self.steps}: a flow takes at least 1")
+        if self.tolerance < 0:
+            raise InputError(f"tolerance={self.tolerance}: a relative residual is never negative")
+        if self.implicit and not self.tolerance:
+            raise InputError(
+                "implicit gradients hold at an equilibrium: give the tolerance that it must meet, say 1e-5"
+            )
+        if self.steps > UNROLLED and not self.implicit and not self.tolerance:
+            raise InputError(
+                f"steps={self.steps}: gradients are unrolled through at most {UNROLLED}; give a tolerance, so that a "
+                f"sample may stop earlier, or implicit=True"
+            )
+        if self.sharing and (
+            len(self.sharing) != self.steps or sorted(set(self.sharing)) != list(range(max(self.sharing) + 1))
+        ):
+            raise InputError(
+                f"sharing={self.sharing}: it maps each of {self.steps} steps to 0, 1, ... without a gap"
+            )
+        if self.sharing and self.implicit:
+            raise InputError("sharing with implicit=True: an equilibrium knows nothing of the steps to it")
+
+
+@dataclass(frozen=True)
+class FlowForm:
+    """The coupling and what holds it: values within `amplitude` (None: anywhere), anchors, a threshold for links.
+
+    `threshold` in [0, 1) drops links that have less than this share of the largest weight at both their ends.
+    """
+
+    coupling: str = "sin"
+    learned: bool = False
+    amplitude: float | None = 0.75
+    anchored: bool = True
+    threshold: float = 0.0
+    descent: Descent = Descent()
+
+    def __post_init__(self):
+        if not 0 <= self.threshold < 1:
+            raise InputError(f"threshold={self.threshold}: a share of the largest weight of a row, in [0, 1)")
+        if self.amplitude is not None and self.amplitude <= 0:
+            raise InputError(f"amplitude={self.amplitude}: it must be above 0, or None")

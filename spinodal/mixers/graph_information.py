@@ -1,0 +1,49 @@
+r"""A graph of tokens described: what a loss or a reader may want to know of it, over all its links.
+
+    energy   E / sum_i d_i, a feature                                       row 13 of docs/graphs.md
+    density  the links that count, 1 / sum_j P_ij^2, as a share of those allowed; in (0, 1]
+    l1       mean |x_i|, a feature
+    flow     |M^-1 grad E| / |v|, the relative residual
+
+Means are over the tokens of a sample that are there, then over samples and heads. The energy weighs
+tokens by their degree; in a causal graph, where none is common, each counts the same.
+"""
+
+from functools import cached_property
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+class Graph:
+    """Scores s (minus infinity where there is no link), how many links a token might have, which tokens are there."""
+
+    def __init__(
+        self,
+        s: Float[Tensor, "b h n m"],
+        most: Int[Tensor, "#b #h n"],
+        there: Bool[Tensor, "b n"],
+    ):
+        self.s, self.most, self.there = s, most, there
+
+    @cached_property
+    def shares(self) -> Float[Tensor, "b h n m"]:
+        """P."""
+        return self.s.softmax(-1)
+
+    def degree_shares(self) -> Float[Tensor, "b h n"]:
+        """d_i / sum_j d_j, over the tokens that are there."""
+        log_d = self.s.logsumexp(-1).masked_fill(~self.there[:, None], -torch.inf)
+        return log_d.softmax(-1).where(self.there[:, None], 0.0)
+
+    def mean(self, values: Float[Tensor, "b h n"], *, by_degree: bool = False) -> Float[Tensor, ""]:
+        """Over tokens, then over heads and samples that have tokens."""
+        if by_degree:
+            weight = self.degree_shares()
+        else:
+            weight = (self.there / self.there.sum(-1, keepdim=True).clamp(min=1))[:, None]
+        return (values * weight).sum(-1)[self.there.any(-1)].mean()
+
+    def density(self) -> Float[Tensor, ""]:
+        return self.mean(1 / (self.shares.square().sum(-1) * self.most))

@@ -1,0 +1,94 @@
+r"""The links of a graph of tokens: who may see whom, and averages over those who are seen.
+
+    a_ij = m_ij e^{s_ij},  s_ij = (q_i.k_j + q_j.k_i) / (2 sqrt c) = q'_i.k'_j / (2 sqrt c),  P = D^-1 A
+    q' = [q, k],  k' = [k, q]
+
+A token has no link to itself. One that has none at all gets that one: as f(0) = 0 it exerts no force, so
+the row is zero where it counts, and never 0/0.
+
+    symbol  meaning                                       shape
+    q, k    q' and k', rotated                            b h n w, b h m w
+    seen    which tokens are no padding                   b m
+    allowed m_ij, the links there may be                  #b #h n m
+    s       scores, minus infinity where there is no link b h n m
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional
+
+Averages = Callable[[Float[Tensor, "b h m f"]], Float[Tensor, "b h n f"]]
+
+
+def scale(q: Float[Tensor, "b h n w"]) -> float:
+    """1 / (2 sqrt c), as w = 2 c."""
+    return 0.5 / math.sqrt(q.shape[-1] / 2)
+
+
+def allowed_links(n: int, seen: Bool[Tensor, "#b m"], *, causal: bool) -> Bool[Tensor, "#b 1 n m"]:
+    """Links between tokens that are there, to earlier ones alone if causal; to oneself where there are no others.
+
+    Row i is token m - n + i: the last n tokens look at all m.
+    """
+    m = seen.shape[1]
+    pairs = seen[:, None, m - n :, None] & seen[:, None, None, :]
+    i, j = torch.arange(m - n, m, device=seen.device)[:, None], torch.arange(m, device=seen.device)
+    pairs = pairs & ((j < i) if causal else (j != i))
+    return pairs | ((i == j) & ~pairs.any(-1, keepdim=True))
+
+
+def fused(
+    q: Float[Tensor, "b h n w"], k: Float[Tensor, "b h m w"], allowed: Bool[Tensor, "#b 1 n m"] | None
+) -> Averages:
+    """P times values in one fused call; None: every token sees those before it, and there is no padding."""
+
+    def call(values: Tensor) -> Tensor:
+        if allowed is not None:
+            return functional.scaled_dot_product_attention(q, k, values, attn_mask=allowed, scale=scale(q))
+        first, n = values[:, :, :1], q.shape[2]
+        if n == 1:
+            return first
+        # token i is the last query that sees keys up to i - 1: the usual causal kernel, one place on
+        rest = functional.scaled_dot_product_attention(
+            q[:, :, 1:], k[:, :, :-1], values[:, :, :-1], is_causal=True, scale=scale(q)
+        )
+        return torch.cat([first, rest], dim=2)
+
+    def averages(values: Tensor) -> Tensor:
+        w, f = q.shape[-1], values.shape[-1]
+        padded = functional.pad(values, (0, -f % w))  # the kernel wants values as wide as queries
+        return torch.cat([call(part) for part in padded.split(w, -1)], -1)[..., :f]
+
+    return averages
+
+
+def scores(
+    q: Float[Tensor, "b h n w"],
+    k: Float[Tensor, "b h m w"],
+    allowed: Bool[Tensor, "#b #h n m"],
+    *,
+    threshold: float = 0.0,
+    causal: bool = False,
+) -> Float[Tensor, "b h n m"]:
+    """s, minus infinity off the graph.
+
+    A threshold keeps links of at least that share of the largest weight at one of their ends (causal: at the
+    later), so it does not depend on a shift of the scores, no token loses all its links, and the graph of a
+    flow that is not causal stays symmetric.
+    """
+    s = (scale(q) * (q @ k.mT)).masked_fill(~allowed, -torch.inf)
+    if threshold:
+        kept = s >= s.amax(-1, keepdim=True) + math.log(threshold)
+        kept = kept if causal else kept | kept.mT
+        s = s.masked_fill(~kept, -torch.inf)
+    return s
+
+
+def explicit(s: Float[Tensor, "b h n m"]) -> Averages:
+    """P times values, P formed once."""
+    P = s.softmax(-1)
+    return lambda values: P @ values
