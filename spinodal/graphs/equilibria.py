@@ -22,7 +22,7 @@ from scipy.spatial import KDTree
 
 from spinodal.errors import InputError
 from spinodal.graphs.blocks import blocks, dimension_bound
-from spinodal.graphs.energy import System
+from spinodal.graphs.energy import OnSite, System
 from spinodal.graphs.graph import DENSE, Graph, edge_list
 from spinodal.graphs.newton import refined
 from spinodal.graphs.stability import TOLERANCE, spectrum, stability
@@ -120,21 +120,19 @@ def units(system: System) -> list[Unit]:
         ]
     parts = []
     for c, edges in enumerate(edge_sets):
-        inside = graph.components == c
-        if system.free:
-            inside = np.isin(np.arange(graph.n), [graph.tails[edges], graph.heads[edges]])
-        vertices = np.flatnonzero(inside)
+        ends = np.stack([graph.tails[edges], graph.heads[edges]], 1)
+        vertices = np.unique(ends) if system.free else np.flatnonzero(graph.components == c)
         place = np.full(graph.n, -1)
         place[vertices] = np.arange(len(vertices))
-        ends = np.stack([place[graph.tails[edges]], place[graph.heads[edges]]], 1)
-        part = edge_list(len(vertices), ends, graph.weights[edges])
+        part = edge_list(len(vertices), place[ends], graph.weights[edges])
         parts.append(
             Unit(System(part, system.coupling, restricted(system, vertices)), gates(graph, edges, place))
         )
     return parts
 
 
-def restricted(system: System, vertices: Int[np.ndarray, " m"]):
+def restricted(system: System, vertices: Int[np.ndarray, " m"]) -> OnSite | None:
+    """The on-site part of a component; InputError for a drive that does not balance where nothing anchors."""
     s = system.onsite
     if s is None or system.free:
         return None
