@@ -7,7 +7,7 @@ from small_models import KINDS, inputs_of, small
 
 from spinodal.errors import InputError
 from spinodal.observation import Question, Subject, observe, observe_arrays, sphere_coordinates, summary
-from spinodal.observation.pairs import NAMES, pair_numbers, portrait
+from spinodal.observation.pairs import NAMES, portraits
 from spinodal.observation.tally import Moments, Violations
 from spinodal.probes import record
 from spinodal.types import Trajectory
@@ -32,7 +32,10 @@ def test_every_kind_of_model_is_observed_beside_its_nulls(kind: str):
     model, inputs = small(kind), inputs_of(kind)
     result = observe(Subject(kind, model, None), [inputs, inputs], Question(beta=2.0)).result
     trajectory = record(model, inputs)
-    expected = [pair_numbers(x[i], 2.0, 0.1).numbers for i in range(2) for x in trajectory.tokens[-1:]]
+    end = trajectory.tokens[-1:]
+    expected = [
+        portraits(end[:, i], {"all": trajectory.valid[i]}, 2.0, 0.1)["all"].numbers[0] for i in range(2)
+    ]
     mean = dict(zip(NAMES, np.mean(expected, axis=0), strict=True))
     last = result["layers"][-1]
     assert result["inputs"] == 4
@@ -74,7 +77,8 @@ def test_falls_of_the_energy_are_blamed_on_the_tokens_that_part():
     blame = Violations()
     parting = joining()[::-1].copy()
     parting[1:, 3] = parting[0, 3]  # the first two part, and nobody joins
-    blame.add(portrait(made(parting), 0, 3.0, 0.1), ["a", "b", "c", "d"])
+    every = torch.ones(4, dtype=torch.bool)
+    blame.add(portraits(torch.from_numpy(parting), {"all": every}, 3.0, 0.1)["all"], ["a", "b", "c", "d"])
     [fall] = blame.told()
     assert fall["layer"] == 1
     assert {token["text"] for token in fall["tokens"][:2]} == {"a", "b"}
@@ -125,5 +129,5 @@ def test_nothing_and_one_token_are_refused():
     subject = Subject(kind, small(kind), None)
     with pytest.raises(InputError, match="no inputs"):
         observe(subject, [], Question())
-    with pytest.raises(InputError, match="layer 0, sequence 0: 1 token"):
+    with pytest.raises(InputError, match="sequence 0: 1 token"):
         observe(subject, [inputs_of(kind, n=1)], Question(beta=1.0))

@@ -7,8 +7,16 @@ import torch
 from spinodal import observables
 from spinodal.errors import InputError
 from spinodal.observation import pairs as module
-from spinodal.observation.pairs import NAMES, pair_numbers, portrait, without_first
+from spinodal.observation.pairs import NAMES, Portrait, portraits, without_first
 from spinodal.types import Trajectory
+
+
+def one(x: torch.Tensor, beta: float, epsilon: float) -> Portrait:
+    """All tokens of a single frame, the axis of frames taken away."""
+    found = portraits(x[None], {"all": torch.ones(len(x), dtype=torch.bool)}, beta, epsilon)["all"]
+    return found._replace(
+        numbers=found.numbers[0], histogram=found.histogram[0], energy_shares=found.energy_shares[0]
+    )
 
 
 def clouds(n: int, d: int, *, seed: int = 0, spread: float = 0.3) -> torch.Tensor:
@@ -27,7 +35,7 @@ def test_agrees_with_the_observables_that_are_defined_elsewhere(n: int, d: int):
     trajectory = Trajectory(
         torch.zeros(1, dtype=torch.float64), unit[None, None], torch.ones(1, n, dtype=torch.bool)
     )
-    found = dict(zip(NAMES, pair_numbers(x, beta, epsilon).numbers, strict=True))
+    found = dict(zip(NAMES, one(x, beta, epsilon).numbers, strict=True))
     mass = observables.pair_probability(trajectory, torch.tensor(module.THRESHOLDS, dtype=torch.float64))[
         0, 0
     ]
@@ -42,16 +50,16 @@ def test_agrees_with_the_observables_that_are_defined_elsewhere(n: int, d: int):
     for name, value in expected.items():
         assert found[name] == pytest.approx(float(value), rel=1e-10, abs=1e-12), name
     histogram = observables.cosine_histogram(trajectory, module.BINS)[0, 0].numpy()
-    assert np.array_equal(pair_numbers(x, beta, epsilon).histogram, histogram)
+    assert np.array_equal(one(x, beta, epsilon).histogram, histogram)
 
 
 def test_at_consensus_and_at_orthogonality():
-    at_one = dict(zip(NAMES, pair_numbers(torch.ones(6, 4), 5.0, 0.1).numbers, strict=True))
+    at_one = dict(zip(NAMES, one(torch.ones(6, 4), 5.0, 0.1).numbers, strict=True))
     assert at_one["mean_cosine"] == pytest.approx(1)
     assert at_one["energy"] == pytest.approx(1)
     assert at_one["effective_rank"] == pytest.approx(1)
     assert (at_one["clusters"], at_one["clusters_.999"], at_one["above_.999"]) == (1, 1, 1)
-    apart = dict(zip(NAMES, pair_numbers(torch.eye(6), 5.0, 0.1).numbers, strict=True))
+    apart = dict(zip(NAMES, one(torch.eye(6), 5.0, 0.1).numbers, strict=True))
     assert apart["mean_cosine"] == pytest.approx(0)
     assert apart["effective_rank"] == pytest.approx(6)
     assert apart["energy"] == pytest.approx((1 + 5 * np.exp(-5)) / 6)
@@ -60,7 +68,7 @@ def test_at_consensus_and_at_orthogonality():
 
 def test_shares_of_the_energy_sum_to_it_and_belong_to_their_tokens():
     x = clouds(12, 6)
-    found = pair_numbers(x, 2.0, 0.1)
+    found = one(x, 2.0, 0.1)
     unit = x / x.norm(dim=-1, keepdim=True)
     by_token = (2.0 * (unit @ unit.mT - 1)).exp().sum(1) / 144
     assert found.energy_shares == pytest.approx(by_token.numpy())
@@ -69,9 +77,9 @@ def test_shares_of_the_energy_sum_to_it_and_belong_to_their_tokens():
 
 def test_a_sample_is_near_all_and_what_is_exact_stays_exact(monkeypatch: pytest.MonkeyPatch):
     x = clouds(1500, 8, spread=2.0)
-    exact = pair_numbers(x, 2.0, 0.1)
+    exact = one(x, 2.0, 0.1)
     monkeypatch.setattr(module, "SAMPLE", 700)
-    sampled = pair_numbers(x, 2.0, 0.1)
+    sampled = one(x, 2.0, 0.1)
     assert len(sampled.sample) == 700
     for name, value, truth in zip(NAMES, sampled.numbers, exact.numbers, strict=True):
         if name in ("mean_cosine", "effective_rank"):
@@ -86,20 +94,31 @@ def test_a_sample_is_near_all_and_what_is_exact_stays_exact(monkeypatch: pytest.
 
 def test_a_hundred_thousand_tokens_take_no_square_of_them():
     torch.manual_seed(0)
-    found = pair_numbers(torch.randn(100_000, 4) + 1, 1.0, 0.1)
+    found = one(torch.randn(100_000, 4) + 1, 1.0, 0.1)
     assert len(found.sample) == module.SAMPLE
     assert found.histogram.sum() == module.SAMPLE * (module.SAMPLE - 1) / 2
 
 
-def test_a_portrait_keeps_what_it_is_told_and_names_what_is_wrong():
-    tokens = torch.randn(3, 2, 5, 4)
-    valid = torch.tensor([[True] * 5, [False, True, True, True, False]])
-    trajectory = Trajectory(torch.arange(3.0), tokens, valid)
-    whole = portrait(trajectory, 1, 1.0, 0.1)
-    assert whole.numbers[2] == pytest.approx(pair_numbers(tokens[2, 1, 1:4], 1.0, 0.1).numbers)
-    assert without_first(valid[1]).tolist() == [False, False, True, True, False]
-    tokens[1, 0, 3] = 0
-    with pytest.raises(InputError, match="layer 1, sequence 0: token 3 is zero"):
-        portrait(trajectory, 0, 1.0, 0.1)
+@pytest.mark.parametrize("block", [module.BLOCK, 30])
+def test_selections_are_the_tokens_that_they_select(monkeypatch: pytest.MonkeyPatch, block: int):
+    monkeypatch.setattr(module, "BLOCK", block)
+    tokens = torch.randn(3, 5, 4)
+    valid = torch.tensor([False, True, True, True, False])
+    assert without_first(valid).tolist() == [False, False, True, True, False]
+    found = portraits(tokens, {"some": valid, "fewer": without_first(valid)}, 1.0, 0.1)
+    for k in range(3):
+        alone = one(tokens[k, 1:4], 1.0, 0.1)
+        assert found["some"].numbers[k] == pytest.approx(alone.numbers)
+        assert found["some"].histogram[k].tolist() == alone.histogram.tolist()
+        assert found["some"].energy_shares[k] == pytest.approx(alone.energy_shares)
+        assert found["fewer"].numbers[k] == pytest.approx(one(tokens[k, 2:4], 1.0, 0.1).numbers)
+
+
+def test_what_has_no_cosines_is_named():
+    tokens = torch.randn(3, 5, 4)
+    tokens[1, 3] = 0
+    every = torch.ones(5, dtype=torch.bool)
+    with pytest.raises(InputError, match="layer 1: token 3 is zero"):
+        portraits(tokens, {"all": every}, 1.0, 0.1)
     with pytest.raises(InputError, match="at least two tokens"):
-        portrait(trajectory, 1, 1.0, 0.1, keep=torch.tensor([False, True, False, False, False]))
+        portraits(tokens, {"one": torch.arange(5) == 1}, 1.0, 0.1)
