@@ -7,7 +7,8 @@ r"""The physics loss: inequalities on the residuals of the mixers, by penalty or
 
 Multipliers *ascend*: handed to the minimiser of the network they would run to minus infinity,
 which is how eq. 10a of [qajar2024] reads. One step a training step, rectified at zero, so that a
-residual below its tolerance costs nothing.
+residual below its tolerance costs nothing. A penalty with tolerance 0 is a regularised loss, J = mean L +
+rho R, with R the energy of a graph's tokens, the density of its links or the l1 norm of its states.
 """
 
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from spinodal.errors import InputError
 
-CONSTRAINED = {"F", "g1", "g2", "h"}
+CONSTRAINED = ("F", "g1", "g2", "h", "energy", "density", "l1", "selection")
 
 
 class Method(StrEnum):
@@ -36,7 +37,8 @@ class Method(StrEnum):
 class Constraint:
     """The physics loss: which method holds which residuals below which tolerance.
 
-    `method` is a `Method`; `constrain` names residuals (F, g1, g2, h) with commas between them;
+    `method` is a `Method`; `constrain` names residuals (F, g1, g2, h of partitions; energy, density, l1, selection
+    of graphs) with commas between them;
     `tolerance` is the value that each is to stay below, `rate` the weight of a penalty or the step
     of the multipliers.
     """
@@ -55,9 +57,9 @@ class Constraint:
             )
         if self.rate <= 0:
             raise InputError(f"rate={self.rate}: it must be above 0")
-        if unknown := set(self.names) - CONSTRAINED:
+        if unknown := set(self.names) - set(CONSTRAINED):
             raise InputError(
-                f"constrain={self.constrain}: {', '.join(sorted(unknown))} is none of F, g1, g2, h"
+                f"constrain={self.constrain}: {', '.join(sorted(unknown))} is none of {', '.join(CONSTRAINED)}"
             )
 
     @property
