@@ -18,7 +18,7 @@ from spinodal.observation.observe import (
     observe_arrays,
     sphere_coordinates,
 )
-from spinodal.observation.pairs import Pairs, pair_numbers
+from spinodal.observation.pairs import Portrait, portraits
 from spinodal.observation.subject import Subject, opened, sound_batches, sound_of, text_batches
 from spinodal.observation.summary import summary
 from spinodal.observation.weights import Heads, Spectra, effective_beta, heads_of, spectra
@@ -28,7 +28,7 @@ __all__ = [
     "Clock",
     "Heads",
     "Observation",
-    "Pairs",
+    "Portrait",
     "Question",
     "Shown",
     "Spectra",
@@ -39,7 +39,7 @@ __all__ = [
     "observe",
     "observe_arrays",
     "opened",
-    "pair_numbers",
+    "portraits",
     "random_weights",
     "shuffled",
     "sound_batches",

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spinodal.observation.observe import Question
-from spinodal.observation.pairs import NAMES, portrait
+from spinodal.observation.observe import Question, portrayed
+from spinodal.observation.pairs import NAMES
 from spinodal.observation.subject import Inputs, Subject
 from spinodal.observation.tally import Moments
 from spinodal.probes import one_stack, recording
@@ -45,8 +45,12 @@ def effects(
             for number, inputs in enumerate(batches):
                 trajectory = recording(subject.model, inputs, stack, view=question.view)[0]
                 end = trajectory._replace(times=trajectory.times[-1:], tokens=trajectory.tokens[-1:])
-                for i in range(end.tokens.shape[1]):
-                    last.add(portrait(end, i, question.beta or 1.0, question.epsilon).numbers[0])
+                for i, valid in enumerate(end.valid):
+                    last.add(
+                        portrayed(end, i, {"whole": valid}, question, question.beta or 1.0)["whole"].numbers[
+                            0
+                        ]
+                    )
                 if (value := loss(subject, inputs, question.seed + number)) is not None:
                     losses.add(np.array(value))
         shown = [

@@ -3,7 +3,7 @@
 Everything is read off trajectories, so a model, its nulls and arrays from disk go the same way.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from spinodal.errors import InputError
 from spinodal.observables import cluster_labels, merge_tree, plateaus
 from spinodal.observation.clock import effective_clock
 from spinodal.observation.nulls import RANDOM, SHUFFLED, random_weights, shuffled
-from spinodal.observation.pairs import BINS, SAMPLE, Portrait, portrait, without_first
+from spinodal.observation.pairs import BINS, SAMPLE, Portrait, portraits, without_first
 from spinodal.observation.subject import Inputs, Subject, words
 from spinodal.observation.tally import Null, Tally, Violations
 from spinodal.observation.weights import effective_beta, heads_of, spectra
@@ -71,24 +71,37 @@ class _Tallies:
     """All that is kept of the inputs."""
 
     def __init__(self, nulls: Iterable[str]):
-        self.whole, self.without_first, self.with_padding = Tally(), Tally(), Tally()
+        self.selections = {name: Tally() for name in ("whole", "without_first", "with_padding")}
         self.nulls = {name: Null() for name in nulls}
         self.violations, self.tokens, self.inputs = Violations(), 0, 0
 
     def add(
         self, trajectory: Trajectory, sequence: int, text: list[str], question: Question, beta: float
     ) -> Portrait:
-        valid, epsilon = trajectory.valid[sequence], question.epsilon
-        found = portrait(trajectory, sequence, beta, epsilon)
-        self.whole.add(found)
+        valid, tokens = trajectory.valid[sequence], trajectory.tokens[:, sequence]
+        selections = {"whole": valid}
         if int(valid.sum()) > 2:
-            self.without_first.add(portrait(trajectory, sequence, beta, epsilon, keep=without_first(valid)))
-        if not valid.all():
-            self.with_padding.add(portrait(trajectory, sequence, beta, epsilon, keep=torch.ones_like(valid)))
+            selections["without_first"] = without_first(valid)
+        if not valid.all() and tokens.isfinite().all() and (tokens != 0).any(-1).all():
+            selections["with_padding"] = torch.ones_like(valid)
+        seen = portrayed(trajectory, sequence, selections, question, beta)
+        for name, found in seen.items():
+            self.selections[name].add(found)
+        found = seen["whole"]
         there = valid.nonzero()[:, 0].tolist()
         self.violations.add(found, [text[there[i]] for i in found.sample.tolist()])
         self.tokens, self.inputs = self.tokens + len(there), self.inputs + 1
         return found
+
+
+def portrayed(
+    trajectory: Trajectory, sequence: int, selections: Mapping[str, Tensor], question: Question, beta: float
+) -> dict[str, Portrait]:
+    """`portraits` of one sequence, which an error names."""
+    try:
+        return portraits(trajectory.tokens[:, sequence], selections, beta, question.epsilon)
+    except InputError as error:
+        raise InputError(f"sequence {sequence}: {error}") from None
 
 
 def observe(
@@ -121,7 +134,8 @@ def observe(
             text = words(subject, inputs, i, decoder=decoder, n=trajectory.tokens.shape[2])
             own = tallies.add(trajectory, i, text, question, beta)
             for name, null in others.items():
-                tallies.nulls[name].add(own, portrait(null, i, beta, question.epsilon))
+                alone = portrayed(null, i, {"whole": null.valid[i]}, question, beta)["whole"]
+                tallies.nulls[name].add(own, alone)
             shown = shown or show(trajectory, i, text, question.epsilon)
         if progress:
             progress(tallies.inputs)
@@ -215,9 +229,9 @@ def show(trajectory: Trajectory, sequence: int, text: list[str], epsilon: float)
 
 def told(tallies: _Tallies, shown: Shown, question: Question, beta: float) -> dict:
     """The part of observe.json that any trajectory has."""
-    layers = tallies.whole.layers()
-    for name, tally in (("without_first", tallies.without_first), ("with_padding", tallies.with_padding)):
-        if tally.moments.n:
+    layers = tallies.selections["whole"].layers()
+    for name, tally in tallies.selections.items():
+        if name != "whole" and tally.moments.n:
             for layer, other in zip(layers, tally.layers(), strict=True):
                 layer[name] = other
     cosines = np.array([layer["mean_cosine"] for layer in layers])

@@ -1,4 +1,4 @@
-r"""Pairs: every number that depends on the cosines of one sequence, from one pass over them.
+r"""Pairs: every number that depends on the cosines of one sequence, from one product of directions.
 
     name                symbol and definition, over the n (n-1) / 2 pairs of distinct tokens unless it says otherwise
     mean_cosine         mean of c_ij = <x_i, x_j>, x unit directions; over all tokens, however many
@@ -11,6 +11,7 @@ Lengths do not enter: a sink of 150 times the others' norm counts as one directi
 those of a uniform sample, so that memory is SAMPLE^2 and not n^2; mean and rank stay exact.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,6 @@ from scipy.cluster.hierarchy import linkage
 from torch import Tensor
 
 from spinodal.errors import InputError
-from spinodal.types import Trajectory
 
 SAMPLE = 2048
 BINS = 80
@@ -30,84 +30,14 @@ NAMES = (
     "clusters", "clusters_.9", "clusters_.99", "clusters_.999",
 )  # fmt: skip
 CHUNK = 2**16  # tokens at a time, where all of them are summed over
-
-
-class Pairs(NamedTuple):
-    """Numbers in the order of NAMES, histogram of cosines over [-1, 1], and the share of each token in the energy.
-
-    `sample` says which tokens the pairs are of.
-    """
-
-    numbers: Float[np.ndarray, " k"]
-    histogram: Int[np.ndarray, " bins"]
-    energy_shares: Float[np.ndarray, " s"]
-    sample: Int[np.ndarray, " s"]
-
-
-def pair_numbers(tokens: Float[Tensor, "n d"], beta: float, epsilon: float, *, seed: int = 0) -> Pairs:
-    """The numbers of one sequence, all of whose tokens are there.
-
-    InputError for fewer than two tokens and for a token that is zero or not finite.
-    """
-    n = len(tokens)
-    if n < 2:
-        raise InputError(f"{n} token: cosines need pairs; give at least two tokens")
-    x = directions(tokens)
-    total = sum(
-        (x[a : a + CHUNK].double().sum(0) for a in range(0, n, CHUNK)), torch.zeros(x.shape[1]).double()
-    )
-    mean = float((total.square().sum() - n) / (n * (n - 1)))
-    sample = np.arange(n)
-    if n > SAMPLE:
-        sample = np.sort(np.random.default_rng(seed).choice(n, SAMPLE, replace=False))
-    s = len(sample)
-    y = x if s == n else x[torch.from_numpy(sample)]
-    C = (y @ y.mT).clamp_(-1, 1)
-    upper = C[tuple(torch.triu_indices(s, s, 1))]
-    slots = upper.add(1).mul_(BINS / 2).long().clamp_(0, BINS - 1)
-    weights = torch.expm1(beta * (C - 1)).add_(1)
-    others = weights.sum(1).double() - 1
-    # of n tokens a sample of s has (s-1) of the (n-1) others: the diagonal keeps its weight 1
-    shares = (1 + others * (n - 1) / (s - 1)) / n
-    heights = linkage((1 - upper).clamp_(min=0).double().numpy(), "single")[:, 2]
-    counts = [s - int((heights <= reach).sum()) for reach in (epsilon, *(1 - a + 1e-12 for a in THRESHOLDS))]
-    numbers = [
-        mean,
-        *(float((upper >= a).double().mean()) for a in THRESHOLDS),
-        effective_rank(x, C if s == n else None),
-        float(shares.mean()),
-        *counts,
-    ]
-    return Pairs(
-        np.array(numbers, dtype=float),
-        torch.bincount(slots, minlength=BINS).numpy(),
-        (shares / s).numpy(),
-        sample,
-    )
-
-
-def directions(tokens: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-    """x / |x| in double precision up to SAMPLE tokens, in the tokens' own beyond."""
-    x = tokens.double() if len(tokens) <= SAMPLE else tokens
-    length = x.norm(dim=-1, keepdim=True)
-    wrong = ~(length.isfinite() & (length > 0))[:, 0]
-    if wrong.any():
-        raise InputError(f"token {int(wrong.int().argmax())} is zero or not finite: it has no direction")
-    return x / length
-
-
-def effective_rank(x: Float[Tensor, "n d"], C: Float[Tensor, "n n"] | None) -> float:
-    """exp(-sum p log p) over the eigenvalues p of the second moments, from the smaller of the two matrices."""
-    n, d = x.shape
-    if C is None or n > d:
-        chunks = (x[a : a + CHUNK].double() for a in range(0, n, CHUNK))
-        C = sum((y.mT @ y for y in chunks), torch.zeros(d, d, dtype=torch.float64))
-    p = torch.linalg.eigvalsh(C / n).clamp(min=0)
-    return float(torch.special.entr(p / p.sum()).sum().exp())
+BLOCK = 2**22  # cosines at a time, where frames are taken together
 
 
 class Portrait(NamedTuple):
-    """`pairs` of every frame of one sequence."""
+    """By frame: numbers in the order of NAMES, histogram of cosines over [-1, 1], share of each token in the energy.
+
+    `sample` says which tokens the pairs are of.
+    """
 
     numbers: Float[np.ndarray, "t k"]
     histogram: Int[np.ndarray, "t bins"]
@@ -115,24 +45,111 @@ class Portrait(NamedTuple):
     sample: Int[np.ndarray, " s"]
 
 
-def portrait(
-    trajectory: Trajectory,
-    sequence: int,
+def portraits(
+    tokens: Float[Tensor, "t n d"], selections: Mapping[str, Bool[Tensor, " n"]], beta: float, epsilon: float
+) -> dict[str, Portrait]:
+    """The numbers of each selection of the tokens of one sequence. Cosines are computed once for all selections.
+
+    InputError names the layer of a token that is zero or not finite, and a selection of fewer than two tokens.
+    """
+    for name, keep in selections.items():
+        if (n := int(keep.sum())) < 2:
+            raise InputError(f"{n} token ({name}): cosines need pairs; give at least two tokens")
+    if max(int(keep.sum()) for keep in selections.values()) > SAMPLE:
+        return {name: _sampled(tokens[:, keep], beta, epsilon) for name, keep in selections.items()}
+    union = torch.stack(list(selections.values())).any(0)
+    places = {name: keep[union].nonzero()[:, 0] for name, keep in selections.items()}
+    n = int(union.sum())
+    group = max(1, BLOCK // (n * n))
+    found: dict[str, list[tuple]] = {name: [] for name in selections}
+    for start in range(0, len(tokens), group):
+        x = directions(tokens[start : start + group, union], start)
+        C = (x @ x.mT).clamp_(-1, 1)
+        for name, kept in places.items():
+            whole = len(kept) == n
+            part = C if whole else C[:, kept[:, None], kept]
+            rank = effective_rank(x if whole else x[:, kept], part)
+            found[name].append(_numbers(part, len(kept), _mean(part), rank, beta, epsilon))
+    return {name: _joined(parts, np.arange(len(places[name]))) for name, parts in found.items()}
+
+
+def _joined(parts: list[tuple], sample: Int[np.ndarray, " s"]) -> Portrait:
+    return Portrait(*(np.concatenate(part) for part in zip(*parts, strict=True)), sample)
+
+
+def _mean(C: Float[Tensor, "t n n"]) -> Float[Tensor, " t"]:
+    n = C.shape[-1]
+    return (C.sum((-1, -2)) - C.diagonal(dim1=-2, dim2=-1).sum(-1)) / (n * (n - 1))
+
+
+def _numbers(
+    C: Float[Tensor, "t s s"],
+    n: int,
+    mean: Float[Tensor, " t"],
+    rank: Float[Tensor, " t"],
     beta: float,
     epsilon: float,
-    *,
-    keep: Bool[Tensor, " n"] | None = None,
-) -> Portrait:
-    """Every frame of one sequence, of its valid tokens or of those in `keep`. InputError names what is wrong, where."""
-    mask = trajectory.valid[sequence] if keep is None else keep
-    found = []
-    for t, frame in enumerate(trajectory.tokens):
-        try:
-            found.append(pair_numbers(frame[sequence][mask], beta, epsilon))
-        except InputError as error:
-            raise InputError(f"layer {t}, sequence {sequence}: {error}") from None
-    numbers, histogram, shares, sample = (np.stack(part) for part in zip(*found, strict=True))
-    return Portrait(numbers, histogram, shares, sample[0])
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Numbers, histograms and shares of frames, from the cosines of s of their n tokens."""
+    t, s = C.shape[:2]
+    rows, columns = torch.triu_indices(s, s, 1)
+    upper = C[:, rows, columns].double()
+    slots = ((upper + 1) * (BINS / 2)).long().clamp_(0, BINS - 1) + BINS * torch.arange(t)[:, None]
+    histogram = torch.bincount(slots.flatten(), minlength=t * BINS).view(t, BINS)
+    weights = (beta * (C.double() - 1)).exp()
+    # of n tokens a sample of s has (s-1) of the (n-1) others: the diagonal keeps its weight 1
+    others = weights.sum(-1) - weights.diagonal(dim1=-2, dim2=-1)
+    shares = (1 + others * (n - 1) / (s - 1)) / n
+    above = torch.stack([(upper >= a).double().mean(-1) for a in THRESHOLDS], dim=1)
+    reaches = (epsilon, *(1 - a + 1e-12 for a in THRESHOLDS))
+    counts = np.array([_counts(1 - frame, s, reaches) for frame in upper.numpy()])
+    parts = [mean[:, None].double(), above, rank[:, None].double(), shares.mean(-1, keepdim=True)]
+    numbers = np.concatenate([torch.cat(parts, dim=1).numpy(), counts], axis=1)
+    return numbers, histogram.numpy(), (shares / s).numpy()
+
+
+def _counts(distances: Float[np.ndarray, " k"], s: int, reaches: Sequence[float]) -> list[float]:
+    """Components at each reach, from single linkage; where no pair is near enough none is needed."""
+    if distances.min() > max(reaches):
+        return [float(s)] * len(reaches)
+    heights = linkage(np.maximum(distances, 0), "single")[:, 2]
+    return [float(s - (heights <= reach).sum()) for reach in reaches]
+
+
+def _sampled(tokens: Float[Tensor, "t n d"], beta: float, epsilon: float) -> Portrait:
+    """Frame by frame: mean and rank of all tokens, the rest of pairs of a sample."""
+    n = tokens.shape[1]
+    sample = np.sort(np.random.default_rng(0).choice(n, min(n, SAMPLE), replace=False))
+    parts = []
+    for k, frame in enumerate(tokens):
+        x = directions(frame[None], k)
+        total = sum((part.double().sum(0) for part in x[0].split(CHUNK)), torch.zeros(x.shape[-1]).double())
+        y = x[:, torch.from_numpy(sample)]
+        mean = (total.square().sum() - n) / (n * (n - 1))
+        C = (y @ y.mT).clamp_(-1, 1)
+        parts.append(_numbers(C, n, mean[None], effective_rank(x, None), beta, epsilon))
+    return _joined(parts, sample)
+
+
+def directions(tokens: Float[Tensor, "t n d"], first: int = 0) -> Float[Tensor, "t n d"]:
+    """x / |x|, in double precision up to SAMPLE tokens and in their own beyond; `first` is the first frame's layer."""
+    x = tokens.double() if tokens.shape[1] <= SAMPLE else tokens
+    length = x.norm(dim=-1, keepdim=True)
+    wrong = ~(length.isfinite() & (length > 0))[..., 0]
+    if wrong.any():
+        frame, token = wrong.nonzero()[0].tolist()
+        raise InputError(f"layer {first + frame}: token {token} is zero or not finite: it has no direction")
+    return x / length
+
+
+def effective_rank(x: Float[Tensor, "t n d"], C: Float[Tensor, "t n n"] | None) -> Float[Tensor, " t"]:
+    """exp(-sum p log p) over the eigenvalues p of the second moments, from the smaller of the two matrices."""
+    t, n, d = x.shape
+    if C is None or n > d:
+        parts = (part.double() for part in x.split(CHUNK, dim=1))
+        C = sum((y.mT @ y for y in parts), torch.zeros(t, d, d, dtype=torch.float64))
+    p = torch.linalg.eigvalsh(C / n).clamp(min=0)
+    return torch.special.entr(p / p.sum(-1, keepdim=True)).sum(-1).exp()
 
 
 def without_first(valid: Bool[Tensor, " n"]) -> Bool[Tensor, " n"]:
