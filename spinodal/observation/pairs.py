@@ -74,7 +74,8 @@ def portraits(
 
 
 def _joined(parts: list[tuple], sample: Int[np.ndarray, " s"]) -> Portrait:
-    return Portrait(*(np.concatenate(part) for part in zip(*parts, strict=True)), sample)
+    numbers, histogram, shares = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Portrait(numbers, histogram, shares, sample)
 
 
 def _mean(C: Float[Tensor, "t n n"]) -> Float[Tensor, " t"]:
