@@ -65,7 +65,7 @@ def test_f5_levels_and_merges_of_the_staircase(drawn):
     assert found["beta = 1000, levels off by"] < 1e-5
     merges = [float(time) for time in found["beta = 1000, log(t) / beta of merges"].split(", ")]
     assert np.allclose(merges[2:], [0.02915, 0.07257], atol=1e-5)
-    assert found["beta = 1000, last merge over the pair's"] == pytest.approx(1, abs=1e-3)
+    assert found["beta = 1000, merges off the pair's by"] < 0.03
 
 
 def test_f6_merge_times_to_four_digits_and_the_wait_in_closed_form(drawn):

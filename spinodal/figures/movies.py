@@ -20,7 +20,8 @@ from spinodal.figures.particles import COLOURS
 from spinodal.figures.particles_time import on_circle
 from spinodal.figures.style import INK, PAGE, canvas, styled
 
-FPS, INCHES, DPI, SHADES = 12, 2.6, 100, 32
+FPS, INCHES, DPI, SHADES = 12, 2.6, 100, 48
+SAMPLES = 8  # frames that the palette is taken from
 TAIL = 12  # frames that a trail is long
 HOLD = 1500  # milliseconds of the last frame
 
@@ -66,12 +67,16 @@ def filmed(frame: Callable[[int], Figure], frames: int, path: Path) -> list[Path
     if path.suffix != ".gif":
         raise InputError(f"{path}: a movie is a .gif, with an .mp4 beside it where ffmpeg is installed")
     pictures = [pictured(frame(k)) for k in range(frames)]
-    # one palette for all, taken from the last frame, keeps still parts equal, and so the file small
-    palette = pictures[-1].quantize(SHADES)
+    # one palette for all keeps still parts equal, and so the file small
+    palette = side_by_side(pictures[:: max(1, frames // SAMPLES)]).quantize(SHADES)
     still = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
     durations = [1000 // FPS] * (frames - 1) + [HOLD]
     still[0].save(path, save_all=True, append_images=still[1:], duration=durations, loop=0, optimize=True)
     return [path, *([encoded(pictures, path.with_suffix(".mp4"))] if FFMpegWriter.isAvailable() else [])]
+
+
+def side_by_side(pictures: list[Image.Image]) -> Image.Image:
+    return Image.fromarray(np.concatenate([np.asarray(picture) for picture in pictures]))
 
 
 def pictured(figure: Figure) -> Image.Image:

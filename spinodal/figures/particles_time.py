@@ -53,7 +53,8 @@ def cluster_counts(circles: Sequence[Circles], *, title: str) -> Figure:
             bars.errorbar(place, share, error, fmt="none", ecolor=INK, elinewidth=0.9)
         bars.plot(c.fastest, 0, "^", color=INK, markersize=9, clip_on=False, label="fastest mode", zorder=5)
         bars.set_xticks(range(1, 1 + max(len(share) for share in c.shares.values())))
-        key(bars, "upper left" if np.argmax(share) > 1 else "upper right")
+        if c is circles[0]:
+            key(bars, "upper right")
         dressed(course, xlabel="t", title="mean number of clusters")
         course.loglog(c.times, c.mean, color=COLOURS[0])
         course.fill_between(
