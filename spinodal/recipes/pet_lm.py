@@ -13,6 +13,6 @@ RECIPE = Recipe(
     Experiment(Text(task="causal", vocabulary=1024), schedule=Schedule(steps=400, batch=8, lr=8e-3)),
     rivals={
         "transformer": {"mixer": "attention", "channel": "swiglu"},
-        "linear-swiglu": {"channel": "swiglu"},
+        "linear-swiglu": {"channel": "swiglu", "lr": 16e-3},
     },
 )
