@@ -52,7 +52,7 @@ def phase_diagram_command(
 ):
     """Probability that two tokens have met: `spinodal phase-diagram --n 32 --d 2,1024 --samples 256 --out runs/map`.
 
-    Writes map.npz (t, beta, d, probability and standard_error as [d t beta], and probability_2 ... by d), map.png
+    Writes map.npz (t, beta, d, probability and standard_error as (d, t, beta), and probability_2 ... by d), map.png
     with the curve of the theory, and run.json. Rows are kept in cells/: the same command goes on after a kill.
     """
     from spinodal.flows.ensembles import Diagram, row
