@@ -44,8 +44,9 @@ SIN = FlowForm()
 
 
 class Scene(NamedTuple):
-    """What a flow needs of the tokens: q', k', values and anchors."""
+    """What a flow needs of the tokens u: q', k', values and anchors."""
 
+    u: Float[Tensor, "b n d"]
     q: Float[Tensor, "b h n w"]
     k: Float[Tensor, "b h n w"]
     v: Float[Tensor, "b h n c"]
@@ -104,6 +105,11 @@ class GraphFlowAttention(Mixer):
         """What every step descends: "energy", one for all tokens; or "per-token", each its own, the others held."""
         return "per-token" if self.causal else "energy"
 
+    @property
+    def directed(self) -> bool:
+        """Whether i may be linked to j and j not to i."""
+        return self.guarantee != "energy"
+
     def forward(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
     ) -> Mixed:
@@ -131,7 +137,7 @@ class GraphFlowAttention(Mixer):
         rho = x.new_zeros(len(x), x.shape[1], self.heads)
         if self.anchor is not None:
             rho = functional.softplus(self.anchor(x))
-        return Scene(torch.cat([q, k], -1), torch.cat([k, q], -1), v, rho.mT[..., None])
+        return Scene(x, torch.cat([q, k], -1), torch.cat([k, q], -1), v, rho.mT[..., None])
 
     def read(self, state: Float[Tensor, "b h n c"]) -> Float[Tensor, "b n d"]:
         return self.out(state.transpose(1, 2).flatten(2))
@@ -142,18 +148,18 @@ class GraphFlowAttention(Mixer):
             return fused(scene.q, scene.k, None)
         return self.averages(scene.q, scene.k, self.allowed(scene, valid))
 
-    def allowed(self, scene: Scene, valid: Bool[Tensor, "b n"] | None) -> Bool[Tensor, "#b 1 n n"]:
+    def allowed(self, scene: Scene, valid: Bool[Tensor, "b n"] | None) -> Bool[Tensor, "#b #h n n"]:
         n = scene.q.shape[2]
         seen = scene.q.new_ones(1, n, dtype=torch.bool) if valid is None else valid
         return allowed_links(n, seen, causal=self.causal)
 
     def averages(
-        self, q: Float[Tensor, "b h n w"], k: Float[Tensor, "b h m w"], allowed: Bool[Tensor, "#b 1 n m"]
+        self, q: Float[Tensor, "b h n w"], k: Float[Tensor, "b h m w"], allowed: Bool[Tensor, "#b #h n m"]
     ) -> Averages:
         """One fused call a step, or P formed once where a threshold has to see it."""
         if not self.form.threshold:
             return fused(q, k, allowed)
-        return explicit(scores(q, k, allowed, threshold=self.form.threshold, causal=self.causal))
+        return explicit(scores(q, k, allowed, threshold=self.form.threshold, directed=self.directed))
 
     def force(
         self, scene: Scene, x: Float[Tensor, "b h n c"], past: Float[Tensor, "b h m c"], averages: Averages
@@ -217,7 +223,7 @@ class GraphFlowAttention(Mixer):
         """The graph in float64, every link of it, for numbers that nobody needs at every step."""
         q, k = scene.q.double(), scene.k.double()
         allowed = self.allowed(scene, valid)
-        s = scores(q, k, allowed, threshold=self.form.threshold, causal=self.causal)
+        s = scores(q, k, allowed, threshold=self.form.threshold, directed=self.directed)
         there = scene.q.new_ones(s.shape[0], s.shape[2], dtype=torch.bool) if valid is None else valid
         return Graph(s, allowed.sum(-1), there)
 
@@ -230,7 +236,7 @@ class GraphFlowAttention(Mixer):
         found = {
             "flow": relative(force / (1 + scene.rho), scene.v)[graph.there.any(-1)].mean(),
             "energy": graph.mean(
-                self.energies_of_tokens(scene, x, graph).mean(-1), by_degree=not self.causal
+                self.energies_of_tokens(scene, x, graph).mean(-1), by_degree=not self.directed
             ),
             "density": graph.density(),
             "l1": graph.mean(x.abs().mean(-1)),

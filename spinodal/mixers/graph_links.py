@@ -37,12 +37,16 @@ def allowed_links(n: int, seen: Bool[Tensor, "#b m"], *, causal: bool) -> Bool[T
     m = seen.shape[1]
     pairs = seen[:, None, m - n :, None] & seen[:, None, None, :]
     i, j = torch.arange(m - n, m, device=seen.device)[:, None], torch.arange(m, device=seen.device)
-    pairs = pairs & ((j < i) if causal else (j != i))
-    return pairs | ((i == j) & ~pairs.any(-1, keepdim=True))
+    return with_self(pairs & ((j < i) if causal else (j != i)), i == j)
+
+
+def with_self(pairs: Bool[Tensor, "*b n m"], own: Bool[Tensor, "*#b n m"]) -> Bool[Tensor, "*b n m"]:
+    """The link to oneself where there is no other."""
+    return pairs | (own & ~pairs.any(-1, keepdim=True))
 
 
 def fused(
-    q: Float[Tensor, "b h n w"], k: Float[Tensor, "b h m w"], allowed: Bool[Tensor, "#b 1 n m"] | None
+    q: Float[Tensor, "b h n w"], k: Float[Tensor, "b h m w"], allowed: Bool[Tensor, "#b #h n m"] | None
 ) -> Averages:
     """P times values in one fused call; None: every token sees those before it, and there is no padding."""
 
@@ -72,20 +76,24 @@ def scores(
     allowed: Bool[Tensor, "#b #h n m"],
     *,
     threshold: float = 0.0,
-    causal: bool = False,
+    directed: bool = False,
 ) -> Float[Tensor, "b h n m"]:
     """s, minus infinity off the graph.
 
-    A threshold keeps links of at least that share of the largest weight at one of their ends (causal: at the
-    later), so it does not depend on a shift of the scores, no token loses all its links, and the graph of a
-    flow that is not causal stays symmetric.
+    A threshold keeps links of at least that share of the largest weight at one of their ends (directed: at i), so
+    it does not depend on a shift of the scores, no token loses all its links, and a symmetric graph stays one.
     """
     s = (scale(q) * (q @ k.mT)).masked_fill(~allowed, -torch.inf)
     if threshold:
-        kept = s >= s.amax(-1, keepdim=True) + math.log(threshold)
-        kept = kept if causal else kept | kept.mT
+        kept = strong(s, threshold)
+        kept = kept if directed else kept | kept.mT
         s = s.masked_fill(~kept, -torch.inf)
     return s
+
+
+def strong(s: Float[Tensor, "*b n m"], threshold: float) -> Bool[Tensor, "*b n m"]:
+    """Links of at least this share of the largest weight in their row."""
+    return s >= s.amax(-1, keepdim=True) + math.log(threshold)
 
 
 def explicit(s: Float[Tensor, "b h n m"]) -> Averages:

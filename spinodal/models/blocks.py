@@ -25,7 +25,9 @@ from spinodal.mixers.feed import PartitionForm, Pathway, Reading
 from spinodal.mixers.gated import GatedLinear, MinGRU
 from spinodal.mixers.gates import DrivingForce, PhaseCompetition, SwiGLU
 from spinodal.mixers.graph import GraphFlowAttention
+from spinodal.mixers.graph_blocks import Blocks
 from spinodal.mixers.graph_form import Descent, FlowForm
+from spinodal.mixers.graph_sparse import BlockGraphAttention
 from spinodal.mixers.partition import LiteralPartition, Partition
 from spinodal.mixers.phase_memory import PhaseMemory
 from spinodal.mixers.places import Triangular
@@ -48,9 +50,15 @@ def partition_form(config: SpinodalConfig) -> PartitionForm:
     return PartitionForm(config.heads, config.phases, config.hidden, reading, pathway, config.reactions)
 
 
-def flow_form(config: SpinodalConfig) -> FlowForm:
-    """The flow that a configuration describes."""
-    return FlowForm(config.coupling, threshold=config.threshold, descent=Descent(config.flow_steps))
+def graph_mixer(config: SpinodalConfig, causal: bool) -> GraphFlowAttention:
+    """The flow that a configuration describes, over all tokens or over chosen blocks."""
+    form = FlowForm(config.coupling, threshold=config.threshold, descent=Descent(config.flow_steps))
+    if not config.block_size:
+        return GraphFlowAttention(config.width, heads=config.heads, form=form, causal=causal)
+    blocks = Blocks(config.block_size, config.top_blocks, warmup=config.dense_steps)
+    return BlockGraphAttention(
+        config.width, heads=config.heads, blocks=blocks, form=form, causal=causal, context=config.length
+    )
 
 
 MIXERS: Mapping[str, Maker] = {
@@ -62,7 +70,7 @@ MIXERS: Mapping[str, Maker] = {
     "triangular": lambda c, causal: Triangular(c.width, heads=c.heads, length=c.length, causal=causal),
     "toeplitz": lambda c, causal: Toeplitz(c.width, heads=c.heads, length=c.length, causal=causal),
     "convolution": lambda c, causal: Convolution(c.width, kernel=max(c.kernel, 1), causal=causal),
-    "graph": lambda c, causal: GraphFlowAttention(c.width, heads=c.heads, form=flow_form(c), causal=causal),
+    "graph": graph_mixer,
 }
 
 CHANNELS: Mapping[str, Maker] = {

@@ -1,0 +1,180 @@
+r"""Graph flow attention over chosen blocks: what is gathered once carries every step.
+
+    P_ij over the tokens j of the blocks that the block of i chose     [n, m size] numbers instead of [n, n]
+
+The choice (`graph_blocks`) is a mask of blocks; how it is carried out is another matter: gathered (a CPU, or a
+threshold of links), by FlexAttention (a GPU, which skips the other blocks) or densely under the mask (warm-up,
+descriptions). All are one function. Blocks are counted from the first token given, padding or not.
+
+    symbol  meaning                                       shape
+    s       scores of the links of each block             b h I size m*size
+"""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional
+
+from spinodal.errors import InputError
+from spinodal.mixers.base import State
+from spinodal.mixers.graph import SIN, GraphFlowAttention, Scene
+from spinodal.mixers.graph_blocks import Blocks, Choice, Coarse, whole_blocks
+from spinodal.mixers.graph_flex import block_mask, flexed, flexes
+from spinodal.mixers.graph_form import FlowForm
+from spinodal.mixers.graph_links import Averages, allowed_links, scale, scores, strong, with_self
+from spinodal.mixers.tape import appended
+from spinodal.types import Mixed
+
+
+class BlockGraphAttention(GraphFlowAttention):
+    """The flow on the graph of chosen blocks; `context`, if given, is the length of text that must have `top` blocks.
+
+    Residuals hold "selection" besides: how far the predicted masses of blocks are from the true ones, for a loss
+    (method=penalty constrain=selection tolerance=0) that teaches the choice.
+    """
+
+    calls: Tensor
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        heads: int,
+        blocks: Blocks,
+        form: FlowForm = SIN,
+        causal: bool = False,
+        context: int | None = None,
+    ):
+        self.blocks = blocks
+        super().__init__(width, heads=heads, form=form, causal=causal)
+        if context is not None:
+            blocks.require_fit(context)
+        if blocks.mutual and causal:
+            raise InputError("mutual=True: in a causal graph no link has two ends that chose it")
+        self.coarse = Coarse(width, heads=heads, blocks=blocks, causal=causal)
+        self.register_buffer("calls", torch.zeros((), dtype=torch.long))
+
+    @property
+    def guarantee(self) -> str:
+        """One energy falls only if links are mutual; chosen by one end they are directed."""
+        mutual = self.blocks.mutual and not self.form.threshold
+        return "energy" if mutual and not self.causal else "per-token"
+
+    @property
+    def dense(self) -> bool:
+        """Whether the choice is still to be learned."""
+        return self.training and int(self.calls) < self.blocks.warmup
+
+    def forward(
+        self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
+    ) -> Mixed:
+        found = super().forward(x, valid, residuals=residuals)
+        if residuals:
+            found = Mixed(found.tokens, found.residuals | {"selection": self.selection(x, valid)})
+        if self.training:
+            self.calls += 1
+        return found
+
+    def choice(self, scene: Scene, valid: Bool[Tensor, "b n"] | None) -> Choice:
+        u = whole_blocks(scene.u, self.blocks.size)
+        return self.coarse.choice(u.to(self.qkv.weight), self.seen(scene.u, valid))
+
+    def seen(self, u: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None) -> Bool[Tensor, "b l"]:
+        """The tokens that are there, up to whole blocks."""
+        there = u.new_ones(u.shape[:2], dtype=torch.bool) if valid is None else valid
+        return functional.pad(there, (0, -u.shape[1] % self.blocks.size))
+
+    def allowed(self, scene: Scene, valid: Bool[Tensor, "b n"] | None) -> Bool[Tensor, "#b #h n n"]:
+        """Links as a mask of all pairs."""
+        pairs = super().allowed(scene, valid)
+        if self.dense:
+            return pairs
+        n, size = scene.u.shape[1], self.blocks.size
+        chosen = self.choice(scene, valid).selected
+        chosen = chosen.repeat_interleave(size, 2).repeat_interleave(size, 3)[:, :, :n, :n]
+        return with_self(pairs & chosen, torch.eye(n, dtype=torch.bool, device=chosen.device))
+
+    def links(self, scene: Scene, valid: Bool[Tensor, "b n"] | None) -> Averages:
+        if self.dense:
+            return super().links(scene, valid)
+        choice, seen = self.choice(scene, valid), self.seen(scene.u, valid)
+        if flexes(scene.q, self.blocks.size) and not self.form.threshold:
+            return self.flexed(scene, choice, seen)
+        return self.gathered(scene, choice, seen)
+
+    def gathered(self, scene: Scene, choice: Choice, seen: Bool[Tensor, "b l"]) -> Averages:
+        """P over the chosen blocks, formed once; a step gathers the values of their tokens."""
+        size, n = self.blocks.size, scene.q.shape[2]
+        q = whole_blocks(scene.q, size).unflatten(2, (-1, size))
+        s = scale(scene.q) * (q @ taken(scene.k, choice, size).mT)
+        s = s.masked_fill(~self.gathered_links(choice, seen), -torch.inf)
+        if self.form.threshold:
+            s = s.masked_fill(~strong(s, self.form.threshold), -torch.inf)
+        P = s.softmax(-1)
+        return lambda values: (P @ taken(values, choice, size)).flatten(2, 3)[:, :, :n]
+
+    def gathered_links(self, choice: Choice, seen: Bool[Tensor, "b l"]) -> Bool[Tensor, "b h I k j"]:
+        """m_ij for the tokens j that were gathered."""
+        size = self.blocks.size
+        place = torch.arange(size, device=seen.device)
+        i = (choice.index.new_tensor(range(choice.index.shape[2]))[:, None] * size + place)[..., None]
+        j = (choice.index[..., None] * size + place).flatten(3)[:, :, :, None]
+        there = (
+            seen.gather(1, j.flatten(1)).view(j.shape) & seen.unflatten(1, (-1, size))[:, None, :, :, None]
+        )
+        pairs = (
+            there
+            & choice.kept.repeat_interleave(size, -1)[:, :, :, None]
+            & ((j < i) if self.causal else (j != i))
+        )
+        return with_self(pairs, i == j)
+
+    def flexed(self, scene: Scene, choice: Choice, seen: Bool[Tensor, "b l"]) -> Averages:
+        size, n = self.blocks.size, scene.q.shape[2]
+        counts = seen.unflatten(1, (-1, size)).sum(-1)
+        others = (choice.selected * counts[:, None, None]).sum(-1).repeat_interleave(size, -1)
+        if self.causal:  # of the own block the tokens before this one
+            earlier = seen.unflatten(1, (-1, size)).long().cumsum(-1).flatten(1) - seen.long()
+            others = others + (earlier - counts.repeat_interleave(size, -1))[:, None]
+        else:
+            others = others - 1
+        lonely = (others <= 0) | ~seen[:, None]
+        mask = block_mask(choice, seen, lonely, size=size, causal=self.causal)
+        averages = flexed(whole_blocks(scene.q, size), whole_blocks(scene.k, size), mask)
+        return lambda values: averages(whole_blocks(values, size))[:, :, :n]
+
+    def selection(self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None) -> Float[Tensor, ""]:
+        """KL of the true masses of blocks to the predicted ones, in as many rows as a block has, spread over the text.
+
+        The gradient reaches the coarse maps alone.
+        """
+        size, u, seen = self.blocks.size, whole_blocks(x.detach(), self.blocks.size), self.seen(x, valid)
+        rows = torch.arange(0, x.shape[1], u.shape[1] // size, device=x.device)
+        with torch.no_grad():
+            scene = self.scene(x, valid)
+            pairs = allowed_links(x.shape[1], seen[:, : x.shape[1]], causal=self.causal)[:, :, rows]
+            P = scores(scene.q[:, :, rows], scene.k, pairs).softmax(-1)
+            P = P.masked_fill(~seen[:, None, rows, None], 0.0)
+            mass = functional.pad(P, (0, u.shape[1] - x.shape[1])).unflatten(-1, (-1, size)).sum(-1)
+        return self.coarse.divergence(u, seen, rows, mass)
+
+    def resumed(
+        self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
+    ) -> tuple[Float[Tensor, "b n d"], State]:
+        """The state is the tokens themselves, and which are valid: what they chose is found again."""
+        tokens, seen = state or (None, None)
+        new = valid if valid is not None else x.new_ones(x.shape[:2], dtype=torch.bool)
+        tokens, u = appended(tokens, x[:, None])
+        seen, there = appended(seen, new[:, None, :, None])
+        scene = self.scene(u[:, 0], there[:, 0, :, 0])
+        last = self.states(scene, self.links(scene, there[:, 0, :, 0]))[-1]
+        return self.read(last[:, :, -x.shape[1] :]), (tokens, seen)
+
+
+def taken(x: Float[Tensor, "b h n c"], choice: Choice, size: int) -> Float[Tensor, "b h I j c"]:
+    """The tokens of the blocks that each block chose, one after another."""
+    b, h, I, m = choice.index.shape
+    rows = whole_blocks(x, size).reshape(b * h * I, -1)
+    first = I * torch.arange(b * h, device=x.device)[:, None]
+    flat = (choice.index.reshape(b * h, -1) + first).flatten()
+    return rows.index_select(0, flat).view(b, h, I, m * size, x.shape[-1])

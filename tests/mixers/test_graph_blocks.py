@@ -1,0 +1,285 @@
+"""Flows on chosen blocks: one function however it is carried out, nothing of the future in a choice, masses learned."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from spinodal.errors import InputError
+from spinodal.mixers.base import Mixer
+from spinodal.mixers.graph import SIN, GraphFlowAttention
+from spinodal.mixers.graph_blocks import Blocks
+from spinodal.mixers.graph_flex import block_mask, flexed
+from spinodal.mixers.graph_form import Descent, FlowForm
+from spinodal.mixers.graph_links import fused
+from spinodal.mixers.graph_sparse import BlockGraphAttention
+from spinodal.models.blocks import sublayers
+from spinodal.models.configuration import SpinodalConfig
+
+D, H, N = 12, 2, 30
+BLOCKS = Blocks(size=4, top=2, window=1, features=16)
+
+
+def mixer(blocks: Blocks = BLOCKS, form: FlowForm = SIN, *, causal: bool = False) -> BlockGraphAttention:
+    torch.manual_seed(0)
+    made = BlockGraphAttention(D, heads=H, blocks=blocks, form=form, causal=causal).double()
+    with torch.no_grad():
+        made.qkv.weight *= 3
+        made.coarse.maps.weight *= 3
+    return made
+
+
+def tokens(batch: int = 2, *, seed: int = 1, n: int = N) -> Tensor:
+    return torch.randn(batch, n, D, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def padding() -> Tensor:
+    valid = torch.ones(2, N, dtype=torch.bool)
+    valid[0, 25:] = valid[1, :6] = valid[1, 13:18] = False
+    return valid
+
+
+CHOICES = {
+    "plain": BLOCKS, "window": replace(BLOCKS, window=0), "threshold": replace(BLOCKS, threshold=0.8),
+    "all": replace(BLOCKS, top=99), "mutual": replace(BLOCKS, mutual=True),
+}  # fmt: skip
+CASES = [(name, causal) for name in CHOICES for causal in (False, True) if not (causal and name == "mutual")]
+every_choice = pytest.mark.parametrize(("name", "causal"), CASES)
+
+
+@every_choice
+@pytest.mark.parametrize("form", [SIN, FlowForm("identity", threshold=0.3)], ids=["sin", "identity"])
+def test_gathered_blocks_are_attention_under_their_mask(name: str, causal: bool, form: FlowForm):
+    made, x, weight = mixer(CHOICES[name], form, causal=causal), tokens().requires_grad_(), tokens(seed=3)
+    for valid in (None, padding()):
+        scene = made.scene(x, valid)
+        under = made.averages(scene.q, scene.k, made.allowed(scene, valid))
+        expected = made.read(made.states(scene, under)[-1])
+        found = made(x, valid).tokens
+        torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-13)
+        wanted = [x, *made.qkv.parameters(), *made.anchor.parameters()]
+        grads = [torch.autograd.grad((y * weight).sum(), wanted) for y in (found, expected)]
+        for one, other in zip(*grads, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_all_blocks_are_the_whole_graph(causal: bool):
+    made = mixer(replace(BLOCKS, top=99), causal=causal)
+    whole = GraphFlowAttention(D, heads=H, causal=causal).double()
+    whole.load_state_dict(made.state_dict(), strict=False)
+    for valid in (None, padding()):
+        torch.testing.assert_close(made(tokens(), valid).tokens, whole(tokens(), valid).tokens)
+
+
+@every_choice
+def test_a_block_keeps_itself_its_neighbours_and_at_most_top_others(name: str, causal: bool):
+    blocks = CHOICES[name]
+    made = mixer(blocks, causal=causal)
+    selected = made.choice(made.scene(tokens()), None).selected
+    I = selected.shape[-1]
+    apart = torch.arange(I)[:, None] - torch.arange(I)
+    near = (apart.abs() <= blocks.window) & ((apart >= 0) | (not causal))
+    assert selected[..., near].all()
+    others = (selected & ~near).sum(-1)
+    assert others.max() <= blocks.top
+    if name in ("plain", "window"):  # exactly top, where there are so many
+        assert torch.equal(
+            others, (~near & ((apart > 0) | (not causal))).sum(-1).clamp(max=2).expand_as(others)
+        )
+    if name == "threshold":
+        assert others.min() < others.max()
+    if causal:
+        assert not selected.triu(1).any()
+    if name == "mutual":
+        assert torch.equal(selected, selected.mT)
+        assert 0 < others.sum() < 2 * others.numel()
+
+
+def test_the_choice_is_that_of_the_largest_predicted_mass():
+    made, x = mixer(), tokens(n=32)
+    want, have = made.coarse.maps(x).unflatten(-1, (2, H, -1)).softmax(-1).permute(2, 0, 3, 1, 4)
+    share = torch.einsum("bhir,bhjr->bhij", want, have).unflatten(-1, (8, 4)).sum(-1)
+    found = made.choice(made.scene(x), None).selected
+    for I in range(8):
+        others = [J for J in range(8) if abs(I - J) > 1]
+        shares = share[:, :, 4 * I : 4 * I + 4, others]
+        best = (shares / shares.sum(-1, keepdim=True)).amax(2).topk(2).indices
+        assert torch.equal(
+            found[:, :, I][..., others], torch.zeros(2, H, len(others)).scatter(-1, best, 1).bool()
+        )
+
+
+@every_choice
+def test_nothing_of_the_future_and_nothing_on_padding_is_in_a_choice(name: str, causal: bool):
+    made, valid, x = mixer(CHOICES[name], causal=causal), padding(), tokens().requires_grad_()
+    other = torch.where(valid[..., None], x, 5 * tokens(seed=2))
+    mixed, again = made(x, valid, residuals=True), made(other, valid, residuals=True)
+    torch.testing.assert_close(again.tokens[valid], mixed.tokens[valid], rtol=0, atol=1e-13)
+    assert mixed.residuals.keys() == {"flow", "energy", "density", "l1", "selection"}
+    for key, value in mixed.residuals.items():
+        assert value >= 0
+        torch.testing.assert_close(again.residuals[key], value, rtol=1e-12, atol=1e-15)
+    loss = mixed.tokens[valid].square().sum() + sum(mixed.residuals.values())
+    (grad,) = torch.autograd.grad(loss, x)
+    assert grad[~valid].count_nonzero() == 0
+    if not causal:
+        return
+    x = tokens(1).expand(N, -1, -1).clone().requires_grad_()
+    changed = torch.where(torch.ones(N, N).triu(1).bool()[..., None], 3 * tokens(N, seed=2), x)
+    assert not (made(changed).tokens != made(x).tokens).any(-1).tril().any()
+    (grad,) = torch.autograd.grad((made(x).tokens * tokens(N, seed=3))[range(N), range(N)].sum(), x)
+    assert grad.abs().sum(-1).triu(1).count_nonzero() == 0
+
+
+def in_parts(mixer: Mixer, x: Tensor, valid: Tensor | None) -> Tensor:
+    state, found, start = None, [], 0
+    for n in (7, 1, 1, 12, N - 21):
+        there = None if valid is None else valid[:, start : start + n]
+        y, state = mixer.continued(x[:, start : start + n], state, there)
+        found.append(y)
+        start += n
+    return torch.cat(found, 1)
+
+
+def test_a_causal_choice_can_be_continued():
+    made, x = mixer(causal=True), tokens()
+    for valid in (None, padding()):
+        torch.testing.assert_close(in_parts(made, x, valid), made(x, valid).tokens, rtol=1e-11, atol=1e-13)
+
+
+def test_only_mutual_links_have_an_energy_of_all():
+    made = mixer(replace(BLOCKS, mutual=True), FlowForm(amplitude=None))
+    E = made.energies(tokens())
+    assert (E.diff(dim=0) < 0).all()
+    assert [made.guarantee, mixer().guarantee, mixer(causal=True).guarantee] == [
+        "energy",
+        "per-token",
+        "per-token",
+    ]
+    with pytest.raises(InputError, match="per-token"):
+        mixer().energies(tokens())
+    implicit = FlowForm(descent=Descent(200, tolerance=1e-11, implicit=True))
+    with pytest.raises(InputError, match="must be symmetric"):
+        mixer(form=implicit)
+    unrolled = FlowForm(descent=Descent(200, tolerance=1e-12))
+    found = []
+    for form in (implicit, unrolled):
+        made, x = mixer(replace(BLOCKS, mutual=True), form), tokens().requires_grad_()
+        found.append(torch.autograd.grad((made(x).tokens * tokens(seed=3)).sum(), [x, made.qkv.weight]))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-9 * float(other.abs().max()))
+
+
+def test_the_selection_residual_is_a_divergence_that_teaches_the_choice_alone():
+    made, x = mixer(replace(BLOCKS, window=0)), tokens(n=32)
+    rows = torch.arange(0, 32, 8)
+    scene = made.scene(x)
+    s = (scene.q @ scene.k.mT / 2 / (D // H) ** 0.5).masked_fill(torch.eye(32).bool(), -torch.inf)
+    true = s.softmax(-1).unflatten(-1, (8, 4)).sum(-1)[:, :, rows]
+    want, have = made.coarse.maps(x).unflatten(-1, (2, H, -1)).softmax(-1).permute(2, 0, 3, 1, 4)
+    guess = torch.einsum("bhir,bhjr->bhij", want[:, :, rows], have).unflatten(-1, (8, 4)).sum(-1)
+    lost = weight = 0.0
+    for k, row in enumerate(rows.tolist()):
+        others = [J for J in range(8) if row // 4 != J]
+        p, g = true[:, :, k, others], guess[:, :, k, others]
+        share, q = p.sum(-1), g / g.sum(-1, keepdim=True)
+        lost = lost + (share * (p / share[..., None] * (p / share[..., None] / q).log()).sum(-1)).sum()
+        weight = weight + share.sum()
+    found = made(x, residuals=True).residuals["selection"]
+    torch.testing.assert_close(found, lost / weight, rtol=1e-4, atol=0)  # up to the least mass, 1e-6
+    found.backward()
+    assert made.coarse.maps.weight.grad.abs().amin(1).min() > 0
+    assert all(p.grad is None for name, p in made.named_parameters() if not name.startswith("coarse"))
+
+
+def test_the_choice_learns_where_the_mass_is():
+    """Tokens of eight kinds seek their own; mean pooling is blind to it, as every block has some of each."""
+    torch.manual_seed(0)
+    made = BlockGraphAttention(16, heads=1, blocks=Blocks(8, top=2, window=0, features=32))
+    with torch.no_grad():
+        made.qkv.weight.zero_()
+        made.qkv.weight[:16] = made.qkv.weight[16:32] = 3 * torch.eye(16)
+    kinds = torch.nn.functional.one_hot(torch.randint(16, (8, 128)), 16).float()
+    x = torch.where(torch.arange(128)[None, :, None] % 8 < 7, torch.randn(8, 128, 16), 3 * kinds)
+    optimizer = torch.optim.Adam(made.coarse.parameters(), lr=0.03)
+    lost = []
+    for _ in range(60):
+        loss = made.selection(x, None)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        lost.append(loss.item())
+    assert lost[-1] < 0.5 * lost[0]
+
+
+def test_warm_up_is_dense_and_counts_training_calls_alone():
+    made = mixer(replace(BLOCKS, warmup=2))
+    whole = GraphFlowAttention(D, heads=H).double()
+    whole.load_state_dict(made.state_dict(), strict=False)
+    x = tokens()
+    dense, sparse = whole(x).tokens, made.eval()(x).tokens
+    assert not torch.allclose(dense, sparse)
+    made.train()
+    for expected in (dense, dense, sparse, sparse):
+        torch.testing.assert_close(made(x).tokens, expected)
+    assert made.state_dict()["calls"] == 4
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+@pytest.mark.parametrize("causal", [False, True])
+def test_flex_attention_has_the_same_links(causal: bool):
+    """Its mask, on a CPU, where it forms all scores: the blocks it would skip are those that were not chosen."""
+    made = mixer(replace(BLOCKS, top=1), causal=causal)
+    valid = torch.cat([padding(), torch.ones(2, 2, dtype=torch.bool)], 1)
+    x = tokens(n=32)
+    scene = made.scene(x, valid)
+    choice = made.choice(scene, valid)
+    values = torch.randn(2, H, 32, 8, dtype=torch.float64)
+    expected = fused(scene.q, scene.k, made.allowed(scene, valid))(values)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            made.flexed(scene, choice, valid)(values), expected, rtol=1e-10, atol=1e-12
+        )
+    lonely = torch.zeros(2, H, 32, dtype=torch.bool)
+    mask = block_mask(choice, valid, lonely, size=4, causal=causal)
+    assert torch.equal(mask.to_dense().bool(), choice.selected)
+    assert callable(flexed(scene.q, scene.k, mask))
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"size": 1}, "size=1"),
+        ({"top": -1}, "top=-1"),
+        ({"threshold": 1.0}, "threshold=1.0"),
+        ({"features": 0}, "features=0"),
+    ],
+)
+def test_wrong_blocks_are_named(values: dict, said: str):
+    with pytest.raises(InputError, match=said):
+        Blocks(**values)
+
+
+def test_more_blocks_than_a_text_has_are_refused():
+    with pytest.raises(InputError, match="top=9: 30 tokens are 8 blocks of 4; take top=8 or less"):
+        BlockGraphAttention(D, heads=H, blocks=Blocks(4, top=9), context=30)
+    with pytest.raises(InputError, match="no link has two ends"):
+        mixer(replace(BLOCKS, mutual=True), causal=True)
+
+
+def test_a_configuration_reaches_dense_and_sparse_flows():
+    config = SpinodalConfig(
+        width=D, heads=H, mixer="graph", kernel=0, coupling="identity", threshold=0.1, length=32
+    )
+    dense = sublayers(config)[0]
+    assert type(dense) is GraphFlowAttention
+    assert (dense.form.coupling, dense.form.threshold, dense.form.descent.steps) == ("identity", 0.1, 4)
+    config.block_size, config.top_blocks, config.dense_steps = 8, 3, 7
+    sparse = sublayers(config, causal=True)[0]
+    assert isinstance(sparse, BlockGraphAttention)
+    assert sparse.blocks == Blocks(8, 3, warmup=7)
+    config.top_blocks = 5
+    with pytest.raises(InputError, match="32 tokens are 4 blocks of 8"):
+        sublayers(config)
