@@ -3,7 +3,7 @@
 Claim: two tokens end as antipodes, d + 1 as a regular simplex, six and twelve on S^2 as octahedron and icosahedron
 Paper: glpr2023
 Command: spinodal draw f10-optimal-points
-Minutes: 1
+Minutes: 0.3
 Expected: inner products -1; -1/d; 0 and -1; +-0.4472 and -1, to 1e-6 from every start
 """
 

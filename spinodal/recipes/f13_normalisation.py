@@ -4,7 +4,7 @@ Claim: from orthonormal tokens all six schemes follow one scalar curve each, wit
     exponentially (post, nGPT, sqrt scaling) or like 1 / t^2 (pre, mix, peri)
 Paper: norm2025
 Command: spinodal draw f13-normalisation
-Minutes: 0.2
+Minutes: 0.1
 Expected: slopes to 1e-10, curves to 1e-5, tails to 1 percent
 """
 
@@ -92,14 +92,14 @@ def cases(end: float) -> dict[str, Case]:
 
 
 def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
-    """Six flows from orthonormal tokens; nothing is drawn by chance. Quick: to t = 2000, not 20000."""
+    """Six flows from orthonormal tokens; nothing is drawn by chance. Quick: to t = 2000, not 20000, with a wider tolerance."""
     schemes, measured = {}, {}
     for name, case in cases(2e3 if quick else 2e4).items():
         field, start = AttentionField(BETA, scheme=case.scheme), State(np.eye(N), np.full(N, RADIUS))
         drift = field(0.0, start, np.full(N, 1 / N)).drift
         slopes = (drift + drift.T)[np.triu_indices(N, 1)]
         times = np.geomspace(0.05, case.end, 220)
-        run = simulate(field, start, case.end, saves=times[:-1], method=Adaptive(1e-11))
+        run = simulate(field, start, case.end, saves=times[:-1], method=Adaptive(1e-9 if quick else 1e-11))
         deficit = deficits(run.trajectory.tokens[1:, 0].numpy())
         expected, tail = 1 - np.asarray(case.gamma(times)), np.asarray(case.tail(times))
         seen = deficit > LEAST

@@ -3,7 +3,7 @@
 Claim: 64 tokens on S^2 reach consensus; the energy never falls, and the last approach is exp(-t)
 Paper: glpr2023
 Command: spinodal draw f1-sphere
-Minutes: 0.3
+Minutes: 0.1
 Expected: unit norms to 1e-12, no step of log E below -1e-12, the least cosine at T = 15 above .9999, and
     1 - cos falling at the rate 2
 """

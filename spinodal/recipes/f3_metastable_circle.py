@@ -3,7 +3,7 @@
 Claim: at beta = 4 two clusters and at beta = 9 three are the rule long before consensus; their number is random
 Paper: glpr2023
 Command: spinodal draw f3-metastable-circle
-Minutes: 3
+Minutes: 1.5
 Expected: most starts have 2 clusters at beta = 4, t = 18 and 3 at beta = 9, t = 30, whether 1 - cos <= 1e-2, 1e-3
     or 1e-6 joins tokens; fewer than the 3 and 4 waves that grow fastest; a matrix rank never tells more than 2
 """

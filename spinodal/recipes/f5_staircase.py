@@ -4,7 +4,7 @@ Claim: with time as log(t) / beta the energy over its maximum tends to a stairca
     jumps at 1 - cos of the gaps between clusters, the smallest first
 Paper: gkpr2024
 Command: spinodal draw f5-staircase
-Minutes: 0.5
+Minutes: 0.1
 Expected: levels 7/25, 11/25, 13/25 and 1 to 1e-6 half way between merges at beta = 4000; merges within 1e-4 of
     those of a pair on its own from beta = 2000 on. (E itself, with weights exp(beta (<x,y> - 1)), tends to 0)
 """
