@@ -12,7 +12,10 @@ from spinodal.training import Experiment, Recipe, Schedule, Text
 RECIPE = Recipe(
     Experiment(
         Text("reverse", task="translation", tokenizer="characters", length=24, source_length=24),
-        {"depth": 2, "width": 64, "mixer": "retention", "encoder_mixer": "retention", "channel": "swiglu", "hidden": 128},
+        {
+            "depth": 2, "width": 64, "mixer": "retention", "encoder_mixer": "retention",
+            "channel": "swiglu", "hidden": 128,
+        },
         Schedule(steps=800, batch=64, lr=4e-3),
     ),
     rivals={

@@ -13,7 +13,14 @@ from spinodal.training import Recipe, changed
 RECIPE = Recipe(
     changed(
         STRONG.experiment,
-        {"channel": "partition", "phases": 4, "pathway": "I", "hidden": 64, "method": "augmented", "constrain": "F,g1"},
+        {
+            "channel": "partition",
+            "phases": 4,
+            "pathway": "I",
+            "hidden": 64,
+            "method": "augmented",
+            "constrain": "F,g1",
+        },
     ),
     rivals={
         "type-II": {"pathway": "II"},
