@@ -92,7 +92,7 @@ def cases(end: float) -> dict[str, Case]:
 
 
 def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
-    """Six flows from orthonormal tokens; nothing is drawn by chance. Quick: to t = 2000, not 20000, with a wider tolerance."""
+    """Six flows from orthonormal tokens; nothing is drawn by chance. Quick: to t = 2000, not 20000."""
     schemes, measured = {}, {}
     for name, case in cases(2e3 if quick else 2e4).items():
         field, start = AttentionField(BETA, scheme=case.scheme), State(np.eye(N), np.full(N, RADIUS))
