@@ -1,30 +1,43 @@
-r"""Dormand--Prince 5(4) on the sphere: stages and steps are projected, lengths are carried along.
+r"""Dormand--Prince 5(4) on the sphere, along the length of the path instead of time.
 
 Off the sphere the field is F(x / |x|), smooth and the same on it, so that projecting neither costs an order nor
 the last stage: the rate at the end of a step is the first of the next (FSAL).
 
-    symbol  meaning                                         shape
-    k       tangent rates of the seven stages               7 n d
-    g       rates of the lengths                            7 n
-    h       step
+Two clusters wait for e^beta and fall together in a moment, but all that time they only move along a line. So steps
+are of path length s, and time is one more unknown (Sundman's transformation) [derived]:
+
+    dx/ds = sigma F,  dr/ds = sigma G,  dt/ds = sigma = 1 / |(F, G)|.
+
+Where the drift is no more than its rounding, sigma is bounded by that and steps are of time again.
+
+    symbol  meaning                                             shape
+    k       sigma F at the seven stages                         7 n d
+    g       sigma G at the seven stages                         7 n
+    sigma   time per path length at the seven stages            7
+    noise   bound on the error of the drift, over the drift     7
+    h       step, a path length
     e       estimate of the step's error over the tolerance, to be below 1
 """
 
-from typing import no_type_check
+import math
+from typing import Any, no_type_check
 
 import numpy as np
 from jaxtyping import Float
 from scipy.integrate import RK45
+from scipy.optimize import brentq
 
 from spinodal.flows.engines.kernels import compiled, in_parts
 from spinodal.flows.state import Field, Rate, State
 
 A = np.zeros((7, 7))
 A[:6, :5], A[6, :6] = RK45.A, RK45.B
-C = np.append(RK45.C, 1.0)
 E, P = RK45.E, RK45.P
+BLUR = 10.0  # bounds on the error of a drift below which it gives no direction to go
+LEAST_SPEED = 1e-300
 LEAST = 20000  # tokens a thread takes at least
 SAFETY, SHRINK, GROW = 0.9, 0.1, 10.0
+CLOSING = 0.8  # of the path that is left to a point of rest, the longest next step
 
 
 @compiled(fastmath={"contract"})
@@ -82,13 +95,22 @@ class Stages:
 
     def reset(self, n: int, d: int) -> None:
         self.k, self.g = self.room[: 7 * n * d].reshape(7, n, d), np.zeros((7, n))
-        self.grow = False
+        self.sigma, self.noise = np.zeros((2, 7))
+        self.grow = self.resting = False
 
-    def put(self, j: int, rate: Rate) -> None:
-        self.k[j] = rate.drift
+    def put(self, j: int, rate: Rate, state: State) -> None:
+        """The rate of stage j, scaled to unit speed, or to less where the drift is all rounding."""
         self.grow |= bool(rate.growth.any())
+        speed, doubt = norm(rate.drift), norm(rate.error_bound)
         if self.grow:
-            self.g[j] = rate.growth
+            speed = math.hypot(speed, norm(rate.growth / (1 + np.abs(state.lengths))))
+        self.sigma[j] = 1 / max(math.hypot(speed, BLUR * doubt), LEAST_SPEED)
+        self.noise[j] = doubt * self.sigma[j]
+        if j == 0:
+            self.resting = speed <= doubt
+        np.multiply(rate.drift, self.sigma[j], out=self.k[j])
+        if self.grow:
+            self.g[j] = rate.growth * self.sigma[j]
 
     def along(self, state: State, a: Float[np.ndarray, " s"]) -> State:
         """The state moved by sum_j a_j (k_j, g_j)."""
@@ -96,13 +118,34 @@ class Stages:
         s = len(a)
         return State(moved(x, self.k[:s], a), r + a @ self.g[:s] if self.grow else r)
 
-    def error(self, state: State, h: float, tolerance: float) -> float:
-        """e: the largest error of a token's direction, or of a length beside 1 + r."""
+    def error(self, state: State, since: float, h: float, tolerance: float) -> float:
+        """e: the largest error of a token's direction, of a length beside 1 + r, or of time beside `since`.
+
+        No step is so small that its time would be better than the drift is known.
+        """
         parts = in_parts(lambda start, stop: largest(self.k, E, start, stop), self.k.shape[1], LEAST)
         worst = max(parts) if all(part == part for part in parts) else np.nan
         if self.grow:
-            worst = np.maximum(worst, np.max(np.abs(E @ self.g) / (1 + state.lengths)))
-        return float(h * worst / tolerance)
+            worst = np.maximum(worst, np.max(np.abs(E @ self.g) / (1 + np.abs(state.lengths))))
+        late = max(abs(E @ self.sigma) - np.abs(E) @ (self.noise * self.sigma), 0.0) / since
+        return float(h * np.maximum(worst, late) / tolerance)
+
+    def rest(self, h: float) -> float:
+        """The path from the end of a step h to where all would rest, were the speed to fall as it did; inf if it rose.
+
+        Where tokens meet the speed falls linearly to zero, and a step beyond that point is in vain.
+        """
+        first, last = 1 / self.sigma[0], 1 / self.sigma[6]
+        return h * last / (first - last) if last < first else np.inf
+
+
+def norm(values: Float[np.ndarray, "..."]) -> float:
+    """|values|, of numbers as small as doubles go."""
+    square = float(np.vdot(values, values))
+    if 1e-250 < square < 1e250:
+        return math.sqrt(square)
+    top = float(np.abs(values).max())
+    return top * math.sqrt(float(np.sum((values / top) ** 2))) if 0 < top < math.inf else top
 
 
 def stepped(
@@ -111,14 +154,27 @@ def stepped(
     """One step of size h from a state whose rate is in stage 0."""
     for j in range(1, 7):
         last = stages.along(state, h * A[j, :j])
-        rate = field(time + C[j] * h, last, weights)
-        stages.put(j, rate)
+        rate = field(time + h * float(np.sum(A[j, :j] * stages.sigma[:j])), last, weights)
+        stages.put(j, rate, last)
     return last, rate
 
 
 def between(state: State, h: float, theta: float, stages: Stages) -> State:
-    """The state at time t + theta h of the step last taken from `state`, of fourth order."""
+    """The state a part theta along the path of the step last taken from `state`, of fourth order."""
     return stages.along(state, h * (P @ theta ** np.arange(1, 5)))
+
+
+def elapsed(h: float, theta: float, stages: Stages) -> float:
+    """The time from the beginning of the step to a part theta of its path, of the order of the interpolant."""
+    return h * float(stages.sigma @ (P @ theta ** np.arange(1, 5)))
+
+
+def part_at(time: float, h: float, stages: Stages) -> float:
+    """theta with `elapsed` = time; 0 or 1 where rounding leaves none between."""
+    if not 0 < time < elapsed(h, 1.0, stages):
+        return float(time > 0)
+    root: Any = brentq(lambda theta: elapsed(h, theta, stages) - time, 0.0, 1.0, xtol=1e-15)
+    return float(root)
 
 
 def next_step(h: float, error: float, before: tuple[float, float]) -> float:

@@ -19,9 +19,14 @@ from spinodal.flows.time.layers import layered
 from spinodal.flows.time.merging import MERGE, Crowd, Motion
 from spinodal.flows.time.noise import brownian, draws, noisy_step
 
+END = 1e305  # a time beyond all others
+FIRST = 1e-3  # path length of the first step
+PUNCTUAL = (
+    0.1  # of the tolerance: relative error of the time, once that is long beside that of the fastest moment
+)
 ROUNDING = 1e-17  # a step that moves no token by more is none
 NUMBERS = ("hi", "lo", "h", "steps", "evaluations", "bound")
-CONTROL = ("proposed", "error", "taken")
+CONTROL = ("proposed", "error", "taken", "shortest")
 
 
 class Flow:
@@ -108,10 +113,10 @@ class AdaptiveFlow(Flow):
     ):
         super().__init__(field, start, weights, radius)
         self.tolerance, self.error, self.taken = tolerance, 1.0, 0.0
+        self.proposed, self.path, self.shortest = FIRST, 0.0, np.inf
         self.stages = dp.Stages(*self.state.directions.shape)
         self.begin()
         self.settle()
-        self.proposed = 1e-2 / max(self.top, 1e-12)
 
     def begin(self) -> None:
         """The rate at the present state becomes stage 0, as at the end of a step that went nowhere."""
@@ -122,56 +127,74 @@ class AdaptiveFlow(Flow):
         self.first()
 
     def first(self) -> None:
-        rate = self.rate
-        self.stages.put(0, rate)
-        self.met_bound(rate)
-        growth = np.abs(rate.growth) / (1 + np.abs(self.state.lengths))
-        self.top = max(float(np.abs(rate.drift).max()), float(growth.max()))
+        self.stages.put(0, self.rate, self.state)
+        self.shortest = min(self.shortest, float(self.stages.sigma[0]))
+        self.met_bound(self.rate)
 
     def advance(self, limit: float) -> None:
-        h = min(self.proposed, self.left(limit))
-        most = dp.GROW
+        if self.stages.resting:
+            self.before = self.state
+            self.elapse(min(self.left(limit), END), limit)
+            return
+        h, most = self.proposed, dp.GROW
         while True:
             state, rate, error, fault = self.tried(h)
             if error <= 1:
                 break
             h, most = dp.repeated_step(h, error), 1.0
-            if not h * self.top > ROUNDING:
+            if not h > ROUNDING:
                 raise ConvergenceError(
-                    f"the step underflows at t = {self.hi:.17g}: with h = {h:.3g} no token moves by more than "
+                    f"the step underflows at t = {self.hi:.17g}: a path of {h:.3g} moves no token by more than "
                     f"rounding, and the error is still {error:.3g} times the tolerance {self.tolerance:g}"
                 ) from fault
-        following = min(most * h, dp.next_step(h, error, (self.taken, self.error)))
-        self.proposed = following if h < self.left(limit) else max(following, self.proposed)
+        duration = dp.elapsed(h, 1.0, self.stages)
+        if duration > self.left(limit):
+            self.arrive(h, limit)
+            return
+        following = dp.next_step(h, error, (self.taken, self.error))
+        self.proposed = min(most * h, following, dp.CLOSING * self.stages.rest(h))
         self.error, self.taken = max(error, 1e-4), h
-        self.before, self.state, self.rate = self.state, state, rate
-        self.elapse(h, limit)
+        self.finish(h, state, rate, duration, limit)
+
+    def arrive(self, h: float, limit: float) -> None:
+        """A shorter step than h to the limit itself, what is missed of it made up for in a straight line."""
+        theta = dp.part_at(self.left(limit), h, self.stages)
+        state, rate, _, fault = self.tried(theta * h)
+        if fault:
+            raise fault
+        missed = self.left(limit) - dp.elapsed(theta * h, 1.0, self.stages)
+        x = dp.moved(state.directions, rate.drift[None], np.array([missed]))
+        self.finish(theta * h, State(x, state.lengths + missed * rate.growth), rate, self.left(limit), limit)
+
+    def finish(self, h: float, state: State, rate: Rate, duration: float, limit: float) -> None:
+        self.before, self.state, self.rate, self.path = self.state, state, rate, h
+        self.elapse(duration, limit)
 
     def tried(self, h: float) -> tuple[State, Rate, float, InputError | None]:
         """A step of size h and its error; where the field refuses a stage, it is a step too far."""
+        self.evaluations += 6
+        since = max(self.shortest, PUNCTUAL * self.hi)
         try:
-            state, rate = dp.stepped(self.field, self.hi, self.state, self.weights, h, self.stages)
+            with np.errstate(invalid="ignore"):  # which is a step too far as well
+                state, rate = dp.stepped(self.field, self.hi, self.state, self.weights, h, self.stages)
+                return state, rate, self.stages.error(self.state, since, h, self.tolerance), None
         except InputError as fault:
             return self.state, self.rate, np.nan, fault
-        finally:
-            self.evaluations += 6
-        return state, rate, self.stages.error(self.state, h, self.tolerance), None
 
     def at(self, time: float) -> State:
         """By the interpolant of fourth order inside the last step."""
-        if time == self.hi:
+        if time == self.hi or self.before is self.state:
             return super().at(time)
-        theta = 1 + ((time - self.hi) - self.lo) / self.h
-        return self.expanded(dp.between(self.before, self.h, theta, self.stages), time)
+        theta = dp.part_at(self.h + ((time - self.hi) - self.lo), self.path, self.stages)
+        return self.expanded(dp.between(self.before, self.path, theta, self.stages), time)
 
     def settle(self) -> None:
-        drift = self.rate.drift
-        motion = Motion(
-            self.state.directions, drift, self.before.directions, self.stages.k[0], self.hi, self.h
-        )
+        drift, speed = self.rate.drift, self.stages.sigma[0]
+        earlier = self.stages.k[0] / speed
+        motion = Motion(self.state.directions, drift, self.before.directions, earlier, self.hi, self.h)
         if self.merged(motion):
             self.begin()
-        elif self.h > 0:
+        elif self.before is not self.state:
             self.first()
 
     def saved(self) -> dict[str, Any]:
