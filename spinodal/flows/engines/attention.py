@@ -26,14 +26,15 @@ def interaction(
 ) -> Attention:
     """shift_i = Z_i^-1 sum_j w_j e^{<t_i, s_j>} v_j - a_i: as in `pairs`, but averaged first."""
     d, e = targets.shape[1], values.shape[1]
-
-    def tensor(rows: np.ndarray) -> torch.Tensor:  # the fused kernel wants one width for all
-        return torch.from_numpy(np.pad(rows, ((0, 0), (0, max(d, e) - rows.shape[1]))))[None, None]
-
     with np.errstate(divide="ignore"):
         log_w = torch.from_numpy(np.log(weights))[None, None, None]
     fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    q, k, v = tensor(targets), tensor(sources), tensor(values)
+    q, k, v = (
+        torch.from_numpy(np.pad(rows, ((0, 0), (0, max(d, e) - rows.shape[1]))))[
+            None, None
+        ]  # one width for all
+        for rows in (targets, sources, values)
+    )
     mean, log_Z = (answer[0, 0].numpy() for answer in fused(q, k, v, 0.0, causal, attn_mask=log_w, scale=1.0))
     shift = mean[:, :e]
     size = np.full(len(shift), np.linalg.norm(values, axis=1).max())

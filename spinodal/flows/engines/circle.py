@@ -162,7 +162,9 @@ def drift(x: Float[np.ndarray, "n 2"], weights: Float[np.ndarray, " n"], law: La
     J0, Y, M = plan(law.beta)
     m = modes(x, weights, len(Y), M)
     a = table(np.append(0.0, Y * m[1:]), M)
-    room = np.empty(4 * n)  # in one piece: three would be returned to the system and faulted in again at each call
+    room = np.empty(
+        4 * n
+    )  # in one piece: three would be returned to the system and faulted in again at each call
     velocity, Z, error = room[: 2 * n], room[2 * n : 3 * n], room[3 * n :]
     constants = (J0 * m[0].real, law.beta, law.clock or 0.0, rounding(n))
     flat = np.ascontiguousarray(x).reshape(-1)

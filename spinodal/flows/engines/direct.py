@@ -16,6 +16,7 @@ rounding costs beta eps of a weight and nothing more, and the differences stay d
     others  sum_j w_j e^{-beta q/2} without the token itself: Z, less w_i
 """
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import no_type_check
 
@@ -182,15 +183,24 @@ def drift(x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], law: La
     spans = list(pairwise([*range(0, n, TILE), padded]))
     pairs = [(*a, *b) for k, a in enumerate(spans) for b in spans[k:]]
 
-    def sums(start: int, stop: int) -> Float[np.ndarray, "k m"]:
-        total = np.zeros((2 * d - 1, padded))
-        for at in pairs[start:stop]:
-            tile(s, w, kappa, at, total)
-        return total
-
-    total = np.sum(in_parts(sums, len(pairs), 2), 0)
+    parts = in_parts(lambda a, b: summed(tile, pairs[a:b], s, w, kappa), len(pairs), 2)
+    total = np.sum(parts, 0)
     noise = EPS * (8 + np.sqrt(TILE + n / TILE))
     return Drift(*finished(x, w, total, law.beta, law.clock or 0.0, noise))
+
+
+def summed(
+    tile: Callable,
+    pairs: list[tuple[int, ...]],
+    s: Float[np.ndarray, "d m"],
+    w: Float[np.ndarray, " m"],
+    kappa: float,
+) -> Float[np.ndarray, "k m"]:
+    """[force, spread, others] of all tokens from these pairs of tiles."""
+    total = np.zeros((2 * len(s) - 1, s.shape[1]))
+    for at in pairs:
+        tile(s, w, kappa, at, total)
+    return total
 
 
 def drift_at(

@@ -99,13 +99,13 @@ def drift(x: Float[np.ndarray, "n 3"], weights: Float[np.ndarray, " n"], law: La
     velocity, Z, error = np.empty(3 * n), np.empty(n), np.empty(n)
     constants = (mean, law.beta, law.clock or 0.0, rounding(n))
 
-    def push(a: int, b: int) -> None:
-        some, three = slice(a, b), slice(3 * a, 3 * b)
-        pushed(
-            flat[three], Y[some], along[some], across[some], constants, velocity[three], Z[some], error[some]
-        )
-
-    in_parts(push, n, LEAST)
+    in_parts(
+        lambda a, b: pushed(
+            flat[3 * a : 3 * b], Y[a:b], along[a:b], across[a:b], constants,
+            velocity[3 * a : 3 * b], Z[a:b], error[a:b],
+        ),
+        n, LEAST,
+    )  # fmt: skip
     return Drift(velocity.reshape(n, 3), Z, error)
 
 

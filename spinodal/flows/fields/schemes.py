@@ -103,7 +103,7 @@ class Mix:
             raise InputError(f"tau = {self.tau}: mix-LN turns from post to pre at a finite time tau >= 0")
 
     def radial(self, time: float) -> bool:
-        return time >= self.tau
+        return bool(time >= self.tau)
 
     def __call__(self, time: float, lengths: Float[np.ndarray, " n"], A: Pull) -> Regulated:
         return (Pre() if time >= self.tau else Post())(time, lengths, A)

@@ -176,7 +176,7 @@ class Crowd:
     def neighbours(self, x: Float[np.ndarray, "m d"]) -> Int[np.ndarray, "k 2"]:
         """Pairs of tokens, among them all that are each other's nearest and near."""
         m, d = x.shape
-        token = np.arange(m)
+        token = np.arange(m, dtype=np.int32)
         if d == 2:
             closest = (token + 1) % m
         elif d > 3 and m <= DENSE:
@@ -184,7 +184,7 @@ class Crowd:
             cosine[token, token] = -1
             closest = np.argmax(cosine, 1)
         else:
-            two = np.asarray(KDTree(x).query(x, 2)[1])
+            two = np.asarray(KDTree(x).query(x, 2)[1], np.int32)
             closest = np.where(two[:, 0] == token, two[:, 1], two[:, 0])
         return np.stack([token, closest], 1)[: m if m > 2 else 1]
 
@@ -193,21 +193,23 @@ class Crowd:
         weight = self.weights[pair]
         total = weight.sum(1, keepdims=True)
         share = np.divide(weight, total, out=np.full_like(weight, 0.5), where=total > 0)
-        rows = []
-        for part in motion[:4]:
-            part = part.copy()
-            part[pair[:, 0]] = np.einsum("kp,kpd->kd", share, part[pair])
-            rows.append(part)
-        x = rows[0]
-        x[pair[:, 0]] /= np.linalg.norm(x[pair[:, 0]], axis=1, keepdims=True)
-        offsets = motion.x[pair] - x[pair[:, 0], None]
-        offsets[rate == 0] = 0.0
-        self.living[pair[:, 0]] = self.tree.join(self.living[pair], offsets, rate, motion.time, time)
-        self.weights[pair[:, 0]] = total[:, 0]
-        keep = np.ones(len(x), bool)
+        keep = np.ones(len(self.weights), bool)
         keep[pair[:, 1]] = False
+        row = (np.cumsum(keep) - 1)[pair[:, 0]]
+
+        def thinned(part: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "k d"]:
+            mean = np.einsum("kp,kpd->kd", share, part[pair])
+            part = part[keep]
+            part[row] = mean
+            return part
+
+        x, f, y, g = map(thinned, motion[:4])
+        x[row] /= np.linalg.norm(x[row], axis=1, keepdims=True)
+        offsets = motion.x[pair] - x[row, None]
+        offsets[rate == 0] = 0.0
+        node = self.tree.join(self.living[pair], offsets, rate, motion.time, time)
         self.living, self.weights = self.living[keep], self.weights[keep]
-        x, f, y, g = (part[keep] for part in rows)
+        self.living[row], self.weights[row] = node, total[:, 0]
         return Motion(x, f, y, g, motion.time, motion.h)
 
 
