@@ -221,18 +221,27 @@ class GraphFlowAttention(Mixer):
 
     def described(self, scene: Scene, valid: Bool[Tensor, "b n"] | None) -> Graph:
         """The graph in float64, every link of it, for numbers that nobody needs at every step."""
+        allowed, there = self.allowed(scene, valid), self.there(scene, valid)
         q, k = scene.q.double(), scene.k.double()
-        allowed = self.allowed(scene, valid)
         s = scores(q, k, allowed, threshold=self.form.threshold, directed=self.directed)
-        there = scene.q.new_ones(s.shape[0], s.shape[2], dtype=torch.bool) if valid is None else valid
-        return Graph(s, allowed.sum(-1), there)
+        return Graph(s, explicit(s), self.neighbours(there), there)
+
+    def there(self, scene: Scene, valid: Bool[Tensor, "b n"] | None) -> Bool[Tensor, "b n"]:
+        return scene.u.new_ones(scene.u.shape[:2], dtype=torch.bool) if valid is None else valid
+
+    def neighbours(self, there: Bool[Tensor, "b n"]) -> Int[Tensor, "b n"]:
+        """How many links each token might have; one, to itself, where there is no other."""
+        before = (
+            there.cumsum(-1) - there.long() if self.causal else there.sum(-1, keepdim=True) - there.long()
+        )
+        return before.clamp(min=1)
 
     def information(
         self, scene: Scene, x: Float[Tensor, "b h n c"], valid: Bool[Tensor, "b n"] | None
     ) -> dict[str, Float[Tensor, ""]]:
         """The residuals of `graph_information`, of the state that was read."""
         graph, scene, x = self.described(scene, valid), Scene(*(part.double() for part in scene)), x.double()
-        force = self.force(scene, x, x[:, :, :0], lambda values: graph.shares @ values)
+        force = self.force(scene, x, x[:, :, :0], graph.averages)
         found = {
             "flow": relative(force / (1 + scene.rho), scene.v)[graph.there.any(-1)].mean(),
             "energy": graph.mean(
@@ -247,7 +256,7 @@ class GraphFlowAttention(Mixer):
         self, scene: Scene, x: Float[Tensor, "b h n c"], graph: Graph
     ) -> Float[Tensor, "b h n c"]:
         """1/2 sum_j P_ij F(x_j - x_i) + 1/2 rho_i |x_i - v_i|^2; times d_i and summed over i they are E."""
-        return 0.5 * (self.coupling.potential(x, graph.shares) + scene.rho * (x - scene.v).square())
+        return 0.5 * (self.coupling.potential(x, graph.averages) + scene.rho * (x - scene.v).square())
 
     @torch.no_grad()
     def energies(

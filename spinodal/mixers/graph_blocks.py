@@ -28,6 +28,7 @@ from torch.nn import functional
 
 from spinodal.errors import InputError
 
+SPREAD = 2.0  # of the exponents of phi, for tokens of unit size
 TINY = 1e-6  # of a mass: what no feature sees is improbable, not impossible
 
 
@@ -72,13 +73,26 @@ class Choice(NamedTuple):
     selected: Bool[Tensor, "b h I J"]
 
 
+class Kinds(nn.Linear):
+    """W and V of every head: the same at the start, so that like seeks like, and wide enough to tell tokens apart."""
+
+    def __init__(self, width: int, *, heads: int, features: int):
+        super().__init__(width, 2 * heads * features, bias=False)
+
+    def reset_parameters(self):
+        nn.init.normal_(self.weight, std=SPREAD * self.in_features**-0.5)
+        with torch.no_grad():
+            want, have = self.weight.unflatten(0, (2, -1))
+            have.copy_(want)
+
+
 class Coarse(nn.Module):
     """Predicted masses of blocks, and the choice they lead to."""
 
     def __init__(self, width: int, *, heads: int, blocks: Blocks, causal: bool):
         super().__init__()
         self.heads, self.blocks, self.causal = heads, blocks, causal
-        self.maps = nn.Linear(width, 2 * heads * blocks.features, bias=False)
+        self.maps = Kinds(width, heads=heads, features=blocks.features)
 
     def features(
         self, u: Float[Tensor, "b n d"], seen: Bool[Tensor, "#b n"]

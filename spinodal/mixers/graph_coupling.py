@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from spinodal import graphs
 from spinodal.errors import InputError
+from spinodal.mixers.graph_links import Averages
 
 SAMPLES = 257
 
@@ -70,15 +71,15 @@ class Waves(nn.Module):
                 total = total + b * (next(theirs) - next(mine))
         return total
 
-    def potential(self, x: Float[Tensor, "*b n c"], P: Float[Tensor, "*b n n"]) -> Float[Tensor, "*b n c"]:
-        """sum_j P_ij F(x_j - x_i) for rows of P that sum to one, by products with P."""
+    def potential(self, x: Float[Tensor, "b h n c"], averages: Averages) -> Float[Tensor, "b h n c"]:
+        """sum_j P_ij F(x_j - x_i) for rows of P that sum to one."""
         total = torch.zeros_like(x)
         for m, b in zip(self.frequencies, self.coefficients(), strict=True):
             if m:
                 sin, cos = waves(m, x)
-                well = (1 - cos * (P @ cos) - sin * (P @ sin)) / m
+                well = (1 - cos * averages(cos) - sin * averages(sin)) / m
             else:
-                well = (P @ x.square() - 2 * x * (P @ x) + x.square()) / 2
+                well = (averages(x.square()) - 2 * x * averages(x) + x.square()) / 2
             total = total + b * well.clamp(min=0)  # which it is, but for rounding
         return total
 

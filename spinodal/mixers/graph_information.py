@@ -9,28 +9,25 @@ Means are over the tokens of a sample that are there, then over samples and head
 tokens by their degree; in a causal graph, where none is common, each counts the same.
 """
 
-from functools import cached_property
-
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from spinodal.mixers.graph_links import Averages
+
 
 class Graph:
-    """Scores s (minus infinity where there is no link), how many links a token might have, which tokens are there."""
+    """Scores s of each token's links (minus infinity where there is none), averages with the weights that they give,
+    how many links a token might have, and which tokens are there."""
 
     def __init__(
         self,
         s: Float[Tensor, "b h n m"],
-        most: Int[Tensor, "#b #h n"],
+        averages: Averages,
+        most: Int[Tensor, "b n"],
         there: Bool[Tensor, "b n"],
     ):
-        self.s, self.most, self.there = s, most, there
-
-    @cached_property
-    def shares(self) -> Float[Tensor, "b h n m"]:
-        """P."""
-        return self.s.softmax(-1)
+        self.s, self.averages, self.most, self.there = s, averages, most, there
 
     def degree_shares(self) -> Float[Tensor, "b h n"]:
         """d_i / sum_j d_j, over the tokens that are there."""
@@ -46,4 +43,4 @@ class Graph:
         return (values * weight).sum(-1)[self.there.any(-1)].mean()
 
     def density(self) -> Float[Tensor, ""]:
-        return self.mean(1 / (self.shares.square().sum(-1) * self.most))
+        return self.mean(1 / (self.s.softmax(-1).square().sum(-1) * self.most[:, None]))

@@ -21,9 +21,13 @@ from spinodal.mixers.graph import SIN, GraphFlowAttention, Scene
 from spinodal.mixers.graph_blocks import Blocks, Choice, Coarse, whole_blocks
 from spinodal.mixers.graph_flex import block_mask, flexed, flexes
 from spinodal.mixers.graph_form import FlowForm
+from spinodal.mixers.graph_information import Graph
 from spinodal.mixers.graph_links import Averages, allowed_links, scale, scores, strong, with_self
 from spinodal.mixers.tape import appended
 from spinodal.types import Mixed
+
+ROWS = 64
+GOLDEN = 0.5 * (5**0.5 - 1)  # its multiples fall evenly into [0, 1), in step with no period of the text
 
 
 class BlockGraphAttention(GraphFlowAttention):
@@ -100,17 +104,32 @@ class BlockGraphAttention(GraphFlowAttention):
         choice, seen = self.choice(scene, valid), self.seen(scene.u, valid)
         if flexes(scene.q, self.blocks.size) and not self.form.threshold:
             return self.flexed(scene, choice, seen)
-        return self.gathered(scene, choice, seen)
+        return self.gathered(self.gathered_scores(scene, choice, seen), choice, scene.q.shape[2])
 
-    def gathered(self, scene: Scene, choice: Choice, seen: Bool[Tensor, "b l"]) -> Averages:
-        """P over the chosen blocks, formed once; a step gathers the values of their tokens."""
-        size, n = self.blocks.size, scene.q.shape[2]
+    def described(self, scene: Scene, valid: Bool[Tensor, "b n"] | None) -> Graph:
+        if self.dense:
+            return super().described(scene, valid)
+        choice, there = self.choice(scene, valid), self.there(scene, valid)
+        double = scene._replace(q=scene.q.double(), k=scene.k.double())
+        s = self.gathered_scores(double, choice, self.seen(scene.u, valid))
+        rows = s.flatten(2, 3)[:, :, : there.shape[1]]
+        return Graph(rows, self.gathered(s, choice, there.shape[1]), self.neighbours(there), there)
+
+    def gathered_scores(
+        self, scene: Scene, choice: Choice, seen: Bool[Tensor, "b l"]
+    ) -> Float[Tensor, "b h I k j"]:
+        """s over the tokens j of the chosen blocks."""
+        size = self.blocks.size
         q = whole_blocks(scene.q, size).unflatten(2, (-1, size))
         s = scale(scene.q) * (q @ taken(scene.k, choice, size).mT)
         s = s.masked_fill(~self.gathered_links(choice, seen), -torch.inf)
         if self.form.threshold:
             s = s.masked_fill(~strong(s, self.form.threshold), -torch.inf)
-        P = s.softmax(-1)
+        return s
+
+    def gathered(self, s: Float[Tensor, "b h I k j"], choice: Choice, n: int) -> Averages:
+        """P over the chosen blocks, formed once; a step gathers the values of their tokens."""
+        P, size = s.softmax(-1), self.blocks.size
         return lambda values: (P @ taken(values, choice, size)).flatten(2, 3)[:, :, :n]
 
     def gathered_links(self, choice: Choice, seen: Bool[Tensor, "b l"]) -> Bool[Tensor, "b h I k j"]:
@@ -144,12 +163,13 @@ class BlockGraphAttention(GraphFlowAttention):
         return lambda values: averages(whole_blocks(values, size))[:, :, :n]
 
     def selection(self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None) -> Float[Tensor, ""]:
-        """KL of the true masses of blocks to the predicted ones, in as many rows as a block has, spread over the text.
+        """KL of the true masses of blocks to the predicted ones, in up to ROWS rows: others at every training call.
 
         The gradient reaches the coarse maps alone.
         """
         size, u, seen = self.blocks.size, whole_blocks(x.detach(), self.blocks.size), self.seen(x, valid)
-        rows = torch.arange(0, x.shape[1], u.shape[1] // size, device=x.device)
+        turn = ROWS * int(self.calls) + torch.arange(min(ROWS, x.shape[1]), device=x.device)
+        rows = (x.shape[1] * (turn.double() * GOLDEN).frac()).long()
         with torch.no_grad():
             scene = self.scene(x, valid)
             pairs = allowed_links(x.shape[1], seen[:, : x.shape[1]], causal=self.causal)[:, :, rows]
