@@ -34,7 +34,7 @@ NONE = Merges(np.zeros(0), *np.zeros((3, 0), np.int64))
 
 @dataclass(frozen=True)
 class Adaptive:
-    """Each step errs by at most `tolerance` in a direction, and in a length r by that much of 1 + r.
+    """Each step errs by at most `tolerance` in a direction, in a length r by that much of 1 + r, in a time by less.
 
     Pairs nearer than `radius` are captured: what others feel of them is off by beta radius^2. If not given it
     is 0.1 sqrt(tolerance), where that is no more than the tolerance up to beta = 100.
