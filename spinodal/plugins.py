@@ -5,6 +5,7 @@ r"""Plug-ins: a physical interaction inside an existing model, in place of softm
     spinodal_usa        e^{beta (e_ij - s |q_i| |k_j|)} / n_i                       unnormalised
     spinodal_threshold  softmax over the keys with e_ij >= max_k e_ik - width       bounded range
     spinodal_sin        softmax, and v_i + sum_j w_ij sin(v_j - v_i) for output     odd coupling
+    spinodal_graph      softmax of (e_ij + e_ji) / 2, j != i, anchored sin flow     energy descent
 
 n_i counts the keys that token i may see. On the unit sphere the second is [gkpr2024]'s e^{beta (<x,y> - 1)} / n. For
 beta = 1 and for an infinite width the first and third are attention itself, and so is the fourth where values are
@@ -28,6 +29,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.masking_utils import eager_mask
 
 from spinodal.errors import InputError
+from spinodal.mixers.graph_links import with_self
 
 Weights = Float[Tensor, "b h n m"]
 Allowed = Bool[Tensor, "#b #h n m"]
@@ -109,8 +111,43 @@ class SinFlow:
         return v + self.strength * (v.cos() * (w @ v.sin()) - v.sin() * (w @ v.cos()))
 
 
+@dataclass(frozen=True)
+class GraphFlow:
+    """x(steps) of the graph flow from x(0) = v, one anchor for all tokens; no token weighs itself, if it sees others.
+
+    A model's own values may differ by more than pi/2, beyond which sin lets go. See `spinodal.mixers.graph`.
+    """
+
+    anchor: float = 1.0
+    steps: int = 4
+    name: str = field(default="spinodal_graph", init=False)
+
+    def __post_init__(self):
+        if self.anchor < 0 or self.steps < 1:
+            raise InputError(
+                f"anchor={self.anchor}, steps={self.steps}: an anchor is >= 0, and steps are >= 1"
+            )
+
+    def weights(self, e: Weights, most: Weights, allowed: Allowed) -> Weights:
+        n, m = e.shape[-2:]
+        if n != m:
+            raise InputError(
+                f"spinodal_graph couples tokens to themselves; {n} queries on {m} keys are cross-attention, or a step "
+                f"with a cache: set use_cache=False"
+            )
+        own = torch.eye(n, dtype=torch.bool, device=e.device)
+        return ((e + e.mT) / 2).masked_fill(~with_self(allowed & ~own, own), -torch.inf).softmax(-1)
+
+    def output(self, w: Weights, v: Values) -> Float[Tensor, "b h n c"]:
+        x = v
+        for _ in range(self.steps):
+            pull = x.cos() * (w @ x.sin()) - x.sin() * (w @ x.cos())
+            x = x + (pull + self.anchor * (v - x)) / (1 + self.anchor)
+        return x
+
+
 INTERACTIONS: dict[str, Callable[..., Any]] = {
-    made().name: made for made in (Temperature, Unnormalised, Threshold, SinFlow)
+    made().name: made for made in (Temperature, Unnormalised, Threshold, SinFlow, GraphFlow)
 }  # to add an interaction, put its class here; `register` then has it
 
 

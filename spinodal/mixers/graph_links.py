@@ -50,9 +50,13 @@ def fused(
 ) -> Averages:
     """P times values in one fused call; None: every token sees those before it, and there is no padding."""
 
+    bias = None
+    if allowed is not None:  # formed once: the kernel would do so at every call
+        bias = torch.zeros(allowed.shape, dtype=q.dtype, device=q.device).masked_fill_(~allowed, -torch.inf)
+
     def call(values: Tensor) -> Tensor:
-        if allowed is not None:
-            return functional.scaled_dot_product_attention(q, k, values, attn_mask=allowed, scale=scale(q))
+        if bias is not None:
+            return functional.scaled_dot_product_attention(q, k, values, attn_mask=bias, scale=scale(q))
         first, n = values[:, :, :1], q.shape[2]
         if n == 1:
             return first

@@ -15,6 +15,8 @@ from spinodal.mixers.attention import rotate
 from spinodal.mixers.graph import GraphFlowAttention
 from spinodal.mixers.graph_form import Descent, FlowForm
 from spinodal.mixers.graph_links import scores
+from spinodal.plugins import GraphFlow
+from spinodal.recipes import graph_recall as recipe
 
 D, H, N = 20, 2, 11
 SERIES = "sin(y) - 0.3*sin(2*y)"
@@ -303,3 +305,34 @@ def test_a_flow_that_did_not_arrive_says_so():
     made = mixer(FlowForm(descent=Descent(3, tolerance=1e-9, implicit=True)))
     with pytest.raises(ConvergenceError, match="after steps=3"):
         made(tokens())
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_the_plug_in_is_the_mixers_flow_with_one_anchor(causal: bool):
+    """What `spinodal_graph` makes of a model's q, k and v, beside the mixer's states for the same."""
+    made, x = mixer(FREE, causal=causal), tokens()
+    scene = made.scene(x)
+    q, k = (rotate(t) for t in made.qkv(x).unflatten(-1, (3, H, D // H)).permute(2, 0, 3, 1, 4)[:2])
+    allowed = torch.ones(1, 1, N, N, dtype=torch.bool)
+    allowed = allowed.tril() if causal else allowed
+    e = q @ k.mT / (D // H) ** 0.5
+    flow = GraphFlow(anchor=0.7)
+    found = flow.output(flow.weights(e, e, allowed), scene.v)
+    scene = scene._replace(rho=torch.full_like(scene.rho, 0.7))
+    torch.testing.assert_close(found, made.states(scene, made.links(scene, None))[-1])
+    with pytest.raises(InputError, match="use_cache=False"):
+        flow.weights(e[:, :, -1:], e[:, :, -1:], allowed[:, :, -1:])
+    with pytest.raises(InputError, match="anchor=-1"):
+        GraphFlow(-1.0)
+
+
+def accuracy(reader: recipe.Reader, n: int) -> float:
+    return recipe.measured(reader.eval(), n)["accuracy"]
+
+
+@pytest.mark.slow
+def test_recall_at_32_tokens_in_500_steps():
+    for kind in ("softmax", "flow"):
+        reader = recipe.reader(kind, 0)
+        recipe.train(reader, 32, 500, 0, {})
+        assert accuracy(reader, 32) > 0.95

@@ -1,0 +1,41 @@
+"""Pictures of recall: accuracy by the number of tokens, and what a penalty on the links of a graph costs."""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.figure import Figure
+
+from spinodal.figures.style import MUTED, colours, label_ends, panel, styled
+
+
+@styled
+def accuracy_by_length(
+    lengths: Sequence[int], accuracy: Mapping[str, Sequence[float]], *, chance: float
+) -> Figure:
+    """One line a mixer."""
+    figure, axes = panel(5.2, 3.1)
+    shown = colours(accuracy)
+    for name, values in accuracy.items():
+        axes.plot(lengths, values, "o-", color=shown[name])
+    axes.axhline(chance, color=MUTED, linewidth=0.7, linestyle="--")
+    axes.set_xscale("log", base=2)
+    axes.set(
+        xlabel="tokens", title="share of right answers; dashed: chance", ylim=(0, 1.03), xticks=list(lengths)
+    )
+    axes.set_xticks(list(lengths), [str(n) for n in lengths], minor=False)
+    label_ends(axes, {name: values[-1] for name, values in accuracy.items()}, shown)
+    return figure
+
+
+@styled
+def loss_against_density(
+    densities: Sequence[float], losses: Sequence[float], penalties: Sequence[float]
+) -> Figure:
+    """One point a penalty, named by its weight."""
+    figure, axes = panel(5.2, 3.1)
+    axes.plot(densities, losses, "o-", color=colours(["flow"])["flow"])
+    for x, y, weight in zip(densities, losses, penalties, strict=True):
+        axes.annotate(
+            f"λ = {weight:g}", (x, y), xytext=(4, 5), textcoords="offset points", color=MUTED, fontsize=8
+        )
+    axes.set(xlabel="density of the links", title="held-out loss, nats an answer")
+    return figure
