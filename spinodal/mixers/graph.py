@@ -35,7 +35,15 @@ from spinodal.mixers.graph_coupling import Waves
 from spinodal.mixers.graph_form import FlowForm
 from spinodal.mixers.graph_implicit import at_equilibrium
 from spinodal.mixers.graph_information import Graph
-from spinodal.mixers.graph_links import Averages, allowed_links, explicit, fused, scores
+from spinodal.mixers.graph_links import (
+    Averages,
+    allowed_links,
+    bias_of,
+    everyone_else,
+    explicit,
+    fused,
+    scores,
+)
 from spinodal.mixers.tape import appended, position
 from spinodal.types import Mixed
 
@@ -144,8 +152,9 @@ class GraphFlowAttention(Mixer):
 
     def links(self, scene: Scene, valid: Bool[Tensor, "b n"] | None) -> Averages:
         """Averages over the links of whole texts."""
-        if valid is None and self.causal and not self.form.threshold:
-            return fused(scene.q, scene.k, None)
+        if valid is None and not self.form.threshold:
+            bias = None if self.causal else everyone_else(scene.q.shape[2], scene.q)
+            return fused(scene.q, scene.k, bias)
         return self.averages(scene.q, scene.k, self.allowed(scene, valid))
 
     def allowed(self, scene: Scene, valid: Bool[Tensor, "b n"] | None) -> Bool[Tensor, "#b #h n n"]:
@@ -158,7 +167,7 @@ class GraphFlowAttention(Mixer):
     ) -> Averages:
         """One fused call a step, or P formed once where a threshold has to see it."""
         if not self.form.threshold:
-            return fused(q, k, allowed)
+            return fused(q, k, bias_of(allowed, q))
         return explicit(scores(q, k, allowed, threshold=self.form.threshold, directed=self.directed))
 
     def force(

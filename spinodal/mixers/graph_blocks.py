@@ -45,7 +45,7 @@ class Blocks:
     top: int = 4
     window: int = 1
     threshold: float = 0.0
-    features: int = 256
+    features: int = 128
     mutual: bool = False
     warmup: int = 0
 
@@ -66,7 +66,7 @@ class Blocks:
 
 
 class Choice(NamedTuple):
-    """The blocks that each block looks at, and as a matrix of blocks."""
+    """The blocks that each block looks at, itself first, and as a matrix of blocks."""
 
     index: Int[Tensor, "b h I m"]
     kept: Bool[Tensor, "b h I m"]
@@ -98,10 +98,10 @@ class Coarse(nn.Module):
         self, u: Float[Tensor, "b n d"], seen: Bool[Tensor, "#b n"]
     ) -> tuple[Float[Tensor, "b h n r"], Float[Tensor, "b h J r"]]:
         """phi(W u) of each token, and the sum of phi(V u) over those of each block."""
-        maps = self.maps(u).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        want, have = maps.softmax(-1)
-        have = have.where(seen[:, None, :, None], 0.0)
-        return want, have.unflatten(2, (-1, self.blocks.size)).sum(3)
+        want, have = self.maps(u).unflatten(-1, (2, self.heads, -1)).softmax(-1).permute(2, 0, 3, 1, 4)
+        there = seen.expand(len(u), -1).unflatten(1, (-1, self.blocks.size)).to(u)
+        sums = torch.einsum("bhjkr,bjk->bhjr", have.unflatten(2, (-1, self.blocks.size)), there)
+        return want, sums
 
     def apart(self, I: int, device: torch.device) -> Int[Tensor, "I I"]:
         """How many blocks J lies before I; where not causal, how far it is."""
@@ -137,7 +137,8 @@ class Coarse(nn.Module):
             mass = mass.masked_fill(weak, -torch.inf)
         always = (apart >= 0) & (apart <= self.blocks.window)
         near = min(I, 1 + self.blocks.window * (1 if self.causal else 2))
-        found = mass.masked_fill(always, torch.inf).topk(min(I, near + self.blocks.top), sorted=True)
+        mass = mass.masked_fill(always, torch.finfo(mass.dtype).max).masked_fill(apart == 0, torch.inf)
+        found = mass.topk(min(I, near + self.blocks.top), sorted=True)
         # at an end a block has fewer neighbours, whose places others must not take
         rank = torch.arange(found.indices.shape[-1], device=u.device)
         kept = (found.values > -torch.inf) & (rank < always.sum(-1, keepdim=True) + self.blocks.top)

@@ -45,14 +45,21 @@ def with_self(pairs: Bool[Tensor, "*b n m"], own: Bool[Tensor, "*#b n m"]) -> Bo
     return pairs | (own & ~pairs.any(-1, keepdim=True))
 
 
+def bias_of(allowed: Bool[Tensor, "*b n m"], like: Tensor) -> Float[Tensor, "*b n m"]:
+    """Zero on links and minus infinity off them: formed once, as the kernel would do at every call."""
+    return torch.zeros(allowed.shape, dtype=like.dtype, device=like.device).masked_fill_(~allowed, -torch.inf)
+
+
+def everyone_else(n: int, like: Tensor) -> Float[Tensor, "1 1 n n"]:
+    """The same for all links but those to oneself, which have the least number there is: all where one is alone."""
+    bias = torch.zeros(n, n, dtype=like.dtype, device=like.device)
+    return bias.fill_diagonal_(torch.finfo(like.dtype).min / 2)[None, None]
+
+
 def fused(
-    q: Float[Tensor, "b h n w"], k: Float[Tensor, "b h m w"], allowed: Bool[Tensor, "#b #h n m"] | None
+    q: Float[Tensor, "b h n w"], k: Float[Tensor, "b h m w"], bias: Float[Tensor, "#b #h n m"] | None
 ) -> Averages:
     """P times values in one fused call; None: every token sees those before it, and there is no padding."""
-
-    bias = None
-    if allowed is not None:  # formed once: the kernel would do so at every call
-        bias = torch.zeros(allowed.shape, dtype=q.dtype, device=q.device).masked_fill_(~allowed, -torch.inf)
 
     def call(values: Tensor) -> Tensor:
         if bias is not None:

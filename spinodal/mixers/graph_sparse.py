@@ -118,11 +118,23 @@ class BlockGraphAttention(GraphFlowAttention):
     def gathered_scores(
         self, scene: Scene, choice: Choice, seen: Bool[Tensor, "b l"]
     ) -> Float[Tensor, "b h I k j"]:
-        """s over the tokens j of the chosen blocks."""
+        """s over the tokens j of the chosen blocks, the own one first.
+
+        A token's link to itself has the least number there is: nothing beside any other link, all where it is alone.
+        """
         size = self.blocks.size
-        q = whole_blocks(scene.q, size).unflatten(2, (-1, size))
-        s = scale(scene.q) * (q @ taken(scene.k, choice, size).mT)
-        s = s.masked_fill(~self.gathered_links(choice, seen), -torch.inf)
+        q = whole_blocks(scale(scene.q) * scene.q, size).unflatten(2, (-1, size))
+        s = q @ taken(scene.k, choice, size).mT
+        hidden = ~choice.kept.repeat_interleave(size, -1)[:, :, :, None]
+        if not seen.all():
+            place = choice.index[..., None] * size + torch.arange(size, device=seen.device)
+            there = seen.gather(1, place.flatten(1)).view(hidden.shape)
+            hidden = hidden | ~there | ~seen.unflatten(1, (-1, size))[:, None, :, :, None]
+        s = s.masked_fill_(hidden, -torch.inf)
+        own = s[..., :size]
+        if self.causal:
+            own.masked_fill_(own.new_ones(size, size, dtype=torch.bool).triu(1), -torch.inf)
+        own.diagonal(dim1=-2, dim2=-1).fill_(torch.finfo(s.dtype).min / 2)
         if self.form.threshold:
             s = s.masked_fill(~strong(s, self.form.threshold), -torch.inf)
         return s
@@ -131,22 +143,6 @@ class BlockGraphAttention(GraphFlowAttention):
         """P over the chosen blocks, formed once; a step gathers the values of their tokens."""
         P, size = s.softmax(-1), self.blocks.size
         return lambda values: (P @ taken(values, choice, size)).flatten(2, 3)[:, :, :n]
-
-    def gathered_links(self, choice: Choice, seen: Bool[Tensor, "b l"]) -> Bool[Tensor, "b h I k j"]:
-        """m_ij for the tokens j that were gathered."""
-        size = self.blocks.size
-        place = torch.arange(size, device=seen.device)
-        i = (choice.index.new_tensor(range(choice.index.shape[2]))[:, None] * size + place)[..., None]
-        j = (choice.index[..., None] * size + place).flatten(3)[:, :, :, None]
-        there = (
-            seen.gather(1, j.flatten(1)).view(j.shape) & seen.unflatten(1, (-1, size))[:, None, :, :, None]
-        )
-        pairs = (
-            there
-            & choice.kept.repeat_interleave(size, -1)[:, :, :, None]
-            & ((j < i) if self.causal else (j != i))
-        )
-        return with_self(pairs, i == j)
 
     def flexed(self, scene: Scene, choice: Choice, seen: Bool[Tensor, "b l"]) -> Averages:
         size, n = self.blocks.size, scene.q.shape[2]

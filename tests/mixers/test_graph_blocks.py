@@ -12,7 +12,6 @@ from spinodal.mixers.graph import SIN, GraphFlowAttention
 from spinodal.mixers.graph_blocks import Blocks
 from spinodal.mixers.graph_flex import block_mask, flexed
 from spinodal.mixers.graph_form import Descent, FlowForm
-from spinodal.mixers.graph_links import fused
 from spinodal.mixers.graph_sparse import BlockGraphAttention
 from spinodal.models.blocks import sublayers
 from spinodal.models.configuration import SpinodalConfig
@@ -237,7 +236,7 @@ def test_flex_attention_has_the_same_links(causal: bool):
     scene = made.scene(x, valid)
     choice = made.choice(scene, valid)
     values = torch.randn(2, H, 32, 8, dtype=torch.float64)
-    expected = fused(scene.q, scene.k, made.allowed(scene, valid))(values)
+    expected = made.averages(scene.q, scene.k, made.allowed(scene, valid))(values)
     with torch.no_grad():
         torch.testing.assert_close(
             made.flexed(scene, choice, valid)(values), expected, rtol=1e-10, atol=1e-12

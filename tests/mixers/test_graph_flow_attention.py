@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -336,3 +337,19 @@ def test_recall_at_32_tokens_in_500_steps():
         reader = recipe.reader(kind, 0)
         recipe.train(reader, 32, 500, 0, {})
         assert accuracy(reader, 32) > 0.95
+
+
+def test_the_recipe_draws_what_it_measures(tmp_path: Path):
+    found = recipe.draw(tmp_path, quick=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"recall.png", "density.png"}
+    assert [len(values) for values in found["accuracy"].values()] == [2, 2, 2]
+    assert len(found["densities"]) == len(found["losses"]) == len(found["penalties"])
+
+
+def test_what_is_asked_was_told_once():
+    given = recipe.puzzle(64, 5, torch.Generator().manual_seed(0))
+    for sample in range(5):
+        for k, place in enumerate((31, 63)):
+            told = (given.keys[sample] == given.keys[sample, place]) & (given.values[sample] < recipe.VALUES)
+            assert told.sum() == 1
+            assert given.values[sample][told] == given.answers[sample, k]
