@@ -27,6 +27,7 @@ from spinodal.mixers.gates import DrivingForce, PhaseCompetition, SwiGLU
 from spinodal.mixers.graph import GraphFlowAttention
 from spinodal.mixers.graph_blocks import Blocks
 from spinodal.mixers.graph_form import Descent, FlowForm
+from spinodal.mixers.graph_levels import GraphLevels
 from spinodal.mixers.graph_sparse import BlockGraphAttention
 from spinodal.mixers.partition import LiteralPartition, Partition
 from spinodal.mixers.phase_memory import PhaseMemory
@@ -50,9 +51,14 @@ def partition_form(config: SpinodalConfig) -> PartitionForm:
     return PartitionForm(config.heads, config.phases, config.hidden, reading, pathway, config.reactions)
 
 
-def graph_mixer(config: SpinodalConfig, causal: bool) -> GraphFlowAttention:
-    """The flow that a configuration describes, over all tokens or over chosen blocks."""
+def graph_mixer(config: SpinodalConfig, causal: bool) -> Mixer:
+    """The flow that a configuration describes: over all tokens, over chosen blocks, or on levels that share it."""
     form = FlowForm(config.coupling, threshold=config.threshold, descent=Descent(config.flow_steps))
+    if config.levels > 1:
+        return GraphLevels(
+            config.width, heads=config.heads, sharing=(0,) * config.levels, size=config.block_size or 16,
+            form=form, causal=causal,
+        )  # fmt: skip
     if not config.block_size:
         return GraphFlowAttention(config.width, heads=config.heads, form=form, causal=causal)
     blocks = Blocks(config.block_size, config.top_blocks, warmup=config.dense_steps)

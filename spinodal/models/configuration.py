@@ -15,7 +15,8 @@ class SpinodalConfig(PreTrainedConfig):
     `phases`, `reactions`, `pathway` and `reading` shape the partition channels, `length` those
     mixers that need to know the number of tokens. `flow_steps`, `coupling` and `threshold` are those of
     the graph mixer; with a `block_size` it is sparse, each block looking at `top_blocks` others beside its
-    neighbours, after `dense_steps` of training in which it looked at all.
+    neighbours, after `dense_steps` of training in which it looked at all; with several `levels` it looks at
+    neighbours alone, on each of them.
 
     An encoder-decoder has `encoder_mixer` in its encoder, for sources of up to `source_length` tokens, and
     `cross` (`spinodal.models.CROSSES`) brings what it read into every block of the decoder.
@@ -52,6 +53,7 @@ class SpinodalConfig(PreTrainedConfig):
     block_size: int = 0
     top_blocks: int = 4
     dense_steps: int = 0
+    levels: int = 1
     dropout: float = 0.0
     initializer_range: float = 0.02
     pad_token_id: int | None = None

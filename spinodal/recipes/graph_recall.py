@@ -84,7 +84,7 @@ def reader(kind: str, seed: int) -> Reader:
 
 
 def train(reader: Reader, n: int, steps: int, seed: int, penalties: Mapping[str, float]):
-    """`steps` of Adam on cross entropy and penalties, each a weight of a residual; the choice of blocks learns faster."""
+    """`steps` of Adam on cross entropy and penalties, each a weight of a residual; a choice of blocks learns faster."""
     random = torch.Generator().manual_seed(seed)
     coarse = [p for name, p in reader.named_parameters() if "coarse" in name]
     others = [p for name, p in reader.named_parameters() if "coarse" not in name]

@@ -24,7 +24,7 @@ from spinodal.training.tasks import Text, task_named
 MODEL_KEYS = (
     "width", "depth", "heads", "mixer", "channel", "hidden", "phases", "reactions",
     "pathway", "reading", "fused", "kernel", "encoder_mixer", "cross", "dropout", "initializer_range",
-    "flow_steps", "coupling", "threshold", "block_size", "top_blocks", "dense_steps",
+    "flow_steps", "coupling", "threshold", "block_size", "top_blocks", "dense_steps", "levels",
 )  # fmt: skip
 
 

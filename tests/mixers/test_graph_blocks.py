@@ -12,6 +12,7 @@ from spinodal.mixers.graph import SIN, GraphFlowAttention
 from spinodal.mixers.graph_blocks import Blocks
 from spinodal.mixers.graph_flex import block_mask, flexed
 from spinodal.mixers.graph_form import Descent, FlowForm
+from spinodal.mixers.graph_levels import GraphLevels
 from spinodal.mixers.graph_sparse import BlockGraphAttention
 from spinodal.models.blocks import sublayers
 from spinodal.models.configuration import SpinodalConfig
@@ -279,6 +280,10 @@ def test_a_configuration_reaches_dense_and_sparse_flows():
     sparse = sublayers(config, causal=True)[0]
     assert isinstance(sparse, BlockGraphAttention)
     assert sparse.blocks == Blocks(8, 3, warmup=7)
-    config.top_blocks = 5
+    config.levels = 3
+    levelled = sublayers(config)[0]
+    assert isinstance(levelled, GraphLevels)
+    assert levelled.sharing == (0, 0, 0)
+    config.top_blocks, config.levels = 5, 1
     with pytest.raises(InputError, match="32 tokens are 4 blocks of 8"):
         sublayers(config)

@@ -1,0 +1,111 @@
+r"""Flows on nested levels: near links among tokens, far ones among fewer and fewer vertices that stand for them.
+
+    O(v) = sum_{i in v} w_i x_i / sum_{i in v} w_i,   w_i = e^{<a, x_i>},  v a run of `ratio` vertices below
+    y_l  = flow_l(x_l) + R y_{l+1}(v(i)),             x_0 the tokens, x_{l+1} = O(x_l)
+
+Weights are divided by their sum, so a level averages the one below: without that its size would grow with the
+level. Every flow looks at its own and the neighbouring blocks, so that all levels together have O(n) links; what
+lies farther apart meets higher up. A causal vertex is read once it is complete, by the run after its own.
+
+Levels share flows by an index map: flow_l is flow number sharing[l], and the parameters are those of
+max(sharing) + 1 flows however many levels there are. What comes down from a level is no force, so no energy falls
+along the whole. The article [preetham2023] has the idea; its formulas are lost, and these are ours [derived].
+
+    symbol  meaning                                       shape
+    x_l     vertices of level l                           b n/ratio^l d
+    w       weights of a level's vertices in the next     b n/ratio^l
+"""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from spinodal.errors import InputError
+from spinodal.mixers.base import Mixer, Reduction, State
+from spinodal.mixers.graph import SIN
+from spinodal.mixers.graph_blocks import Blocks, whole_blocks
+from spinodal.mixers.graph_form import FlowForm
+from spinodal.mixers.graph_sparse import BlockGraphAttention
+from spinodal.mixers.tape import appended
+from spinodal.types import Mixed
+
+
+def level_average(
+    x: Float[Tensor, "b n d"], log_w: Float[Tensor, "b n"], there: Bool[Tensor, "b n"], ratio: int
+) -> tuple[Float[Tensor, "b v d"], Bool[Tensor, "b v"]]:
+    """sum_i w_i x_i / sum_i w_i over runs of `ratio` vertices, and which runs have one; 0 for those that have none."""
+    gap = -x.shape[1] % ratio
+    there = functional.pad(there, (0, gap)).unflatten(1, (-1, ratio))
+    log_w = functional.pad(log_w, (0, gap)).unflatten(1, (-1, ratio)).masked_fill(~there, -torch.inf)
+    some = there.any(-1)
+    share = log_w.masked_fill(~some[..., None], 0.0).softmax(-1).masked_fill(~there, 0.0)
+    return torch.einsum("bvk,bvkd->bvd", share, whole_blocks(x, ratio).unflatten(1, (-1, ratio))), some
+
+
+class GraphLevels(Mixer):
+    """As many levels as `sharing` is long, each a flow over blocks of `size` vertices and their neighbours."""
+
+    guarantee = "none"
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        heads: int,
+        sharing: tuple[int, ...],
+        ratio: int = 4,
+        size: int = 16,
+        form: FlowForm = SIN,
+        causal: bool = False,
+    ):
+        super().__init__()
+        if not sharing or sorted(set(sharing)) != list(range(max(sharing) + 1)):
+            raise InputError(f"sharing={sharing}: it maps each level to 0, 1, ... without a gap")
+        if ratio < 1:
+            raise InputError(f"ratio={ratio}: a vertex of the next level stands for at least 1")
+        self.sharing, self.ratio, self.causal = sharing, ratio, causal
+        near = Blocks(size, top=0, window=1, features=1)
+        self.flows = nn.ModuleList(
+            BlockGraphAttention(width, heads=heads, blocks=near, form=form, causal=causal)
+            for _ in range(max(sharing) + 1)
+        )
+        for flow in self.flows:
+            flow.coarse.requires_grad_(False)  # nothing is chosen
+        self.weigh = nn.Linear(width, 1, bias=False)
+        self.down = Reduction(width, width)
+
+    def forward(
+        self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
+    ) -> Mixed:
+        there = x.new_ones(x.shape[:2], dtype=torch.bool) if valid is None else valid
+        return self.level(0, x, there, residuals=residuals)
+
+    def level(
+        self, l: int, x: Float[Tensor, "b n d"], there: Bool[Tensor, "b n"], *, residuals: bool
+    ) -> Mixed:
+        """Level l and those above it; residuals are means over levels."""
+        mixed = self.flows[self.sharing[l]](x, there, residuals=residuals)
+        found = {name: value for name, value in mixed.residuals.items() if name != "selection"}
+        if l + 1 == len(self.sharing):
+            return Mixed(mixed.tokens, found)
+        above, some = level_average(x, self.weigh(x)[..., 0], there, self.ratio)
+        higher = self.level(l + 1, above, some, residuals=residuals)
+        share = 1 / (len(self.sharing) - l)
+        found = {name: share * value + (1 - share) * higher.residuals[name] for name, value in found.items()}
+        read = self.down(higher.tokens).repeat_interleave(self.ratio, 1)
+        if self.causal:
+            read = functional.pad(read, (0, 0, self.ratio, 0))
+        read = read[:, : x.shape[1]].masked_fill(~there[..., None], 0.0)
+        return Mixed(mixed.tokens + read, found)
+
+    def resumed(
+        self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
+    ) -> tuple[Float[Tensor, "b n d"], State]:
+        """The state is the tokens themselves, and which are valid: their levels are formed again."""
+        tokens, seen = state or (None, None)
+        new = valid if valid is not None else x.new_ones(x.shape[:2], dtype=torch.bool)
+        tokens, every = appended(tokens, x[:, None])
+        seen, there = appended(seen, new[:, None, :, None])
+        y = self.level(0, every[:, 0], there[:, 0, :, 0], residuals=False).tokens
+        return y[:, -x.shape[1] :], (tokens, seen)
