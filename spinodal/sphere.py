@@ -43,7 +43,9 @@ def first_fault(x: Any, fair: Any, what: str) -> None:
     faults = np.argwhere(~np.asarray(fair))
     where = tuple(map(int, faults[0]))
     length = float(lengths(x)[where])
-    raise InputError(f"vector {where} has length {length:.16g} {what} (one of {len(faults)} such)")
+    raise InputError(
+        f"vector {', '.join(map(str, where))} has length {length:.16g} {what} (one of {len(faults)} such)"
+    )
 
 
 def tangent(x: Array, y: Array) -> Array:

@@ -57,12 +57,12 @@ def test_tensors_and_arrays_agree():
 @pytest.mark.parametrize("kind", [np.array, torch.tensor])
 def test_vectors_without_direction_are_refused(vector, length, kind):
     rows = kind([[1.0, 0.0], vector])
-    with pytest.raises(InputError, match=r"vector \(1,\) has length " + length):
+    with pytest.raises(InputError, match=r"vector 1 has length " + length):
         sphere.normalised(rows)
 
 
 def test_what_is_not_unit_is_named():
-    with pytest.raises(InputError, match=r"vector \(2,\) has length 1\.5 .*sphere\.normalised.*one of 2"):
+    with pytest.raises(InputError, match=r"vector 2 has length 1\.5 .*sphere\.normalised.*one of 2"):
         sphere.unit(X * np.array([1, 1, 1.5, 0.5] + 46 * [1])[:, None])
     with pytest.raises(InputError, match="d = 1"):
         sphere.normalised(np.ones((3, 1)))

@@ -42,6 +42,8 @@ class Prepared:
 
 def prepared(s: Simulation) -> Prepared:
     """InputError for whatever is wrong with the options and files, before any work."""
+    if s.seed < 0:
+        raise InputError(f"--seed {s.seed}: must be 0 or more")
     heads = heads_of(s)
     kappa = math.inf if s.noise is None else s.noise
     field = AttentionField(
@@ -83,7 +85,7 @@ def loaded(option: str, file: str) -> Float[np.ndarray, "..."]:
         raise InputError(f"{option} {file}: not an array that can be read ({error})") from None
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
         raise InputError(f"{option} {file}: an array of real numbers is needed, as np.save writes it")
-    return np.ascontiguousarray(array, np.float64)
+    return np.array(array, np.float64, order="C")
 
 
 def started(s: Simulation, width: int | None) -> Float[np.ndarray, "n d"]:
@@ -107,7 +109,10 @@ def started(s: Simulation, width: int | None) -> Float[np.ndarray, "n d"]:
         for name, asked, found in zip("nd", (s.n, s.d), x.shape, strict=True):
             if asked not in (None, found):
                 raise InputError(f"--{name} {asked}, but --start {s.start} has {name} = {found}")
-        x = sphere.normalised(x) if s.normalise else as_given(x)
+        try:
+            x = sphere.normalised(x) if s.normalise else as_given(x)
+        except InputError as fault:
+            raise InputError(f"--start {s.start}: {fault}") from None
     if not 0 <= s.perturb < math.inf:
         raise InputError(f"--perturb {s.perturb}: a size >= 0")
     if s.perturb > 0:
@@ -121,9 +126,7 @@ def as_given(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
     off = np.abs(sphere.lengths(x) - 1)
     if off.max() > 1e-6:
         i = int(np.argmax(off > 1e-6))
-        raise InputError(
-            f"token {i} of --start has length {sphere.lengths(x)[i]:.8g}, not 1: --normalise scales it"
-        )
+        raise InputError(f"token {i} has length {sphere.lengths(x)[i]:.8g}, not 1: --normalise scales it")
     return unit
 
 

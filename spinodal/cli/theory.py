@@ -44,13 +44,18 @@ def theory_command(
         raise InputError(
             f"{name} takes {', '.join(expected)}: {', '.join(sorted(wrong))} is unknown or missing"
         )
-    show(name, given, function(**given))
+    show(name, given, computed(name, function, given))
 
 
 def forms() -> dict[str, Callable[..., Any]]:
     """Every closed form of `spinodal.theory` that takes numbers alone."""
     found = {name: getattr(theory, name) for name in theory.__all__}
-    return {name: f for name, f in sorted(found.items()) if inspect.isfunction(f)}
+    return {name: f for name, f in sorted(found.items()) if inspect.isfunction(f) and not takes_a_matrix(f)}
+
+
+def takes_a_matrix(function: Callable[..., Any]) -> bool:
+    parameters = inspect.signature(function).parameters.values()
+    return any(len(getattr(p.annotation, "dims", ())) > 1 for p in parameters)
 
 
 def chosen(name: str) -> Callable[..., Any]:
@@ -78,6 +83,24 @@ def numbers(key: str, text: str) -> Any:
     except ValueError:
         raise InputError(f"{key}={text}: {key} takes a number, or several with commas between them") from None
     return values[0] if len(values) == 1 else np.array(values)
+
+
+def computed(name: str, function: Callable[..., Any], given: dict[str, Any]) -> Any:
+    """The result; InputError where values do not go together, or leave what can be computed."""
+    several = {key: len(value) for key, value in given.items() if np.ndim(value) == 1}
+    if len(set(several.values())) > 1:
+        told = ", ".join(f"{count} of {key}" for key, count in several.items())
+        raise InputError(f"{name} was given {told}: give as many of each, or one")
+    try:
+        return function(**given)
+    except InputError:
+        raise
+    except TypeError as error:
+        if not several:
+            raise
+        raise InputError(f"{name} takes one value at a time of {' or '.join(several)} ({error})") from None
+    except (ArithmeticError, ValueError, MemoryError) as error:
+        raise InputError(f"{name} cannot be computed from these values ({error})") from None
 
 
 def show(name: str, given: dict[str, Any], result: Any):

@@ -99,6 +99,7 @@ def log_tail_pre(t: Numbers, n: Counts, beta: Numbers, radius: Numbers = 1.0) ->
     r = r_0 e^tau / sqrt(n) ends at unit speed, so r ~ t and tau ~ log(sqrt(n) t / r_0).
     """
     t = real("t", t, 0.0, np.inf, ends=False)
+    radius = real("radius", radius, 0.0, np.inf, ends=False)
     return log_tail_post(0.0, n, beta) + 2 * np.log(radius / t) - np.log(n)
 
 

@@ -273,3 +273,12 @@ def test_a_step_that_underflows_says_where():
 
     with pytest.raises(ConvergenceError, match=r"underflows at t = (1:|0\.99999)"):
         simulate(Ends(), circle(np.array([0.0, 1.0])), 2.0)
+
+
+def test_tokens_that_have_met_but_may_not_merge_do_not_hold_time_up():
+    """Under a causal mask all meet the first token; from then on rounding alone moves them, in few long steps."""
+    x = sphere.uniform(4, 3, 0)
+    run = simulate(AttentionField(3.0, causal=True), x, 1e4, method=Adaptive(1e-6))
+    assert abs(tokens(run)[-1] - x[0]).max() < 1e-15
+    assert run.steps < 300
+    assert len(run.merges.time) == 0

@@ -8,7 +8,8 @@ are of path length s, and time is one more unknown (Sundman's transformation) [d
 
     dx/ds = sigma F,  dr/ds = sigma G,  dt/ds = sigma = 1 / |(F, G)|.
 
-Where the drift is no more than its rounding, sigma is bounded by that and steps are of time again.
+Where the drift is no more than its rounding, sigma is bounded by that and steps are of time again. So they are where
+tokens that may not merge have met all the same: there the speed is what rounding of the tokens leaves.
 
     symbol  meaning                                             shape
     k       sigma F at the seven stages                         7 n d
@@ -35,6 +36,7 @@ A[:6, :5], A[6, :6] = RK45.A, RK45.B
 E, P = RK45.E, RK45.P
 BLUR = 10.0  # bounds on the error of a drift below which it gives no direction to go
 LEAST_SPEED = 1e-300
+MET = 1e-12  # what is left of a path to rest, when the rest of it is rounding
 LEAST = 20000  # tokens a thread takes at least
 SAFETY, SHRINK, GROW = 0.9, 0.1, 10.0
 CLOSING = 0.8  # of the path that is left to a point of rest, the longest next step
@@ -90,7 +92,7 @@ class Stages:
     """The seven rates of a step, in memory that is used again as tokens become fewer."""
 
     def __init__(self, n: int, d: int):
-        self.room = np.empty(7 * n * d)
+        self.room, self.slowest = np.empty(7 * n * d), LEAST_SPEED
         self.reset(n, d)
 
     def reset(self, n: int, d: int) -> None:
@@ -104,7 +106,7 @@ class Stages:
         speed, doubt = norm(rate.drift), norm(rate.error_bound)
         if self.grow:
             speed = math.hypot(speed, norm(rate.growth / (1 + np.abs(state.lengths))))
-        self.sigma[j] = 1 / max(math.hypot(speed, BLUR * doubt), LEAST_SPEED)
+        self.sigma[j] = 1 / max(math.hypot(speed, BLUR * doubt), self.slowest)
         self.noise[j] = doubt * self.sigma[j]
         if j == 0:
             self.resting = speed <= doubt
@@ -137,6 +139,10 @@ class Stages:
         """
         first, last = 1 / self.sigma[0], 1 / self.sigma[6]
         return h * last / (first - last) if last < first else np.inf
+
+    def met(self) -> None:
+        """From here on no speed below the present one is taken for a direction to go."""
+        self.slowest = 1 / float(self.sigma[6])
 
 
 def norm(values: Float[np.ndarray, "..."]) -> float:

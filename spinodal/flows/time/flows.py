@@ -153,8 +153,10 @@ class AdaptiveFlow(Flow):
         if duration > self.left(limit):
             self.arrive(h, limit)
             return
-        following = dp.next_step(h, error, (self.taken, self.error))
-        self.proposed = min(most * h, following, dp.CLOSING * self.stages.rest(h))
+        following, rest = dp.next_step(h, error, (self.taken, self.error)), self.stages.rest(h)
+        if rest < dp.MET and not self.crowd:
+            self.stages.met()
+        self.proposed = min(most * h, following, dp.CLOSING * rest)
         self.error, self.taken = max(error, 1e-4), h
         self.finish(h, state, rate, duration, limit)
 
@@ -199,10 +201,12 @@ class AdaptiveFlow(Flow):
             self.first()
 
     def saved(self) -> dict[str, Any]:
-        return super().saved() | {name: getattr(self, name) for name in CONTROL}
+        own = {name: getattr(self, name) for name in CONTROL} | {"slowest": self.stages.slowest}
+        return super().saved() | own
 
     def restore(self, saved: dict[str, Any]) -> None:
         super().restore(saved)
+        self.stages.slowest = saved["slowest"].item()
         self.begin()
         super().restore(saved)
         for name in CONTROL:

@@ -68,7 +68,7 @@ class Layers:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        positive(self.step)
+        fair(self.step, self.seed)
 
     def begin(self, field: Field, start: State, weights: Float[np.ndarray, " n"]) -> Flow:
         if not isinstance(field, AttentionField):
@@ -84,7 +84,7 @@ class Noisy:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        positive(self.step)
+        fair(self.step, self.seed)
 
     def begin(self, field: Field, start: State, weights: Float[np.ndarray, " n"]) -> Flow:
         return NoisyFlow(field, start, weights, self.step, self.seed)
@@ -240,6 +240,8 @@ def end(flow: Flow, until: float) -> float:
     return until
 
 
-def positive(step: float) -> None:
+def fair(step: float, seed: int) -> None:
     if not 0 < step < math.inf:
         raise InputError(f"step = {step}: must be positive and finite")
+    if seed < 0:
+        raise InputError(f"seed = {seed}: must be 0 or more")
