@@ -1,17 +1,18 @@
 """What a trained model says: words for masks, a text that goes on, a text in another language."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
+from jaxtyping import Int64
+from torch import Tensor
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
     PreTrainedConfig,
-    PreTrainedModel,
     PreTrainedTokenizerBase,
     TextStreamer,
     set_seed,
@@ -45,7 +46,6 @@ def loaded(run: Path, kind: str) -> tuple[Any, PreTrainedTokenizerBase]:
     if not (folder / "config.json").is_file():
         raise InputError(f"{run} holds no model: give the folder of a finished run, or of a saved model")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         config = PreTrainedConfig.get_config_dict(folder)[0]
         own = next((name for name in config.get("architectures") or [] if not name.endswith(kind)), None)
         if own:
@@ -53,8 +53,13 @@ def loaded(run: Path, kind: str) -> tuple[Any, PreTrainedTokenizerBase]:
                 (use for known, (_, use) in KINDS.items() if own.endswith(known)), "does something else"
             )
             raise InputError(f"{run} holds a {own}, which {use}")
-        model: PreTrainedModel = KINDS[kind][0].from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        model, found = KINDS[kind][0].from_pretrained(folder, local_files_only=True, output_loading_info=True)
+        if found["missing_keys"]:
+            raise InputError(f"{folder} lacks weights: {', '.join(sorted(found['missing_keys']))}")
+    except InputError:
+        raise
+    except Exception as error:  # a damaged file makes the libraries raise nearly anything
         raise InputError(f"{folder} cannot be loaded: {error}") from error
     return model.eval(), tokenizer
 
@@ -71,10 +76,15 @@ class Sampling(NamedTuple):
     def checked(self) -> "Sampling":
         """Itself; InputError that names the first value out of its range."""
         for name, fair, want in (
-            ("temperature", self.temperature >= 0, "at least 0 (0: always the most probable)"),
+            (
+                "temperature",
+                self.temperature == 0 or 1e-3 <= self.temperature <= 1e3,
+                "from 0.001 to 1000, or 0 (always the most probable)",
+            ),
             ("top_k", self.top_k >= 0, "at least 0 (0: all tokens)"),
             ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
             ("beams", self.beams >= 1, "at least 1"),
+            ("seed", 0 <= self.seed < 2**32, f"from 0 to {2**32 - 1}"),
         ):
             if not fair:
                 raise InputError(f"{name}={getattr(self, name)}: it must be {want}")
@@ -109,30 +119,40 @@ def continuation(
     return str(tokenizer.decode(found[0], skip_special_tokens=True))
 
 
-@torch.no_grad()
-def translations(run: Path, texts: list[str], *, sampling: Sampling | None = None) -> list[str]:
-    """Each text in the other language, greedily unless told otherwise.
+def translations(run: Path, texts: Sequence[str], *, sampling: Sampling | None = None) -> Iterator[str]:
+    """Each text in the other language as it comes, greedily unless told otherwise.
 
-    InputError for an empty text, for unknown characters, and for a text longer than the sources that the model read
-    in training.
+    InputError, before the first is translated, for an empty text, for unknown characters, and for a text longer than
+    the sources that the model read in training.
     """
     sampling = (sampling or Sampling(temperature=0)).checked()
     model, tokenizer = loaded(run, "ForSeq2SeqLM")
-    longest = model.config.source_length
-    said = []
-    set_seed(sampling.seed)
-    for text in texts:
-        ids = torch.cat([encoded(tokenizer, text), torch.tensor([tokenizer.eos_token_id])])
-        if len(ids) > longest:
+    sources = []
+    for number, text in enumerate(texts, start=1):
+        try:
+            ids = torch.cat([encoded(tokenizer, text), torch.tensor([tokenizer.eos_token_id])])
+        except InputError as error:
+            raise InputError(f"text {number}: {error}") from None
+        if len(ids) > model.config.source_length:
             raise InputError(
-                f"{text[:40]!r}... has {len(ids)} tokens; this model reads sources of up to {longest}"
+                f"text {number}, {text[:40]!r}..., has {len(ids)} tokens; this model reads sources of up to "
+                f"{model.config.source_length}"
             )
-        found = model.generate(
-            ids[None], attention_mask=torch.ones_like(ids[None]), max_new_tokens=model.config.length,
-            **sampling.arguments(),
-        )  # fmt: skip
-        said.append(str(tokenizer.decode(found[0], skip_special_tokens=True)))
-    return said
+        sources.append(ids)
+    set_seed(sampling.seed)
+    return (translated(model, tokenizer, ids, sampling) for ids in sources)
+
+
+@torch.no_grad()
+def translated(
+    model: Any, tokenizer: PreTrainedTokenizerBase, source: Int64[Tensor, " n"], sampling: Sampling
+) -> str:
+    """What the model writes after reading the tokens of a source."""
+    found = model.generate(
+        source[None], attention_mask=torch.ones_like(source[None]), max_new_tokens=model.config.length,
+        **sampling.arguments(),
+    )  # fmt: skip
+    return str(tokenizer.decode(found[0], skip_special_tokens=True))
 
 
 @torch.no_grad()

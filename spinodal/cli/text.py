@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from spinodal.cli.output import console
+from spinodal.data import file_text
 from spinodal.errors import InputError
 from spinodal.inference import Sampling, continuation, fillings, translations
 
@@ -70,7 +71,8 @@ def translate_command(
         list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts to translate.")
     ] = None,
     file: Annotated[
-        Path | None, typer.Option(help="A file with one text a line; - for standard input.")
+        Path | None,
+        typer.Option(help="A file with one text a line, empty lines left out; - for standard input."),
     ] = None,
     temperature: Temperature = 0.0,
     top_k: TopK = 0,
@@ -82,17 +84,17 @@ def translate_command(
     for said in translations(
         run, sources(texts or [], file), sampling=Sampling(temperature, top_k, top_p, beams, seed)
     ):
-        print(said)
+        print(said, flush=True)
 
 
 def sources(texts: list[str], file: Path | None) -> list[str]:
     """The texts of the command line and of the file; InputError if there is none."""
     if file is not None:
         try:
-            lines = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{file} cannot be read as UTF-8 text: {error}") from error
-        texts = texts + [line for line in lines.splitlines() if line.strip()]
+            lines = sys.stdin.read() if str(file) == "-" else file_text(file)
+        except UnicodeDecodeError as error:
+            raise InputError(f"standard input is not UTF-8 text: {error}") from error
+        texts = texts + [line for line in lines.split("\n") if line.strip()]
     if not texts:
         raise InputError("there is nothing to translate: give a text, or --file with one a line")
     return texts

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from transformers.utils import logging
 
 from spinodal import data, figures, recipes, report
 from spinodal.cli.output import console
@@ -41,11 +42,16 @@ def command_line() -> str:
 def bars() -> Iterator[Progress]:
     """A progress display that shows steps, the latest loss and the time that is left."""
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.3f}"),
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[loss]}"),
         TimeRemainingColumn(),
     )  # fmt: skip
+    logging.set_verbosity_error()  # Trainer warns at resuming of a tied matrix that is saved once
     with Progress(*columns, console=console) as progress:
         yield progress
+
+
+def advance(progress: Progress, bar: TaskID, step: int, loss: float):
+    progress.update(bar, completed=step, loss=f"loss {loss:.3f}")
 
 
 def train_command(
@@ -61,20 +67,20 @@ def train_command(
 ):
     """Train one model: `spinodal train pet-mlm steps=1000 --out runs/mine`.
 
-    Writes run.json, model/ (for AutoModelForMaskedLM after `import spinodal`) and report.html.
+    Writes run.json, model/ (for the Auto classes of transformers after `import spinodal`) and report.html.
     """
     experiment = changed(recipes.module(recipe, "RECIPE").RECIPE.experiment, overrides(values or []))
     seed = experiment.schedule.seed
     out = out or Path("runs") / f"{recipe}-seed{seed}"
     with bars() as progress:
-        bar = progress.add_task(recipe, total=experiment.schedule.steps, loss=float("nan"))
+        bar = progress.add_task(recipe, total=experiment.schedule.steps, loss="")
         run = train(
             experiment,
             out,
             Label(recipe, recipe, command_line()),
             resume=resume,
             overwrite=overwrite,
-            progress=lambda step, loss: progress.update(bar, completed=step, loss=loss),
+            progress=lambda step, loss: advance(progress, bar, step, loss),
         )
     finish(out, {"": {recipe: [run]}})
 
@@ -104,8 +110,8 @@ def compare_command(
         def show(run: str, step: int, steps: int, loss: float):
             name = str(Path(run).relative_to(out))
             if name not in tasks:
-                tasks[name] = progress.add_task(name, total=steps, loss=loss)
-            progress.update(tasks[name], completed=step, loss=loss)
+                tasks[name] = progress.add_task(name, total=steps, loss="")
+            advance(progress, tasks[name], step, loss)
 
         arms = compare(recipe, plan, out, command=command_line(), seeds=seeds, jobs=jobs, report=show)
     finish(out, arms)

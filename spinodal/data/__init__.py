@@ -3,6 +3,7 @@
 from spinodal.data.archives import fetch
 from spinodal.data.causal import CausalWindows, causal_windows
 from spinodal.data.corpora import Corpus, Document, read_corpus
+from spinodal.data.files import file_text
 from spinodal.data.masking import MaskedWindows, Masking, masked_windows
 from spinodal.data.pairs import Pairs
 from spinodal.data.puzzles import reversals, sortings
@@ -28,6 +29,7 @@ __all__ = [
     "character_tokenizer",
     "encoded",
     "fetch",
+    "file_text",
     "masked_windows",
     "pair_windows",
     "read_corpus",

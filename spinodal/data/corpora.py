@@ -69,9 +69,10 @@ def read_corpus(source: str | Path) -> Corpus:
     if isinstance(source, str) and source in _NAMED:
         return Corpus(source, tuple(_NAMED[source](fetch(source))))
     path = Path(source).expanduser()
-    if path.is_dir():
+    there = path.exists() and source != ""  # of which Path makes the folder at hand
+    if there and path.is_dir():
         return Corpus(str(source), tuple(_folder(path)))
-    if path.exists():
+    if there:
         return Corpus(str(source), (Document(path.name, file_text(path)),))
     raise InputError(
         f"{str(source)!r} is neither a file, nor a folder, nor a corpus{near(str(source), _NAMED)}; "

@@ -103,9 +103,15 @@ def token_stream(corpus: Corpus, tokenizer: PreTrainedTokenizerBase) -> Int32[np
 def encoded(tokenizer: PreTrainedTokenizerBase, text: str) -> Int64[Tensor, " n"]:
     """A prompt's tokens, to the letter and with nothing added.
 
-    InputError for a text without a token, and for one that holds what the tokenizer does not know:
-    what a model makes of <unk> is not what was asked. Bytes know everything.
+    InputError for a text without a token, for one that is not Unicode, and for one that holds what the tokenizer
+    does not know: what a model makes of <unk> is not what was asked. Bytes know everything.
     """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"the text is not UTF-8: character {error.start + 1} is {text[error.start]!r}"
+        ) from None
     encoding = tokenizer(
         text,
         add_special_tokens=False,

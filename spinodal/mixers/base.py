@@ -36,6 +36,12 @@ def size(state: State) -> int:
     return sum(size(s) if isinstance(s, tuple) else s[0].numel() for s in state)
 
 
+def batch(state: State) -> int | None:
+    """Sequences that are remembered, None where nothing is."""
+    found = (batch(s) if isinstance(s, tuple) else len(s) for s in state)
+    return next((count for count in found if count is not None), None)
+
+
 class Reduction(nn.Linear):
     """The last matrix of a mixer, small at the start: a block begins near the identity.
 

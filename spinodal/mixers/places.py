@@ -75,8 +75,13 @@ class Triangular(Mixer):
         W = torch.exp(log_decays(self.heads)[:, None, None] * lag.abs())
         W = W.tril() if self.causal else W
         W = W / W.sum(-1, keepdim=True)
+        if self.causal:
+            i, j = torch.tril_indices(
+                self.length, self.length
+            )  # a mask would not do: its size is unknown on "meta"
+            W = W[:, i, j]
         with torch.no_grad():
-            self.weight.copy_(W[:, (lag >= 0) | (not self.causal)])
+            self.weight.copy_(W.flatten(1))
 
     def matrix(self, n: int) -> Float[Tensor, "h n n"]:
         """W among the first n places."""

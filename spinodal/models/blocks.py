@@ -97,19 +97,24 @@ LEAST = {"width": 1, "depth": 1, "heads": 1, "hidden": 1, "kernel": 0, "length":
 
 
 def require_sizes(config: SpinodalConfig):
-    """Raises InputError for a size below its least; mixers refuse what only they cannot take."""
+    """Raises InputError for a size out of its range; mixers refuse what only they cannot take."""
     for name, least in LEAST.items():
         if getattr(config, name) < least:
             raise InputError(f"{name}={getattr(config, name)}: a model needs at least {least}")
+    if not 0 <= config.dropout < 1:
+        raise InputError(f"dropout={config.dropout}: the share of features that is dropped lies in [0, 1)")
+    if not config.initializer_range > 0:
+        raise InputError(
+            f"initializer_range={config.initializer_range}: the first size of embeddings is above 0"
+        )
 
 
 def chosen(table: Mapping[str, T], name: str, kind: str) -> T:
     """table[name], or an InputError with the nearest names."""
     if name not in table:
-        near = difflib.get_close_matches(name, table, n=2) or sorted(table)
-        raise InputError(
-            f"unknown {kind} {name!r}: did you mean {' or '.join(near)}? all: {', '.join(table)}"
-        )
+        near = difflib.get_close_matches(name, table, n=2)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise InputError(f"unknown {kind} {name!r}: {hint}all: {', '.join(table)}")
     return table[name]
 
 

@@ -1,7 +1,14 @@
 """The shape of a model: which mixers, how many, how wide. One configuration for every class of this room."""
 
+from typing import Any
+
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
+
+from spinodal.errors import InputError
+
+# What transformers writes into the configurations of files and no class declares
+FOREIGN = {"auto_map", "quantization_config"}
 
 
 @strict
@@ -20,6 +27,9 @@ class SpinodalConfig(PreTrainedConfig):
 
     An encoder-decoder has `encoder_mixer` in its encoder, for sources of up to `source_length` tokens, and
     `cross` (`spinodal.models.CROSSES`) brings what it read into every block of the decoder.
+
+    `is_decoder` and `is_encoder_decoder` are set by the classes that write text. InputError for a name that is
+    unknown, in a file too.
     """
 
     model_type = "spinodal"
@@ -61,3 +71,13 @@ class SpinodalConfig(PreTrainedConfig):
     eos_token_id: int | None = None
     mask_token_id: int | None = None
     tie_word_embeddings: bool = True
+    is_decoder: bool = False
+
+    def __post_init__(self, **kwargs: Any):
+        super().__post_init__(**kwargs)
+        new = kwargs.keys() & vars(self).keys() - FOREIGN
+        if unknown := {name for name in new if not hasattr(type(self), name) and not name.startswith("_")}:
+            raise InputError(
+                f"unknown name {', '.join(sorted(unknown))} in a configuration of spinodal: the names are "
+                f"{', '.join(SpinodalConfig.__annotations__)}"
+            )

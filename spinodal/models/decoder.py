@@ -67,19 +67,19 @@ class SpinodalGenerativeModel(SpinodalPreTrainedModel):
             )
         given = model_kwargs.get("past_key_values")
         if given is not None:
-            remembered(given, decoder)
+            remembered(given, decoder, batch_size)
             given._is_user_defined = True
         elif generation_config.use_cache is not False:
             model_kwargs["past_key_values"] = decoder.memory()
 
 
-def remembered(cache: Cache, decoder: "SpinodalDecoder") -> Memory:
-    """The cache, if it is this decoder's memory; else InputError."""
+def remembered(cache: Cache, decoder: "SpinodalDecoder", sequences: int) -> Memory:
+    """The cache, if it is this decoder's memory of so many sequences; else InputError."""
     if not isinstance(cache, Memory):
         raise InputError(
             f"past_key_values is a {type(cache).__name__}; this model takes the memory that it returned itself"
         )
-    cache.require_owner(decoder)
+    cache.require(decoder, sequences)
     return cache
 
 
@@ -140,7 +140,7 @@ class SpinodalDecoder(SpinodalPreTrainedModel):
             return DecoderOutput(self.norm(x), residuals=averaged(layers) if output_residuals else None)
         if output_residuals:
             raise InputError("residuals belong to whole sequences: ask for them without use_cache")
-        memory = self.memory() if past_key_values is None else remembered(past_key_values, self)
+        memory = self.memory() if past_key_values is None else remembered(past_key_values, self, len(x))
         for block, layer in zip(self.blocks, memory.layers, strict=True):
             x, layer.state = cast(Block, block).continued(x, layer.state, valid, source)
             layer.seen += x.shape[1]

@@ -57,6 +57,11 @@ class SpinodalModel(SpinodalPreTrainedModel):
     """The encoder itself: ids to normalised hidden states."""
 
     def __init__(self, config: SpinodalConfig):
+        if config.is_decoder or config.is_encoder_decoder:
+            raise InputError(
+                "this is the configuration of a model that writes text: AutoModelForCausalLM or AutoModelForSeq2SeqLM "
+                "loads it, and its `model` is what AutoModel would give"
+            )
         require_sizes(config)
         super().__init__(config)
         self.embedding = nn.Embedding(config.vocab_size, config.width)
@@ -124,7 +129,7 @@ def refuse_unknown(kwargs: dict):
 
     `generate` tells every encoder that no attentions are wanted; here there are none to want.
     """
-    unknown = {name for name, value in kwargs.items() if value or name != "output_attentions"}
+    unknown = {name for name, value in kwargs.items() if name != "output_attentions" or value}
     if unknown := unknown - {"output_hidden_states"}:
         raise InputError(
             f"unknown argument {', '.join(sorted(unknown))}: a model takes input_ids or inputs_embeds, attention_mask, "

@@ -69,14 +69,19 @@ class LanguageHead(SpinodalGenerativeModel):
         return cross_entropy(logits.reshape(-1, logits.shape[-1]), labels.reshape(-1), items), logits
 
 
+def of_kind(config: SpinodalConfig, kind: str) -> SpinodalConfig:
+    """The configuration with is_decoder or is_encoder_decoder set; itself where it is."""
+    return config if getattr(config, kind) else SpinodalConfig.from_dict({**config.to_dict(), kind: True})
+
+
 class SpinodalForCausalLM(LanguageHead, GenerationMixin):
     """The next token at every position."""
 
     _tied_weights_keys = {"output.weight": "model.embedding.weight"}
 
     def __init__(self, config: SpinodalConfig):
-        super().__init__(config)
-        self.model = SpinodalDecoder(config)
+        super().__init__(of_kind(config, "is_decoder"))
+        self.model = SpinodalDecoder(self.config)
         self.output = nn.Linear(config.width, config.vocab_size)
         self.post_init()
 
@@ -195,10 +200,8 @@ class SpinodalForSeq2SeqLM(LanguageHead, GenerationMixin):
     }
 
     def __init__(self, config: SpinodalConfig):
-        if not config.is_encoder_decoder:
-            config = SpinodalConfig.from_dict({**config.to_dict(), "is_encoder_decoder": True})
-        super().__init__(config)
-        self.model = SpinodalEncoderDecoder(config)
+        super().__init__(of_kind(config, "is_encoder_decoder"))
+        self.model = SpinodalEncoderDecoder(self.config)
         self.output = nn.Linear(config.width, config.vocab_size)
         self.post_init()
 

@@ -12,7 +12,7 @@ from torch import nn
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 from spinodal.errors import InputError
-from spinodal.mixers.base import State, reordered, size
+from spinodal.mixers.base import State, batch, reordered, size
 
 
 class BlockMemory(CacheLayerMixin):
@@ -58,12 +58,15 @@ class Memory(Cache):
         super().__init__(layers=[BlockMemory() for _ in range(depth)])
         self.owner = weakref.ref(decoder)
 
-    def require_owner(self, decoder: nn.Module) -> None:
-        """InputError where this is the memory of another model: its states mean nothing here."""
+    def require(self, decoder: nn.Module, sequences: int) -> None:
+        """InputError where this is the memory of another model or of other sequences: its states mean nothing here."""
         if self.owner() is not decoder:
             raise InputError(
                 "past_key_values is the memory of another model; start with past_key_values=None"
             )
+        held = next((batch(layer.state) for layer in self.layers if layer.state is not None), None)
+        if held not in (None, sequences):
+            raise InputError(f"past_key_values is the memory of {held} sequences, and {sequences} are given")
 
     def numbers(self) -> int:
         """How many numbers are remembered for each sequence."""

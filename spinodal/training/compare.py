@@ -23,7 +23,7 @@ from transformers.utils import logging
 from spinodal.errors import InputError
 from spinodal.training import checkpoints
 from spinodal.training.experiment import Experiment, changed, model_config, parameter_count
-from spinodal.training.run import FORMAT, Label, commit, prepared, train
+from spinodal.training.run import FORMAT, Label, commit, prepared, rehearsed, require_folder, train
 
 PARAMETERS, TIME = "equal parameters", "equal time"
 Report = Callable[[str, int, int, float], None]  # run, step, of how many, loss
@@ -47,12 +47,16 @@ class Task:
 
 
 def contestants(name: str, recipe: Recipe) -> dict[str, Experiment]:
-    """The recipe's own model and its rivals, all of the size of the first."""
+    """The recipe's own model and its rivals, all of the size of the first; InputError if one cannot be trained."""
     own = recipe.experiment
-    size = parameter_count(own, model_config(own, vocabulary=prepared(own).vocabulary))
-    return {name: own} | {
+    data = prepared(own)
+    size = parameter_count(own, model_config(own, vocabulary=data.vocabulary))
+    models = {name: own} | {
         rival: changed(own, {"parameters": size} | dict(values)) for rival, values in recipe.rivals.items()
     }
+    for experiment in models.values():
+        rehearsed(experiment, data if experiment.text == own.text else prepared(experiment))
+    return models
 
 
 _channel: Any = None
@@ -64,6 +68,7 @@ def _enter(channel: Any, threads: int):
     _channel = channel
     torch.set_num_threads(threads)
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
 
 
 def _work(task: Task) -> dict:
@@ -102,6 +107,7 @@ def run_all(tasks: list[Task], *, jobs: int, report: Report) -> list[dict]:
                     if future.done():
                         future.result()
                 _relay(channel, report)
+            _relay(channel, report)
             return [future.result() for future in futures]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -136,6 +142,7 @@ def compare(
         raise InputError(f"seeds={seeds}: a comparison takes at least one, and three to show a spread")
     if jobs < 0:
         raise InputError(f"jobs={jobs}: at least one run at once, or 0 for one a core")
+    require_folder(out)
     models = contestants(name, recipe)
     jobs = jobs or (1 if torch.cuda.is_available() else os.cpu_count() or 1)
     out.mkdir(parents=True, exist_ok=True)

@@ -49,6 +49,8 @@ class Schedule:
                 raise InputError(f"{name}={getattr(self, name)}: {name} must be above 0")
         if not 0 <= self.warmup < 1:
             raise InputError(f"warmup={self.warmup}: the share of the steps that warm up lies in [0, 1)")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"seed={self.seed}: it takes from 0 to {2**32 - 1}")
         if self.weight_decay < 0:
             raise InputError(f"weight_decay={self.weight_decay}: it must not be negative")
         if self.save_every % self.log_every:
@@ -77,6 +79,15 @@ class Experiment:
         }
 
 
+# What some tasks alone read; every other key is read by all
+OF_TASKS = {
+    "masked": ("masked",),
+    "pairs": ("recall",),
+    **dict.fromkeys(("source_length", "encoder_mixer", "cross"), ("translation",)),
+    **dict.fromkeys(("corpus", "tokenizer", "vocabulary"), ("masked", "causal", "translation")),
+}
+
+
 def kinds() -> dict[str, type]:
     """The type of every value that can be changed."""
     hints = {key: SpinodalConfig.__annotations__[key] for key in MODEL_KEYS}
@@ -102,8 +113,8 @@ def parsed(key: str, text: str, kind: type) -> object:
 
 
 def changed(experiment: Experiment, values: Mapping[str, Any]) -> Experiment:
-    """The experiment with some values replaced; InputError for a name that none has."""
-    known = kinds()
+    """The experiment with some values replaced; InputError for a name that none has, or that its task does not read."""
+    known, task = kinds(), values.get("task", experiment.text.task)
     for key, value in values.items():
         if key not in known:
             near = difflib.get_close_matches(key, known, n=2)
@@ -111,6 +122,10 @@ def changed(experiment: Experiment, values: Mapping[str, Any]) -> Experiment:
             raise InputError(f"unknown key {key!r}: {hint}")
         if not isinstance(value, known[key]) and not (known[key] is float and isinstance(value, int)):
             raise InputError(f"{key}={value!r}: {key} takes {known[key].__name__}")
+        if task not in OF_TASKS.get(key, (task,)):
+            raise InputError(
+                f"{key}={value}: task={task} does not read it, but {' and '.join(OF_TASKS[key])}"
+            )
 
     def part(old: Any) -> Any:
         names = {f.name for f in dataclasses.fields(old)}

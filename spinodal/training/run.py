@@ -30,6 +30,7 @@ from spinodal.training.tasks import Prepared, task_named
 from spinodal.training.trainer import PhysicsTrainer, Progress
 
 FORMAT = 1
+OWN = ("checkpoints", "model")  # folders that a run writes, and replaces
 
 
 @dataclass(frozen=True)
@@ -104,15 +105,15 @@ def train(
     """
     started = opened(out, experiment, resume=resume, overwrite=overwrite)
     if started is not None and started["finished"]:
+        if progress:
+            progress(started["final"]["steps"], started["final"]["held_out_loss"])
         return started
-    data, task = prepared(experiment), task_named(experiment.text.task)
-    set_seed(experiment.schedule.seed)
-    config = model_config(experiment, vocabulary=data.vocabulary)
-    if data.tokenizer:
-        for name in ("pad", "bos", "eos", "mask"):
-            setattr(config, f"{name}_token_id", getattr(data.tokenizer, f"{name}_token_id"))
-    model = task.model(config)
-    rehearse(model, data, Constraints(experiment.constraint))
+    data = prepared(experiment)
+    model = rehearsed(experiment, data)
+    if overwrite:
+        (out / "run.json").unlink(missing_ok=True)
+        for old in OWN:
+            checkpoints.discard(out / old)
     trainer = PhysicsTrainer(model, data, experiment, out, progress=progress)
     checkpoint = checkpoints.newest(out, experiment=experiment.flat()) if resume else None
     if checkpoint:
@@ -122,7 +123,7 @@ def train(
         "name": label.name,
         "recipe": label.recipe,
         "command": label.command,
-        "config": experiment.flat() | {"hidden": config.hidden},
+        "config": experiment.flat() | {"hidden": model.config.hidden},
         "seed": experiment.schedule.seed,
         "commit": commit(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -139,29 +140,41 @@ def train(
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     run |= results(trainer)
     run["probe"] = portrait(model, data)
-    run["final"] |= task.scores(model.eval(), data)
+    run["final"] |= task_named(experiment.text.task).scores(model.eval(), data)
     save(out, run, model, data.tokenizer)
     return run
 
 
 @torch.no_grad()
-def rehearse(model: SpinodalPreTrainedModel, data: Prepared, constraints: Constraints):
-    """One sample through the model, so that what does not fit together shows before the first step."""
+def rehearsed(experiment: Experiment, data: Prepared) -> SpinodalPreTrainedModel:
+    """The experiment's model at its start, through which one sample went: what does not fit together shows here."""
+    set_seed(experiment.schedule.seed)
+    config = model_config(experiment, vocabulary=data.vocabulary)
+    if data.tokenizer:
+        for name in ("pad", "bos", "eos", "mask"):
+            setattr(config, f"{name}_token_id", getattr(data.tokenizer, f"{name}_token_id"))
+    model = task_named(experiment.text.task).model(config)
     sample = {name: value[None] for name, value in data.held_out[0].items()}
     out = model.eval()(**sample, output_residuals=True)
-    constraints.violations(out.residuals)
+    Constraints(experiment.constraint).violations(out.residuals)
+    return model
+
+
+def require_folder(out: Path):
+    """InputError where a file has the name of the folder."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; --out takes a folder")
 
 
 def opened(out: Path, experiment: Experiment, *, resume: bool, overwrite: bool) -> dict | None:
     """The run that `out` holds, None if none; InputError where one is in the way."""
     path = out / "run.json"
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file; --out takes a folder")
-    if overwrite:
-        for old in (out / "checkpoints", out / "model"):
-            checkpoints.discard(old)
-        path.unlink(missing_ok=True)
-    if not path.exists():
+    if resume and overwrite:
+        raise InputError("--resume goes on with a run and --overwrite starts it again: give one of them")
+    require_folder(out)
+    if not path.exists() and (taken := [name for name in OWN if (out / name).exists()]):
+        raise InputError(f"{out} holds {' and '.join(taken)}, but no run: choose another --out")
+    if overwrite or not path.exists():
         return None
     if not resume:
         raise InputError(f"{out} holds a run already: --resume goes on with it, --overwrite starts it again")
@@ -171,9 +184,10 @@ def opened(out: Path, experiment: Experiment, *, resume: bool, overwrite: bool) 
     except (ValueError, KeyError):
         raise InputError(f"{path} is not a run that spinodal wrote; choose another --out") from None
     asked = experiment.flat()
-    differing = [key for key in asked if key != "hidden" and asked[key] != config.get(key)]
+    solved = {"hidden"} if experiment.parameters else set()
+    differing = [key for key in asked.keys() - solved if asked[key] != config.get(key)]
     if finished and differing:
-        pairs = ", ".join(f"{key}={config.get(key)} there, {asked[key]} asked" for key in differing)
+        pairs = ", ".join(f"{key}={config.get(key)} there, {asked[key]} asked" for key in sorted(differing))
         raise InputError(f"{out} holds a finished run of another experiment ({pairs}); choose another --out")
     return run
 

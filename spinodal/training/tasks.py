@@ -7,6 +7,7 @@ translation  a source and its target                   target token             
 recall       keys with values, then keys to answer     answer                     accuracy
 """
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -138,9 +139,10 @@ def recall(text: Text, seed: int) -> Prepared:
 
 
 def left_padded(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
-    """The tokenizer, padding on the left: a prompt must end where its continuation begins."""
-    tokenizer.padding_side = "left"
-    return tokenizer
+    """A tokenizer like this that pads on the left, saved too: a prompt must end where its continuation begins."""
+    own = copy.deepcopy(tokenizer)
+    own.padding_side = own.init_kwargs["padding_side"] = "left"  # the latter alone goes into files
+    return own
 
 
 @torch.no_grad()

@@ -84,14 +84,14 @@ class Conductor(TrainerCallback):
         self.trainer.seconds += clock() - self.started
 
     def on_log(self, args, state, control, logs, **kwargs):
-        loss = logs.get("loss")
-        if loss is not None and not math.isfinite(loss):
+        name = "loss" if "loss" in logs else "held_out_loss"
+        if not math.isfinite(logs[name]):
             raise FloatingPointError(
-                f"the loss is {loss} at step {state.global_step}; lower lr (now {args.learning_rate}) "
+                f"the {name} is {logs[name]} at step {state.global_step}; lower lr (now {args.learning_rate}) "
                 f"or choose another parameterisation; the last checkpoint is kept"
             )
-        if loss is not None and self.progress:
-            self.progress(state.global_step, loss)
+        if self.progress:
+            self.progress(state.global_step, logs[name])
 
 
 class PhysicsTrainer(Trainer):

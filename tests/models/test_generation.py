@@ -124,6 +124,17 @@ def test_a_memory_belongs_to_one_model():
         one.generate(ids(1, 5), cache_implementation="static", max_new_tokens=2)
 
 
+@pytest.mark.parametrize("kernel", [0, 4])
+def test_a_memory_belongs_to_its_sequences(kernel: int):
+    """A state of one sequence would broadcast over three in silence."""
+    model = causal(mixer="min-gru", kernel=kernel)
+    memory = model(ids(1, 4), use_cache=True).past_key_values
+    with pytest.raises(InputError, match="memory of 1 sequences, and 3 are given"):
+        model(ids(3, 1), past_key_values=memory)
+    with pytest.raises(InputError, match="memory of 1 sequences, and 3 are given"):
+        model.generate(ids(1, 5), past_key_values=memory, num_beams=3, do_sample=False, max_new_tokens=2)
+
+
 @pytest.mark.parametrize("mixer", ["triangular", "toeplitz"])
 def test_what_a_fixed_length_cannot_hold_is_said_before_work(mixer: str):
     model = causal(mixer=mixer)
@@ -147,6 +158,8 @@ def test_what_is_refused():
     model = causal(channel="partition", pathway="I")
     with pytest.raises(InputError, match="unknown argument hidden"):
         model(ids(1, 4), hidden=True)
+    with pytest.raises(InputError, match="unknown argument position_ids"):
+        model(ids(1, 4), position_ids=torch.arange(4))
     with pytest.raises(InputError, match="residuals belong to whole sequences"):
         model(ids(1, 4), use_cache=True, output_residuals=True)
     assert set(model(ids(1, 4), output_residuals=True).residuals) == {"F", "spread", "g1", "g2"}

@@ -14,7 +14,9 @@ from torch import nn
 from transformers import (
     AutoConfig,
     AutoModel,
+    AutoModelForCausalLM,
     AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     PreTrainedConfig,
@@ -22,9 +24,13 @@ from transformers import (
     pipeline,
 )
 
+from spinodal.errors import InputError
 from spinodal.models import (
+    MIXERS,
     SpinodalConfig,
+    SpinodalForCausalLM,
     SpinodalForMaskedLM,
+    SpinodalForSeq2SeqLM,
     SpinodalForSequenceClassification,
     SpinodalForTokenClassification,
     SpinodalModel,
@@ -93,6 +99,45 @@ def test_what_is_loaded_is_what_was_saved_bit_for_bit(kind: type, shape: dict, t
         for (name, there), here in zip(loaded.state_dict().items(), model.state_dict().values(), strict=True):
             assert torch.equal(there, here), name
         assert torch.equal(output(loaded), output(model))
+
+
+@pytest.mark.parametrize("mixer", MIXERS)
+def test_every_mixer_is_loaded_as_it_was_saved(mixer: str, tmp_path: Path):
+    for kind, auto, changes in (
+        (SpinodalForCausalLM, AutoModelForCausalLM, {}),
+        (SpinodalForSeq2SeqLM, AutoModelForSeq2SeqLM, {"encoder_mixer": mixer, "cross": "static"}),
+    ):
+        model = made(kind, mixer=mixer, source_length=8, **changes)
+        model.save_pretrained(tmp_path)
+        loaded = auto.from_pretrained(tmp_path)
+        source = {"decoder_input_ids": ids()} if kind is SpinodalForSeq2SeqLM else {}
+        with torch.no_grad():
+            assert torch.equal(loaded(ids(), **source).logits, model(ids(), **source).logits)
+
+
+def test_no_decoder_is_loaded_as_an_encoder(tmp_path: Path):
+    """Its weights would fit, and its tokens would see their future."""
+    for kind in (SpinodalForCausalLM, SpinodalForSeq2SeqLM):
+        made(kind).save_pretrained(tmp_path)
+        for auto in (AutoModel, AutoModelForMaskedLM):
+            with pytest.raises(InputError, match="AutoModelForCausalLM or AutoModelForSeq2SeqLM"):
+                auto.from_pretrained(tmp_path)
+
+
+def test_unknown_names_are_refused_and_old_ones_are_not(tmp_path: Path):
+    with pytest.raises(InputError, match="unknown name phasez in a configuration of spinodal: the names are"):
+        config(phasez=3)
+    assert config(num_hidden_layers=5, num_labels=3).depth == 5
+    made(SpinodalForMaskedLM).save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    saved = json.loads(path.read_text())
+    path.write_text(
+        json.dumps(saved | {"quantization_config": None, "torch_dtype": "float32", "use_cache": False})
+    )
+    assert own(AutoConfig.from_pretrained(tmp_path)) == own(config())
+    path.write_text(json.dumps(saved | {"phasez": 8}))
+    with pytest.raises(InputError, match="phasez"):
+        AutoModelForMaskedLM.from_pretrained(tmp_path)
 
 
 @pytest.mark.slow

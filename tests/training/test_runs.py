@@ -3,11 +3,13 @@
 import json
 import multiprocessing
 import resource
+import shutil
 import signal
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 from test_resume import LABEL, small
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
@@ -75,6 +77,45 @@ def test_a_folder_in_use_is_refused(finished: Path, corpus: Path):
     assert train(small(corpus), finished, LABEL, resume=True) == before
     with pytest.raises(InputError, match=r"lr=0\.004 there, 0\.1 asked"):
         train(changed(small(corpus), {"lr": 0.1}), finished, LABEL, resume=True)
+
+
+def test_a_mistake_with_overwrite_loses_nothing(finished: Path, corpus: Path):
+    before = sorted((path, path.stat().st_mtime_ns) for path in finished.rglob("*"))
+    for values, said in (({"corpus": "nowhere.txt"}, "nowhere"), ({"heads": 5}, "heads=5")):
+        with pytest.raises(InputError, match=said):
+            train(changed(small(corpus), values), finished, LABEL, overwrite=True)
+    with pytest.raises(InputError, match="give one of them"):
+        train(small(corpus), finished, LABEL, overwrite=True, resume=True)
+    assert sorted((path, path.stat().st_mtime_ns) for path in finished.rglob("*")) == before
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("name", ["model", "checkpoints"])
+def test_folders_that_no_run_wrote_are_left_alone(corpus: Path, tmp_path: Path, name: str, overwrite: bool):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "mine").touch()
+    with pytest.raises(InputError, match=f"holds {name}, but no run"):
+        train(small(corpus), tmp_path, LABEL, overwrite=overwrite)
+    assert (tmp_path / name / "mine").exists()
+
+
+def test_a_finished_run_of_another_size_is_no_run_of_this_experiment(finished: Path, corpus: Path):
+    with pytest.raises(InputError, match=r"hidden=\d+ there, 99 asked"):
+        train(changed(small(corpus), {"hidden": 99}), finished, LABEL, resume=True)
+
+
+def test_the_last_step_is_reported_though_its_row_is_not_due(corpus: Path, tmp_path: Path):
+    plan = changed(small(corpus), {"steps": 5, "log_every": 3, "save_every": 3, "evaluate_every": 50})
+    for _ in range(2):  # trained, and then found finished
+        seen = []
+        train(
+            plan,
+            tmp_path / "run",
+            LABEL,
+            resume=True,
+            progress=lambda step, loss, seen=seen: seen.append(step),
+        )
+        assert seen[-1] == 5
 
 
 @pytest.fixture
@@ -181,6 +222,12 @@ def test_a_loss_that_is_not_a_number_ends_the_run(corpus: Path, tmp_path: Path):
         ({"steps": 0}, "steps=0"),
         ({"lr": -1.0}, "lr=-1.0"),
         ({"save_every": 7, "log_every": 5}, "save_every=7"),
+        ({"seed": 2**32}, "seed=4294967296"),
+        ({"dropout": 1.0}, "dropout=1.0"),
+        ({"initializer_range": 0.0}, "initializer_range=0.0"),
+        ({"corpus": ""}, "neither a file"),
+        ({"cross": "static"}, "task=masked does not read it, but translation"),
+        ({"task": "recall", "vocabulary": 300}, "vocabulary=300: task=recall does not read it"),
         ({"method": "penalty", "channel": "swiglu", "pathway": "none"}, "reports none"),
     ],
 )
@@ -204,4 +251,13 @@ def test_loading_what_is_no_model_says_so(finished: Path, tmp_path: Path):
     (tmp_path / "config.json").write_text((finished / "model" / "config.json").read_text())
     (tmp_path / "model.safetensors").write_bytes(b"nonsense" * 9)
     with pytest.raises(InputError, match="cannot be loaded"):
+        fillings(tmp_path, "<mask>")
+
+
+def test_weights_that_are_missing_are_not_made_up(finished: Path, tmp_path: Path):
+    shutil.copytree(finished / "model", tmp_path / "model")
+    weights = load_file(tmp_path / "model" / "model.safetensors")
+    del weights["model.norm.weight"]
+    save_file(weights, tmp_path / "model" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"lacks weights: model\.norm\.weight"):
         fillings(tmp_path, "<mask>")

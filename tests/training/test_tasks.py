@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from test_resume import LABEL, history
-from transformers import pipeline
+from transformers import AutoTokenizer, pipeline
 
 from spinodal.errors import InputError
 from spinodal.inference import Sampling, continuation, fillings, translations
@@ -112,8 +112,9 @@ def test_a_text_goes_on(runs: dict[str, tuple[Path, dict]], way: str, capsys: py
 
 
 def test_a_run_is_ready_for_pipelines(runs: dict[str, tuple[Path, dict]]):
-    """Prompts of different lengths in one batch: the tokenizer pads on the left."""
+    """Prompts of different lengths in one batch: the tokenizer pads on the left, and is saved so."""
     run, _ = runs["causal"]
+    assert AutoTokenizer.from_pretrained(run / "model").padding_side == "left"
     write = pipeline("text-generation", model=str(run / "model"))
     prompts = ["phase li", "token"]
     together = write(prompts, batch_size=2, max_new_tokens=5, do_sample=False)
@@ -124,7 +125,7 @@ def test_a_run_is_ready_for_pipelines(runs: dict[str, tuple[Path, dict]]):
 @pytest.mark.parametrize("way", WAYS)
 def test_texts_are_translated(runs: dict[str, tuple[Path, dict]], way: str):
     run, _ = runs["translation"]
-    said = translations(run, ["aab0 bab", "cab2 abc"], sampling=WAYS[way])
+    said = list(translations(run, ["aab0 bab", "cab2 abc"], sampling=WAYS[way]))
     assert len(said) == 2
     assert all(isinstance(text, str) and len(text) <= 16 for text in said)
 
@@ -135,7 +136,7 @@ def test_the_scores_are_those_of_the_saved_model(runs: dict[str, tuple[Path, dic
 
     run, result = runs["translation"]
     test = prepared(experiment("translation", texts)).test
-    said = translations(run, list(test.pairs.sources))
+    said = list(translations(run, list(test.pairs.sources)))
     assert result["final"]["chrf"] == pytest.approx(chrf(said, test.pairs.targets).value)
 
 
@@ -147,9 +148,17 @@ def test_the_scores_are_those_of_the_saved_model(runs: dict[str, tuple[Path, dic
         (lambda r: continuation(r["causal"], "phase", tokens=0), "tokens=0"),
         (lambda r: continuation(r["causal"], "phase", sampling=Sampling(top_p=0)), "top_p=0"),
         (lambda r: continuation(r["causal"], "phase", sampling=Sampling(beams=0)), "beams=0"),
+        (lambda r: continuation(r["causal"], "phase", sampling=Sampling(seed=-1)), "seed=-1"),
+        (lambda r: continuation(r["causal"], "phase", sampling=Sampling(seed=2**32)), "seed=4294967296"),
+        (lambda r: continuation(r["causal"], "phase", sampling=Sampling(temperature=1e-45)), "temperature=1"),
+        (lambda r: continuation(r["causal"], "phase", sampling=Sampling(temperature=float("inf"))), "inf"),
+        (lambda r: continuation(r["causal"], "ph\udcffase"), "not UTF-8: character 3"),
         (lambda r: translations(r["translation"], [""]), "empty"),
-        (lambda r: translations(r["translation"], ["aab" * 9]), "up to 16"),
-        (lambda r: translations(r["causal"], ["aab"]), "spinodal generate"),
+        (lambda r: translations(r["translation"], ["aab", "aab" * 9]), "text 2, .* up to 16"),
+        (
+            lambda r: translations(r["causal"], ["aab"]),
+            "causal holds a SpinodalForCausalLM, .* spinodal generate",
+        ),
         (lambda r: continuation(r["translation"], "aab"), "spinodal translate"),
         (lambda r: fillings(r["causal"], "aab <mask>"), "spinodal generate"),
     ],

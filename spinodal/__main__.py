@@ -1,0 +1,5 @@
+"""python -m spinodal: the command line."""
+
+from spinodal.cli import main
+
+main()

@@ -1,0 +1,93 @@
+"""train, compare and translate at the command line: what a mistake costs, and how far the bars go."""
+
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from spinodal import cli
+from spinodal.errors import InputError
+from spinodal.recipes import pet_lm
+from spinodal.training import Recipe, changed, compare
+
+TINY = {
+    "tokenizer": "characters", "length": 16, "batch": 4, "width": 16, "depth": 1, "heads": 2, "hidden": 8, "phases": 2,
+    "steps": 5, "log_every": 3, "evaluate_every": 50, "save_every": 3,
+}  # fmt: skip
+KEYS = [f"{key}={value}" for key, value in TINY.items()]
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    path = tmp_path / "corpus.txt"
+    path.write_text("to be or not to be, that is the question; " * 40)
+    return path
+
+
+def spinodal(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
+    """The exit status of a command."""
+    monkeypatch.setattr(sys, "argv", ["spinodal", *map(str, arguments)])
+    with pytest.raises(SystemExit) as status:
+        cli.main()
+    return status.value.code or 0
+
+
+@pytest.mark.slow
+def test_the_package_runs_as_a_module():
+    done = subprocess.run(
+        [sys.executable, "-m", "spinodal", "train", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "python -m spinodal train" in " ".join(done.stdout.split())
+
+
+def test_lines_of_a_file_are_all_read_before_one_is_translated(monkeypatch, capsys, tmp_path: Path):
+    pairs, out, lines = (tmp_path / name for name in ("pairs.tsv", "run", "lines.txt"))
+    pairs.write_text("".join(f"{a} {b}\t{b} {a}\n" for a in "abcdefgh" for b in "ijklmnop"))
+    assert spinodal(monkeypatch, "train", "pet-translate", *KEYS, f"corpus={pairs}", "--out", out) == 0
+    lines.write_bytes(b"\xef\xbb\xbfa i\r\n\r\nb j\r\n")
+    capsys.readouterr()
+    assert spinodal(monkeypatch, "translate", out, "--file", lines) == 0
+    assert capsys.readouterr().out.count("\n") == 2
+    lines.write_text("a i\nb q\n")
+    assert spinodal(monkeypatch, "translate", out, "--file", lines) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "text 2: the text holds 'q' at character 3" in " ".join(said.err.split())
+    monkeypatch.setattr("sys.stdin", StringIO("a i\n"))
+    assert spinodal(monkeypatch, "translate", out, "--file", "-") == 0
+    assert capsys.readouterr().out.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("rival", "values", "said"),
+    [
+        ({"heads": 3}, {}, "heads=3"),
+        ({"channel": "swiglu"}, {"method": "penalty", "constrain": "F"}, "reports none"),
+    ],
+)
+def test_a_rival_that_cannot_be_trained_is_found_before_any_is(
+    corpus: Path, tmp_path: Path, rival, values, said
+):
+    own = changed(pet_lm.RECIPE.experiment, TINY | values | {"corpus": str(corpus)})
+    out = tmp_path / "out"
+    with pytest.raises(InputError, match=said):
+        compare("pet-lm", Recipe(own, {"rival": rival}), out, command="test", seeds=1, jobs=1)
+    assert not out.exists()
+    out.touch()
+    with pytest.raises(InputError, match="is a file"):
+        compare("pet-lm", Recipe(own), out, command="test", seeds=1, jobs=1)
+
+
+def test_bars_of_a_comparison_reach_their_ends(corpus: Path, tmp_path: Path):
+    own = changed(pet_lm.RECIPE.experiment, TINY | {"corpus": str(corpus)})
+    last: dict[str, tuple[int, int]] = {}
+
+    def report(run: str, step: int, steps: int, loss: float):
+        last[run] = (step, steps)
+
+    for _ in range(2):  # trained, and then found finished
+        last.clear()
+        compare("pet-lm", Recipe(own), tmp_path / "out", command="test", seeds=2, jobs=1, report=report)
+        assert list(last.values()) == [(5, 5)] * 2
