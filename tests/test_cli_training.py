@@ -63,7 +63,7 @@ def test_lines_of_a_file_are_all_read_before_one_is_translated(monkeypatch, caps
 @pytest.mark.parametrize(
     ("rival", "values", "said"),
     [
-        ({"heads": 3}, {}, "heads=3"),
+        ({"heads": 3}, {}, "rival: .*heads=3"),
         ({"channel": "swiglu"}, {"method": "penalty", "constrain": "F"}, "reports none"),
     ],
 )

@@ -41,10 +41,10 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        console.print("[red]error:[/]", escape(str(error)), highlight=False)
+        console.print("[red]error:[/]", escape(str(error)), highlight=False, soft_wrap=True)
         sys.exit(2)
     except (ConvergenceError, FloatingPointError, OSError) as error:
-        console.print("[red]failed:[/]", escape(str(error)), highlight=False)
+        console.print("[red]failed:[/]", escape(str(error)), highlight=False, soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
         console.print("interrupted; the same command with --resume goes on from the last checkpoint")

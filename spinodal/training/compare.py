@@ -54,8 +54,11 @@ def contestants(name: str, recipe: Recipe) -> dict[str, Experiment]:
     models = {name: own} | {
         rival: changed(own, {"parameters": size} | dict(values)) for rival, values in recipe.rivals.items()
     }
-    for experiment in models.values():
-        rehearsed(experiment, data if experiment.text == own.text else prepared(experiment))
+    for model, experiment in models.items():
+        try:
+            rehearsed(experiment, data if experiment.text == own.text else prepared(experiment))
+        except InputError as error:
+            raise InputError(f"{model}: {error}") from None
     return models
 
 
