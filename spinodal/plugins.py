@@ -16,6 +16,7 @@ near each other.
 registered with the interactions: without that the library drops them, the causal one too, and says nothing.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
@@ -120,7 +121,7 @@ class GraphFlow:
 
     anchor: float = 1.0
     steps: int = 4
-    name: str = field(default="spinodal_graph", init=False)
+    name: str = field(default="spinodal_graph", init=False, repr=False)
 
     def __post_init__(self):
         if self.anchor < 0 or self.steps < 1:
@@ -172,10 +173,17 @@ def attention(interaction: Interaction, calls: Calls) -> Callable[..., tuple[Ten
         **kwargs,  # the library's: sliding windows and the like are in the mask already
     ) -> tuple[Tensor, Tensor]:
         calls.count += 1
+        if kwargs.get("s_aux") is not None:
+            raise InputError(
+                f"{type(module).__name__} lets tokens look away, at learned sinks; {interaction.name} has none, and "
+                "without them it would be another model"
+            )
         groups = query.shape[1] // key.shape[1]
         key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
         s = query.shape[-1] ** -0.5 if scaling is None else scaling
         e, most = s * query @ key.mT, s * query.norm(dim=-1, keepdim=True) * key.norm(dim=-1)[..., None, :]
+        if (cap := kwargs.get("softcap")) is not None:
+            e, most = cap * (e / cap).tanh(), cap * (most / cap).tanh()
         if (bias := kwargs.get("position_bias")) is not None:
             e = e + bias
         if attention_mask is None:
@@ -208,10 +216,13 @@ def interaction(text: str) -> Interaction:
     if name not in INTERACTIONS:
         raise InputError(f"no interaction is called {name!r}: {', '.join(INTERACTIONS)}")
     try:
-        return INTERACTIONS[name](*([float(number)] if number else []))
+        value = [float(number)] if number else []
     except ValueError:
+        value = [math.nan]
+    if not all(0 <= v < math.inf for v in value):
         parameter = fields(INTERACTIONS[name])[0].name  # type: ignore[arg-type]
-        raise InputError(f"{text!r}: {parameter} of {name} is a number, as in {name}:2") from None
+        raise InputError(f"{text!r}: {parameter} of {name} is a number >= 0, as in {name}:2")
+    return INTERACTIONS[name](*value)
 
 
 @contextmanager

@@ -47,6 +47,14 @@ def test_spectrum_prints_rates_and_noise(monkeypatch, capsys):
     assert spinodal(monkeypatch, "spectrum", "--beta", "2000") == 0
     assert "USA" not in capsys.readouterr().out
     assert spinodal(monkeypatch, "spectrum", "--noise", "-1") == 2
+    assert spinodal(monkeypatch, "spectrum", "--degrees", "0") == 2
+
+
+def test_noise_moves_the_fastest_degree_by_field(monkeypatch, capsys):
+    assert spinodal(monkeypatch, "spectrum", "--beta", "5", "--noise", "3") == 0
+    rows = {line.split("│")[1].strip(): line for line in capsys.readouterr().out.splitlines() if "│" in line}
+    assert "k_max SA" in rows["1"]
+    assert "k_max USA" in rows["3"]
 
 
 def test_a_run_leaves_its_numbers_and_pictures(monkeypatch, capsys, tmp_path: Path):
@@ -123,6 +131,8 @@ WRONG = {
     "a positive time": ["--until", "soon"],
     "on the circle and zonal only": ["--geometry", "sphere", "--noise", "3", "--until", "1"],
     "rounding begins": ["--tol", "1e-20"],
+    "panels split by themselves": ["--resolution", "16"],
+    "a whole number from 0": ["--seed", "-1"],
 }
 
 
@@ -137,6 +147,29 @@ def test_bad_input_is_one_sentence(monkeypatch, capsys, tmp_path: Path, message)
     assert spinodal(monkeypatch, "meanfield", *WRONG[message], "--out", tmp_path / "run") == 2
     assert message in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "run").exists()
+
+
+def test_where_nothing_can_be_written_nothing_is_computed(monkeypatch, capsys, tmp_path: Path):
+    (tmp_path / "file").write_text("mine")
+    assert spinodal(monkeypatch, "meanfield", "--until", "diracs", "--out", tmp_path / "file") == 2
+    assert "is a file" in " ".join(capsys.readouterr().err.split())
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_where_nothing_grows_nothing_is_forecast(monkeypatch, capsys, tmp_path: Path):
+    out = tmp_path / "run"
+    assert spinodal(monkeypatch, "meanfield", "--repulsive", "--until", "1", "--out", out) == 0
+    run = json.loads((out / "run.json").read_text())
+    assert run["forecast"] is None
+    assert run["distance_to_pattern"] is None
+    assert "nothing grows" in capsys.readouterr().out
+
+
+def test_the_sphere_says_whether_it_was_resolved(monkeypatch, capsys, tmp_path: Path):
+    options = ["--geometry", "sphere", "--beta", "2", "--resolution", "20", "--tol", "1e-5", "--until"]
+    assert spinodal(monkeypatch, "meanfield", *options, "1", "--out", tmp_path / "run") == 0
+    assert json.loads((tmp_path / "run/run.json").read_text())["map_tail"] < 1e-3
+    assert "resolved in the end" in capsys.readouterr().out
 
 
 def test_an_unresolved_run_fails_with_a_sentence(monkeypatch, capsys, tmp_path: Path):

@@ -1,19 +1,24 @@
 """spinodal observe: what it writes, and one sentence for each mistake."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import typer
-from small_models import small
+from safetensors.torch import load_file, save_file
+from small_models import inputs_of, small
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from typer.testing import CliRunner
 
 from spinodal.cli import observe
 from spinodal.errors import InputError
-from spinodal.observation import opened, text_batches
+from spinodal.models import SpinodalConfig, SpinodalForSeq2SeqLM
+from spinodal.observation import Subject, opened, subject, text_batches
+from spinodal.observation.effect import loss
 from spinodal.probes import read_trajectory
 
 WORDS = [
@@ -150,3 +155,87 @@ def test_names_that_are_nothing_are_refused(tmp_path: Path):
         spinodal("observe", "./nowhere", "--text", "to be", "--out", tmp_path / "out")
     with pytest.raises(InputError, match="--compare"):
         spinodal("observe", "minilm", "smollm2", "--text", "to be", "--out", tmp_path / "out")
+
+
+def test_models_of_one_name_stay_two(folder: Path, tmp_path: Path):
+    for side in "ab":
+        shutil.copytree(folder, tmp_path / side / "run")
+    places = [tmp_path / "a" / "run", tmp_path / "b" / "run"]
+    spinodal("observe", "--compare", *places, "--text", "to be", "--nulls", "none", "--out", tmp_path / "out")
+    assert len(json.loads((tmp_path / "out" / "compare.json").read_text())) == 2
+    with pytest.raises(InputError, match="one model twice"):
+        spinodal("observe", "--compare", folder, folder, "--text", "to be", "--out", tmp_path / "twice")
+
+
+def test_a_file_that_is_not_there_is_no_text(folder: Path, tmp_path: Path):
+    with pytest.raises(InputError, match=r"lines\.txt: there is no such file"):
+        spinodal("observe", folder, "--text", "lines.txt", "--out", tmp_path / "out")
+
+
+def test_without_a_network_the_hub_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def nowhere(*_: object):
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr(subject.socket, "getaddrinfo", nowhere)
+    monkeypatch.setattr(subject, "getproxies", dict)
+    with pytest.raises(InputError, match="the hub cannot be reached"):
+        spinodal("observe", "nobody/nothing", "--text", "to be", "--out", tmp_path / "out")
+
+
+@pytest.mark.parametrize("stack", ["encoder", "decoder"])
+def test_our_own_translators_are_observed(folder: Path, tmp_path: Path, stack: str):
+    torch.manual_seed(0)
+    config = SpinodalConfig(
+        vocab_size=len(WORDS),
+        width=16,
+        depth=2,
+        heads=2,
+        is_encoder_decoder=True,
+        bos_token_id=3,
+        pad_token_id=0,
+    )
+    model = SpinodalForSeq2SeqLM(config)
+    model.save_pretrained(tmp_path / "run" / "model")
+    AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path / "run" / "model")
+    spinodal(
+        "observe", tmp_path / "run", "--stack", stack, "--text", "to be or not", "--out", tmp_path / "out"
+    )
+    result = json.loads((tmp_path / "out" / "observe.json").read_text())
+    assert result["architecture"] == "SpinodalForSeq2SeqLM"
+    assert stack in result["stack"]["name"]
+    assert set(result["nulls"]) == {"random-weights", "shuffled-tokens"}
+    with pytest.raises(InputError, match="ignores attention plug-ins"):
+        spinodal(
+            "observe",
+            tmp_path / "run",
+            "--text",
+            "to be",
+            "--effect",
+            "spinodal_usa",
+            "--out",
+            tmp_path / "no",
+        )
+    assert not (tmp_path / "no").exists()
+
+
+def test_files_of_another_model_are_refused(folder: Path, tmp_path: Path):
+    shutil.copytree(folder, tmp_path / "odd")
+    weights = load_file(tmp_path / "odd" / "model.safetensors")
+    save_file(
+        {k: v for k, v in weights.items() if "layer.1." not in k}, tmp_path / "odd" / "model.safetensors"
+    )
+    with pytest.raises(InputError, match="its layers would be random"):
+        spinodal("observe", tmp_path / "odd", "--text", "to be", "--out", tmp_path / "out")
+
+
+def test_an_encoder_decoder_has_a_loss():
+    kind = "T5ForConditionalGeneration"
+    inputs = inputs_of(kind)
+    model = small(kind)
+    with torch.no_grad():
+        logits = model(**inputs).logits.log_softmax(-1)
+    ids = inputs["decoder_input_ids"]
+    by_hand = -np.mean(
+        [float(logits[b, i, ids[b, i + 1]]) for b in range(len(ids)) for i in range(ids.shape[1] - 1)]
+    )
+    assert loss(Subject(kind, model, None), inputs, 0) == pytest.approx(by_hand, rel=1e-5)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from small_models import inputs_of, small
+from transformers import Gemma2Config, Gemma2ForCausalLM, GptOssConfig, GptOssForCausalLM
 
 from spinodal import plugins
 from spinodal.errors import InputError
@@ -122,3 +123,28 @@ def test_interactions_by_name():
         "spinodal_threshold",
         "spinodal_sin",
     }
+
+
+def test_soft_caps_are_kept_and_sinks_refused():
+    torch.manual_seed(0)
+    shape = {
+        "vocab_size": 50, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "num_key_value_heads": 1, "head_dim": 8, "sliding_window": 4,
+    }  # fmt: skip
+    ids = {"input_ids": torch.randint(3, 50, (2, 7))}
+    config = Gemma2Config(**shape, attn_logit_softcapping=0.01, attn_implementation="eager")
+    capped = Gemma2ForCausalLM(config).eval()
+    for p in capped.parameters():
+        p.data *= 5
+    own = logits(capped, ids)
+    with plugged(capped, Temperature(), ids):
+        torch.testing.assert_close(logits(capped, ids), own, atol=1e-5, rtol=1e-4)
+    sinking = GptOssForCausalLM(GptOssConfig(**shape, num_local_experts=2, num_experts_per_tok=1)).eval()
+    with pytest.raises(InputError, match="learned sinks"), plugged(sinking, Temperature(), ids):
+        pass
+
+
+@pytest.mark.parametrize("text", ["spinodal_beta:nan", "spinodal_beta:-2", "spinodal_threshold:inf"])
+def test_parameters_that_make_no_weights_are_refused(text: str):
+    with pytest.raises(InputError, match="a number >= 0"):
+        interaction(text)

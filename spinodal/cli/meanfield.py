@@ -42,19 +42,26 @@ def spectrum_command(
     kappa = np.inf if noise is None else noise
     if not kappa > 0:
         raise InputError(f"--noise {kappa:g}: KAPPA > 0; larger means less noise")
+    if degrees is not None and degrees < 1:
+        raise InputError(f"--degrees {degrees}: show one or more")
     fastest = int(theory.fastest_degree(d, beta))
     k = np.arange(1, (2 * fastest + 4 if degrees is None else degrees) + 1)
     columns = {"SA": np.asarray(theory.growth_rate_sa(k, d, beta, kappa=kappa))}
     if beta <= 700:
         columns["USA"] = np.asarray(theory.growth_rate_usa(k, d, beta, kappa=kappa))
     table = Table("degree", *(f"rate {name}" for name in columns), "")
+    leading = {
+        name: int(k[np.argmax(rates)]) for name, rates in columns.items()
+    }  # noise changes it, by field
     for i, degree in enumerate(k):
-        note = "k_max" if degree == fastest else ""
+        first = [name for name, at in leading.items() if at == degree]
+        note = "" if not first else "k_max" if len(first) == len(leading) else f"k_max {' '.join(first)}"
         table.add_row(str(degree), *(f"{rates[i]:.10g}" for rates in columns.values()), note)
     console.print(table)
     following = theory.fastest_degree_threshold(fastest, d)
+    whose = "k_max" if noise is None else "without noise k_max"
     console.print(
-        f"k_max = {fastest} at beta = {beta:g}, d = {d}; it steps to {fastest + 1} at beta = {following:.6f}",
+        f"{whose} = {fastest} at beta = {beta:g}, d = {d}; it steps to {fastest + 1} at beta = {following:.6f}",
         highlight=False,
     )
     if noise is not None:
@@ -113,10 +120,13 @@ def meanfield_command(
     """
     from spinodal.cli.meanfield_run import Setting, prepared, reported, written
 
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; --out takes a folder")
     if (out / "run.json").exists() and not overwrite:
         raise InputError(f"{out} holds a run: choose another --out, or --overwrite")
     setting = Setting(geometry, d, field, beta, start, until, tol, noise, repulsive, resolution, seed)
     run = prepared(setting)
+    out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be made is known before the work
     columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("starting")

@@ -1,6 +1,7 @@
 """What `spinodal meanfield` does: a start read and checked, a solver chosen, a record reported and written."""
 
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -45,6 +46,7 @@ from spinodal.training.run import commit, versions
 DEGREES = 64
 SHOWN = 16  # degrees in run.json
 DRAWN = 6  # degrees in the picture
+ROUGH = 1e-2  # tail of the map of labels, above which nodes are tokens and no longer a rule
 ROWS = 400  # times in run.json; record.npz has all
 
 
@@ -91,6 +93,12 @@ def prepared(setting: Setting) -> Prepared:
         )
     if not 1e-13 <= setting.tol <= 1e-2:
         raise InputError(f"--tol {setting.tol:g} must lie between 1e-13, where rounding begins, and 1e-2")
+    if setting.seed < 0:
+        raise InputError(f"--seed {setting.seed}: a whole number from 0")
+    if setting.resolution is not None and setting.noise is None and setting.geometry != "sphere":
+        raise InputError(
+            f"--resolution {setting.resolution}: without noise, panels split by themselves as --tol asks; leave it out"
+        )
     law = flow(setting.field, setting.beta, d, repulsive=setting.repulsive)
     until, stop = end(setting)
     start = read_start(setting, d)
@@ -195,7 +203,9 @@ def numbers(path: Path, columns: int) -> np.ndarray:
     if not path.is_file():
         raise InputError(f"no file {path}")
     try:
-        table = np.loadtxt(path, ndmin=2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # an empty file, which is refused below
+            table = np.loadtxt(path, ndmin=2)
     except ValueError as error:
         raise InputError(f"{path}: {error}") from None
     if not table.size or table.shape[1] != columns:
@@ -219,7 +229,6 @@ def reported(setting: Setting, run: Prepared, record: Record) -> dict[str, Any]:
     k = np.arange(1, top + 1)
     rates, measured = theory_rates(setting, law, k), measured_rates(record)
     told = forecast(record.moments[0, 1:], dimensions(k, law.d), rates)
-    fastest = int(k[np.argmax(rates)])
     rows = np.unique(np.linspace(0, len(record.times) - 1, ROWS).astype(int))
     life = plateaus(torch.from_numpy(record.times), torch.from_numpy(record.clusters))
     return {
@@ -231,20 +240,25 @@ def reported(setting: Setting, run: Prepared, record: Record) -> dict[str, Any]:
         "clusters": int(record.clusters[-1]),
         "forecast": {
             "degree": told.degree,
-            "time": finite(told.time),
+            "time": told.time,
             "positions": told.positions.tolist(),
-            "fastest_degree": fastest,
-        },
+            "fastest_degree": int(k[np.argmax(rates)]),
+        }
+        if np.isfinite(told.time)
+        else None,
         "growth_rates": [
             {"degree": int(i), "measured": finite(a), "theory": float(b)}
             for i, a, b in zip(k[:SHOWN], measured[:SHOWN], rates[:SHOWN], strict=True)
         ],
         "plateaus": [p._asdict() for p in life],
+        **({"map_tail": run.solver.map_tail()} if isinstance(run.solver, Sphere) else {}),
         "clustering_rate": finite(clustering_rate(record)),
         "distance_to_pattern": {
             "degree": told.degree,
             "values": distance(record.moments[rows], told.degree, law.d).tolist(),
-        },
+        }
+        if np.isfinite(told.time)
+        else None,
         "amplitudes": {
             "times": record.times[rows].tolist(),
             "degrees": k[:SHOWN].tolist(),
@@ -259,7 +273,6 @@ def finite(value: float) -> float | None:
 
 def written(out: Path, setting: Setting, run: Prepared, record: Record, results: dict[str, Any]) -> list[str]:
     """Writes the folder; the lines to print."""
-    out.mkdir(parents=True, exist_ok=True)
     config = asdict(setting)
     head = {"config": config, "seed": setting.seed, "commit": commit(), "date": datetime.now(UTC).isoformat()}
     (out / "run.json").write_text(json.dumps(head | {"versions": versions()} | results, indent=1) + "\n")
@@ -277,20 +290,27 @@ def written(out: Path, setting: Setting, run: Prepared, record: Record, results:
     if not isinstance(state, Sphere):
         angle, values = densities.smoothed(record.moments, run.flow.d)
         told = results["forecast"]
-        marks = densities.Marks(told["positions"], told["time"] or np.inf, results["plateaus"])
+        places, end = (told["positions"], told["time"]) if told else ([], 0.0)
+        marks = densities.Marks(places, end, results["plateaus"])
         densities.life(record.times, angle, values, marks).savefig(out / "life.png", dpi=150)
         names.append("life.png")
     return [*summary(results), f"wrote run.json, record.npz, {' and '.join(names)} to {out}"]
 
 
 def summary(results: dict[str, Any]) -> list[str]:
-    told = results["forecast"]
+    told, least = results["forecast"], results["minimum_density"]
     lines = [
         f"t = {results['time']:.6g} after {results['steps']} steps, {results['clusters']} cluster(s); "
-        f"mass error {results['mass_error']:.1g}, least density {results['minimum_density'] or 0:.3g}",
+        f"mass error {results['mass_error']:.1g}, least density {'none' if least is None else f'{least:.3g}'}",
         f"forecast from the start: degree {told['degree']} (the fastest is {told['fastest_degree']}), "
-        f"saturated at t = {told['time'] or np.inf:.4g}",
+        f"saturated at t = {told['time']:.4g}"
+        if told
+        else "forecast from the start: nothing grows, the uniform density is stable",
     ]
+    if "map_tail" in results:
+        tail = results["map_tail"]
+        state = "a cloud of nodes" if tail > ROUGH else "resolved"
+        lines.append(f"the map of labels has a tail of {tail:.1g}: {state} in the end")
     for row in results["growth_rates"][:6]:
         if row["measured"] is not None:
             lines.append(

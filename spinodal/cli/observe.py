@@ -15,6 +15,7 @@ from spinodal.cli.output import console
 from spinodal.errors import InputError
 
 ARRAYS = (".npz", ".safetensors")
+TEXTS = (".txt", ".md", ".csv", ".tsv", ".json", ".jsonl")
 NULLS = "random-weights,shuffled-tokens"
 
 
@@ -101,13 +102,25 @@ def observe_command(
         _one(models[0], out, question, reading, plans)
         return
     results = {}
-    for model in models:
+    for model, name in zip(models, _names(models), strict=True):
         known = Path(model) / "observe.json"
         if known.is_file():
-            results[Path(model).name] = _read(known)
+            results[name] = _read(known)
         else:
-            results[Path(model).name] = _one(model, out / Path(model).name, question, reading, plans)
+            results[name] = _one(model, out / name, question, reading, plans)
     _compared(out, results)
+
+
+def _names(models: Sequence[str]) -> list[str]:
+    """The last part of each place, or as many parts as tell them apart."""
+    parts = [Path(model).resolve().parts if Path(model).exists() else Path(model).parts for model in models]
+    if len(set(parts)) < len(parts):
+        raise InputError(f"--compare {' '.join(models)}: one model twice")
+    for k in range(1, max(map(len, parts))):
+        names = ["-".join(part[-k:]) for part in parts]
+        if len(set(names)) == len(names):
+            return names
+    return ["-".join(part) for part in parts]
 
 
 def _one(model: str, out: Path, question: Any, reading: dict, plans: Sequence[Any]) -> dict:
@@ -118,11 +131,14 @@ def _one(model: str, out: Path, question: Any, reading: dict, plans: Sequence[An
     from spinodal.training.run import commit, versions
 
     if Path(model).suffix in ARRAYS and Path(model).is_file():
+        if plans or reading["depth"]:
+            raise InputError(f"{model} holds arrays: --effect and --depth are for models that run")
         seen = observation.observe_arrays(Path(model).name, read_trajectory(Path(model)), question)
         table = {}
     else:
         subject = subject_named(model, reading["depth"])
         batches = batches_of(subject, model, reading)
+        _admitted(subject, batches, plans)
         total = sum(len(next(iter(batch.values()))) for batch in batches)
         with Progress(console=console) as progress:
             bar = progress.add_task(f"observing {subject.name}", total=total)
@@ -178,6 +194,8 @@ def batches_of(subject: Any, model: str, reading: dict) -> list[dict]:
     if not reading["text"]:
         raise InputError('nothing to observe: give --text "..." or --text FILE, or --sound FILE.wav')
     path = Path(reading["text"])
+    if path.suffix in TEXTS and " " not in reading["text"] and not path.exists():
+        raise InputError(f"--text {path}: there is no such file")
     try:
         lines = (
             path.read_text().splitlines()
@@ -196,6 +214,15 @@ def _interactions(effect: str) -> list[Any]:
     from spinodal.plugins import interaction
 
     return [interaction(name) for name in effect.split(",")]
+
+
+def _admitted(subject: Any, batches: list[dict], plans: Sequence[Any]):
+    """InputError for a plug-in that the model ignores or cannot take, before any work."""
+    from spinodal.plugins import plugged
+
+    for plan in plans:
+        with plugged(subject.model, plan, batches[0]):
+            pass
 
 
 def _effects(subject: Any, batches: list[dict], question: Any, plans: Sequence[Any]) -> dict:

@@ -11,6 +11,7 @@ from spinodal.figures.style import INK, MUTED, colours, label_ends, panel, style
 
 SHARPNESS = 120.0  # of the von Mises kernel that a density is drawn through: Diracs are 0.1 wide
 SEEN = 1e-3  # density that still has a colour, relative to the uniform one
+ROUNDING = 1e-13  # an amplitude that is none
 
 
 class Marks(NamedTuple):
@@ -124,18 +125,19 @@ def amplitudes(
     saturated = np.flatnonzero(size.max(1) > 0.3)
     last = min(len(times) - 1, int(1.5 * saturated[0]) + 2) if len(saturated) else len(times) - 1
     shown = times <= max(times[last], 1.2 * times[saturated[0]] if len(saturated) else 0)
+    there = size[0] > ROUNDING
     for k, name in enumerate(names):
-        if size[0, k] > 0:
-            axes.plot(times[shown], np.maximum(size[shown, k], 1e-300), color=colour[name])
+        axes.plot(times[shown], np.maximum(size[shown, k], 1e-300), color=colour[name])
+        if there[k]:
             line = size[0, k] * np.exp(np.minimum(rates[k] * times[shown], 300))
             axes.plot(times[shown], line, color=colour[name], linewidth=0.8, linestyle=(0, (3, 3)))
     axes.set(
         yscale="log",
-        ylim=(max(1e-12, size[0][size[0] > 0].min() / 3), 2),
+        ylim=(max(1e-12, size[0][there].min() / 3) if there.any() else 1e-12, 2),
         xlabel="t",
         title="|m_k|; dashed: linear theory",
     )
-    label_ends(axes, {n: float(size[shown][-1, k]) for k, n in enumerate(names) if size[0, k] > 0}, colour)
+    label_ends(axes, {n: float(size[shown][-1, k]) for k, n in enumerate(names)}, colour)
     return figure
 
 

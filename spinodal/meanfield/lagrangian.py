@@ -21,7 +21,17 @@ from spinodal.errors import ConvergenceError, InputError
 from spinodal.flows import evaluated
 from spinodal.flows.engines.kernels import compiled
 from spinodal.meanfield.kernel import Flow, spectrum
-from spinodal.meanfield.panels import GAUSS, Line, atomic, merged, meshed, refined, rule, stretches
+from spinodal.meanfield.panels import (
+    GAUSS,
+    Line,
+    atomic,
+    merged,
+    meshed,
+    refined,
+    rule,
+    seen,
+    stretches,
+)
 from spinodal.meanfield.starts import CircleModes, Start, ZonalModes
 from spinodal.meanfield.steps import step
 
@@ -49,6 +59,10 @@ class Lagrangian:
         self, points: Float[np.ndarray, " n"], weights: Float[np.ndarray, " n"]
     ) -> Float[np.ndarray, " n"]:
         raise NotImplementedError
+
+    def seen(self, degree: int) -> Line:
+        """Panels that integrate harmonics up to this degree; the solver's own may be too long for high ones."""
+        return seen(self.line, self.mass, degree)
 
     def moments(self, top: int) -> Complex[np.ndarray, " k"] | Float[np.ndarray, " k"]:
         """m_0 = 1, m_1, ..., m_top."""
@@ -83,7 +97,8 @@ class Lagrangian:
         """(y, rho / uniform) at the nodes of all panels: rho = rho_0(a) area(a) / (area(y) dy/da). Atoms have none."""
         line = self.line
         mass = 2 * line.w / (GAUSS * (line.right - line.left)[:, None])
-        return line.y, mass / (self.area(line.y) * stretches(line))
+        room = self.area(line.y) * stretches(line)
+        return line.y, np.divide(mass, room, out=np.full_like(mass, np.inf), where=room > 0)
 
     def advance(self, until: float) -> None:
         """One step, not beyond `until`; then panels split and collapse, atoms merge."""
@@ -130,8 +145,9 @@ class Circle(Lagrangian):
 
     def moments(self, top: int) -> Complex[np.ndarray, " k"]:
         """m_k = sum_j w_j e^{ik theta_j}, k = 0..top."""
-        turn = np.exp(1j * self.points)
-        power = self.weights.astype(complex)
+        line = self.seen(top)
+        turn = np.exp(1j * line.points)
+        power = line.weights.astype(complex)
         m = np.empty(top + 1, complex)
         for k in range(top + 1):
             m[k] = power.sum()
@@ -177,7 +193,8 @@ class Zonal(Lagrangian):
 
     def moments(self, top: int) -> Float[np.ndarray, " k"]:
         """m_k = sum_j w_j P_k(cos phi_j), k = 0..top."""
-        return ring_moments(np.cos(self.points), self.weights, top + 1, self.flow.d)
+        line = self.seen(top)
+        return ring_moments(np.cos(line.points), line.weights, top + 1, self.flow.d)
 
 
 def ring_area(phi: Float[np.ndarray, "..."], d: int) -> Float[np.ndarray, "..."]:

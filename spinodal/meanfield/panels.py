@@ -30,6 +30,7 @@ VALUES = legendre.legvander(X, NODES - 1)
 COEFFICIENTS = (np.arange(NODES) + 0.5)[:, None] * (VALUES.T * GAUSS)  # of Legendre polynomials, from values
 HALVES = [(legendre.legvander((X + side) / 2, NODES - 1) @ COEFFICIENTS).T for side in (-1, 1)]
 SLOPE = (legendre.legval(X, legendre.legder(np.eye(NODES), axis=0)).T @ COEFFICIENTS).T
+TINY = 1e-300  # a mass that is none, to divide by
 CLOSE = 0.1  # of a kernel's width: points as near as that stay together
 SHARE = 0.01  # of the tolerance, that moving the mass of one merger may cost
 REACH = 1.0  # radians of the fastest mode that matters, a node
@@ -133,7 +134,7 @@ def halved(line: Line, some: Bool[np.ndarray, " m"], density: Density) -> tuple[
     left, right = np.concatenate([left, middle]), np.concatenate([middle, right])
     w = density(labels(left, right)) * GAUSS
     total = w.sum(1)[: len(middle)] + w.sum(1)[len(middle) :]
-    w *= np.tile(line.w[some].sum(1) / total, 2)[:, None]
+    w *= np.tile(line.w[some].sum(1) / np.maximum(total, TINY), 2)[:, None]
     return left, right, np.concatenate([y @ half for half in HALVES]), w
 
 
@@ -154,6 +155,22 @@ def merged(line: Line, rule: Rule, period: float | None) -> Line:
     group = np.append(0, np.cumsum(apart))
     mass = np.bincount(group, masses)
     return line._replace(atoms=at[0] + np.bincount(group, masses * (at - at[0])) / mass, masses=mass)
+
+
+def seen(line: Line, density: Density, degree: int) -> Line:
+    """The same measure on panels short enough for Gauss's rule to see harmonics up to this degree."""
+    while (coarse := np.ptp(line.y, axis=1) * degree > REACH * NODES).any():
+        kept = line.left[~coarse], line.right[~coarse], line.y[~coarse], line.w[~coarse]
+        line = line._replace(
+            **dict(
+                zip(
+                    ("left", "right", "y", "w"),
+                    map(np.concatenate, zip(kept, halved(line, coarse, density), strict=True)),
+                    strict=True,
+                )
+            )
+        )
+    return line
 
 
 def stretches(line: Line) -> Float[np.ndarray, "m g"]:

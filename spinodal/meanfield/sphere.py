@@ -137,12 +137,12 @@ class Sphere:
         if self.log_density is None:
             return 1.0
         L = self.degree
-        alm = ducc0.sht.analysis_2d(
-            map=np.ascontiguousarray(self.x.T).reshape(3, 1, L + 1, 2 * L + 2)[:, 0][:1],
-            spin=0, lmax=L, geometry="GL", nthreads=1,
-        )[0]  # fmt: skip
+        maps = np.ascontiguousarray(self.x.T).reshape(3, 1, L + 1, 2 * L + 2)
+        alm = np.array(
+            [ducc0.sht.analysis_2d(map=x, spin=0, lmax=L, geometry="GL", nthreads=1)[0] for x in maps]
+        )
         l = np.concatenate([np.arange(m, L + 1) for m in range(L + 1)])
-        return float(np.abs(alm[l > 7 * L // 8]).max())
+        return float(np.abs(alm[:, l > 7 * L // 8]).max())
 
 
 def gauss_nodes(L: int) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, " n"]]:

@@ -1,7 +1,8 @@
 """The effect of a plug-in: what it does to clusters and to the model's own loss, in one table.
 
 The loss is the one that the model was trained with, as far as its class tells: 15% of the tokens of each text, masked,
-for a masked model, the next token for a decoder. A model without a head has none.
+for a masked model, the next token for a decoder. An encoder-decoder is scored on the text that its decoder reads, given
+what its encoder reads. A model without a head has none.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -67,11 +68,15 @@ def loss(subject: Subject, inputs: Inputs, seed: int) -> float | None:
     kind = type(subject.model).__name__
     if kind.endswith("ForMaskedLM"):
         given, labels = _masked(subject, inputs, seed)
+    elif "decoder_input_ids" in inputs:
+        given, labels = inputs, _labels(inputs["decoder_input_ids"], inputs.get("decoder_attention_mask"))
     elif kind.endswith(("ForCausalLM", "LMHeadModel")):
         given, labels = inputs, _labels(inputs["input_ids"], inputs.get("attention_mask"))
     else:
         return None
-    logits = subject.model(**given).logits
+    logits = getattr(subject.model(**given), "logits", None)
+    if logits is None:
+        return None
     if not kind.endswith("ForMaskedLM"):
         logits, labels = logits[:, :-1], labels[:, 1:]
     return float(

@@ -21,7 +21,7 @@ from spinodal.observation.pairs import BINS, SAMPLE, Portrait, portraits, withou
 from spinodal.observation.subject import Inputs, Subject, words
 from spinodal.observation.tally import Null, Tally, Violations
 from spinodal.observation.weights import effective_beta, heads_of, spectra
-from spinodal.probes import Stack, one_stack, recording
+from spinodal.probes import VIEWS, Stack, one_stack, recording
 from spinodal.types import Trajectory
 
 FORMAT = 1
@@ -42,6 +42,8 @@ class Question:
     seed: int = 0
 
     def __post_init__(self):
+        if self.view not in VIEWS:
+            raise InputError(f"view {self.view!r}: one of {', '.join(VIEWS)}")
         if self.beta is not None and not 0 < self.beta < np.inf:
             raise InputError(f"beta={self.beta}: must be positive and finite")
         if not 0 < self.epsilon < 2:

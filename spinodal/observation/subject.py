@@ -3,13 +3,17 @@
 A folder or a hub's name is opened as the class that its configuration names, so that its own loss is there too.
 """
 
+import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import numpy as np
 import torch
 import transformers
+from huggingface_hub import constants
 from jaxtyping import Float
 from safetensors import SafetensorError
 from scipy.io import wavfile
@@ -25,6 +29,7 @@ HEADS = {
     "ForCausalLM": "AutoModelForCausalLM",
     "LMHeadModel": "AutoModelForCausalLM",
     "ForConditionalGeneration": "AutoModelForSeq2SeqLM",
+    "ForSeq2SeqLM": "AutoModelForSeq2SeqLM",
     "ForSpeechSeq2Seq": "AutoModelForSpeechSeq2Seq",
 }
 LIMITS = ("max_position_embeddings", "n_positions", "max_target_positions")
@@ -46,39 +51,59 @@ class Subject(NamedTuple):
 def opened(place: str | Path, *, name: str | None = None, depth: int | None = None) -> Subject:
     """The model of a folder (a run of ours, or what `save_pretrained` wrote) or of a hub's name, in float32.
 
-    `depth` iterates a model with tied layers to another depth. InputError where nothing can be loaded, and for a depth
-    that would need layers that were never trained.
+    `depth` iterates a model with tied layers to another depth. InputError where nothing can be loaded, where the folder
+    lacks weights of the layers, and for a depth that would need layers that were never trained.
     """
     path = Path(place)
     where = str(path / "model" if (path / "model" / "config.json").is_file() else place)
+    near = {"local_files_only": path.exists() or not hub_answers()}
     try:
-        config = AutoConfig.from_pretrained(where)
+        config = AutoConfig.from_pretrained(where, **near)
         class_ = getattr(transformers, _auto_class(config))
         changes = {} if depth is None else {"num_hidden_layers": depth}
         model, loading = class_.from_pretrained(
-            where, dtype=torch.float32, output_loading_info=True, **changes
+            where, dtype=torch.float32, output_loading_info=True, **near, **changes
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise InputError(
-            f"{place} cannot be opened as a model: {' '.join(str(error).split())[:400]}"
-        ) from error
-    if depth is not None and (missing := loading["missing_keys"]):
-        raise InputError(
-            f"depth={depth}: {type(model).__name__} has no weights for {sorted(missing)[0]}; only tied layers can be "
-            f"iterated deeper than they were trained"
+        why = " ".join(str(error).split())[:400]
+        if near["local_files_only"] and not path.exists():
+            why = "there is no such folder, none of that name has come from the hub, and the hub cannot be reached"
+        raise InputError(f"{place} cannot be opened as a model: {why}") from error
+    # a number in a name is a place in a list of layers; a head that is missing is another matter
+    if missing := sorted(k for k in loading["missing_keys"] if any(map(str.isdigit, k.split(".")))):
+        why = (
+            "the files are of another model, and its layers would be random"
+            if depth is None
+            else f"depth={depth}: only tied layers can be iterated deeper than they were trained"
         )
+        raise InputError(f"{place}: {type(model).__name__} has no weights for {missing[0]}; {why}")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(where)
+        tokenizer = AutoTokenizer.from_pretrained(where, **near)
     except (OSError, ValueError, KeyError, TypeError):
         tokenizer = None
     return Subject(name or str(place), model.eval(), tokenizer)
+
+
+def hub_answers() -> bool:
+    """Whether the hub can be there at all: without a network its client tries again for half a minute."""
+    if constants.HF_HUB_OFFLINE:
+        return False
+    if getproxies():
+        return True
+    try:
+        socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
+    except OSError:
+        return False
+    return True
 
 
 def _auto_class(config: Any) -> str:
     architecture = next(iter(config.architectures or []), "")
     if architecture.startswith("Whisper"):
         return HEADS["ForSpeechSeq2Seq"]
-    return next((auto for ending, auto in HEADS.items() if architecture.endswith(ending)), "AutoModel")
+    named = next((auto for ending, auto in HEADS.items() if architecture.endswith(ending)), "AutoModel")
+    known = type(config) in getattr(transformers, named)._model_mapping
+    return named if known else "AutoModel"
 
 
 def limit(subject: Subject) -> int:

@@ -4,6 +4,7 @@ from spinodal.observation.nulls import RANDOM, SHUFFLED
 
 NEAR_FLOW = 0.9
 NEAR_CURVE = 0.1  # of the distance that the cosines travel
+NO_TIME = 1e-5  # a step of the flow's time, below which none has passed
 
 
 def summary(result: dict) -> list[str]:
@@ -98,6 +99,11 @@ def groups(result: dict) -> str:
 
 def curve(result: dict) -> str:
     clock, cosines = result["clock"], [layer["mean_cosine"] for layer in result["layers"]]
+    if clock["step"] < NO_TIME:
+        return (
+            f"The mean cosines do not rise as the theory's do: no time of the flow fits them, and a constant is off by "
+            f"{clock['residual']:.3f} (RMS)."
+        )
     verdict = "follow" if clock["residual"] < NEAR_CURVE * (max(cosines) - min(cosines)) else "do not follow"
     return (
         f"The mean cosines {verdict} the theory's curve: the best fit (beta = {clock['beta']:.1f}, a layer is "

@@ -188,3 +188,12 @@ def test_values_on_a_grid_are_the_modes_that_made_them():
     start = circle_values(FOUR.density(theta) / (2 * np.pi))
     at = np.linspace(0, 6, 17)
     assert start.density(at) == pytest.approx(FOUR.density(at), abs=1e-14)
+
+
+def test_high_moments_of_a_coarse_mesh_are_exact():
+    start = CircleModes(np.array([0.3, 0.0, 0.1]), np.array([0.5, 0.0, 1.0]))
+    solver = Circle(flow("sa", 9.0), start)
+    assert abs(solver.weights @ np.exp(64j * solver.points)) > 1e-3  # the solver's own nodes alias
+    expected = np.zeros(65, complex)
+    expected[0], expected[1:4] = 1, start.moments
+    np.testing.assert_allclose(solver.moments(64), expected, atol=1e-13)

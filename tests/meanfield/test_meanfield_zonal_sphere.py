@@ -176,3 +176,11 @@ def test_rounding_of_thin_rings_is_told():
     solver = Zonal(flow("sa", 200.0, 24), ZonalModes(np.array([0.1]), 24))
     with pytest.raises(ConvergenceError, match="sees too little of itself"):
         moved(solver, 1.0)
+
+
+def test_the_tail_of_the_map_is_that_of_all_coordinates():
+    for axis in range(3):
+        solver = Sphere(flow("sa", 3.0, 3), harmonic(2, 0, 0.1), degree=16)
+        before = solver.map_tail()
+        solver.x[:, axis] += 0.1 * eval_gegenbauer(16, 0.5, solver.x[:, 2])
+        assert before < 1e-10 < 1e-2 < solver.map_tail()
