@@ -90,7 +90,27 @@ def test_files_layers_and_noise(monkeypatch, tmp_path):
     assert "noise" in run_of(out)["energy_missing"]
 
 
-def test_a_stopped_run_goes_on(monkeypatch, tmp_path):
+def test_causal_tokens_that_have_met_are_one_cluster(monkeypatch, tmp_path):
+    """They are never merged, and yet in one place."""
+    options = [
+        "--n",
+        3,
+        "--d",
+        2,
+        "--causal",
+        "--until",
+        "consensus",
+        "--tol",
+        1e-5,
+        "--out",
+        tmp_path / "run",
+    ]
+    assert spinodal(monkeypatch, *options) == 0
+    assert run_of(tmp_path / "run")["final"]["clusters"] == 1
+    assert run_of(tmp_path / "run")["merges"] == []
+
+
+def test_a_stopped_run_goes_on(monkeypatch, capsys, tmp_path):
     """Stopped by hand, resumed, and equal to the run that was not stopped."""
     options = ["--n", 6, "--d", 3, "--beta", 2, "--tol", 1e-5, "--until", 9, "--frames", 4]
     assert spinodal(monkeypatch, *options, "--out", tmp_path / "whole") == 0
@@ -109,6 +129,7 @@ def test_a_stopped_run_goes_on(monkeypatch, tmp_path):
     assert not (tmp_path / "cut" / "run.json").exists()
     assert spinodal(monkeypatch, *options, "--out", tmp_path / "cut") == 2
     assert spinodal(monkeypatch, *options, "--beta", 3, "--out", tmp_path / "cut", "--resume") == 2
+    assert "another run: beta is 2.0 there, 3.0 was asked;" in " ".join(capsys.readouterr().err.split())
     assert spinodal(monkeypatch, *options, "--out", tmp_path / "cut", "--resume") == 0
     one, two = (np.load(tmp_path / name / "trajectory.npz")["tokens"] for name in ("whole", "cut"))
     assert (one == two).all()

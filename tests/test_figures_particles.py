@@ -9,7 +9,7 @@ from PIL import Image
 
 from spinodal import sphere, theory
 from spinodal.errors import InputError
-from spinodal.figures import globe, movies, particles, particles_time
+from spinodal.figures import globe, maps, movies, particles, particles_time
 
 
 def lines(axes) -> dict[str, np.ndarray]:
@@ -142,3 +142,17 @@ def test_a_movie_has_a_frame_a_time_and_rests_on_the_last(tmp_path):
             assert (np.asarray(moving) != np.asarray(film.convert("RGB"))).any()
     with pytest.raises(InputError, match=r"a movie is a \.gif"):
         movies.circle_movie(t, turn, np.zeros((5, 4), dtype=int), tmp_path / "film.avi")
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(4, 3), (4, 1), (1, 3)])
+def test_a_phase_map_fills_its_panels_on_opaque_paper(tmp_path, columns, rows):
+    """A single beta or time has a cell too; and a PNG can be read on a dark page."""
+    t, betas = np.linspace(1, 9, columns), np.linspace(2, 6, rows)
+    figure = maps.phase_maps(t, betas, {"d = 2": np.ones((columns, rows))}, title="SA")
+    axes = figure.axes[0]
+    (x0, x1), (y0, y1) = axes.get_xlim(), axes.get_ylim()
+    assert (x0, x1) == (pytest.approx((1, 9)) if columns > 1 else (0.5, 1.5))
+    assert (y0, y1) == (pytest.approx((2, 6)) if rows > 1 else (1.5, 2.5))
+    figure.savefig(tmp_path / "map.png")
+    with Image.open(tmp_path / "map.png") as image:
+        assert np.asarray(image.convert("RGBA"))[..., 3].min() == 255

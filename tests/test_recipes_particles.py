@@ -12,20 +12,6 @@ from spinodal import theory
 from spinodal.recipes import module
 
 
-@pytest.fixture(autouse=True)
-def unchecked(monkeypatch: pytest.MonkeyPatch):
-    """Shapes are checked where flows and figures have their own tests; here the checks cost more than the flows.
-
-    What an engine defines within a call would be wrapped anew each time, checked or not: 1 ms a drift.
-    """
-    monkeypatch.setattr(
-        jaxtyping, "jaxtyped", lambda fn=None, *, typechecker=None: fn or (lambda whole: whole)
-    )
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
-
-
 @pytest.fixture
 def drawn(tmp_path: Path):
     def draw(name: str, picture: str) -> dict:
@@ -90,7 +76,13 @@ def test_f10_optimal_points_are_reached(drawn):
 
 
 def test_f13_slopes_curves_and_tails_of_six_schemes(drawn):
-    found = drawn("f13-normalisation", "normalisation.png")
+    jaxtyping.config.update(
+        "jaxtyping_disable", True
+    )  # its flows have many steps, and checks take four times as long
+    try:
+        found = drawn("f13-normalisation", "normalisation.png")
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)
     for name in ("post-LN", "pre-LN", "mix-LN", "peri-LN", "nGPT", "sqrt"):
         assert found[f"{name}: slope off by"] < 1e-10
         assert found[f"{name}: curve off by"] < 1e-5

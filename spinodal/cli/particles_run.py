@@ -1,5 +1,6 @@
 """A simulation of the command line becomes files."""
 
+import hashlib
 import json
 import math
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
 from spinodal import theory
@@ -18,14 +20,16 @@ from spinodal.errors import InputError
 from spinodal.flows.engines.automatic import chosen
 from spinodal.flows.fields.energy import energy_of
 from spinodal.flows.state import State
-from spinodal.flows.time import Keeper, Layers, Run, simulate
-from spinodal.observables import mean_cosine
+from spinodal.flows.time import MERGE, Keeper, Layers, Run, simulate
+from spinodal.observables import cluster_count, cluster_labels, mean_cosine
+from spinodal.types import Trajectory
 
 LISTED = 10_000  # merges in run.json; of more, the last ones, and all in trajectory.npz
 FILES = (
     "run.json", "checkpoint", "trajectory.npz", "cosines.png", "energy.png", "circle.png", "sphere.png", "movie.gif",
     "movie.mp4",
 )  # fmt: skip
+CLOSE = 1e-3  # 1 - cos of tokens of one colour in a movie
 PAIRS = 4096  # tokens up to which the smallest cosine is looked for
 
 
@@ -61,7 +65,7 @@ def simulated(p: Prepared, out: Path, *, resume: bool, report: Report) -> Finish
     began = time.perf_counter()
     s = p.simulation
     config = asdict(s) | {"n": p.n, "d": p.c.shape[1] if p.B is None else p.B.shape[1]}
-    keeper = Keeper(out / "checkpoint", json.dumps(config), resume=resume)
+    keeper = Keeper(out / "checkpoint", json.dumps(config | {"files": digest(s)}), resume=resume)
     run = simulate(
         p.field,
         p.c,
@@ -81,7 +85,7 @@ def simulated(p: Prepared, out: Path, *, resume: bool, report: Report) -> Finish
     energy, reason = energies(p, run)
     times = run.trajectory.times.numpy()
     final = {
-        "time": float(times[-1]), "clusters": p.n - len(run.merges.time), "steps": run.steps,
+        "time": float(times[-1]), "clusters": clusters(p, run), "steps": run.steps,
         "evaluations": run.evaluations, "mean_cosine": float(mean_cosine(run.trajectory)[-1, 0]),
         "smallest_cosine": float((frames[-1] @ frames[-1].T).min()) if p.n <= PAIRS else None,
         "longest": float(run.lengths[-1].max()), "seconds": time.perf_counter() - began,
@@ -95,6 +99,22 @@ def simulated(p: Prepared, out: Path, *, resume: bool, report: Report) -> Finish
         "versions": versions(),
     }  # fmt: skip
     return Finished(told, run, frames if p.B is None else frames @ p.B)
+
+
+def digest(s: Simulation) -> str:
+    """SHA-256 of all that was read: a run goes on with what it began with."""
+    files = [
+        file for file in (s.q, s.k, s.v, s.start, s.weights, s.save_times) if file and Path(file).is_file()
+    ]
+    return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()
+
+
+def clusters(p: Prepared, run: Run) -> int:
+    """Tokens that have not met; where they may not merge, groups of tokens nearer than MERGE at the end."""
+    if p.field.merges:
+        return p.n - len(run.merges.time)
+    times, tokens, valid = run.trajectory
+    return int(cluster_count(Trajectory(times[-1:], tokens[-1:], valid), MERGE**2 / 2))
 
 
 def energies(p: Prepared, run: Run) -> tuple[dict[str, Any] | None, str | None]:
@@ -151,9 +171,12 @@ def drawn(out: Path, p: Prepared, done: Finished, *, movie: bool) -> list[str]:
     elif movie and d == 2:
         shown = flow.some(tokens)
         angles = np.arctan2(shown[..., 1], shown[..., 0])
-        films = movies.circle_movie(times, angles, np.zeros(angles.shape, np.int64), out / "movie.gif")
+        seen = torch.ones((1, shown.shape[1]), dtype=torch.bool)
+        followed = Trajectory(done.run.trajectory.times, torch.from_numpy(shown)[:, None], seen)
+        labels = cluster_labels(followed, CLOSE)[:, 0].numpy()
+        films = movies.circle_movie(times, angles, labels, out / "movie.gif")
     for name, figure in figures.items():
-        figure.savefig(out / name, dpi=150, facecolor="white")
+        figure.savefig(out / name, dpi=150)
     return [*figures, *(film.name for film in films)]
 
 

@@ -44,7 +44,8 @@ def draw_command(
         raise InputError(f"{out} is a file; --out takes a folder")
     if seed < 0:
         raise InputError(f"--seed {seed}: must be 0 or more")
-    console.print(f"{header['Claim']}; about {header['Minutes']} minutes on two cores", highlight=False)
+    takes = "its small version" if quick else f"about {header['Minutes']} minutes on two cores"
+    console.print(f"{header['Claim']}; {takes}", highlight=False)
     out.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     try:

@@ -66,7 +66,7 @@ def phase_diagram_command(
     )  # fmt: skip
     opened(out, diagram, overwrite=overwrite)
     started = time.perf_counter()
-    with bar(f"{len(diagram.d)} x {betas} rows") as report:
+    with bar(f"{len(diagram.d)} x {len(diagram.betas)} rows") as report:
         try:
             rows = sweeps.run(row, diagram.cells(), out, scheduler=scheduler, workers=workers, report=report)
         except KeyboardInterrupt:
@@ -173,9 +173,9 @@ def write(out: Path, diagram: Any, rows: list[dict], seconds: float) -> None:
     (out / "run.json").write_text(json.dumps(run, indent=1))
     for dimension, ratio in contour.items():
         said = (
-            "theory has no curve here"
+            "half of the pairs do not meet where the theory has a curve"
             if ratio is None
-            else f"at {ratio:.4f} of the theory's time (median over beta)"
+            else f"half of the pairs have met at {ratio:.4f} of the theory's time (median over beta)"
         )
-        console.print(f"d = {dimension}: half of the pairs have met {said}", highlight=False)
+        console.print(f"d = {dimension}: {said}", highlight=False)
     console.print(f"{out}: map.npz, map.png, run.json", highlight=False, soft_wrap=True)

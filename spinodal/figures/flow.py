@@ -76,7 +76,7 @@ def cosines_over_time(
     counts = cosine_histogram(Trajectory(torch.tensor(times), shown, valid), BINS)[:, 0].numpy()
     figure, axes = panel(6.4, 4.0)
     share = counts / counts.sum(1, keepdims=True)
-    edges = np.append(times, 2 * times[-1] - times[-2])
+    edges = np.concatenate([times[:1], (times[1:] + times[:-1]) / 2, times[-1:]])
     axes.pcolormesh(edges, np.linspace(-1, 1, BINS + 1), share.T**0.4, cmap="Blues", rasterized=True)
     if theory is not None:
         axes.plot(*theory, color=INK, linestyle=(0, (4, 2)), linewidth=1.1, label="theory")

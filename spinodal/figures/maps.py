@@ -78,20 +78,23 @@ def phase_maps(
     mesh = None
     for axes, (name, probability) in zip(grid.flat, panels.items(), strict=False):
         mesh = axes.pcolormesh(
-            t, betas, probability.T, vmin=0, vmax=1, cmap="viridis", shading="nearest", rasterized=True
+            edges(t), edges(betas), probability.T, vmin=0, vmax=1, cmap="viridis", rasterized=True
         )
         if min(probability.shape) > 1 and probability.min() < 0.5 < probability.max():
             axes.contour(t, betas, probability.T, [0.5], colors="white", linewidths=0.9)
         if curve is not None:
             axes.plot(curve, betas, color=CURVE, linewidth=1.6, linestyle=(0, (4, 2)))
-        axes.set(xlim=(t[0], t[-1]), ylim=(betas[0], betas[-1]), title=name)
+        axes.set_title(name)
         framed(axes)
     for axes in list(grid.flat)[len(panels) :]:
         axes.set_visible(False)
-    figure.supxlabel("t", color=MUTED, fontsize=9)
-    figure.supylabel("β", color=MUTED, fontsize=9)
+    for axes in grid[-1]:
+        axes.set_xlabel("t")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("β")
     if mesh is not None:
-        figure.colorbar(mesh, ax=grid, label="probability that two tokens have met", shrink=0.8)
+        bar = figure.colorbar(mesh, ax=grid, label="probability that two tokens have met", shrink=0.8)
+        framed(bar.ax)
     lines = [Line2D([], [], color="#9aa3ab", linewidth=0.9, label="P = 1/2 (white)")]
     if curve is not None:
         lines += [
@@ -99,9 +102,15 @@ def phase_maps(
                 [], [], color=CURVE, linewidth=1.6, linestyle=(0, (4, 2)), label="theory, d ≥ n, orthogonal"
             )
         ]
-    figure.legend(handles=lines, loc="outside upper right", ncols=2, frameon=False, fontsize=8)
+    figure.legend(handles=lines, loc="outside lower right", ncols=2, frameon=False, fontsize=8)
     figure.suptitle(title, color=INK, fontsize=10, x=0.02, ha="left")
     return figure
+
+
+def edges(values: Float[np.ndarray, " k"]) -> Float[np.ndarray, " e"]:
+    """Of cells from the first value to the last, cut half way between two; one value has a cell of width one."""
+    first, last = (values[0], values[-1]) if len(values) > 1 else values[0] + np.array([-0.5, 0.5])
+    return np.concatenate([[first], (values[1:] + values[:-1]) / 2, [last]])
 
 
 @styled
@@ -128,18 +137,21 @@ def cosines_over_time(
 def measured_over_theory(
     x: Float[np.ndarray, " k"],
     curves: dict[str, tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]],
-    limit: Float[np.ndarray, " k"],
+    limits: tuple[float, float, float],
     *,
     labels: tuple[str, str],
     title: str,
 ) -> Figure:
-    """Points (measured) on thin lines (theory), a colour a curve, and the limit that they tend to."""
+    """Points (measured) on thin lines (theory), a colour a curve, and the `limits` for x below, at and above 1."""
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.add_subplot()
     for colour, (name, (measured, expected)) in zip(MODELS.values(), curves.items(), strict=False):
         axes.plot(x, expected, color=colour[0], linewidth=1)
         axes.plot(x, measured, "o", color=colour[0], markersize=3, label=name)
-    axes.plot(x, limit, color=CURVE, drawstyle="steps-mid", linewidth=1.2, label="limit")
+    below, at, above = limits
+    axes.plot([x[0], 1, np.nan, 1, x[-1]], [below, below, np.nan, above, above], color=CURVE, linewidth=1.2)
+    axes.plot([], [], "o-", color=CURVE, linewidth=1.2, markersize=5, label="limit n → ∞")
+    axes.plot(1, at, "o", color=CURVE, markersize=5)
     axes.set(xlabel=labels[0], ylabel=labels[1], title=title)
     axes.legend(frameon=False, fontsize=8)
     framed(axes)
@@ -148,5 +160,6 @@ def measured_over_theory(
 
 
 def framed(axes: Axes):
-    axes.tick_params(colors=MUTED, labelsize=8, length=3)
+    axes.tick_params(which="both", colors=MUTED, labelsize=8)
+    axes.tick_params(length=3)
     axes.grid(visible=False)

@@ -18,7 +18,7 @@ from spinodal.errors import InputError
 from spinodal.figures.globe import dots, facing, globe, trails
 from spinodal.figures.particles import COLOURS
 from spinodal.figures.particles_time import on_circle
-from spinodal.figures.style import INK, PAGE, canvas, styled
+from spinodal.figures.style import INK, canvas, styled
 
 FPS, INCHES, DPI, SHADES = 12, 2.6, 100, 48
 SAMPLES = 8  # frames that the palette is taken from
@@ -81,7 +81,7 @@ def side_by_side(pictures: list[Image.Image]) -> Image.Image:
 
 def pictured(figure: Figure) -> Image.Image:
     file = io.BytesIO()
-    figure.savefig(file, dpi=DPI, facecolor=PAGE, format="png")
+    figure.savefig(file, dpi=DPI, format="png")
     return Image.open(file).convert("RGB")
 
 

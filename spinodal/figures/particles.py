@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from spinodal.figures.globe import dots, facing, globe, trails
-from spinodal.figures.style import INK, MODELS, MUTED, PAGE, RULE, styled
+from spinodal.figures.style import INK, MODELS, MUTED, RULE, styled
 
 COLOURS = tuple(light for light, _ in MODELS.values())
 THEORY = {"color": INK, "linestyle": (0, (4, 2)), "linewidth": 1.1, "zorder": 4}
@@ -17,13 +17,13 @@ DPI = 100
 
 
 def save(figure: Figure, path: Path) -> None:
-    """A PNG on the paper's colour, so that it can be read on dark pages too."""
-    figure.savefig(path, dpi=DPI, facecolor=PAGE)
+    figure.savefig(path, dpi=DPI)
 
 
 def dressed(axes: Axes, **names: str) -> Axes:
     """Ticks and grid of the house, and the names of the axes."""
-    axes.tick_params(colors=MUTED, labelsize=8, length=3)
+    axes.tick_params(which="both", colors=MUTED, labelsize=8)
+    axes.tick_params(length=3)
     axes.grid(axis="y", color=RULE, linewidth=0.7)
     axes.set(**names)
     return axes

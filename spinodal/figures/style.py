@@ -49,7 +49,7 @@ STYLE: dict[Any, Any] = {
     "axes.titlelocation": "left",
     "axes.titlepad": 9,
     "axes.titlesize": 9,
-    "figure.facecolor": "none",
+    "figure.facecolor": PAGE,
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "lines.linewidth": 1.8,
@@ -130,7 +130,8 @@ def svg(figure: Figure, name: str, *, title: str) -> str:
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}), warnings.catch_warnings():
         # the fonts of the reader will draw it, not ours
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.savefig(text, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+        metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(text, format="svg", facecolor="none", metadata=metadata)
 
     def adapted(tag: re.Match[str]) -> str:
         named = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{name}-", tag[0])

@@ -45,12 +45,11 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
             worst = max(worst, float(abs(found - expected).max()))
             for k in np.flatnonzero(np.isin(c, (0.5, 1.0, 2.0)) & (n == lengths[-1])):
                 measured[f"rho = {rho:g}, n = {n}, c over critical = {c[k]:g}"] = float(found[k])
-        limit = limits(rho, c)
         title = f"one layer of attention, ρ = {rho:g}, critical c = {critical:.3g}"
         figure = maps.measured_over_theory(
             c,
             curves,
-            limit,
+            limits(rho),
             labels=("c over its critical value, β = c log n", "cosine after the layer"),
             title=title,
         )
@@ -58,8 +57,11 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     return measured | {"largest |measured - closed form|": worst}
 
 
-def limits(rho: float, c: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
-    """The limit n -> inf at c times the critical value."""
-    if rho > 0:
-        return np.asarray(theory.long_context_layer(rho, c / (1 - rho)))
-    return np.where(c < 1, 1.0, np.where(c > 1, 0.0, 0.5))
+def limits(rho: float) -> tuple[float, float, float]:
+    """The limits n -> inf below, at and above the critical c."""
+    if rho == 0:
+        return 1.0, 0.5, 0.0
+    below, at, above = np.asarray(
+        theory.long_context_layer(rho, np.array([0.5, 1.0, 2.0]) / (1 - rho))
+    ).tolist()
+    return below, at, above

@@ -60,7 +60,7 @@ def flowed(seed: int, beta: float, tolerance: float) -> Run:
     return simulate(AttentionField(beta), x, CONSENSUS, saves=saves, method=Adaptive(tolerance))
 
 
-def last_wait(run: Run, beta: float) -> tuple[float, float, float, float]:
+def last_wait(run: Run, beta: float) -> tuple[float, float, float, int]:
     """(beta, the wait between the last two merges, that of `two_cluster_time_sa` from where they stand, steps)."""
     start, end = run.merges.time[-2:]
     k = int(np.searchsorted(run.trajectory.times.numpy(), start))

@@ -5,6 +5,7 @@ It is written beside its place and moved over it, so that at any moment the plac
 
 import hashlib
 import io
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -41,5 +42,16 @@ def read(path: Path, label: str) -> dict[str, Any] | None:
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         arrays = dict(file)
     if (whose := str(arrays.pop("label"))) != label:
-        raise InputError(f"{path} is of another run: {whose} there, {label} asked; choose another folder")
+        raise InputError(f"{path} is of another run: {difference(whose, label)}; choose another folder")
     return arrays
+
+
+def difference(there: str, asked: str) -> str:
+    """What sets two labels apart: of two JSON objects the entries that are not the same."""
+    try:
+        one, two = json.loads(there), json.loads(asked)
+        pairs = {key: (one.get(key), two.get(key)) for key in one | two}
+        told = [f"{key} is {a} there, {b} was asked" for key, (a, b) in pairs.items() if a != b]
+        return ", ".join(told)
+    except (ValueError, AttributeError, TypeError):
+        return f"{there} there, {asked} was asked"
