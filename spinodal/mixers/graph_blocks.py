@@ -1,12 +1,13 @@
-r"""Which blocks of tokens look at which: chosen by predicted mass, gathered once, kept for all steps of a flow.
+r"""Which blocks of tokens look at which: chosen by predicted links, gathered once, kept for all steps of a flow.
 
-    mass_iJ = sum_{j in J} P_ij  ~  phi(W u_i) . sum_{j in J} phi(V u_j),   phi = softmax over features
+    P_ij  ~  softmax_j(W u_i . V u_j),    the worth of block J to token i: max_{j in J} W u_i . V u_j
 
-The sum over a block is taken before the product: n / size numbers a token instead of n. A mean of keys, the
-linear case, forgets what differs from the mean; phi sees more the more features it has. W and V learn from
-the dense masses of a few rows, the residual "selection" [derived].
+W u and V u are sketches of a few numbers: every pair is looked at, at a fraction of what attention takes. A
+summary of each block would cost less still, but what is sought in a block is drowned by all else in it, and where
+blocks are many recall is lost. W and V learn from a few rows of P, token by token, the residual "selection"
+[derived].
 
-A block keeps itself and its neighbours, and of the others the `top` whose largest mass for one of its tokens is
+A block keeps itself and its neighbours, and of the others the `top` whose share for one of its tokens is
 largest. Causal, it is the tokens up to its first that choose, and among complete past blocks: what a later
 token wants would tell an earlier one of it.
 
@@ -14,7 +15,7 @@ token wants would tell an earlier one of it.
     u       tokens, padded to whole blocks                     b n d
     index   blocks chosen by each block                        b h I m
     kept    which of the m are looked at                       b h I m
-    mass    log of the predicted share of block J              b h * J
+    worth   max over the tokens of block J                     b h n J
 """
 
 import math
@@ -28,15 +29,16 @@ from torch.nn import functional
 
 from spinodal.errors import InputError
 
-SPREAD = 2.0  # of the exponents of phi, for tokens of unit size
-TINY = 1e-6  # of a mass: what no feature sees is improbable, not impossible
+ALIKE = 8.0  # the product of the sketches of two equal tokens of unit size, at the start
+AT_ONCE = (2**19, 2**26)  # products, on a CPU and on a GPU: on a CPU they stay in the cache
+TINY = 1e-6
 
 
 @dataclass(frozen=True)
 class Blocks:
     """`size` tokens a block, which looks at itself, `window` neighbours (a side, if not causal) and `top` others.
 
-    `threshold` drops others that have less than this share of the largest predicted mass. `mutual` keeps the links
+    `threshold` drops others that have less than this share of the largest worth. `mutual` keeps the links
     that both ends chose: symmetric, so that an energy falls. For the first `warmup` training calls all is dense.
     In a text of fewer blocks than `top` all are chosen.
     """
@@ -45,7 +47,7 @@ class Blocks:
     top: int = 4
     window: int = 1
     threshold: float = 0.0
-    features: int = 128
+    features: int = 32
     mutual: bool = False
     warmup: int = 0
 
@@ -73,35 +75,45 @@ class Choice(NamedTuple):
     selected: Bool[Tensor, "b h I J"]
 
 
-class Kinds(nn.Linear):
-    """W and V of every head: the same at the start, so that like seeks like, and wide enough to tell tokens apart."""
+class Sketches(nn.Linear):
+    """W and V of every head: the same at the start, so that like seeks like."""
 
     def __init__(self, width: int, *, heads: int, features: int):
+        self.heads, self.features = heads, features
         super().__init__(width, 2 * heads * features, bias=False)
 
     def reset_parameters(self):
-        nn.init.normal_(self.weight, std=SPREAD * self.in_features**-0.5)
+        nn.init.normal_(self.weight, std=(ALIKE / self.in_features / self.features) ** 0.5)
         with torch.no_grad():
             want, have = self.weight.unflatten(0, (2, -1))
             have.copy_(want)
 
+    def forward(self, u: Float[Tensor, "b n d"]) -> tuple[Float[Tensor, "b h n r"], Float[Tensor, "b h n r"]]:
+        want, have = super().forward(u).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return want, have
+
 
 class Coarse(nn.Module):
-    """Predicted masses of blocks, and the choice they lead to."""
+    """What blocks are worth to tokens, and the choice it leads to."""
 
     def __init__(self, width: int, *, heads: int, blocks: Blocks, causal: bool):
         super().__init__()
-        self.heads, self.blocks, self.causal = heads, blocks, causal
-        self.maps = Kinds(width, heads=heads, features=blocks.features)
+        self.blocks, self.causal = blocks, causal
+        self.sketches = Sketches(width, heads=heads, features=blocks.features)
 
-    def features(
-        self, u: Float[Tensor, "b n d"], seen: Bool[Tensor, "#b n"]
-    ) -> tuple[Float[Tensor, "b h n r"], Float[Tensor, "b h J r"]]:
-        """phi(W u) of each token, and the sum of phi(V u) over those of each block."""
-        want, have = self.maps(u).unflatten(-1, (2, self.heads, -1)).softmax(-1).permute(2, 0, 3, 1, 4)
-        there = seen.expand(len(u), -1).unflatten(1, (-1, self.blocks.size)).to(u)
-        sums = torch.einsum("bhjkr,bjk->bhjr", have.unflatten(2, (-1, self.blocks.size)), there)
-        return want, sums
+    def worth(self, u: Float[Tensor, "b n d"], seen: Bool[Tensor, "#b n"]) -> Float[Tensor, "b h n J"]:
+        """The least number there is where all of a block is padding."""
+        want, have = self.sketches(u)
+        there = None if seen.all() else seen[:, None, None]
+        keys, least = have.mT.contiguous(), torch.finfo(want.dtype).min
+        size = max(1, AT_ONCE[want.is_cuda] // keys[..., 0, :].numel())
+        space, parts = want.new_empty(*want.shape[:2], size, keys.shape[-1]), []
+        for rows in want.split(size, 2):
+            products = torch.matmul(rows, keys, out=space[:, :, : rows.shape[2]])
+            if there is not None:
+                products = products.where(there, least)
+            parts.append(products.unflatten(-1, (-1, self.blocks.size)).amax(-1))
+        return torch.cat(parts, 2)
 
     def apart(self, I: int, device: torch.device) -> Int[Tensor, "I I"]:
         """How many blocks J lies before I; where not causal, how far it is."""
@@ -112,37 +124,38 @@ class Coarse(nn.Module):
         """Blocks that have to be chosen: neither the own one nor a neighbour, nor one that is still to come."""
         return self.apart(I, device) > self.blocks.window
 
-    def log_mass(self, u: Float[Tensor, "b n d"], seen: Bool[Tensor, "#b n"]) -> Float[Tensor, "b h I J"]:
-        """log of the largest share, among the candidates, that a block has for a token of another."""
-        size = self.blocks.size
-        want, have = self.features(u, seen)
+    def log_share(self, u: Float[Tensor, "b n d"], seen: Bool[Tensor, "#b n"]) -> Float[Tensor, "b h I J"]:
+        """log of the largest share of worth, among the candidates, that block J has for a token of block I."""
+        size, worth = self.blocks.size, self.worth(u, seen)
         if self.causal:  # the tokens up to the first of a block speak for it
-            want = functional.pad(want, (0, 0, size - 1, 0))[:, :, : u.shape[1]]
+            worth = functional.pad(worth, (0, 0, size - 1, 0))[:, :, : u.shape[1]]
             seen = functional.pad(seen, (size - 1, 0))[:, : u.shape[1]]
-        closed = ~self.candidates(have.shape[2], u.device)[:, None]
-        mass = torch.einsum("bhikr,bhjr->bhikj", want.unflatten(2, (-1, size)), have) + TINY
-        mass = mass.log().masked_fill(closed, -torch.inf).log_softmax(-1).masked_fill(closed, -torch.inf)
+        worth = worth.unflatten(2, (-1, size))
+        closed = ~self.candidates(worth.shape[2], u.device)[:, None]
+        share = worth.masked_fill(closed, -torch.inf).log_softmax(-1).masked_fill(closed, -torch.inf)
         silent = ~seen.unflatten(1, (-1, size))[:, None, :, :, None]
-        largest = mass.masked_fill(silent, -torch.inf).amax(3)
-        nearest = torch.arange(-mass.shape[-1], 0, device=u.device, dtype=mass.dtype)  # to padding, all alike
+        largest = share.masked_fill(silent, -torch.inf).amax(3)
+        nearest = torch.arange(
+            -share.shape[-1], 0, device=u.device, dtype=share.dtype
+        )  # to padding, all alike
         return largest.where(closed[:, 0] | ~silent.all(3), nearest)
 
     @torch.no_grad()
     def choice(self, u: Float[Tensor, "b n d"], seen: Bool[Tensor, "#b n"]) -> Choice:
         """`top` candidates of each block, beside its own block and its neighbours."""
-        mass = self.log_mass(u, seen)
-        I, apart = mass.shape[2], self.apart(mass.shape[2], u.device)
+        share = self.log_share(u, seen)
+        I, apart = share.shape[2], self.apart(share.shape[2], u.device)
         if self.blocks.threshold:
-            weak = mass < mass.amax(-1, keepdim=True) + math.log(self.blocks.threshold)
-            mass = mass.masked_fill(weak, -torch.inf)
+            weak = share < share.amax(-1, keepdim=True) + math.log(self.blocks.threshold)
+            share = share.masked_fill(weak, -torch.inf)
         always = (apart >= 0) & (apart <= self.blocks.window)
         near = min(I, 1 + self.blocks.window * (1 if self.causal else 2))
-        mass = mass.masked_fill(always, torch.finfo(mass.dtype).max).masked_fill(apart == 0, torch.inf)
-        found = mass.topk(min(I, near + self.blocks.top), sorted=True)
+        share = share.masked_fill(always, torch.finfo(share.dtype).max).masked_fill(apart == 0, torch.inf)
+        found = share.topk(min(I, near + self.blocks.top), sorted=True)
         # at an end a block has fewer neighbours, whose places others must not take
         rank = torch.arange(found.indices.shape[-1], device=u.device)
         kept = (found.values > -torch.inf) & (rank < always.sum(-1, keepdim=True) + self.blocks.top)
-        selected = torch.zeros_like(mass, dtype=torch.bool).scatter(-1, found.indices, kept)
+        selected = torch.zeros_like(share, dtype=torch.bool).scatter(-1, found.indices, kept)
         if self.blocks.mutual:
             selected = selected & selected.mT
             kept = selected.gather(-1, found.indices)
@@ -153,17 +166,17 @@ class Coarse(nn.Module):
         u: Float[Tensor, "b n d"],
         seen: Bool[Tensor, "#b n"],
         rows: Int[Tensor, " k"],
-        mass: Float[Tensor, "b h k J"],
+        P: Float[Tensor, "b h k n"],
     ) -> Float[Tensor, ""]:
-        """KL of the masses of blocks in these rows to those predicted, over candidates, rows by their mass there."""
-        want, have = self.features(u, seen)
-        open_ = self.candidates(have.shape[2], u.device)[rows // self.blocks.size]
-        guess = torch.einsum("bhkr,bhjr->bhkj", want[:, :, rows], have) + TINY
-        guess, mass = guess * open_, mass * open_
-        weight = mass.sum(-1)
-        truth = mass / weight.clamp(min=TINY)[..., None]
-        guess = guess / guess.sum(-1, keepdim=True).clamp(min=TINY)
-        lost = torch.xlogy(truth, truth / guess.clamp(min=TINY**2)).sum(-1)
+        """KL of these rows of P to those predicted, over tokens of the candidates, rows by their share there."""
+        want, have = self.sketches(u)
+        open_ = self.candidates(u.shape[1] // self.blocks.size, u.device)[rows // self.blocks.size]
+        open_ = open_.repeat_interleave(self.blocks.size, -1) & seen[:, None, None]
+        guess = (want[:, :, rows] @ have.mT).masked_fill(~open_, torch.finfo(want.dtype).min).log_softmax(-1)
+        P = P * open_
+        weight = P.sum(-1)
+        truth = P / weight.clamp(min=TINY)[..., None]
+        lost = (torch.xlogy(truth, truth) - truth * guess.where(open_, 0.0)).sum(-1)
         return (weight * lost).sum() / weight.sum().clamp(min=TINY)
 
 

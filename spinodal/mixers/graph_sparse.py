@@ -33,7 +33,7 @@ GOLDEN = 0.5 * (5**0.5 - 1)  # its multiples fall evenly into [0, 1), in step wi
 class BlockGraphAttention(GraphFlowAttention):
     """The flow on the graph of chosen blocks; `context`, if given, is the length of text that must have `top` blocks.
 
-    Residuals hold "selection" besides: how far the predicted masses of blocks are from the true ones, for a loss
+    Residuals hold "selection" besides: how far the predicted links are from the true ones, for a loss
     (method=penalty constrain=selection tolerance=0) that teaches the choice.
     """
 
@@ -159,11 +159,11 @@ class BlockGraphAttention(GraphFlowAttention):
         return lambda values: averages(whole_blocks(values, size))[:, :, :n]
 
     def selection(self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None) -> Float[Tensor, ""]:
-        """KL of the true masses of blocks to the predicted ones, in up to ROWS rows: others at every training call.
+        """KL of the true links to the predicted ones, in up to ROWS rows: others at every training call.
 
-        The gradient reaches the coarse maps alone.
+        The gradient reaches the sketches alone.
         """
-        size, u, seen = self.blocks.size, whole_blocks(x.detach(), self.blocks.size), self.seen(x, valid)
+        u, seen = whole_blocks(x.detach(), self.blocks.size), self.seen(x, valid)
         turn = ROWS * int(self.calls) + torch.arange(min(ROWS, x.shape[1]), device=x.device)
         rows = (x.shape[1] * (turn.double() * GOLDEN).frac()).long()
         with torch.no_grad():
@@ -171,8 +171,8 @@ class BlockGraphAttention(GraphFlowAttention):
             pairs = allowed_links(x.shape[1], seen[:, : x.shape[1]], causal=self.causal)[:, :, rows]
             P = scores(scene.q[:, :, rows], scene.k, pairs).softmax(-1)
             P = P.masked_fill(~seen[:, None, rows, None], 0.0)
-            mass = functional.pad(P, (0, u.shape[1] - x.shape[1])).unflatten(-1, (-1, size)).sum(-1)
-        return self.coarse.divergence(u, seen, rows, mass)
+            P = functional.pad(P, (0, u.shape[1] - x.shape[1]))
+        return self.coarse.divergence(u, seen, rows, P)
 
     def resumed(
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None

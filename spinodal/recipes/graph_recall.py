@@ -22,12 +22,14 @@ from spinodal.mixers.attention import Attention
 from spinodal.mixers.base import Mixer
 from spinodal.mixers.graph import GraphFlowAttention
 from spinodal.mixers.graph_blocks import Blocks
+from spinodal.mixers.graph_form import Descent, FlowForm
 from spinodal.mixers.graph_sparse import BlockGraphAttention
 
-WIDTH, HEADS, VALUES, KEYS = 64, 1, 16, 2048
+WIDTH, HEADS, VALUES, KEYS = 128, 1, 16, 8192
 EVERY = 32  # tokens, of which the last asks
 SAMPLES = 2048  # tokens a step, in contexts of N
-LENGTHS, STEPS, FURTHER = (32, 64, 128, 256, 512, 1024), 500, 200
+LENGTHS, STEPS, FURTHER = (32, 64, 128, 256, 512, 1024, 2048, 4096), 500, 200
+DENSE = 512  # tokens up to which blocks are not yet chosen, while the choice is learned
 PENALTIES = (0.0, 0.03, 0.1, 0.3, 1.0)
 
 
@@ -41,7 +43,7 @@ class Puzzle(NamedTuple):
 
 def puzzle(n: int, batch: int, random: torch.Generator) -> Puzzle:
     """Every 32nd token asks for the value of one of the other keys, none of them twice."""
-    keys = torch.rand(batch, KEYS, generator=random).argsort(1)[:, :n]
+    keys = torch.stack([torch.randperm(KEYS, generator=random)[:n] for _ in range(batch)])
     values = torch.randint(VALUES, (batch, n), generator=random)
     asking = torch.arange(n) % EVERY == EVERY - 1
     told = (~asking).nonzero()[:, 0]
@@ -52,11 +54,12 @@ def puzzle(n: int, batch: int, random: torch.Generator) -> Puzzle:
 
 
 class Reader(nn.Module):
-    """One mixer between an embedding and a choice of values."""
+    """One mixer between an embedding, of which keys are fixed directions, and a choice of values."""
 
     def __init__(self, mixer: Mixer):
         super().__init__()
-        self.key, self.value = nn.Embedding(KEYS, WIDTH), nn.Embedding(VALUES + 1, WIDTH)
+        self.key = nn.Embedding.from_pretrained(torch.randn(KEYS, WIDTH))
+        self.value = nn.Embedding(VALUES + 1, WIDTH)
         self.mixer, self.before, self.after = mixer, nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
         self.head = nn.Linear(WIDTH, VALUES)
 
@@ -69,12 +72,12 @@ class Reader(nn.Module):
         return self.head(self.after((x + mixed.tokens)[:, asking])), mixed.residuals
 
 
-# dense in training, so that what is lost beside the flow is lost by the choice alone
-BLOCKS = Blocks(size=8, top=8, window=0, features=256, warmup=10**9)
+ONE_STEP = FlowForm(descent=Descent(1))
+BLOCKS = Blocks(size=32, top=8, window=0, warmup=STEPS + FURTHER * LENGTHS[1:].index(DENSE) + FURTHER)
 KINDS: dict[str, Callable[[], Mixer]] = {
     "softmax": lambda: Attention(WIDTH, heads=HEADS),
     "flow": lambda: GraphFlowAttention(WIDTH, heads=HEADS),
-    "block-sparse flow": lambda: BlockGraphAttention(WIDTH, heads=HEADS, blocks=BLOCKS),
+    "block-sparse flow": lambda: BlockGraphAttention(WIDTH, heads=HEADS, blocks=BLOCKS, form=ONE_STEP),
 }
 
 
@@ -84,11 +87,9 @@ def reader(kind: str, seed: int) -> Reader:
 
 
 def train(reader: Reader, n: int, steps: int, seed: int, penalties: Mapping[str, float]):
-    """`steps` of Adam on cross entropy and penalties, each a weight of a residual; a choice of blocks learns faster."""
+    """`steps` of Adam on cross entropy and penalties, each a weight of a residual."""
     random = torch.Generator().manual_seed(seed)
-    coarse = [p for name, p in reader.named_parameters() if "coarse" in name]
-    others = [p for name, p in reader.named_parameters() if "coarse" not in name]
-    optimizer = torch.optim.Adam([{"params": others}, {"params": coarse, "lr": 1e-2}], lr=3e-3)
+    optimizer = torch.optim.Adam(reader.parameters(), lr=3e-3)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in range(steps):
         given = puzzle(n, max(1, SAMPLES // n), random)

@@ -13,6 +13,7 @@ from spinodal.mixers.graph_blocks import Blocks
 from spinodal.mixers.graph_flex import block_mask, flexed
 from spinodal.mixers.graph_form import Descent, FlowForm
 from spinodal.mixers.graph_levels import GraphLevels
+from spinodal.mixers.graph_links import scores
 from spinodal.mixers.graph_sparse import BlockGraphAttention
 from spinodal.models.blocks import sublayers
 from spinodal.models.configuration import SpinodalConfig
@@ -26,7 +27,7 @@ def mixer(blocks: Blocks = BLOCKS, form: FlowForm = SIN, *, causal: bool = False
     made = BlockGraphAttention(D, heads=H, blocks=blocks, form=form, causal=causal).double()
     with torch.no_grad():
         made.qkv.weight *= 3
-        made.coarse.maps.weight += torch.randn_like(made.coarse.maps.weight) / 4
+        made.coarse.sketches.weight += torch.randn_like(made.coarse.sketches.weight) / 4
     return made.eval()  # in training every call takes other rows to learn the choice from
 
 
@@ -97,10 +98,14 @@ def test_a_block_keeps_itself_its_neighbours_and_at_most_top_others(name: str, c
         assert 0 < others.sum() < 2 * others.numel()
 
 
-def test_the_choice_is_that_of_the_largest_predicted_mass():
+def products(made: BlockGraphAttention, x: Tensor) -> Tensor:
+    want, have = made.coarse.sketches.weight.unflatten(0, (2, H, -1))
+    return torch.einsum("bid,hrd,hre,bje->bhij", x, want, have, x)
+
+
+def test_the_choice_is_that_of_the_largest_predicted_share():
     made, x = mixer(), tokens(n=32)
-    want, have = made.coarse.maps(x).unflatten(-1, (2, H, -1)).softmax(-1).permute(2, 0, 3, 1, 4)
-    share = torch.einsum("bhir,bhjr->bhij", want, have).unflatten(-1, (8, 4)).sum(-1)
+    share = products(made, x).exp().unflatten(-1, (8, 4)).amax(-1)
     found = made.choice(made.scene(x), None).selected
     for I in range(8):
         others = [J for J in range(8) if abs(I - J) > 1]
@@ -177,41 +182,42 @@ def test_the_selection_residual_is_a_divergence_that_teaches_the_choice_alone():
     rows = (32 * (torch.arange(32).double() * 0.6180339887498949 % 1)).long()
     scene = made.scene(x)
     s = (scene.q @ scene.k.mT / 2 / (D // H) ** 0.5).masked_fill(torch.eye(32).bool(), -torch.inf)
-    true = s.softmax(-1).unflatten(-1, (8, 4)).sum(-1)[:, :, rows]
-    want, have = made.coarse.maps(x).unflatten(-1, (2, H, -1)).softmax(-1).permute(2, 0, 3, 1, 4)
-    guess = torch.einsum("bhir,bhjr->bhij", want[:, :, rows], have).unflatten(-1, (8, 4)).sum(-1)
+    true, guess = s.softmax(-1)[:, :, rows], products(made, x).exp()[:, :, rows]
     lost = weight = 0.0
     for k, row in enumerate(rows.tolist()):
-        others = [J for J in range(8) if row // 4 != J]
+        others = [j for j in range(32) if row // 4 != j // 4]
         p, g = true[:, :, k, others], guess[:, :, k, others]
         share, q = p.sum(-1), g / g.sum(-1, keepdim=True)
         lost = lost + (share * (p / share[..., None] * (p / share[..., None] / q).log()).sum(-1)).sum()
         weight = weight + share.sum()
     found = made(x, residuals=True).residuals["selection"]
-    torch.testing.assert_close(found, lost / weight, rtol=5e-3, atol=0)  # up to the least mass, 1e-6
+    torch.testing.assert_close(found, lost / weight)
     found.backward()
-    assert made.coarse.maps.weight.grad.abs().amin(1).min() > 0
+    assert made.coarse.sketches.weight.grad.abs().amin(1).min() > 0
     assert all(p.grad is None for name, p in made.named_parameters() if not name.startswith("coarse"))
 
 
 def test_the_choice_learns_where_the_mass_is():
-    """Tokens of eight kinds seek their own; mean pooling is blind to it, as every block has some of each."""
+    """What is sought is unlike what seeks it, until turned; in planes that positions hardly rotate."""
     torch.manual_seed(0)
-    made = BlockGraphAttention(16, heads=1, blocks=Blocks(8, top=2, window=0, features=32))
+    made = BlockGraphAttention(32, heads=1, blocks=Blocks(8, top=2, window=0))
+    slow = torch.arange(32) % 16 >= 8
     with torch.no_grad():
-        made.qkv.weight.zero_()
-        made.qkv.weight[:16] = made.qkv.weight[16:32] = 3 * torch.eye(16)
-    kinds = torch.nn.functional.one_hot(torch.randint(16, (8, 128)), 16).float()
-    x = torch.where(torch.arange(128)[None, :, None] % 8 < 7, torch.randn(8, 128, 16), 3 * kinds)
-    optimizer = torch.optim.Adam(made.coarse.parameters(), lr=0.03)
-    lost = []
-    for _ in range(60):
-        loss = made.selection(x, None)
+        made.qkv.weight[:64] = 0
+        made.qkv.weight[:32][slow[:, None] & slow] = 6 * torch.eye(16).flatten()
+        made.qkv.weight[32:64][slow[:, None] & slow] = torch.linalg.qr(torch.randn(16, 16)).Q.flatten()
+    x = torch.randn(16, 128, 32)
+    scene, apart = made.scene(x), ~torch.eye(16, dtype=torch.bool)
+    P = scores(scene.q, scene.k, ~torch.eye(128, dtype=torch.bool)[None, None]).softmax(-1)
+    mass = (P.unflatten(-1, (16, 8)).sum(-1).unflatten(2, (16, 8)).amax(3) * apart).detach()
+    share = lambda: float((mass * made.choice(scene, None).selected).sum() / mass.topk(2).values.sum())
+    before = share()
+    optimizer = torch.optim.Adam(made.coarse.parameters(), lr=0.02)
+    for _ in range(100):
         optimizer.zero_grad()
-        loss.backward()
+        made.selection(torch.randn(8, 128, 32), None).backward()
         optimizer.step()
-        lost.append(loss.item())
-    assert sum(lost[-10:]) < 0.65 * sum(lost[:10])
+    assert before < 0.5 < 0.85 < share()
 
 
 def test_warm_up_is_dense_and_counts_training_calls_alone():
