@@ -80,6 +80,17 @@ def test_a_rival_that_cannot_be_trained_is_found_before_any_is(
         compare("pet-lm", Recipe(own), out, command="test", seeds=1, jobs=1)
 
 
+def test_an_interrupted_run_says_how_to_go_on(monkeypatch, capsys, corpus: Path, tmp_path: Path):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("spinodal.cli.training.train", interrupt)
+    monkeypatch.setattr("spinodal.cli.training.compare", interrupt)
+    for command, said in (("train", "--resume goes on from"), ("compare", "the same command goes on")):
+        assert spinodal(monkeypatch, command, "pet-lm", f"corpus={corpus}", "--out", tmp_path / "out") == 130
+        assert said in capsys.readouterr().out
+
+
 def test_bars_of_a_comparison_reach_their_ends(corpus: Path, tmp_path: Path):
     own = changed(pet_lm.RECIPE.experiment, TINY | {"corpus": str(corpus)})
     last: dict[str, tuple[int, int]] = {}

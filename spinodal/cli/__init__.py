@@ -35,7 +35,7 @@ def say(message: Warning | str, category: type, filename: str, lineno: int, file
 
 
 def main() -> None:
-    """Runs a command; exit status 2 for wrong input, 1 for work that failed, 130 when interrupted."""
+    """Runs a command; exit status 2 for wrong input, 1 for work that failed; 130 when interrupted is typer's."""
     warnings.showwarning = say
     logging.disable_progress_bar()
     try:
@@ -46,6 +46,3 @@ def main() -> None:
     except (ConvergenceError, FloatingPointError, OSError) as error:
         console.print("[red]failed:[/]", escape(str(error)), highlight=False, soft_wrap=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        console.print("interrupted; the same command with --resume goes on from the last checkpoint")
-        sys.exit(130)

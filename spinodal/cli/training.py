@@ -39,15 +39,19 @@ def command_line() -> str:
 
 
 @contextlib.contextmanager
-def bars() -> Iterator[Progress]:
-    """A progress display that shows steps, the latest loss and the time that is left."""
+def bars(resumption: str) -> Iterator[Progress]:
+    """A progress display that shows steps, the latest loss and the time that is left; interrupted, how to go on."""
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[loss]}"),
         TimeRemainingColumn(),
     )  # fmt: skip
     logging.set_verbosity_error()  # Trainer warns at resuming of a tied matrix that is saved once
-    with Progress(*columns, console=console) as progress:
-        yield progress
+    try:
+        with Progress(*columns, console=console) as progress:
+            yield progress
+    except KeyboardInterrupt:
+        console.print(f"interrupted; {resumption}", soft_wrap=True)
+        raise typer.Exit(130) from None
 
 
 def advance(progress: Progress, bar: TaskID, step: int, loss: float):
@@ -72,7 +76,7 @@ def train_command(
     experiment = changed(recipes.module(recipe, "RECIPE").RECIPE.experiment, overrides(values or []))
     seed = experiment.schedule.seed
     out = out or Path("runs") / f"{recipe}-seed{seed}"
-    with bars() as progress:
+    with bars("the same command with --resume goes on from the last checkpoint, if there is one") as progress:
         bar = progress.add_task(recipe, total=experiment.schedule.steps, loss="")
         run = train(
             experiment,
@@ -104,7 +108,7 @@ def compare_command(
     plan = recipes.module(recipe, "RECIPE").RECIPE
     plan = Recipe(changed(plan.experiment, overrides(values or [])), chosen_rivals(plan, recipe, models))
     out = out or Path("runs") / f"compare-{recipe}"
-    with bars() as progress:
+    with bars("the same command goes on from the last checkpoints") as progress:
         tasks: dict[str, TaskID] = {}
 
         def show(run: str, step: int, steps: int, loss: float):
