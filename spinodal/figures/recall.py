@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from spinodal.figures.style import MUTED, colours, label_ends, panel, styled
@@ -9,20 +10,24 @@ from spinodal.figures.style import MUTED, colours, label_ends, panel, styled
 
 @styled
 def accuracy_by_length(
-    lengths: Sequence[int], accuracy: Mapping[str, Sequence[float]], *, chance: float
+    lengths: Sequence[int], accuracy: Mapping[str, Sequence[Sequence[float]]], *, chance: float
 ) -> Figure:
-    """One line a mixer."""
+    """One line a mixer, the mean of its seeds, and their spread; it ends where the mixer was tried no further."""
     figure, axes = panel(5.2, 3.1)
     shown = colours(accuracy)
-    for name, values in accuracy.items():
-        axes.plot(lengths, values, "o-", color=shown[name])
+    means = {}
+    for name, seeds in accuracy.items():
+        tried, values = lengths[: len(seeds[0])], np.array(seeds)
+        means[name] = values.mean(0)
+        axes.plot(tried, means[name], "o-", color=shown[name])
+        axes.fill_between(tried, values.min(0), values.max(0), color=shown[name], alpha=0.2, linewidth=0)
     axes.axhline(chance, color=MUTED, linewidth=0.7, linestyle="--")
     axes.set_xscale("log", base=2)
     axes.set(
         xlabel="tokens", title="share of right answers; dashed: chance", ylim=(0, 1.03), xticks=list(lengths)
     )
     axes.set_xticks(list(lengths), [str(n) for n in lengths], minor=False)
-    label_ends(axes, {name: values[-1] for name, values in accuracy.items()}, shown)
+    label_ends(axes, {name: values[-1] for name, values in means.items()}, shown)
     return figure
 
 

@@ -342,7 +342,7 @@ def test_recall_at_32_tokens_in_500_steps():
 def test_the_recipe_draws_what_it_measures(tmp_path: Path):
     found = recipe.draw(tmp_path, quick=True)
     assert {path.name for path in tmp_path.iterdir()} == {"recall.png", "density.png"}
-    assert [len(values) for values in found["accuracy"].values()] == [2, 2, 2]
+    assert [len(values) for (values,) in found["accuracy"].values()] == [2, 2, 2]
     assert len(found["densities"]) == len(found["losses"]) == len(found["penalties"])
 
 
