@@ -125,7 +125,8 @@ def amplitudes(
     saturated = np.flatnonzero(size.max(1) > 0.3)
     last = min(len(times) - 1, int(1.5 * saturated[0]) + 2) if len(saturated) else len(times) - 1
     shown = times <= max(times[last], 1.2 * times[saturated[0]] if len(saturated) else 0)
-    there = size[0] > ROUNDING
+    there, ends = size[0] > ROUNDING, size[shown][-1]
+    low = max(1e-12, size[0].min(where=there, initial=1e-5) / 3)
     for k, name in enumerate(names):
         axes.plot(times[shown], np.maximum(size[shown, k], 1e-300), color=colour[name])
         if there[k]:
@@ -133,11 +134,11 @@ def amplitudes(
             axes.plot(times[shown], line, color=colour[name], linewidth=0.8, linestyle=(0, (3, 3)))
     axes.set(
         yscale="log",
-        ylim=(max(1e-12, size[0][there].min() / 3) if there.any() else 1e-12, 2),
+        ylim=(low, 2),
         xlabel="t",
         title="|m_k|; dashed: linear theory",
     )
-    label_ends(axes, {n: float(size[shown][-1, k]) for k, n in enumerate(names)}, colour)
+    label_ends(axes, {n: float(end) for n, end in zip(names, ends, strict=True) if end > low}, colour)
     return figure
 
 

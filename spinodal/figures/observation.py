@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from scipy.cluster.hierarchy import dendrogram
 
 from spinodal.figures.cosines import cosine_histograms
@@ -59,6 +60,7 @@ def observed_numbers(result: Mapping, name: str, colour: Mapping[str, str]) -> F
         ends["theory"] = theory[-1]
     axes.set(xlabel="layer (0: what enters the first)", title=TITLES[name])
     axes.set_xlim(0, len(result["layers"]) - 1)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     label_ends(axes, ends, {**colour, "theory": INK})
     return figure
 
@@ -76,7 +78,7 @@ def compared_numbers(results: Mapping[str, Mapping], name: str, colour: Mapping[
             z = layer_numbers(null["layers"], name)
             axes.plot(depth, z, color=colour[model], linewidth=1.0, linestyle=(0, (2, 2)))
         ends[model] = float(y[-1])
-    axes.set(xlabel="depth (0: what enters the first layer; 1: after the last)", xlim=(0, 1))
+    axes.set(xlabel="depth (0: before the layers; 1: after)", xlim=(0, 1))
     axes.set(title=TITLES[name] + "; dashed: random weights" * any(r["nulls"] for r in results.values()))
     label_ends(axes, ends, dict(colour))
     return figure
@@ -119,6 +121,7 @@ def merge_tree_of_words(result: Mapping) -> Figure:
     axes.grid(visible=False)
     axes.set_yticks([])
     axes.set(xlim=(-0.02, layers - 1), ylim=(n - 0.5, -0.5), xlabel="layer")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(x=0.1)
     return figure
 
