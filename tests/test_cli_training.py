@@ -1,7 +1,10 @@
 """train, compare and translate at the command line: what a mistake costs, and how far the bars go."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from io import StringIO
 from pathlib import Path
 
@@ -89,6 +92,19 @@ def test_an_interrupted_run_says_how_to_go_on(monkeypatch, capsys, corpus: Path,
     for command, said in (("train", "--resume goes on from"), ("compare", "the same command goes on")):
         assert spinodal(monkeypatch, command, "pet-lm", f"corpus={corpus}", "--out", tmp_path / "out") == 130
         assert said in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_an_interrupted_comparison_waits_for_no_run(corpus: Path, tmp_path: Path):
+    keys = [*KEYS, f"corpus={corpus}", "steps=100000"]
+    command = ["compare", "pet-lm", *keys, "--jobs", "2", "--seeds", "1", "--out", tmp_path / "out"]
+    process = subprocess.Popen([sys.executable, "-m", "spinodal", *map(str, command)], start_new_session=True)
+    for _ in range(600):
+        if list((tmp_path / "out").glob("*/*/checkpoints/checkpoint-9")):
+            break
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(30) == 130
 
 
 def test_bars_of_a_comparison_reach_their_ends(corpus: Path, tmp_path: Path):

@@ -10,6 +10,7 @@ machine; a run that is finished is not run again.
 import multiprocessing
 import os
 import queue
+import signal
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -69,6 +70,8 @@ def _enter(channel: Any, threads: int):
     """In each worker: where to report, and how many threads to take."""
     global _channel
     _channel = channel
+    # Ctrl-C ends it: else it would begin the next run, and be waited for
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     torch.set_num_threads(threads)
     logging.disable_progress_bar()
     logging.set_verbosity_error()
