@@ -2,12 +2,12 @@
 
     python benchmarks/graph_flow.py [--turns 5] [--json FILE]
 
-One head of 64 features, one thread, or a GPU where there is one; mixers take turns, medians of CPU time (on a
-GPU, of the clock). The units of the first table are one call of fused attention with q, k and v of 64 features,
-and one as wide as the flow's own, 128; of the others softmax attention as a mixer, with its maps. Block-
-sparse flows look at an eighth of the tokens. Break-even is the length from which they are cheaper, on a line
-through the logarithms of neighbouring lengths; none where they never are. What the chosen blocks recall is
-measured by `spinodal draw graph-recall`.
+One head of 128 features, one thread, or a GPU where there is one; mixers take turns, medians of CPU time (on a
+GPU, of the clock). The units of the first table are one call of fused attention with q, k and v of 128 features,
+and one as wide as the flow's own, 256; of the others softmax attention as a mixer, with its maps. Block-sparse
+flows are those of `spinodal draw graph-recall`, which measures what they recall: nine blocks of 32 tokens, the
+choice of them included. Break-even is the length from which they are cheaper, on a line through the logarithms of
+neighbouring lengths; none where they never are.
 """
 
 import argparse
@@ -26,14 +26,13 @@ from torch.nn import functional
 
 from spinodal.mixers.attention import Attention
 from spinodal.mixers.graph import GraphFlowAttention
-from spinodal.mixers.graph_blocks import Blocks
 from spinodal.mixers.graph_form import Descent, FlowForm
 from spinodal.mixers.graph_sparse import BlockGraphAttention
+from spinodal.recipes.graph_recall import BLOCKS, WIDTH
 
-WIDTH, SIZE = 64, 64
 STEPS = (1, 2, 4, 8)
 DENSE = 2048  # tokens of the first table
-LENGTHS = (1024, 2048, 4096, 8192)
+LENGTHS = (512, 1024, 2048, 4096, 8192)
 KINDS, SPARSE = ("forward", "gradients"), ("sparse T=1", "sparse T=4")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -42,10 +41,8 @@ def flow(steps: int) -> FlowForm:
     return FlowForm(descent=Descent(steps))
 
 
-def sparse(n: int, steps: int) -> BlockGraphAttention:
-    """An eighth of the blocks, the own one and its neighbours among them."""
-    blocks = Blocks(SIZE, top=max(0, n // SIZE // 8 - 3), window=1)
-    return BlockGraphAttention(WIDTH, heads=1, blocks=blocks, form=flow(steps)).eval()
+def sparse(steps: int) -> BlockGraphAttention:
+    return BlockGraphAttention(WIDTH, heads=1, blocks=BLOCKS, form=flow(steps)).eval()
 
 
 def clock() -> float:
@@ -115,8 +112,8 @@ def by_length(turns: int) -> list[dict]:
         x = torch.randn(1, n, WIDTH, device=DEVICE)
         models = {
             "softmax": Attention(WIDTH, heads=1),
-            "sparse T=1": sparse(n, 1),
-            "sparse T=4": sparse(n, 4),
+            "sparse T=1": sparse(1),
+            "sparse T=4": sparse(4),
         }
         if n <= 4096:
             models["dense T=4"] = GraphFlowAttention(WIDTH, heads=1, form=flow(4))

@@ -21,6 +21,7 @@ from spinodal.mixers.graph import SIN, GraphFlowAttention, Scene
 from spinodal.mixers.graph_blocks import Blocks, Choice, Coarse, whole_blocks
 from spinodal.mixers.graph_flex import block_mask, flexed, flexes
 from spinodal.mixers.graph_form import FlowForm
+from spinodal.mixers.graph_gather import chosen_averages, chosen_products
 from spinodal.mixers.graph_information import Graph
 from spinodal.mixers.graph_links import Averages, allowed_links, scale, scores, strong, with_self
 from spinodal.mixers.tape import appended
@@ -123,8 +124,7 @@ class BlockGraphAttention(GraphFlowAttention):
         A token's link to itself has the least number there is: nothing beside any other link, all where it is alone.
         """
         size = self.blocks.size
-        q = whole_blocks(scale(scene.q) * scene.q, size).unflatten(2, (-1, size))
-        s = q @ taken(scene.k, choice, size).mT
+        s = chosen_products(in_blocks(scale(scene.q) * scene.q, size), in_blocks(scene.k, size), choice)
         hidden = ~choice.kept.repeat_interleave(size, -1)[:, :, :, None]
         if not seen.all():
             place = choice.index[..., None] * size + torch.arange(size, device=seen.device)
@@ -142,7 +142,7 @@ class BlockGraphAttention(GraphFlowAttention):
     def gathered(self, s: Float[Tensor, "b h I k j"], choice: Choice, n: int) -> Averages:
         """P over the chosen blocks, formed once; a step gathers the values of their tokens."""
         P, size = s.softmax(-1), self.blocks.size
-        return lambda values: (P @ taken(values, choice, size)).flatten(2, 3)[:, :, :n]
+        return lambda values: chosen_averages(P, in_blocks(values, size), choice).flatten(2, 3)[:, :, :n]
 
     def flexed(self, scene: Scene, choice: Choice, seen: Bool[Tensor, "b l"]) -> Averages:
         size, n = self.blocks.size, scene.q.shape[2]
@@ -187,10 +187,5 @@ class BlockGraphAttention(GraphFlowAttention):
         return self.read(last[:, :, -x.shape[1] :]), (tokens, seen)
 
 
-def taken(x: Float[Tensor, "b h n c"], choice: Choice, size: int) -> Float[Tensor, "b h I j c"]:
-    """The tokens of the blocks that each block chose, one after another."""
-    b, h, I, m = choice.index.shape
-    rows = whole_blocks(x, size).reshape(b * h * I, -1)
-    first = I * torch.arange(b * h, device=x.device)[:, None]
-    flat = (choice.index.reshape(b * h, -1) + first).flatten()
-    return rows.index_select(0, flat).view(b, h, I, m * size, x.shape[-1])
+def in_blocks(x: Float[Tensor, "b h n c"], size: int) -> Float[Tensor, "b h I k c"]:
+    return whole_blocks(x, size).unflatten(2, (-1, size))
