@@ -85,7 +85,10 @@ def simulate_command(
     weights: Annotated[str | None, typer.Option(help="Weights as .npy, [n], summing to one.")] = None,
     until: Annotated[str, typer.Option(help="A time, or consensus: however long it takes.")] = "20",
     frames: Annotated[
-        int, typer.Option(help="Times to keep, evenly spread; to consensus, 8 a decade.")
+        int,
+        typer.Option(
+            help="Times to keep, evenly spread, as far as 256 MiB hold them; to consensus, 8 a decade."
+        ),
     ] = 101,
     save_times: Annotated[str | None, typer.Option(help="Times to keep: .npy, or log.")] = None,
     engine: Annotated[str, typer.Option(help="auto, direct, attention, circle, sphere, ...")] = "auto",

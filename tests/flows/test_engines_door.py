@@ -138,9 +138,9 @@ def replaced(array, index, value):
     [
         (np.empty((0, 3)), np.empty(0), {}, "no token"),
         (np.ones((3, 1)), np.full(3, 1 / 3), {}, "d = 1"),
-        (replaced(X, (4, 1), np.nan), W, {}, r"vector \(4,\) has length nan"),
-        (replaced(X, 4, 0.0), W, {}, r"vector \(4,\) has length 0 "),
-        (1.001 * X, W, {}, r"vector \(0,\) has length 1.001.*sphere\.normalised.*30"),
+        (replaced(X, (4, 1), np.nan), W, {}, r"vector 4 has length nan"),
+        (replaced(X, 4, 0.0), W, {}, r"vector 4 has length 0 "),
+        (1.001 * X, W, {}, r"vector 0 has length 1.001.*sphere\.normalised.*30"),
         (X, W[:-1], {}, "30 tokens need"),
         (X, replaced(W, 3, -0.1), {}, "weight 3 is -0.1"),
         (X, replaced(W, 3, np.nan), {}, "weight 3 is nan"),

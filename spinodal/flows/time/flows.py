@@ -121,7 +121,7 @@ class AdaptiveFlow(Flow):
     def begin(self) -> None:
         """The rate at the present state becomes stage 0, as at the end of a step that went nowhere."""
         self.stages.reset(*self.state.directions.shape)
-        self.before, self.h = self.state, 0.0
+        self.before, self.h, self.rate = self.state, 0.0, SPENT
         self.rate = self.field(self.hi, self.state, self.weights)
         self.evaluations += 1
         self.first()
@@ -193,11 +193,12 @@ class AdaptiveFlow(Flow):
         return self.expanded(dp.between(self.before, self.path, theta, self.stages), time)
 
     def settle(self) -> None:
-        earlier = self.stages.k[0] / self.stages.sigma[0]
         x, y = self.state.directions, self.before.directions
+        earlier = self.stages.k[0]
+        earlier /= self.stages.sigma[0]  # in its place, which the rate of the next step takes
         if self.merged(Motion(x, self.rate.drift, y, earlier, self.hi, self.h)):
             self.begin()
-        elif self.before is not self.state:
+        else:
             self.first()
 
     def saved(self) -> dict[str, Any]:
