@@ -48,18 +48,23 @@ def flat(choice: Choice) -> Int[Tensor, "N m"]:
     return (choice.index.flatten(2).flatten(0, 1) + first).view(-1, m)
 
 
+def pieces(x: Float[Tensor, "N k w"], index: Int[Tensor, "N m"]) -> list[slice]:
+    """As many blocks at a time as may be gathered."""
+    count = max(1, AT_ONCE[x.is_cuda] // (index.shape[1] * x[0].numel()))
+    return [slice(start, start + count) for start in range(0, len(index), count)]
+
+
 def parts(
     x: Float[Tensor, "N k w"], index: Int[Tensor, "N m"]
 ) -> Iterator[tuple[slice, Float[Tensor, "C l w"]]]:
     """Some blocks, and what they chose, in one piece of memory that is used again."""
-    N, m = index.shape
-    count = min(N, max(1, AT_ONCE[x.is_cuda] // (m * x[0].numel())))
-    space = x.new_empty(count * m, x[0].numel())
-    rows = x.reshape(N, -1)
-    for start in range(0, N, count):
-        part = index[start : start + count]
+    rows, space = x.flatten(1), x.new_empty(0)
+    for here in pieces(x, index):
+        part = index[here]
+        if not len(space):
+            space = x.new_empty(part.numel(), rows.shape[1])
         taken = torch.index_select(rows, 0, part.flatten(), out=space[: part.numel()])
-        yield slice(start, start + count), taken.view(len(part), -1, x.shape[-1])
+        yield here, taken.view(len(part), -1, x.shape[-1])
 
 
 class Products(torch.autograd.Function):
@@ -106,11 +111,8 @@ class Spread(torch.autograd.Function):
     @staticmethod
     def forward(ctx, p, a, index):
         ctx.save_for_backward(p, a, index)
-        N, m = index.shape
-        found = a.new_zeros(N, a[0].numel())
-        count = min(N, max(1, AT_ONCE[a.is_cuda] // (m * a[0].numel())))
-        for start in range(0, N, count):
-            here = slice(start, start + count)
+        found = a.new_zeros(len(a), a[0].numel())
+        for here in pieces(a, index):
             given = p[here].mT @ a[here]
             found.index_add_(0, index[here].flatten(), given.view(-1, found.shape[1]))
         return found.view(a.shape)

@@ -7,11 +7,13 @@ import torch
 from torch import Tensor
 
 from spinodal.errors import InputError
+from spinodal.mixers import graph_gather
 from spinodal.mixers.base import Mixer
 from spinodal.mixers.graph import SIN, GraphFlowAttention
-from spinodal.mixers.graph_blocks import Blocks
+from spinodal.mixers.graph_blocks import Blocks, Choice
 from spinodal.mixers.graph_flex import block_mask, flexed
 from spinodal.mixers.graph_form import Descent, FlowForm
+from spinodal.mixers.graph_gather import chosen_averages, chosen_products
 from spinodal.mixers.graph_levels import GraphLevels
 from spinodal.mixers.graph_links import scores
 from spinodal.mixers.graph_sparse import BlockGraphAttention
@@ -63,6 +65,22 @@ def test_gathered_blocks_are_attention_under_their_mask(name: str, causal: bool,
         grads = [torch.autograd.grad((y * weight).sum(), wanted) for y in (found, expected)]
         for one, other in zip(*grads, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("at_once", [1, 10**6])
+def test_what_is_gathered_has_gradients_of_all_orders(at_once: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(graph_gather, "AT_ONCE", (at_once, at_once))
+    random = torch.Generator().manual_seed(0)
+    index = torch.rand(2, 1, 4, 4, generator=random).argsort(-1)[..., :3]
+    choice = Choice(index, index >= 0, torch.zeros(2, 1, 4, 4, dtype=torch.bool))
+    draw = lambda w: torch.randn(2, 1, 4, 2, w, generator=random, dtype=torch.float64, requires_grad=True)
+    q, x, p = draw(3), draw(3), draw(6)
+    taken = x.flatten(0, 2)[(index + 4 * torch.arange(2).view(2, 1, 1, 1)).flatten(0, 2)].flatten(1, 2)
+    torch.testing.assert_close(chosen_products(q, x, choice).flatten(0, 2), q.flatten(0, 2) @ taken.mT)
+    torch.testing.assert_close(chosen_averages(p, x, choice).flatten(0, 2), p.flatten(0, 2) @ taken)
+    for function, inputs in ((chosen_products, (q, x)), (chosen_averages, (p, x))):
+        assert torch.autograd.gradcheck(lambda *given: function(*given, choice), inputs)  # noqa: B023
+        assert torch.autograd.gradgradcheck(lambda *given: function(*given, choice), inputs)  # noqa: B023
 
 
 @pytest.mark.parametrize("causal", [False, True])
