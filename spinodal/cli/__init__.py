@@ -27,7 +27,7 @@ graph.add_to(app)
 particles.add_to(app)
 meanfield.add_to(app)
 
-console = Console(stderr=True)
+console = Console(stderr=True, emoji=False)
 
 
 def say(message: Warning | str, category: type, filename: str, lineno: int, file=None, line=None):

@@ -16,7 +16,6 @@ from spinodal import graphs
 from spinodal.cli.graph_input import built, checked, parameters, read_state, save, start_of, system_of
 from spinodal.cli.output import console
 from spinodal.errors import InputError
-from spinodal.figures.graphs import Curve, bifurcation_diagram, energies_over_time
 from spinodal.graphs import Equilibria, System
 
 group = typer.Typer(
@@ -167,6 +166,8 @@ def flow_command(
     }  # fmt: skip
     show(measured)
     if out:
+        from spinodal.figures.graphs import energies_over_time
+
         config = {
             "graph": graph,
             "coupling": coupling_text,
@@ -232,6 +233,8 @@ def continue_command(
         highlight=False,
     )
     if out:
+        from spinodal.figures.graphs import Curve, bifurcation_diagram
+
         config = {
             "graph": graph,
             "coupling": coupling_text,

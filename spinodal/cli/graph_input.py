@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib.figure import Figure
 
 from spinodal.cli.output import console
 from spinodal.errors import InputError
@@ -94,7 +93,7 @@ def save(
     seed: int,
     measured: dict[str, Any],
     arrays: dict[str, Any],
-    pictures: dict[str, Figure] | None = None,
+    pictures: dict[str, Any] | None = None,
     *,
     quiet: bool = False,
 ) -> None:

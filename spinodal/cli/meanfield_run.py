@@ -13,7 +13,6 @@ import torch
 
 from spinodal import theory
 from spinodal.errors import InputError
-from spinodal.figures import densities
 from spinodal.meanfield import (
     Circle,
     CircleModes,
@@ -276,6 +275,8 @@ def written(out: Path, setting: Setting, run: Prepared, record: Record, results:
     config = asdict(setting)
     head = {"config": config, "seed": setting.seed, "commit": commit(), "date": datetime.now(UTC).isoformat()}
     (out / "run.json").write_text(json.dumps(head | {"versions": versions()} | results, indent=1) + "\n")
+    from spinodal.figures import densities
+
     state = run.solver
     arrays: dict[str, Any] = record._asdict()
     if isinstance(state, Circle | Sphere):

@@ -2,6 +2,6 @@
 
 from rich.console import Console
 
-console = Console()
+console = Console(emoji=False)
 if not console.is_terminal:
     console.width = 140

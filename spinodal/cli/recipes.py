@@ -45,7 +45,7 @@ def draw_command(
     if seed < 0:
         raise InputError(f"--seed {seed}: must be 0 or more")
     takes = "its small version" if quick else f"about {header['Minutes']} minutes on two cores"
-    console.print(f"{header['Claim']}; {takes}", highlight=False)
+    console.print(f"{header['Claim']}; {takes}", highlight=False, markup=False)
     out.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     try:
@@ -64,7 +64,7 @@ def draw_command(
     text = json.dumps(run, indent=1)
     (out / "run.json").write_text(text)
     show(measured)
-    console.print(f"expected: {header['Expected']}", highlight=False)
+    console.print(f"expected: {header['Expected']}", highlight=False, markup=False)
     files = sorted(
         path.name for kind in ("png", "svg", "gif", "mp4", "npz") for path in out.glob(f"*.{kind}")
     )

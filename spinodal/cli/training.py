@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from transformers.utils import logging
@@ -146,7 +147,7 @@ def list_command():
     table = Table("recipe", "claim", "command", "minutes")
     for name in recipes.names():
         header = recipes.header(name)
-        table.add_row(name, header["Claim"], header["Command"].rpartition(" ")[0], header["Minutes"])
+        table.add_row(name, escape(header["Claim"]), header["Command"].rpartition(" ")[0], header["Minutes"])
     console.print(table)
 
 
