@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from transformers.utils import logging
 
-from spinodal import data, figures, recipes, report
+from spinodal import data, recipes
 from spinodal.cli.output import console
 from spinodal.errors import InputError
 from spinodal.training import Label, Recipe, changed, compare, overrides, train
@@ -134,6 +134,8 @@ def chosen_rivals(plan: Recipe, recipe: str, models: str):
 
 def finish(out: Path, arms: dict[str, dict[str, list[dict]]]):
     """Writes the report, prints the table and where the report is."""
+    from spinodal import figures, report
+
     path = out / "report.html"
     report.write_report(path, arms)
     runs = next(iter(arms.values()))

@@ -13,7 +13,7 @@ RECIPE = Recipe(
     Experiment(
         Text(task="causal", vocabulary=1024),
         {"mixer": "graph", "channel": "swiglu", "hidden": 256},
-        Schedule(steps=400, batch=8, lr=4e-3),
+        Schedule(steps=400, batch=8, lr=8e-3),
     ),
     rivals={
         "one-step": {"flow_steps": 1},
