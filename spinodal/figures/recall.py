@@ -38,9 +38,18 @@ def loss_against_density(
     """One point a penalty, named by its weight."""
     figure, axes = panel(5.2, 3.1)
     axes.plot(densities, losses, "o-", color=colours(["flow"])["flow"])
-    for x, y, weight in zip(densities, losses, penalties, strict=True):
+    for k, (x, y, weight) in enumerate(zip(densities, losses, penalties, strict=True)):
+        place, side = ((6, 5), "left") if k % 2 else ((-6, -12), "right")
         axes.annotate(
-            f"λ = {weight:g}", (x, y), xytext=(4, 5), textcoords="offset points", color=MUTED, fontsize=8
+            f"λ = {weight:g}",
+            (x, y),
+            xytext=place,
+            textcoords="offset points",
+            color=MUTED,
+            fontsize=8,
+            ha=side,
         )
+    axes.margins(0.1, 0.2)
+    axes.set_yscale("log")
     axes.set(xlabel="density of the links", title="held-out loss, nats an answer")
     return figure
