@@ -12,6 +12,7 @@ import os
 import platform
 import shutil
 import subprocess
+import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -156,7 +157,13 @@ def rehearsed(experiment: Experiment, data: Prepared) -> SpinodalPreTrainedModel
     model = task_named(experiment.text.task).model(config)
     sample = {name: value[None] for name, value in data.held_out[0].items()}
     out = model.eval()(**sample, output_residuals=True)
-    Constraints(experiment.constraint).violations(out.residuals)
+    constraints = Constraints(experiment.constraint)
+    taught = constraints.violations(out.residuals) if constraints.active else {}
+    if "selection" in (out.residuals or {}) and "selection" not in taught:
+        warnings.warn(
+            "nothing teaches which blocks look at which: add method=penalty constrain=selection tolerance=0 rate=1",
+            stacklevel=2,
+        )
     return model
 
 

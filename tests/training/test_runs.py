@@ -261,3 +261,12 @@ def test_weights_that_are_missing_are_not_made_up(finished: Path, tmp_path: Path
     save_file(weights, tmp_path / "model" / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(InputError, match=r"lacks weights: model\.norm\.weight"):
         fillings(tmp_path, "<mask>")
+
+
+def test_a_choice_of_blocks_that_nothing_teaches_is_told(corpus: Path, tmp_path: Path):
+    blocks = {"mixer": "graph", "block_size": 4, "top_blocks": 1, "method": "none", "steps": 1}
+    with pytest.warns(UserWarning, match="constrain=selection"):
+        train(changed(small(corpus), blocks), tmp_path / "untaught", LABEL)
+    taught = blocks | {"method": "penalty", "constrain": "selection", "tolerance": 0.0}
+    run = train(changed(small(corpus), taught), tmp_path / "taught", LABEL)
+    assert "selection" in run["metrics"][0]
