@@ -3,9 +3,8 @@ r"""Which blocks of tokens look at which: chosen by predicted links, gathered on
     P_ij  ~  softmax_j(W u_i . V u_j),    the worth of block J to token i: max_{j in J} W u_i . V u_j
 
 W u and V u are sketches of a few numbers: every pair is looked at, at a fraction of what attention takes. A
-summary of each block would cost less still, but what is sought in a block is drowned by all else in it, and where
-blocks are many recall is lost. W and V learn from a few rows of P, token by token, the residual "selection"
-[derived].
+summary of each block would cost less still, but what is sought in a block drowns there in all else it holds. W and V
+learn from a few rows of P, token by token, the residual "selection" [derived].
 
 A block keeps itself and its neighbours, and of the others the `top` whose share for one of its tokens is
 largest. Causal, it is the tokens up to its first that choose, and among complete past blocks: what a later
@@ -98,11 +97,12 @@ class Coarse(nn.Module):
 
     def __init__(self, width: int, *, heads: int, blocks: Blocks, causal: bool):
         super().__init__()
-        self.blocks, self.causal = blocks, causal
-        self.sketches = Sketches(width, heads=heads, features=blocks.features)
+        self.heads, self.blocks, self.causal = heads, blocks, causal
+        self.sketches = Sketches(width, heads=heads, features=blocks.features) if blocks.top else None
 
     def worth(self, u: Float[Tensor, "b n d"], seen: Bool[Tensor, "#b n"]) -> Float[Tensor, "b h n J"]:
         """The least number there is where all of a block is padding."""
+        assert self.sketches is not None
         want, have = self.sketches(u)
         there = None if seen.all() else seen[:, None, None]
         keys, least = have.mT.contiguous(), torch.finfo(want.dtype).min
@@ -143,8 +143,9 @@ class Coarse(nn.Module):
     @torch.no_grad()
     def choice(self, u: Float[Tensor, "b n d"], seen: Bool[Tensor, "#b n"]) -> Choice:
         """`top` candidates of each block, beside its own block and its neighbours."""
-        share = self.log_share(u, seen)
-        I, apart = share.shape[2], self.apart(share.shape[2], u.device)
+        I = u.shape[1] // self.blocks.size
+        apart = self.apart(I, u.device)
+        share = self.log_share(u, seen) if self.blocks.top else u.new_zeros(len(u), self.heads, I, I)
         if self.blocks.threshold:
             weak = share < share.amax(-1, keepdim=True) + math.log(self.blocks.threshold)
             share = share.masked_fill(weak, -torch.inf)
@@ -169,6 +170,7 @@ class Coarse(nn.Module):
         P: Float[Tensor, "b h k n"],
     ) -> Float[Tensor, ""]:
         """KL of these rows of P to those predicted, over tokens of the candidates, rows by their share there."""
+        assert self.sketches is not None
         want, have = self.sketches(u)
         open_ = self.candidates(u.shape[1] // self.blocks.size, u.device)[rows // self.blocks.size]
         open_ = open_.repeat_interleave(self.blocks.size, -1) & seen[:, None, None]

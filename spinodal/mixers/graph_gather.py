@@ -79,12 +79,7 @@ class Products(torch.autograd.Function):
     @staticmethod
     def backward(ctx, g):
         a, x, index = ctx.saved_tensors
-        wanted = ctx.needs_input_grad
-        return (
-            Averages.apply(g, x, index) if wanted[0] else None,
-            Spread.apply(g, a, index) if wanted[1] else None,
-            None,
-        )
+        return Averages.apply(g, x, index), Spread.apply(g, a, index), None
 
 
 class Averages(torch.autograd.Function):
@@ -99,12 +94,7 @@ class Averages(torch.autograd.Function):
     @staticmethod
     def backward(ctx, g):
         p, x, index = ctx.saved_tensors
-        wanted = ctx.needs_input_grad
-        return (
-            Products.apply(g, x, index) if wanted[0] else None,
-            Spread.apply(p, g, index) if wanted[1] else None,
-            None,
-        )
+        return Products.apply(g, x, index), Spread.apply(p, g, index), None
 
 
 class Spread(torch.autograd.Function):
@@ -120,9 +110,4 @@ class Spread(torch.autograd.Function):
     @staticmethod
     def backward(ctx, g):
         p, a, index = ctx.saved_tensors
-        wanted = ctx.needs_input_grad
-        return (
-            Products.apply(a, g, index) if wanted[0] else None,
-            Averages.apply(p, g, index) if wanted[1] else None,
-            None,
-        )
+        return Products.apply(a, g, index), Averages.apply(p, g, index), None

@@ -27,7 +27,7 @@ from spinodal.mixers.graph import SIN
 from spinodal.mixers.graph_blocks import Blocks, whole_blocks
 from spinodal.mixers.graph_form import FlowForm
 from spinodal.mixers.graph_sparse import BlockGraphAttention
-from spinodal.mixers.tape import appended
+from spinodal.mixers.tape import retold
 from spinodal.types import Mixed
 
 
@@ -65,13 +65,11 @@ class GraphLevels(Mixer):
         if ratio < 1:
             raise InputError(f"ratio={ratio}: a vertex of the next level stands for at least 1")
         self.sharing, self.ratio, self.causal = sharing, ratio, causal
-        near = Blocks(size, top=0, window=1, features=1)
+        near = Blocks(size, top=0, window=1)
         self.flows = nn.ModuleList(
             BlockGraphAttention(width, heads=heads, blocks=near, form=form, causal=causal)
             for _ in range(max(sharing) + 1)
         )
-        for flow in self.flows:
-            flow.coarse.requires_grad_(False)  # nothing is chosen
         self.weigh = nn.Linear(width, 1, bias=False)
         self.down = Reduction(width, width)
 
@@ -86,13 +84,15 @@ class GraphLevels(Mixer):
     ) -> Mixed:
         """Level l and those above it; residuals are means over levels."""
         mixed = self.flows[self.sharing[l]](x, there, residuals=residuals)
-        found = {name: value for name, value in mixed.residuals.items() if name != "selection"}
         if l + 1 == len(self.sharing):
-            return Mixed(mixed.tokens, found)
+            return mixed
         above, some = level_average(x, self.weigh(x)[..., 0], there, self.ratio)
         higher = self.level(l + 1, above, some, residuals=residuals)
         share = 1 / (len(self.sharing) - l)
-        found = {name: share * value + (1 - share) * higher.residuals[name] for name, value in found.items()}
+        found = {
+            name: share * value + (1 - share) * higher.residuals[name]
+            for name, value in mixed.residuals.items()
+        }
         read = self.down(higher.tokens).repeat_interleave(self.ratio, 1)
         if self.causal:
             read = functional.pad(read, (0, 0, self.ratio, 0))
@@ -103,9 +103,6 @@ class GraphLevels(Mixer):
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
     ) -> tuple[Float[Tensor, "b n d"], State]:
         """The state is the tokens themselves, and which are valid: their levels are formed again."""
-        tokens, seen = state or (None, None)
-        new = valid if valid is not None else x.new_ones(x.shape[:2], dtype=torch.bool)
-        tokens, every = appended(tokens, x[:, None])
-        seen, there = appended(seen, new[:, None, :, None])
-        y = self.level(0, every[:, 0], there[:, 0, :, 0], residuals=False).tokens
-        return y[:, -x.shape[1] :], (tokens, seen)
+        every, there, state = retold(x, state, valid)
+        y = self.level(0, every, there, residuals=False).tokens
+        return y[:, -x.shape[1] :], state

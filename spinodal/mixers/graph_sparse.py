@@ -24,7 +24,7 @@ from spinodal.mixers.graph_form import FlowForm
 from spinodal.mixers.graph_gather import chosen_averages, chosen_products
 from spinodal.mixers.graph_information import Graph
 from spinodal.mixers.graph_links import Averages, allowed_links, scale, scores, strong, with_self
-from spinodal.mixers.tape import appended
+from spinodal.mixers.tape import retold
 from spinodal.types import Mixed
 
 ROWS = 64
@@ -74,7 +74,7 @@ class BlockGraphAttention(GraphFlowAttention):
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
     ) -> Mixed:
         found = super().forward(x, valid, residuals=residuals)
-        if residuals:
+        if residuals and self.blocks.top:
             found = Mixed(found.tokens, found.residuals | {"selection": self.selection(x, valid)})
         if self.training:
             self.calls += 1
@@ -178,13 +178,10 @@ class BlockGraphAttention(GraphFlowAttention):
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
     ) -> tuple[Float[Tensor, "b n d"], State]:
         """The state is the tokens themselves, and which are valid: what they chose is found again."""
-        tokens, seen = state or (None, None)
-        new = valid if valid is not None else x.new_ones(x.shape[:2], dtype=torch.bool)
-        tokens, u = appended(tokens, x[:, None])
-        seen, there = appended(seen, new[:, None, :, None])
-        scene = self.scene(u[:, 0], there[:, 0, :, 0])
-        last = self.states(scene, self.links(scene, there[:, 0, :, 0]))[-1]
-        return self.read(last[:, :, -x.shape[1] :]), (tokens, seen)
+        u, there, state = retold(x, state, valid)
+        scene = self.scene(u, there)
+        last = self.states(scene, self.links(scene, there))[-1]
+        return self.read(last[:, :, -x.shape[1] :]), state
 
 
 def in_blocks(x: Float[Tensor, "b h n c"], size: int) -> Float[Tensor, "b h I k c"]:

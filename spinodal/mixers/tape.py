@@ -10,7 +10,7 @@ its rows, and the first continuation takes it in place; a second one finds it ta
 """
 
 import torch
-from jaxtyping import Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 from torch.nn import functional
 
@@ -38,3 +38,14 @@ def appended(tape: State | None, new: Shaped[Tensor, "b h n c"]) -> tuple[State,
         rows[:, :, m : m + n] = new
         taken += n
     return (rows, count + n, taken), rows[:, :, : m + n]
+
+
+def retold(
+    x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
+) -> tuple[Float[Tensor, "b m d"], Bool[Tensor, "b m"], State]:
+    """All tokens so far and which of them are valid, for a mixer that remembers these alone; the state with them."""
+    tokens, seen = state or (None, None)
+    new = x.new_ones(x.shape[:2], dtype=torch.bool) if valid is None else valid
+    tokens, every = appended(tokens, x[:, None])
+    seen, there = appended(seen, new[:, None, :, None])
+    return every[:, 0], there[:, 0, :, 0], (tokens, seen)

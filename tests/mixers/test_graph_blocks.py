@@ -156,6 +156,19 @@ def test_nothing_of_the_future_and_nothing_on_padding_is_in_a_choice(name: str, 
     assert grad.abs().sum(-1).triu(1).count_nonzero() == 0
 
 
+@pytest.mark.parametrize("causal", [False, True])
+def test_where_nothing_is_to_be_chosen_neighbours_alone_are_looked_at(causal: bool):
+    made = BlockGraphAttention(D, heads=H, blocks=replace(BLOCKS, top=0), causal=causal).double().eval()
+    assert all("coarse" not in name for name in made.state_dict())
+    apart = torch.arange(8)[:, None] - torch.arange(8)
+    near = (apart <= 1) & (apart >= (0 if causal else -1))
+    assert torch.equal(made.choice(made.scene(tokens()), None).selected, near.expand(2, H, 8, 8))
+    under = made.averages(*made.scene(tokens())[1:3], made.allowed(made.scene(tokens()), None))
+    expected = made.read(made.states(made.scene(tokens()), under)[-1])
+    torch.testing.assert_close(made(tokens()).tokens, expected, rtol=1e-11, atol=1e-13)
+    assert "selection" not in made(tokens(), residuals=True).residuals
+
+
 def in_parts(mixer: Mixer, x: Tensor, valid: Tensor | None) -> Tensor:
     state, found, start = None, [], 0
     for n in (7, 1, 1, 12, N - 21):
