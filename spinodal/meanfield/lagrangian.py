@@ -19,7 +19,7 @@ from scipy.special import gammaln
 
 from spinodal.errors import ConvergenceError, InputError
 from spinodal.flows import evaluated
-from spinodal.flows.engines.kernels import compiled
+from spinodal.loops import compiled
 from spinodal.meanfield.kernel import Flow, spectrum
 from spinodal.meanfield.panels import (
     GAUSS,

@@ -5,9 +5,9 @@ import pytest
 from engine_reference import WIDE, cloud
 from scipy.special import ive
 
-from spinodal import flows, sphere
+from spinodal import flows, loops, sphere
 from spinodal.errors import InputError
-from spinodal.flows.engines import attention, cells, circle, direct, kernels, lowrank, pairs
+from spinodal.flows.engines import attention, cells, circle, direct, lowrank, pairs
 from spinodal.flows.engines import sphere as harmonics
 from spinodal.flows.engines.law import law
 
@@ -177,7 +177,7 @@ def test_series_add_up_at_zero_distance(beta):
 def test_the_compiled_exponential():
     from numba import njit
 
-    power = njit(lambda y: kernels.exp2(y))
+    power = njit(lambda y: loops.exp2(y))
     y = np.concatenate([-np.geomspace(1e-20, 999, 2000), [0.0]])
     relative = np.array([power(v) for v in y]) / np.exp2(np.asarray(y, WIDE)) - 1
     assert abs(relative).max() < 5e-16

@@ -16,8 +16,8 @@ from torch import Tensor
 from spinodal import sphere as unit_sphere
 from spinodal.errors import InputError
 from spinodal.flows.engines import attention, circle, direct, lowrank, span, sphere
-from spinodal.flows.engines.kernels import compiled, plus
 from spinodal.flows.engines.law import Drift, Law, law
+from spinodal.loops import compiled, plus
 
 ENGINES: dict[str, Callable[..., Drift]] = {
     "direct": direct.drift,

@@ -22,8 +22,8 @@ import numpy as np
 from jaxtyping import Complex, Float
 from numpy.polynomial import Chebyshev, Polynomial
 
-from spinodal.flows.engines.kernels import ROUND, compiled, in_parts, wide
 from spinodal.flows.engines.law import EPS
+from spinodal.loops import ROUND, compiled, in_parts, wide
 
 MOMENTS = 7
 TERMS = 8

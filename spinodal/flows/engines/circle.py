@@ -30,8 +30,8 @@ from spinodal.flows.engines.cells import (
     rounding,
     table,
 )
-from spinodal.flows.engines.kernels import compiled, in_parts
 from spinodal.flows.engines.law import EPS, Attention, Drift, Law
+from spinodal.loops import compiled, in_parts
 
 TAIL = EPS / 16  # sum of what is left out, relative to the largest value
 BETA_MAX = 1e5  # 65536 cells

@@ -23,9 +23,9 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Float
 
-from spinodal.flows.engines.kernels import compiled, exp2, in_parts, plus, wide
 from spinodal.flows.engines.law import EPS, Attention, Drift, Law
 from spinodal.flows.engines.pairs import interaction
+from spinodal.loops import compiled, exp2, in_parts, plus, wide
 
 LANES = 16  # loops over tokens are padded to a multiple, so that none has a slow end
 TILE = 512  # tokens of a tile: sums are at most this long before they are added up

@@ -18,8 +18,8 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Float
 
-from spinodal.flows.engines.kernels import compiled, exp2, in_parts, plus, wide
 from spinodal.flows.engines.law import EPS, Attention
+from spinodal.loops import compiled, exp2, in_parts, plus, wide
 
 BLOCK = 256  # sources at a time: their logits stay in the nearest cache
 LANES = 16  # a block is a multiple, so that its loops have no slow end

@@ -18,8 +18,8 @@ from scipy.special import ive
 
 from spinodal.errors import InputError
 from spinodal.flows.engines.cells import LEAST, octant
-from spinodal.flows.engines.kernels import compiled, in_parts, wide
 from spinodal.flows.engines.law import EPS, Drift, Law
+from spinodal.loops import compiled, in_parts, wide
 
 TAIL = EPS / 16  # sum of what is left out, relative to the largest value
 ACCURACY = 1e-13  # asked of ducc0

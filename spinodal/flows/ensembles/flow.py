@@ -19,7 +19,6 @@ from jaxtyping import Float
 from scipy.integrate import RK45
 
 from spinodal.errors import ConvergenceError, InputError
-from spinodal.flows.engines.kernels import compiled, in_parts, wide
 from spinodal.flows.engines.law import Law
 from spinodal.flows.ensembles.systems import (
     Systems,
@@ -29,6 +28,7 @@ from spinodal.flows.ensembles.systems import (
     product,
     pull,
 )
+from spinodal.loops import compiled, in_parts, wide
 
 STAGES = 7
 TABLEAU = np.vstack([np.hstack([RK45.A, np.zeros((6, 1))]), RK45.B])  # row s makes the point of stage s

@@ -7,9 +7,9 @@ import numpy as np
 from jaxtyping import Float
 
 from spinodal.errors import InputError
-from spinodal.flows.engines.kernels import compiled, in_parts, wide
 from spinodal.flows.engines.law import Law
 from spinodal.flows.ensembles.systems import Systems, close_pairs, consensus_is_final, normalise, pull
+from spinodal.loops import compiled, in_parts, wide
 
 LEAST = 8  # systems worth a thread
 

@@ -20,9 +20,9 @@ from jaxtyping import Float
 
 from spinodal import sphere
 from spinodal.errors import InputError
-from spinodal.flows.engines.kernels import compiled, exp2, plus, wide
 from spinodal.flows.engines.law import Law
 from spinodal.flows.ensembles.tiles import LANES, TILE, product
+from spinodal.loops import compiled, exp2, plus, wide
 
 
 class Systems(NamedTuple):

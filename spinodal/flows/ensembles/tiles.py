@@ -16,7 +16,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from spinodal.flows.engines.kernels import compiled, wide
+from spinodal.loops import compiled, wide
 
 LANES = 8  # numbers of a vector; where machines have narrower ones the compiler halves it
 TILE = 4  # rows of C at a time

@@ -28,8 +28,8 @@ from jaxtyping import Float
 from scipy.integrate import RK45
 from scipy.optimize import brentq
 
-from spinodal.flows.engines.kernels import compiled, in_parts
 from spinodal.flows.state import Field, Rate, State
+from spinodal.loops import compiled, in_parts
 
 A = np.zeros((7, 7))
 A[:6, :5], A[6, :6] = RK45.A, RK45.B

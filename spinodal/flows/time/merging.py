@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial import KDTree
 
-from spinodal.flows.engines.kernels import compiled, in_parts
+from spinodal.loops import compiled, in_parts
 
 MERGE = 1e-8
 TOUCHING = 1e-14  # the rounding of a few steps: nearer tokens are one, whatever their drifts seem
