@@ -1,7 +1,8 @@
-"""How the compiled loops of the engines are compiled, and on how many threads they run.
+"""How loops are compiled, and on how many threads they run.
 
-Loops are numba functions without the interpreter lock, run on plain threads. The number of
-threads is torch's, for every engine: `torch.set_num_threads` is the one place to choose it.
+Loops are numba functions without the interpreter lock, run on plain threads. The number of threads is
+torch's: `torch.set_num_threads` is the one place to choose it, and where torch is not loaded the number
+is what torch would begin with.
 
 Sums may be reordered only where `plus` is called: near a cluster the order of the other
 operations is what keeps the digits. Cached machine code of a loop is not renewed when a
@@ -10,13 +11,13 @@ function that it calls from another file changes: clear __pycache__ after editin
 
 import math
 import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import Any, no_type_check
 
 import numpy as np
-import torch
 from numba import njit
 from numba.core import types
 from numba.extending import intrinsic
@@ -79,15 +80,23 @@ def wide(context):
     return types.void(), generate
 
 
+def threads() -> int:
+    """Of torch, or what torch would begin with: OMP_NUM_THREADS, or the cores that this process may use."""
+    if "torch" in sys.modules:
+        return sys.modules["torch"].get_num_threads()
+    wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return int(wanted) if wanted.isdigit() and int(wanted) > 0 else len(os.sched_getaffinity(0))
+
+
 @lru_cache
 def pool(process: int, threads: int) -> ThreadPoolExecutor:
     """Threads of this process: a forked child must not inherit its parent's."""
-    return ThreadPoolExecutor(threads, thread_name_prefix=f"engine-{process}")
+    return ThreadPoolExecutor(threads, thread_name_prefix=f"loop-{process}")
 
 
 def in_parts(loop: Callable[[int, int], Any], n: int, least: int) -> list[Any]:
     """[loop(start, stop), ...] over slices of range(n), one a thread, each of `least` items or more."""
-    parts = max(1, min(torch.get_num_threads(), n // least))
+    parts = max(1, min(threads(), n // least))
     if parts == 1:
         return [loop(0, n)]
     edges = [n * p // parts for p in range(parts + 1)]

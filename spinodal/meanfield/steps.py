@@ -1,4 +1,4 @@
-r"""One adaptive step of Dormand and Prince, for flows that are autonomous.
+r"""One adaptive step of Dormand and Prince for densities, whose flow is autonomous.
 
 Time is only ever added to: a wait of 1e20 is followed by a merger that lasts one, which an integrator
 that steps from t to t + h in doubles cannot resolve.
@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.integrate import RK45
 
 from spinodal.errors import ConvergenceError
+from spinodal.integrate import DORMAND_PRINCE, Controller, next_step, repeated_step
 
 Rate = Callable[[Float[np.ndarray, " n"]], Float[np.ndarray, " n"]]
-GROWTH, SHRINKAGE, SAFETY = 10.0, 0.2, 0.9
+A, E = DORMAND_PRINCE.A, DORMAND_PRINCE.E
+CONTROLLER = Controller(safety=0.9, shrink=0.2, grow=10.0)
 LEAST = 1e-300
 
 
@@ -35,16 +36,15 @@ def step(
     size: Callable[[Float[np.ndarray, " n"]], float],
 ) -> Step:
     """y(t + h) for the largest h at most the given one whose estimated error has size(e) <= 1; f = rate(y)."""
-    stages = np.empty((RK45.n_stages + 1, len(y)))
+    stages = np.empty((len(A), len(y)))
     stages[0] = f
     while h > LEAST:
-        for i in range(1, RK45.n_stages):
-            stages[i] = rate(y + h * (RK45.A[i, :i] @ stages[:i]))
-        new = y + h * (RK45.B @ stages[:-1])
-        stages[-1] = rate(new)
-        error = h * size(RK45.E @ stages)
-        factor = SAFETY * error**-0.2 if error > 0 else GROWTH
+        new = y
+        for i in range(1, len(A)):
+            new = y + h * (A[i, :i] @ stages[:i])
+            stages[i] = rate(new)
+        error = h * size(E @ stages)
         if error <= 1:
-            return Step(new, stages[-1].copy(), h, h * min(GROWTH, factor))
-        h *= max(SHRINKAGE, factor) if np.isfinite(error) else SHRINKAGE
+            return Step(new, stages[-1].copy(), h, next_step(CONTROLLER, h, error))
+        h = repeated_step(CONTROLLER, h, error)
     raise ConvergenceError("no step is short enough for the tolerance: raise it, or lower beta")

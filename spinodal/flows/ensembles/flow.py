@@ -6,8 +6,6 @@ heavier token and its copies: then no rate is stiff, and a metastable wait takes
 
     symbol  meaning                                         shape
     K       the seven stages; K_7 is the next K_1           s D N
-    a, b    stages' coefficients; the last row is b         s s
-    e, P    error of order four; dense output               s, s p
     root    the token whose copy a place holds              N
 """
 
@@ -16,7 +14,6 @@ from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Float
-from scipy.integrate import RK45
 
 from spinodal.errors import ConvergenceError, InputError
 from spinodal.flows.engines.law import Law
@@ -28,11 +25,12 @@ from spinodal.flows.ensembles.systems import (
     product,
     pull,
 )
+from spinodal.integrate import DORMAND_PRINCE, Controller, interpolant, next_step, repeated_step, stage_sum
 from spinodal.loops import compiled, in_parts, wide
 
-STAGES = 7
-TABLEAU = np.vstack([np.hstack([RK45.A, np.zeros((6, 1))]), RK45.B])  # row s makes the point of stage s
-ERROR, DENSE = RK45.E.copy(), RK45.P.copy()
+TABLEAU, ERROR = DORMAND_PRINCE.A, DORMAND_PRINCE.E
+STAGES = len(ERROR)
+CONTROLLER = Controller(safety=0.9, shrink=0.2, grow=10.0)
 NEAR = 5e-11  # 1 - cos of tokens that merge: distance 1e-5, whose square moves nothing above 1e-9
 MOST_STEPS = 100_000
 LEAST = 4  # systems worth a thread
@@ -89,21 +87,14 @@ def drift(K, Z, length, x, M, clock):
             out[j] = Z[j] * (pulled[j] - length[j] * row[j])
 
 
-@compiled()
+@compiled(fastmath={"contract"})
 @no_type_check
-def combine(y, x, K, c, h):
-    """y = x + h sum_s c_s K_s."""
-    wide()
-    for k in range(x.shape[0]):
-        row, out = x[k], y[k]
-        for j in range(row.size):
-            out[j] = row[j]
-        for s in range(c.size):
-            factor = h * c[s]
-            if factor != 0:
-                stage = K[s, k]
-                for j in range(row.size):
-                    out[j] += factor * stage[j]
+def combine(y, x, K, c):
+    """y = x + sum_s c_s K_s."""
+    total, start = y.reshape(y.size), x.reshape(x.size)
+    stage_sum(total, K.reshape(K.shape[0], x.size), c, 0, x.size)
+    for i in range(x.size):
+        total[i] += start[i]
 
 
 @compiled()
@@ -151,7 +142,7 @@ def stages(K, y, x, w, h, kappa, clock, room):
     """K_2 to K_7 of a step h from x, whose end is y; the cosines at the end are left in S."""
     S, E, M, Z, length = room
     for s in range(1, STAGES):
-        combine(y, x, K, TABLEAU[s, :s], h)
+        combine(y, x, K, h * TABLEAU[s, :s])
         normalise(y, length)
         pull(M, Z, E, S, y, w, kappa)
         drift(K[s], Z, length, y, M, clock)
@@ -161,10 +152,7 @@ def stages(K, y, x, w, h, kappa, clock, room):
 @no_type_check
 def dense(y, x, K, h, theta, length):
     """y = x(t + theta h), of order four."""
-    c = np.empty(STAGES)
-    for s in range(STAGES):
-        c[s] = theta * (DENSE[s, 0] + theta * (DENSE[s, 1] + theta * (DENSE[s, 2] + theta * DENSE[s, 3])))
-    combine(y, x, K, c, h)
+    combine(y, x, K, h * interpolant(theta))
     normalise(y, length)
 
 
@@ -189,7 +177,7 @@ def advance(systems, weights, n, numbers, times, shares):
             h = min(h, times[-1] - t)
             last = h == times[-1] - t
             stages(K, y, x, w, h, kappa, clock, room)
-            combine(M, nothing, K, ERROR, h)
+            combine(M, nothing, K, h * ERROR)
             error = largest(M, n, length) / tolerance
             fresh = False
             if error <= 1:
@@ -207,7 +195,9 @@ def advance(systems, weights, n, numbers, times, shares):
                 t += h
                 K[0] = K[STAGES - 1]
                 fresh = merged(x, w, root, S, n)
-            h *= min(10.0, max(0.2, 0.9 * error**-0.2)) if error > 0 else 10.0
+                h = next_step(CONTROLLER, h, error)
+            else:
+                h = repeated_step(CONTROLLER, h, error)
         if m < times.size:
             reached = min(reached, t)
     return reached

@@ -21,76 +21,23 @@ tokens that may not merge have met all the same: there the speed is what roundin
 """
 
 import math
-from typing import Any, no_type_check
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.integrate import RK45
 from scipy.optimize import brentq
 
 from spinodal.flows.state import Field, Rate, State
-from spinodal.loops import compiled, in_parts
+from spinodal.integrate import DORMAND_PRINCE, Controller, interpolant, largest, unit_sum
+from spinodal.loops import in_parts
 
-A = np.zeros((7, 7))
-A[:6, :5], A[6, :6] = RK45.A, RK45.B
-E, P = RK45.E, RK45.P
+A, E = DORMAND_PRINCE.A, DORMAND_PRINCE.E
+CONTROLLER = Controller(safety=0.9, shrink=0.1, grow=10.0)
 BLUR = 10.0  # bounds on the error of a drift below which it gives no direction to go
 LEAST_SPEED = 1e-300
 MET = 1e-12  # what is left of a path to rest, when the rest of it is rounding
 LEAST = 20000  # tokens a thread takes at least
-BLOCK = 2048  # numbers at a time: they stay in the nearest cache
-SAFETY, SHRINK, GROW = 0.9, 0.1, 10.0
 CLOSING = 0.8  # of the path that is left to a point of rest, the longest next step
-
-
-@compiled(fastmath={"contract"})
-@no_type_check
-def added(total, k, a, start, stop):
-    """total = sum_j a_j k_j of the entries from start to stop: stage by stage, which is a loop over vectors."""
-    total[:] = 0.0
-    for j in range(a.size):
-        if a[j] != 0:
-            part, factor = k[j, start:stop], a[j]
-            for i in range(total.size):
-                total[i] += factor * part[i]
-
-
-@compiled(fastmath={"contract"})
-@no_type_check
-def combined(x, k, a, y, d, start, stop):
-    """y_i = normalise(x_i + sum_j a_j k_ji) of the tokens from start to stop; arrays are flat."""
-    room = np.empty(max(1, BLOCK // d) * d)
-    for b in range(start * d, stop * d, room.size):
-        e = min(stop * d, b + room.size)
-        total = room[: e - b]
-        added(total, k, a, b, e)
-        for i in range(0, e - b, d):
-            square = 0.0
-            for c in range(i, i + d):
-                total[c] += x[b + c]
-                square += total[c] * total[c]
-            length = np.sqrt(square)
-            for c in range(i, i + d):
-                y[b + c] = total[c] / length
-
-
-@compiled(fastmath={"contract"})
-@no_type_check
-def largest(k, a, d, start, stop):
-    """max_i |sum_j a_j k_ji|, nan where one is; k is flat."""
-    room = np.empty(max(1, BLOCK // d) * d)
-    top = 0.0
-    for b in range(start * d, stop * d, room.size):
-        e = min(stop * d, b + room.size)
-        total = room[: e - b]
-        added(total, k, a, b, e)
-        for i in range(0, e - b, d):
-            square = 0.0
-            for c in range(i, i + d):
-                square += total[c] * total[c]
-            if not square <= top:
-                top = square
-    return np.sqrt(top)
 
 
 def moved(
@@ -100,7 +47,7 @@ def moved(
     n, d = x.shape
     y = np.empty((n, d))
     flat = x.reshape(-1), k.reshape(len(k), -1), a, y.reshape(-1)
-    in_parts(lambda start, stop: combined(*flat, d, start, stop), n, LEAST)
+    in_parts(lambda start, stop: unit_sum(*flat, d, start, stop), n, LEAST)
     return y
 
 
@@ -191,12 +138,12 @@ def stepped(
 
 def between(state: State, h: float, theta: float, stages: Stages) -> State:
     """The state a part theta along the path of the step last taken from `state`, of fourth order."""
-    return stages.along(state, h * (P @ theta ** np.arange(1, 5)))
+    return stages.along(state, h * interpolant(theta))
 
 
 def elapsed(h: float, theta: float, stages: Stages) -> float:
     """The time from the beginning of the step to a part theta of its path, of the order of the interpolant."""
-    return h * float(stages.sigma @ (P @ theta ** np.arange(1, 5)))
+    return h * float(stages.sigma @ interpolant(theta))
 
 
 def part_at(time: float, h: float, stages: Stages) -> float:
@@ -205,22 +152,3 @@ def part_at(time: float, h: float, stages: Stages) -> float:
         return float(time > 0)
     root: Any = brentq(lambda theta: elapsed(h, theta, stages) - time, 0.0, 1.0, xtol=1e-15)
     return float(root)
-
-
-def next_step(h: float, error: float, before: tuple[float, float]) -> float:
-    """The step after one with this e, between a tenth and ten times h; `before` is (h, e) of the step before.
-
-    h e^{-1/5}, or what that would be if e^{1/5} / h goes on changing as it did: where two tokens fall together
-    steps shrink all the way, and who looks back only rejects every other one.
-    """
-    if error == 0:
-        return h * GROW
-    steady = error**-0.2
-    trend = h / before[0] * (before[1] / error**2) ** 0.2 if before[0] > 0 else steady
-    return h * min(GROW, max(SHRINK, SAFETY * min(steady, trend)))
-
-
-def repeated_step(h: float, error: float) -> float:
-    """The smaller step after one that was rejected."""
-    factor = SAFETY * error**-0.2 if np.isfinite(error) else SHRINK
-    return h * min(SAFETY, max(SHRINK, factor))

@@ -18,6 +18,7 @@ from spinodal.flows.time import dormand_prince as dp
 from spinodal.flows.time.layers import layered
 from spinodal.flows.time.merging import MERGE, Crowd, Motion
 from spinodal.flows.time.noise import brownian, draws, noisy_step
+from spinodal.integrate import next_step, repeated_step
 
 END = 1e305  # a time beyond all others
 FIRST = 1e-3  # path length of the first step
@@ -138,12 +139,12 @@ class AdaptiveFlow(Flow):
             self.elapse(min(self.left(limit), END), limit)
             return
         self.rate = SPENT
-        h, most = self.proposed, dp.GROW
+        h, most = self.proposed, dp.CONTROLLER.grow
         while True:
             state, rate, error, fault = self.tried(h)
             if error <= 1:
                 break
-            h, most = dp.repeated_step(h, error), 1.0
+            h, most = repeated_step(dp.CONTROLLER, h, error), 1.0
             if not h > ROUNDING:
                 raise ConvergenceError(
                     f"the step underflows at t = {self.hi:.17g}: a path of {h:.3g} moves no token by more than "
@@ -153,7 +154,8 @@ class AdaptiveFlow(Flow):
         if duration > self.left(limit):
             self.arrive(h, limit)
             return
-        following, rest = dp.next_step(h, error, (self.taken, self.error)), self.stages.rest(h)
+        following = next_step(dp.CONTROLLER, h, error, (self.taken, self.error))
+        rest = self.stages.rest(h)
         if rest < dp.MET and not self.crowd:
             self.stages.met()
         self.proposed = min(most * h, following, dp.CLOSING * rest)

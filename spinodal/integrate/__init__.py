@@ -1,0 +1,33 @@
+"""Adaptive steps in time: what the three loops that take them have in common.
+
+file     what
+tableau  Dormand--Prince 5(4) and its interpolant, as data
+kernels  sums of stages, compiled
+control  the next step from the error of this one
+
+Three loops are made of these, because their states, and what becomes of tokens that meet, are different:
+
+loop       file                  state                       two become one                          controller
+tokens     flows/time            one system, path length     nearer than 1e-8 (chord; captured       0.1 to 10 times,
+                                 in the place of time        before, `merging`)                      with the trend
+ensembles  flows/ensembles/flow  many small systems,         nearer than 1e-5 (cosine 1 - 5e-11)     0.2 to 10 times
+                                 a step each
+densities  meanfield/steps       points of panels, or Gauss  by gap and mass: what it moves in W2    0.2 to 10 times
+                                 nodes, with weights         is below the tolerance (`panels.Rule`)
+"""
+
+from spinodal.integrate.control import Controller, next_step, repeated_step
+from spinodal.integrate.kernels import largest, stage_sum, unit_sum
+from spinodal.integrate.tableau import DORMAND_PRINCE, Tableau, interpolant
+
+__all__ = [
+    "DORMAND_PRINCE",
+    "Controller",
+    "Tableau",
+    "interpolant",
+    "largest",
+    "next_step",
+    "repeated_step",
+    "stage_sum",
+    "unit_sum",
+]
