@@ -21,6 +21,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from spinodal.models import SpinodalConfig, SpinodalForCausalLM
+from spinodal.models.versions import CACHE
 
 SHORT, TOKENS, TURNS = 128, 16, 7
 MODELS = {
@@ -59,7 +60,7 @@ def read(model: Any, n: int) -> Any:
     """The memory of n random tokens, read in pieces of 2,048."""
     memory = None
     for part in torch.randint(0, 2048, (1, n)).split(2048, dim=1):
-        memory = model(part, past_key_values=memory, use_cache=True, logits_to_keep=1).past_key_values
+        memory = model(part, **{CACHE: memory}, use_cache=True, logits_to_keep=1)[CACHE]
     return memory
 
 
@@ -69,8 +70,8 @@ def step(model: Any, memory: Any) -> tuple[float, Any]:
     token = torch.zeros(1, 1, dtype=torch.long)
     started = time.process_time()
     for _ in range(TOKENS):
-        out = model(token, past_key_values=memory, use_cache=True)
-        token, memory = out.logits[:, -1:].argmax(-1), out.past_key_values
+        out = model(token, **{CACHE: memory}, use_cache=True)
+        token, memory = out.logits[:, -1:].argmax(-1), out[CACHE]
     return (time.process_time() - started) / TOKENS, memory
 
 

@@ -7,3 +7,7 @@ class InputError(ValueError):
 
 class ConvergenceError(RuntimeError):
     """A solver stopped before its tolerance; the message says how far it got."""
+
+
+class ScoringError(RuntimeError):
+    """A model was trained and saved, but measuring it failed; the message says how to measure it again."""

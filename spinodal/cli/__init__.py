@@ -9,7 +9,7 @@ from rich.markup import escape
 from transformers.utils import logging
 
 from spinodal.cli import graph, meanfield, observe, particles, recipes, sweeps, text, theory, training
-from spinodal.errors import ConvergenceError, InputError
+from spinodal.errors import ConvergenceError, InputError, ScoringError
 
 app = typer.Typer(
     help="Tokens as a physical system: build, simulate and watch Transformers.",
@@ -43,6 +43,6 @@ def main() -> None:
     except InputError as error:
         console.print("[red]error:[/]", escape(str(error)), highlight=False, soft_wrap=True)
         sys.exit(2)
-    except (ConvergenceError, FloatingPointError, OSError) as error:
+    except (ConvergenceError, FloatingPointError, OSError, ScoringError) as error:
         console.print("[red]failed:[/]", escape(str(error)), highlight=False, soft_wrap=True)
         sys.exit(1)

@@ -24,14 +24,20 @@ from spinodal.models.blocks import Block, Source, require_sizes
 from spinodal.models.configuration import SpinodalConfig
 from spinodal.models.encoder import SpinodalPreTrainedModel, averaged, embedded, refuse_unknown, validity
 from spinodal.models.memory import Memory
+from spinodal.models.versions import CACHE, CachedOutput, one_cache
 
 
 @dataclass
-class DecoderOutput(ModelOutput):
-    """Normalised tokens and the memory after them; layers and residuals if asked for."""
+class HiddenState(ModelOutput):
+    """The first field of an output: its tokens."""
 
     last_hidden_state: Float[Tensor, "b n d"] | None = None
-    past_key_values: Memory | None = None
+
+
+@dataclass
+class DecoderOutput(CachedOutput, HiddenState):
+    """Normalised tokens, the cache after them; layers and residuals if asked for."""
+
     hidden_states: tuple[Float[Tensor, "b n d"], ...] | None = None
     residuals: dict[str, Float[Tensor, ""]] | None = None
 
@@ -40,6 +46,7 @@ class SpinodalGenerativeModel(SpinodalPreTrainedModel):
     """What `generate` has to know of a model whose memory is a state: how to begin it, and its limits."""
 
     _is_stateful = True  # a state cannot forget its last tokens, so no assisted generation
+    _skip_keys_device_placement = [CACHE]
 
     def decoder_network(self) -> "SpinodalDecoder":
         """The decoder inside this model."""
@@ -65,19 +72,20 @@ class SpinodalGenerativeModel(SpinodalPreTrainedModel):
             raise InputError(
                 f"cache_implementation={generation_config.cache_implementation}: this model has one memory, its own"
             )
-        given = model_kwargs.get("past_key_values")
+        given = one_cache(model_kwargs.pop("cache", None), model_kwargs.pop("past_key_values", None))
         if given is not None:
             remembered(given, decoder, batch_size)
             given._is_user_defined = True
+            model_kwargs[CACHE] = given
         elif generation_config.use_cache is not False:
-            model_kwargs["past_key_values"] = decoder.memory()
+            model_kwargs[CACHE] = decoder.memory()
 
 
 def remembered(cache: Cache, decoder: "SpinodalDecoder", sequences: int) -> Memory:
     """The cache, if it is this decoder's memory of so many sequences; else InputError."""
     if not isinstance(cache, Memory):
         raise InputError(
-            f"past_key_values is a {type(cache).__name__}; this model takes the memory that it returned itself"
+            f"cache is a {type(cache).__name__}; this model takes the cache that it returned itself"
         )
     cache.require(decoder, sequences)
     return cache
@@ -102,7 +110,7 @@ class SpinodalDecoder(SpinodalPreTrainedModel):
         return min((mixer.length for mixer in mixers if mixer.length is not None), default=None)
 
     def memory(self) -> Memory:
-        """An empty memory, for `past_key_values`."""
+        """An empty memory, for `cache`."""
         return Memory(self, len(self.blocks))
 
     def get_input_embeddings(self) -> nn.Embedding:
@@ -116,23 +124,28 @@ class SpinodalDecoder(SpinodalPreTrainedModel):
         self,
         input_ids: Int[Tensor, "b n"] | None = None,
         attention_mask: Tensor | None = None,
-        past_key_values: Cache | None = None,
+        cache: Cache | None = None,
         inputs_embeds: Float[Tensor, "b n d"] | None = None,
         *,
+        past_key_values: Cache | None = None,
         source: Source | None = None,
         use_cache: bool = False,
         output_residuals: bool = False,
         **kwargs,
     ) -> DecoderOutput:
-        """Exactly one of ids and embeddings; `attention_mask` [b n], or [b past+n] with a memory."""
+        """Exactly one of ids and embeddings; `attention_mask` [b n], or [b past+n] with a cache.
+
+        `past_key_values` is another name of `cache`.
+        """
+        cache = one_cache(cache, past_key_values)
         if (source is None) == self.reads:
             raise InputError("a decoder that reads a source needs one, and one that does not takes none")
         refuse_unknown(kwargs)
         x = embedded(self.embedding, input_ids, inputs_embeds)
-        if attention_mask is not None and past_key_values is not None:
+        if attention_mask is not None and cache is not None:
             attention_mask = attention_mask[:, -x.shape[1] :]
         valid = validity(attention_mask, x)
-        if past_key_values is None and not use_cache:
+        if cache is None and not use_cache:
             layers = []
             for block in self.blocks:
                 x, residuals = block(x, valid, source, residuals=output_residuals)
@@ -140,7 +153,7 @@ class SpinodalDecoder(SpinodalPreTrainedModel):
             return DecoderOutput(self.norm(x), residuals=averaged(layers) if output_residuals else None)
         if output_residuals:
             raise InputError("residuals belong to whole sequences: ask for them without use_cache")
-        memory = self.memory() if past_key_values is None else remembered(past_key_values, self, len(x))
+        memory = self.memory() if cache is None else remembered(cache, self, len(x))
         for block, layer in zip(self.blocks, memory.layers, strict=True):
             x, layer.state = cast(Block, block).continued(x, layer.state, valid, source)
             layer.seen += x.shape[1]

@@ -133,5 +133,5 @@ def refuse_unknown(kwargs: dict):
     if unknown := unknown - {"output_hidden_states"}:
         raise InputError(
             f"unknown argument {', '.join(sorted(unknown))}: a model takes input_ids or inputs_embeds, attention_mask, "
-            f"output_hidden_states, output_residuals, and where it decodes past_key_values and use_cache"
+            f"output_hidden_states, output_residuals, and where it decodes cache and use_cache"
         )

@@ -23,17 +23,22 @@ from spinodal.models.blocks import Source
 from spinodal.models.configuration import SpinodalConfig
 from spinodal.models.decoder import DecoderOutput, SpinodalDecoder, SpinodalGenerativeModel
 from spinodal.models.encoder import SpinodalModel, SpinodalPreTrainedModel, validity
-from spinodal.models.memory import Memory
 from spinodal.models.tasks import IGNORED, cross_entropy
+from spinodal.models.versions import CachedOutput, one_cache
 
 
 @dataclass
-class LanguageOutput(ModelOutput):
-    """Loss (given labels), logits and memory; with an encoder, what it made of the source."""
+class LossAndLogits(ModelOutput):
+    """The first fields of an output that may be scored."""
 
     loss: Float[Tensor, ""] | None = None
     logits: Float[Tensor, "..."] | None = None
-    past_key_values: Memory | None = None
+
+
+@dataclass
+class LanguageOutput(CachedOutput, LossAndLogits):
+    """Loss (given labels), logits and cache; with an encoder, what it made of the source."""
+
     hidden_states: tuple[Float[Tensor, "b n d"], ...] | None = None
     residuals: dict[str, Float[Tensor, ""]] | None = None
     encoder_last_hidden_state: Float[Tensor, "b m d"] | None = None
@@ -99,8 +104,9 @@ class SpinodalForCausalLM(LanguageHead, GenerationMixin):
         input_ids: Int[Tensor, "b n"] | None = None,
         attention_mask: Tensor | None = None,
         labels: Int[Tensor, "b n"] | None = None,
-        past_key_values: Cache | None = None,
+        cache: Cache | None = None,
         *,
+        past_key_values: Cache | None = None,
         logits_to_keep: int = 0,
         labelled_only: bool = False,
         num_items_in_batch: Tensor | int | None = None,
@@ -110,7 +116,7 @@ class SpinodalForCausalLM(LanguageHead, GenerationMixin):
 
         `logits_to_keep` forms the last so many logits alone, `labelled_only` those that have a label to predict.
         """
-        out = self.model(input_ids, attention_mask, past_key_values, **kwargs)
+        out = self.model(input_ids, attention_mask, one_cache(cache, past_key_values), **kwargs)
         hidden = out.last_hidden_state
         if labels is None:
             loss, logits = None, self.output(hidden[:, -logits_to_keep:])
@@ -123,7 +129,7 @@ class SpinodalForCausalLM(LanguageHead, GenerationMixin):
             loss = cross_entropy(
                 logits[:, :-1].flatten(0, 1), self.targets(labels).flatten(), num_items_in_batch
             )
-        return LanguageOutput(loss, logits, out.past_key_values, out.hidden_states, out.residuals)
+        return LanguageOutput(loss, logits, out.cache, out.hidden_states, out.residuals)
 
 
 def encoder_config(config: SpinodalConfig) -> SpinodalConfig:
@@ -162,8 +168,9 @@ class SpinodalEncoderDecoder(SpinodalPreTrainedModel):
         attention_mask: Tensor | None = None,
         decoder_input_ids: Int[Tensor, "b n"] | None = None,
         decoder_attention_mask: Tensor | None = None,
-        past_key_values: Cache | None = None,
+        cache: Cache | None = None,
         *,
+        past_key_values: Cache | None = None,
         encoder_outputs: Any = None,
         use_cache: bool = False,
         output_hidden_states: bool = False,
@@ -179,14 +186,14 @@ class SpinodalEncoderDecoder(SpinodalPreTrainedModel):
         if valid is not None and not valid.any(1).all():
             raise InputError("an empty source: every sequence needs one token or more that is no padding")
         out = self.decoder(
-            decoder_input_ids, decoder_attention_mask, past_key_values, source=Source(memory, valid),
+            decoder_input_ids, decoder_attention_mask, one_cache(cache, past_key_values), source=Source(memory, valid),
             use_cache=use_cache, output_hidden_states=output_hidden_states, output_residuals=output_residuals,
         )  # fmt: skip
         both = [found for found in (encoder_outputs.residuals, out.residuals) if found]
         names = dict.fromkeys(name for found in both for name in found)
         residuals = {n: torch.stack([f[n] for f in both if n in f]).mean() for n in names}
         return EncoderDecoderOutput(
-            out.last_hidden_state, out.past_key_values, out.hidden_states,
+            out.last_hidden_state, out.cache, out.hidden_states,
             residuals if output_residuals else None, encoder_outputs,
         )  # fmt: skip
 
@@ -229,8 +236,9 @@ class SpinodalForSeq2SeqLM(LanguageHead, GenerationMixin):
         input_ids: Int[Tensor, "b m"] | None = None,
         attention_mask: Tensor | None = None,
         labels: Int[Tensor, "b n"] | None = None,
-        past_key_values: Cache | None = None,
+        cache: Cache | None = None,
         *,
+        past_key_values: Cache | None = None,
         decoder_input_ids: Int[Tensor, "b n"] | None = None,
         logits_to_keep: int = 0,
         labelled_only: bool = False,
@@ -245,13 +253,12 @@ class SpinodalForSeq2SeqLM(LanguageHead, GenerationMixin):
                 f"unknown argument {', '.join(sorted(unknown))}: known are {', '.join(sorted(KNOWN))}"
             )
         kwargs.pop("output_attentions", None)
-        out = self.model(
-            input_ids, attention_mask, decoder_input_ids, past_key_values=past_key_values, **kwargs
-        )
+        cache = one_cache(cache, past_key_values)
+        out = self.model(input_ids, attention_mask, decoder_input_ids, cache=cache, **kwargs)
         hidden = out.last_hidden_state if labels is not None else out.last_hidden_state[:, -logits_to_keep:]
         loss, logits = self.scored(hidden, labels, labelled_only=labelled_only, items=num_items_in_batch)
         return LanguageOutput(
-            loss, logits, out.past_key_values, out.hidden_states, out.residuals,
+            loss, logits, out.cache, out.hidden_states, out.residuals,
             out.encoder.last_hidden_state, out.encoder.hidden_states,
         )  # fmt: skip
 

@@ -61,12 +61,10 @@ class Memory(Cache):
     def require(self, decoder: nn.Module, sequences: int) -> None:
         """InputError where this is the memory of another model or of other sequences: its states mean nothing here."""
         if self.owner() is not decoder:
-            raise InputError(
-                "past_key_values is the memory of another model; start with past_key_values=None"
-            )
+            raise InputError("cache belongs to another model; start with cache=None")
         held = next((batch(layer.state) for layer in self.layers if layer.state is not None), None)
         if held not in (None, sequences):
-            raise InputError(f"past_key_values is the memory of {held} sequences, and {sequences} are given")
+            raise InputError(f"cache holds {held} sequences, and {sequences} are given")
 
     def numbers(self) -> int:
         """How many numbers are remembered for each sequence."""

@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerBase, set_seed
 
-from spinodal.errors import InputError
+from spinodal.errors import InputError, ScoringError
 from spinodal.models.encoder import SpinodalPreTrainedModel
 from spinodal.training import checkpoints
 from spinodal.training.constraints import Constraints
@@ -102,13 +102,17 @@ def train(
 
     A folder that already holds a run is refused unless `resume` (from its newest whole checkpoint;
     a finished run is returned as it is) or `overwrite`. InputError for anything wrong with the
-    experiment, SaveError if the disk fails, FloatingPointError if the loss does.
+    experiment, SaveError if the disk fails, FloatingPointError if the loss does. The model is saved before it is
+    scored: ScoringError if that fails, and `resume` then scores the saved model.
     """
     started = opened(out, experiment, resume=resume, overwrite=overwrite)
     if started is not None and started["finished"]:
         if progress:
             progress(started["final"]["steps"], started["final"]["held_out_loss"])
-        return started
+        if started.get("scored", True):
+            return started
+        model = task_named(experiment.text.task).model.from_pretrained(out / "model")
+        return scored(out, started, experiment, model, prepared(experiment))
     data = prepared(experiment)
     model = rehearsed(experiment, data)
     if overwrite:
@@ -132,6 +136,7 @@ def train(
         "machine": machine(),
         "parameters": sum(p.numel() for p in model.parameters()),
         "finished": False,
+        "scored": False,
         "metrics": [],
         "final": {},
         "probe": None,
@@ -140,9 +145,26 @@ def train(
     checkpoints.write_json(out / "run.json", run)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     run |= results(trainer)
-    run["probe"] = portrait(model, data)
-    run["final"] |= task_named(experiment.text.task).scores(model.eval(), data)
     save(out, run, model, data.tokenizer)
+    return scored(out, run, experiment, model, data)
+
+
+def scored(
+    out: Path, run: dict, experiment: Experiment, model: SpinodalPreTrainedModel, data: Prepared
+) -> dict:
+    """The run with its portrait and scores, measured on the model that it saved; ScoringError if that fails."""
+    try:
+        measured = {
+            "probe": portrait(model.eval(), data),
+            "final": run["final"] | task_named(experiment.text.task).scores(model, data),
+        }
+    except Exception as error:  # whatever it is, the model is there and must not look lost
+        raise ScoringError(
+            f"{out}: the model is trained and saved in {out / 'model'}, but scoring it failed "
+            f"({type(error).__name__}: {error}); --resume scores it again"
+        ) from error
+    run = run | measured | {"scored": True}
+    write_run(out, run)
     return run
 
 
@@ -221,9 +243,19 @@ def save(out: Path, run: dict, model: SpinodalPreTrainedModel, tokenizer: PreTra
         if tokenizer:
             tokenizer.save_pretrained(part)
         replace_folder(part, out / "model")
-        checkpoints.write_json(out / "run.json", run)
     except (OSError, RuntimeError) as error:
         checkpoints.discard(part)
         raise checkpoints.SaveError(
             f"{out} could not be written ({error}); its checkpoints are kept"
+        ) from error
+    write_run(out, run)
+
+
+def write_run(out: Path, run: dict):
+    """run.json; SaveError if it cannot be written."""
+    try:
+        checkpoints.write_json(out / "run.json", run)
+    except OSError as error:
+        raise checkpoints.SaveError(
+            f"{out / 'run.json'} could not be written ({error}); what {out} holds is kept"
         ) from error

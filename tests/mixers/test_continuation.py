@@ -27,7 +27,8 @@ def in_parts(mixer: Mixer, x: Tensor, parts: list[int], valid: Tensor | None = N
 @every_causal_case
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_any_split_is_the_whole(case: Case, dtype: torch.dtype):
-    mixer, x = case.build().to(dtype), tokens(3).to(dtype)
+    """Up to rounding: in single precision as far as the whole is off what double precision says, where that is more."""
+    exact, mixer, x = case.build(), case.build().to(dtype), tokens(3).to(dtype)
     tolerance = 1e-10 if dtype == torch.float64 else 1e-5
     cuts = (5,) if case.fused or dtype == torch.float32 else range(1, N)
     left = torch.arange(N) >= torch.tensor([0, 2, 7])[:, None]
@@ -35,9 +36,11 @@ def test_any_split_is_the_whole(case: Case, dtype: torch.dtype):
         for valid in (None, left):
             whole = mixer(x, valid).tokens
             read = torch.ones(3, N, dtype=torch.bool) if valid is None else valid
+            rounding = float((whole - exact(x.double(), valid).tokens)[read].abs().max())
             for parts in [[1] * N, *([cut, N - cut] for cut in cuts)]:
                 y = in_parts(mixer, x, parts, valid)
-                torch.testing.assert_close(y[read], whole[read], rtol=tolerance, atol=tolerance)
+                atol = max(tolerance, 2 * rounding)
+                torch.testing.assert_close(y[read], whole[read], rtol=tolerance, atol=atol)
 
 
 @every_causal_case

@@ -7,6 +7,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, DynamicCac
 
 from spinodal.errors import InputError
 from spinodal.models import MIXERS, SpinodalConfig, SpinodalForCausalLM, SpinodalForSeq2SeqLM
+from spinodal.models.versions import CACHE
 
 N, VOCABULARY = 24, 40
 LINEAR = tuple(
@@ -49,8 +50,8 @@ def test_a_text_at_once_and_token_by_token(mixer: str, dtype: torch.dtype, toler
     whole = model(text).logits
     memory, pieces = None, []
     for part in (text[:, :9], *text[:, 9:].split(1, dim=1)):
-        out = model(part, past_key_values=memory, use_cache=True)
-        memory = out.past_key_values
+        out = model(part, cache=memory, use_cache=True)
+        memory = out.cache
         pieces.append(out.logits)
     torch.testing.assert_close(
         torch.cat(pieces, 1), whole, rtol=0, atol=tolerance * float(whole.detach().abs().max())
@@ -92,9 +93,9 @@ def test_a_prompt_padded_on_the_left_goes_on_as_it_does_alone(mixer: str):
 @pytest.mark.parametrize("mixer", LINEAR)
 def test_what_is_remembered_does_not_grow(mixer: str):
     model = causal(mixer=mixer)
-    sizes = {model(ids(2, n), use_cache=True).past_key_values.numbers() for n in (2, 7, N)}
+    sizes = {model(ids(2, n), use_cache=True).cache.numbers() for n in (2, 7, N)}
     assert len(sizes) == 1
-    grown = causal(mixer="attention")(ids(2, N), use_cache=True).past_key_values.numbers()
+    grown = causal(mixer="attention")(ids(2, N), use_cache=True).cache.numbers()
     assert grown >= 2 * 2 * 16 * N
 
 
@@ -113,13 +114,13 @@ def test_the_loss_is_of_the_next_token():
 
 def test_a_memory_belongs_to_one_model():
     one, other = causal(), causal()
-    memory = one(ids(1, 4), use_cache=True).past_key_values
-    with pytest.raises(InputError, match="memory of another model"):
-        other(ids(1, 1), past_key_values=memory)
-    with pytest.raises(InputError, match="memory of another model"):
-        other.generate(ids(1, 5), past_key_values=memory, max_new_tokens=2)
+    memory = one(ids(1, 4), use_cache=True).cache
+    with pytest.raises(InputError, match="belongs to another model"):
+        other(ids(1, 1), cache=memory)
+    with pytest.raises(InputError, match="belongs to another model"):
+        other.generate(ids(1, 5), cache=memory, max_new_tokens=2)
     with pytest.raises(InputError, match="DynamicCache"):
-        one(ids(1, 1), past_key_values=DynamicCache())
+        one(ids(1, 1), cache=DynamicCache())
     with pytest.raises(InputError, match="one memory, its own"):
         one.generate(ids(1, 5), cache_implementation="static", max_new_tokens=2)
 
@@ -128,11 +129,11 @@ def test_a_memory_belongs_to_one_model():
 def test_a_memory_belongs_to_its_sequences(kernel: int):
     """A state of one sequence would broadcast over three in silence."""
     model = causal(mixer="min-gru", kernel=kernel)
-    memory = model(ids(1, 4), use_cache=True).past_key_values
-    with pytest.raises(InputError, match="memory of 1 sequences, and 3 are given"):
-        model(ids(3, 1), past_key_values=memory)
-    with pytest.raises(InputError, match="memory of 1 sequences, and 3 are given"):
-        model.generate(ids(1, 5), past_key_values=memory, num_beams=3, do_sample=False, max_new_tokens=2)
+    memory = model(ids(1, 4), use_cache=True).cache
+    with pytest.raises(InputError, match="holds 1 sequences, and 3 are given"):
+        model(ids(3, 1), cache=memory)
+    with pytest.raises(InputError, match="holds 1 sequences, and 3 are given"):
+        model.generate(ids(1, 5), cache=memory, num_beams=3, do_sample=False, max_new_tokens=2)
 
 
 @pytest.mark.parametrize("mixer", ["triangular", "toeplitz"])
@@ -147,11 +148,32 @@ def test_what_a_fixed_length_cannot_hold_is_said_before_work(mixer: str):
 
 def test_a_memory_goes_on_where_it_was():
     model, text = causal(), ids(1, 12)
-    memory = model(text[:, :7], use_cache=True).past_key_values
+    memory = model(text[:, :7], use_cache=True).cache
     expected = model.generate(text, max_new_tokens=6, do_sample=False)
-    assert torch.equal(
-        model.generate(text, past_key_values=memory, max_new_tokens=6, do_sample=False), expected
-    )
+    assert torch.equal(model.generate(text, cache=memory, max_new_tokens=6, do_sample=False), expected)
+
+
+@pytest.mark.parametrize("name", ["cache", "past_key_values"])
+@pytest.mark.filterwarnings("ignore:.past_key_values. is deprecated:FutureWarning")  # transformers 5.24's own
+def test_a_cache_goes_by_both_its_names(name: str):
+    """Releases of transformers differ in what they call it; a text written against either goes on with both."""
+    model, reader, text, source = causal(), translator(), ids(1, 8), ids(1, 5)
+    whole = model(text).logits[:, -1]
+    begun = model(text[:, :-1], use_cache=True)
+    torch.testing.assert_close(model(text[:, -1:], **{name: getattr(begun, name)}).logits[:, -1], whole)
+    begun = model(text[:, :-1], use_cache=True)
+    expected = model.generate(text, max_new_tokens=6, do_sample=False)
+    said = model.generate(text, max_new_tokens=6, do_sample=False, **{name: begun.cache})
+    assert torch.equal(said, expected)
+    whole = reader(source, decoder_input_ids=text).logits[:, -1]
+    begun = reader(source, decoder_input_ids=text[:, :-1], use_cache=True)
+    after = reader(source, decoder_input_ids=text[:, -1:], **{name: getattr(begun, name)})
+    torch.testing.assert_close(after.logits[:, -1], whole)
+    assert model(text).cache is None
+    assert list(begun.keys())[:3] == ["logits", CACHE, "encoder_last_hidden_state"]
+    for network in (model, model.model):
+        with pytest.raises(InputError, match="two names of one argument"):
+            network(text[:, -1:], cache=begun.cache, past_key_values=begun.cache)
 
 
 def test_what_is_refused():
@@ -200,11 +222,11 @@ def test_a_translator_at_once_and_token_by_token(form: str):
             None,
             mask,
             decoder_input_ids=part,
-            past_key_values=memory,
+            cache=memory,
             encoder_outputs=encoded,
             use_cache=True,
         )
-        memory = out.past_key_values
+        memory = out.cache
         pieces.append(out.logits)
     torch.testing.assert_close(torch.cat(pieces, 1), whole.logits, rtol=0, atol=1e-10)
 

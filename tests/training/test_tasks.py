@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 from test_resume import LABEL, history
 from transformers import AutoTokenizer, pipeline
 
-from spinodal.errors import InputError
+from spinodal.errors import InputError, ScoringError
 from spinodal.inference import Sampling, continuation, fillings, translations
+from spinodal.models import SpinodalForSeq2SeqLM
 from spinodal.training import Experiment, Schedule, Text, changed, train
 
 TINY = {"width": 16, "depth": 1, "heads": 2, "channel": "swiglu", "hidden": 8}
@@ -182,3 +183,37 @@ def test_labels_run_down_to_the_answers_of_recall(runs: dict[str, tuple[Path, di
     assert 0 <= run["final"]["accuracy"] <= 0.2
     assert json.loads((folder / "run.json").read_text())["final"] == run["final"]
     assert torch.isfinite(torch.tensor(run["final"]["held_out_loss"]))
+
+
+def test_scoring_that_fails_costs_no_model(
+    texts: dict[str, Path],
+    runs: dict[str, tuple[Path, dict]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """The model is saved first, the error says where, and resuming scores it without training again."""
+
+    def broken(*args: object, **kwargs: object) -> None:
+        raise ValueError("unknown argument")
+
+    out, work = tmp_path / "run", experiment("translation", texts)
+    with monkeypatch.context() as patch:
+        patch.setattr(SpinodalForSeq2SeqLM, "generate", broken)
+        with pytest.raises(ScoringError, match=r"saved in .*model.*ValueError: unknown argument.* --resume"):
+            train(work, out, LABEL)
+        said = json.loads((out / "run.json").read_text())
+        assert said["finished"]
+        assert not said["scored"]
+        assert set(said["final"]) == {"held_out_loss", "seconds", "tokens_per_second", "steps"}
+        with pytest.raises(ScoringError):
+            train(work, out, LABEL, resume=True)
+    saved = (out / "model" / "model.safetensors").read_bytes()
+    again = train(work, out, LABEL, resume=True)
+    assert (out / "model" / "model.safetensors").read_bytes() == saved
+    _, whole = runs["translation"]
+    assert again["scored"]
+    assert again["probe"] == whole["probe"]
+    assert {k: again["final"][k] for k in ("bleu", "chrf", "exact")} == {
+        k: whole["final"][k] for k in ("bleu", "chrf", "exact")
+    }
+    assert json.loads((out / "run.json").read_text()) == again
