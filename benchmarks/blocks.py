@@ -14,6 +14,7 @@ import json
 import os
 import statistics
 import time
+from typing import Protocol, cast
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
@@ -81,6 +82,23 @@ def costs() -> list[dict]:
     ]
 
 
+class Allocation(Protocol):
+    """A profiler's event of memory: `nbytes` is negative where it is freed."""
+
+    def name(self) -> str: ...
+    def start_ns(self) -> int: ...
+    def nbytes(self) -> int: ...
+
+
+def allocations(profile: torch.profiler.profile) -> list[Allocation]:
+    """What was allocated and freed while the profile ran."""
+    assert profile.profiler is not None
+    assert profile.profiler.kineto_results is not None
+    # torch's stub of an event leaves out nbytes, which every event has
+    events = cast("list[Allocation]", profile.profiler.kineto_results.events())
+    return [event for event in events if event.name() == "[memory]"]
+
+
 def peaks() -> list[dict]:
     """Peak memory of one context in MB, by model and length: the running sum of what is allocated and freed."""
     rows = []
@@ -89,8 +107,9 @@ def peaks() -> list[dict]:
             stack, x = Stack(values, n).to(DEVICE), torch.randn(1, n, WIDTH, device=DEVICE)
             with torch.profiler.profile(profile_memory=True) as profile:
                 stack.step(x)
-            events = [e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
-            running = itertools.accumulate(e.nbytes() for e in sorted(events, key=lambda e: e.start_ns()))
+            running = itertools.accumulate(
+                e.nbytes() for e in sorted(allocations(profile), key=lambda e: e.start_ns())
+            )
             rows.append({"model": model, "length": n, "peak_MB": max(running) / 2**20})
     return rows
 

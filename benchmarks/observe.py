@@ -85,8 +85,8 @@ def main() -> None:
     logging.disable_progress_bar()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    shape = {"num_hidden_layers": 3, "hidden_size": 192} if options.quick else {}
-    model = BertModel(BertConfig(**shape)).eval()
+    config = BertConfig(num_hidden_layers=3, hidden_size=192) if options.quick else BertConfig()
+    model = BertModel(config).eval()
     count = 32 if options.quick else 256
     rows = {"streaming": overhead(model, sentences(count, 16))}
     grown = peak()

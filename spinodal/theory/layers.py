@@ -17,6 +17,7 @@ with w = e^{beta g} / n. Against the projected flow this *layer clock* is slow: 
 from math import exp
 
 import numpy as np
+from jaxtyping import Float
 
 from spinodal.errors import InputError
 from spinodal.theory.domain import Counts, Number, Numbers, count, real, temperature
@@ -25,12 +26,16 @@ from spinodal.theory.gamma import cosine, time_sa
 MOST_LAYERS = 1_000_000
 
 
-def layer_gamma(layers: int, n: int, beta: Number, step: Number = 0.1, start: Number = 0.0) -> Numbers:
+def layer_gamma(
+    layers: int, n: int, beta: Number, step: Number = 0.1, start: Number = 0.0
+) -> Float[np.ndarray, " t"]:
     """g after 0, 1, ..., `layers` layers x <- normalise(x + h Att(x))  [glpr2023; recursion derived]."""
     return 1 - _layer_deficits(int(count("layers", layers, 0)), n, beta, step, start)
 
 
-def layer_gamma_usa(layers: int, n: int, beta: Number, step: Number = 0.1, start: Number = 0.0) -> Numbers:
+def layer_gamma_usa(
+    layers: int, n: int, beta: Number, step: Number = 0.1, start: Number = 0.0
+) -> Float[np.ndarray, " t"]:
     """g after layers x_i <- normalise(x_i + (h / n) sum_j e^{b <x_i, x_j>} x_j)  [derived].
 
     A step of size h e^b / n far above 1 forgets the tokens' own places; with weights e^{b(<x,y> - 1)} the

@@ -60,10 +60,10 @@ def test_pairs_too_long_are_left_out_and_counted():
 
 def test_a_model_is_judged_on_the_target_and_trimming_changes_nothing():
     torch.manual_seed(0)
-    config = T5Config(
-        vocab_size=len(CHARACTERS), d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2,
-        pad_token_id=0, eos_token_id=4, decoder_start_token_id=3,
-    )  # fmt: skip
+    config = T5Config.from_dict({
+        "vocab_size": len(CHARACTERS), "d_model": 8, "d_kv": 4, "d_ff": 8, "num_layers": 1, "num_heads": 2,
+        "pad_token_id": 0, "eos_token_id": 4, "decoder_start_token_id": 3,
+    })  # fmt: skip
     model = T5ForConditionalGeneration(config).eval()
     windows = PairWindows(PAIRS, CHARACTERS, source_length=64, target_length=48)
     whole, short = (trimmed([windows[i] for i in (0, 1, 3)], multiple=multiple) for multiple in (48, 4))

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from scipy.optimize import brentq
+from typed import of_kind
 
 from spinodal import graphs
 from spinodal.errors import ConvergenceError, InputError
@@ -37,7 +38,7 @@ def followed(family: Family, x: np.ndarray, bounds: tuple[float, float]):
 
 def triangle_fold() -> float:
     """C3 with y = (a, a) along its two edges and 2a across: mu = sin a + sin 2a, largest where its derivative is 0."""
-    a = brentq(lambda a: math.cos(a) + 2 * math.cos(2 * a), 0.5, 1.5, xtol=1e-15)
+    a = of_kind(brentq(lambda a: math.cos(a) + 2 * math.cos(2 * a), 0.5, 1.5, xtol=1e-15), float)
     return math.sin(a) + math.sin(2 * a)
 
 

@@ -96,16 +96,16 @@ def test_complete_graphs_have_the_order_parameter_zero_set(n: int):
 
 def test_equilibria_pull_back_along_coverings():
     """C6 -> C3 and the cube -> K4."""
-    covers = [("cycle:6", "cycle:3", np.arange(6) % 3, CUBIC)]
     corners = np.array(list(itertools.product((0, 1), repeat=3)))
     cube = from_networkx(nx.Graph([(i, j) for i, j in itertools.combinations(range(8), 2)
                                    if np.abs(corners[i] - corners[j]).sum() == 1]))  # fmt: skip
     order = np.array([int(name) for name in cube.names])
     antipodal = np.array([min(k, 7 - k) for k in range(8)])[order]
-    covers.append((cube, "complete:4", antipodal, SINE))
-    for cover, base, p, f in covers:
-        above = named(cover) if isinstance(cover, str) else cover
-        below = named(base)
+    covers = [
+        (named("cycle:6"), named("cycle:3"), np.arange(6) % 3, CUBIC),
+        (cube, named("complete:4"), antipodal, SINE),
+    ]
+    for above, below, p, f in covers:
         lower = equilibria(System(below, f))
         system = System(above, f)
         for e in lower.found:

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from typed import array
 
-from spinodal import theory
 from spinodal.errors import InputError
 from spinodal.theory import (
     attention_layer,
@@ -12,6 +12,7 @@ from spinodal.theory import (
     layer_gamma_usa,
     layer_slowness,
     layer_to_ode,
+    layers,
     long_context_layer,
     ode_to_layer,
 )
@@ -58,7 +59,7 @@ def test_layers_converge_to_the_flow_at_first_order():
 def test_slowness_is_the_ratio_of_the_clocks():
     n, beta, h, k = 16, 4.0, 1e-3, np.array([100, 1000, 3000])
     gamma = layer_gamma(int(k[-1]) + 1, n, beta, h)
-    ode = layer_to_ode(np.stack([k * h, (k + 1) * h]), n, beta, h)
+    ode = array(layer_to_ode(np.stack([k * h, (k + 1) * h]), n, beta, h))
     # one step is second order in h, its rate first: the ratio is right to O(h)
     np.testing.assert_allclose((ode[1] - ode[0]) / h * layer_slowness(gamma[k], n, beta, h), 1.0, atol=3 * h)
     assert layer_slowness(1 - 1e-12, n, beta, 0.1) == pytest.approx(1.1)
@@ -78,7 +79,7 @@ def test_clocks_convert_exactly_on_layers(monkeypatch):
         layer_to_ode(1e4, n, beta, h)
     with pytest.raises(InputError, match="step = 0"):
         layer_to_ode(1.0, n, beta, 0.0)
-    monkeypatch.setattr(theory.layers, "MOST_LAYERS", 1000)
+    monkeypatch.setattr(layers, "MOST_LAYERS", 1000)
     with pytest.raises(InputError, match=r"over 1000 layers of step 0\.1"):
         ode_to_layer(1e9, n, 100.0, h)
 

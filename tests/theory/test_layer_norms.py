@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.integrate import quad, solve_ivp
+from typed import array
 
 from spinodal.errors import InputError
 from spinodal.theory import (
@@ -126,7 +127,7 @@ def test_tails(n, beta):
 
 def test_times_in_any_order_and_shape():
     t = np.array([[3.0, 0.0], [1.0, 3.0]])
-    curve = gamma_pre(t, 8, 1.0)
+    curve = array(gamma_pre(t, 8, 1.0))
     assert curve.shape == t.shape
     assert curve[0, 0] == curve[1, 1] > curve[1, 0] > curve[0, 1] == 0
     assert float(gamma_ngpt(1e5, 8, 1.0)) == 1.0

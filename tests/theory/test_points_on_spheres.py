@@ -5,6 +5,7 @@ from math import comb
 import numpy as np
 import pytest
 from scipy.optimize import minimize
+from typed import array
 
 from spinodal.errors import InputError
 from spinodal.theory import hemisphere_probability, optimal_overlaps
@@ -47,7 +48,7 @@ def test_wendel():
         closed = sum(comb(n - 1, k) for k in range(d)) / 2 ** (n - 1)
         assert hemisphere_probability(n, d) == pytest.approx(closed, rel=1e-12)
     n = np.arange(1, 9)
-    assert hemisphere_probability(n, n).tolist() == [1.0] * 8
+    assert array(hemisphere_probability(n, n)).tolist() == [1.0] * 8
 
 
 def test_wendel_by_chance_on_the_circle():
@@ -55,5 +56,5 @@ def test_wendel_by_chance_on_the_circle():
     n, samples = 5, 20_000
     theta = np.sort(np.random.default_rng(1).uniform(0, 2 * np.pi, (samples, n)), axis=1)
     gaps = np.diff(theta, append=theta[:, :1] + 2 * np.pi, axis=1)
-    p = hemisphere_probability(n, 2)
+    p = float(hemisphere_probability(n, 2))
     assert np.mean(gaps.max(1) > np.pi) == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / samples))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
+from typed import array
 
 from spinodal.errors import InputError
 from spinodal.theory import (
@@ -64,7 +65,7 @@ def test_angle_and_time_are_inverse():
 @pytest.mark.parametrize("share", [0.5, 0.1])
 def test_waiting_time_is_the_leading_exponential(share):
     beta = np.array([40.0, 80.0, 160.0])
-    excess = two_cluster_time_sa(1e-3, beta, 1.2, share) / waiting_time(1.2, beta, share) - 1
+    excess = array(two_cluster_time_sa(1e-3, beta, 1.2, share) / waiting_time(1.2, beta, share) - 1)
     np.testing.assert_allclose(excess[:-1] / excess[1:], 2.0, rtol=0.2)  # error O(1/beta)
     assert abs(excess[-1]) < 0.02
 
@@ -81,7 +82,9 @@ def test_causal_tokens_near_the_first_at_their_rates():
     assert run.y[1, -1] == pytest.approx(float(two_token_angle_sa(2.5, beta, 1.0)), rel=1e-8)
     step = 1e-20j
     jacobian = np.array([np.imag(flow(0, step * np.eye(3)[i])) / 1e-20 for i in range(3)]).T
-    np.testing.assert_allclose(np.diag(jacobian), [0, -causal_rate(2), -causal_rate(3)], atol=1e-14)
+    np.testing.assert_allclose(
+        np.diag(jacobian), [0, -float(causal_rate(2)), -float(causal_rate(3))], atol=1e-14
+    )
 
 
 def test_refusals():

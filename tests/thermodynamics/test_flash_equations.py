@@ -23,8 +23,9 @@ Z, RAW, FREE = (
 def looped(z, K, L):
     """u, F and x of one mixture as the paper writes them."""
     n, q = K.shape
-    u = [1 + sum(L[j] * (K[i, j] - 1) for j in range(q)) for i in range(n)]
-    F = [sum(z[i] * (K[i, j] - 1) / u[i] for i in range(n)) for j in range(q)]
+    none = torch.zeros_like(z[0])
+    u = [1 + sum((L[j] * (K[i, j] - 1) for j in range(q)), none) for i in range(n)]
+    F = [sum((z[i] * (K[i, j] - 1) / u[i] for i in range(n)), none) for j in range(q)]
     x = [[K[i, j] * z[i] / u[i] for j in range(q)] + [z[i] / u[i]] for i in range(n)]
     return torch.stack(u), torch.stack(F), torch.stack([torch.stack(row) for row in x])
 
