@@ -64,6 +64,7 @@ TRAINED = ("run.json", "model")
 FOLDERS = {
     "train-masked": Case(f"train pet-mlm corpus=corpus.txt {TINY}", TRAINED),
     "train-causal": Case(f"train pet-lm corpus=corpus.txt {TINY}", TRAINED),
+    "train-translation": Case(f"train pet-translate corpus=pairs.tsv source_length=16 {TINY}", TRAINED),
     "train-constrained": Case(
         f"train pet-mlm corpus=corpus.txt {TINY} channel=partition pathway=I hidden=8 reactions=1 method=augmented "
         "constrain=F tolerance=0.01", TRAINED,

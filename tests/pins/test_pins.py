@@ -24,15 +24,9 @@ from transformers.utils import logging
 AUTO = {"masked": AutoModelForMaskedLM, "causal": AutoModelForCausalLM, "seq2seq": AutoModelForSeq2SeqLM}
 MODELS, MEASURED = pinned.pins(), json.loads(RECIPES.read_text())
 # Seconds each with shapes checked, or reading a model that must be fetched; the others are tested each time
-RARE = MEASURED.keys() - {
-    "f4-histograms",
-    "f5-staircase",
-    "f11-long-context",
-    "g1-equilibria",
-    "g3-energy-descent",
-}
+RARE = MEASURED.keys() - {"f11-long-context", "g1-equilibria", "g3-energy-descent"}
 SLOW_FOLDERS = {
-    "simulate-peri", "simulate-sqrt", "simulate-mix", "simulate-pre", "simulate-by-attention", "train-causal",
+    "simulate-peri", "simulate-sqrt", "simulate-mix", "simulate-pre", "simulate-by-attention", "train-causal", "train-translation",
     "train-constrained", "phase-diagram-ode", "meanfield-zonal",
 }  # fmt: skip
 literal = pytest.mark.filterwarnings("ignore:the literal parameterisation has poles")
