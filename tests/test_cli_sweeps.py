@@ -112,7 +112,7 @@ def test_mistakes_end_in_one_sentence(monkeypatch, capsys, tmp_path: Path, argum
 
 
 def test_a_scheduler_that_does_not_answer_and_a_file_in_the_way(monkeypatch, capsys, tmp_path: Path):
-    monkeypatch.setattr("spinodal.sweeps.ANSWER", 0.2)
+    monkeypatch.setattr("spinodal.runs.sweep.ANSWER", 0.2)
     lost = ("--scheduler", "tcp://127.0.0.1:9", "--out", tmp_path / "map")
     assert spinodal(monkeypatch, "phase-diagram", *TINY, *lost) == 2
     assert "no answer" in capsys.readouterr().err

@@ -16,7 +16,7 @@ DOORS: dict[str, set[str]] = {
     "graphs": {"types"},
     "probes": {"types"},
     "data": {"types"},
-    "sweeps": {"types"},
+    "runs": set(),
     "zoo": {"types", "data"},
     "scores": {"types"},
     "theory": set(),

@@ -20,9 +20,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from spinodal import sweeps
 from spinodal.cli.output import console
 from spinodal.errors import InputError
+from spinodal.runs import sweep
 
 
 def add_to(app: typer.Typer) -> None:
@@ -68,7 +68,7 @@ def phase_diagram_command(
     started = time.perf_counter()
     with bar(f"{len(diagram.d)} x {len(diagram.betas)} rows") as report:
         try:
-            rows = sweeps.run(row, diagram.cells(), out, scheduler=scheduler, workers=workers, report=report)
+            rows = sweep.run(row, diagram.cells(), out, scheduler=scheduler, workers=workers, report=report)
         except KeyboardInterrupt:
             kept = len(list((out / "cells").glob("*.json")))
             console.print(f"interrupted: {kept} rows are kept in {out / 'cells'}; the same command goes on")
@@ -131,7 +131,7 @@ def opened(out: Path, diagram: Any, *, overwrite: bool) -> None:
 
 
 @contextlib.contextmanager
-def bar(title: str) -> Iterator[sweeps.Report]:
+def bar(title: str) -> Iterator[sweep.Report]:
     """A progress bar of a sweep: what it yields is what the sweep reports to."""
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
@@ -144,7 +144,7 @@ def bar(title: str) -> Iterator[sweeps.Report]:
 def write(out: Path, diagram: Any, rows: list[dict], seconds: float) -> None:
     """map.npz, map.png and run.json, and a line a dimension about where tokens meet."""
     from spinodal.figures import maps
-    from spinodal.training.run import commit, versions
+    from spinodal.runs import commit, versions
 
     t, betas = np.array(diagram.times), np.array(diagram.betas)
     found = diagram.stacked(rows)

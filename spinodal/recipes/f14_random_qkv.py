@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from spinodal import sweeps
 from spinodal.figures import maps
 from spinodal.flows.ensembles import Diagram, LayerClock, row
+from spinodal.runs import sweep
 
 STEP = 0.1
 CASES = {
@@ -36,7 +36,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
         for name, kinds in CASES.items()
     }  # fmt: skip
     cells = [cell for diagram in diagrams.values() for cell in diagram.cells()]
-    rows = sweeps.run(row, cells, out, workers=1 if quick else 0)
+    rows = sweep.run(row, cells, out, workers=1 if quick else 0)
     for k, (name, diagram) in enumerate(diagrams.items()):
         probability, error = diagram.stacked(rows[k * len(betas) : (k + 1) * len(betas)])
         panels[f"{name}, error ≤ {error.max():.3f}"] = probability[0]

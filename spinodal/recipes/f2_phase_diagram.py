@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from spinodal import sweeps
 from spinodal.figures import maps
 from spinodal.flows.ensembles import Diagram, LayerClock, row
+from spinodal.runs import sweep
 
 STEP = 0.1
 
@@ -28,7 +28,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
         betas=tuple(betas.tolist()), times=tuple(times.tolist()), clock=("layer", STEP),
         samples=48 if quick else 1024, seed=seed,
     )  # fmt: skip
-    found = diagram.stacked(sweeps.run(row, diagram.cells(), out, workers=1 if quick else 0))
+    found = diagram.stacked(sweep.run(row, diagram.cells(), out, workers=1 if quick else 0))
     curve = maps.meeting_times(
         betas, diagram.clock, n=diagram.n, field=diagram.field, threshold=diagram.threshold, end=30.0
     )

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from spinodal import sweeps
 from spinodal.errors import InputError
+from spinodal.runs import sweep
 
 CALLS: list[int] = []
 FATAL: dict[int, str] = {}  # what happens to the process at an x
@@ -38,11 +38,11 @@ def grid(*xs: int) -> list[dict]:
 
 def test_results_come_in_order_and_only_once(tmp_path: Path):
     seen = []
-    found = sweeps.run(square, grid(3, 1, 3, 2), tmp_path, workers=1, report=lambda *at: seen.append(at))
+    found = sweep.run(square, grid(3, 1, 3, 2), tmp_path, workers=1, report=lambda *at: seen.append(at))
     assert [cell["square"] for cell in found] == [9, 1, 9, 4]
     assert CALLS == [3, 1, 2]
     assert seen == [(0, 3), (1, 3), (2, 3), (3, 3)]
-    again = sweeps.run(square, grid(2, 5, 3), tmp_path, workers=1)
+    again = sweep.run(square, grid(2, 5, 3), tmp_path, workers=1)
     assert [cell["square"] for cell in again] == [4, 25, 9]
     assert CALLS == [3, 1, 2, 5]
     assert again[2] == found[0]  # lists for tuples, whether computed or read
@@ -50,17 +50,17 @@ def test_results_come_in_order_and_only_once(tmp_path: Path):
 
 
 def test_the_order_of_a_configuration_is_not_its_content(tmp_path: Path):
-    sweeps.run(square, [{"x": 1, "y": 2.5}], tmp_path)
-    sweeps.run(square, [{"y": 2.5, "x": 1}], tmp_path)
+    sweep.run(square, [{"x": 1, "y": 2.5}], tmp_path)
+    sweep.run(square, [{"y": 2.5, "x": 1}], tmp_path)
     assert CALLS == [1]
-    sweeps.run(square, [{"x": 1, "y": 2.5000000000000004}], tmp_path)
+    sweep.run(square, [{"x": 1, "y": 2.5000000000000004}], tmp_path)
     assert CALLS == [1, 1]
 
 
 def test_changed_code_computes_anew(tmp_path: Path, monkeypatch):
-    sweeps.run(square, grid(1), tmp_path)
-    monkeypatch.setattr(sweeps, "code", lambda function: "another")
-    sweeps.run(square, grid(1), tmp_path)
+    sweep.run(square, grid(1), tmp_path)
+    monkeypatch.setattr(sweep, "code", lambda function: "another")
+    sweep.run(square, grid(1), tmp_path)
     assert CALLS == [1, 1]
 
 
@@ -72,13 +72,13 @@ def test_code_is_that_of_the_room(tmp_path: Path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     from house.room.work import f  # pyright: ignore[reportMissingImports]
 
-    before = sweeps.code(f)
+    before = sweep.code(f)
     (tmp_path / "house" / "neighbour.py").write_text("x = 1\n")
-    assert sweeps.code(f) == before
+    assert sweep.code(f) == before
     (room / "used.py").write_text("x = 1\n")
-    assert sweeps.code(f) != before
+    assert sweep.code(f) != before
     with pytest.raises(TypeError, match="workers import"):
-        sweeps.code(lambda c: c)
+        sweep.code(lambda c: c)
 
 
 @pytest.mark.parametrize("end", ["kill", "interrupt"])
@@ -87,27 +87,27 @@ def test_what_ends_a_sweep_leaves_its_cells(tmp_path: Path, end: str):
     if end == "kill":
         child = os.fork()
         if child == 0:
-            sweeps.run(square, grid(1, 2, 3, 4), tmp_path, workers=1)
+            sweep.run(square, grid(1, 2, 3, 4), tmp_path, workers=1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     else:
         with pytest.raises(KeyboardInterrupt):
-            sweeps.run(square, grid(1, 2, 3, 4), tmp_path, workers=1)
+            sweep.run(square, grid(1, 2, 3, 4), tmp_path, workers=1)
     FATAL.clear()
     CALLS.clear()
-    found = sweeps.run(square, grid(1, 2, 3, 4), tmp_path, workers=1)
+    found = sweep.run(square, grid(1, 2, 3, 4), tmp_path, workers=1)
     assert [cell["square"] for cell in found] == [1, 4, 9, 16]
     assert CALLS == [3, 4]
 
 
 def test_an_error_keeps_what_is_done_and_says_itself(tmp_path: Path):
     with pytest.raises(InputError, match="x = -1"):
-        sweeps.run(square, grid(1, -1, 2), tmp_path, workers=1)
+        sweep.run(square, grid(1, -1, 2), tmp_path, workers=1)
     assert len(list((tmp_path / "cells").iterdir())) == 1
 
 
 @pytest.mark.parametrize("damage", ["truncated", "changed", "moved", "empty", "other"])
 def test_a_damaged_cell_is_named_and_computed_again(tmp_path: Path, damage: str):
-    expected = sweeps.run(square, grid(5, 6), tmp_path, workers=1)
+    expected = sweep.run(square, grid(5, 6), tmp_path, workers=1)
     first, second = sorted((tmp_path / "cells").iterdir())
     text = first.read_text()
     cell = json.loads(text)
@@ -120,9 +120,9 @@ def test_a_damaged_cell_is_named_and_computed_again(tmp_path: Path, damage: str)
     }[damage])  # fmt: skip
     CALLS.clear()
     with pytest.warns(UserWarning, match=f"{first.name} is damaged"):
-        assert sweeps.run(square, grid(5, 6), tmp_path, workers=1) == expected
+        assert sweep.run(square, grid(5, 6), tmp_path, workers=1) == expected
     assert [cell["configuration"]["x"]] == CALLS
-    sweeps.run(square, grid(5, 6), tmp_path, workers=1)
+    sweep.run(square, grid(5, 6), tmp_path, workers=1)
     assert len(CALLS) == 1
 
 
@@ -132,24 +132,24 @@ def test_a_scheduler_at_an_address_gives_the_same(tmp_path: Path):
     quiet = {"dashboard_address": None, "silence_logs": 50}
     with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, **quiet) as cluster:
         address = cluster.scheduler_address
-        found = sweeps.run(square, grid(1, 2, 3), tmp_path / "far", scheduler=address)
+        found = sweep.run(square, grid(1, 2, 3), tmp_path / "far", scheduler=address)
         with pytest.raises(InputError, match="x = -2"):
-            sweeps.run(square, grid(4, -2), tmp_path / "far", scheduler=address)
-    assert found == sweeps.run(square, grid(1, 2, 3), tmp_path / "near", workers=1)
-    assert found == sweeps.run(square, grid(1, 2, 3), tmp_path / "far", scheduler="nobody is asked")
+            sweep.run(square, grid(4, -2), tmp_path / "far", scheduler=address)
+    assert found == sweep.run(square, grid(1, 2, 3), tmp_path / "near", workers=1)
+    assert found == sweep.run(square, grid(1, 2, 3), tmp_path / "far", scheduler="nobody is asked")
 
 
 @pytest.mark.slow
 def test_processes_of_this_machine_give_the_same(tmp_path: Path):
-    found = sweeps.run(square, grid(*range(8)), tmp_path / "many", workers=2)
+    found = sweep.run(square, grid(*range(8)), tmp_path / "many", workers=2)
     assert CALLS == []
-    assert found == sweeps.run(square, grid(*range(8)), tmp_path / "one", workers=1)
+    assert found == sweep.run(square, grid(*range(8)), tmp_path / "one", workers=1)
 
 
 @pytest.mark.slow
 def test_workers_that_die_end_the_sweep_with_a_sentence(tmp_path: Path):
     with pytest.raises(ChildProcessError, match="lost"):
-        sweeps.run(dies, grid(1, 2), tmp_path, workers=2)
+        sweep.run(dies, grid(1, 2), tmp_path, workers=2)
 
 
 def dies(configuration: dict) -> None:
@@ -158,26 +158,26 @@ def dies(configuration: dict) -> None:
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "tcp://no.such.host.invalid:8786", "//:?"])
 def test_a_scheduler_that_does_not_answer(tmp_path: Path, monkeypatch, address: str):
-    monkeypatch.setattr(sweeps, "ANSWER", 0.3)
+    monkeypatch.setattr(sweep, "ANSWER", 0.3)
     with pytest.raises(InputError, match="no answer, or no worker, within"):
-        sweeps.run(square, grid(1), tmp_path, scheduler=address)
+        sweep.run(square, grid(1), tmp_path, scheduler=address)
     assert not list((tmp_path / "cells").glob("*"))
 
 
 def test_a_scheduler_without_workers(tmp_path: Path, monkeypatch):
     from distributed import LocalCluster
 
-    monkeypatch.setattr(sweeps, "ANSWER", 0.3)
+    monkeypatch.setattr(sweep, "ANSWER", 0.3)
     quiet = {"dashboard_address": None, "silence_logs": 50}
     with (
         LocalCluster(n_workers=0, processes=False, **quiet) as cluster,
         pytest.raises(InputError, match="no worker"),
     ):
-        sweeps.run(square, grid(1), tmp_path, scheduler=cluster.scheduler_address)
+        sweep.run(square, grid(1), tmp_path, scheduler=cluster.scheduler_address)
 
 
 def test_what_is_refused(tmp_path: Path):
     with pytest.raises(InputError, match="workers = -1"):
-        sweeps.run(square, grid(1), tmp_path, workers=-1)
+        sweep.run(square, grid(1), tmp_path, workers=-1)
     with pytest.raises(InputError, match="must be JSON"):
-        sweeps.run(square, [{"x": {1, 2}}], tmp_path)
+        sweep.run(square, [{"x": {1, 2}}], tmp_path)
