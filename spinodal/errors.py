@@ -2,7 +2,15 @@
 
 
 class InputError(ValueError):
-    """Names the wrong value and the way out; the command line prints it without a traceback."""
+    """Names the wrong value and the way out; the command line prints it without a traceback.
+
+    `fields` are the arguments that the message speaks of, written there in backquotes: the command line shows each
+    as its option, `overwrite` as --overwrite.
+    """
+
+    def __init__(self, message: str, *, field: str | tuple[str, ...] = ()):
+        super().__init__(message)
+        self.fields = (field,) if isinstance(field, str) else field
 
 
 class ConvergenceError(RuntimeError):

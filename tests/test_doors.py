@@ -27,12 +27,12 @@ DOORS: dict[str, set[str]] = {
     "meanfield": {"flows", "loops", "integrate"},
     "mixers": {"types", "sphere", "thermodynamics", "flows", "graphs"},
     "models": {"types", "mixers"},
-    "training": {"types", "models", "mixers", "data", "observables", "probes", "scores"},
+    "training": {"types", "runs", "models", "mixers", "data", "observables", "probes", "scores"},
     "inference": {"models", "data"},
     "observation": {"types", "observables", "theory", "probes", "figures"},
     "plugins": {"types", "mixers", "graphs"},
     "figures": {"types", "theory", "observables"},
-    "report": {"types", "figures", "observables"},
+    "report": {"types", "runs", "figures", "observables"},
 }
 OPEN = {"cli", "recipes", "__init__", "__main__"}  # these may import anything, and nobody imports them
 

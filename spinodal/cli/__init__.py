@@ -34,6 +34,14 @@ def say(message: Warning | str, category: type, filename: str, lineno: int, file
     console.print(f"[yellow]note:[/] {escape(str(message))}", highlight=False)
 
 
+def shown(error: InputError) -> str:
+    """The message, each argument that it names in backquotes as its option."""
+    text = str(error)
+    for name in error.fields:
+        text = text.replace(f"`{name}`", "--" + name.replace("_", "-"))
+    return text
+
+
 def main() -> None:
     """Runs a command; exit status 2 for wrong input, 1 for work that failed; 130 when interrupted is typer's."""
     warnings.showwarning = say
@@ -41,7 +49,7 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        console.print("[red]error:[/]", escape(str(error)), highlight=False, soft_wrap=True)
+        console.print("[red]error:[/]", escape(shown(error)), highlight=False, soft_wrap=True)
         sys.exit(2)
     except (ConvergenceError, FloatingPointError, OSError, ScoringError) as error:
         console.print("[red]failed:[/]", escape(str(error)), highlight=False, soft_wrap=True)

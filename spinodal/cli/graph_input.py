@@ -98,7 +98,7 @@ def save(
     quiet: bool = False,
 ) -> None:
     """results.npz, state.npy where there is one, the pictures, and last run.json."""
-    from spinodal.training.run import commit, versions
+    from spinodal.runs import commit, versions
 
     out.mkdir(parents=True, exist_ok=True)
     state = arrays.pop("state", None)

@@ -40,7 +40,7 @@ from spinodal.meanfield import (
 from spinodal.meanfield.record import Solver
 from spinodal.meanfield.starts import NOISY_DEGREES
 from spinodal.observables import plateaus
-from spinodal.training.run import commit, versions
+from spinodal.runs import commit, versions
 
 DEGREES = 64
 SHOWN = 16  # degrees in run.json

@@ -128,7 +128,7 @@ def _one(model: str, out: Path, question: Any, reading: dict, plans: Sequence[An
     from spinodal import observation
     from spinodal.probes import read_trajectory, write_trajectory
     from spinodal.report.observation import write_observation
-    from spinodal.training.run import commit, versions
+    from spinodal.runs import commit, versions
 
     if Path(model).suffix in ARRAYS and Path(model).is_file():
         if plans or reading["depth"]:

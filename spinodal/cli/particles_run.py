@@ -60,7 +60,7 @@ def opened(out: Path, simulation: Simulation, *, resume: bool, overwrite: bool) 
 
 def simulated(p: Prepared, out: Path, *, resume: bool, report: Report) -> Finished:
     """Flows, and says in figures what came of it."""
-    from spinodal.training.run import commit, versions
+    from spinodal.runs import commit, versions
 
     began = time.perf_counter()
     s = p.simulation

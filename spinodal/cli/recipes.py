@@ -31,7 +31,7 @@ def draw_command(
 
     Writes pictures and run.json, which holds the measured numbers and what was expected of them.
     """
-    from spinodal.training.run import commit, versions
+    from spinodal.runs import commit, versions
 
     module = recipes.module(recipe, "draw")
     header = recipes.header(recipe)

@@ -1,6 +1,5 @@
 """report.html of an observation, and of several side by side: whole pages that load nothing."""
 
-import os
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -12,6 +11,7 @@ from spinodal.figures import colours, observation
 from spinodal.report.sections import Drawings, grid, section
 from spinodal.report.sphere import STYLE, sphere
 from spinodal.report.style import CSS
+from spinodal.runs import write_text
 
 LOOK = {
     "mean_cosine": "Rising towards 1: tokens draw together. Compare with the nulls: what random weights do too was not "
@@ -114,9 +114,7 @@ def _write(path: Path, title: str, body: Sequence[str]):
         + "\n".join(filter(None, body))
         + "\n<footer>Written by spinodal. This file is whole: it loads nothing.</footer>\n</main>\n</body>\n</html>\n"
     )
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    write_text(path, text)
 
 
 def _header(title: str, summary: Sequence[str], facts: Mapping[str, str]) -> str:

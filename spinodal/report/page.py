@@ -4,7 +4,6 @@ The order is the reader's: what was run, which model won and whether that is mor
 how it came about, what the tokens do inside, and last the settings.
 """
 
-import os
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path
@@ -14,6 +13,7 @@ from spinodal.figures import Run
 from spinodal.report import sections
 from spinodal.report.comparison import Arms, table
 from spinodal.report.style import CSS
+from spinodal.runs import write_text
 
 
 def write_report(path: Path, arms: Arms) -> None:
@@ -21,10 +21,7 @@ def write_report(path: Path, arms: Arms) -> None:
 
     InputError where there is no run. The same arms give the same bytes.
     """
-    text = page(arms)
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    write_text(path, page(arms))
 
 
 def page(arms: Arms) -> str:

@@ -1,1 +1,85 @@
-"""Runs: what every command writes."""
+r"""Runs: what every command writes, a folder with one record that says what it is and where it comes from.
+
+    with open_run(out, kind="simulate", config=simulation, seed=0, owned=("trajectory.npz", "cosines.png"),
+                  resume=resume, overwrite=overwrite) as folder:
+        ...                                             # check all input: nothing was deleted or written yet
+        folder.begin()                                  # the old run goes, the record says "finished": false
+        folder.save_arrays("trajectory.npz", arrays)    # also write_json, write_text, remove; each whole or absent
+        with folder.replacing("cosines.png") as place:  # a file, or a folder, that other code writes
+            figure.savefig(place)
+        run = folder.finish(result)                     # the record, last of all; `result` a dataclass or a mapping
+
+`open_run` refuses what is in the way, in one sentence, and locks the folder until the block ends, however it ends.
+With `resume`, `folder.previous` is the `Run` that is there, of the same configuration, finished or not; None if there
+is none. Other parameters: `ignored` names of the configuration that need not agree, `partial` names of files that
+mark an unfinished run of before, `label` with name, recipe, command, paper, expected, and `record`, the file's name.
+
+    run.json            {"format": 2, "kind", "finished", labels, "config", "seed", commit ..., fields of the result}
+    inputs.npz          arrays of `config`, results.npz those of the result (another name: finish(result, arrays=...))
+
+Read:      read_run(path) -> Run(path, format, kind, finished, record); .folder .config .result .config_as(cls)
+           .result_as(cls); format 1 too. InputError says what cannot be read.
+Codec:     encode(value) -> (json, arrays); decode(cls, json, arrays); equal(a, b); @register("short-name") on a
+           dataclass that stands in a union or for an abstract type.
+Files:     write_text, write_json, write_bytes, write_arrays, replacing(path), discard, checksum; SaveError.
+State:     write_checkpoint(path, label, arrays), read_checkpoint(path, label) -> arrays or None: one file;
+           close_checkpoint(folder, experiment=...), newest_checkpoint(run, experiment=...): folders with a manifest.
+Origin:    provenance() -> Provenance(commit, date, versions, machine, threads); commit(), versions(), machine().
+Sweep:     from spinodal.runs import sweep; sweep.run(function, configurations, folder).
+
+Messages name arguments in backquotes, `out`, and `InputError.fields` lists them: the command line shows --out.
+"""
+
+from spinodal.runs import sweep
+from spinodal.runs.checkpoints import (
+    close_checkpoint,
+    difference,
+    newest_checkpoint,
+    read_checkpoint,
+    write_checkpoint,
+)
+from spinodal.runs.codec import decode, encode, equal, register
+from spinodal.runs.files import (
+    SaveError,
+    checksum,
+    discard,
+    replacing,
+    write_arrays,
+    write_bytes,
+    write_json,
+    write_text,
+)
+from spinodal.runs.folder import RunFolder, open_run
+from spinodal.runs.provenance import Provenance, commit, machine, now, provenance, versions
+from spinodal.runs.record import Run, read_run
+
+__all__ = [
+    "Provenance",
+    "Run",
+    "RunFolder",
+    "SaveError",
+    "checksum",
+    "close_checkpoint",
+    "commit",
+    "decode",
+    "difference",
+    "discard",
+    "encode",
+    "equal",
+    "machine",
+    "newest_checkpoint",
+    "now",
+    "open_run",
+    "provenance",
+    "read_checkpoint",
+    "read_run",
+    "register",
+    "replacing",
+    "sweep",
+    "versions",
+    "write_arrays",
+    "write_bytes",
+    "write_checkpoint",
+    "write_json",
+    "write_text",
+]

@@ -22,9 +22,9 @@ import torch
 from transformers.utils import logging
 
 from spinodal.errors import InputError
-from spinodal.training import checkpoints
+from spinodal.runs import commit, write_json
 from spinodal.training.experiment import Experiment, changed, model_config, parameter_count
-from spinodal.training.run import FORMAT, Label, commit, prepared, rehearsed, require_folder, train
+from spinodal.training.run import FORMAT, Label, prepared, rehearsed, require_folder, train
 
 PARAMETERS, TIME = "equal parameters", "equal time"
 Report = Callable[[str, int, int, float], None]  # run, step, of how many, loss
@@ -177,7 +177,7 @@ def compare(
         if model != slowest
     }
     arms[TIME] = {slowest: arms[PARAMETERS][slowest]} | run_arm(TIME, longer)
-    checkpoints.write_json(
+    write_json(
         out / "compare.json",
         {"format": FORMAT, "recipe": name, "command": command, "commit": commit(), "arms": arms},
     )

@@ -8,14 +8,8 @@ Everything that can be wrong with the input is found before the first step.
 """
 
 import json
-import os
-import platform
-import shutil
-import subprocess
 import warnings
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -23,7 +17,17 @@ from transformers import PreTrainedTokenizerBase, set_seed
 
 from spinodal.errors import InputError, ScoringError
 from spinodal.models.encoder import SpinodalPreTrainedModel
-from spinodal.training import checkpoints
+from spinodal.runs import (
+    SaveError,
+    commit,
+    discard,
+    machine,
+    newest_checkpoint,
+    now,
+    replacing,
+    versions,
+    write_json,
+)
 from spinodal.training.constraints import Constraints
 from spinodal.training.experiment import Experiment, model_config
 from spinodal.training.portrait import portrait
@@ -55,40 +59,6 @@ def prepared(experiment: Experiment) -> Prepared:
     return found
 
 
-def commit() -> str:
-    """The commit of the code that runs, "+" where files differ from it, or "unknown" outside a clone."""
-    here = Path(__file__).parent
-    try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--abbrev=10", "--exclude=*"],
-            cwd=here, capture_output=True, text=True, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return found.stdout.strip()
-
-
-def machine() -> str:
-    device = (
-        torch.cuda.get_device_name()
-        if torch.cuda.is_available()
-        else platform.processor() or platform.machine()
-    )
-    return f"{device}, {os.cpu_count()} cores, {torch.get_num_threads()} thread(s) a run"
-
-
-def versions() -> dict[str, str]:
-    packages = ("spinodal", "torch", "transformers", "accelerate", "tokenizers", "numpy")
-    return {"python": platform.python_version()} | {name: version(name) for name in packages}
-
-
-def replace_folder(part: Path, final: Path):
-    """Moves a finished folder into place, over an old one if there is one."""
-    if final.exists():
-        shutil.rmtree(final)
-    os.replace(part, final)
-
-
 def train(
     experiment: Experiment,
     out: Path,
@@ -118,9 +88,9 @@ def train(
     if overwrite:
         (out / "run.json").unlink(missing_ok=True)
         for old in OWN:
-            checkpoints.discard(out / old)
+            discard(out / old)
     trainer = PhysicsTrainer(model, data, experiment, out, progress=progress)
-    checkpoint = checkpoints.newest(out, experiment=experiment.flat()) if resume else None
+    checkpoint = newest_checkpoint(out, experiment=experiment.flat()) if resume else None
     if checkpoint:
         trainer.resume(checkpoint)
     run = {
@@ -131,7 +101,7 @@ def train(
         "config": experiment.flat() | {"hidden": model.config.hidden},
         "seed": experiment.schedule.seed,
         "commit": commit(),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "date": now(),
         "versions": versions(),
         "machine": machine(),
         "parameters": sum(p.numel() for p in model.parameters()),
@@ -142,7 +112,7 @@ def train(
         "probe": None,
     }
     out.mkdir(parents=True, exist_ok=True)
-    checkpoints.write_json(out / "run.json", run)
+    write_json(out / "run.json", run)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     run |= results(trainer)
     save(out, run, model, data.tokenizer)
@@ -236,26 +206,21 @@ def results(trainer: PhysicsTrainer) -> dict:
 
 def save(out: Path, run: dict, model: SpinodalPreTrainedModel, tokenizer: PreTrainedTokenizerBase | None):
     """The model's folder, then run.json: whoever finds run.json finished finds the model whole."""
-    part = out / "model.part"
     try:
-        checkpoints.discard(part)
-        model.save_pretrained(part)
-        if tokenizer:
-            tokenizer.save_pretrained(part)
-        replace_folder(part, out / "model")
+        with replacing(out / "model") as part:
+            model.save_pretrained(part)
+            if tokenizer:
+                tokenizer.save_pretrained(part)
     except (OSError, RuntimeError) as error:
-        checkpoints.discard(part)
-        raise checkpoints.SaveError(
-            f"{out} could not be written ({error}); its checkpoints are kept"
-        ) from error
+        raise SaveError(f"{out} could not be written ({error}); its checkpoints are kept") from error
     write_run(out, run)
 
 
 def write_run(out: Path, run: dict):
     """run.json; SaveError if it cannot be written."""
     try:
-        checkpoints.write_json(out / "run.json", run)
+        write_json(out / "run.json", run)
     except OSError as error:
-        raise checkpoints.SaveError(
+        raise SaveError(
             f"{out / 'run.json'} could not be written ({error}); what {out} holds is kept"
         ) from error

@@ -22,7 +22,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from spinodal.data import Samples
 from spinodal.models.tasks import IGNORED
-from spinodal.training import checkpoints
+from spinodal.runs import SaveError, close_checkpoint, discard, write_json
 from spinodal.training.constraints import Constraints
 from spinodal.training.experiment import Experiment
 from spinodal.training.tasks import Collator, Prepared, task_named
@@ -186,13 +186,11 @@ class PhysicsTrainer(Trainer):
             super()._save_checkpoint(model, trial)
             if self.args.should_save:
                 own = {"seconds": self.seconds, "multipliers": self.constraints.multipliers}
-                checkpoints.write_json(folder / STATE, own)
-                checkpoints.close(folder, experiment=self.experiment.flat())
+                write_json(folder / STATE, own)
+                close_checkpoint(folder, experiment=self.experiment.flat())
         except (OSError, RuntimeError, SafetensorError) as error:
-            checkpoints.discard(folder)
-            raise checkpoints.SaveError(
-                f"{folder} could not be written ({error}); the one before it is kept"
-            ) from error
+            discard(folder)
+            raise SaveError(f"{folder} could not be written ({error}); the one before it is kept") from error
 
     def resume(self, checkpoint: Path) -> None:
         """Takes up our own state of a checkpoint; Trainer takes up the rest."""

@@ -64,19 +64,26 @@ def test_changed_code_computes_anew(tmp_path: Path, monkeypatch):
     assert CALLS == [1, 1]
 
 
-def test_code_is_that_of_the_room(tmp_path: Path, monkeypatch):
-    room = tmp_path / "house" / "room"
-    room.mkdir(parents=True)
-    for file, text in (("../__init__", ""), ("__init__", ""), ("work", "def f(c): return 1\n"), ("used", "")):
-        (room / f"{file}.py").write_text(text)
+def test_code_is_that_of_the_room_and_of_every_room_below(tmp_path: Path, monkeypatch):
+    house = tmp_path / "house"
+    sources = {
+        "__init__": "", "room/__init__": "", "room/work": "def f(c):\n    from house.below import g\n    return g(c)\n",
+        "room/used": "", "below/__init__": "import house.bottom\n", "below/more": "", "bottom": "",
+        "upstairs": "",
+    }  # fmt: skip
+    for file, text in sources.items():
+        (house / f"{file}.py").parent.mkdir(parents=True, exist_ok=True)
+        (house / f"{file}.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
     from house.room.work import f  # pyright: ignore[reportMissingImports]
 
     before = sweep.code(f)
-    (tmp_path / "house" / "neighbour.py").write_text("x = 1\n")
+    (house / "upstairs.py").write_text("x = 1\n")
     assert sweep.code(f) == before
-    (room / "used.py").write_text("x = 1\n")
-    assert sweep.code(f) != before
+    for file in ("room/used", "below/more", "bottom"):
+        (house / f"{file}.py").write_text("x = 2\n")
+        assert sweep.code(f) != before
+        before = sweep.code(f)
     with pytest.raises(TypeError, match="workers import"):
         sweep.code(lambda c: c)
 

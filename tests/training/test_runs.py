@@ -15,8 +15,9 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from spinodal.errors import InputError
 from spinodal.inference import fillings
-from spinodal.training import changed, checkpoints, train
-from spinodal.training.checkpoints import SaveError
+from spinodal.runs import SaveError, newest_checkpoint
+from spinodal.runs.checkpoints import MANIFEST
+from spinodal.training import changed, train
 
 
 @pytest.fixture(scope="module")
@@ -153,15 +154,15 @@ def test_a_damaged_checkpoint_is_named_and_passed_over(halfway: Path, corpus: Pa
     elif harm == "remove":
         (newest / "optimizer.pt").unlink()
     else:
-        (newest / checkpoints.MANIFEST).unlink()
+        (newest / MANIFEST).unlink()
     with pytest.warns(UserWarning, match="checkpoint-12 is passed over"):
-        found = checkpoints.newest(halfway, experiment=flat(corpus))
+        found = newest_checkpoint(halfway, experiment=flat(corpus))
     assert found == halfway / "checkpoints" / "checkpoint-6"
 
 
 def test_without_a_whole_checkpoint_nothing_is_resumed(halfway: Path, corpus: Path):
     for folder in (halfway / "checkpoints").iterdir():
-        (folder / checkpoints.MANIFEST).unlink()
+        (folder / MANIFEST).unlink()
     with (
         pytest.warns(UserWarning, match="passed over"),
         pytest.raises(InputError, match="no whole checkpoint"),
@@ -170,7 +171,7 @@ def test_without_a_whole_checkpoint_nothing_is_resumed(halfway: Path, corpus: Pa
 
 
 def test_a_checkpoint_of_another_experiment_is_refused(halfway: Path, corpus: Path):
-    with pytest.raises(InputError, match=r"batch: 8 there, 4 asked"):
+    with pytest.raises(InputError, match=r"batch=8 there, 4 asked"):
         train(changed(small(corpus), {"batch": 4}), halfway, LABEL, resume=True)
 
 
@@ -199,7 +200,7 @@ def test_a_full_disk_loses_nothing_that_was_saved(corpus: Path, tmp_path: Path):
     process.join()
     assert "checkpoint-18 could not be written" in said
     assert "the one before it is kept" in said
-    assert checkpoints.newest(out, experiment=flat(corpus)) == out / "checkpoints" / "checkpoint-12"
+    assert newest_checkpoint(out, experiment=flat(corpus)) == out / "checkpoints" / "checkpoint-12"
     assert not (out / "checkpoints" / "checkpoint-18").exists()
 
 

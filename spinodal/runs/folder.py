@@ -1,0 +1,212 @@
+"""A run's folder: who may write there, what is replaced, and when it is finished."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from spinodal.errors import InputError
+from spinodal.runs import files
+from spinodal.runs.checkpoints import difference
+from spinodal.runs.codec import encode
+from spinodal.runs.files import SaveError
+from spinodal.runs.lock import locked
+from spinodal.runs.provenance import provenance
+from spinodal.runs.record import FORMAT, HEAD, INPUTS, LABELS, RESULTS, Run, read_run, record_in
+
+
+@dataclass
+class RunFolder:
+    """A folder that this process alone writes to. Nothing in it changes before `begin` or the first write.
+
+    `previous` is the run that `resume` goes on with, which may be finished, or None.
+    """
+
+    path: Path
+    previous: Run | None
+    head: dict[str, Any]
+    record: str
+    owned: tuple[str, ...]
+    replaces: bool
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    begun: bool = False
+
+    def begin(self) -> None:
+        """Removes what `overwrite` replaces and writes the record of an unfinished run; later calls do nothing."""
+        if self.begun:
+            return
+        self.begun = True
+        if self.replaces:
+            for name in (self.record, *self.owned, INPUTS, RESULTS):
+                files.discard(self.path / name)
+        if self.inputs:
+            files.write_arrays(self.path / INPUTS, self.inputs)
+        files.write_json(self.path / self.record, self.head)
+
+    def place(self, name: str) -> Path:
+        """Where a file or a folder of the run belongs; ValueError for a name that was not declared as owned."""
+        if Path(name).parts[0] not in self.owned:
+            raise ValueError(f"{name} is none of the names that this run owns: {', '.join(self.owned)}")
+        self.begin()
+        return self.path / name
+
+    def replacing(self, name: str) -> contextlib.AbstractContextManager[Path]:
+        """`with folder.replacing("map.png") as place: figure.savefig(place)`; also for a whole folder."""
+        return files.replacing(self.place(name))
+
+    def write_json(self, name: str, value: object) -> None:
+        files.write_json(self.place(name), value)
+
+    def write_text(self, name: str, text: str) -> None:
+        files.write_text(self.place(name), text)
+
+    def save_arrays(self, name: str, arrays: Mapping[str, Any]) -> None:
+        files.write_arrays(self.place(name), arrays)
+
+    def remove(self, *names: str) -> None:
+        for name in names:
+            files.discard(self.place(name))
+
+    def finish(self, result: object = None, *, arrays: str = RESULTS) -> Run:
+        """Writes the record of a finished run, last of all, and returns it.
+
+        `result` is a dataclass or a mapping; its NumPy arrays go to the file `arrays`. A later call replaces it.
+        """
+        value, found = encode({} if result is None else result)
+        if not isinstance(value, dict) or (taken := value.keys() & set(HEAD)):
+            raise ValueError(f"a result is an object, and none of its fields is {', '.join(HEAD)}: {taken}")
+        self.begin()
+        head = self.head | {"finished": True}
+        if found:
+            files.write_arrays(self.path / arrays, found)
+            head["arrays"] = arrays
+        try:
+            files.write_json(self.path / self.record, head | value)
+        except SaveError as error:
+            raise SaveError(f"{error}; what else {self.path} holds is kept") from error
+        return read_run(self.path / self.record)
+
+
+@contextlib.contextmanager
+def open_run(
+    out: Path,
+    *,
+    kind: str,
+    config: object,
+    owned: Sequence[str] = (),
+    seed: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    ignored: Sequence[str] = (),
+    partial: Sequence[str] = (),
+    label: Mapping[str, str] | None = None,
+    record: str = "run.json",
+) -> Iterator[RunFolder]:
+    """A folder to write a run of this kind and configuration to, locked until the block ends.
+
+    `config` is a frozen dataclass or a mapping; `owned` are the names of all files and folders that the run writes
+    beside its record and that `overwrite` replaces. A folder that holds a run is refused unless
+      `resume`     the run there is of the same kind and configuration (but for the names in `ignored`), finished or
+                   not: it is the folder's `previous`;
+      `overwrite`  the run there is of the same kind. It is lost only when the new one begins, so check all input
+                   inside the block before the first write.
+    `partial` are names that mark an unfinished run of format 1, which had no record yet. `label` may hold name,
+    recipe, command, paper and expected. Where the block raises before the first write, nothing is left of it.
+
+    InputError where the folder is a file, cannot be written, is being written by another process, or holds
+    something else: a damaged record, a run of another kind, or owned names without a record.
+    """
+    if unknown := set(label or {}) - set(LABELS):
+        raise ValueError(f"a label has {', '.join(LABELS)}, not {', '.join(unknown)}")
+    if resume and overwrite:
+        raise InputError(
+            "`resume` goes on with a run and `overwrite` starts it again: give one of them",
+            field=("resume", "overwrite"),
+        )
+    values, inputs = encode(config)
+    head = {
+        "format": FORMAT,
+        "kind": kind,
+        "finished": False,
+        **(label or {}),
+        "config": values,
+        "seed": seed,
+    }
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(made(out))
+        try:
+            stack.enter_context(locked(out))
+        except OSError as error:
+            raise InputError(
+                f"{out} cannot be written to ({error}); choose another `out`", field="out"
+            ) from None
+        previous = admitted(out, head, owned, partial, ignored, resume=resume, overwrite=overwrite)
+        head |= dataclasses.asdict(provenance())
+        yield RunFolder(out, previous, head, record, tuple(owned), overwrite, inputs)
+
+
+@contextlib.contextmanager
+def made(out: Path) -> Iterator[None]:
+    """Makes a folder and those above it; what is empty of them when the block raises is removed again."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; `out` takes a folder", field="out")
+    new = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out} cannot be made ({error}); choose another `out`", field="out") from None
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            for folder in new:
+                folder.rmdir()
+        raise
+
+
+def admitted(
+    out: Path,
+    head: Mapping[str, Any],
+    owned: Sequence[str],
+    partial: Sequence[str],
+    ignored: Sequence[str],
+    *,
+    resume: bool,
+    overwrite: bool,
+) -> Run | None:
+    """The run to go on with, None where there is none; InputError where what the folder holds is in the way."""
+    file = record_in(out)
+    if file is None:
+        taken = [name for name in owned if (out / name).exists()]
+        if taken and not set(taken) & set(partial):
+            raise InputError(
+                f"{out} holds {' and '.join(taken)}, but no run: choose another `out`", field="out"
+            )
+        if taken and not resume and not overwrite:
+            raise in_use(out)
+        return None
+    run = read_run(file)
+    if run.kind != head["kind"]:
+        raise InputError(
+            f"{out} holds a run of another kind ({run.kind}, not {head['kind']}): choose another `out`",
+            field="out",
+        )
+    if overwrite:
+        return None
+    if not resume:
+        raise in_use(out)
+    if told := difference(run.config, head["config"], ignored=ignored):
+        state = "a finished run" if run.finished else "a run"
+        raise InputError(
+            f"{out} holds {state} of another experiment ({told}); choose another `out`", field="out"
+        )
+    return run
+
+
+def in_use(out: Path) -> InputError:
+    return InputError(
+        f"{out} holds a run already: `resume` goes on with it, `overwrite` starts it again",
+        field=("resume", "overwrite"),
+    )

@@ -1,0 +1,85 @@
+"""One writer a folder: a lock that the operating system takes back when its process ends, however it ends."""
+
+import contextlib
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from spinodal.errors import InputError
+from spinodal.runs.provenance import now
+
+LOCK = ".lock"
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def hold(file: int) -> bool:
+        """Takes a byte beyond the text, so that others can read who holds it; False where it is taken."""
+        os.lseek(file, 4096, os.SEEK_SET)
+        try:
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+else:
+    import fcntl
+
+    def hold(file: int) -> bool:
+        """Takes the file; False where it is taken."""
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds the lock of a folder; InputError, which names the process that writes there, where another holds it.
+
+    The file says who holds it. Whether anybody does, only the operating system knows: what a killed process leaves
+    is no lock.
+    """
+    path = folder / LOCK
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            if not hold(file):
+                os.lseek(file, 0, os.SEEK_SET)
+                raise InputError(
+                    f"{folder} is being written by {holder(os.read(file, 4096))}: wait for it, or choose another `out`",
+                    field="out",
+                )
+            if in_place(file, path):
+                who = {"pid": os.getpid(), "host": platform.node(), "since": now()}
+                os.truncate(path, 0)
+                os.lseek(file, 0, os.SEEK_SET)
+                os.write(file, json.dumps(who).encode())
+                try:
+                    yield
+                finally:
+                    with contextlib.suppress(OSError):  # Windows keeps a file that is open
+                        path.unlink()
+                return
+        finally:
+            os.close(file)
+
+
+def in_place(file: int, path: Path) -> bool:
+    """Whether an open file is still the one of that name: its last holder removes it."""
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def holder(text: bytes) -> str:
+    """Who holds a lock, in words, from what its file says."""
+    try:
+        told = json.loads(text)
+        return f"process {told['pid']} on {told['host']} since {told['since']}"
+    except (ValueError, KeyError, TypeError):
+        return "another process"

@@ -1,0 +1,147 @@
+"""The record of a run, one JSON file in its folder, and its reader.
+
+    {"format": 2, "kind", "finished", name, recipe, command, "config", "seed",
+     "commit", "date", "versions", "machine", "threads",   and the fields of the result beside these}
+
+`config` is an experiment as the codec writes it, its arrays in inputs.npz. Format 1 had no kind: it is told by the
+fields that every command wrote, and a record of it is a finished one unless it says otherwise.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from spinodal.errors import InputError
+from spinodal.runs.codec import decode
+
+T = TypeVar("T")
+
+FORMAT = 2
+RECORDS = (
+    "run.json",
+    "observe.json",
+    "compare.json",
+)  # the files that are records, of which a folder has one
+INPUTS, RESULTS = "inputs.npz", "results.npz"
+LABELS = ("name", "recipe", "command", "paper", "expected")
+HEAD = (
+    "format", "kind", "finished", *LABELS, "config", "seed", "commit", "date", "versions", "machine", "threads",
+    "arrays",
+)  # fmt: skip
+MARKS = {  # what tells a record of format 1: kind -> fields that no other kind has together
+    "train": {"metrics", "final", "probe", "config"},
+    "compare": {"arms"},
+    "simulate": {"engine", "merges", "final"},
+    "meanfield": {"mass_error", "growth_rates"},
+    "phase-diagram": {"contour_over_theory"},
+    "draw": {"recipe", "measured", "expected"},
+    "graph": {"measured", "config"},
+    "observe": {"model", "layers", "nulls", "summary", "clock"},
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A record as it was read. `result` holds what is not about where the result comes from, as JSON."""
+
+    path: Path
+    format: int
+    kind: str
+    finished: bool
+    record: Mapping[str, Any]
+
+    @property
+    def folder(self) -> Path:
+        return self.path.parent
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The experiment, as JSON."""
+        return self.record.get("config", {})
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """The fields of the result, as JSON."""
+        return {name: value for name, value in self.record.items() if name not in HEAD}
+
+    def config_as(self, cls: type[T]) -> T:
+        """The experiment as a value; InputError names what does not fit `cls`."""
+        return self._decoded(cls, self.config, INPUTS)
+
+    def result_as(self, cls: type[T]) -> T:
+        """The result as a value; InputError for a run that is not finished, or what does not fit `cls`."""
+        if not self.finished:
+            raise InputError(f"{self.folder} holds a run that is not finished: it has no result yet")
+        return self._decoded(cls, self.result, self.record.get("arrays", RESULTS))
+
+    def _decoded(self, cls: type[T], value: Any, name: str) -> T:
+        try:
+            return decode(cls, value, arrays_of(self.folder / name))
+        except InputError as error:
+            raise InputError(f"{self.path}: {error}", field=error.fields) from None
+
+
+def arrays_of(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file by name, none where there is no file; InputError if it cannot be read."""
+    if not path.exists():
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path} cannot be read ({error})") from None
+
+
+def record_in(folder: Path) -> Path | None:
+    """The record of a folder, None if there is none."""
+    return next((folder / name for name in RECORDS if (folder / name).is_file()), None)
+
+
+def read_run(path: Path) -> Run:
+    """The run in a folder, or of a record's own path: of format 2, or of format 1.
+
+    InputError where there is none, where the record is damaged or not one that spinodal wrote, and for a format that
+    is newer than this.
+    """
+    file = record_in(path) if path.is_dir() else path
+    if file is None or not file.is_file():
+        raise InputError(f"{path} holds no run: there is no {', '.join(RECORDS[:2])} or {RECORDS[2]}")
+    try:
+        record = json.loads(file.read_text())
+    except OSError as error:
+        raise InputError(f"{file} cannot be read ({error})") from None
+    except ValueError as error:
+        raise InputError(
+            f"{file} is damaged, it is no JSON ({error}): delete it, or choose another folder"
+        ) from None
+    if not isinstance(record, dict):
+        record = {}
+    number, kind = record.get("format", 1), record.get("kind")
+    if isinstance(number, int) and number > FORMAT:
+        raise InputError(
+            f"{file} is of format {number}, and this version reads 1 and {FORMAT}: use a newer spinodal"
+        )
+    if number == 1:
+        kind = next((kind for kind, marks in MARKS.items() if marks <= record.keys()), None)
+        if (
+            kind is None
+            and file.name == "compare.json"
+            and record
+            and all(map(is_observation, record.values()))
+        ):
+            kind = "observe-compare"
+    elif number != FORMAT or not {"finished", "config", "commit"} <= record.keys():
+        kind = None
+    if not isinstance(kind, str):
+        raise InputError(
+            f"{file} is not a run that spinodal wrote; choose another folder as `out`", field="out"
+        )
+    return Run(file, number, kind, bool(record.get("finished", True)), record)
+
+
+def is_observation(record: Any) -> bool:
+    return isinstance(record, dict) and MARKS["observe"] <= record.keys()

@@ -1,0 +1,246 @@
+"""A run's folder: one writer, nothing lost by a mistake, a record that is last."""
+
+import contextlib
+import json
+import multiprocessing
+import os
+import re
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spinodal import cli
+from spinodal.errors import InputError
+from spinodal.runs import SaveError, equal, open_run, read_run
+
+
+@dataclass(frozen=True)
+class Setting:
+    beta: float = 1.0
+    start: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    clusters: int
+    rates: np.ndarray
+    worst: float = float("inf")
+
+
+SETTING, RESULT = Setting(2.0, np.arange(3.0)), Result(3, np.linspace(0, 1, 5))
+OWNED = ("record.npz", "model")
+
+
+def opened(out: Path, **changes):
+    return open_run(out, **{"kind": "toy", "config": SETTING, "owned": OWNED, "seed": 4} | changes)
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    with opened(tmp_path / "run") as folder:
+        folder.save_arrays("record.npz", {"x": np.ones(2)})
+        folder.finish(RESULT)
+    return tmp_path / "run"
+
+
+def content(out: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(out)): p.read_bytes() for p in out.rglob("*") if p.is_file()}
+
+
+def test_a_run_is_read_as_it_was_written(finished: Path):
+    run = read_run(finished)
+    assert (run.format, run.kind, run.finished) == (2, "toy", True)
+    assert equal(run.config_as(Setting), SETTING)
+    assert equal(run.result_as(Result), RESULT)
+    assert run.record["seed"] == 4
+    assert {"python", "numpy"} <= run.record["versions"].keys()
+    assert {"commit", "date", "machine", "threads"} <= run.record.keys()
+    assert sorted(content(finished)) == ["inputs.npz", "record.npz", "results.npz", "run.json"]
+
+
+def test_the_record_says_when_a_run_did_not_finish(tmp_path: Path):
+    with contextlib.suppress(RuntimeError), opened(tmp_path) as folder:
+        folder.begin()
+        raise RuntimeError
+    assert not read_run(tmp_path).finished
+    with pytest.raises(InputError, match="not finished"):
+        read_run(tmp_path).result_as(Result)
+    with opened(tmp_path, resume=True) as folder:
+        assert folder.previous is not None
+        assert not folder.previous.finished
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "holds a run already: `resume` goes on with it, `overwrite` starts it again"),
+        ({"resume": True, "overwrite": True}, "give one of them"),
+        ({"kind": "other", "overwrite": True}, "another kind (toy, not other)"),
+        ({"config": Setting(3.0, SETTING.start), "resume": True}, "beta=2.0 there, 3.0 asked"),
+        ({"config": Setting(2.0, np.ones(3)), "resume": True}, "start.sha256"),
+    ],
+)
+def test_what_is_in_the_way_is_refused_and_kept(finished: Path, changes: dict, said: str):
+    before = content(finished)
+    with pytest.raises(InputError, match=re.escape(said)), opened(finished, **changes):
+        pytest.fail("it was opened")
+    assert content(finished) == before
+
+
+def test_names_that_may_differ(finished: Path):
+    with opened(finished, config=Setting(3.0, SETTING.start), resume=True, ignored=("beta",)) as folder:
+        assert folder.previous is not None
+        assert folder.previous.finished
+
+
+def test_a_mistake_with_overwrite_loses_nothing(finished: Path):
+    before = content(finished)
+    with pytest.raises(InputError, match="a wrong number"), opened(finished, overwrite=True):
+        raise InputError("a wrong number")
+    assert content(finished) == before
+
+
+def test_overwrite_replaces_what_the_run_owns_and_nothing_else(finished: Path):
+    (finished / "mine.txt").write_text("mine")
+    with opened(finished, config={"beta": 1}, overwrite=True) as folder:
+        folder.finish({"measured": 2})
+    assert sorted(content(finished)) == ["mine.txt", "run.json"]
+    assert read_run(finished).result == {"measured": 2}
+
+
+def test_a_mistake_leaves_no_empty_folder(tmp_path: Path):
+    with pytest.raises(InputError), opened(tmp_path / "a" / "b"):
+        raise InputError("wrong")
+    assert not list(tmp_path.iterdir())
+
+
+def test_folders_that_cannot_be_one(tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="is a file; `out` takes a folder"), opened(tmp_path / "file"):
+        pass
+    with pytest.raises(InputError, match="cannot be made"), opened(tmp_path / "file" / "below"):
+        pass
+    with pytest.raises(InputError, match=r"cannot be (made|written to)"), opened(Path("/proc/self")):
+        pass
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "model").mkdir()
+    for overwrite in (False, True):
+        with (
+            pytest.raises(InputError, match="holds model, but no run"),
+            opened(tmp_path / "other", overwrite=overwrite),
+        ):
+            pass
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"mine": 1}', "not a run that spinodal wrote"),
+        ("[]", "not a run that spinodal wrote"),
+        ('{"format": 2, "kind": "toy"}', "not a run that spinodal wrote"),
+        ('{"format": 2, "ki', "is damaged, it is no JSON"),
+        ('{"format": 3, "kind": "toy"}', "is of format 3, and this version reads 1 and 2"),
+    ],
+)
+def test_a_foreign_or_damaged_record_is_left_alone(tmp_path: Path, text: str, said: str, overwrite: bool):
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(InputError, match=said), opened(tmp_path, overwrite=overwrite, resume=not overwrite):
+        pass
+    assert content(tmp_path) == {"run.json": text.encode()}
+
+
+def test_a_second_writer_is_refused_in_a_line_that_names_the_first(tmp_path: Path):
+    with (
+        opened(tmp_path) as first,
+        pytest.raises(InputError, match=rf"written by process {os.getpid()} on \S+ since \d{{4}}-"),
+        opened(tmp_path),
+    ):
+        pass
+    first.finish()
+    assert sorted(content(tmp_path)) == ["inputs.npz", "run.json"]
+
+
+def write_and_die(out: Path):
+    with opened(out) as folder:
+        folder.begin()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_lock_dies_with_its_process(tmp_path: Path):
+    process = multiprocessing.get_context("fork").Process(target=write_and_die, args=(tmp_path,))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert (tmp_path / ".lock").exists()
+    with opened(tmp_path, overwrite=True) as folder:
+        folder.finish()
+    assert read_run(tmp_path).finished
+
+
+def test_files_are_whole_or_as_they_were(finished: Path):
+    before = content(finished)
+    with (
+        contextlib.suppress(RuntimeError),
+        opened(finished, resume=True) as folder,
+        folder.replacing("record.npz") as place,
+    ):
+        place.write_text("half of")
+        raise RuntimeError
+    assert {k: v for k, v in content(finished).items() if k != "run.json"} == {
+        k: v for k, v in before.items() if k != "run.json"
+    }
+    with opened(finished, resume=True) as folder:
+        for text in ("one", "two"):
+            with folder.replacing("model") as place:
+                place.mkdir()
+                (place / "weights").write_text(text)
+        assert (finished / "model" / "weights").read_text() == "two"
+        with pytest.raises(SaveError, match="model could not be written"), folder.replacing("model"):
+            raise OSError("disk full")
+        with pytest.raises(ValueError, match="none of the names"):
+            folder.write_text("else.txt", "")
+        with pytest.raises(ValueError, match="none of its fields"):
+            folder.finish({"commit": 1})
+
+
+@pytest.mark.parametrize(
+    ("name", "record", "kind", "done"),
+    [
+        ("run.json", dict.fromkeys(("metrics", "final", "probe", "config", "finished")), "train", False),
+        ("run.json", {"engine": "circle", "merges": [], "final": {}, "config": {}}, "simulate", True),
+        ("run.json", {"mass_error": 0, "growth_rates": [], "config": {}}, "meanfield", True),
+        ("run.json", {"measured": {}, "config": {}, "seed": 0}, "graph", True),
+        ("run.json", {"measured": {}, "config": {}, "recipe": "f4", "expected": ""}, "draw", True),
+        ("run.json", {"contour_over_theory": {}, "config": {}}, "phase-diagram", True),
+        ("observe.json", dict.fromkeys(("model", "layers", "nulls", "summary", "clock")), "observe", True),
+        ("compare.json", {"format": 1, "arms": {}}, "compare", True),
+    ],
+)  # fmt: skip
+def test_records_of_format_1_are_read(tmp_path: Path, name: str, record: dict, kind: str, done: bool):
+    (tmp_path / name).write_text(json.dumps(record))
+    run = read_run(tmp_path)
+    assert (run.format, run.kind, run.finished) == (1, kind, done)
+
+
+def test_an_unfinished_run_of_format_1_is_known_by_its_files(tmp_path: Path):
+    (tmp_path / "model").touch()
+    with pytest.raises(InputError, match="holds a run already"), opened(tmp_path, partial=("model",)):
+        pass
+    with opened(tmp_path, partial=("model",), resume=True) as folder:
+        assert folder.previous is None
+
+
+def test_the_command_line_names_options(monkeypatch, capsys):
+    def fail():
+        raise InputError("`resume` goes on, `over_write` starts; `x` stays", field=("resume", "over_write"))
+
+    monkeypatch.setattr(cli, "app", fail)
+    monkeypatch.setattr(sys, "argv", ["spinodal"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "--resume goes on, --over-write starts; `x` stays" in " ".join(capsys.readouterr().err.split())
