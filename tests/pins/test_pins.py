@@ -26,8 +26,8 @@ MODELS, MEASURED = pinned.pins(), json.loads(RECIPES.read_text())
 # Seconds each with shapes checked, or reading a model that must be fetched; the others are tested each time
 RARE = MEASURED.keys() - {"f11-long-context", "g1-equilibria", "g3-energy-descent"}
 SLOW_FOLDERS = {
-    "simulate-peri", "simulate-sqrt", "simulate-mix", "simulate-pre", "simulate-by-attention", "train-causal", "train-translation",
-    "train-constrained", "phase-diagram-ode", "meanfield-zonal",
+    "simulate-peri", "simulate-sqrt", "simulate-mix", "simulate-pre", "simulate-by-attention", "train-causal",
+    "train-translation", "train-constrained", "phase-diagram-ode", "meanfield-zonal",
 }  # fmt: skip
 literal = pytest.mark.filterwarnings("ignore:the literal parameterisation has poles")
 
