@@ -44,7 +44,8 @@ class Interaction(Protocol):
     `most` is s |q_i| |k_j|, which an exponent without position bias cannot exceed.
     """
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def weights(self, e: Weights, most: Weights, allowed: Allowed) -> Weights: ...
 

@@ -4,7 +4,9 @@ import math
 
 import torch
 import transformers
-from torch import Tensor, nn
+from torch import Tensor
+from transformers import PreTrainedModel
+from typed import of_kind
 
 SMALL = {
     "hidden_size": 16,
@@ -36,7 +38,7 @@ KINDS = {
 }  # fmt: skip
 
 
-def small(kind: str, **changes) -> nn.Module:
+def small(kind: str, **changes) -> PreTrainedModel:
     """A model of this class, in evaluation mode; weights ten times the usual, so that tokens do move."""
     config, shape = KINDS[kind]
     shape = ({} if kind[:2] in ("T5", "GP", "Wh") else SMALL) | shape
@@ -48,7 +50,7 @@ def small(kind: str, **changes) -> nn.Module:
         for name, p in model.named_parameters():
             if p.ndim == 2 and "embed" not in name:
                 p.copy_(torch.randn_like(p) / math.sqrt(p.shape[1]))
-    return model.eval()
+    return of_kind(model.eval(), PreTrainedModel)
 
 
 def inputs_of(kind: str, *, b: int = 2, n: int = 7) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from example_runs import loss_at, run
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize
+from typed import present
 
 from spinodal import figures
 from spinodal.errors import InputError
@@ -134,7 +135,7 @@ def test_the_curve_ends_at_the_mean_of_the_seeds_and_the_band_spans_them():
     ends = [r["final"]["held_out_loss"] for r in seeds]
     assert line.get_ydata()[-1] == pytest.approx(np.mean(ends), rel=1e-14)
     assert line.get_xdata()[-1] == 120
-    corners = figure.axes[0].collections[0].get_paths()[0].vertices
+    corners = np.asarray(figure.axes[0].collections[0].get_paths()[0].vertices)
     assert {min(ends), max(ends)} <= set(corners[corners[:, 0] == 120, 1])
 
 
@@ -181,7 +182,7 @@ def test_final_values_are_a_dot_a_seed_and_their_mean():
         (figures.final_losses({"pet": seeds}, BLUE), "held_out_loss", 1),
         (figures.speeds({"pet": seeds}, BLUE), "tokens_per_second", 1e-3),
     ):
-        each, mean = (line.get_xdata() for line in figure.axes[0].lines)
+        each, mean = (np.asarray(line.get_xdata()) for line in figure.axes[0].lines)
         np.testing.assert_allclose(each, [unit * r["final"][key] for r in seeds])
         np.testing.assert_allclose(mean, [each.mean()])
 
@@ -194,7 +195,7 @@ def test_residuals_are_logarithmic_unless_nothing_is_positive():
         0
     ]
     assert axes.get_yscale() == "log"
-    np.testing.assert_allclose(axes.lines[0].get_ydata(), [1 / s for s in range(10, 101, 10)])
+    np.testing.assert_allclose(np.asarray(axes.lines[0].get_ydata()), [1 / s for s in range(10, 101, 10)])
     assert [text.get_text() for text in axes.texts] == ["pet"]  # who reports none has no label
     assert figures.residual_curves({"pet": [none]}, BLUE, "F").axes[0].get_yscale() == "linear"
 
@@ -202,7 +203,7 @@ def test_residuals_are_logarithmic_unless_nothing_is_positive():
 def test_the_phase_map_paints_every_fraction_where_its_token_stands():
     r = run(phases=4)
     figure = figures.phase_map(r, layers=[3])
-    image = figure.axes[0].images[0].get_array()
+    image = present(figure.axes[0].images[0].get_array())
     L = np.array(r["probe"]["phase_fractions"][2])
     widths = [phases.width(figures.readable(t)) for t in r["probe"]["tokens"]]
     widths[6] = phases.LONGEST + 1  # forty letters, cut
@@ -236,9 +237,9 @@ def test_ridges_rise_from_their_layer_in_proportion_to_the_counts():
     axes = figures.cosine_histograms(r, BLUE["pet"]).axes[0]
     counts = np.array(r["probe"]["cosine_counts"])
     for k in range(3):
-        height = k - axes.lines[k].get_ydata()
+        height = k - np.asarray(axes.lines[k].get_ydata())
         np.testing.assert_allclose(height / height.max(), counts[k] / counts[k].max())
-    np.testing.assert_allclose(axes.lines[3].get_xdata(), [0, 0.1, 0.2])
+    np.testing.assert_allclose(np.asarray(axes.lines[3].get_xdata()), [0, 0.1, 0.2])
     with pytest.raises(InputError, match="pet, seed 0: there is no probe"):
         figures.cosine_histograms(r | {"probe": None}, BLUE["pet"])
 

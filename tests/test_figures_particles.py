@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 from matplotlib.animation import FFMpegWriter
 from matplotlib.colors import to_rgba
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle, StepPatch
 from PIL import Image
+from PIL.GifImagePlugin import GifImageFile
+from typed import of_kind
 
 from spinodal import sphere, theory
 from spinodal.errors import InputError
@@ -32,8 +36,8 @@ def test_what_lies_behind_is_faint_and_below():
     axes = Figure().add_subplot()
     globe.dots(axes, np.array([[0.6, 0.0, 0.8], [0.6, 0.0, -0.8]]), "#2246ae", 9.0)
     (points,) = axes.collections
-    np.testing.assert_allclose(points.get_facecolors()[:, 3], [globe.FAR, 1])
-    np.testing.assert_allclose(points.get_facecolors()[1, :3], to_rgba("#2246ae")[:3])
+    np.testing.assert_allclose(np.asarray(points.get_facecolor())[:, 3], [globe.FAR, 1])
+    np.testing.assert_allclose(np.asarray(points.get_facecolor())[1, :3], to_rgba("#2246ae")[:3])
 
 
 def test_consensus_has_the_slope_minus_two_through_the_last_value():
@@ -61,7 +65,7 @@ def test_solids_have_their_edges_and_inner_products():
     above, below = figure.axes
     grid = 1  # one collection of meridians and parallels, one of dots, and an edge each
     assert len(above.collections) - grid - 1 == 12
-    assert [line.get_ydata()[0] for line in below.lines[:2]] == [-1, 0]
+    assert [np.asarray(line.get_ydata())[0] for line in below.lines[:2]] == [-1, 0]
     np.testing.assert_array_equal(below.lines[2].get_ydata(), [-1] * 3 + [0] * 12)
 
 
@@ -80,13 +84,13 @@ def test_counts_have_binomial_errors_and_the_theory_in_their_axes():
         fastest=3,
     )
     one, bars, course = particles_time.cluster_counts([c], title="").axes
-    assert [bar.get_height() for bar in bars.patches] == [0.1, 0.9]
-    (error,) = bars.containers[1].lines[2]
+    assert [of_kind(bar, Rectangle).get_height() for bar in bars.patches] == [0.1, 0.9]
+    (error,) = of_kind(bars.containers[1], ErrorbarContainer).lines[2]
     np.testing.assert_allclose([np.ptp(s[:, 1]) / 2 for s in error.get_segments()], 0.03)
     assert lines(bars)["fastest mode"][0] == lines(course)["fastest mode"][1][0] == 3
-    band = course.collections[0].get_paths()[0].vertices
+    band = np.asarray(course.collections[0].get_paths()[0].vertices)
     assert {2.8, 3.2, 1.8, 2.2} <= set(band[:, 1].round(12))
-    assert len(set(map(tuple, one.collections[0].get_facecolors()))) == 2
+    assert len(set(map(tuple, np.asarray(one.collections[0].get_facecolor())))) == 2
 
 
 def test_the_staircase_jumps_at_its_limits():
@@ -95,8 +99,9 @@ def test_the_staircase_jumps_at_its_limits():
     )
     left, right = particles_time.staircase([s], np.array([0.17]), np.array([0.5, 1.0]), title="").axes
     (stairs,) = left.patches
-    np.testing.assert_allclose(stairs.get_data().values, [0.5, 1.0])
-    np.testing.assert_allclose(stairs.get_data().edges, [0, 0.17, 1.12 * 0.17])
+    values, edges, _ = of_kind(stairs, StepPatch).get_data()
+    np.testing.assert_allclose(values, [0.5, 1.0])
+    np.testing.assert_allclose(edges, [0, 0.17, 1.12 * 0.17])
     np.testing.assert_allclose(np.stack(right.lines[0].get_data()), [[2], [0.15]])
     np.testing.assert_allclose(np.stack(right.lines[1].get_data()), [[0, 2], [0.17, 0.16]])
 
@@ -117,9 +122,9 @@ def test_schemes_are_dots_on_curves_that_leave_zero_at_their_slope():
     s = particles_time.Scheme(t, np.exp(-t), np.exp(-t), 2 * np.exp(-t), 1.0)
     left, right = particles_time.normalisations({"post-LN": s}, title="").axes
     np.testing.assert_allclose(lines(left)["post-LN"][1], 1 - np.exp(-t[::7]))
-    near, slope = left.lines[2].get_data()
+    near, slope = np.asarray(left.lines[2].get_data())
     np.testing.assert_allclose(slope, near)
-    np.testing.assert_allclose(right.lines[2].get_ydata(), 2 * np.exp(-t[2 * np.exp(-t) < 0.3]))
+    np.testing.assert_allclose(np.asarray(right.lines[2].get_ydata()), 2 * np.exp(-t[2 * np.exp(-t) < 0.3]))
 
 
 def test_a_movie_has_a_frame_a_time_and_rests_on_the_last(tmp_path):
@@ -133,7 +138,7 @@ def test_a_movie_has_a_frame_a_time_and_rests_on_the_last(tmp_path):
         written = write(tmp_path / f"{name}.gif")
         assert [path.suffix for path in written] == [".gif", ".mp4"][: 1 + FFMpegWriter.isAvailable()]
         with Image.open(written[0]) as film:
-            assert film.n_frames == 5
+            assert of_kind(film, GifImageFile).n_frames == 5
             film.seek(1)
             moving = film.convert("RGB")
             film.seek(4)

@@ -1,5 +1,7 @@
 """Plug-ins: attention itself where they must be, masks kept to the last digit, and silence refused."""
 
+from typing import Any
+
 import pytest
 import torch
 from small_models import inputs_of, small
@@ -127,13 +129,13 @@ def test_interactions_by_name():
 
 def test_soft_caps_are_kept_and_sinks_refused():
     torch.manual_seed(0)
-    shape = {
+    shape: dict[str, Any] = {
         "vocab_size": 50, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
         "num_key_value_heads": 1, "head_dim": 8, "sliding_window": 4,
     }  # fmt: skip
     ids = {"input_ids": torch.randint(3, 50, (2, 7))}
-    config = Gemma2Config(**shape, attn_logit_softcapping=0.01, attn_implementation="eager")
-    capped = Gemma2ForCausalLM(config).eval()
+    capped = Gemma2ForCausalLM(Gemma2Config(**shape, attn_logit_softcapping=0.01)).eval()
+    capped.set_attn_implementation("eager")
     for p in capped.parameters():
         p.data *= 5
     own = logits(capped, ids)

@@ -6,6 +6,7 @@ from itertools import product
 import pytest
 import torch
 from torch import Tensor
+from typed import of_kind
 
 from spinodal.mixers.base import Convolved, Fused, Mixer, PhaseMixer
 from spinodal.mixers.feed import Pathway, Reading
@@ -43,7 +44,7 @@ class Case:
             width=D, heads=2, phases=3, reactions=2, hidden=7, length=N, mixer=self.mixer, channel=self.channel,
             kernel=self.kernel, fused=self.fused, reading=self.reading, pathway=self.pathway,
         )  # fmt: skip
-        return sublayers(config, causal=self.causal)[0].double()
+        return of_kind(sublayers(config, causal=self.causal)[0], Mixer).double()
 
     @property
     def part(self) -> str:

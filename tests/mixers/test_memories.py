@@ -123,7 +123,7 @@ def test_values_and_gradients_are_those_of_the_definition(name: str, causal: boo
     torch.manual_seed(0)
     mixer = shaken(MAKERS[name](causal=causal))
     x = torch.randn(2, 9, D, dtype=torch.float64, requires_grad=True)
-    y, expected = mixer(x).tokens, mixer.out(DEFINITIONS[name](mixer, x))
+    y, expected = mixer(x).tokens, mixer.get_submodule("out")(DEFINITIONS[name](mixer, x))
     torch.testing.assert_close(y, expected, rtol=1e-10, atol=1e-12)
     weight, wanted = torch.randn_like(x), [x, *mixer.parameters()]
     found, naive = (torch.autograd.grad((t * weight).sum(), wanted) for t in (y, expected))

@@ -10,6 +10,7 @@ from spinodal.errors import InputError
 from spinodal.mixers.attention import Attention
 from spinodal.mixers.base import Mixer
 from spinodal.mixers.convolution import Toeplitz
+from spinodal.mixers.cross import CrossMixer
 from spinodal.mixers.feed import PartitionForm, Pathway, Reading
 from spinodal.mixers.gated import GatedLinear
 from spinodal.mixers.gates import PhaseCompetition
@@ -28,7 +29,7 @@ def partition(**changes: Any) -> Partition:
     return Partition(12, form, **options)
 
 
-def block(**changes: Any) -> list[Mixer]:
+def block(**changes: Any) -> list[Mixer | CrossMixer]:
     return sublayers(SpinodalConfig(**dict[str, Any](width=12, heads=2, phases=3, hidden=4) | changes))
 
 

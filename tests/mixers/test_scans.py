@@ -1,5 +1,7 @@
 """Chunked scans against loops over tokens: values, gradients, range, and nothing from the future."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -43,7 +45,7 @@ def assert_same(fast: tuple[Tensor, ...], naive: tuple[Tensor, ...], wanted: lis
         torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
     weights = [torch.randn_like(y) for y in naive]
     grads = [
-        torch.autograd.grad(sum((y * w).sum() for y, w in zip(ys, weights, strict=True)), wanted)
+        torch.autograd.grad([(y * w).sum() for y, w in zip(ys, weights, strict=True)], wanted)
         for ys in (fast, naive)
     ]
     for found, expected in zip(*grads, strict=True):
@@ -94,10 +96,11 @@ def test_a_long_float32_context_keeps_its_digits_at_every_allowed_decay(fast: bo
     n = 8192
     q, k, v = (torch.randn(1, 1, n, 4) for _ in range(3))
     u = torch.rand(1, 1, n, 4)
-    for form, args, floor, S in (
+    forms: list[tuple[Callable[..., tuple[Tensor, Tensor]], tuple[Tensor, ...], float, Tensor]] = [
         (memory, (q, k, v), REACH / CHUNK, torch.zeros(1, 1, 4, 4)),
         (decayed_sum, (k,), REACH / SHORT, torch.zeros(1, 1, 4)),
-    ):
+    ]
+    for form, args, floor, S in forms:
         log_a = -floor * (u if fast else 1e-4 * u)
         log_a[:, :, 4000:4100] = -floor
         wanted = [x.clone().requires_grad_() for x in (*args, log_a)]

@@ -12,8 +12,8 @@ def rows(n: int, *, seed: int = 0) -> Tensor:
 
 
 def written(parts: list[Tensor]) -> tuple[State, Tensor]:
-    tape = None
-    for part in parts:
+    tape, held = appended(None, parts[0])
+    for part in parts[1:]:
         tape, held = appended(tape, part)
     return tape, held
 

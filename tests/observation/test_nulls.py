@@ -29,7 +29,8 @@ def test_plain_modules_are_reset_and_what_cannot_be_is_named():
         nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2, enable_nested_tensor=False
     )
     made = random_weights(plain, 0)
-    assert not torch.equal(made.layers[0].linear1.weight, plain.layers[0].linear1.weight)
+    name = "layers.0.linear1.weight"
+    assert not torch.equal(made.get_parameter(name), plain.get_parameter(name))
 
     class Bare(nn.Module):
         def __init__(self):

@@ -59,7 +59,7 @@ def test_one_shuffled_input_is_its_own_null_where_order_does_not_enter():
     kind = "BertForMaskedLM"
     model, inputs = small(kind), inputs_of(kind)
     with torch.no_grad():
-        model.bert.embeddings.position_embeddings.weight.zero_()
+        model.get_parameter("bert.embeddings.position_embeddings.weight").zero_()
     result = observe(
         Subject(kind, model, None), [inputs], Question(beta=1.0, nulls=("shuffled-tokens",))
     ).result

@@ -35,7 +35,7 @@ def test_agrees_with_the_observables_that_are_defined_elsewhere(n: int, d: int):
     trajectory = Trajectory(
         torch.zeros(1, dtype=torch.float64), unit[None, None], torch.ones(1, n, dtype=torch.bool)
     )
-    found = dict(zip(NAMES, one(x, beta, epsilon).numbers, strict=True))
+    found = dict[str, float](zip(NAMES, one(x, beta, epsilon).numbers, strict=True))
     mass = observables.pair_probability(trajectory, torch.tensor(module.THRESHOLDS, dtype=torch.float64))[
         0, 0
     ]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from small_models import inputs_of, small
+from typed import modules
 
 from spinodal.observation.clock import effective_clock
 from spinodal.observation.weights import Heads, effective_beta, heads_of, spectra
@@ -85,10 +86,10 @@ def test_maps_of_known_architectures_give_their_logits(kind: str):
 def test_a_layer_without_separate_maps_has_no_heads():
     kind = "WhisperForConditionalGeneration"
     model = small(kind)
-    assert heads_of(model.model.encoder.layers[0], 2) is not None
-    attention = model.model.encoder.layers[0].self_attn
-    del attention.k_proj
-    assert heads_of(model.model.encoder.layers[0], 2) is None
+    layer = modules(model, "model.encoder.layers")[0]
+    assert heads_of(layer, 2) is not None
+    del layer.get_submodule("self_attn").k_proj
+    assert heads_of(layer, 2) is None
 
 
 @pytest.mark.parametrize(("beta", "step", "start"), [(1.0, 0.3, 0.0), (6.0, 0.8, 0.2)])

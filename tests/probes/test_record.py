@@ -4,6 +4,7 @@ import pytest
 import torch
 from small_models import KINDS, inputs_of, small
 from torch import nn
+from typed import modules
 
 from spinodal.errors import InputError
 from spinodal.models import SpinodalConfig, SpinodalForMaskedLM
@@ -48,7 +49,7 @@ def test_the_librarys_list_is_shifted_for_mamba_and_ours_is_not():
     ours = record(model, inputs).tokens
     x = model.get_input_embeddings()(inputs["input_ids"])
     torch.testing.assert_close(ours[0], x)
-    for k, layer in enumerate(model.backbone.layers):
+    for k, layer in enumerate(modules(model, "backbone.layers")):
         x = layer(x)
         torch.testing.assert_close(ours[k + 1], x)
 
@@ -73,13 +74,14 @@ def test_views_are_what_they_are_called():
     stream, read, attention = (
         record(model, inputs, view=view).tokens for view in ("residual", "read", "attention")
     )
-    layers = model.model.layers
+    layers = modules(model, "model.layers")
     assert len(stream) == 4
     assert len(read) == len(attention) == 3
     for k, layer in enumerate(layers):
-        torch.testing.assert_close(read[k], layer.input_layernorm(stream[k]))
+        torch.testing.assert_close(read[k], layer.get_submodule("input_layernorm")(stream[k]))
         middle = stream[k] + attention[k]
-        torch.testing.assert_close(stream[k + 1], middle + layer.mlp(layer.post_attention_layernorm(middle)))
+        mlp, norm = layer.get_submodule("mlp"), layer.get_submodule("post_attention_layernorm")
+        torch.testing.assert_close(stream[k + 1], middle + mlp(norm(middle)))
 
 
 @pytest.mark.parametrize("kind", ["BertForMaskedLM", "AlbertForMaskedLM"])
