@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from typed import of_kind
 
 from spinodal import cli
 
@@ -33,7 +34,7 @@ def spinodal(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
     monkeypatch.setattr(sys, "argv", ["spinodal", *map(str, arguments)])
     with pytest.raises(SystemExit) as status:
         cli.main()
-    return status.value.code or 0
+    return of_kind(status.value.code or 0, int)
 
 
 def test_train_fill_and_what_they_leave(monkeypatch, capsys, corpus: Path, tmp_path: Path):

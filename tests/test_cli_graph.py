@@ -7,6 +7,7 @@ from pathlib import Path
 import networkx as nx
 import numpy as np
 import pytest
+from typed import of_kind
 
 from spinodal import cli
 from spinodal.graphs import System, coupling, named, twisted_state
@@ -19,7 +20,7 @@ def graph(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
     monkeypatch.setattr(sys, "argv", ["spinodal", "graph", *map(str, arguments)])
     with pytest.raises(SystemExit) as status:
         cli.main()
-    return status.value.code or 0
+    return of_kind(status.value.code or 0, int)
 
 
 def printed(capsys: pytest.CaptureFixture) -> dict:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typed import of_kind
 
 from spinodal import cli, theory
 
@@ -15,7 +16,7 @@ def spinodal(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
     monkeypatch.setattr(sys, "argv", ["spinodal", *map(str, arguments)])
     with pytest.raises(SystemExit) as status:
         cli.main()
-    return status.value.code or 0
+    return of_kind(status.value.code or 0, int)
 
 
 THRESHOLDS = {  # from Bessel functions in 30 digits, rounded to four decimals

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typed import of_kind
 
 from spinodal import cli, recipes, theory
 from spinodal.errors import InputError
@@ -35,7 +36,7 @@ def spinodal(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
     monkeypatch.setattr(sys, "argv", ["spinodal", *map(str, arguments)])
     with pytest.raises(SystemExit) as status:
         cli.main()
-    return status.value.code or 0
+    return of_kind(status.value.code or 0, int)
 
 
 def test_a_map_and_what_it_leaves(monkeypatch, capsys, tmp_path: Path):

@@ -9,6 +9,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from typed import of_kind
 
 from spinodal import cli
 from spinodal.errors import InputError
@@ -34,7 +35,7 @@ def spinodal(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
     monkeypatch.setattr(sys, "argv", ["spinodal", *map(str, arguments)])
     with pytest.raises(SystemExit) as status:
         cli.main()
-    return status.value.code or 0
+    return of_kind(status.value.code or 0, int)
 
 
 @pytest.mark.slow

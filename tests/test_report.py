@@ -30,7 +30,7 @@ class Page(HTMLParser):
         self.open: list[str] = []
         self.words: list[str] = []
         self.ids: list[str | None] = []
-        self.loads: list[str | None] = []
+        self.loads: list[str] = []
         self.feed(text)
         self.close()
         assert not self.open
@@ -38,7 +38,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.ids += [value for name, value in attrs if name == "id"]
-        self.loads += [value for name, value in attrs if name in LOADS]
+        self.loads += [value or "" for name, value in attrs if name in LOADS]
         if tag not in VOID:
             self.open.append(tag)
 

@@ -74,9 +74,9 @@ class SpinodalGenerativeModel(SpinodalPreTrainedModel):
             )
         given = one_cache(model_kwargs.pop("cache", None), model_kwargs.pop("past_key_values", None))
         if given is not None:
-            remembered(given, decoder, batch_size)
-            given._is_user_defined = True
-            model_kwargs[CACHE] = given
+            memory = remembered(given, decoder, batch_size)
+            memory._is_user_defined = True
+            model_kwargs[CACHE] = memory
         elif generation_config.use_cache is not False:
             model_kwargs[CACHE] = decoder.memory()
 

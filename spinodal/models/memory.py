@@ -53,6 +53,7 @@ class Memory(Cache):
     """The states of all blocks of one decoder, which alone can go on from them."""
 
     layers: list[BlockMemory]
+    _is_user_defined: bool = False  # whether `generate` was given it, and leaves it whole at the end
 
     def __init__(self, decoder: nn.Module, depth: int):
         super().__init__(layers=[BlockMemory() for _ in range(depth)])

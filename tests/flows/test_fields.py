@@ -51,7 +51,7 @@ def test_mask_kind_matrices_and_scheme_compose(name, kind, causal, general):
         causal=causal,
         scheme=scheme(name, SCHEMES[name]),
     )
-    A = sum(attention_output(x, w, beta, *head, kind, causal) for head in heads)
+    A = np.sum([attention_output(x, w, beta, Q, K, V, kind, causal) for Q, K, V in heads], axis=0)
     for t in (0.0, TIME):
         drift, growth = rates(x, r, A, name, t, tau=TAU, alpha=ALPHA)
         rate = field(t, State(x, r), w)

@@ -39,15 +39,16 @@ def test_clocks_convert():
 def test_layers_by_their_definition():
     """General matrices, two heads, causal: against softmax written out; pre-LN against x <- x + h A(x / |x|)."""
     rng = np.random.default_rng(0)
-    heads = tuple(Head(*rng.standard_normal((3, 4, 4))) for _ in range(2))
+    matrices = rng.standard_normal((2, 3, 4, 4))
+    heads = tuple(Head(Q, K, V) for Q, K, V in matrices)
     x = sphere.uniform(5, 4, seed=1)
 
     def output(x):
         A = np.zeros_like(x)
-        for head in heads:
-            logits = 1.5 * (x @ head.queries.T) @ (x @ head.keys.T).T
+        for Q, K, V in matrices:
+            logits = 1.5 * (x @ Q.T) @ (x @ K.T).T
             E = np.tril(np.exp(logits - logits.max(1, keepdims=True)))
-            A += E / E.sum(1, keepdims=True) @ x @ head.values.T
+            A += E / E.sum(1, keepdims=True) @ x @ V.T
         return A
 
     post, pre = x, x

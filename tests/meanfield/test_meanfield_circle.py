@@ -41,7 +41,7 @@ def test_kuramoto_keeps_the_poisson_kernel():
 )
 def test_growth_rates(kind, beta, degree):
     rate = RATES[kind](degree, 2, beta)
-    time = 0.4 / RATES[kind](int(fastest_degree(2, beta)), 2, beta)
+    time = 0.4 / float(RATES[kind](int(fastest_degree(2, beta)), 2, beta))
     law = flow(kind, beta)
     assert growth(lambda a: Circle(law, single(degree, a), tolerance=1e-14), degree, time) == pytest.approx(
         rate, rel=1e-8
@@ -129,7 +129,7 @@ def test_density_follows_the_map():
     y, rho = line.density()
     k = np.arange(spectral.degrees + 1)[:, None]
     weights = np.where(k > 0, 2.0, 1.0)
-    there = (weights * (spectral.m.conj()[:, None] * np.exp(1j * k * y.ravel())).real).sum(0)
+    there = (weights * np.real(spectral.m.conj()[:, None] * np.exp(1j * k * y.ravel()))).sum(0)
     assert rho.ravel() == pytest.approx(there, rel=1e-6)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 from scipy.special import ive
+from typed import array
 
 from spinodal.errors import ConvergenceError, InputError
 from spinodal.meanfield import (
@@ -41,7 +42,7 @@ K = np.arange(1, 33)
 def winner(beta: float, seed: int) -> tuple[int, int]:
     """(degree forecast from the start, degree that saturated first) on [bpa2024]'s white noise."""
     solver = Circle(flow("usa", beta), circle_noise(0.01, np.random.default_rng(seed)), tolerance=1e-6)
-    told = forecast(solver.moments(32)[1:], np.full(32, 2.0), growth_rate_usa(K, 2, beta)).degree
+    told = forecast(solver.moments(32)[1:], np.full(32, 2.0), array(growth_rate_usa(K, 2, beta))).degree
     while (size := np.sqrt(2) * np.abs(solver.moments(32)[1:])).max() < SATURATED:
         solver.advance(10.0)
     return told, int(np.argmax(size)) + 1
@@ -50,7 +51,7 @@ def winner(beta: float, seed: int) -> tuple[int, int]:
 @pytest.mark.parametrize(("beta", "fold"), [(5.0, 3), (7.0, 4)])
 def test_white_noise_wins_as_often_as_linear_theory_says(beta, fold):
     told, seen = np.array([winner(beta, seed) for seed in range(10)]).T
-    p = winning_probabilities(1e-4, growth_rate_usa(K, 2, beta), np.full(32, 2.0))
+    p = winning_probabilities(1e-4, array(growth_rate_usa(K, 2, beta)), np.full(32, 2.0))
     assert np.argmax(p) + 1 == fold
     assert np.count_nonzero(told == seen) >= 9
     expected, spread = 10 * p[fold - 1], np.sqrt(10 * p[fold - 1] * (1 - p[fold - 1]))
@@ -58,7 +59,7 @@ def test_white_noise_wins_as_often_as_linear_theory_says(beta, fold):
 
 
 def test_winning_probabilities_are_frequencies():
-    rates = growth_rate_usa(K, 2, 7.0)
+    rates = array(growth_rate_usa(K, 2, 7.0))
     p = winning_probabilities(1e-4, rates, np.full(32, 2.0))
     assert p.sum() == pytest.approx(1, abs=1e-6)
     c = 1e-4 * np.sqrt((np.random.default_rng(0).standard_normal((2, 40_000, 32)) ** 2).sum(0))
@@ -70,7 +71,7 @@ def test_winning_probabilities_are_frequencies():
 def test_forecast_says_where_clusters_will_be():
     start = CircleModes(np.array([0.0, 0.0, 1e-3]), np.array([0.0, 0.0, 1.0]))
     solver = Circle(flow("sa", 5.0), start)
-    told = forecast(solver.moments(32)[1:], np.full(32, 2.0), growth_rate_sa(K, 2, 5.0))
+    told = forecast(solver.moments(32)[1:], np.full(32, 2.0), array(growth_rate_sa(K, 2, 5.0)))
     assert told.degree == 3
     assert told.positions == pytest.approx((1 + 2 * np.pi * np.arange(3)) / 3)
     assert told.time == pytest.approx(np.log(SATURATED / (1e-3 / np.sqrt(2))) / growth_rate_sa(3, 2, 5.0))

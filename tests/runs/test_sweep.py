@@ -137,7 +137,8 @@ def test_a_scheduler_at_an_address_gives_the_same(tmp_path: Path):
     from distributed import LocalCluster
 
     quiet = {"dashboard_address": None, "silence_logs": 50}
-    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, **quiet) as cluster:
+    cluster = LocalCluster(n_workers=1, threads_per_worker=1, processes=False, **quiet)
+    with cluster:
         address = cluster.scheduler_address
         found = sweep.run(square, grid(1, 2, 3), tmp_path / "far", scheduler=address)
         with pytest.raises(InputError, match="x = -2"):
@@ -176,10 +177,8 @@ def test_a_scheduler_without_workers(tmp_path: Path, monkeypatch):
 
     monkeypatch.setattr(sweep, "ANSWER", 0.3)
     quiet = {"dashboard_address": None, "silence_logs": 50}
-    with (
-        LocalCluster(n_workers=0, processes=False, **quiet) as cluster,
-        pytest.raises(InputError, match="no worker"),
-    ):
+    cluster = LocalCluster(n_workers=0, processes=False, **quiet)
+    with cluster, pytest.raises(InputError, match="no worker"):
         sweep.run(square, grid(1), tmp_path, scheduler=cluster.scheduler_address)
 
 

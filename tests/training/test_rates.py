@@ -51,7 +51,7 @@ def test_a_bounded_step_is_never_longer_than_gamma():
 
 
 @pytest.mark.parametrize("kind", [SGD, Adam, AdamW, RMSprop])
-def test_a_constant_rate_is_the_optimiser_itself_bit_for_bit(kind: type[Optimizer]):
+def test_a_constant_rate_is_the_optimiser_itself_bit_for_bit(kind: Callable[..., Optimizer]):
     own = path(lambda p: kind(p, lr=0.1), steps=50)
     assert torch.equal(own, path(lambda p: energy_adaptive(kind(p, lr=0.1), constant), steps=50))
 
@@ -64,7 +64,7 @@ def test_a_constant_rate_is_theta_minus_alpha_times_the_gradient():
 
 
 @pytest.mark.parametrize("kind", [SGD, Adam, AdamW, RMSprop])
-def test_each_step_is_the_optimisers_at_the_rate_of_that_gradient(kind: type[Optimizer]):
+def test_each_step_is_the_optimisers_at_the_rate_of_that_gradient(kind: Callable[..., Optimizer]):
     ours, theirs = nn.Parameter(START.clone()), nn.Parameter(START.clone())
     paced, plain = energy_adaptive(kind([ours], lr=0.1)), kind([theirs], lr=0.1)
     for _ in range(10):
@@ -95,7 +95,7 @@ def test_schedulers_checkpoints_and_groups_see_the_optimisers_own_rates():
 def test_a_closure_is_refused():
     theta = nn.Parameter(START.clone())
     with pytest.raises(InputError, match=r"step\(\) alone"):
-        energy_adaptive(torch.optim.LBFGS([theta])).step(lambda: theta.square().sum())
+        energy_adaptive(torch.optim.LBFGS([theta])).step(lambda: float(theta.square().sum()))
 
 
 def test_without_a_gradient_nothing_moves():

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from test_resume import LABEL, history
 from transformers import AutoTokenizer, pipeline
+from typed import present
 
 from spinodal.errors import InputError, ScoringError
 from spinodal.inference import Sampling, continuation, fillings, translations
@@ -136,7 +137,7 @@ def test_the_scores_are_those_of_the_saved_model(runs: dict[str, tuple[Path, dic
     from spinodal.training.run import prepared
 
     run, result = runs["translation"]
-    test = prepared(experiment("translation", texts)).test
+    test = present(prepared(experiment("translation", texts)).test)
     said = list(translations(run, list(test.pairs.sources)))
     assert result["final"]["chrf"] == pytest.approx(chrf(said, test.pairs.targets).value)
 
