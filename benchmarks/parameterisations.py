@@ -51,8 +51,8 @@ def trained(channel: str, rate: float) -> dict:
             run = train(experiment, Path(folder) / "run", Label(channel, "benchmark", "benchmark"))
         except FloatingPointError:
             return {"loss": math.nan, "gradient": math.inf}
-    gradients = [row["grad_norm"] for row in run["metrics"] if "grad_norm" in row]
-    return {"loss": run["final"]["held_out_loss"], "gradient": max(gradients)}
+    gradients = [row["grad_norm"] for row in run.metrics if "grad_norm" in row]
+    return {"loss": run.final["held_out_loss"], "gradient": max(gradients)}
 
 
 def main():

@@ -19,3 +19,5 @@ class ConvergenceError(RuntimeError):
 
 class ScoringError(RuntimeError):
     """A model was trained and saved, but measuring it failed; the message says how to measure it again."""
+
+    fields = ("resume",)

@@ -34,10 +34,10 @@ def say(message: Warning | str, category: type, filename: str, lineno: int, file
     console.print(f"[yellow]note:[/] {escape(str(message))}", highlight=False)
 
 
-def shown(error: InputError) -> str:
+def shown(error: Exception) -> str:
     """The message, each argument that it names in backquotes as its option."""
     text = str(error)
-    for name in error.fields:
+    for name in getattr(error, "fields", ()):
         text = text.replace(f"`{name}`", "--" + name.replace("_", "-"))
     return text
 
@@ -52,5 +52,5 @@ def main() -> None:
         console.print("[red]error:[/]", escape(shown(error)), highlight=False, soft_wrap=True)
         sys.exit(2)
     except (ConvergenceError, FloatingPointError, OSError, ScoringError) as error:
-        console.print("[red]failed:[/]", escape(str(error)), highlight=False, soft_wrap=True)
+        console.print("[red]failed:[/]", escape(shown(error)), highlight=False, soft_wrap=True)
         sys.exit(1)

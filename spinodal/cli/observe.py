@@ -1,8 +1,6 @@
 """observe and models: what the tokens of a trained model do, and which models are at hand."""
 
 import json
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +9,7 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
-from spinodal.cli.output import console
+from spinodal.cli.output import command_line, console
 from spinodal.errors import InputError
 
 ARRAYS = (".npz", ".safetensors")
@@ -149,7 +147,7 @@ def _one(model: str, out: Path, question: Any, reading: dict, plans: Sequence[An
     result = seen.result | {
         "summary": observation.summary(seen.result),
         "effect": table,
-        "command": shlex.join(["spinodal", *sys.argv[1:]]),
+        "command": command_line(),
         "commit": commit(),
         "versions": versions(),
     }

@@ -1,4 +1,4 @@
-"""draw: the figure of a recipe, its numbers beside those that were expected."""
+"""draw and list: the figure of a recipe, its numbers beside those that were expected."""
 
 import json
 import time
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from spinodal import recipes
@@ -16,6 +17,7 @@ from spinodal.errors import InputError
 
 def add_to(app: typer.Typer) -> None:
     app.command("draw")(draw_command)
+    app.command("list")(list_command)
 
 
 def draw_command(
@@ -75,4 +77,13 @@ def show(measured: dict) -> None:
     table = Table("measured", "value")
     for name, value in measured.items():
         table.add_row(name, f"{value:.6g}" if isinstance(value, float) else str(value))
+    console.print(table)
+
+
+def list_command():
+    """List the recipes, each with its claim, its command and how long it takes."""
+    table = Table("recipe", "claim", "command", "minutes")
+    for name in recipes.names():
+        header = recipes.header(name)
+        table.add_row(name, escape(header["Claim"]), header["Command"].rpartition(" ")[0], header["Minutes"])
     console.print(table)

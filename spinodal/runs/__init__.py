@@ -3,7 +3,8 @@ r"""Runs: what every command writes, a folder with one record that says what it 
     with open_run(out, kind="simulate", config=simulation, seed=0, owned=("trajectory.npz", "cosines.png"),
                   resume=resume, overwrite=overwrite) as folder:
         ...                                             # check all input: nothing was deleted or written yet
-        folder.begin()                                  # the old run goes, the record says "finished": false
+        folder.begin()                                  # the old run goes, the record says "finished": false;
+                                                        # begin(hidden=96) adds what was solved for to its config
         folder.save_arrays("trajectory.npz", arrays)    # also write_json, write_text, remove; each whole or absent
         with folder.replacing("cosines.png") as place:  # a file, or a folder, that other code writes
             figure.savefig(place)
@@ -11,7 +12,8 @@ r"""Runs: what every command writes, a folder with one record that says what it 
 
 `open_run` refuses what is in the way, in one sentence, and locks the folder until the block ends, however it ends.
 With `resume`, `folder.previous` is the `Run` that is there, of the same configuration, finished or not; None if there
-is none. Other parameters: `ignored` names of the configuration that need not agree, `partial` names of files that
+is none; `folder.adopt()` then adds to a finished run: the next `finish(result)` replaces its result and leaves its
+origin. Other parameters: `ignored` names of the configuration that need not agree, `partial` names of files that
 mark an unfinished run of before, `label` with name, recipe, command, paper, expected, and `record`, the file's name.
 
     run.json            {"format": 2, "kind", "finished", labels, "config", "seed", commit ..., fields of the result}

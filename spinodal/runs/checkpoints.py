@@ -107,13 +107,13 @@ def parsed(label: str) -> object:
 def difference(there: object, asked: object, *, ignored: Collection[str] = ()) -> str:
     """In words where two configurations differ: "lr=0.004 there, 0.1 asked"; empty where they do not.
 
-    Nested entries are named by their path, those in `ignored` are not compared.
+    Nested entries are named by their path, with dots; those in `ignored`, and all below them, are not compared.
     """
     pairs = []
     one, two = entries(there), entries(asked)
     for name in sorted(one.keys() | two.keys()):
         a, b = one.get(name, "nothing"), two.get(name, "nothing")
-        if a != b and name not in ignored:
+        if a != b and not any(name == other or name.startswith(f"{other}.") for other in ignored):
             pairs.append(f"{name}={a} there, {b} asked" if name else f"{a} there, {b} asked")
     return ", ".join(pairs)
 

@@ -33,17 +33,31 @@ class RunFolder:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     begun: bool = False
 
-    def begin(self) -> None:
-        """Removes what `overwrite` replaces and writes the record of an unfinished run; later calls do nothing."""
+    def begin(self, **solved: Any) -> None:
+        """Removes what `overwrite` replaces and writes the record of an unfinished run; later calls do nothing.
+
+        `solved` are values of the configuration that were left open and are known by now.
+        """
         if self.begun:
             return
         self.begun = True
+        self.head["config"] |= encode(solved)[0]
         if self.replaces:
             for name in (self.record, *self.owned, INPUTS, RESULTS):
                 files.discard(self.path / name)
         if self.inputs:
             files.write_arrays(self.path / INPUTS, self.inputs)
         files.write_json(self.path / self.record, self.head)
+
+    def adopt(self) -> Run:
+        """Takes the finished run that is there as this one, to add to its result: its origin stays what it was."""
+        if self.previous is None or not self.previous.finished:
+            raise ValueError(f"{self.path} holds no finished run to add to")
+        self.begun = True
+        self.head = {name: value for name, value in self.previous.record.items() if name in HEAD} | {
+            "format": FORMAT, "kind": self.previous.kind
+        }  # fmt: skip
+        return self.previous
 
     def place(self, name: str) -> Path:
         """Where a file or a folder of the run belongs; ValueError for a name that was not declared as owned."""
@@ -108,7 +122,7 @@ def open_run(
 
     `config` is a frozen dataclass or a mapping; `owned` are the names of all files and folders that the run writes
     beside its record and that `overwrite` replaces. A folder that holds a run is refused unless
-      `resume`     the run there is of the same kind and configuration (but for the names in `ignored`), finished or
+      `resume`     the run there is of the same kind and configuration (but for what `ignored` names), finished or
                    not: it is the folder's `previous`;
       `overwrite`  the run there is of the same kind. It is lost only when the new one begins, so check all input
                    inside the block before the first write.
@@ -197,6 +211,8 @@ def admitted(
         return None
     if not resume:
         raise in_use(out)
+    if run.format == 1 and "config" not in run.record:
+        return run
     if told := difference(run.config, head["config"], ignored=ignored):
         state = "a finished run" if run.finished else "a run"
         raise InputError(

@@ -12,9 +12,9 @@ import os
 import queue
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,13 @@ import torch
 from transformers.utils import logging
 
 from spinodal.errors import InputError
-from spinodal.runs import commit, write_json
+from spinodal.runs import open_run, read_run
 from spinodal.training.experiment import Experiment, changed, model_config, parameter_count
-from spinodal.training.run import FORMAT, Label, prepared, rehearsed, require_folder, train
+from spinodal.training.run import Label, prepared, rehearsed, train
 
 PARAMETERS, TIME = "equal parameters", "equal time"
 Report = Callable[[str, int, int, float], None]  # run, step, of how many, loss
+Record = dict[str, Any]  # of a run, as its run.json holds it
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,21 @@ class Recipe:
 
     experiment: Experiment
     rivals: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def against(self, rivals: Collection[str]) -> "Recipe":
+        """The recipe with these rivals alone, in its own order; InputError for one that it does not have."""
+        if unknown := set(rivals) - set(self.rivals):
+            raise InputError(
+                f"the recipe has no rival {', '.join(sorted(unknown))}, but {', '.join(self.rivals) or 'none at all'}"
+            )
+        return replace(self, rivals={name: self.rivals[name] for name in self.rivals if name in rivals})
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """{"equal parameters": {model: [record of the run of each seed]}, "equal time": ...}"""
+
+    arms: dict[str, dict[str, list[Record]]]
 
 
 @dataclass(frozen=True)
@@ -77,23 +93,24 @@ def _enter(channel: Any, threads: int):
     logging.set_verbosity_error()
 
 
-def _work(task: Task) -> dict:
+def _work(task: Task) -> Record:
     return trained(task, lambda *news: _channel.put(news))
 
 
-def trained(task: Task, report: Report) -> dict:
-    """The run of a task, which may be finished, begun or new."""
+def trained(task: Task, report: Report) -> Record:
+    """The record of a task's run, which may be finished, begun or new."""
     run, steps = str(task.out), task.experiment.schedule.steps
-    return train(
+    train(
         task.experiment,
         task.out,
         task.label,
         resume=True,
         progress=lambda step, loss: report(run, step, steps, loss),
     )
+    return dict(read_run(task.out).record)
 
 
-def run_all(tasks: list[Task], *, jobs: int, report: Report) -> list[dict]:
+def run_all(tasks: list[Task], *, jobs: int, report: Report) -> list[Record]:
     """Every task's run, in order; the first failure ends the others that have not begun and is raised.
 
     One job runs in this process, more in processes of their own.
@@ -106,7 +123,7 @@ def run_all(tasks: list[Task], *, jobs: int, report: Report) -> list[dict]:
     with ProcessPoolExecutor(
         jobs, mp_context=context, initializer=_enter, initargs=(channel, threads)
     ) as pool:
-        futures: list[Future[dict]] = [pool.submit(_work, task) for task in tasks]
+        futures: list[Future[Record]] = [pool.submit(_work, task) for task in tasks]
         try:
             while not all(future.done() for future in futures):
                 for future in futures:
@@ -133,52 +150,70 @@ def _relay(channel: Any, report: Report):
 def compare(
     name: str,
     recipe: Recipe,
-    out: Path,
+    out: Path | str,
     *,
-    command: str,
+    command: str = "spinodal.training.compare",
     seeds: int = 3,
     jobs: int = 0,
     report: Report = lambda run, step, steps, loss: None,
-) -> dict[str, dict[str, list[dict]]]:
-    """{"equal parameters": {model: [run of each seed]}, "equal time": ...}, and compare.json in `out`.
+) -> Comparison:
+    """Trains the recipe's model and its rivals into subfolders of `out`, whose compare.json holds what is returned.
 
-    `jobs` runs at once, by default one a core without a GPU and one at all with it.
+    Finished runs are kept, and those begun go on. `jobs` runs at once, by default one a core without a GPU and one
+    at all with it.
     """
+    out = Path(out)
     if seeds < 1:
         raise InputError(f"seeds={seeds}: a comparison takes at least one, and three to show a spread")
     if jobs < 0:
         raise InputError(f"jobs={jobs}: at least one run at once, or 0 for one a core")
-    require_folder(out)
-    models = contestants(name, recipe)
-    jobs = jobs or (1 if torch.cuda.is_available() else os.cpu_count() or 1)
-    out.mkdir(parents=True, exist_ok=True)
+    with open_run(
+        out,
+        kind="compare",
+        config={"experiment": recipe.experiment.flat(), "rivals": recipe.rivals, "seeds": seeds},
+        resume=True,
+        ignored=("rivals", "seeds"),
+        label={"recipe": name, "command": command},
+        record="compare.json",
+    ) as folder:
+        models = contestants(name, recipe)
+        jobs = jobs or (1 if torch.cuda.is_available() else os.cpu_count() or 1)
 
-    def tasks(arm: str, steps: Mapping[str, int]) -> list[Task]:
-        made = []
-        for seed in range(seeds):
-            for model, count in steps.items():
-                experiment = changed(
-                    models[model], {"steps": count, "seed": models[model].schedule.seed + seed}
-                )
-                folder = out / arm.replace(" ", "-") / f"{model}-seed{experiment.schedule.seed}"
-                made.append(Task(experiment, folder, Label(model, name, command)))
-        return made
+        def run_arm(arm: str, steps: Mapping[str, int]) -> dict[str, list[Record]]:
+            tasks = tasks_of({m: changed(models[m], {"steps": k}) for m, k in steps.items()}, seeds)
+            tasks = [
+                Task(experiment, out / arm.replace(" ", "-") / place, Label(model, name, command))
+                for model, place, experiment in tasks
+            ]
+            runs = run_all(tasks, jobs=jobs, report=report)
+            return {model: [run for run in runs if run["name"] == model] for model in steps}
 
-    def run_arm(arm: str, steps: Mapping[str, int]) -> dict[str, list[dict]]:
-        runs = run_all(tasks(arm, steps), jobs=jobs, report=report)
-        return {model: [run for run in runs if run["name"] == model] for model in steps}
+        arms = {PARAMETERS: run_arm(PARAMETERS, {model: e.schedule.steps for model, e in models.items()})}
+        slowest, longer = equal_time(arms[PARAMETERS], models)
+        arms[TIME] = {slowest: arms[PARAMETERS][slowest]} | run_arm(TIME, longer)
+        comparison = Comparison(arms)
+        folder.finish(comparison)
+    return comparison
 
-    arms = {PARAMETERS: run_arm(PARAMETERS, {model: e.schedule.steps for model, e in models.items()})}
-    seconds = {m: sum(run["final"]["seconds"] for run in runs) for m, runs in arms[PARAMETERS].items()}
+
+def tasks_of(models: Mapping[str, Experiment], seeds: int) -> list[tuple[str, str, Experiment]]:
+    """(model, folder, experiment) of every run, the models side by side, seed after seed."""
+    found = []
+    for k in range(seeds):
+        for model, experiment in models.items():
+            seed = experiment.schedule.seed + k
+            found.append((model, f"{model}-seed{seed}", changed(experiment, {"seed": seed})))
+    return found
+
+
+def equal_time(
+    runs: Mapping[str, list[Record]], models: Mapping[str, Experiment]
+) -> tuple[str, dict[str, int]]:
+    """The slowest model, and the steps that fill its time for every other."""
+    seconds = {model: sum(run["final"]["seconds"] for run in seeds) for model, seeds in runs.items()}
     slowest = max(seconds, key=lambda model: seconds[model])
-    longer = {
+    return slowest, {
         model: round(e.schedule.steps * seconds[slowest] / seconds[model])
         for model, e in models.items()
         if model != slowest
     }
-    arms[TIME] = {slowest: arms[PARAMETERS][slowest]} | run_arm(TIME, longer)
-    write_json(
-        out / "compare.json",
-        {"format": FORMAT, "recipe": name, "command": command, "commit": commit(), "arms": arms},
-    )
-    return arms

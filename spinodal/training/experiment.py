@@ -78,6 +78,19 @@ class Experiment:
             "parameters": self.parameters
         }
 
+    @classmethod
+    def from_flat(cls, values: Mapping[str, Any]) -> "Experiment":
+        """The experiment of these values by name, as `flat` gives them and a run's record holds them."""
+        hints = typing.get_type_hints(cls)
+        parts = {
+            name: hints[name](
+                **{f.name: values[f.name] for f in dataclasses.fields(hints[name]) if f.name in values}
+            )
+            for name in ("text", "schedule", "constraint")
+        }
+        model = {key: values[key] for key in MODEL_KEYS if key in values}
+        return cls(model=model, parameters=values.get("parameters", 0), **parts)
+
 
 # What some tasks alone read; every other key is read by all
 OF_TASKS = {

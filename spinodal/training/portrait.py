@@ -3,6 +3,7 @@
 Of an encoder-decoder the encoder sits for it.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,12 +21,23 @@ TOKENS = 32  # of the sentence whose phases are shown
 BINS = 40
 
 
-@torch.no_grad()
-def portrait(model: SpinodalPreTrainedModel, data: Prepared) -> dict:
+@dataclass(frozen=True)
+class Portrait:
     """Phase fractions [layer][token][phase] of one sentence; cosines of tokens by layer over eight contexts.
 
     A layer without phases has None for its fractions; layer 0 of the cosines is the embedding.
     """
+
+    tokens: list[str]
+    phase_fractions: list[list[list[float]] | None] | None
+    cosine_edges: list[float]
+    cosine_counts: list[list[float]]
+    mean_cosine: list[float]
+
+
+@torch.no_grad()
+def portrait(model: SpinodalPreTrainedModel, data: Prepared) -> Portrait:
+    """The portrait of a model on the first held-out samples."""
     network: Any = model.eval().cpu().base_model
     network = getattr(network, "encoder", network)
     contexts = sentences(data.held_out)
@@ -47,13 +59,13 @@ def portrait(model: SpinodalPreTrainedModel, data: Prepared) -> dict:
     for hook in hooks:
         hook.remove()
     shown = contexts["input_ids"][0, :TOKENS].tolist()
-    return {
-        "tokens": [data.tokenizer.decode([token]) if data.tokenizer else str(token) for token in shown],
-        "phase_fractions": seen if any(seen) else None,
-        "cosine_edges": torch.linspace(-1, 1, BINS + 1).tolist(),
-        "cosine_counts": cosine_histogram(trajectory, BINS).sum(1).tolist(),
-        "mean_cosine": mean_cosine(trajectory).mean(-1).tolist(),
-    }
+    return Portrait(
+        tokens=[str(data.tokenizer.decode([token])) if data.tokenizer else str(token) for token in shown],
+        phase_fractions=seen if any(seen) else None,
+        cosine_edges=torch.linspace(-1, 1, BINS + 1).tolist(),
+        cosine_counts=cosine_histogram(trajectory, BINS).sum(1).tolist(),
+        mean_cosine=mean_cosine(trajectory).mean(-1).tolist(),
+    )
 
 
 def sentences(samples: Samples) -> dict[str, Tensor]:

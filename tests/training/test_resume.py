@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from spinodal.training import Constraint, Experiment, Label, Schedule, Text, train
+from spinodal.training import Constraint, Experiment, Label, Schedule, Text, TrainingResult, train
 
 LABEL = Label("test", "test", "test")
 
@@ -40,8 +40,8 @@ def corpus(tmp_path: Path) -> Path:
     return path
 
 
-def history(run: dict) -> list[dict]:
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in run["metrics"]]
+def history(run: TrainingResult) -> list[dict]:
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in run.metrics]
 
 
 def test_killed_and_resumed_is_bit_equal(corpus: Path, tmp_path: Path):

@@ -15,9 +15,9 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from spinodal.errors import InputError
 from spinodal.inference import fillings
-from spinodal.runs import SaveError, newest_checkpoint
+from spinodal.runs import SaveError, decode, encode, newest_checkpoint, read_run
 from spinodal.runs.checkpoints import MANIFEST
-from spinodal.training import changed, train
+from spinodal.training import Experiment, TrainingResult, changed, train
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +50,20 @@ def test_the_run_says_what_it_was(finished: Path, corpus: Path):
     assert run["final"]["tokens_per_second"] == pytest.approx(30 * 8 * 16 / run["final"]["seconds"])
 
 
+def test_experiment_and_result_go_to_json_and_come_back_equal(finished: Path, corpus: Path):
+    coded, arrays = encode(small(corpus))
+    assert decode(Experiment, json.loads(json.dumps(coded)), arrays) == small(corpus)
+    assert Experiment.from_flat(read_run(finished).config).flat() == small(corpus).flat()
+    result = read_run(finished).result_as(TrainingResult)
+    assert decode(TrainingResult, *encode(result)) == result
+
+
+def test_a_run_needs_no_label(corpus: Path, tmp_path: Path):
+    result = train(changed(small(corpus), {"steps": 2, "evaluate_every": 2}), str(tmp_path / "mine"))
+    assert result.final["steps"] == 2
+    assert read_run(tmp_path / "mine").record["name"] == "mine"
+
+
 def test_the_model_loads_by_its_auto_class(finished: Path):
     model = AutoModelForMaskedLM.from_pretrained(finished / "model")
     tokenizer = AutoTokenizer.from_pretrained(finished / "model")
@@ -72,10 +86,11 @@ def test_masks_are_filled_with_probabilities_in_order(finished: Path):
 
 
 def test_a_folder_in_use_is_refused(finished: Path, corpus: Path):
-    with pytest.raises(InputError, match="--resume goes on with it, --overwrite"):
+    with pytest.raises(InputError, match="`resume` goes on with it, `overwrite`"):
         train(small(corpus), finished, LABEL)
-    before = json.loads((finished / "run.json").read_text())
-    assert train(small(corpus), finished, LABEL, resume=True) == before
+    before = read_run(finished)
+    assert train(small(corpus), finished, LABEL, resume=True) == before.result_as(TrainingResult)
+    assert read_run(finished) == before
     with pytest.raises(InputError, match=r"lr=0\.004 there, 0\.1 asked"):
         train(changed(small(corpus), {"lr": 0.1}), finished, LABEL, resume=True)
 
@@ -270,4 +285,4 @@ def test_a_choice_of_blocks_that_nothing_teaches_is_told(corpus: Path, tmp_path:
         train(changed(small(corpus), blocks), tmp_path / "untaught", LABEL)
     taught = blocks | {"method": "penalty", "constrain": "selection", "tolerance": 0.0}
     run = train(changed(small(corpus), taught), tmp_path / "taught", LABEL)
-    assert "selection" in run["metrics"][0]
+    assert "selection" in run.metrics[0]

@@ -16,7 +16,8 @@ from typed import present
 from spinodal.errors import InputError, ScoringError
 from spinodal.inference import Sampling, continuation, fillings, translations
 from spinodal.models import SpinodalForSeq2SeqLM
-from spinodal.training import Experiment, Schedule, Text, changed, train
+from spinodal.runs import read_run
+from spinodal.training import Experiment, Schedule, Text, TrainingResult, changed, train
 
 TINY = {"width": 16, "depth": 1, "heads": 2, "channel": "swiglu", "hidden": 8}
 STEPS = Schedule(steps=12, batch=8, log_every=1, evaluate_every=6, save_every=6)
@@ -54,7 +55,9 @@ def experiment(task: str, texts: dict[str, Path]) -> Experiment:
 
 
 @pytest.fixture(scope="module")
-def runs(texts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, dict]]:
+def runs(
+    texts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[Path, TrainingResult]]:
     out = tmp_path_factory.mktemp("runs")
     return {
         t: (out / t, train(experiment(t, texts), out / t, LABEL)) for t in ("causal", "translation", "recall")
@@ -65,18 +68,19 @@ def runs(texts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> di
     ("task", "scores"),
     [("causal", set()), ("translation", {"bleu", "chrf", "exact"}), ("recall", {"accuracy"})],
 )
-def test_a_run_is_measured(runs: dict[str, tuple[Path, dict]], task: str, scores: set[str]):
+def test_a_run_is_measured(runs: dict[str, tuple[Path, TrainingResult]], task: str, scores: set[str]):
     _, run = runs[task]
-    final = run["final"]
+    final = run.final
     assert set(final) == {"held_out_loss", "seconds", "tokens_per_second", "steps"} | scores
-    losses = [row["held_out_loss"] for row in run["metrics"] if "held_out_loss" in row]
+    losses = [row["held_out_loss"] for row in run.metrics if "held_out_loss" in row]
     assert losses[-1] < losses[0]
-    assert run["probe"]["mean_cosine"]
+    assert run.probe is not None
+    assert run.probe.mean_cosine
 
 
 @pytest.mark.parametrize("task", ["causal", "translation"])
 def test_killed_and_resumed_is_bit_equal(
-    task: str, texts: dict[str, Path], runs: dict[str, tuple[Path, dict]], tmp_path: Path
+    task: str, texts: dict[str, Path], runs: dict[str, tuple[Path, TrainingResult]], tmp_path: Path
 ):
     whole, run = runs[task]
     out, plan = tmp_path / "killed", experiment(task, texts)
@@ -104,7 +108,9 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_text_goes_on(runs: dict[str, tuple[Path, dict]], way: str, capsys: pytest.CaptureFixture):
+def test_a_text_goes_on(
+    runs: dict[str, tuple[Path, TrainingResult]], way: str, capsys: pytest.CaptureFixture
+):
     run, _ = runs["causal"]
     said = [continuation(run, "phase li", tokens=6, sampling=WAYS[way], stream=i == 1) for i in range(2)]
     assert said[0] == said[1]
@@ -113,7 +119,7 @@ def test_a_text_goes_on(runs: dict[str, tuple[Path, dict]], way: str, capsys: py
     assert capsys.readouterr().out.rstrip("\n") == ("" if way == "beams" else said[0])
 
 
-def test_a_run_is_ready_for_pipelines(runs: dict[str, tuple[Path, dict]]):
+def test_a_run_is_ready_for_pipelines(runs: dict[str, tuple[Path, TrainingResult]]):
     """Prompts of different lengths in one batch: the tokenizer pads on the left, and is saved so."""
     run, _ = runs["causal"]
     assert AutoTokenizer.from_pretrained(run / "model").padding_side == "left"
@@ -125,21 +131,23 @@ def test_a_run_is_ready_for_pipelines(runs: dict[str, tuple[Path, dict]]):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_texts_are_translated(runs: dict[str, tuple[Path, dict]], way: str):
+def test_texts_are_translated(runs: dict[str, tuple[Path, TrainingResult]], way: str):
     run, _ = runs["translation"]
     said = list(translations(run, ["aab0 bab", "cab2 abc"], sampling=WAYS[way]))
     assert len(said) == 2
     assert all(isinstance(text, str) and len(text) <= 16 for text in said)
 
 
-def test_the_scores_are_those_of_the_saved_model(runs: dict[str, tuple[Path, dict]], texts: dict[str, Path]):
+def test_the_scores_are_those_of_the_saved_model(
+    runs: dict[str, tuple[Path, TrainingResult]], texts: dict[str, Path]
+):
     from spinodal.scores import chrf
     from spinodal.training.run import prepared
 
     run, result = runs["translation"]
     test = present(prepared(experiment("translation", texts)).test)
     said = list(translations(run, list(test.pairs.sources)))
-    assert result["final"]["chrf"] == pytest.approx(chrf(said, test.pairs.targets).value)
+    assert result.final["chrf"] == pytest.approx(chrf(said, test.pairs.targets).value)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +173,7 @@ def test_the_scores_are_those_of_the_saved_model(runs: dict[str, tuple[Path, dic
         (lambda r: fillings(r["causal"], "aab <mask>"), "spinodal generate"),
     ],
 )
-def test_what_is_refused(runs: dict[str, tuple[Path, dict]], call, message: str):
+def test_what_is_refused(runs: dict[str, tuple[Path, TrainingResult]], call, message: str):
     with pytest.raises(InputError, match=message):
         call({name: folder for name, (folder, _) in runs.items()})
 
@@ -178,17 +186,17 @@ def test_a_fixed_length_is_said_before_work(texts: dict[str, Path], tmp_path: Pa
         continuation(tmp_path / "run", "phase", tokens=13)
 
 
-def test_labels_run_down_to_the_answers_of_recall(runs: dict[str, tuple[Path, dict]]):
+def test_labels_run_down_to_the_answers_of_recall(runs: dict[str, tuple[Path, TrainingResult]]):
     """Chance is one of 64 values; a model that has learned nothing is near it."""
     folder, run = runs["recall"]
-    assert 0 <= run["final"]["accuracy"] <= 0.2
-    assert json.loads((folder / "run.json").read_text())["final"] == run["final"]
-    assert torch.isfinite(torch.tensor(run["final"]["held_out_loss"]))
+    assert 0 <= run.final["accuracy"] <= 0.2
+    assert json.loads((folder / "run.json").read_text())["final"] == run.final
+    assert torch.isfinite(torch.tensor(run.final["held_out_loss"]))
 
 
 def test_scoring_that_fails_costs_no_model(
     texts: dict[str, Path],
-    runs: dict[str, tuple[Path, dict]],
+    runs: dict[str, tuple[Path, TrainingResult]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):
@@ -200,7 +208,7 @@ def test_scoring_that_fails_costs_no_model(
     out, work = tmp_path / "run", experiment("translation", texts)
     with monkeypatch.context() as patch:
         patch.setattr(SpinodalForSeq2SeqLM, "generate", broken)
-        with pytest.raises(ScoringError, match=r"saved in .*model.*ValueError: unknown argument.* --resume"):
+        with pytest.raises(ScoringError, match=r"saved in .*model.*ValueError: unknown argument.* `resume`"):
             train(work, out, LABEL)
         said = json.loads((out / "run.json").read_text())
         assert said["finished"]
@@ -212,9 +220,9 @@ def test_scoring_that_fails_costs_no_model(
     again = train(work, out, LABEL, resume=True)
     assert (out / "model" / "model.safetensors").read_bytes() == saved
     _, whole = runs["translation"]
-    assert again["scored"]
-    assert again["probe"] == whole["probe"]
-    assert {k: again["final"][k] for k in ("bleu", "chrf", "exact")} == {
-        k: whole["final"][k] for k in ("bleu", "chrf", "exact")
+    assert again.scored
+    assert again.probe == whole.probe
+    assert {k: again.final[k] for k in ("bleu", "chrf", "exact")} == {
+        k: whole.final[k] for k in ("bleu", "chrf", "exact")
     }
-    assert json.loads((out / "run.json").read_text()) == again
+    assert read_run(out).result_as(TrainingResult) == again
