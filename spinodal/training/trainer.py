@@ -22,7 +22,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from spinodal.data import Samples
 from spinodal.models.tasks import IGNORED
-from spinodal.runs import SaveError, close_checkpoint, discard, write_json
+from spinodal.runs import SaveError, close_checkpoint, discard, encode, write_json
 from spinodal.training.constraints import Constraints
 from spinodal.training.experiment import Experiment
 from spinodal.training.tasks import Collator, Prepared, task_named
@@ -186,7 +186,7 @@ class PhysicsTrainer(Trainer):
             super()._save_checkpoint(model, trial)
             if self.args.should_save:
                 own = {"seconds": self.seconds, "multipliers": self.constraints.multipliers}
-                write_json(folder / STATE, own)
+                write_json(folder / STATE, encode(own)[0])
                 close_checkpoint(folder, experiment=self.experiment.flat())
         except (OSError, RuntimeError, SafetensorError) as error:
             discard(folder)
@@ -196,7 +196,7 @@ class PhysicsTrainer(Trainer):
         """Takes up our own state of a checkpoint; Trainer takes up the rest."""
         own = json.loads((checkpoint / STATE).read_text())
         self.seconds = own["seconds"]
-        self.constraints.multipliers |= own["multipliers"]
+        self.constraints.multipliers |= {name: float(value) for name, value in own["multipliers"].items()}
 
 
 @torch.no_grad()
