@@ -37,7 +37,7 @@ from spinodal.meanfield import (
     sphere_noise,
     zonal_noise,
 )
-from spinodal.meanfield.record import Solver
+from spinodal.meanfield.solver import Solver
 from spinodal.meanfield.starts import NOISY_DEGREES
 from spinodal.observables import plateaus
 from spinodal.runs import commit, versions

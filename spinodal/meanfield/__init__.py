@@ -2,6 +2,7 @@
 
 file        what                                                  where
 kernel      the flow, eigenvalues of its kernel                   any d
+solver      what all solvers show after a step                    any d
 starts      modes and white noise, checked                        circle, zonal, sphere
 lagrangian  `Circle`, `Zonal`: exact through the birth of Diracs  d = 2; any d about an axis
 panels      their hp mesh of labels

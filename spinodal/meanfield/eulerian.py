@@ -23,6 +23,7 @@ UNRESOLVED = 1e-4  # root mean square of the density in the last eighth of the d
 class Eulerian:
     """Moments with their clock: `advance` takes one step of LSODA, stiff or not, and looks at the tail."""
 
+    geometry: str
     diracs = consensus = False  # a resolved density has no atoms
 
     def __init__(self, flow: Flow, kappa: float, degrees: int, tolerance: float):
@@ -42,6 +43,27 @@ class Eulerian:
     def values(self) -> Float[np.ndarray, " n"]:
         """rho / uniform on the grid."""
         raise NotImplementedError
+
+    def masses(self) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+        raise NotImplementedError
+
+    def tokens(self) -> None:
+        return None
+
+    def width(self, m: np.ndarray) -> float:
+        return float(np.sqrt(max(0.0, 2 - 2 * abs(m[1]))))
+
+    def map_tail(self) -> None:
+        return None
+
+    def inversion(self) -> float:
+        return 0.0
+
+    def total_mass(self) -> float:
+        return float(abs(self.m[0]))
+
+    def least_density(self) -> float:
+        return float(self.values().min())
 
     def packed(self, m: np.ndarray) -> Float[np.ndarray, " k"]:
         return m[1:].view(float).copy()
@@ -96,6 +118,8 @@ def enough(start: CircleModes | ZonalModes, degrees: int, s: Spectrum) -> int:
 class Fourier(Eulerian):
     """On the circle; SA's division by Z is done on a grid of 4 K points or more."""
 
+    geometry = "circle"
+
     def __init__(
         self,
         flow: Flow,
@@ -122,6 +146,9 @@ class Fourier(Eulerian):
     def values(self) -> Float[np.ndarray, " n"]:
         return self.on_grid(self.m)
 
+    def masses(self) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+        return self.grid, self.values() / len(self.grid)
+
     def rates(self, m: Complex[np.ndarray, " k"]) -> Complex[np.ndarray, " k"]:
         v = self.flow.value * self.on_grid(-1j * self.k * self.slope * m)
         v = v * self.flow.law.clock if self.flow.law.clock is not None else v / self.on_grid(self.a * m)
@@ -131,6 +158,8 @@ class Fourier(Eulerian):
 
 class Gegenbauer(Eulerian):
     """Zonal on S^{d-1}, d >= 2, on 2 K Gauss nodes of cos phi; the uniform density and its noise in any d."""
+
+    geometry = "zonal"
 
     def __init__(
         self,
@@ -159,6 +188,9 @@ class Gegenbauer(Eulerian):
 
     def values(self) -> Float[np.ndarray, " n"]:
         return (self.N * self.m) @ self.P
+
+    def masses(self) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+        return self.grid, self.values() * self.q
 
     def rates(self, m: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
         v = self.flow.value * (1 - self.u**2) * ((self.slope * m) @ self.dP)

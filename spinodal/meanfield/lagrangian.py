@@ -25,6 +25,7 @@ from spinodal.meanfield.panels import (
     GAUSS,
     Line,
     atomic,
+    inversion,
     merged,
     meshed,
     refined,
@@ -32,6 +33,7 @@ from spinodal.meanfield.panels import (
     seen,
     stretches,
 )
+from spinodal.meanfield.solver import core_width
 from spinodal.meanfield.starts import CircleModes, Start, ZonalModes
 from spinodal.meanfield.steps import step
 
@@ -52,6 +54,7 @@ class Lagrangian:
         self._rate: Float[np.ndarray, " n"] | None = None
         self._try = 1e-3
 
+    geometry: str
     ends: tuple[float, float]
     period: float | None
 
@@ -75,6 +78,27 @@ class Lagrangian:
     def mass(self, at: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
         """The start's mass, a unit of label; no panels, no labels."""
         return self.area(at) * self.start.density(at) if self.start else np.zeros_like(at)
+
+    def masses(self) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+        return self.points, self.weights
+
+    def tokens(self) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, " n"]] | None:
+        return None
+
+    def width(self, m: np.ndarray) -> float:
+        raise NotImplementedError
+
+    def map_tail(self) -> float | None:
+        return None
+
+    def total_mass(self) -> float:
+        return float(self.weights.sum())
+
+    def least_density(self) -> float:
+        return float(self.density()[1].min(initial=np.inf)) if not self.diracs else np.nan
+
+    def inversion(self) -> float:
+        return inversion(self.line)
 
     @property
     def points(self) -> Float[np.ndarray, " n"]:
@@ -125,7 +149,7 @@ class Lagrangian:
 class Circle(Lagrangian):
     """On S^1 by angles theta. A point keeps its winding: positions are angles up to 2 pi."""
 
-    ends, period = (0.0, 2 * np.pi), 2 * np.pi
+    geometry, ends, period = "circle", (0.0, 2 * np.pi), 2 * np.pi
 
     def __init__(self, flow: Flow, start: CircleModes | Line, *, tolerance: float = 1e-8):
         if flow.d != 2:
@@ -158,11 +182,14 @@ class Circle(Lagrangian):
         """Unit vectors and weights: what `spinodal.flows` takes, exact once only atoms are left."""
         return np.stack([np.cos(self.points), np.sin(self.points)], 1), self.weights
 
+    def width(self, m: np.ndarray) -> float:
+        return core_width(2 * np.abs(np.sin((self.points - np.angle(m[1])) / 2)), self.weights)
+
 
 class Zonal(Lagrangian):
     """On S^{d-1} by latitudes phi in [0, pi], d >= 2; symmetric about the axis for ever."""
 
-    ends, period = (0.0, np.pi), None
+    geometry, ends, period = "zonal", (0.0, np.pi), None
 
     def __init__(self, flow: Flow, start: ZonalModes | Line, *, tolerance: float = 1e-8):
         super().__init__(flow, start, tolerance=tolerance)
@@ -195,6 +222,10 @@ class Zonal(Lagrangian):
         """m_k = sum_j w_j P_k(cos phi_j), k = 0..top."""
         line = self.seen(top)
         return ring_moments(np.cos(line.points), line.weights, top + 1, self.flow.d)
+
+    def width(self, m: np.ndarray) -> float:
+        half = self.points / 2
+        return core_width(2 * np.abs(np.sin(half) if m[1] >= 0 else np.cos(half)), self.weights)
 
 
 def ring_area(phi: Float[np.ndarray, "..."], d: int) -> Float[np.ndarray, "..."]:

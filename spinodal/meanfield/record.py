@@ -19,21 +19,18 @@ from jaxtyping import Float, Int
 from scipy.spatial import KDTree
 
 from spinodal.errors import ConvergenceError
-from spinodal.meanfield.eulerian import Eulerian, Fourier
 from spinodal.meanfield.kernel import dimensions, spectrum
-from spinodal.meanfield.lagrangian import Circle, Lagrangian, ring_sums
-from spinodal.meanfield.panels import inversion
-from spinodal.meanfield.sphere import Sphere, potential
+from spinodal.meanfield.lagrangian import ring_sums
+from spinodal.meanfield.solver import Solver
+from spinodal.meanfield.sphere import potential
 
 HEAVY = 0.01  # of the mass, that makes a maximum a cluster
-CORE = 0.99
 CONTRAST = 2.0
 LEAST_BETA = 2.0  # of the potential that counts clusters
 GRID = 1024
 LATTICE = 2000
 LINEAR = 30.0
 STEPS = 200_000
-Solver = Lagrangian | Sphere | Eulerian
 
 
 class Record(NamedTuple):
@@ -76,49 +73,20 @@ def recorded(
 
 def row(solver: Solver, degrees: int) -> tuple:
     m = solver.moments(degrees)
-    crossed = 0.0
-    if isinstance(solver, Eulerian):
-        total = abs(m[0])
-        least = float(solver.values().min())
-    elif isinstance(solver, Lagrangian):
-        total = solver.weights.sum()
-        crossed = inversion(solver.line)
-        least = float(solver.density()[1].min(initial=np.inf)) if not solver.diracs else np.nan
-    else:
-        total = solver.weights.sum()
-        least = float(np.exp(solver.log_density.min())) if solver.log_density is not None else np.nan
-    return solver.time, m, clusters(solver), least, abs(float(total) - 1), crossed, width(solver, m)
-
-
-def width(solver: Solver, m: np.ndarray) -> float:
-    """Root mean square distance of the nearest CORE of the mass from the direction of the mean.
-
-    Chords, not cosines: no cancellation near consensus. The last hundredth of the mass leaves the repelling
-    point opposite at a rate of its own, e^{-beta} for USA, long after the others have met.
-    """
-    if isinstance(solver, Eulerian):
-        return float(np.sqrt(max(0.0, 2 - 2 * abs(m[1]))))
-    if isinstance(solver, Sphere):
-        mean = solver.weights @ solver.x
-        chord = np.sqrt(np.sum((solver.x - mean / max(float(np.linalg.norm(mean)), 1e-300)) ** 2, 1))
-    elif isinstance(solver, Circle):
-        chord = 2 * np.abs(np.sin((solver.points - np.angle(m[1])) / 2))
-    else:
-        chord = 2 * np.abs(np.sin(solver.points / 2) if m[1] >= 0 else np.cos(solver.points / 2))
-    order = np.argsort(chord)
-    mass = solver.weights[order]
-    inside = np.cumsum(mass) - mass / 2 <= CORE
-    return float(np.sqrt(mass[inside] @ chord[order][inside] ** 2))
+    mass_error = abs(solver.total_mass() - 1)
+    least, crossed = solver.least_density(), solver.inversion()
+    return solver.time, m, clusters(solver), least, mass_error, crossed, solver.width(m)
 
 
 def clusters(solver: Solver) -> int:
     """Maxima of the potential with a hundredth of the mass in their basins; 0 before there is a pattern."""
     beta, d = max(solver.flow.beta, LEAST_BETA), solver.flow.d
-    if isinstance(solver, Sphere):
-        return clusters_on_sphere(solver, beta)
+    at, mass = solver.masses()
+    if solver.geometry == "sphere":
+        return clusters_on_sphere(at, mass, beta)
     s = spectrum(d, beta)
     m = solver.moments(len(s.a) - 1)
-    circle = isinstance(solver, Circle | Fourier)
+    circle = solver.geometry == "circle"
     if circle:
         n = max(GRID, 8 * len(m))
         grid = 2 * np.pi * np.arange(n) / n
@@ -126,10 +94,6 @@ def clusters(solver: Solver) -> int:
     else:
         grid = np.linspace(0, np.pi, GRID // 2 + 1)
         Z = ring_sums(np.cos(grid), s.N * s.a * m, np.zeros_like(m), d)[0]
-    if isinstance(solver, Lagrangian):
-        at, mass = solver.points, solver.weights
-    else:
-        at, mass = solver.grid, solver.values() * getattr(solver, "q", 1 / len(solver.grid))
     return basins(Z, grid, at, mass, circle)
 
 
@@ -160,16 +124,16 @@ def lattice() -> tuple[Float[np.ndarray, "c 3"], KDTree, Int[np.ndarray, "c 7"]]
     return x, tree, np.asarray(tree.query(x, 7)[1])
 
 
-def clusters_on_sphere(solver: Sphere, beta: float) -> int:
+def clusters_on_sphere(at: Float[np.ndarray, "n 3"], weights: Float[np.ndarray, " n"], beta: float) -> int:
     """The same on a lattice: every point climbs to the best of its neighbours until that is itself."""
     x, tree, near = lattice()
-    Z = potential(x, solver, beta)
+    Z = potential(x, at, weights, beta)
     if Z.max() < CONTRAST * Z.min():
         return 0
     up = near[np.arange(len(x)), np.argmax(Z[near], 1)]
     for _ in range(12):  # 2^12 steps
         up = up[up]
-    mass = np.bincount(up[tree.query(solver.x)[1]], solver.weights)
+    mass = np.bincount(up[tree.query(at)[1]], weights)
     return int(np.count_nonzero(mass >= HEAVY))
 
 

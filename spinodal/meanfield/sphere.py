@@ -22,6 +22,7 @@ from spinodal.flows import evaluated
 from spinodal.flows.engines import sphere as engine
 from spinodal.meanfield.kernel import Flow
 from spinodal.meanfield.panels import rule
+from spinodal.meanfield.solver import core_width
 from spinodal.meanfield.starts import SphereModes
 from spinodal.meanfield.steps import step
 
@@ -30,6 +31,8 @@ ACCURACY = 1e-13  # asked of ducc0
 
 class Sphere:
     """A density on S^2 with its clock; nodes of degree L integrate harmonics up to 2 L + 1 exactly."""
+
+    geometry = "sphere"
 
     def __init__(self, flow: Flow, start: SphereModes, *, degree: int = 32, tolerance: float = 1e-8):
         if flow.d != 3:
@@ -49,6 +52,23 @@ class Sphere:
     def tokens(self) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, " n"]]:
         """Unit vectors and weights: what `spinodal.flows` takes."""
         return self.x, self.weights
+
+    def masses(self) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, " n"]]:
+        return self.x, self.weights
+
+    def width(self, m: np.ndarray) -> float:
+        mean = self.weights @ self.x
+        chord = np.sqrt(np.sum((self.x - mean / max(float(np.linalg.norm(mean)), 1e-300)) ** 2, 1))
+        return core_width(chord, self.weights)
+
+    def inversion(self) -> float:
+        return 0.0
+
+    def total_mass(self) -> float:
+        return float(self.weights.sum())
+
+    def least_density(self) -> float:
+        return float(np.exp(self.log_density.min())) if self.log_density is not None else np.nan
 
     @property
     def diracs(self) -> bool:
@@ -174,12 +194,14 @@ def curvature(
     return ducc0.sht.synthesis_general(alm=alm, spin=0, **there)[0]
 
 
-def potential(at: Float[np.ndarray, "c 3"], solver: Sphere, beta: float) -> Float[np.ndarray, " c"]:
+def potential(
+    at: Float[np.ndarray, "c 3"], x: Float[np.ndarray, "n 3"], weights: Float[np.ndarray, " n"], beta: float
+) -> Float[np.ndarray, " c"]:
     """Z_beta(x) = sum_j w_j e^{beta (<x, x_j> - 1)} at any points."""
     i = engine.degrees(beta)
     i = 4 * np.pi * np.append(i[0], beta * i[1:])
     L = len(i) - 1
     there = {"lmax": L, "epsilon": ACCURACY, "nthreads": 1, "spin": 0}
-    alm = ducc0.sht.adjoint_synthesis_general(map=solver.weights[None], loc=angles(solver.x), **there)
+    alm = ducc0.sht.adjoint_synthesis_general(map=weights[None], loc=angles(x), **there)
     l = np.concatenate([np.arange(m, L + 1) for m in range(L + 1)])
     return ducc0.sht.synthesis_general(alm=alm * i[l], loc=angles(at), **there)[0]

@@ -88,7 +88,7 @@ def cloud(out: Path, seed: int, quick: bool) -> dict[str, float]:
     at = np.stack([np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)], -1).reshape(
         -1, 3
     )
-    seen = potential(at, solver, 60.0).reshape(theta.shape)
+    seen = potential(at, solver.x, solver.weights, 60.0).reshape(theta.shape)
     title = f"SA on S^2, beta = 10, t = {solver.time:.3g}: {clusters(solver)} clusters"
     densities.sphere_map(seen / seen.mean(), title).savefig(out / "clusters.png", dpi=150)
     return {

@@ -1,0 +1,78 @@
+"""What every solver of densities shows after a step, whatever carries it: `Circle`, `Zonal`, `Sphere`, `Fourier`, ...
+
+symbol  meaning                                                          shape
+m       moments m_0..m_K                                                 k
+at      where mass is: angles (circle), latitudes (zonal), unit vectors  n or n 3
+"""
+
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+
+from spinodal.meanfield.kernel import Flow
+
+CORE = 0.99  # of the mass, whose width counts
+
+
+@runtime_checkable
+class Solver(Protocol):
+    """A density with its clock: `advance` takes one step, not beyond a time."""
+
+    geometry: str  # "circle", "zonal" or "sphere"
+    flow: Flow
+    time: float
+
+    def advance(self, until: float) -> None: ...
+
+    def moments(self, top: int) -> np.ndarray:
+        """m_0, ..., m_top."""
+        ...
+
+    def masses(self) -> tuple[np.ndarray, Float[np.ndarray, " n"]]:
+        """(at, mass): where the mass is."""
+        ...
+
+    def tokens(self) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, " n"]] | None:
+        """Unit vectors and weights that stand for the density, None where it has none."""
+        ...
+
+    def width(self, m: np.ndarray) -> float:
+        """Root mean square distance of most mass from the direction of the mean; m are its moments."""
+        ...
+
+    def map_tail(self) -> float | None:
+        """How rough positions are as functions of their labels, None where no such map is kept."""
+        ...
+
+    @property
+    def diracs(self) -> bool:
+        """Whether only atoms are left."""
+        ...
+
+    @property
+    def consensus(self) -> bool:
+        """Whether one atom is left."""
+        ...
+
+    def total_mass(self) -> float: ...
+
+    def least_density(self) -> float:
+        """The least rho / uniform, NaN once there are only atoms."""
+        ...
+
+    def inversion(self) -> float:
+        """Mass times angle by which points of a line have passed each other: zero but for error."""
+        ...
+
+
+def core_width(chord: Float[np.ndarray, " n"], mass: Float[np.ndarray, " n"]) -> float:
+    """Root mean square of the distances of the nearest CORE of the mass.
+
+    Chords, not cosines: no cancellation near consensus. The last hundredth of the mass leaves the repelling
+    point opposite at a rate of its own, e^{-beta} for USA, long after the others have met.
+    """
+    order = np.argsort(chord)
+    mass = mass[order]
+    inside = np.cumsum(mass) - mass / 2 <= CORE
+    return float(np.sqrt(mass[inside] @ chord[order][inside] ** 2))
