@@ -1,8 +1,15 @@
-"""Tokens as a physical system; importing this registers the models with transformers' Auto classes."""
+"""Tokens as a physical system: every room by name, loaded when it is first used.
 
-from importlib.metadata import version
+    theory        closed forms                             mixers       attention and its rivals, for training
+    flows         tokens as particles on a sphere          models       Hugging Face classes around any mixer
+    meanfield     tokens as a density                      training     experiments, runs, comparisons
+    graphs        odd couplings on a graph                 inference    fill, generate, translate
+    observables   numbers of a trajectory                  data, zoo    text, and trained models, to fetch
+    thermodynamics  compositions that split and react      probes, observation   the tokens of any model
 
-from spinodal import models
+`import spinodal.models` registers the models with transformers' Auto classes.
+"""
 
-__version__ = version("spinodal")
-__all__ = ["__version__", "models"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

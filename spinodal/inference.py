@@ -18,6 +18,7 @@ from transformers import (
     set_seed,
 )
 
+import spinodal.models  # noqa: F401  registers our models with the Auto classes
 from spinodal.data import encoded
 from spinodal.errors import InputError
 

@@ -8,11 +8,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float
-from torch import Tensor
 
 from spinodal.errors import InputError
 
-Array = TypeVar("Array", Float[np.ndarray, "*b d"], Float[Tensor, "*b d"])
+Array = TypeVar("Array", bound=Float[Any, "*b d"])  # of NumPy or of torch, which this file does not import
 SHORTEST = 1e-150  # below, squares of a vector's entries leave the range of doubles
 
 

@@ -12,10 +12,14 @@ returns `Mixed`. Rooms exchange these two and nothing else.
     h     heads                           k     modes
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 from jaxtyping import Bool, Float
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Trajectory(NamedTuple):

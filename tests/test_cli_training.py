@@ -88,8 +88,8 @@ def test_an_interrupted_run_says_how_to_go_on(monkeypatch, capsys, corpus: Path,
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("spinodal.cli.training.train", interrupt)
-    monkeypatch.setattr("spinodal.cli.training.compare", interrupt)
+    monkeypatch.setattr("spinodal.training.train", interrupt)
+    monkeypatch.setattr("spinodal.training.compare", interrupt)
     for command, said in (("train", "--resume goes on from"), ("compare", "the same command goes on")):
         assert spinodal(monkeypatch, command, "pet-lm", f"corpus={corpus}", "--out", tmp_path / "out") == 130
         assert said in capsys.readouterr().out

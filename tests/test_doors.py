@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "spinodal"
 # room -> the rooms it may import; a room's own files are always its own affair
 DOORS: dict[str, set[str]] = {
     "types": set(),
+    "version": set(),
     "errors": set(),
     "sphere": {"types"},
     "thermodynamics": {"types"},
@@ -29,7 +30,7 @@ DOORS: dict[str, set[str]] = {
     "models": {"types", "mixers"},
     "training": {"types", "runs", "models", "mixers", "data", "observables", "probes", "scores"},
     "inference": {"models", "data"},
-    "observation": {"types", "observables", "theory", "probes", "figures"},
+    "observation": {"types", "observables", "theory", "probes", "models", "figures"},
     "plugins": {"types", "mixers", "graphs"},
     "figures": {"types", "theory", "observables"},
     "report": {"types", "runs", "figures", "observables"},

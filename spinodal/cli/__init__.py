@@ -1,31 +1,87 @@
-"""The command line: thin commands over the rooms, one file a room; errors are sentences, not tracebacks."""
+"""The command line: thin commands over the rooms; errors are sentences, not tracebacks.
 
+A command's file is loaded when the command runs or its own help is asked for: `spinodal --help` reads docstrings only.
+To add a command NAME: a function NAME_command with a docstring, or a `typer.Typer` of sub-commands, in a file that has
+`add_to(app)`, and a line in COMMANDS.
+"""
+
+import ast
+import importlib
+import os
 import sys
 import warnings
+from pathlib import Path
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from transformers.utils import logging
+from typer.core import TyperCommand, TyperGroup
 
-from spinodal.cli import graph, meanfield, observe, particles, recipes, sweeps, text, theory, training
 from spinodal.errors import ConvergenceError, InputError, ScoringError
 
+COMMANDS = {  # name -> file, in the order of the help page
+    "train": "training",
+    "compare": "training",
+    "list": "recipes",
+    "fetch": "training",
+    "fill": "text",
+    "generate": "text",
+    "translate": "text",
+    "theory": "theory",
+    "draw": "recipes",
+    "observe": "observe",
+    "models": "observe",
+    "phase-diagram": "sweeps",
+    "simulate": "particles",
+    "meanfield": "meanfield",
+    "spectrum": "meanfield",
+    "graph": "graph",
+}
+
+
+def docstring(name: str) -> str:
+    """What a command says of itself, read without running its file: of its function, or of its file for a group."""
+    tree = ast.parse((Path(__file__).parent / f"{COMMANDS[name]}.py").read_text(encoding="utf-8"))
+    function = f"{name.replace('-', '_')}_command"
+    told = next((x for x in tree.body if isinstance(x, ast.FunctionDef) and x.name == function), tree)
+    return ast.get_docstring(told) or ""
+
+
+class Commands(TyperGroup):
+    """The commands of COMMANDS: listed by their docstrings, loaded one at a time."""
+
+    def __init__(self, **attributes):
+        super().__init__(**attributes)
+        self.commands = {name: TyperCommand(name) for name in COMMANDS}
+
+    def list_commands(self, ctx) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx, cmd_name: str):
+        """The command with its docstring and no options, for lists."""
+        return TyperCommand(cmd_name, help=docstring(cmd_name)) if cmd_name in COMMANDS else None
+
+    def resolve_command(self, ctx, args: list[str]):
+        """The command itself, for running it and for its own help."""
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, None if name is None else self.loaded(name), rest
+
+    @staticmethod
+    def loaded(name: str):
+        """The command with its options; its file is imported."""
+        file = typer.Typer(no_args_is_help=True)
+        importlib.import_module(f"spinodal.cli.{COMMANDS[name]}").add_to(file)
+        return typer.main.get_group(file).commands[name]
+
+
 app = typer.Typer(
+    cls=Commands,
     help="Tokens as a physical system: build, simulate and watch Transformers.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-training.add_to(app)
-text.add_to(app)
-theory.add_to(app)
-recipes.add_to(app)
-observe.add_to(app)
-sweeps.add_to(app)
-graph.add_to(app)
-particles.add_to(app)
-meanfield.add_to(app)
+app.callback()(lambda: None)  # a group, although it holds no command before one is asked for
 
 console = Console(stderr=True, emoji=False)
 
@@ -45,7 +101,9 @@ def shown(error: Exception) -> str:
 def main() -> None:
     """Runs a command; exit status 2 for wrong input, 1 for work that failed; 130 when interrupted is typer's."""
     warnings.showwarning = say
-    logging.disable_progress_bar()
+    os.environ.setdefault(
+        "HF_HUB_DISABLE_PROGRESS_BARS", "1"
+    )  # read by transformers, where a command loads it
     try:
         app()
     except InputError as error:

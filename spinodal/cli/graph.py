@@ -1,4 +1,4 @@
-"""graph: equilibria, flow, continuation and stability of odd couplings on a graph."""
+"""Tokens on a graph: energies, their equilibria, and what becomes of them."""
 
 import contextlib
 import json
@@ -12,15 +12,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+import spinodal
 from spinodal import graphs
 from spinodal.cli.graph_input import built, checked, parameters, read_state, save, start_of, system_of
 from spinodal.cli.output import console
 from spinodal.errors import InputError
-from spinodal.graphs import Equilibria, System
 
-group = typer.Typer(
-    help="Tokens on a graph: energies, their equilibria, and what becomes of them.", no_args_is_help=True
-)
+group = typer.Typer(help=__doc__, no_args_is_help=True)
 
 GraphName = Annotated[
     str,
@@ -109,14 +107,14 @@ def equilibria_command(
         save(out, config, seed, data, arrays, quiet=as_json)
 
 
-def described(system: System, result: Equilibria) -> dict[str, Any]:
+def described(system: "spinodal.graphs.System", result: "spinodal.graphs.Equilibria") -> dict[str, Any]:
     """The dictionary of --json."""
     rows = [e._asdict() | {"state": e.state.tolist()} for e in result.found]
     sizes = {"betti": result.betti, "dimension": result.dimension, "dimension_bound": result.bound}
     return {"vertices": system.graph.names, "equilibria": rows, **sizes, "unseen": result.unseen}
 
 
-def show_equilibria(result: Equilibria) -> None:
+def show_equilibria(result: "spinodal.graphs.Equilibria") -> None:
     table = Table("energy", "index", "nullity", "dimension", "stability", "state")
     for e in result.found:
         kind = e.stability + (", asymptotic" if e.asymptotic and e.stability != "linear" else "")

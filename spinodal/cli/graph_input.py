@@ -8,22 +8,27 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+import spinodal
+from spinodal import graphs
 from spinodal.cli.output import console
 from spinodal.errors import InputError
-from spinodal.graphs import System, coupling, named, onsite, twisted_state
 
 
-def system_of(graph: str, text: str, values: list[str] | None, anchor: str, drive: str) -> System:
+def system_of(
+    graph: str, text: str, values: list[str] | None, anchor: str, drive: str
+) -> "spinodal.graphs.System":
     return built(graph, text, parameters(values), anchor, drive)
 
 
-def built(graph: str, text: str, values: dict[str, float], anchor: str, drive: str) -> System:
-    shape = named(graph)
-    f = coupling(text, **values)
+def built(
+    graph: str, text: str, values: dict[str, float], anchor: str, drive: str
+) -> "spinodal.graphs.System":
+    shape = graphs.named(graph)
+    f = graphs.coupling(text, **values)
     sites = {"stiffness": numbers("--anchor", anchor), "drive": numbers("--drive", drive)}
     if not any(np.any(value) for value in sites.values()):
-        return System(shape, f)
-    return System(shape, f, onsite(shape.n, **sites))
+        return graphs.System(shape, f)
+    return graphs.System(shape, f, graphs.onsite(shape.n, **sites))
 
 
 def parameters(values: list[str] | None) -> dict[str, float]:
@@ -48,7 +53,7 @@ def number(option: str, text: str) -> float:
         raise InputError(f"{option} takes numbers, {text!r} is none") from None
 
 
-def start_of(system: System, text: str, seed: int) -> Float[np.ndarray, " n"]:
+def start_of(system: "spinodal.graphs.System", text: str, seed: int) -> Float[np.ndarray, " n"]:
     n = system.graph.n
     kind, _, turns = text.partition(":")
     if kind == "zero":
@@ -56,7 +61,7 @@ def start_of(system: System, text: str, seed: int) -> Float[np.ndarray, " n"]:
     if kind == "random":
         return np.random.default_rng(seed).normal(size=n)
     if kind == "twisted" and turns.lstrip("-").isdigit():
-        return twisted_state(n, int(turns))
+        return graphs.twisted_state(n, int(turns))
     if text.endswith(".npy"):
         return read_state(Path(text), n)
     raise InputError(f"--start {text}: zero, random, twisted:Q or STATE.npy")

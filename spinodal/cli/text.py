@@ -8,9 +8,7 @@ import typer
 from rich.table import Table
 
 from spinodal.cli.output import console
-from spinodal.data import file_text
 from spinodal.errors import InputError
-from spinodal.inference import Sampling, continuation, fillings, translations
 
 Run = Annotated[Path, typer.Argument(help="Folder of a run, or of a saved model.")]
 Temperature = Annotated[
@@ -36,6 +34,8 @@ def fill_command(
     top: Annotated[int, typer.Option(help="How many words to show for each mask.")] = 5,
 ):
     """Fill in masked words: `spinodal fill runs/pet-mlm-seed0 "to be or <mask> to be"`."""
+    from spinodal.inference import fillings
+
     for number, filling in enumerate(fillings(run, text, top=top), start=1):
         table = Table(f"mask {number}", "probability", "text")
         for candidate in filling:
@@ -59,6 +59,8 @@ def generate_command(
 
     Tokens appear as they come. With a linear mixer each costs the same, however long the text is.
     """
+    from spinodal.inference import Sampling, continuation
+
     sampling = Sampling(temperature, top_k, top_p, beams, seed)
     text = continuation(run, prompt, tokens=tokens, sampling=sampling, stream=True)
     if beams > 1:
@@ -81,6 +83,8 @@ def translate_command(
     seed: Seed = 0,
 ):
     """Translate texts: `spinodal translate runs/pet-translate-seed0 "In the beginning" --beams 4`."""
+    from spinodal.inference import Sampling, translations
+
     for said in translations(
         run, sources(texts or [], file), sampling=Sampling(temperature, top_k, top_p, beams, seed)
     ):
@@ -89,6 +93,8 @@ def translate_command(
 
 def sources(texts: list[str], file: Path | None) -> list[str]:
     """The texts of the command line and of the file; InputError if there is none."""
+    from spinodal.data import file_text
+
     if file is not None:
         try:
             lines = sys.stdin.read() if str(file) == "-" else file_text(file)

@@ -9,8 +9,6 @@ from rich.progress import TaskID
 
 from spinodal import data, recipes
 from spinodal.cli.output import advance, command_line, console, step_bars
-from spinodal.runs import read_run
-from spinodal.training import Label, changed, compare, overrides, train
 
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A name of `spinodal list`.")]
 Values = Annotated[
@@ -41,8 +39,11 @@ def train_command(
 ):
     """Train one model: `spinodal train pet-mlm steps=1000 --out runs/mine`.
 
-    Writes run.json, model/ (for the Auto classes of transformers after `import spinodal`) and report.html.
+    Writes run.json, model/ (for the Auto classes of transformers after `import spinodal.models`) and report.html.
     """
+    from spinodal.runs import read_run
+    from spinodal.training import Label, changed, overrides, train
+
     experiment = changed(recipes.module(recipe, "RECIPE").RECIPE.experiment, overrides(values or []))
     seed = experiment.schedule.seed
     out = out or Path("runs") / f"{recipe}-seed{seed}"
@@ -77,6 +78,8 @@ def compare_command(
 
     KEY=VALUE changes all of them. Finished runs are kept: the same command goes on where it stopped.
     """
+    from spinodal.training import changed, compare, overrides
+
     plan = recipes.module(recipe, "RECIPE").RECIPE
     plan = replace(plan, experiment=changed(plan.experiment, overrides(values or [])))
     if models:

@@ -22,7 +22,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from scipy.integrate import solve_ivp
 
@@ -208,6 +207,8 @@ def thresholded_once(system: System, x: Float[np.ndarray, " n"], tau: float) -> 
 
 def trajectory(flow: Flow, *, circle: bool) -> Trajectory:
     """The flow as the library's common currency: tokens (cos x, sin x) on the circle, or x on the line."""
+    import torch
+
     x = torch.from_numpy(flow.states)
     tokens = torch.stack([x.cos(), x.sin()], -1) if circle else x[..., None]
     valid = torch.ones(1, x.shape[1], dtype=torch.bool)

@@ -16,18 +16,6 @@ densities  meanfield/steps       points of panels, or Gauss  by gap and mass: wh
                                  nodes, with weights         is below the tolerance (`panels.Rule`)
 """
 
-from spinodal.integrate.control import Controller, next_step, repeated_step
-from spinodal.integrate.kernels import largest, stage_sum, unit_sum
-from spinodal.integrate.tableau import DORMAND_PRINCE, Tableau, interpolant
+import lazy_loader
 
-__all__ = [
-    "DORMAND_PRINCE",
-    "Controller",
-    "Tableau",
-    "interpolant",
-    "largest",
-    "next_step",
-    "repeated_step",
-    "stage_sum",
-    "unit_sum",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

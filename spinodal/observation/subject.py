@@ -21,6 +21,7 @@ from scipy.signal import resample_poly
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoTokenizer
 
+import spinodal.models  # noqa: F401  registers our models with the Auto classes
 from spinodal.errors import InputError
 
 HEADS = {

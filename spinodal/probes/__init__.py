@@ -5,17 +5,6 @@ record   hooks that keep what each layer received and returned; views that must 
 arrays   trajectories on disk, for models that cannot run here
 """
 
-from spinodal.probes.arrays import read_trajectory, write_trajectory
-from spinodal.probes.record import VIEWS, record, recording
-from spinodal.probes.stacks import Stack, find_stacks, one_stack
+import lazy_loader
 
-__all__ = [
-    "VIEWS",
-    "Stack",
-    "find_stacks",
-    "one_stack",
-    "read_trajectory",
-    "record",
-    "recording",
-    "write_trajectory",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

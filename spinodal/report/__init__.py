@@ -1,6 +1,5 @@
 """What comes out of runs, to be looked at: a page in the run's folder, and the same table in words."""
 
-from spinodal.report.comparison import Row, markdown_table, rich_table, table
-from spinodal.report.page import write_report
+import lazy_loader
 
-__all__ = ["Row", "markdown_table", "rich_table", "table", "write_report"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -32,56 +32,6 @@ Sweep:     from spinodal.runs import sweep; sweep.run(function, configurations, 
 Messages name arguments in backquotes, `out`, and `InputError.fields` lists them: the command line shows --out.
 """
 
-from spinodal.runs import sweep
-from spinodal.runs.checkpoints import (
-    close_checkpoint,
-    difference,
-    newest_checkpoint,
-    read_checkpoint,
-    write_checkpoint,
-)
-from spinodal.runs.codec import decode, encode, equal, register
-from spinodal.runs.files import (
-    SaveError,
-    checksum,
-    discard,
-    replacing,
-    write_arrays,
-    write_bytes,
-    write_json,
-    write_text,
-)
-from spinodal.runs.folder import RunFolder, open_run
-from spinodal.runs.provenance import Provenance, commit, machine, now, provenance, versions
-from spinodal.runs.record import Run, read_run
+import lazy_loader
 
-__all__ = [
-    "Provenance",
-    "Run",
-    "RunFolder",
-    "SaveError",
-    "checksum",
-    "close_checkpoint",
-    "commit",
-    "decode",
-    "difference",
-    "discard",
-    "encode",
-    "equal",
-    "machine",
-    "newest_checkpoint",
-    "now",
-    "open_run",
-    "provenance",
-    "read_checkpoint",
-    "read_run",
-    "register",
-    "replacing",
-    "sweep",
-    "versions",
-    "write_arrays",
-    "write_bytes",
-    "write_checkpoint",
-    "write_json",
-    "write_text",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,37 +1,5 @@
 """Compositions that split into phases and react: equations, their solvers, residuals for mixers."""
 
-from spinodal.thermodynamics.flash import (
-    bound_violation,
-    dilution,
-    enrichment,
-    fraction_excess,
-    phase_compositions,
-    rachford_rice,
-    root_mean_square,
-)
-from spinodal.thermodynamics.reactions import (
-    MassAction,
-    degrees_of_freedom,
-    log_magnitude,
-    mass_action,
-    phase_mass_action,
-)
-from spinodal.thermodynamics.solvers import Flash, negative_flash, positive_flash
+import lazy_loader
 
-__all__ = [
-    "Flash",
-    "MassAction",
-    "bound_violation",
-    "degrees_of_freedom",
-    "dilution",
-    "enrichment",
-    "fraction_excess",
-    "log_magnitude",
-    "mass_action",
-    "negative_flash",
-    "phase_compositions",
-    "phase_mass_action",
-    "positive_flash",
-    "rachford_rice",
-    "root_mean_square",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

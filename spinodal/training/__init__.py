@@ -5,25 +5,6 @@ result.final["held_out_loss"], result.metrics[-1]
 read_run("runs/mine").result_as(TrainingResult) == result
 """
 
-from spinodal.training.compare import Comparison, Recipe, compare
-from spinodal.training.constraints import Constraint
-from spinodal.training.experiment import Experiment, Schedule, changed, overrides
-from spinodal.training.portrait import Portrait
-from spinodal.training.run import Label, TrainingResult, train
-from spinodal.training.tasks import Text
+import lazy_loader
 
-__all__ = [
-    "Comparison",
-    "Constraint",
-    "Experiment",
-    "Label",
-    "Portrait",
-    "Recipe",
-    "Schedule",
-    "Text",
-    "TrainingResult",
-    "changed",
-    "compare",
-    "overrides",
-    "train",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

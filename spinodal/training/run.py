@@ -1,7 +1,7 @@
 r"""A run: one experiment trained into one folder.
 
     DIR/run.json        configuration, seed, commit, versions and every metric by step
-    DIR/model/          for the Auto classes of transformers, after `import spinodal`
+    DIR/model/          for the Auto classes of transformers, after `import spinodal.models`
     DIR/checkpoints/    the last two, whole; `resume` goes on from the newest
 
 Everything that can be wrong with the input is found before the first step.

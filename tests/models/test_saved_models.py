@@ -141,11 +141,11 @@ def test_unknown_names_are_refused_and_old_ones_are_not(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_importing_the_package_alone_registers_the_auto_classes(tmp_path: Path):
+def test_importing_the_models_alone_registers_the_auto_classes(tmp_path: Path):
     model = made(SpinodalForMaskedLM)
     model.save_pretrained(tmp_path)
     program = (
-        "import sys, spinodal, torch\n"
+        "import sys, spinodal.models, torch\n"
         "from transformers import AutoConfig, AutoModelForMaskedLM\n"
         "print(AutoConfig.from_pretrained(sys.argv[1]).model_type, spinodal.__version__)\n"
         "model = AutoModelForMaskedLM.from_pretrained(sys.argv[1])\n"

@@ -8,26 +8,6 @@ matrices  random Q, K and V           maps  a probability and its standard error
 diagram   phase diagrams, row by row
 """
 
-from spinodal.flows.ensembles.diagram import Diagram, Maps, row
-from spinodal.flows.ensembles.flow import OdeClock
-from spinodal.flows.ensembles.layers import LayerClock
-from spinodal.flows.ensembles.maps import Ensemble, Estimate, close_shares, estimate, evolved
-from spinodal.flows.ensembles.matrices import Matrices
-from spinodal.flows.ensembles.systems import Clock, reduced, starts
+import lazy_loader
 
-__all__ = [
-    "Clock",
-    "Diagram",
-    "Ensemble",
-    "Estimate",
-    "LayerClock",
-    "Maps",
-    "Matrices",
-    "OdeClock",
-    "close_shares",
-    "estimate",
-    "evolved",
-    "reduced",
-    "row",
-    "starts",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

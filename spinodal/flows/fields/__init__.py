@@ -11,27 +11,6 @@ unnormalised  no layer norm
 energy        the energy that a field climbs or descends, or why there is none
 """
 
-from spinodal.flows.fields.composed import AttentionField
-from spinodal.flows.fields.energy import Energy, energy_of
-from spinodal.flows.fields.feed import FeedForward
-from spinodal.flows.fields.heads import Head
-from spinodal.flows.fields.schemes import NGPT, SCHEMES, Mix, Peri, Post, Pre, Scheme, Sqrt, scheme
-from spinodal.flows.fields.unnormalised import UnnormalisedField
+import lazy_loader
 
-__all__ = [
-    "NGPT",
-    "SCHEMES",
-    "AttentionField",
-    "Energy",
-    "FeedForward",
-    "Head",
-    "Mix",
-    "Peri",
-    "Post",
-    "Pre",
-    "Scheme",
-    "Sqrt",
-    "UnnormalisedField",
-    "energy_of",
-    "scheme",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

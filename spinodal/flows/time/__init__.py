@@ -10,7 +10,6 @@ noise            Brownian motion on the sphere
 checkpoint       one file, whole or not there
 """
 
-from spinodal.flows.time.merging import MERGE, Merges
-from spinodal.flows.time.simulate import CONSENSUS, Adaptive, Keeper, Layers, Noisy, Run, simulate
+import lazy_loader
 
-__all__ = ["CONSENSUS", "MERGE", "Adaptive", "Keeper", "Layers", "Merges", "Noisy", "Run", "simulate"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,40 @@
+from .archives import fetch
+from .causal import CausalWindows, causal_windows
+from .corpora import Corpus, Document, read_corpus
+from .files import file_text
+from .masking import MaskedWindows, Masking, masked_windows
+from .pairs import Pairs
+from .puzzles import reversals, sortings
+from .reading import read_pairs
+from .recall import Recall, RecallWindows, recall_windows
+from .samples import Samples
+from .tokenizers import byte_pair_tokenizer, character_tokenizer, encoded, token_stream
+from .translation import PairWindows, pair_windows, trimmed
+
+__all__ = [
+    "CausalWindows",
+    "Corpus",
+    "Document",
+    "MaskedWindows",
+    "Masking",
+    "PairWindows",
+    "Pairs",
+    "Recall",
+    "RecallWindows",
+    "Samples",
+    "byte_pair_tokenizer",
+    "causal_windows",
+    "character_tokenizer",
+    "encoded",
+    "fetch",
+    "file_text",
+    "masked_windows",
+    "pair_windows",
+    "read_corpus",
+    "read_pairs",
+    "recall_windows",
+    "reversals",
+    "sortings",
+    "token_stream",
+    "trimmed",
+]

@@ -1,0 +1,25 @@
+from .clusters import cluster_count, cluster_labels
+from .energies import log_dissipation_sa, log_dissipation_usa, log_energy
+from .frames import restricted
+from .mergetree import MergeTree, Plateau, merge_tree, plateaus
+from .order import effective_rank, order_parameters, span_coordinates
+from .overlaps import cosine_histogram, mean_cosine, pair_probability
+
+__all__ = [
+    "MergeTree",
+    "Plateau",
+    "cluster_count",
+    "cluster_labels",
+    "cosine_histogram",
+    "effective_rank",
+    "log_dissipation_sa",
+    "log_dissipation_usa",
+    "log_energy",
+    "mean_cosine",
+    "merge_tree",
+    "order_parameters",
+    "pair_probability",
+    "plateaus",
+    "restricted",
+    "span_coordinates",
+]

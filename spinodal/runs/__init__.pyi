@@ -1,0 +1,53 @@
+from . import sweep
+from .checkpoints import (
+    close_checkpoint,
+    difference,
+    newest_checkpoint,
+    read_checkpoint,
+    write_checkpoint,
+)
+from .codec import decode, encode, equal, register
+from .files import (
+    SaveError,
+    checksum,
+    discard,
+    replacing,
+    write_arrays,
+    write_bytes,
+    write_json,
+    write_text,
+)
+from .folder import RunFolder, open_run
+from .provenance import Provenance, commit, machine, now, provenance, versions
+from .record import Run, read_run
+
+__all__ = [
+    "Provenance",
+    "Run",
+    "RunFolder",
+    "SaveError",
+    "checksum",
+    "close_checkpoint",
+    "commit",
+    "decode",
+    "difference",
+    "discard",
+    "encode",
+    "equal",
+    "machine",
+    "newest_checkpoint",
+    "now",
+    "open_run",
+    "provenance",
+    "read_checkpoint",
+    "read_run",
+    "register",
+    "replacing",
+    "sweep",
+    "versions",
+    "write_arrays",
+    "write_bytes",
+    "write_checkpoint",
+    "write_json",
+    "write_text",
+]
