@@ -49,22 +49,27 @@ def theory_command(
 
 def forms() -> dict[str, Callable[..., Any]]:
     """Every closed form of `spinodal.theory` that takes numbers alone."""
-    found = {name: getattr(theory, name) for name in theory.__all__}
-    return {name: f for name, f in sorted(found.items()) if inspect.isfunction(f) and not takes_a_matrix(f)}
+    found = {name: getattr(theory, name) for name in sorted(theory.__all__)}
+    return {name: f for name, f in found.items() if takes_numbers(f)}
 
 
-def takes_a_matrix(function: Callable[..., Any]) -> bool:
-    parameters = inspect.signature(function).parameters.values()
-    return any(len(getattr(p.annotation, "dims", ())) > 1 for p in parameters)
+def takes_numbers(form: Any) -> bool:
+    """Whether it is a function, and of no matrix."""
+    if not inspect.isfunction(form):
+        return False
+    parameters = inspect.signature(form).parameters.values()
+    return all(len(getattr(p.annotation, "dims", ())) < 2 for p in parameters)
 
 
 def chosen(name: str) -> Callable[..., Any]:
-    if name not in forms():
-        near = difflib.get_close_matches(name, forms(), n=3)
-        raise InputError(
-            f"unknown closed form {name!r}; {' or '.join(near) or '`spinodal theory list` shows all'}"
-        )
-    return forms()[name]
+    if name in theory.__all__ and takes_numbers(
+        form := getattr(theory, name)
+    ):  # loads the file of this one only
+        return form
+    near = difflib.get_close_matches(name, forms(), n=3)
+    raise InputError(
+        f"unknown closed form {name!r}; {' or '.join(near) or '`spinodal theory list` shows all'}"
+    )
 
 
 def split(argument: str) -> tuple[str, str]:
