@@ -66,7 +66,7 @@ def test_a_finished_map_is_read_and_a_killed_one_goes_on(monkeypatch, capsys, tm
         return row(cell)
 
     counted.__module__, counted.__qualname__ = row.__module__, row.__qualname__
-    monkeypatch.setattr("spinodal.flows.ensembles.row", counted)
+    monkeypatch.setattr("spinodal.flows.ensembles.diagram.row", counted)
     assert spinodal(monkeypatch, "phase-diagram", *TINY, "--out", out) == 130
     assert "3 rows are kept" in " ".join(capsys.readouterr().out.split())
     assert not (out / "run.json").exists()

@@ -24,7 +24,7 @@ DOORS: dict[str, set[str]] = {
     "observables": {"types", "sphere"},
     "loops": set(),
     "integrate": {"loops"},
-    "flows": {"types", "sphere", "loops", "integrate"},
+    "flows": {"types", "sphere", "loops", "integrate", "runs"},
     "meanfield": {"flows", "loops", "integrate"},
     "mixers": {"types", "sphere", "thermodynamics", "flows", "graphs"},
     "models": {"types", "mixers"},
@@ -32,7 +32,7 @@ DOORS: dict[str, set[str]] = {
     "inference": {"models", "data"},
     "observation": {"types", "observables", "theory", "probes", "models", "figures"},
     "plugins": {"types", "mixers", "graphs"},
-    "figures": {"types", "theory", "observables"},
+    "figures": {"types", "theory", "observables", "flows"},
     "report": {"types", "runs", "figures", "observables"},
 }
 OPEN = {"cli", "recipes", "__init__", "__main__"}  # these may import anything, and nobody imports them

@@ -31,7 +31,7 @@ COMMANDS = {  # name -> file, in the order of the help page
     "draw": "recipes",
     "observe": "observe",
     "models": "observe",
-    "phase-diagram": "sweeps",
+    "phase-diagram": "phase_diagram",
     "simulate": "particles",
     "meanfield": "meanfield",
     "spectrum": "meanfield",

@@ -1,13 +1,14 @@
 """Phase diagrams of token flows, and the curves that theory draws into them."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from spinodal import theory
 from spinodal.figures.style import INK, MODELS, MUTED, RULE, styled
+from spinodal.flows.ensembles import Diagram, DiagramResult
 
 CURVE = "#ff5a36"  # theory, on the colours of a map
 COLUMNS = 3
@@ -59,6 +60,45 @@ def relative_contour(
     ratio = crossing(t, probability, 0.5) / curve
     found = ratio[np.isfinite(ratio)]
     return float(np.median(found)) if len(found) else None
+
+
+def theory_curve(diagram: Diagram) -> Float[np.ndarray, " b"]:
+    """`meeting_times` of the tokens of a diagram, on its clock and up to its last time."""
+    return meeting_times(
+        np.array(diagram.betas), diagram.clock, n=diagram.n, field=diagram.field, threshold=diagram.threshold,
+        end=diagram.times[-1],
+    )  # fmt: skip
+
+
+def contour_over_theory(result: DiagramResult) -> dict[int, float | None]:
+    """`relative_contour` of each dimension."""
+    curve, times = theory_curve(result.diagram), np.array(result.diagram.times)
+    pairs = zip(result.diagram.d, result.probability, strict=True)
+    return {d: relative_contour(times, probability, curve) for d, probability in pairs}
+
+
+def diagram_arrays(result: DiagramResult) -> dict[str, Float[np.ndarray, "..."] | Int[np.ndarray, " k"]]:
+    """What map.npz holds: axes t, beta and d, the theory's curve, maps of all d and, by name, of each."""
+    diagram = result.diagram
+    found = {"probability": result.probability, "standard_error": result.standard_error}
+    axes = {"t": np.array(diagram.times), "beta": np.array(diagram.betas), "d": np.array(diagram.d)}
+    each = {f"{name}_{d}": values[k] for k, d in enumerate(diagram.d) for name, values in found.items()}
+    return axes | {"theory": theory_curve(diagram)} | found | each
+
+
+def draw_diagram(result: DiagramResult) -> Figure:
+    """The maps of a diagram, a panel a dimension, with the curve of the theory."""
+    diagram = result.diagram
+    panels = {
+        f"d = {d}, standard error ≤ {error.max():.3f}": probability
+        for d, probability, error in zip(diagram.d, result.probability, result.standard_error, strict=True)
+    }
+    kind, value = diagram.clock
+    clock = f"layer clock of step {value:g}" if kind == "layer" else "ode clock"
+    title = f"{diagram.field.upper()}, n = {diagram.n}, {diagram.samples} starts, {clock}"
+    return phase_maps(
+        np.array(diagram.times), np.array(diagram.betas), panels, title=title, curve=theory_curve(diagram)
+    )
 
 
 @styled

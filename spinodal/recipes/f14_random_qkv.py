@@ -38,7 +38,8 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     cells = [cell for diagram in diagrams.values() for cell in diagram.cells()]
     rows = sweep.run(row, cells, out, workers=1 if quick else 0)
     for k, (name, diagram) in enumerate(diagrams.items()):
-        probability, error = diagram.stacked(rows[k * len(betas) : (k + 1) * len(betas)])
+        found = diagram.assemble(rows[k * len(betas) : (k + 1) * len(betas)])
+        probability, error = found.probability, found.standard_error
         panels[f"{name}, error ≤ {error.max():.3f}"] = probability[0]
         for i in (0, -1):
             measured[f"{name}: P at t = 30, beta = {betas[i]:g}"] = (

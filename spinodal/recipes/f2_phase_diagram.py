@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from spinodal.figures import maps
-from spinodal.flows.ensembles import Diagram, LayerClock, row
-from spinodal.runs import sweep
+from spinodal.flows.ensembles import Diagram, LayerClock, phase_diagram
 
 STEP = 0.1
 
@@ -28,21 +27,8 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
         betas=tuple(betas.tolist()), times=tuple(times.tolist()), clock=("layer", STEP),
         samples=48 if quick else 1024, seed=seed,
     )  # fmt: skip
-    found = diagram.stacked(sweep.run(row, diagram.cells(), out, workers=1 if quick else 0))
-    curve = maps.meeting_times(
-        betas, diagram.clock, n=diagram.n, field=diagram.field, threshold=diagram.threshold, end=30.0
-    )
-    panels = {
-        f"d = {d}, standard error ≤ {error.max():.3f}": probability
-        for d, probability, error in zip(diagram.d, *found, strict=True)
-    }
-    title = f"SA, n = 32, {diagram.samples} starts, layer clock of step {STEP}"
-    maps.phase_maps(times, betas, panels, title=title, curve=curve).savefig(out / "map.png", dpi=150)
-    np.savez_compressed(
-        out / "map.npz", t=times, beta=betas, d=np.array(diagram.d), theory=curve, **found._asdict()
-    )
-    ratios = {
-        f"contour over theory, d = {d}": maps.relative_contour(times, probability, curve)
-        for d, probability in zip(diagram.d, found.probability, strict=True)
-    }
+    found = phase_diagram(diagram, out, workers=1 if quick else 0)
+    maps.draw_diagram(found).savefig(out / "map.png", dpi=150)
+    np.savez_compressed(out / "map.npz", **maps.diagram_arrays(found))
+    ratios = {f"contour over theory, d = {d}": ratio for d, ratio in maps.contour_over_theory(found).items()}
     return ratios | {"largest standard error": float(found.standard_error.max())}

@@ -22,6 +22,7 @@ from spinodal.flows.ensembles import (
     flow,
     maps,
     matrices,
+    phase_diagram,
     reduced,
     row,
     starts,
@@ -244,13 +245,13 @@ def test_rows_stack_to_maps():
     times = (1.0, 4.0, 7.0)
     diagram = Diagram((3, 5), (0.5, 2.0), times, ("layer", 0.5), n=4, samples=8, threshold=0.9)
     cells = json.loads(json.dumps(diagram.cells()))
-    maps_ = diagram.stacked([row(cell) for cell in cells])
+    maps_ = diagram.assemble([row(cell) for cell in cells])
     assert maps_.probability.shape == (2, 3, 2)
     alone = estimate(Ensemble(4, 5, 8), law("sa", 2.0), LayerClock(0.5), np.array(times), 0.9)
     np.testing.assert_array_equal(maps_.probability[1, :, 1], alone.probability)
     np.testing.assert_array_equal(maps_.standard_error[1, :, 1], alone.standard_error)
     random = replace(diagram, matrices=("goe", "identity"))
-    assert np.isfinite(random.stacked([row(cell) for cell in random.cells()])).all()
+    assert np.isfinite(phase_diagram(random).probability).all()
 
 
 def test_a_flow_that_is_not_done_says_so(monkeypatch):

@@ -1,4 +1,4 @@
-from .diagram import Diagram, Maps, row
+from .diagram import Diagram, DiagramResult, diagram_times, phase_diagram, row
 from .flow import OdeClock
 from .layers import LayerClock
 from .maps import Ensemble, Estimate, close_shares, estimate, evolved
@@ -8,15 +8,17 @@ from .systems import Clock, reduced, starts
 __all__ = [
     "Clock",
     "Diagram",
+    "DiagramResult",
     "Ensemble",
     "Estimate",
     "LayerClock",
-    "Maps",
     "Matrices",
     "OdeClock",
     "close_shares",
+    "diagram_times",
     "estimate",
     "evolved",
+    "phase_diagram",
     "reduced",
     "row",
     "starts",

@@ -1,7 +1,9 @@
 r"""A phase diagram: P(<x_i, x_j> >= threshold) as a map of (t, beta), for several d; a cell is one row of it."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -12,15 +14,23 @@ from spinodal.flows.ensembles.flow import OdeClock
 from spinodal.flows.ensembles.layers import LayerClock
 from spinodal.flows.ensembles.maps import CLOSE, Ensemble, averaged, estimate
 from spinodal.flows.ensembles.matrices import Matrices, close_shares
+from spinodal.runs import sweep
 
 CLOCKS = {"layer": LayerClock, "ode": OdeClock}
 
 
-class Maps(NamedTuple):
-    """Probabilities and standard errors."""
+def diagram_times(clock: tuple[str, float], end: float, number: int) -> tuple[float, ...]:
+    """So many times from 0, which is left out, to `end`, at which a diagram on this clock can be read.
 
-    probability: Float[np.ndarray, "k t b"]
-    standard_error: Float[np.ndarray, "k t b"]
+    InputError for an unknown clock, and for times that are not there or more than the layers.
+    """
+    if not 0 < end < np.inf:
+        raise InputError(f"`t_max` {end:g}: must be positive", field="t_max")
+    if number < 1:
+        raise InputError(f"`times` {number}: must be at least 1", field="times")
+    if clock[0] not in CLOCKS:
+        raise InputError(f"`clock` {clock[0]!r} is none of {', '.join(CLOCKS)}", field="clock")
+    return tuple(CLOCKS[clock[0]](clock[1]).grid(end, number).tolist())
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,8 @@ class Diagram:
     def __post_init__(self):
         if not self.d or not self.betas or not self.times:
             raise InputError("a phase diagram needs dimensions, betas and times, one of each at least")
+        if len(set(self.d)) < len(self.d):
+            raise InputError(f"d = {self.d}: names a dimension twice")
         if self.clock[0] not in CLOCKS:
             raise InputError(f"clock {self.clock[0]!r} is none of {', '.join(CLOCKS)}")
         if self.matrices is not None and (self.clock[0] != "layer" or self.field != "sa"):
@@ -56,14 +68,48 @@ class Diagram:
             law(self.field, beta)
 
     def cells(self) -> list[dict[str, Any]]:
-        """A configuration of `row` for every d and beta, in the order that `stacked` wants."""
+        """A configuration of `row` for every d and beta, the betas of the first d first."""
         common = {key: value for key, value in asdict(self).items() if key not in ("d", "betas")}
         return [common | {"d": d, "beta": beta} for d in self.d for beta in self.betas]
 
-    def stacked(self, rows: list[dict[str, list[float]]]) -> Maps:
-        """Maps [d, t, beta] of the rows of `cells`."""
+    def assemble(self, rows: list[dict[str, list[float]]]) -> "DiagramResult":
+        """The result whose `rows` are those of `cells`, in their order."""
         shape = (len(self.d), len(self.betas), len(self.times))
-        return Maps(*(np.array([row[name] for row in rows]).reshape(shape).mT for name in Maps._fields))
+        found = (np.array([each[name] for each in rows]) for name in ("probability", "standard_error"))
+        return DiagramResult(self, *(values.reshape(shape).mT for values in found))
+
+
+@dataclass(frozen=True)
+class DiagramResult:
+    """The maps of a diagram: probability and its standard error at d[k], times[t], betas[b]."""
+
+    diagram: Diagram
+    probability: Float[np.ndarray, "k t b"]
+    standard_error: Float[np.ndarray, "k t b"]
+
+
+def phase_diagram(
+    diagram: Diagram,
+    folder: Path | None = None,
+    *,
+    scheduler: str | None = None,
+    workers: int = 0,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> DiagramResult:
+    """P(<x_i, x_j> >= threshold) over `diagram.samples` starts, for every d, time and beta.
+
+    With a folder its rows are kept in folder/cells, on `workers` processes or a dask scheduler: what is there already
+    is read (`runs.sweep`). Without one they are computed here, one after another.
+    """
+    cells = diagram.cells()
+    if folder is None:
+        rows = []
+        for cell in cells:
+            rows.append(row(cell))
+            report(len(rows), len(cells))
+    else:
+        rows = sweep.run(row, cells, folder, scheduler=scheduler, workers=workers, report=report)
+    return diagram.assemble(rows)
 
 
 def row(cell: dict[str, Any]) -> dict[str, list[float]]:

@@ -1,0 +1,103 @@
+"""phase-diagram: when do tokens meet? A map of probabilities over time and inverse temperature."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from spinodal.cli.output import console
+from spinodal.cli.values import spaced_numbers, whole_numbers
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("phase-diagram")(phase_diagram_command)
+
+
+def phase_diagram_command(
+    out: Annotated[Path, typer.Option(help="Folder of the map; a killed sweep goes on there.")],
+    n: Annotated[int, typer.Option(help="Tokens of a system.")] = 32,
+    d: Annotated[str, typer.Option(help="Dimensions, with commas.")] = "2,8,32,128,512,1024",
+    samples: Annotated[int, typer.Option(help="Systems, each with its own uniform start.")] = 1024,
+    field: Annotated[str, typer.Option(help="sa, usa, or gkpr: USA with a clock e^beta slower.")] = "sa",
+    clock: Annotated[str, typer.Option(help="layer: normalise(x + h Att); ode: the flow itself.")] = "layer",
+    step: Annotated[float, typer.Option(help="h of the layer clock.")] = 0.1,
+    tolerance: Annotated[float, typer.Option(help="Error of a step of the ode clock.")] = 1e-6,
+    t_max: Annotated[float, typer.Option(help="The last time.")] = 30.0,
+    times: Annotated[int, typer.Option(help="Columns of the map.")] = 150,
+    beta: Annotated[str, typer.Option(help="The first and the last beta, LOW:HIGH, or one.")] = "0.1:9",
+    betas: Annotated[int, typer.Option(help="Rows of the map.")] = 200,
+    threshold: Annotated[float, typer.Option(help="Tokens of this cosine and above have met.")] = 0.999,
+    seed: Annotated[int, typer.Option(help="Of the starts.")] = 0,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a dask scheduler: tcp://host:8786.")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes of this machine; 0 is one a core.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a map of another sweep.")] = False,
+):
+    """Probability that two tokens have met: `spinodal phase-diagram --n 32 --d 2,1024 --samples 256 --out runs/map`.
+
+    Writes map.npz (t, beta, d, probability and standard_error as (d, t, beta), and probability_2 ... by d), map.png
+    with the curve of the theory, and run.json. Rows are kept in cells/: the same command goes on after a kill.
+    """
+    from spinodal.figures import maps
+    from spinodal.flows.ensembles import Diagram, diagram_times, phase_diagram
+    from spinodal.runs import open_run
+
+    reading = (clock, step if clock == "layer" else tolerance)
+    diagram = Diagram(
+        whole_numbers("d", d), spaced_numbers("beta", beta, betas), diagram_times(reading, t_max, times), reading,
+        n=n, samples=samples, seed=seed, field=field, threshold=threshold,
+    )  # fmt: skip
+    started, owned = time.perf_counter(), ("map.npz", "map.png")
+    with open_run(
+        out,
+        kind="phase-diagram",
+        config=diagram,
+        seed=seed,
+        owned=owned,
+        resume=not overwrite,
+        overwrite=overwrite,
+    ) as folder:
+        try:
+            with bar(f"{len(diagram.d)} x {len(diagram.betas)} rows") as report:
+                result = phase_diagram(diagram, out, scheduler=scheduler, workers=workers, report=report)
+        except KeyboardInterrupt:
+            kept = len(list((out / "cells").glob("*.json")))
+            console.print(f"interrupted: {kept} rows are kept in {out / 'cells'}; the same command goes on")
+            raise typer.Exit(130) from None
+        folder.save_arrays("map.npz", maps.diagram_arrays(result))
+        with folder.replacing("map.png") as place:
+            maps.draw_diagram(result).savefig(place, dpi=150)
+        contour = maps.contour_over_theory(result)
+        named = {str(dimension): ratio for dimension, ratio in contour.items()}
+        folder.finish({"seconds": time.perf_counter() - started, "contour_over_theory": named})
+    for dimension, ratio in contour.items():
+        said = (
+            "half of the pairs do not meet where the theory has a curve"
+            if ratio is None
+            else f"half of the pairs have met at {ratio:.4f} of the theory's time (median over beta)"
+        )
+        console.print(f"d = {dimension}: {said}", highlight=False)
+    console.print(f"{out}: map.npz, map.png, run.json", highlight=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar of a sweep: what it yields is what the sweep reports to."""
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console) as progress:
+        row = progress.add_task(title, total=None)
+        yield lambda done, total: progress.update(row, completed=done, total=total)
