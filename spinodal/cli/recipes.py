@@ -1,8 +1,6 @@
 """draw and list: the figure of a recipe, its numbers beside those that were expected."""
 
-import json
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -33,38 +31,33 @@ def draw_command(
 
     Writes pictures and run.json, which holds the measured numbers and what was expected of them.
     """
-    from spinodal.runs import commit, versions
+    from spinodal.runs import open_run
 
-    module = recipes.module(recipe, "draw")
-    header = recipes.header(recipe)
+    module, header = recipes.module(recipe, "draw"), recipes.header(recipe)
     out = out or Path("runs") / recipe
-    if (out / "run.json").exists() and not overwrite:
-        raise InputError(
-            f"{out} holds a figure already: --overwrite draws it again, --out takes another folder"
-        )
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file; --out takes a folder")
     if seed < 0:
-        raise InputError(f"--seed {seed}: must be 0 or more")
-    takes = "its small version" if quick else f"about {header['Minutes']} minutes on two cores"
-    console.print(f"{header['Claim']}; {takes}", highlight=False, markup=False)
-    out.mkdir(parents=True, exist_ok=True)
-    started = time.perf_counter()
-    try:
-        with console.status("drawing"):
-            measured = module.draw(out, seed=seed, quick=quick)
-    except KeyboardInterrupt:
-        console.print(
-            f"interrupted; what {out / 'cells'} holds, if anything, the same command does not do again"
-        )
-        raise typer.Exit(130) from None
-    run = {
-        "recipe": recipe, "config": {"quick": quick}, "seed": seed, "commit": commit(), "versions": versions(),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"), "seconds": time.perf_counter() - started,
-        "paper": header["Paper"], "expected": header["Expected"], "measured": measured,
-    }  # fmt: skip
-    text = json.dumps(run, indent=1)
-    (out / "run.json").write_text(text)
+        raise InputError(f"`seed` {seed}: must be 0 or more", field="seed")
+    label = {"recipe": recipe, "paper": header["Paper"], "expected": header["Expected"]}
+    config, started = {"quick": quick, "seed": seed}, time.perf_counter()
+    with open_run(
+        out, kind="draw", config=config, seed=seed, label=label, resume=not overwrite, overwrite=overwrite
+    ) as folder:
+        if folder.previous and folder.previous.finished:
+            raise InputError(
+                f"{out} holds this figure already: `overwrite` draws it again, `out` takes another folder",
+                field=("overwrite", "out"),
+            )
+        takes = "its small version" if quick else f"about {header['Minutes']} minutes on two cores"
+        console.print(f"{header['Claim']}; {takes}", highlight=False, markup=False)
+        try:
+            with console.status("drawing"):
+                measured = module.draw(out, seed=seed, quick=quick)
+        except KeyboardInterrupt:
+            console.print(
+                f"interrupted; what {out / 'cells'} holds, if anything, the same command does not do again"
+            )
+            raise typer.Exit(130) from None
+        folder.finish({"measured": measured, "seconds": time.perf_counter() - started})
     show(measured)
     console.print(f"expected: {header['Expected']}", highlight=False, markup=False)
     files = sorted(
