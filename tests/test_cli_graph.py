@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from typed import of_kind
 
-from spinodal import cli
+from spinodal import cli, graphs
 from spinodal.graphs import System, coupling, named, twisted_state
 from spinodal.recipes import g1_equilibria, g2_bifurcations, g3_energy_descent
+from spinodal.runs import equal, read_run
 
 CUBIC = "y**3 - y"
 
@@ -56,9 +57,11 @@ def test_equilibria_of_a_file_with_weights_and_names(monkeypatch, capsys, tmp_pa
     found = printed(capsys)
     assert found["vertices"] == ["b", "a", "c"]
     assert len(found["equilibria"]) == 9
-    run = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert run["measured"] == found
-    assert run["config"]["set"] == ["k=0.5"]
+    run = read_run(tmp_path / "run")
+    search, result = run.config_as(graphs.EquilibriumSearch), run.result_as(graphs.Equilibria)
+    assert (search.system.graph.names, search.system.coupling.parameters) == (("b", "a", "c"), {"k": 0.5})
+    assert [e.energy for e in result.found] == [e["energy"] for e in found["equilibria"]]
+    assert equal(graphs.find_equilibria(search), result)
     assert np.load(tmp_path / "run" / "results.npz")["states"].shape == (9, 3)
     assert graph(monkeypatch, "equilibria", *options, "--out", tmp_path / "run") == 2
     assert "--overwrite" in capsys.readouterr().err
@@ -75,11 +78,11 @@ def test_continuation_shows_the_fold_to_eight_digits(monkeypatch, capsys, tmp_pa
     options = ["--graph", "cycle:3", "--drive=1,0,-1", "--parameter", "mu", "--from", "0", "--to", "3"]
     assert graph(monkeypatch, "continue", *options, "--out", tmp_path) == 0
     assert "1.76017259" in capsys.readouterr().out
-    run = json.loads((tmp_path / "run.json").read_text())
-    fold, *_ = (p for p in run["measured"]["singular"] if p["kind"] == "fold")
-    assert fold["value"] == pytest.approx(1.76017259, abs=5e-9)
+    branch = read_run(tmp_path).result_as(graphs.Branch)
+    fold, *_ = (p for p in branch.singular if p.kind == "fold")
+    assert fold.value == pytest.approx(1.76017259, abs=5e-9)
     assert (tmp_path / "branch.png").stat().st_size > 5000
-    assert set(np.load(tmp_path / "results.npz")) == {"values", "states", "energies", "indices"}
+    assert {"values", "states", "energies", "indices"} <= set(np.load(tmp_path / "results.npz"))
 
 
 def test_continuation_refuses_to_name_what_is_degenerate(monkeypatch, capsys):
@@ -125,7 +128,7 @@ def test_stability_names_the_cut_and_the_resistance(monkeypatch, capsys, tmp_pat
         (["equilibria", "--graph", "cycle:5", "--set", "lam"], "NAME=VALUE"),
         (["equilibria", "--graph", "cycle:5", "--starts", "0"], "--starts"),
         (["equilibria", "--graph", "cycle:5", "--seed", "-1"], "--seed -1"),
-        (["equilibria", "--graph", "cycle:5", "--anchor", "1,2"], "stiffness"),
+        (["equilibria", "--graph", "cycle:5", "--anchor", "1,2"], "--anchor has shape (2,)"),
         (["equilibria", "--graph", "cycle:5", "--anchor", "soft"], "'soft' is none"),
         (["equilibria", "--graph", "directed.graphml"], "directed"),
         (["equilibria", "--graph", "words.graphml"], "no GraphML"),

@@ -32,7 +32,7 @@ DOORS: dict[str, set[str]] = {
     "inference": {"models", "data"},
     "observation": {"types", "observables", "theory", "probes", "models", "figures"},
     "plugins": {"types", "mixers", "graphs"},
-    "figures": {"types", "theory", "observables", "flows"},
+    "figures": {"types", "theory", "observables", "flows", "graphs"},
     "report": {"types", "runs", "figures", "observables"},
 }
 OPEN = {"cli", "recipes", "__init__", "__main__"}  # these may import anything, and nobody imports them

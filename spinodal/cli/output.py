@@ -3,11 +3,20 @@
 import contextlib
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 console = Console(emoji=False)
 if not console.is_terminal:
@@ -17,6 +26,13 @@ if not console.is_terminal:
 def command_line() -> str:
     """The command that runs, as a record of it keeps it."""
     return shlex.join(["spinodal", *sys.argv[1:]])
+
+
+def save_figures(folder: Any, figures: Mapping[str, Any]) -> None:
+    """Figures by the names of their files, in the folder of a run."""
+    for name, figure in figures.items():
+        with folder.replacing(name) as place:
+            figure.savefig(place, dpi=150)
 
 
 @contextlib.contextmanager
@@ -39,3 +55,19 @@ def step_bars(resumption: str) -> Iterator[Progress]:
 
 def advance(progress: Progress, bar: TaskID, step: int, loss: float):
     progress.update(bar, completed=step, loss=f"loss {loss:.3f}")
+
+
+@contextlib.contextmanager
+def progress_bar(name: str) -> Iterator[Progress]:
+    """A bar on the standard error, which goes when the block ends."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        bar.add_task(name, total=None)
+        yield bar
+
+
+def show_measures(measured: dict[str, Any]) -> None:
+    """One line a name."""
+    for name, value in measured.items():
+        text = f"{value:.10g}" if isinstance(value, float) else f"{value}"
+        console.print(f"{name}: {text}", highlight=False)

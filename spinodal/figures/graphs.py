@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from spinodal.figures.style import INK, MUTED, colours, label_ends, panel, styled
+from spinodal.graphs import Branch, Continuation, Flow, GradientFlow, System
 
 STABILITIES = ("linear", "unstable", "lyapunov")
 COLOUR = colours(STABILITIES)
@@ -34,6 +35,28 @@ class Landscape(NamedTuple):
     reach: float
     energies: Float[np.ndarray, "m m"]
     points: dict[str, Float[np.ndarray, "_ 2"]]
+
+
+def draw_flow(experiment: GradientFlow, flow: Flow) -> dict[str, Figure]:
+    """The energy over time."""
+    curves = {experiment.system.coupling.text: (flow.times, flow.energies)}
+    title = f"energy on {graph_name(experiment.system)}"
+    return {"energy.png": energies_over_time(curves, x="time", title=title, log=False)}
+
+
+def draw_branch(experiment: Continuation, branch: Branch) -> dict[str, Figure]:
+    """|x - mean| over the parameter, with what happens on the way."""
+    heights = np.linalg.norm(branch.states - branch.states.mean(1, keepdims=True), axis=1)
+    marks = [(p.value, float(np.linalg.norm(p.state - p.state.mean())), p.kind) for p in branch.singular]
+    picture = bifurcation_diagram(
+        [Curve(branch.values, heights, branch.indices)], marks, parameter=experiment.parameter, height="|x - mean|",
+        title=f"{experiment.system.coupling.text} on {graph_name(experiment.system)}; full lines are stable",
+    )  # fmt: skip
+    return {"branch.png": picture}
+
+
+def graph_name(system: System) -> str:
+    return system.graph.name or f"a graph of {system.graph.n} vertices"
 
 
 @styled

@@ -7,10 +7,20 @@ from .blocks import (
     pulled_back,
     require_covering,
 )
-from .continuation import Branch, Start, continued, started, switched
+from .continuation import Branch, Start, continued, require_bounds, started, switched
 from .couplings import Coupling, coupling, odd_polynomial, trigonometric_series
-from .energy import OnSite, System, onsite
-from .equilibria import Equilibria, Equilibrium, equilibria
+from .energy import OnSite, System, build_system, onsite
+from .equilibria import equilibria
+from .experiment import (
+    Continuation,
+    EquilibriumSearch,
+    GradientFlow,
+    StabilityAnalysis,
+    analyse_stability,
+    find_equilibria,
+    follow_branch,
+    integrate_flow,
+)
 from .flow import (
     Descent,
     Flow,
@@ -27,6 +37,7 @@ from .flow import (
 )
 from .graph import Graph, edge_list, from_adjacency, from_networkx, named
 from .newton import refined
+from .results import Equilibria, Equilibrium, StabilityReport
 from .stability import (
     Stability,
     coordinate_curvatures,
@@ -37,31 +48,40 @@ from .stability import (
     single_negative_edge,
     spectrum,
     stability,
-    twisted_state,
 )
+from .states import State, checked_state, initial_state, twisted_state
 from .tokens import attention_weights, level_average, row_softmax, vertex_rate
 
 __all__ = [
     "Basin",
     "Basins",
     "Branch",
+    "Continuation",
     "Coupling",
     "Descent",
     "Equilibria",
     "Equilibrium",
+    "EquilibriumSearch",
     "Family",
     "Flow",
+    "GradientFlow",
     "Graph",
     "OnSite",
     "Penalty",
     "SingularPoint",
     "Stability",
+    "StabilityAnalysis",
+    "StabilityReport",
     "Start",
+    "State",
     "System",
     "Thresholded",
+    "analyse_stability",
     "attention_weights",
     "basins",
     "blocks",
+    "build_system",
+    "checked_state",
     "continued",
     "coordinate_curvatures",
     "coupling",
@@ -70,11 +90,15 @@ __all__ = [
     "edge_list",
     "effective_resistance",
     "equilibria",
+    "find_equilibria",
+    "follow_branch",
     "from_adjacency",
     "from_networkx",
     "gradient_flow",
     "hard_threshold",
     "index_and_nullity",
+    "initial_state",
+    "integrate_flow",
     "l0",
     "l1",
     "level_average",
@@ -86,6 +110,7 @@ __all__ = [
     "positive_test",
     "pulled_back",
     "refined",
+    "require_bounds",
     "require_covering",
     "row_softmax",
     "single_negative_edge",

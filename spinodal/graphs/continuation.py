@@ -11,6 +11,7 @@ A pair of eigenvalues that crosses to and fro between two points leaves the inde
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -26,14 +27,15 @@ SOLVED = 1e-10
 TURN = 0.95  # the least cosine between one tangent and the next
 
 
-class Branch(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Branch:
     """Points along a curve of equilibria, and its singular points; `end` says why it stops."""
 
     values: Float[np.ndarray, " t"]
     states: Float[np.ndarray, "t n"]
     energies: Float[np.ndarray, " t"]
     indices: Int[np.ndarray, " t"]
-    singular: list[SingularPoint]
+    singular: tuple[SingularPoint, ...]
     end: str
 
 
@@ -89,10 +91,7 @@ def continued(
 ) -> Branch:
     """The curve of equilibria from a start until the parameter leaves the bounds, it closes, or has enough points."""
     low, high = min(bounds), max(bounds)
-    if not (np.isfinite(bounds).all() and low < high):
-        raise InputError(
-            f"the parameter runs from {bounds[0]:g} to {bounds[1]:g}: two different finite numbers"
-        )
+    require_bounds(*bounds)
     longest = (high - low) / 20
     step = longest / 4
     u = np.append(family.Q.T @ start.state, start.value)
@@ -115,7 +114,15 @@ def continued(
     values = np.array([p.u[-1] for p in places])
     states = np.array([family.x(p.u[:-1]) for p in places])
     energies = np.array([float(family.at(l).energy(x)) for l, x in zip(values, states, strict=True)])
-    return Branch(values, states, energies, np.array([p.index for p in places]), singular, end)
+    return Branch(values, states, energies, np.array([p.index for p in places]), tuple(singular), end)
+
+
+def require_bounds(first: float, last: float) -> None:
+    if not (np.isfinite([first, last]).all() and first != last):
+        raise InputError(
+            f"`first` {first:g}, `last` {last:g}: two different finite numbers are needed",
+            field=("first", "last"),
+        )
 
 
 def curve(family: Family, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

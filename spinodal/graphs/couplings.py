@@ -14,7 +14,7 @@ samples, and a coupling that is not odd is refused.
 import itertools
 import math
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from jaxtyping import Float
@@ -34,19 +34,26 @@ MERGED = 1e-4  # zeros nearer than this are one multiple zero
 class Coupling:
     """f, called as f(y); f(y, order=k) is its k-th derivative, and order=-1 its potential F, F(0) = 0.
 
-    Made by `coupling("y**3 - lam*y", lam=1.0)`, `trigonometric_series` or `odd_polynomial`.
+    Made by `coupling("y**3 - lam*y", lam=1.0)`, `trigonometric_series` or `odd_polynomial`. `by` are parameters that
+    the formula is differentiated with respect to.
     """
 
     text: str
-    expression: Expression
     parameters: dict[str, float] = field(default_factory=dict)
+    by: tuple[str, ...] = ()
 
     def __post_init__(self):
         free = {name for _, powers in self.expression for name, _ in powers}
         if missing := sorted(free - set(self.parameters)):
-            raise InputError(f"coupling {self.text!r} needs a value of {missing[0]}: --set {missing[0]}=1")
+            raise InputError(
+                f"coupling {self.text!r} needs a value of {missing[0]}: `parameters` {missing[0]}=1",
+                field="parameters",
+            )
         if not all(map(math.isfinite, self.parameters.values())):
-            raise InputError(f"coupling {self.text!r}: a parameter in {self.parameters} is not finite")
+            raise InputError(
+                f"coupling {self.text!r}: one of the `parameters` {self.parameters} is not finite",
+                field="parameters",
+            )
         gap = np.abs(self(SAMPLES) + self(-SAMPLES))
         worst = int(gap.argmax())
         if not gap[worst] <= 1e-9 * (np.abs(self(SAMPLES)).max() + 1e-300):
@@ -55,6 +62,10 @@ class Coupling:
                 f"coupling {self.text!r} is not odd: f({y:.2g}) = {self(y):.6g}, f(-{y:.2g}) = {self(-y):.6g}; "
                 "without f(-y) = -f(y) there is no energy"
             )
+
+    @property
+    def expression(self) -> Expression:
+        return expression_of(self.text, self.by)
 
     @cached_property
     def terms(self) -> dict[expressions.Atom, float]:
@@ -102,8 +113,7 @@ class Coupling:
 
     def sensitivity(self, name: str) -> "Coupling":
         """df/d(name): odd again, so that dE/d(name) is an energy of the same form."""
-        text = f"d({self.text})/d{name}"
-        return Coupling(text, expressions.derivative(self.expression, name), self.parameters)
+        return Coupling(self.text, self.parameters, (*self.by, name))
 
     def at(self, **parameters: float) -> "Coupling":
         """The same formula at other values of its parameters."""
@@ -112,7 +122,7 @@ class Coupling:
             raise InputError(
                 f"coupling {self.text!r} has no parameter {unknown[0]!r}, it has {', '.join(sorted(known)) or 'none'}"
             )
-        return Coupling(self.text, self.expression, self.parameters | parameters)
+        return Coupling(self.text, self.parameters | parameters, self.by)
 
     @cached_property
     def zeros(self) -> Float[np.ndarray, " k"]:
@@ -159,6 +169,15 @@ class Coupling:
         return self.period is None and len(self.zeros) == 1 and float(self(1.0)) > 0
 
 
+@lru_cache(maxsize=256)
+def expression_of(text: str, by: tuple[str, ...]) -> Expression:
+    """The derivative of a formula with respect to parameters, or of the one that a name stands for."""
+    expression = expressions.parsed(NAMES.get(text.strip(), text))
+    for name in by:
+        expression = expressions.derivative(expression, name)
+    return expression
+
+
 def merged_zeros(roots: np.ndarray) -> Float[np.ndarray, " k"]:
     """Real roots, ascending; rounding splits a multiple root into a cluster, whose centre is exact."""
     real = np.real(roots)[np.abs(np.imag(roots)) < MERGED]
@@ -192,7 +211,7 @@ def coupling(text: str, **parameters: float) -> Coupling:
     InputError for a formula that is not a sum of powers, sin(m*y) and tanh(m*y), that lacks the value of a
     parameter, or that is not odd.
     """
-    return Coupling(text, expressions.parsed(NAMES.get(text.strip(), text)), parameters).at(**parameters)
+    return Coupling(text, parameters).at(**parameters)
 
 
 def trigonometric_series(b: list[float]) -> Coupling:

@@ -25,7 +25,7 @@ from jaxtyping import Float
 
 from spinodal.errors import InputError
 from spinodal.graphs.couplings import Coupling, coupling
-from spinodal.graphs.graph import Graph
+from spinodal.graphs.graph import Graph, named
 
 IDENTITY = coupling("identity")
 
@@ -42,10 +42,12 @@ class OnSite:
     def __post_init__(self):
         for name in ("stiffness", "centre", "drive"):
             if not np.isfinite(values := getattr(self, name)).all():
-                raise InputError(f"{name} holds {values[~np.isfinite(values)][0]}: finite numbers are needed")
+                wrong = values[~np.isfinite(values)][0]
+                raise InputError(f"`{name}` holds {wrong}: finite numbers are needed", field=name)
         if (self.stiffness < 0).any():
             raise InputError(
-                f"stiffness {self.stiffness.min():g} is negative: an anchor pulls, it does not push"
+                f"`stiffness` {self.stiffness.min():g} is negative: an anchor pulls, it does not push",
+                field="stiffness",
             )
 
 
@@ -60,7 +62,9 @@ def onsite(
     given = {"stiffness": stiffness, "centre": centre, "drive": drive}
     for name, value in given.items():
         if np.shape(value) not in ((), (n,)):
-            raise InputError(f"{name} has shape {np.shape(value)}: one number, or {n}, one a vertex")
+            raise InputError(
+                f"`{name}` has shape {np.shape(value)}: one number, or {n}, one a vertex", field=name
+            )
     spread = {name: np.broadcast_to(np.asarray(v, float), (n,)).copy() for name, v in given.items()}
     return OnSite(spread["stiffness"], spread["centre"], spread["drive"])
 
@@ -172,10 +176,28 @@ class System:
         s = self.require_onsite(name)
         zero = np.zeros(self.graph.n)
         part = replace(s, stiffness=zero) if name == "mu" else replace(s, drive=zero)
-        return System(self.graph, Coupling("0", {}), part)
+        return System(self.graph, Coupling("0"), part)
 
     def require_onsite(self, name: str) -> OnSite:
         what = {"mu": "drive", "gamma": "stiffness"}[name]
         if self.onsite is None or not getattr(self.onsite, what).any():
             raise InputError(f"{name} scales the {what}, and there is none: give one")
         return self.onsite
+
+
+def build_system(
+    graph: Graph | str,
+    f: Coupling | str,
+    *,
+    stiffness: float | Float[np.ndarray, " _"] = 0.0,
+    drive: float | Float[np.ndarray, " _"] = 0.0,
+) -> System:
+    """The system of a graph, a coupling, and anchors and a drive where they are not 0; names as of `named`, `coupling`.
+
+    >>> build_system("cycle:3", "y**3 - y").graph.n
+    3
+    """
+    shape = named(graph) if isinstance(graph, str) else graph
+    pull = coupling(f) if isinstance(f, str) else f
+    system = System(shape, pull, onsite(shape.n, stiffness=stiffness, drive=drive))
+    return System(shape, pull) if system.free else system

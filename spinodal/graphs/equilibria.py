@@ -12,7 +12,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -25,6 +25,7 @@ from spinodal.graphs.blocks import blocks, dimension_bound
 from spinodal.graphs.energy import OnSite, System
 from spinodal.graphs.graph import DENSE, Graph, edge_list
 from spinodal.graphs.newton import refined
+from spinodal.graphs.results import Equilibria, Equilibrium, listed
 from spinodal.graphs.stability import TOLERANCE, spectrum, stability
 
 SAME = 1e-4  # distance of states that are one: degenerate ones are found to 1e-6
@@ -33,33 +34,6 @@ ROUND = 512  # starts
 MOST = 8192
 WORK = 3e7  # starts times n^3, in a block
 LISTED = 10_000
-
-
-class Equilibrium(NamedTuple):
-    """One equilibrium, or one of a manifold of them (dimension > 0)."""
-
-    state: Float[np.ndarray, " n"]
-    energy: float
-    index: int
-    nullity: int
-    stability: Literal["linear", "lyapunov", "unstable"]
-    asymptotic: bool
-    dimension: int
-
-
-class Equilibria(NamedTuple):
-    """What was found, by ascending energy.
-
-    `dimension` is the largest of the equilibrium set, `bound` what the graph alone allows it to be, and
-    `unseen` estimates the share of further searches that would end in an isolated equilibrium not yet known
-    (Good and Turing: the share of starts whose equilibrium no other start has found); 0 for trees, exactly.
-    """
-
-    found: list[Equilibrium]
-    betti: int
-    dimension: int
-    bound: int
-    unseen: float
 
 
 class Unit(NamedTuple):
@@ -106,7 +80,9 @@ def equilibria(
     bound = (
         dimension_bound(system.graph) if system.free else sum(part.system.basis.shape[1] for part in parts)
     )
-    return Equilibria(found, system.graph.betti, dimension, bound, unseen)
+    return listed(
+        found, system.graph.n, betti=system.graph.betti, dimension=dimension, bound=bound, unseen=unseen
+    )
 
 
 def units(system: System) -> list[Unit]:

@@ -19,6 +19,7 @@ these are ours [derived]; its own threshold, once and after convergence, is `thr
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -33,12 +34,19 @@ TOLERANCE = 1e-10  # of |grad E|, relative to the scale of the system
 ROUNDING = 1e-14  # of an energy
 
 
-class Flow(NamedTuple):
-    """States and their energies over time."""
+@dataclass(frozen=True, eq=False)
+class Flow:
+    """States and their energies over time; `residual` is |grad E| at the last."""
 
     times: Float[np.ndarray, " t"]
     states: Float[np.ndarray, "t n"]
     energies: Float[np.ndarray, " t"]
+    residual: float
+
+    @property
+    def largest_rise(self) -> float:
+        """The largest rise of the energy from one of the times to the next; below 0 where it always falls."""
+        return float(np.diff(self.energies).max())
 
 
 class Descent(NamedTuple):
@@ -116,7 +124,8 @@ def gradient_flow(
             f"the flow stopped at t = {solution.t[-1]:.6g}, with |x| = {np.abs(solution.y).max():.3g}"
         )
     states = np.ascontiguousarray(solution.y.T)
-    return Flow(times, states, system.energy(states))
+    residual = float(np.abs(system.gradient(states[-1])).max())
+    return Flow(times, states, system.energy(states), residual)
 
 
 def descent(

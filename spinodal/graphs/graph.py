@@ -11,7 +11,7 @@ m, c    numbers of edges and of connected components
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -40,13 +40,17 @@ SMALLEST = {"cycle": 3, "complete": 1, "path": 1, "star": 2}
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """An undirected graph with positive weights, each edge once and with a direction in which y is read."""
+    """An undirected graph with positive weights, each edge once and with a direction in which y is read.
+
+    `names` are those of its vertices, `name` its own, if it has one.
+    """
 
     n: int
     tails: Int[np.ndarray, " e"]
     heads: Int[np.ndarray, " e"]
     weights: Float[np.ndarray, " e"]
     names: tuple[str, ...]
+    name: str = ""
 
     def __post_init__(self):
         ends = np.concatenate([self.tails, self.heads])
@@ -189,13 +193,13 @@ def named(text: str) -> Graph:
     """cycle:8, complete:5, path:4, star:6 (n vertices), bowtie, diamond, cube, or FILE.graphml."""
     shape, colon, size = text.partition(":")
     if text in NAMED:
-        return from_networkx(NAMED[text]())
+        return replace(from_networkx(NAMED[text]()), name=text)
     if colon and shape in SHAPES:
         if not size.isdigit() or not SMALLEST[shape] <= int(size) <= 100_000:
             raise InputError(f"graph {text!r}: {shape}:N with N a whole number from {SMALLEST[shape]}")
-        return from_networkx(SHAPES[shape](int(size)))
+        return replace(from_networkx(SHAPES[shape](int(size))), name=text)
     if text.endswith(".graphml"):
-        return from_networkx(read_graphml(Path(text)))
+        return replace(from_networkx(read_graphml(Path(text))), name=text)
     raise InputError(
         f"graph {text!r} is none of {', '.join(f'{s}:N' for s in SHAPES)}, {', '.join(NAMED)}, FILE.graphml"
     )

@@ -194,11 +194,6 @@ def single_negative_edge(graph: Graph, w: Float[np.ndarray, " e"]) -> float:
     return float(-w[e] * effective_resistance(graph, rest, int(graph.tails[e]), int(graph.heads[e])))
 
 
-def twisted_state(n: int, q: int) -> Float[np.ndarray, " n"]:
-    """x_k = 2 pi q k / n on the cycle: an equilibrium of every coupling of period 2 pi."""
-    return 2 * np.pi * q * np.arange(n) / n
-
-
 def coordinate_curvatures(system: System, x: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """d^2 E / dx_i^2, whose zero is the article's sign of a bifurcation  [preetham2023].
 

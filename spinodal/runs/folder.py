@@ -111,7 +111,7 @@ def open_run(
     config: object,
     owned: Sequence[str] = (),
     seed: int | None = None,
-    resume: bool = False,
+    resume: bool | None = False,
     overwrite: bool = False,
     ignored: Sequence[str] = (),
     partial: Sequence[str] = (),
@@ -124,6 +124,7 @@ def open_run(
     beside its record and that `overwrite` replaces. A folder that holds a run is refused unless
       `resume`     the run there is of the same kind and configuration (but for what `ignored` names), finished or
                    not: it is the folder's `previous`;
+                   (None for a command that never goes on with a run);
       `overwrite`  the run there is of the same kind. It is lost only when the new one begins, so check all input
                    inside the block before the first write.
     `partial` are names that mark an unfinished run of format 1, which had no record yet. `label` may hold name,
@@ -187,7 +188,7 @@ def admitted(
     partial: Sequence[str],
     ignored: Sequence[str],
     *,
-    resume: bool,
+    resume: bool | None,
     overwrite: bool,
 ) -> Run | None:
     """The run to go on with, None where there is none; InputError where what the folder holds is in the way."""
@@ -199,7 +200,7 @@ def admitted(
                 f"{out} holds {' and '.join(taken)}, but no run: choose another `out`", field="out"
             )
         if taken and not resume and not overwrite:
-            raise in_use(out)
+            raise in_use(out, resumable=resume is not None)
         return None
     run = read_run(file)
     if run.kind != head["kind"]:
@@ -210,7 +211,7 @@ def admitted(
     if overwrite:
         return None
     if not resume:
-        raise in_use(out)
+        raise in_use(out, resumable=resume is not None)
     if run.format == 1 and "config" not in run.record:
         return run
     if told := difference(run.config, head["config"], ignored=ignored):
@@ -221,8 +222,6 @@ def admitted(
     return run
 
 
-def in_use(out: Path) -> InputError:
-    return InputError(
-        f"{out} holds a run already: `resume` goes on with it, `overwrite` starts it again",
-        field=("resume", "overwrite"),
-    )
+def in_use(out: Path, *, resumable: bool) -> InputError:
+    ways = "`resume` goes on with it, `overwrite` starts it again" if resumable else "`overwrite` replaces it"
+    return InputError(f"{out} holds a run already: {ways}", field=("resume", "overwrite"))

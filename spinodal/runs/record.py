@@ -44,6 +44,9 @@ MARKS = {  # what tells a record of format 1: kind -> fields that no other kind 
 }
 
 
+GRAPH_KINDS = {"parameter": "graph-continue", "time": "graph-flow"}
+
+
 @dataclass(frozen=True)
 class Run:
     """A record as it was read. `result` holds what is not about where the result comes from, as JSON."""
@@ -127,6 +130,8 @@ def read_run(path: Path) -> Run:
         )
     if number == 1:
         kind = next((kind for kind, marks in MARKS.items() if marks <= record.keys()), None)
+        if kind == "graph":
+            kind = graph_kind(record["config"])
         if (
             kind is None
             and file.name == "compare.json"
@@ -141,6 +146,11 @@ def read_run(path: Path) -> Run:
             f"{file} is not a run that spinodal wrote; choose another folder as `out`", field="out"
         )
     return Run(file, number, kind, bool(record.get("finished", True)), record)
+
+
+def graph_kind(config: Mapping[str, Any]) -> str:
+    """Which command on a graph a record of format 1 is of: each had an option that no other has."""
+    return next((kind for option, kind in GRAPH_KINDS.items() if option in config), "graph-equilibria")
 
 
 def is_observation(record: Any) -> bool:

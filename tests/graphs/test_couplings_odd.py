@@ -87,7 +87,7 @@ def test_period():
     [
         ("y**2", "not odd"),
         ("sin(y) + 1", "not odd"),
-        ("y**3 - lam*y", "--set lam"),
+        ("y**3 - lam*y", "value of lam"),
         ("sin(y)*y", "products"),
         ("sin(0.5*y)", "whole numbers"),
         ("sin(y**2)", "a number times y"),

@@ -198,7 +198,48 @@ def alike(pinned: str, found: str) -> bool:
 
 def results(path: Path) -> Any:
     """The settings and numbers of a run.json or observe.json, without what changes from run to run."""
-    return steady(json.loads(path.read_text()))
+    record = json.loads(path.read_text())
+    return steady(graph_results(path) if record.get("kind", "").startswith("graph-") else record)
+
+
+SCALARS = ("starts", "start", "time", "points", "parameter")  # of experiments on a graph
+
+
+def graph_results(path: Path) -> dict[str, Any]:
+    """A run of `spinodal graph` as format 1 had it: options as they were given, and numbers by their printed names."""
+    from spinodal import graphs
+    from spinodal.runs import read_run
+
+    run = read_run(path)
+    asked, answered = {
+        "graph-equilibria": (graphs.EquilibriumSearch, graphs.Equilibria),
+        "graph-flow": (graphs.GradientFlow, graphs.Flow),
+        "graph-continue": (graphs.Continuation, graphs.Branch),
+    }[run.kind]
+    experiment, found = run.config_as(asked), run.result_as(answered)
+    system = experiment.system
+    onsite = system.onsite or graphs.onsite(system.graph.n)
+    sites = {"anchor": onsite.stiffness, "drive": onsite.drive}
+    config = {
+        "graph": system.graph.name, "coupling": system.coupling.text,
+        "set": [f"{name}={value:g}" for name, value in system.coupling.parameters.items()],
+        **{name: ",".join(f"{v:g}" for v in values) if values.any() else "0" for name, values in sites.items()},
+        **{name: getattr(experiment, name) for name in SCALARS if hasattr(experiment, name)},
+    }  # fmt: skip
+    if isinstance(found, graphs.Equilibria):
+        rows = [e._asdict() | {"state": e.state.tolist()} for e in found.found]
+        measured = {"vertices": list(system.graph.names), "equilibria": rows, "dimension_bound": found.bound}
+        measured |= {name: getattr(found, name) for name in ("betti", "dimension", "unseen")}
+    elif isinstance(found, graphs.Flow):
+        measured = {
+            "energy at the start": found.energies[0].item(), "energy at the end": found.energies[-1].item(),
+            "largest rise": found.largest_rise, "|grad E| at the end": found.residual,
+        }  # fmt: skip
+    else:
+        config |= {"from": experiment.first, "to": experiment.last}
+        rows = [p._asdict() | {"state": p.state.tolist(), "kernel": None} for p in found.singular]
+        measured = {"singular": rows, "end": found.end}
+    return {"config": config, "seed": run.record["seed"], "measured": measured}
 
 
 def steady(value: Any) -> Any:

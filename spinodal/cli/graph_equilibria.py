@@ -1,0 +1,81 @@
+"""graph equilibria: all states of a system that are at rest."""
+
+import json
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from spinodal import graphs
+from spinodal.cli.graph_files import run_folder
+from spinodal.cli.graph_options import (
+    Anchor,
+    CouplingText,
+    Drive,
+    GraphName,
+    Json,
+    Out,
+    Overwrite,
+    Seed,
+    Values,
+    system_of,
+)  # fmt: skip
+from spinodal.cli.output import console, progress_bar
+
+
+def equilibria_command(
+    graph: GraphName,
+    coupling_text: CouplingText = "sin",
+    set_: Values = None,
+    anchor: Anchor = "0",
+    drive: Drive = "0",
+    starts: Annotated[
+        int | None, typer.Option(help="Most searches in each block; by its size if not given.")
+    ] = graphs.EquilibriumSearch.starts,
+    as_json: Json = False,
+    seed: Seed = graphs.EquilibriumSearch.seed,
+    out: Out = None,
+    overwrite: Overwrite = False,
+):
+    """Find all equilibria: `spinodal graph equilibria --graph cycle:3 --coupling "y**3 - y"`.
+
+    States that differ by a translation, or by 2 pi for periodic couplings, are one; a manifold of
+    equilibria is shown by one state for each energy, index and nullity.
+    """
+    search = graphs.EquilibriumSearch(system_of(graph, coupling_text, set_, anchor, drive), starts, seed)
+    with run_folder(out, "graph-equilibria", search, overwrite=overwrite, quiet=as_json) as folder:
+        with progress_bar("blocks") as bar:
+            result = graphs.find_equilibria(
+                search, progress=lambda k, of: bar.update(bar.task_ids[0], completed=k, total=of)
+            )
+        if as_json:
+            print_json(search.system.graph.names, result)
+        else:
+            show_equilibria(result)
+        if folder:
+            folder.finish(result)
+
+
+def print_json(vertices: tuple[str, ...], result: "graphs.Equilibria") -> None:
+    rows = [e._asdict() | {"state": e.state.tolist()} for e in result.found]
+    sizes = {"betti": result.betti, "dimension": result.dimension, "dimension_bound": result.bound}
+    print(json.dumps({"vertices": vertices, "equilibria": rows, **sizes, "unseen": result.unseen}))
+
+
+def show_equilibria(result: "graphs.Equilibria") -> None:
+    table = Table("energy", "index", "nullity", "dimension", "stability", "state")
+    for e in result.found:
+        kind = e.stability + (", asymptotic" if e.asymptotic and e.stability != "linear" else "")
+        state = " ".join(f"{v:.4f}" for v in e.state[:8]) + (" ..." if len(e.state) > 8 else "")
+        table.add_row(f"{e.energy:.10g}", str(e.index), str(e.nullity), str(e.dimension), kind, state)
+    console.print(table)
+    console.print(
+        f"{len(result.found)} equilibria; Betti number {result.betti}, dimension {result.dimension} "
+        f"(the graph allows {result.bound})",
+        highlight=False,
+    )
+    if result.unseen:
+        console.print(
+            f"about {result.unseen:.1%} of further searches would find another: more --starts",
+            highlight=False,
+        )

@@ -1,0 +1,59 @@
+"""Files of `spinodal graph`: states that are read, and the folder that results go to."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from spinodal import graphs
+from spinodal.cli.output import command_line, console
+from spinodal.errors import InputError
+
+
+def start_of(text: str) -> Any:
+    """A state from its file, or the name of one."""
+    return read_state(Path(text)) if text.endswith(".npy") else text
+
+
+def read_state(path: Path) -> Any:
+    """The array of a file, of whatever shape."""
+    import numpy as np
+
+    try:
+        return np.load(path, allow_pickle=False).astype(float)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} holds no array of numbers: {error}") from None
+
+
+def save_state(folder: Any, name: str, x: "graphs.State") -> None:
+    """A state as a file that --start and `stability` read."""
+    import numpy as np
+
+    with folder.replacing(name) as place:
+        np.save(place, x)
+
+
+@contextlib.contextmanager
+def run_folder(
+    out: Path | None, kind: str, experiment: Any, *owned: str, overwrite: bool, quiet: bool = False
+) -> Iterator[Any]:
+    """The folder to write to, None where none was asked for; at the end it is said where the results are."""
+    from spinodal.runs import open_run
+
+    if out is None:
+        yield None
+        return
+    label = {"command": command_line()}
+    with open_run(
+        out,
+        kind=kind,
+        config=experiment,
+        seed=experiment.seed,
+        owned=owned,
+        resume=None,
+        overwrite=overwrite,
+        label=label,
+    ) as folder:
+        yield folder
+    if not quiet:
+        console.print(f"results: {out}", highlight=False, soft_wrap=True)

@@ -1,0 +1,55 @@
+"""graph flow: a state descends its energy."""
+
+from typing import Annotated
+
+import typer
+
+from spinodal import graphs
+from spinodal.cli.graph_files import run_folder, save_state, start_of
+from spinodal.cli.graph_options import (
+    Anchor,
+    CouplingText,
+    Drive,
+    GraphName,
+    Out,
+    Overwrite,
+    Seed,
+    StartText,
+    Values,
+    system_of,
+)  # fmt: skip
+from spinodal.cli.output import save_figures, show_measures
+
+
+def flow_command(
+    graph: GraphName,
+    coupling_text: CouplingText = "sin",
+    set_: Values = None,
+    anchor: Anchor = "0",
+    drive: Drive = "0",
+    start: StartText = str(graphs.GradientFlow.start),
+    time: Annotated[float, typer.Option(help="How long it flows.")] = graphs.GradientFlow.time,
+    points: Annotated[int, typer.Option(help="How many states are kept.")] = graphs.GradientFlow.points,
+    seed: Seed = graphs.GradientFlow.seed,
+    out: Out = None,
+    overwrite: Overwrite = False,
+):
+    """Let a state descend its energy: `spinodal graph flow --graph cycle:12 --start twisted:2 --out runs/flow`.
+
+    With --out: results.npz (times, states, energies), state.npy (the last one), energy.png and run.json.
+    """
+    system = system_of(graph, coupling_text, set_, anchor, drive)
+    experiment = graphs.GradientFlow(system, start_of(start), time, points, seed)
+    owned = ("state.npy", "energy.png")
+    with run_folder(out, "graph-flow", experiment, *owned, overwrite=overwrite) as folder:
+        flow = graphs.integrate_flow(experiment)
+        show_measures({
+            "energy at the start": float(flow.energies[0]), "energy at the end": float(flow.energies[-1]),
+            "largest rise": flow.largest_rise, "|grad E| at the end": flow.residual,
+        })  # fmt: skip
+        if folder:
+            from spinodal.figures.graphs import draw_flow
+
+            save_state(folder, "state.npy", flow.states[-1])
+            save_figures(folder, draw_flow(experiment, flow))
+            folder.finish(flow)

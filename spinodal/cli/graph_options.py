@@ -1,0 +1,97 @@
+"""Options of all that `spinodal graph` does, and the system, the state and the folder that they mean."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from spinodal import graphs
+from spinodal.errors import InputError
+
+GraphName = Annotated[
+    str,
+    typer.Option(
+        "--graph",
+        help="cycle:N, complete:N, path:N, star:N, bowtie, diamond, cube, or FILE.graphml (weights under `weight`).",
+    ),
+]
+CouplingText = Annotated[
+    str,
+    typer.Option(
+        "--coupling", help='sin, tanh, identity, or a formula: "y**3 - lam*y", "sin(y) + 0.5*sin(2*y)".'
+    ),
+]
+Values = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the coupling; repeatable."),
+]
+Anchor = Annotated[
+    str,
+    typer.Option("--anchor", help="Stiffness of the pull towards 0: a number, or one a vertex, with commas."),
+]
+Drive = Annotated[
+    str, typer.Option("--drive", help="Constant force: a number, or one a vertex: --drive=1,0,-1.")
+]
+Seed = Annotated[int, typer.Option(help="Of all that is drawn by chance.")]
+Out = Annotated[
+    Path | None, typer.Option(help="Folder for arrays, run.json and a picture; none if not given.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that lie in --out.")]
+StartText = Annotated[
+    str, typer.Option("--start", help="zero, random, twisted:Q (x_k = 2 pi Q k / n), or STATE.npy.")
+]
+Json = Annotated[bool, typer.Option("--json", help="JSON on the standard output, and nothing else.")]
+OPTIONS = {
+    "parameters": "set",
+    "stiffness": "anchor",
+    "first": "from",
+    "last": "to",
+}  # of fields named otherwise
+
+
+def named_as_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, whose errors name options where the library names fields."""
+
+    @functools.wraps(command)
+    def wrapped(**given: Any) -> None:
+        try:
+            command(**given)
+        except InputError as error:
+            text = str(error)
+            for field in error.fields:
+                text = text.replace(f"`{field}`", f"`{OPTIONS.get(field, field)}`")
+            raise InputError(text, field=tuple(OPTIONS.get(f, f) for f in error.fields)) from None
+
+    return wrapped
+
+
+def system_of(
+    graph: str, text: str, values: list[str] | None, anchor: str, drive: str, **more: float
+) -> "graphs.System":
+    """The system of the options; `more` are parameters of the coupling beside those of --set."""
+    f = graphs.coupling(text, **parameters(values), **more)
+    return graphs.build_system(graph, f, stiffness=numbers("anchor", anchor), drive=numbers("drive", drive))
+
+
+def parameters(values: list[str] | None) -> dict[str, float]:
+    pairs = [text.partition("=") for text in values or []]
+    if wrong := [name for name, equals, _ in pairs if not equals]:
+        raise InputError(f"`set` {wrong[0]}: NAME=VALUE", field="set")
+    return {name.strip(): number("set", value) for name, _, value in pairs}
+
+
+def numbers(option: str, text: str) -> Any:
+    """A number, or an array of those between commas."""
+    import numpy as np
+
+    parts = [number(option, part) for part in text.split(",")]
+    return parts[0] if len(parts) == 1 else np.array(parts)
+
+
+def number(option: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"`{option}` takes numbers, {text!r} is none", field=option) from None

@@ -1,0 +1,62 @@
+"""graph stability: in which sense an equilibrium is stable."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from spinodal import graphs
+from spinodal.cli.graph_files import read_state
+from spinodal.cli.graph_options import (
+    Anchor,
+    CouplingText,
+    Drive,
+    GraphName,
+    Json,
+    Seed,
+    Values,
+    system_of,
+)  # fmt: skip
+from spinodal.cli.output import show_measures
+
+
+def stability_command(
+    state: Annotated[Path, typer.Argument(help="STATE.npy, one number a vertex.")],
+    graph: GraphName,
+    coupling_text: CouplingText = "sin",
+    set_: Values = None,
+    anchor: Anchor = "0",
+    drive: Drive = "0",
+    refine: Annotated[
+        bool, typer.Option("--refine", help="Newton's method first, for a state near one.")
+    ] = graphs.StabilityAnalysis.refine,
+    as_json: Json = False,
+    seed: Seed = graphs.StabilityAnalysis.seed,
+):
+    """Is an equilibrium stable, and in which sense: `spinodal graph stability runs/flow/state.npy --graph cycle:12`.
+
+    Index, nullity, the three notions of stability, the dimension of the equilibria around it, and the tests
+    that need no eigenvalue: all slopes positive, a cut with a negative sum, one negative edge.
+    """
+    system = system_of(graph, coupling_text, set_, anchor, drive)
+    report = graphs.analyse_stability(graphs.StabilityAnalysis(system, read_state(state), refine, seed))
+    measured = table_of(report, free=system.free)
+    if as_json:
+        print(json.dumps(measured))
+    else:
+        show_measures(measured)
+
+
+def table_of(report: "graphs.StabilityReport", *, free: bool) -> dict[str, Any]:
+    s = report.stability
+    measured = {
+        "energy": report.energy, "stability": s.name, "linear": s.linear, "asymptotic": s.asymptotic,
+        "lyapunov": s.lyapunov, "index": s.index, "nullity": s.nullity, "dimension": s.dimension,
+        "lowest eigenvalue": report.lowest_eigenvalue, "all slopes positive": report.all_slopes_positive,
+    }  # fmt: skip
+    if free:
+        measured["a cut with a negative sum"] = report.cut and list(report.cut)
+    if report.resistance is not None:
+        measured["|w| R of the one negative edge (stable below 1)"] = report.resistance
+    return measured

@@ -1,0 +1,164 @@
+"""What is asked of a system on a graph, each question a value, and the function that answers it.
+
+    EquilibriumSearch   -> find_equilibria     which states are at rest
+    GradientFlow        -> integrate_flow      where a state goes
+    Continuation        -> follow_branch       what becomes of an equilibrium as a parameter varies
+    StabilityAnalysis   -> analyse_stability   in which sense an equilibrium is stable
+
+    from spinodal import graphs
+    search = graphs.EquilibriumSearch(graphs.build_system("cycle:3", "y**3 - y"))
+    graphs.find_equilibria(search).energies
+
+Values and answers go to JSON and arrays and come back equal (`spinodal.runs`). Types are named as text, so that the
+defaults are known without loading what computes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import isfinite
+
+from spinodal import graphs
+from spinodal.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class EquilibriumSearch:
+    """All equilibria of a system, with at most `starts` searches in each block; by the size of a block if None."""
+
+    system: "graphs.System"
+    starts: int | None = None
+    seed: int = 0
+
+    def __post_init__(self):
+        require_seed(self.seed)
+        if self.starts is not None and self.starts < 1:
+            raise InputError(f"`starts` {self.starts}: at least 1 search", field="starts")
+
+
+def find_equilibria(
+    search: EquilibriumSearch, *, progress: Callable[[int, int], None] | None = None
+) -> "graphs.Equilibria":
+    """All x with grad E(x) = 0, as far as they can be found.
+
+    `progress` is told how many blocks are done, and of how many.
+    """
+    return graphs.equilibria(search.system, starts=search.starts, seed=search.seed, progress=progress)
+
+
+@dataclass(frozen=True, eq=False)
+class GradientFlow:
+    """x' = -grad E for a while, of which `points` states are kept at equal distances in time.
+
+    `start` is a state or the name of one: zero, random (from the seed), twisted:Q.
+    """
+
+    system: "graphs.System"
+    start: "str | graphs.State" = "random"
+    time: float = 20.0
+    points: int = 201
+    seed: int = 0
+
+    def __post_init__(self):
+        require_seed(self.seed)
+        require_points(self.points)
+        if not (isfinite(self.time) and self.time > 0):
+            raise InputError(f"`time` {self.time:g}: must be above 0", field="time")
+        start_of(self)
+
+
+def integrate_flow(flow: GradientFlow) -> "graphs.Flow":
+    """x' = -grad E from the start, with the energy at each kept state."""
+    import numpy as np
+
+    return graphs.gradient_flow(flow.system, start_of(flow), np.linspace(0, flow.time, flow.points))
+
+
+@dataclass(frozen=True, eq=False)
+class Continuation:
+    """The equilibrium near `start`, followed from the parameter's `first` value until it leaves the range to `last`.
+
+    `parameter` is one of the coupling, `mu` (times the drive) or `gamma` (times the stiffness of the anchors).
+    """
+
+    system: "graphs.System"
+    parameter: str
+    first: float
+    last: float
+    start: "str | graphs.State" = "zero"
+    points: int = 2000
+    seed: int = 0
+
+    def __post_init__(self):
+        require_seed(self.seed)
+        require_points(self.points)
+        graphs.require_bounds(self.first, self.last)
+        start_of(self)
+
+
+def follow_branch(
+    continuation: Continuation, *, progress: Callable[[float], None] | None = None
+) -> "graphs.Branch":
+    """The curve grad E(x, l) = 0 around its folds, with its singular points.
+
+    `progress` is told the parameter's value. ConvergenceError where there is no equilibrium near the start, or where
+    the curve is lost.
+    """
+    family = graphs.Family(continuation.system, continuation.parameter)
+    bounds = (continuation.first, continuation.last)
+    begin = graphs.started(family, start_of(continuation), bounds)
+    return graphs.continued(family, begin, bounds, points=continuation.points, progress=progress)
+
+
+@dataclass(frozen=True, eq=False)
+class StabilityAnalysis:
+    """The stability of an equilibrium; `refine` takes Newton's method to it first, from a state near it."""
+
+    system: "graphs.System"
+    state: "graphs.State"
+    refine: bool = False
+    seed: int = 0
+
+    def __post_init__(self):
+        require_seed(self.seed)
+        graphs.checked_state(self.state, self.system.graph.n, field="state")
+
+
+def analyse_stability(analysis: StabilityAnalysis) -> "graphs.StabilityReport":
+    """The eigenvalues of H at the state, what they and the energy decide, and the tests that need none.
+
+    InputError where the state is no equilibrium.
+    """
+    system, x = analysis.system, analysis.state
+    if analysis.refine:
+        x = graphs.refined(system, x[None])[0][0]
+    found = graphs.stability(system, x, seed=analysis.seed)
+    w = system.edgewise(x, 1)
+    cut = graphs.negative_cut(system.graph, w) if system.free else None
+    alone = system.free and (w < 0).sum() == 1
+    return graphs.StabilityReport(
+        state=x,
+        energy=float(system.energy(x)),
+        stability=found,
+        lowest_eigenvalue=float(graphs.spectrum(system, x).min(initial=float("inf"))),
+        all_slopes_positive=graphs.positive_test(system, x),
+        cut=None if cut is None else tuple(cut.nonzero()[0].tolist()),
+        resistance=graphs.single_negative_edge(system.graph, w) if alone else None,
+    )
+
+
+def start_of(experiment: GradientFlow | Continuation) -> "graphs.State":
+    """The state that an experiment begins from."""
+    n = experiment.system.graph.n
+    if isinstance(experiment.start, str):
+        return graphs.initial_state(experiment.start, n, seed=experiment.seed)
+    return graphs.checked_state(experiment.start, n, field="start")
+
+
+def require_seed(seed: int) -> None:
+    if seed < 0:
+        raise InputError(f"`seed` {seed}: must be 0 or more", field="seed")
+
+
+def require_points(points: int) -> None:
+    if points < 2:
+        raise InputError(f"`points` {points}: at least 2, the first and the last", field="points")
