@@ -87,12 +87,14 @@ def test_a_run_leaves_its_numbers_and_pictures(monkeypatch, capsys, tmp_path: Pa
     assert [p["clusters"] for p in run["plateaus"]] == [0, 3]
     assert len(run["amplitudes"]["values"]) == len(run["amplitudes"]["times"])
     assert {"config", "seed", "commit", "date", "versions"} <= set(run)
-    assert np.load(out / "record.npz")["moments"].shape[1] == 65
+    assert np.load(out / "record.npz")["record.moments"].shape[1] == 65
     assert (out / "life.png").stat().st_size > 1000
     assert (out / "amplitudes.png").stat().st_size > 1000
     assert "growth rate" in capsys.readouterr().out
     assert spinodal(monkeypatch, *command) == 2
-    assert "--overwrite" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "--overwrite" in said
+    assert "--resume" not in said
 
 
 @pytest.mark.parametrize(

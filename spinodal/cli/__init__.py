@@ -34,7 +34,7 @@ COMMANDS = {  # name -> file, in the order of the help page
     "phase-diagram": "phase_diagram",
     "simulate": "particles",
     "meanfield": "meanfield",
-    "spectrum": "meanfield",
+    "spectrum": "spectrum",
     "graph": "graph",
 }
 

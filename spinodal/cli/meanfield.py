@@ -1,87 +1,18 @@
-"""meanfield and spectrum: tokens as a density, and the linear theory of how it breaks up."""
+"""meanfield: tokens as a density, from a ripple to consensus."""
 
+import contextlib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import numpy as np
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from spinodal import theory
-from spinodal.cli.output import console
+from spinodal.cli.output import console, renamed
 from spinodal.errors import InputError
 
 
 def add_to(app: typer.Typer) -> None:
     app.command("meanfield")(meanfield_command)
-    app.command("spectrum")(spectrum_command)
-
-
-def spectrum_command(
-    d: Annotated[int, typer.Option(help="Tokens live on the unit sphere of R^d; 2 is the circle.")] = 2,
-    beta: Annotated[float, typer.Option(help="Inverse temperature of the kernel e^(beta <x,y>).")] = 5.0,
-    noise: Annotated[
-        float | None, typer.Option(metavar="KAPPA", help="With noise sqrt(2 / KAPPA) dW.")
-    ] = None,
-    degrees: Annotated[
-        int | None, typer.Option(help="Show this many degrees; all that matter if not given.")
-    ] = None,
-    thresholds: Annotated[
-        int | None,
-        typer.Option(help="Print the first so many betas at which the fastest degree steps up, and stop."),
-    ] = None,
-):
-    """Growth rates about the uniform density: `spinodal spectrum --d 2 --beta 5`, `... --d 3 --thresholds 8`."""
-    if thresholds is not None:
-        if thresholds < 1:
-            raise InputError(f"--thresholds {thresholds}: ask for one or more")
-        for k in range(1, thresholds + 1):
-            console.print(f"{theory.fastest_degree_threshold(k, d):.6f}", highlight=False)
-        return
-    kappa = np.inf if noise is None else noise
-    if not kappa > 0:
-        raise InputError(f"--noise {kappa:g}: KAPPA > 0; larger means less noise")
-    if degrees is not None and degrees < 1:
-        raise InputError(f"--degrees {degrees}: show one or more")
-    fastest = int(theory.fastest_degree(d, beta))
-    k = np.arange(1, (2 * fastest + 4 if degrees is None else degrees) + 1)
-    columns = {"SA": np.asarray(theory.growth_rate_sa(k, d, beta, kappa=kappa))}
-    if beta <= 700:
-        columns["USA"] = np.asarray(theory.growth_rate_usa(k, d, beta, kappa=kappa))
-    table = Table("degree", *(f"rate {name}" for name in columns), "")
-    leading = {
-        name: int(k[np.argmax(rates)]) for name, rates in columns.items()
-    }  # noise changes it, by field
-    for i, degree in enumerate(k):
-        first = [name for name, at in leading.items() if at == degree]
-        note = "" if not first else "k_max" if len(first) == len(leading) else f"k_max {' '.join(first)}"
-        table.add_row(str(degree), *(f"{rates[i]:.10g}" for rates in columns.values()), note)
-    console.print(table)
-    following = theory.fastest_degree_threshold(fastest, d)
-    whose = "k_max" if noise is None else "without noise k_max"
-    console.print(
-        f"{whose} = {fastest} at beta = {beta:g}, d = {d}; it steps to {fastest + 1} at beta = {following:.6f}",
-        highlight=False,
-    )
-    if noise is not None:
-        noisy_lines(d, beta, kappa)
-
-
-def noisy_lines(d: int, beta: float, kappa: float):
-    """Thresholds of noise, and the kind of transition there."""
-    critical = {"SA": (d - 1) / theory.growth_rate_sa(1, d, beta)}
-    if beta <= 700:
-        critical["USA"] = theory.noise_threshold(d, beta)
-    for name, value in critical.items():
-        state = "unstable" if kappa > value else "stable"
-        console.print(
-            f"{name}: the uniform density is {state} at kappa = {kappa:g}; it loses stability at {value:.10g}",
-            highlight=False,
-        )
-    switch = theory.tricritical_beta(d)
-    kind = "continuous" if beta <= switch else "a jump"
-    console.print(f"USA's transition there is {kind}: continuous up to beta = {switch:.6f}", highlight=False)
 
 
 def meanfield_command(
@@ -95,14 +26,18 @@ def meanfield_command(
     ] = "sa",
     beta: Annotated[float, typer.Option(help="Inverse temperature.")] = 5.0,
     start: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="uniform+noise:SIGMA, or modes:FILE (lines 'k amplitude phase' on the circle, 'k amplitude' zonal, "
-            "'l m amplitude' on the sphere), or density:FILE (circle: values at equal steps, uniform = 1/2pi)."
+            "'l m amplitude' on the sphere), or density:FILE (circle: values at equal steps, uniform = 1/2pi). "
+            "White noise of 0.01 if not given."
         ),
-    ] = "uniform+noise:0.01",
-    until: Annotated[str, typer.Option(help="A time, 'diracs' or 'consensus'.")] = "diracs",
-    tol: Annotated[float, typer.Option(help="Error of a step, in transported mass times distance.")] = 1e-8,
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="A time, diracs (if not given) or consensus.")] = None,
+    tol: Annotated[
+        float | None,
+        typer.Option(help="Error of a step, in transported mass times distance; 1e-8 if not given."),
+    ] = None,
     noise: Annotated[
         float | None, typer.Option(metavar="KAPPA", help="Fokker-Planck with noise sqrt(2 / KAPPA) dW.")
     ] = None,
@@ -118,19 +53,64 @@ def meanfield_command(
 
     Prints mass error, growth rates beside theory and plateaus; writes run.json, record.npz and pictures.
     """
-    from spinodal.cli.meanfield_run import Setting, prepared, reported, written
+    from spinodal.figures.densities import draw_density
+    from spinodal.flows import AttentionField, Head
+    from spinodal.meanfield import DensityExperiment, evolve
+    from spinodal.runs import open_run
 
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file; --out takes a folder")
-    if (out / "run.json").exists() and not overwrite:
-        raise InputError(f"{out} holds a run: choose another --out, or --overwrite")
-    setting = Setting(geometry, d, field, beta, start, until, tol, noise, repulsive, resolution, seed)
-    run = prepared(setting)
-    out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be made is known before the work
-    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("starting")
-        record = run.record(lambda solver: bar.update(task, description=f"t = {solver.time:.4g}"))
-    results = reported(setting, run, record)
-    for line in written(out, setting, run, record, results):
-        console.print(line, highlight=False)
+    with renamed(tolerance="tol", kappa="noise"):
+        attention = AttentionField(
+            beta, field, heads=(Head(values=-1.0 if repulsive else 1.0),), **given(kappa=noise)
+        )
+        begin = start_of(start, geometry, d, seed)
+        experiment = DensityExperiment(
+            attention, begin, **given(until=number(until), tolerance=tol, resolution=resolution)
+        )
+        owned = ("record.npz", "amplitudes.png", "life.png")
+        with open_run(
+            out, kind="meanfield", config=experiment, seed=seed, owned=owned, resume=None, overwrite=overwrite
+        ) as folder:
+            columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+            with Progress(*columns, console=console, transient=True) as bar:
+                task = bar.add_task("starting")
+                result = evolve(experiment, progress=lambda t: bar.update(task, description=f"t = {t:.4g}"))
+            figures = draw_density(result)
+            for name, figure in figures.items():
+                with folder.replacing(f"{name}.png") as place:
+                    figure.savefig(place, dpi=150)
+            folder.finish(result, arrays="record.npz")
+    console.print(str(result), highlight=False)
+    pictures = " and ".join(f"{name}.png" for name in figures)
+    console.print(f"wrote run.json, record.npz, {pictures} to {out}", highlight=False)
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """The options that were given; the others have their defaults where they are defined."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def number(text: str | None) -> float | str | None:
+    """A number where the text is one."""
+    with contextlib.suppress(ValueError, TypeError):
+        return float(text)  # pyright: ignore[reportArgumentType]
+    return text
+
+
+def start_of(text: str | None, geometry: str, d: int | None, seed: int) -> Any:
+    """uniform+noise:SIGMA, modes:FILE or density:FILE; white noise for None."""
+    from spinodal.cli.arrays import read_table
+    from spinodal.meanfield import WhiteNoise, circle_values, harmonics
+
+    kind, _, value = (text or "uniform+noise").partition(":")
+    sigma = number(value) if text else None
+    if kind == "uniform+noise" and not isinstance(sigma, str):
+        return WhiteNoise(**given(sigma=sigma), geometry=geometry, d=d, seed=seed)
+    if kind == "modes":
+        return harmonics(read_table(Path(value)), geometry, d)
+    if kind == "density" and geometry == "circle":
+        return circle_values(read_table(Path(value), columns=1)[:, 0])
+    told = {
+        "uniform+noise": "uniform+noise:0.01 has a number after the colon",
+        "uniform": "the uniform density rests for ever; use uniform+noise:0.01 or modes:FILE",
+    }.get(kind, "uniform+noise:SIGMA, modes:FILE or, on the circle, density:FILE")
+    raise InputError(f"`start` {text}: {told}", field="start")

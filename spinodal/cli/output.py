@@ -18,9 +18,23 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from spinodal.errors import InputError
+
 console = Console(emoji=False)
 if not console.is_terminal:
     console.width = 140
+
+
+@contextlib.contextmanager
+def renamed(**options: str) -> Iterator[None]:
+    """Fields of a room that a command has under another name, tolerance="tol": its errors then name the option."""
+    try:
+        yield
+    except InputError as error:
+        text = str(error)
+        for name in error.fields:
+            text = text.replace(f"`{name}`", f"`{options.get(name, name)}`")
+        raise InputError(text, field=tuple(options.get(name, name) for name in error.fields)) from None
 
 
 def command_line() -> str:

@@ -1,6 +1,7 @@
 """Densities over time: the space-time map of a life, amplitudes of degrees, maps of S^2, noisy branches."""
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -8,18 +9,35 @@ from matplotlib.figure import Figure
 from scipy.special import gammaln, ive
 
 from spinodal.figures.style import INK, MUTED, colours, label_ends, panel, styled
+from spinodal.meanfield import DensityResult
+from spinodal.observables import Plateau
 
 SHARPNESS = 120.0  # of the von Mises kernel that a density is drawn through: Diracs are 0.1 wide
 SEEN = 1e-3  # density that still has a colour, relative to the uniform one
 ROUNDING = 1e-13  # an amplitude that is none
+DRAWN = 6  # degrees
 
 
 class Marks(NamedTuple):
-    """What is drawn over a life: predicted positions and the time they hold to, and plateaus as in run.json."""
+    """What is drawn over a life: predicted positions and the time they hold to, and plateaus."""
 
-    positions: list[float]
+    positions: Sequence[float]
     until: float
-    plateaus: list[dict[str, Any]]
+    plateaus: Sequence[Plateau]
+
+
+def draw_density(result: DensityResult) -> dict[str, Figure]:
+    """Pictures by name: "amplitudes" with their linear theory and, but on S^2, "life" with forecast and plateaus."""
+    record, rows = result.record, result.growth_rates[:DRAWN]
+    degrees = [row.degree for row in rows]
+    rates = np.array([row.theory for row in rows])
+    figures = {"amplitudes": amplitudes(record.times, np.abs(record.moments[:, degrees]), rates)}
+    if result.geometry != "sphere":
+        angle, values = smoothed(record.moments, result.d)
+        told = result.forecast
+        marks = Marks(told.positions if told else (), told.time if told else 0.0, result.plateaus)
+        figures["life"] = life(record.times, angle, values, marks)
+    return figures
 
 
 def smoothed(
@@ -81,15 +99,15 @@ def life(
             [t[0], min(marks.until, t[-1])], [position] * 2, color=INK, linewidth=1.0, linestyle=(0, (4, 3))
         )
     for plateau in marks.plateaus:
-        if not plateau["unfinished"]:
-            axes.axvline(plateau["end"], color=MUTED, linewidth=0.8)
-        middle = np.sqrt(max(plateau["start"], t[0]) * plateau["end"]) if logarithmic else None
-        middle = (plateau["start"] + plateau["end"]) / 2 if middle is None else middle
-        if plateau["clusters"] and t[0] <= middle <= t[-1]:
+        if not plateau.unfinished:
+            axes.axvline(plateau.end, color=MUTED, linewidth=0.8)
+        middle = np.sqrt(max(plateau.start, t[0]) * plateau.end) if logarithmic else None
+        middle = (plateau.start + plateau.end) / 2 if middle is None else middle
+        if plateau.clusters and t[0] <= middle <= t[-1]:
             axes.text(
                 middle,
                 1.01,
-                str(plateau["clusters"]),
+                str(plateau.clusters),
                 transform=axes.get_xaxis_transform(),
                 ha="center",
                 fontsize=8,
@@ -110,7 +128,7 @@ def drawn_times(
 
 def first_mark(times: Float[np.ndarray, " t"], marks: Marks) -> float:
     """When the linear phase ends: by the plateaus or, without any, by the end of the run."""
-    ends = [p["start"] for p in marks.plateaus if p["clusters"] and p["start"] > 0]
+    ends = [p.start for p in marks.plateaus if p.clusters and p.start > 0]
     return min(ends, default=float(times[-1]))
 
 

@@ -11,6 +11,7 @@ eulerian    `Fourier`, `Gegenbauer`: moments; linear phase, noise d = 2; any d a
 linear      which pattern wins, when, where, how often
 noise       stationary densities, continuous or by a jump         any d about an axis
 record      moments, clusters, mass and width after every step
+experiment  `DensityExperiment`, all that a life depends on; `evolve` (evolution) gives its `DensityResult` (result)
 chaos       finitely many random tokens against the density       circle
 """
 

@@ -1,5 +1,7 @@
 from .chaos import Chaos, chaos, sampled
 from .eulerian import Fourier, Gegenbauer
+from .evolution import evolve, solver_of
+from .experiment import DensityExperiment
 from .kernel import Flow, dimensions, flow
 from .lagrangian import Circle, Zonal, tokens
 from .linear import SATURATED, Forecast, forecast, saturation_times, winning_probabilities
@@ -12,14 +14,24 @@ from .record import (
     measured_rates,
     recorded,
 )
+from .result import (
+    Amplitudes,
+    DensityResult,
+    GrowthRate,
+    PatternDistance,
+    PatternForecast,
+)
+from .solver import Solver
 from .sphere import Sphere
 from .starts import (
     CircleModes,
     SphereModes,
     Start,
+    WhiteNoise,
     ZonalModes,
     circle_noise,
     circle_values,
+    harmonics,
     packed,
     sphere_noise,
     zonal_noise,
@@ -27,18 +39,26 @@ from .starts import (
 
 __all__ = [
     "SATURATED",
+    "Amplitudes",
     "Branch",
     "Chaos",
     "Circle",
     "CircleModes",
+    "DensityExperiment",
+    "DensityResult",
     "Flow",
     "Forecast",
     "Fourier",
     "Gegenbauer",
+    "GrowthRate",
+    "PatternDistance",
+    "PatternForecast",
     "Record",
+    "Solver",
     "Sphere",
     "SphereModes",
     "Start",
+    "WhiteNoise",
     "Zonal",
     "ZonalModes",
     "bending",
@@ -51,13 +71,16 @@ __all__ = [
     "critical_kappa",
     "dimensions",
     "distance",
+    "evolve",
     "flow",
     "forecast",
+    "harmonics",
     "measured_rates",
     "packed",
     "recorded",
     "sampled",
     "saturation_times",
+    "solver_of",
     "sphere_noise",
     "tokens",
     "winning_probabilities",

@@ -14,29 +14,37 @@ from typing import Any
 
 import ducc0
 import numpy as np
-from jaxtyping import Complex, Float
+from jaxtyping import Complex, Float, Int
 
 from spinodal.errors import InputError
 from spinodal.meanfield.kernel import dimensions
+from spinodal.runs import register
 
 POINTS = 10_000  # of the white noise
 NOISY_DEGREES = 64
 NOISY_HARMONICS = 20  # on the sphere
 HIGHEST = 1024
+GEOMETRIES = {"circle": 2, "sphere": 3, "zonal": None}  # and their d, where it is fixed
+COLUMNS = {"circle": "k amplitude phase", "zonal": "k amplitude", "sphere": "l m amplitude"}
 
 
 class Start:
     """A density relative to the uniform one, of mean one; `highest` is its last degree."""
 
+    geometry: str
     highest: int
 
     def density(self, at: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
         raise NotImplementedError
 
 
+@register("circle-modes")
 @dataclass(frozen=True, eq=False)
 class CircleModes(Start):
     """1 + sum_k a_k cos(k theta - phase_k), k = 1, 2, ..."""
+
+    geometry = "circle"
+    d = 2
 
     amplitudes: Float[np.ndarray, " k"]
     phases: Float[np.ndarray, " k"]
@@ -63,9 +71,12 @@ class CircleModes(Start):
         return 1 + total.real
 
 
+@register("zonal-modes")
 @dataclass(frozen=True, eq=False)
 class ZonalModes(Start):
     """1 + sum_k a_k P_k(cos phi) on S^{d-1}, k = 1, 2, ..."""
+
+    geometry = "zonal"
 
     amplitudes: Float[np.ndarray, " k"]
     d: int
@@ -88,9 +99,13 @@ class ZonalModes(Start):
         return total
 
 
+@register("sphere-modes")
 @dataclass(frozen=True, eq=False)
 class SphereModes(Start):
     """sum_l a_lm Y_lm on S^2: orthonormal, real, packed m by m as ducc0 does; a_00 = sqrt(4 pi)."""
+
+    geometry = "sphere"
+    d = 3
 
     alm: Complex[np.ndarray, " k"]
     highest: int
@@ -182,3 +197,96 @@ def circle_values(values: Float[np.ndarray, " n"]) -> CircleModes:
     used = np.flatnonzero(np.abs(c) > 1e-16)
     c = c[: used[-1] + 1] if len(used) else c[:1]
     return CircleModes(np.abs(c), -np.angle(c))
+
+
+def dimension(geometry: str, d: int | None = None) -> int:
+    """The d of a geometry: 2 on the circle, 3 on the sphere; zonal d >= 2 as given, or 3. InputError for others."""
+    if geometry not in GEOMETRIES:
+        raise InputError(f"`geometry` {geometry}: circle, sphere or zonal", field="geometry")
+    fixed = GEOMETRIES[geometry]
+    if d not in (None, fixed) and fixed is not None:
+        raise InputError(
+            f"`geometry` {geometry} has d = {fixed}; for d = {d} use `geometry` zonal", field="geometry"
+        )
+    if d is not None and d < 2:
+        raise InputError(f"`d` {d}: tokens live on spheres of R^2 and above", field="d")
+    return fixed or d or 3
+
+
+@register("white-noise")
+@dataclass(frozen=True)
+class WhiteNoise:
+    """1 + white noise: independent values of deviation sigma at 10^4 points of equal area  [bpa2024]."""
+
+    sigma: float = 0.01
+    geometry: str = "circle"
+    d: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        dimension(self.geometry, self.d)
+        spread(self.sigma)
+        if self.seed < 0:
+            raise InputError(f"`seed` {self.seed}: a whole number from 0", field="seed")
+
+    def modes(self, degrees: int = NOISY_DEGREES) -> CircleModes | ZonalModes | SphereModes:
+        """Its harmonics up to a degree; on the sphere up to 20."""
+        rng = np.random.default_rng(self.seed)
+        if self.geometry == "sphere":
+            return sphere_noise(self.sigma, rng)
+        if self.geometry == "circle":
+            return circle_noise(self.sigma, rng, degrees=degrees)
+        return zonal_noise(self.sigma, dimension("zonal", self.d), rng, degrees=degrees)
+
+
+def harmonics(
+    rows: Float[np.ndarray, "k c"], geometry: str = "circle", d: int | None = None
+) -> CircleModes | ZonalModes | SphereModes:
+    """1 + the harmonics of a table: circle (k, amplitude, phase), zonal (k, amplitude), sphere (l, m, amplitude).
+
+    Rows of one harmonic add up. Degree 0 may be there, and is 1. On the sphere m < 0 is the sine, as real harmonics
+    are usually written. InputError for a table that is none.
+    """
+    d, columns = dimension(geometry, d), len(COLUMNS[geometry].split())
+    if rows.shape[1] != columns:
+        raise InputError(
+            f"`start`: {columns} numbers a line ({COLUMNS[geometry]}), here are {rows.shape[1]}",
+            field="start",
+        )
+    if np.any(rows[:, 0] != np.round(rows[:, 0])) or rows[:, 0].min(initial=0) < 0:
+        raise InputError("`start`: degrees, the first column, are whole numbers from 0", field="start")
+    mass = rows[rows[:, 0] == 0, -1 if geometry != "circle" else 1]
+    if np.any(mass != 1):
+        raise InputError(
+            "`start`: degree 0 is the mass, and a density integrates to one: leave it out or make it 1",
+            field="start",
+        )
+    rows = rows[rows[:, 0] > 0]
+    if not len(rows):
+        raise InputError(
+            "`start`: no mode above degree 0, and the uniform density rests for ever", field="start"
+        )
+    degrees = rows[:, 0].astype(int)
+    if geometry == "sphere":
+        return sphere_harmonics(degrees, rows[:, 1], rows[:, 2])
+    c: Any = np.zeros(degrees.max(), complex)
+    phases = rows[:, 2] if geometry == "circle" else np.zeros(len(rows))
+    np.add.at(c, degrees - 1, rows[:, 1] * np.exp(1j * phases))
+    return CircleModes(np.abs(c), np.angle(c)) if geometry == "circle" else ZonalModes(c.real, d)
+
+
+def sphere_harmonics(
+    degrees: Int[np.ndarray, " k"], orders: Float[np.ndarray, " k"], amplitudes: Float[np.ndarray, " k"]
+) -> SphereModes:
+    """1 + sum of amplitude * Y_lm, real and of mean square one."""
+    top = int(degrees.max())
+    alm = np.zeros(packed(top, top, top) + 1, complex)
+    alm[0] = np.sqrt(4 * np.pi)
+    for l, m, amplitude in zip(degrees, orders, amplitudes, strict=True):
+        if m != round(m) or abs(m) > l:
+            raise InputError(
+                f"`start`: order m = {m:g} of degree {l}: a whole number from -l to l", field="start"
+            )
+        size = np.sqrt(4 * np.pi) * (1 if m == 0 else (1 if m > 0 else 1j) / np.sqrt(2))
+        alm[packed(int(l), abs(int(m)), top)] += amplitude * size
+    return SphereModes(alm, top)

@@ -1,8 +1,9 @@
 """Numbers of a trajectory, wherever it came from: a flow, a trained network, a stored model.
 
     frames    restrict a trajectory to chosen tokens    clusters   components and their count
-    overlaps  cosines of pairs                          mergetree  births, deaths, plateaus
+    overlaps  cosines of pairs                          mergetree  births, deaths
     energies  energy and dissipation, in logarithms     order      moments, effective rank, span
+    lifetimes plateaus of a count
 
 Padding is left out everywhere; a token that is not finite is an InputError that says when and where.
 """

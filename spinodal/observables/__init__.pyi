@@ -1,7 +1,8 @@
 from .clusters import cluster_count, cluster_labels
 from .energies import log_dissipation_sa, log_dissipation_usa, log_energy
 from .frames import restricted
-from .mergetree import MergeTree, Plateau, merge_tree, plateaus
+from .lifetimes import Plateau, plateaus
+from .mergetree import MergeTree, merge_tree
 from .order import effective_rank, order_parameters, span_coordinates
 from .overlaps import cosine_histogram, mean_cosine, pair_probability
 

@@ -1,4 +1,4 @@
-r"""The life of clusters: who merges with whom, when, and how long the count stands still.
+r"""The life of clusters: who merges with whom, and when.
 
 A branch is a cluster followed through time. From one frame to the next each cluster's *heir* is the new cluster
 that takes most of its mass. Of the branches with one heir the one that brings most mass goes on (the older,
@@ -30,20 +30,6 @@ class MergeTree(NamedTuple):
     split_from: Int[Tensor, " k"]
     mass: Float[Tensor, " k"]
     branch: Int[Tensor, "t n"]
-
-
-class Plateau(NamedTuple):
-    """`clusters` clusters from `start` until `end`, the first frame with another count.
-
-    `unfinished` if the record ends before the plateau does. `log_lifetime` is log(end / start), where a plateau
-    from t = 0 counts from the first positive time.
-    """
-
-    clusters: int
-    start: float
-    end: float
-    log_lifetime: float
-    unfinished: bool
 
 
 def merge_tree(
@@ -91,19 +77,6 @@ def merge_tree(
         _last_mass(branch, w, len(births)),
         torch.as_tensor(branch),
     )
-
-
-def plateaus(times: Float[Tensor, " t"], counts: Int[Tensor, " t"]) -> list[Plateau]:
-    """The maximal intervals of one cluster count, from one sequence of `cluster_count`, in order."""
-    clock, count = times.tolist(), counts.tolist()
-    positive = next((t for t in clock if t > 0), np.inf)
-    change = [i for i in range(1, len(count)) if count[i] != count[i - 1]]
-    found = []
-    for a, b in zip([0, *change], [*change, len(count)], strict=True):
-        start, end = clock[a], clock[min(b, len(count) - 1)]
-        span = float(np.log(end / max(start, positive))) if end > positive else 0.0
-        found.append(Plateau(count[a], start, end, span, b == len(count)))
-    return found
 
 
 def _flow(old, new, w):

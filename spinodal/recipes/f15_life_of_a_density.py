@@ -9,15 +9,14 @@ Expected: mass error at rounding; clusters within 0.2 of their forecast places; 
     percent; the time of consensus the same to 1e-3 at a tenth of the tolerance
 """
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from spinodal import theory
 from spinodal.figures import densities
-from spinodal.meanfield import Circle, CircleModes, clustering_rate, distance, flow, forecast, recorded
-from spinodal.observables import plateaus
+from spinodal.flows import AttentionField
+from spinodal.meanfield import CircleModes, DensityExperiment, distance, evolve
 
 START = CircleModes(np.array([0.004, 0.006, 0.01, 0.008]), np.array([0.3, 1.0, 2.0, 0.5]))
 
@@ -26,28 +25,24 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     """SA on the circle at beta = 9, quick 5, from four small modes; nothing here is random."""
     del seed
     beta = 5.0 if quick else 9.0
-    rates = np.asarray(theory.growth_rate_sa(np.arange(1, 33), 2, beta))
-    solver = Circle(flow("sa", beta), START)
-    told = forecast(solver.moments(32)[1:], np.full(32, 2.0), rates)
-    record = recorded(solver, stop="consensus", degrees=64)
-    life = plateaus(torch.from_numpy(record.times), torch.from_numpy(record.clusters))
+    experiment = DensityExperiment(AttentionField(beta), START, until="consensus")
+    result = evolve(experiment)
+    again = evolve(dataclasses.replace(experiment, tolerance=1e-9))
+    densities.draw_density(result)["life"].savefig(out / "life.png", dpi=150)
+    record, told = result.record, result.forecast
+    assert told is not None  # the uniform density is unstable at both temperatures
     angle, values = densities.smoothed(record.moments, 2)
-    marks = densities.Marks(told.positions.tolist(), told.time, [p._asdict() for p in life])
-    densities.life(record.times, angle, values, marks).savefig(out / "life.png", dpi=150)
-    again = Circle(flow("sa", beta), START, tolerance=1e-9)
-    while not again.consensus:
-        again.advance(np.inf)
     standing = int(np.argmax(record.clusters > 0))
     peaks = angle[np.argmax(values[standing])]
-    away = np.abs(np.exp(1j * (peaks - told.positions)) - 1).min()
+    away = np.abs(np.exp(1j * (peaks - np.array(told.positions))) - 1).min()
     return {
         "degree forecast": told.degree,
-        "clusters, and until when": ", ".join(f"{p.clusters} to {p.end:.4g}" for p in life),
+        "clusters, and until when": ", ".join(f"{p.clusters} to {p.end:.4g}" for p in result.plateaus),
         "highest peak off its forecast place by": float(away),
         "distance to the pattern when it stands": float(distance(record.moments, told.degree, 2)[standing]),
-        "consensus at": solver.time,
-        "consensus at a tenth of the tolerance, relative difference": abs(again.time / solver.time - 1),
-        "rate of the last approach": clustering_rate(record),
-        "mass error": float(record.mass_error.max()),
-        "inversion": float(record.inversion.max()),
+        "consensus at": result.time,
+        "consensus at a tenth of the tolerance, relative difference": abs(again.time / result.time - 1),
+        "rate of the last approach": result.clustering_rate,
+        "mass error": result.mass_error,
+        "inversion": result.inversion,
     }

@@ -15,14 +15,17 @@ import numpy as np
 
 from spinodal import theory
 from spinodal.figures import densities
+from spinodal.flows import AttentionField
 from spinodal.meanfield import (
     SATURATED,
     Circle,
+    DensityExperiment,
+    WhiteNoise,
     circle_noise,
+    evolve,
     flow,
     forecast,
     measured_rates,
-    recorded,
     winning_probabilities,
 )
 
@@ -57,21 +60,22 @@ def winner(beta: float, seed: int, rates: np.ndarray) -> tuple[int, int]:
     return told, int(np.argmax(size)) + 1
 
 
-def pictured(out: Path, beta: float, seed: int, rates: np.ndarray) -> dict[str, float]:
+def pictured(out: Path, beta: float, seed: int, rates: np.ndarray) -> dict[str, float | None]:
     """One seed in full: its life through the birth of Diracs, and its growth rates."""
     solver = Circle(flow("usa", beta), circle_noise(SIGMA, np.random.default_rng(seed)))
     told = forecast(solver.moments(32)[1:], TWO, rates)
-    record = recorded(solver, until=2 * told.time, degrees=64)
-    angle, values = densities.smoothed(record.moments, 2)
-    marks = densities.Marks(told.positions.tolist(), told.time, [])
-    densities.life(record.times, angle, values, marks).savefig(out / f"beta-{beta:g}.png", dpi=150)
-    figure = densities.amplitudes(record.times, np.abs(record.moments[:, 1:7]), rates[:6])
-    figure.savefig(out / f"amplitudes-{beta:g}.png", dpi=150)
+    experiment = DensityExperiment(
+        AttentionField(beta, "usa"), WhiteNoise(SIGMA, seed=seed), until=2 * told.time
+    )
+    result = evolve(experiment)
+    figures = densities.draw_density(result)
+    figures["life"].savefig(out / f"beta-{beta:g}.png", dpi=150)
+    figures["amplitudes"].savefig(out / f"amplitudes-{beta:g}.png", dpi=150)
     k = told.degree
     return {
         f"growth rate of {k} at beta {beta:g}, relative error": float(
-            measured_rates(record)[k - 1] / rates[k - 1] - 1
+            measured_rates(result.record)[k - 1] / rates[k - 1] - 1
         ),
-        f"mass error at beta {beta:g}": float(record.mass_error.max()),
-        f"least density at beta {beta:g}": float(np.nanmin(record.minimum)),
+        f"mass error at beta {beta:g}": result.mass_error,
+        f"least density at beta {beta:g}": result.minimum_density,
     }

@@ -16,6 +16,7 @@ from .growth import (
     log_energy_uniform,
     log_funk_hecke,
     noise_threshold,
+    noise_threshold_sa,
     tricritical_beta,
 )
 from .layers import (
@@ -102,6 +103,7 @@ __all__ = [
     "metastable_configuration",
     "metastable_window",
     "noise_threshold",
+    "noise_threshold_sa",
     "ode_to_layer",
     "optimal_overlaps",
     "slope_ngpt",

@@ -83,6 +83,14 @@ def noise_threshold(d: int, beta: Numbers) -> Numbers:
     return 1 / growth_rate_usa(1, d, beta) * (d - 1)
 
 
+def noise_threshold_sa(d: int, beta: Numbers) -> Numbers:
+    """kappa = beta a_0 / a_1, above which the uniform density is unstable under noisy SA  [derived].
+
+    a_0 times that of USA; d at beta = 0.
+    """
+    return (d - 1) / growth_rate_sa(1, d, beta)
+
+
 def tricritical_beta(d: int) -> float:
     """I_{d/2+1}(beta) / I_{d/2}(beta) = 1/d  [noise2026]: above this beta the noisy transition is a jump."""
     d = int(count("d", d, 2))

@@ -199,7 +199,12 @@ def alike(pinned: str, found: str) -> bool:
 def results(path: Path) -> Any:
     """The settings and numbers of a run.json or observe.json, without what changes from run to run."""
     record = json.loads(path.read_text())
-    return steady(graph_results(path) if record.get("kind", "").startswith("graph-") else record)
+    kind = record.get("kind", "")
+    if kind.startswith("graph-"):
+        record = graph_results(path)
+    elif kind == "meanfield":
+        record = density_results(path)
+    return steady(record)
 
 
 SCALARS = ("starts", "start", "time", "points", "parameter")  # of experiments on a graph
@@ -242,6 +247,29 @@ def graph_results(path: Path) -> dict[str, Any]:
     return {"config": config, "seed": run.record["seed"], "measured": measured}
 
 
+def density_results(path: Path) -> dict[str, Any]:
+    """A run of `spinodal meanfield` with its settings as format 1 had them: options as they were given."""
+    from spinodal.meanfield import DensityExperiment, WhiteNoise, harmonics
+    from spinodal.runs import equal, read_run
+
+    run = read_run(path)
+    asked = run.config_as(DensityExperiment)
+    field, start = asked.field, asked.start
+    if isinstance(start, WhiteNoise):
+        text = f"uniform+noise:{start.sigma:g}"
+    else:
+        text = (
+            "modes:modes.txt" if equal(start, harmonics(np.loadtxt(INPUTS / "modes.txt", ndmin=2))) else "?"
+        )
+    config = {
+        "geometry": asked.geometry, "d": asked.d if asked.geometry == "zonal" else None, "field": field.kind,
+        "beta": field.beta, "start": text, "until": f"{asked.until:g}", "tol": asked.tolerance,
+        "noise": field.kappa if asked.noisy else None, "repulsive": field.heads[0].values != 1,
+        "resolution": asked.resolution, "seed": run.record["seed"],
+    }  # fmt: skip
+    return {**run.record, "config": config}
+
+
 def steady(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: steady(inner) for key, inner in value.items() if key not in VOLATILE}
@@ -257,7 +285,7 @@ def arrays(path: Path) -> dict[str, np.ndarray]:
 
         return load_file(path)
     with np.load(path) as found:
-        return dict(found)
+        return {name.removeprefix("record."): value for name, value in found.items()}
 
 
 def options() -> dict[str, dict[str, Any]]:
@@ -272,7 +300,8 @@ def options() -> dict[str, dict[str, Any]]:
         if hasattr(command, "list_commands"):
             context = typer.Context(command)
             for inner in command.list_commands(context):
-                walk(command.get_command(context, inner), f"{name} {inner}".strip())
+                found_there = command.loaded(inner) if hasattr(command, "loaded") else None
+                walk(found_there or command.get_command(context, inner), f"{name} {inner}".strip())
             return
         found[name] = {
             "/".join(sorted(p.opts)): p.default if isinstance(p.default, str | int | float | None) else None

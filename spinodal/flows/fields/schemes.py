@@ -25,6 +25,7 @@ from jaxtyping import Float
 
 from spinodal.errors import InputError
 from spinodal.flows.fields.heads import Number, known
+from spinodal.runs import register
 
 
 class Pull(NamedTuple):
@@ -64,6 +65,7 @@ class Scheme(Protocol):
     def __call__(self, time: float, lengths: Float[np.ndarray, " n"], A: Pull) -> Regulated: ...
 
 
+@register("post")
 @dataclass(frozen=True)
 class Post:
     """s = 1, r' = 0."""
@@ -77,6 +79,7 @@ class Post:
         return Regulated(1.0, np.zeros(len(lengths)))
 
 
+@register("pre")
 @dataclass(frozen=True)
 class Pre:
     """s = r, r' = <theta, A>."""
@@ -90,6 +93,7 @@ class Pre:
         return Regulated(positive(lengths), A.radial)
 
 
+@register("mix")
 @dataclass(frozen=True)
 class Mix:
     """Post-LN until t = tau, pre-LN from then on."""
@@ -109,6 +113,7 @@ class Mix:
         return (Pre() if time >= self.tau else Post())(time, lengths, A)
 
 
+@register("peri")
 @dataclass(frozen=True)
 class Peri:
     """s = r |A|, r' = <theta, A> / |A|."""
@@ -123,6 +128,7 @@ class Peri:
         return Regulated(positive(lengths) * size, A.radial / size)
 
 
+@register("ngpt")
 @dataclass(frozen=True)
 class NGPT:
     """s = |A| / alpha_t, r' = 0; alpha a number >= 0, or a function of time."""
@@ -149,6 +155,7 @@ class NGPT:
         return Regulated(positive(A.size) / self.at(time), np.zeros(len(lengths)))
 
 
+@register("sqrt")
 @dataclass(frozen=True)
 class Sqrt:
     """s = sqrt(t + 1), r' = 0."""

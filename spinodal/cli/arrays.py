@@ -1,0 +1,25 @@
+"""Numbers that commands read from files."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from spinodal.errors import InputError
+
+
+def read_table(path: Path, *, columns: int | None = None) -> np.ndarray:
+    """Lines of numbers, # for comments; InputError unless each has so many, where that is said."""
+    if not path.is_file():
+        raise InputError(f"no file {path}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # an empty file, which is refused below
+            table = np.loadtxt(path, ndmin=2)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
+    if not table.size:
+        raise InputError(f"{path}: no number in it")
+    if columns not in (None, table.shape[1]):
+        raise InputError(f"{path}: {columns} number(s) a line, here are {table.shape[1]}")
+    return table

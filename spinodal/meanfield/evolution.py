@@ -1,0 +1,142 @@
+r"""From an experiment to its result: the flow, the solver of its geometry, linear theory, and the record told.
+
+geometry  without noise  with noise    degrees that are recorded
+circle    Circle         Fourier       64
+zonal     Zonal          Gegenbauer    64
+sphere    Sphere         -             32
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from spinodal import theory
+from spinodal.meanfield.eulerian import Fourier, Gegenbauer
+from spinodal.meanfield.experiment import ENDS, DensityExperiment
+from spinodal.meanfield.kernel import Flow, dimensions, flow
+from spinodal.meanfield.lagrangian import Circle, Zonal
+from spinodal.meanfield.linear import forecast
+from spinodal.meanfield.record import Record, clustering_rate, distance, measured_rates, recorded
+from spinodal.meanfield.result import (
+    Amplitudes,
+    DensityResult,
+    GrowthRate,
+    PatternDistance,
+    PatternForecast,
+)
+from spinodal.meanfield.solver import Solver
+from spinodal.meanfield.sphere import Sphere
+from spinodal.meanfield.starts import NOISY_DEGREES, CircleModes, SphereModes, WhiteNoise, ZonalModes
+from spinodal.observables import plateaus
+
+DEGREES = {"circle": 64, "zonal": 64, "sphere": 32}  # recorded; with noise, also kept
+SHOWN = 16  # degrees in run.json
+ROWS = 400  # times in run.json; the record has all
+
+
+def flow_of(experiment: DensityExperiment) -> Flow:
+    """dx/dt = value * drift, at the temperature that the head amounts to."""
+    field = experiment.field
+    at = field.interactions[0]
+    checked = flow(field.kind, at.top, experiment.d)
+    return checked._replace(law=at.law, value=float(field.heads[0].pull))
+
+
+def solver_of(experiment: DensityExperiment) -> Solver:
+    """A solver at the start of an experiment; InputError where the start is finer than the resolution."""
+    law, kappa, tolerance = flow_of(experiment), float(experiment.field.kappa), experiment.tolerance
+    degrees = experiment.resolution or DEGREES[experiment.geometry]
+    start = experiment.start
+    if isinstance(start, WhiteNoise):
+        # moments need room above the start for what it turns into
+        start = start.modes(degrees // 2 if experiment.noisy else NOISY_DEGREES)
+    match start, experiment.noisy:
+        case CircleModes(), False:
+            return Circle(law, start, tolerance=tolerance)
+        case CircleModes(), True:
+            return Fourier(law, start, kappa=kappa, degrees=degrees, tolerance=tolerance)
+        case ZonalModes(), False:
+            return Zonal(law, start, tolerance=tolerance)
+        case ZonalModes(), True:
+            return Gegenbauer(law, start, kappa=kappa, degrees=degrees, tolerance=tolerance)
+        case SphereModes(), _:
+            return Sphere(law, start, degree=degrees, tolerance=tolerance)
+
+
+def theory_rates(law: Flow, kappa: float, k: Int[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
+    """lambda_k of linear theory in the clock of the field: that of SA times clock * e^{-beta} a_0  [bpa2024]."""
+    clock = law.law.clock
+    scale = (
+        1.0 if clock is None else float(np.exp(theory.log_funk_hecke(0, law.d, law.beta) - law.beta) * clock)
+    )
+    rates = theory.growth_rate_sa(k, law.d, law.beta, value=law.value, kappa=scale * kappa)
+    return np.asarray(rates) * scale
+
+
+def evolve(
+    experiment: DensityExperiment, *, progress: Callable[[float], None] | None = None
+) -> DensityResult:
+    """The life of a density: growth of its degrees beside theory, a forecast, clusters and their plateaus, mass error.
+
+    `progress` is called with the time before the first step and after each. InputError where the start is finer than
+    the resolution; ConvergenceError where the density is no longer resolved.
+    """
+    solver = solver_of(experiment)
+    stop = str(experiment.until) if experiment.until in ENDS else "time"
+    record = recorded(
+        solver,
+        until=float(experiment.until) if stop == "time" else np.inf,
+        stop=stop,
+        degrees=DEGREES[experiment.geometry],
+        frame=None if progress is None else lambda solver: progress(solver.time),
+    )
+    tokens, weights = solver.tokens() or (None, None)
+    return DensityResult(
+        geometry=experiment.geometry,
+        d=experiment.d,
+        time=float(record.times[-1]),
+        steps=len(record.times) - 1,
+        mass_error=float(record.mass_error.max()),
+        minimum_density=finite(np.nanmin(record.minimum)) if np.isfinite(record.minimum).any() else None,
+        inversion=float(record.inversion.max()),
+        clusters=int(record.clusters[-1]),
+        plateaus=tuple(plateaus(record.times, record.clusters)),
+        clustering_rate=finite(clustering_rate(record)),
+        record=record,
+        map_tail=solver.map_tail(),
+        tokens=tokens,
+        weights=weights,
+        **patterns(record, solver.flow, float(experiment.field.kappa)),
+    )
+
+
+def patterns(record: Record, law: Flow, kappa: float) -> dict[str, Any]:
+    """The fields of a result that tell of degrees: rates beside theory, the forecast, how far its pattern is."""
+    k = np.arange(1, record.moments.shape[1])
+    rates, measured = theory_rates(law, kappa, k), measured_rates(record)
+    told = forecast(record.moments[0, 1:], dimensions(k, law.d), rates)
+    rows = np.unique(np.linspace(0, len(record.times) - 1, ROWS).astype(int))
+    grows = np.isfinite(told.time)
+    away = distance(record.moments[rows], told.degree, law.d)
+    fastest = int(k[np.argmax(rates)])
+    return {
+        "growth_rates": tuple(
+            GrowthRate(int(i), finite(a), float(b))
+            for i, a, b in zip(k[:SHOWN], measured[:SHOWN], rates[:SHOWN], strict=True)
+        ),
+        "forecast": PatternForecast(told.degree, told.time, tuple(told.positions.tolist()), fastest)
+        if grows
+        else None,
+        "distance_to_pattern": PatternDistance(told.degree, tuple(away.tolist())) if grows else None,
+        "amplitudes": Amplitudes(
+            tuple(record.times[rows].tolist()),
+            tuple(k[:SHOWN].tolist()),
+            tuple(map(tuple, np.abs(record.moments[rows, 1 : SHOWN + 1]).tolist())),
+        ),
+    }
+
+
+def finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

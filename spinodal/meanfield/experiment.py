@@ -1,0 +1,112 @@
+"""A life of a density as a value: all that its result depends on.
+
+experiment = DensityExperiment(AttentionField(beta=5.0), WhiteNoise(sigma=0.01), until="diracs")
+result = evolve(experiment)
+print(result); result.record.moments; draw_density(result)["life"].savefig("life.png")
+"""
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+
+from spinodal.errors import InputError
+from spinodal.flows import AttentionField
+from spinodal.meanfield.starts import CircleModes, SphereModes, WhiteNoise, ZonalModes, dimension
+
+ENDS = ("diracs", "consensus")
+FINEST, COARSEST = 1e-13, 1e-2
+FEWEST = 4  # degrees
+PLAIN = AttentionField(beta=0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class DensityExperiment:
+    """d_t mu + div(mu X[mu]) = (1 / kappa) Laplacian mu  [bpa2024], from a start until a time.
+
+    `field` is the drift X, with kappa: of one head, under post-LN, Q^T K and V multiples of the identity. The start
+    says where tokens live: on the circle, on S^2, or on latitudes of S^{d-1} (zonal). InputError for what does not
+    fit, at construction.
+
+        until       a time, "diracs" (only atoms are left) or "consensus" (one is)
+        tolerance   error of a step in W2: transported mass times distance
+        resolution  with noise, degrees that are kept (64); on S^2, degree of the nodes (32); elsewhere none, as
+                    panels split by themselves
+    """
+
+    field: AttentionField
+    start: WhiteNoise | CircleModes | ZonalModes | SphereModes = dataclasses.field(default_factory=WhiteNoise)
+    until: float | str = "diracs"
+    tolerance: float = 1e-8
+    resolution: int | None = None
+
+    def __post_init__(self) -> None:
+        check_field(self.field)
+        if not FINEST <= self.tolerance <= COARSEST:
+            raise InputError(
+                f"`tolerance` {self.tolerance:g} must lie between {FINEST:g}, where rounding begins, and {COARSEST:g}",
+                field="tolerance",
+            )
+        if self.noisy and self.geometry == "sphere":
+            raise InputError(
+                f"`kappa` {self.field.kappa:g} on the sphere: densities with noise are solved on the circle and "
+                "zonal only",
+                field="kappa",
+            )
+        check_resolution(self)
+        check_until(self)
+
+    @property
+    def geometry(self) -> str:
+        """The start's: circle, sphere or zonal."""
+        return self.start.geometry
+
+    @property
+    def d(self) -> int:
+        """Tokens are unit vectors of R^d."""
+        return dimension(self.start.geometry, self.start.d)
+
+    @property
+    def noisy(self) -> bool:
+        """Whether kappa is finite."""
+        return self.field.kappa < np.inf
+
+
+def check_field(field: AttentionField) -> None:
+    """InputError for a field that particles alone flow by."""
+    one = len(field.heads) == 1 and field.heads[0].isotropic and field.feed_forward is None
+    if not one or field.causal or field.scheme != PLAIN.scheme:
+        raise InputError(
+            "`field`: a density flows by one head whose Q^T K and V are multiples of the identity, under post-LN, "
+            "without causal mask and feed-forward; simulate particles for other fields",
+            field="field",
+        )
+    if field.engine != PLAIN.engine:
+        raise InputError(
+            f"`field`: densities choose their engines themselves; leave out engine {field.engine!r}",
+            field="field",
+        )
+
+
+def check_resolution(experiment: DensityExperiment) -> None:
+    resolution = experiment.resolution
+    if resolution is None:
+        return
+    if not experiment.noisy and experiment.geometry != "sphere":
+        raise InputError(
+            f"`resolution` {resolution}: without noise, panels split by themselves as `tolerance` asks; leave it out",
+            field=("resolution", "tolerance"),
+        )
+    if resolution < FEWEST:
+        raise InputError(f"`resolution` {resolution}: {FEWEST} degrees or more", field="resolution")
+
+
+def check_until(experiment: DensityExperiment) -> None:
+    until = experiment.until
+    if until in ENDS:
+        if experiment.noisy or not float(experiment.field.heads[0].pull) > 0:
+            raise InputError(
+                f"`until` {until}: with noise or V = -I no Diracs form; give a time", field="until"
+            )
+    elif isinstance(until, str) or not 0 < until < np.inf:
+        raise InputError(f"`until` {until}: a positive time, 'diracs' or 'consensus'", field="until")

@@ -1,0 +1,105 @@
+"""The life of a density in frozen values, plain numbers and NumPy arrays, which go to JSON and come back."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from spinodal.meanfield.record import Record
+from spinodal.observables import Plateau
+
+ROUGH = 1e-2  # tail of the map of labels, above which nodes are tokens and no longer a rule
+
+
+@dataclass(frozen=True)
+class PatternForecast:
+    """Linear theory of the start: the degree that saturates first, when, and on the circle where its clusters are.
+
+    `fastest_degree` grows fastest, but need not win: the start may hold little of it.
+    """
+
+    degree: int
+    time: float
+    positions: tuple[float, ...]
+    fastest_degree: int
+
+
+@dataclass(frozen=True)
+class GrowthRate:
+    """lambda_k of degree k, measured (None without a linear phase) and by theory."""
+
+    degree: int
+    measured: float | None
+    theory: float
+
+
+@dataclass(frozen=True)
+class PatternDistance:
+    """The share of the density's H^-1 norm outside the pattern of a degree, at the times of `Amplitudes`."""
+
+    degree: int
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Amplitudes:
+    """|m_k| of the first degrees at some of the times: what run.json shows of the record."""
+
+    times: tuple[float, ...]
+    degrees: tuple[int, ...]
+    values: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class DensityResult:
+    """A density's life on a geometry in R^d, ended at `time` after so many steps.
+
+    `mass_error` and `inversion` are the largest of the record's, `minimum_density` its least rho / uniform (None if
+    there were atoms alone), `clusters` and `map_tail` those of the end. `forecast` and `distance_to_pattern` are None
+    where nothing grows. `tokens` and `weights` stand for the density in the end; zonal and noisy ones have none.
+    """
+
+    geometry: str
+    d: int
+    time: float
+    steps: int
+    mass_error: float
+    minimum_density: float | None
+    inversion: float
+    clusters: int
+    forecast: PatternForecast | None
+    growth_rates: tuple[GrowthRate, ...]
+    plateaus: tuple[Plateau, ...]
+    clustering_rate: float | None
+    distance_to_pattern: PatternDistance | None
+    amplitudes: Amplitudes
+    record: Record
+    map_tail: float | None = None
+    tokens: Float[np.ndarray, "n d"] | None = None
+    weights: Float[np.ndarray, " n"] | None = None
+
+    def __str__(self) -> str:
+        """The result in a few lines."""
+        told, least = self.forecast, self.minimum_density
+        lines = [
+            f"t = {self.time:.6g} after {self.steps} steps, {self.clusters} cluster(s); "
+            f"mass error {self.mass_error:.1g}, least density {'none' if least is None else f'{least:.3g}'}",
+            f"forecast from the start: degree {told.degree} (the fastest is {told.fastest_degree}), "
+            f"saturated at t = {told.time:.4g}"
+            if told
+            else "forecast from the start: nothing grows, the uniform density is stable",
+        ]
+        if self.map_tail is not None:
+            state = "a cloud of nodes" if self.map_tail > ROUGH else "resolved"
+            lines.append(f"the map of labels has a tail of {self.map_tail:.1g}: {state} in the end")
+        for row in self.growth_rates[:6]:
+            if row.measured is not None:
+                lines.append(
+                    f"  degree {row.degree}: growth rate {row.measured:.6g}, theory {row.theory:.6g}"
+                )
+        for p in self.plateaus:
+            state = " (goes on)" if p.unfinished else ""
+            lines.append(f"  {p.clusters} cluster(s) from t = {p.start:.4g} to {p.end:.4g}{state}")
+        if self.clustering_rate is not None:
+            lines.append(f"clusters meet at a rate of {self.clustering_rate:.4g} in the end")
+        return "\n".join(lines)
