@@ -116,6 +116,19 @@ def test_the_circle_with_the_identity_is_the_circle():
         circle.coupled(x, w, 1e4 * np.eye(2))
 
 
+@pytest.mark.parametrize("strength", [90.0, 400.0, 1900.0])
+def test_couplings_end_where_the_rounding_of_a_large_exponent_begins(strength):
+    x, w = cloud("clustered", 300, 2)
+    A = strength * np.array([[np.cos(0.02), np.sin(0.02)], [-np.sin(0.02), np.cos(0.02)]])
+    answer = circle.coupled(x, w, A)
+    assert len(circle.couplings(A, strength)) < 60 + 16 * strength**0.5
+    mean, log_Z = defined(x @ A, x, x, w)
+    assert (np.linalg.norm((answer.shift - mean).astype(float), axis=1) <= answer.error_bound).all()
+    known = answer.error_bound < 1e-3
+    assert known.any()
+    assert (abs(answer.log_partition - log_Z)[known] <= answer.error_bound[known]).all()
+
+
 def test_cells_locate_every_angle():
     angle = np.concatenate([np.linspace(-10, 10, 20_001), np.arange(-8, 9) * np.pi / 4])
     x = np.stack([np.cos(angle), np.sin(angle)], 1)

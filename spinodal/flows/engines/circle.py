@@ -127,25 +127,28 @@ def coupled(
     Z, X, Y = (values(x, table(f, M)) for f in sums.T)
     noise = rounding(n) * (4 + 2 * top)
     Z = np.maximum(Z, noise)  # below, no digit is known and the bound says so
-    return Attention(np.stack([X, Y], 1) / Z[:, None], np.log(Z) + top, noise / Z)
+    return Attention(np.stack([X, Y], 1) / Z[:, None], np.log(Z) + top, 2 * noise / Z)
 
 
 def couplings(A: Float[np.ndarray, "2 2"], top: float) -> Complex[np.ndarray, "k l"]:
-    """C_kl of e^{x^T A y - top} = sum_kl C_kl e^{i(k theta + l phi)}, k, l = -K..K, until the tail is rounding."""
+    """C_kl of e^{x^T A y - top} = sum_kl C_kl e^{i(k theta + l phi)}, k, l = -K..K, until the tail is rounding.
+
+    Rounding of the exponent is top eps, so that sums of |C_kl| never fall below some share of that.
+    """
     if top > COUPLING_MAX:
         raise InputError(f"|beta Q^T K| = {top:g}: the circle engine ends at {COUPLING_MAX:g}; use 'direct'")
-    N = 32
+    tail, N = EPS * (1 + top / 8), 32
     while True:
         angle = 2 * np.pi * np.arange(N) / N
         circle = np.stack([np.cos(angle), np.sin(angle)])
         C = np.fft.fftshift(np.fft.fft2(np.exp(circle.T @ A @ circle - top))) / N**2
         edge = np.maximum(np.abs(C).sum(0), np.abs(C).sum(1))
         K = N // 2 - 1
-        if edge[0] + edge[1] < 8 * EPS:
+        if edge[0] + edge[1] < 8 * tail:
             break
         N *= 2
     C = C[1:, 1:]  # -N/2 has no partner
-    keep = np.flatnonzero(edge[1 + K :] > EPS).max()
+    keep = np.flatnonzero(edge[1 + K :] > tail).max()
     return C[K - keep : K + keep + 1, K - keep : K + keep + 1]
 
 
