@@ -22,7 +22,8 @@ import numpy as np
 import torch
 
 from spinodal import flows, sphere
-from spinodal.flows.engines import automatic, circle, direct
+from spinodal.flows import ENGINES
+from spinodal.flows.engines import circle, direct
 from spinodal.flows.engines import sphere as harmonics
 from spinodal.flows.engines.law import law
 
@@ -141,9 +142,7 @@ def main() -> None:
         if d < 4:
             methods["flows.field"] = (public, many)
         else:
-            methods |= {
-                f"{name} engine": (engine(automatic.ENGINES[name]), few) for name in ("direct", "attention")
-            }
+            methods |= {f"{name} engine": (engine(ENGINES[name]), few) for name in ("direct", "attention")}
         methods["fused attention (torch)"] = (fused, few)
         methods["softmax matrix (torch)"] = (dense_torch, dense)
         methods["softmax matrix (NumPy)"] = (dense_numpy, dense)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from spinodal import sphere
 from spinodal.cli.particles import Simulation
 from spinodal.errors import InputError
-from spinodal.flows.engines.automatic import check
+from spinodal.flows.engines.field import check
 from spinodal.flows.engines.span import reduced
 from spinodal.flows.fields import AttentionField, Head, scheme
 from spinodal.flows.state import State

@@ -17,7 +17,6 @@ from spinodal import theory
 from spinodal.cli.particles import Report, Simulation
 from spinodal.cli.particles_input import Prepared
 from spinodal.errors import InputError
-from spinodal.flows.engines.automatic import chosen
 from spinodal.flows.fields.energy import energy_of
 from spinodal.flows.state import State
 from spinodal.flows.time import MERGE, Keeper, Layers, Run, simulate
@@ -91,9 +90,9 @@ def simulated(p: Prepared, out: Path, *, resume: bool, report: Report) -> Finish
         "longest": float(run.lengths[-1].max()), "seconds": time.perf_counter() - began,
     }  # fmt: skip
     r = p.c.shape[1]
-    name = chosen(p.n, r, float(s.beta)) if s.engine == "auto" else s.engine
     told = {
-        "config": config, "engine": name, "span": r if p.B is not None else None, "error_bound": run.error_bound,
+        "config": config, "engine": ", ".join(run.engines), "span": r if p.B is not None else None,
+        "error_bound": run.error_bound,
         "merges": merges, "merges_left_out": left_out, "energy": energy, "energy_missing": reason, "final": final,
         "seed": s.seed, "commit": commit(), "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": versions(),

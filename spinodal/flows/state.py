@@ -9,6 +9,8 @@ leave r_i = 1 alone. Weights are masses: merged tokens are one heavier token.
     w       weights, >= 0, summing to one                  n
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -22,13 +24,21 @@ class State(NamedTuple):
     lengths: Float[np.ndarray, " n"]
 
 
-class Rate(NamedTuple):
-    """d theta / dt (tangent), dr / dt, the scaled Z of `engines.law`, and a bound on |drift_i - exact drift_i|."""
+@dataclass(frozen=True, eq=False)
+class Rate:
+    """d theta / dt (tangent), dr / dt, the scaled Z of `engines.law`, and a bound on |drift_i - exact drift_i|.
+
+    It unpacks into these four; `engine` names the engines that ran, "" where there was none to choose.
+    """
 
     drift: Float[np.ndarray, "n d"]
     growth: Float[np.ndarray, " n"]
     Z: Float[np.ndarray, " n"]
     error_bound: Float[np.ndarray, " n"]
+    engine: str = ""
+
+    def __iter__(self) -> Iterator[Float[np.ndarray, "..."]]:
+        return iter((self.drift, self.growth, self.Z, self.error_bound))
 
 
 @runtime_checkable

@@ -7,7 +7,7 @@ from engine_reference import CLOUDS, averaged, cloud, exact
 from scipy.special import ive
 
 from spinodal import flows, sphere
-from spinodal.flows.engines.automatic import ENGINES
+from spinodal.flows import ENGINES
 from spinodal.flows.engines.law import law
 
 SERVES = {

@@ -7,6 +7,7 @@ from scipy.special import ive
 
 from spinodal import flows, loops, sphere
 from spinodal.errors import InputError
+from spinodal.flows import ENGINES
 from spinodal.flows.engines import attention, cells, circle, direct, lowrank, pairs
 from spinodal.flows.engines import sphere as harmonics
 from spinodal.flows.engines.law import law
@@ -209,7 +210,7 @@ def test_the_certificate_of_low_rank():
     assert (abs(left) <= np.sqrt(rest[:, None] * rest) + 1e-14).all()
     assert lowrank.factor(sphere.uniform(500, 64), 4.0, 60) is None
     with pytest.raises(InputError, match="rank above 2000"):
-        lowrank.drift(sphere.uniform(2500, 64), np.full(2500, 1 / 2500), law("sa", 25.0))
+        ENGINES["lowrank"](sphere.uniform(2500, 64), np.full(2500, 1 / 2500), law("sa", 25.0))
 
 
 def test_fewer_tokens_than_dimensions_are_reduced_exactly():

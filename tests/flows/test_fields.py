@@ -261,9 +261,9 @@ def test_clusters_lose_no_digits_whatever_the_engine(d, n):
     wide = np.asarray(x, WIDE)
     for head, M in ((Head(), np.eye(d)), (Head(Q), Q.T)):
         for causal in (False, True) if d == 5 else (False,):
-            drift, _ = AttentionField(60.0, heads=(head,), causal=causal, scheme=scheme("pre"))(
+            drift, *_ = AttentionField(60.0, heads=(head,), causal=causal, scheme=scheme("pre"))(
                 0.0, State(x, r), w
-            )[:2]
+            )
             for i in rows:
                 some = slice(i + 1) if causal else slice(None)
                 logit = 60 * (wide[i] @ M.T) @ wide[some].T

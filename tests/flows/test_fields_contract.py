@@ -170,7 +170,6 @@ X, R, W = tokens(6, 3)
             "the matrices of the field have d = 4",
         ),
         (AttentionField(1.0, engine="circle", scheme=Pre()), X, R, W, "engine 'circle' needs d = 2"),
-        (AttentionField(1.0, engine="span", scheme=Pre()), X, R, W, "engine 'span' does not give <x, A>"),
         (UnnormalisedField(1.0, Head(np.eye(4))), X, R, W, "the matrices of the field have d = 4"),
         (AttentionField(1.0, scheme=NGPT(lambda t: 1 - t)), X, R, W, "alpha = -1.0 at time 2"),
     ],

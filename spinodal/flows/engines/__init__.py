@@ -1,4 +1,4 @@
-"""One interface, several engines: (drift, Z, error_bound) of attention on weighted unit vectors.
+"""Engines: (drift, Z, error_bound) of attention on weighted unit vectors, and the average that all else is made of.
 
 file       where                  how                                        cost
 direct     reference; slow flows  every pair, by differences                 n^2
@@ -8,5 +8,11 @@ circle     d = 2; any 2 x 2 Q, K  cells and Fourier modes                    n
 sphere     d = 3                  spherical harmonics                        n
 lowrank    once tokens cluster    pivoted Cholesky with a certificate        n r
 span       n < d                  the same flow in n dimensions              n^3
-automatic  the public `field`     checks, chooses, redoes what came out poor
+hardmax    beta = inf             the largest logits of every token          n^2
+
+engine     how an engine describes itself: a file has its `ENGINE`
+registry   all of them by name
+choose     who is asked, and what is done again by differences
+field      the public `field`
+law        what is asked and answered; `kernel`: Q, K and the mask
 """

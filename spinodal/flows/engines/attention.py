@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from spinodal.flows.engines.direct import from_shift
-from spinodal.flows.engines.law import EPS, Attention, Drift, Law
+from spinodal.flows.engines.engine import Engine, Problem, Routine
+from spinodal.flows.engines.kernel import Kernel
+from spinodal.flows.engines.law import EPS, Attention
 
 BLOCK = 512  # the fused kernel sums over as many sources before it rescales
 
@@ -55,6 +56,15 @@ def rounding(weights: Float[np.ndarray, " m"], logit: Float[np.ndarray, " n"]) -
     return EPS * (8 + np.sqrt(BLOCK + len(weights) / BLOCK) + 4 * largest)
 
 
-def drift(x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], law: Law) -> Drift:
-    """drift = P_x (Z^-1 sum_j w_j e^{b<x_i, x_j>} x_j), averaged first and projected then."""
-    return from_shift(x, interaction(law.beta * x, x, x, weights, x), law)
+def average(kernel: Kernel, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]) -> Attention:
+    """m_i = (sum_j p_ij x_j) - x_i, averaged first."""
+    targets, sources = kernel.logits(x)
+    return interaction(targets, sources, x, weights, x, kernel.causal)
+
+
+def cost(problem: Problem) -> float:
+    n, d = problem.n, problem.d or 2
+    return 120 + (3.2e-3 + 0.13e-3 * d) * n * n
+
+
+ENGINE = Engine("attention", average=Routine(average, cost), matrices=True, causal=True)

@@ -30,6 +30,8 @@ from spinodal.flows.engines.cells import (
     rounding,
     table,
 )
+from spinodal.flows.engines.engine import Engine, Problem, Routine
+from spinodal.flows.engines.kernel import Kernel, square
 from spinodal.flows.engines.law import EPS, Attention, Drift, Law
 from spinodal.loops import compiled, in_parts
 
@@ -173,3 +175,26 @@ def drift(x: Float[np.ndarray, "n 2"], weights: Float[np.ndarray, " n"], law: La
     flat = np.ascontiguousarray(x).reshape(-1)
     in_parts(lambda start, stop: driven(flat, a, M, constants, velocity, Z, error, start, stop), n, LEAST)
     return Drift(velocity.reshape(n, 2), Z, error)
+
+
+def average(kernel: Kernel, x: Float[np.ndarray, "n 2"], weights: Float[np.ndarray, " n"]) -> Attention:
+    """m_i = (sum_j p_ij x_j) - x_i, of any Q^T K."""
+    mean = coupled(x, weights, kernel.beta * square(kernel.coupling))
+    return Attention(mean.shift - x, mean.log_partition, mean.error_bound + EPS)
+
+
+def drift_cost(problem: Problem) -> float:
+    return 120 + 3 * min(problem.beta, 300) + 0.01 * problem.n
+
+
+def average_cost(problem: Problem) -> float:
+    return 300 + 30 * problem.beta + 0.05 * problem.n
+
+
+ENGINE = Engine(
+    "circle",
+    average=Routine(average, average_cost, COUPLING_MAX),
+    drift=Routine(drift, drift_cost, BETA_MAX),
+    d=2,
+    matrices=True,
+)

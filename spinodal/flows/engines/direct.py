@@ -23,7 +23,9 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Float
 
-from spinodal.flows.engines.law import EPS, Attention, Drift, Law
+from spinodal.flows.engines.engine import Engine, Problem, Routine
+from spinodal.flows.engines.kernel import Kernel
+from spinodal.flows.engines.law import EPS, Attention, Drift, Law, from_shift
 from spinodal.flows.engines.pairs import interaction
 from spinodal.loops import compiled, exp2, in_parts, plus, wide
 
@@ -218,11 +220,28 @@ def drift_at(
     return from_shift(points, mean, law)
 
 
-def from_shift(x: Float[np.ndarray, "m d"], mean: Attention, law: Law) -> Drift:
-    """drift = P_x shift, Z = e^{log Z - b}, of attention anchored at the tokens."""
-    v = mean.shift
-    for _ in range(2):  # a second projection removes what rounding left of the first
-        v = v - np.sum(v * x, -1, keepdims=True) * x
-    Z = np.exp(mean.log_partition - law.beta)
-    f = np.ones_like(Z) if law.clock is None else law.clock * Z
-    return Drift(f[:, None] * v, Z, f * mean.error_bound)
+def average(kernel: Kernel, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]) -> Attention:
+    """m_i = sum_j p_ij (x_j - x_i) over every pair, by differences."""
+    targets, sources = kernel.logits(x)
+    return interaction(targets, sources, x, weights, x, kernel.causal)
+
+
+def drift_cost(problem: Problem) -> float:
+    """Pairs are visited once for d = 2 and 3."""
+    n, d = problem.n, problem.d
+    return 15 + {2: 0.6e-3, 3: 0.9e-3}[d] * n * n if d in (2, 3) else average_cost(problem)
+
+
+def average_cost(problem: Problem) -> float:
+    n, d = problem.n, problem.d or 2
+    return 20 + (1.2e-3 + 0.2e-3 * d) * n * n
+
+
+ENGINE = Engine(
+    "direct",
+    average=Routine(average, average_cost),
+    drift=Routine(drift, drift_cost),
+    matrices=True,
+    causal=True,
+    exact=True,
+)

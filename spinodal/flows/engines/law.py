@@ -12,7 +12,9 @@ so that Z lies in (0, 1] for every b; only the clock of USA still knows e^b:
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -30,12 +32,20 @@ class Law(NamedTuple):
     clock: float | None
 
 
-class Drift(NamedTuple):
-    """dx/dt, the scaled Z of the sign over this door, and a bound on |drift_i - exact drift_i|."""
+@dataclass(frozen=True, eq=False)
+class Drift:
+    """dx/dt, the scaled Z of this file's head, and a bound on |drift_i - exact drift_i|: it unpacks into these three.
 
-    drift: Float[np.ndarray, "n d"]
-    Z: Float[np.ndarray, " n"]
-    error_bound: Float[np.ndarray, " n"]
+    `engine` names the engine that ran. Arrays are NumPy's, or tensors where `flows.field` was given tensors.
+    """
+
+    drift: Float[Any, "n d"]
+    Z: Float[Any, " n"]
+    error_bound: Float[Any, " n"]
+    engine: str = ""
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.drift, self.Z, self.error_bound))
 
 
 class Attention(NamedTuple):
@@ -47,6 +57,16 @@ class Attention(NamedTuple):
     shift: Float[np.ndarray, "n e"]
     log_partition: Float[np.ndarray, " n"]
     error_bound: Float[np.ndarray, " n"]
+
+
+def from_shift(x: Float[np.ndarray, "m d"], mean: Attention, law: Law) -> Drift:
+    """drift = P_x shift, Z = e^{log Z - b}, of attention anchored at the tokens."""
+    v = mean.shift
+    for _ in range(2):  # a second projection removes what rounding left of the first
+        v = v - np.sum(v * x, -1, keepdims=True) * x
+    Z = np.exp(mean.log_partition - law.beta)
+    f = np.ones_like(Z) if law.clock is None else law.clock * Z
+    return Drift(f[:, None] * v, Z, f * mean.error_bound)
 
 
 def usa_clock(beta: float) -> float:

@@ -10,11 +10,13 @@ import numpy as np
 from jaxtyping import Float
 
 from spinodal.errors import InputError
-from spinodal.flows.engines.direct import from_shift
-from spinodal.flows.engines.law import EPS, Attention, Drift, Law
+from spinodal.flows.engines.engine import Engine, Problem, Routine
+from spinodal.flows.engines.kernel import Kernel
+from spinodal.flows.engines.law import EPS, Attention
 
 LEFT = 1e-13  # diagonal at which the factor is complete
 RANK_MAX = 2000
+FEWEST = 4096  # tokens for which a failed attempt costs little beside every pair
 
 
 def factor(
@@ -38,25 +40,33 @@ def factor(
 
 
 def attempt(
-    x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], law: Law, max_rank: int
-) -> Drift | None:
-    """num = L^T L (w x), Z = L^T L w; None where the rank is above `max_rank`."""
-    found = factor(x, law.beta, min(len(x), max_rank))
+    kernel: Kernel, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], max_rank: int | None = None
+) -> Attention | None:
+    """num = L^T L (w x), Z = L^T L w; None where the rank is above `max_rank`, sqrt(n) if that is not given."""
+    beta, most = kernel.top, int(np.sqrt(len(x))) if max_rank is None else max_rank
+    found = factor(x, beta, min(len(x), most))
     if found is None:
         return None
     L, rest = found
     sums = L.T @ (L @ np.column_stack([weights, weights[:, None] * x]))
-    left_out = np.sqrt(rest) * (weights @ np.sqrt(rest)) + EPS * (8 + 2 * len(L) + 2 * law.beta)
+    left_out = np.sqrt(rest) * (weights @ np.sqrt(rest)) + EPS * (8 + 2 * len(L) + 2 * beta)
     Z = np.maximum(sums[:, 0], left_out)
-    mean = Attention(sums[:, 1:] / Z[:, None] - x, np.log(Z) + law.beta, 2 * left_out / Z)
-    return from_shift(x, mean, law)
+    return Attention(sums[:, 1:] / Z[:, None] - x, np.log(Z) + beta, 2 * left_out / Z)
 
 
-def drift(x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], law: Law) -> Drift:
+def average(kernel: Kernel, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]) -> Attention:
     """As `attempt`, but a rank above RANK_MAX is an InputError."""
-    answer = attempt(x, weights, law, RANK_MAX)
-    if answer is None:
+    mean = attempt(kernel, x, weights, RANK_MAX)
+    if mean is None:
         raise InputError(
             f"engine 'lowrank': these {len(x)} tokens have rank above {RANK_MAX}; use 'attention'"
         )
-    return answer
+    return mean
+
+
+def cost(problem: Problem) -> float:
+    """Of an attempt; with few tokens, or on the circle and on S^2, it is never worth it."""
+    return 0.025 * problem.n**1.5 if problem.n >= FEWEST and (problem.d or 0) > 3 else np.inf
+
+
+ENGINE = Engine("lowrank", average=Routine(average, cost, attempt=attempt))

@@ -10,7 +10,9 @@ import torch
 from jaxtyping import Float
 
 from spinodal.flows.engines import direct
-from spinodal.flows.engines.law import EPS, Drift, Law
+from spinodal.flows.engines.engine import Engine, Problem, Routine
+from spinodal.flows.engines.kernel import Kernel
+from spinodal.flows.engines.law import EPS, Attention, Drift, Law
 
 
 def reduced(x: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, "n r"], Float[np.ndarray, "r d"]]:
@@ -29,5 +31,23 @@ def drift(x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], law: La
         return Drift(np.zeros_like(x), np.ones(1), np.zeros(1))
     answer = direct.drift(c, weights, law)
     rate = 1.0 if law.clock is None else law.clock * answer.Z
-    moved = 8 * EPS * (1 + law.beta) * rate
-    return Drift(answer.drift @ B, answer.Z, answer.error_bound + moved)
+    return Drift(answer.drift @ B, answer.Z, answer.error_bound + moved(law.beta) * rate)
+
+
+def average(kernel: Kernel, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]) -> Attention:
+    """m_i of c, lifted by B."""
+    c, B = reduced(x)
+    mean = direct.average(Kernel(kernel.top), c, weights)
+    return Attention(mean.shift @ B, mean.log_partition, mean.error_bound + moved(kernel.top))
+
+
+def moved(beta: float) -> float:
+    return 8 * EPS * (1 + beta)
+
+
+def by_name(problem: Problem) -> float:
+    """Who has fewer tokens than dimensions reduces once, and not at every step."""
+    return np.inf
+
+
+ENGINE = Engine("span", average=Routine(average, by_name), drift=Routine(drift, by_name))

@@ -18,7 +18,9 @@ from scipy.special import ive
 
 from spinodal.errors import InputError
 from spinodal.flows.engines.cells import LEAST, octant
-from spinodal.flows.engines.law import EPS, Drift, Law
+from spinodal.flows.engines.engine import Engine, Problem, Routine
+from spinodal.flows.engines.kernel import Kernel
+from spinodal.flows.engines.law import EPS, Attention, Drift, Law
 from spinodal.loops import compiled, in_parts, wide
 
 TAIL = EPS / 16  # sum of what is left out, relative to the largest value
@@ -112,3 +114,28 @@ def drift(x: Float[np.ndarray, "n 3"], weights: Float[np.ndarray, " n"], law: La
 def rounding(n: int) -> float:
     """Error of such a sum over n tokens, in units of the largest value that it could have."""
     return 8 * ACCURACY + EPS * np.sqrt(n)
+
+
+def average(kernel: Kernel, x: Float[np.ndarray, "n 3"], weights: Float[np.ndarray, " n"]) -> Attention:
+    """Z is linear in the weights, so sum_j w_j e^{b (<x_i, x_j> - 1)} x_jk is the Z of the weights w_j x_jk."""
+    unclocked = Law(kernel.top, 1.0)
+    Z, *sums = (drift(x, w, unclocked).Z for w in (weights, *(weights[:, None] * x).T))
+    noise = 2 * rounding(len(x))
+    Z = np.maximum(Z, noise)  # below, no digit is known and the bound says so
+    return Attention(np.stack(sums, 1) / Z[:, None] - x, np.log(Z) + kernel.top, 2 * noise / Z)
+
+
+def drift_cost(problem: Problem) -> float:
+    return 600 + 12 * problem.beta + 0.2 * problem.n
+
+
+def average_cost(problem: Problem) -> float:
+    return 4 * drift_cost(problem)
+
+
+ENGINE = Engine(
+    "sphere",
+    average=Routine(average, average_cost, BETA_MAX),
+    drift=Routine(drift, drift_cost, BETA_MAX),
+    d=3,
+)

@@ -3,9 +3,8 @@
 file          what
 composed      AttentionField: mask x matrices x kind x scheme x noise x feed-forward
 heads         Q, K, V, where a number stands for that multiple of the identity
-interactions  one head at work: which engine, and differences first
+interactions  one head at work: differences first
 schemes       where the layer norm sits
-hardmax       beta -> infinity
 feed          outer s(inner x + bias)
 unnormalised  no layer norm
 energy        the energy that a field climbs or descends, or why there is none

@@ -19,9 +19,10 @@ import numpy as np
 from jaxtyping import Float
 
 from spinodal.errors import InputError
+from spinodal.flows.engines.kernel import Number
 from spinodal.flows.engines.law import EPS
 from spinodal.flows.fields.feed import FeedForward
-from spinodal.flows.fields.heads import IDENTITY, Head, Number
+from spinodal.flows.fields.heads import IDENTITY, Head
 from spinodal.flows.fields.interactions import Interaction
 from spinodal.flows.fields.schemes import POST, Pull, Scheme
 from spinodal.flows.state import Rate, State
@@ -34,7 +35,7 @@ class AttentionField:
     Defaults are SA with Q = K = V = I, post-LN, no mask, no noise (kappa = inf). With a causal mask token i
     sees j <= i, with the weights that they have among all. A bound on the error comes with each rate.
     InputError for what does not fit, at construction or, where it depends on tokens, at a call. That tokens are
-    unit vectors and weights sum to one is left to who makes the start (`engines.automatic.check`); NaN gives NaN,
+    unit vectors and weights sum to one is left to who makes the start (`engines.field.check`); NaN gives NaN,
     as does a length that is not positive where the scheme divides by it: a stepper then takes a smaller step.
     """
 
@@ -98,7 +99,7 @@ class AttentionField:
             bound = 2 * A.error_bound / s + 4 * EPS * np.linalg.norm(drift, axis=1)
         else:
             drift, bound = (A.tangent, A.error_bound) if s == 1 else (A.tangent / s, A.error_bound / s)
-        return Rate(drift, growth, A.Z, bound)
+        return Rate(drift, growth, A.Z, bound, A.engine)
 
     def pull(
         self, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], radial: bool = True
@@ -107,12 +108,14 @@ class AttentionField:
         first, *rest = (interaction.pull(x, weights, radial) for interaction in self.interactions)
         if not rest and self.feed_forward is None:
             return first
-        T, a, Z, bound = (np.sum([part, *others], 0) for part, *others in zip(first, *rest, strict=True))
+        parts = zip(*(pull[:4] for pull in (first, *rest)), strict=True)
+        T, a, Z, bound = (np.sum(part, 0) for part in parts)
         if self.feed_forward is not None:
             push = self.feed_forward(x)
             along = np.sum(push * x, 1)
             T, a, bound = T + push - along[:, None] * x, a + along, bound + self.feed_forward.error_bound
-        return Pull(T, a, Z / len(self.heads), bound)
+        engines = dict.fromkeys(pull.engine for pull in (first, *rest))
+        return Pull(T, a, Z / len(self.heads), bound, ", ".join(engines))
 
 
 def fits(state: State, weights: Float[np.ndarray, " n"], d: int | None) -> None:

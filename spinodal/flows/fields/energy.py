@@ -19,8 +19,8 @@ import numpy as np
 from jaxtyping import Float
 
 from spinodal.errors import InputError
+from spinodal.flows.engines.kernel import Matrix, times
 from spinodal.flows.fields.composed import AttentionField
-from spinodal.flows.fields.heads import Matrix, times
 from spinodal.flows.fields.unnormalised import UnnormalisedField
 from spinodal.flows.state import State
 

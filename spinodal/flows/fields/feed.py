@@ -7,8 +7,10 @@ from jaxtyping import Float
 from scipy.special import ndtr
 
 from spinodal.errors import InputError
+from spinodal.flows.engines.kernel import norm
 from spinodal.flows.engines.law import EPS
-from spinodal.flows.fields.heads import finite, known, norm
+from spinodal.flows.fields.heads import finite
+from spinodal.flows.names import known
 
 ACTIVATIONS = {
     "relu": lambda u: np.maximum(u, 0.0),

@@ -9,18 +9,13 @@ inverse temperature a b, times v: the engines that are exact in clusters and lin
     M       coupling Q^T K, <Q x, K y> = x^T M y      d d
 """
 
-import difflib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float
 
 from spinodal.errors import InputError
-
-Number = float | int
-Matrix = Number | Float[np.ndarray, "..."]
+from spinodal.flows.engines.kernel import Kernel, Matrix, norm, simplified
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,10 +55,11 @@ class Head:
     @cached_property
     def coupling(self) -> Matrix:
         """M = Q^T K, as a number where it is a multiple of the identity."""
-        if np.ndim(self.queries) and np.ndim(self.keys):
-            return simplified(np.asarray(self.queries).T @ self.keys)
-        transposed = np.transpose(self.queries)
-        return simplified(transposed * self.keys)
+        return self.kernel(1.0).coupling
+
+    def kernel(self, beta: float, causal: bool = False) -> Kernel:
+        """e^{b <Q x, K y>}."""
+        return Kernel(beta, self.queries, self.keys, causal)
 
     @cached_property
     def strength(self) -> float:
@@ -90,37 +86,6 @@ def finite(name: str, matrix: Matrix) -> Matrix:
         where = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
         raise InputError(f"{name} hold {array[where]} at {where}: all entries must be finite")
     return array if array.ndim else float(array)
-
-
-def simplified(matrix: Matrix) -> Matrix:
-    """The number a where the matrix is exactly a I."""
-    if np.ndim(matrix) == 0:
-        return float(matrix)
-    array = np.asarray(matrix)
-    a = float(array[0, 0])
-    return a if np.array_equal(array, a * np.eye(len(array))) else array
-
-
-def norm(matrix: Matrix) -> float:
-    """Spectral norm."""
-    return abs(float(matrix)) if np.ndim(matrix) == 0 else float(np.linalg.norm(matrix, 2))
-
-
-def times(matrix: Matrix, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k"]:
-    """M x_i for every row."""
-    if np.ndim(matrix) == 0:
-        return x if matrix == 1 else matrix * x
-    return x @ np.asarray(matrix).T
-
-
-def known(what: str, name: str, names: Iterable[str]) -> str:
-    """The name, if it is one of the names; else an InputError with the nearest of them."""
-    names = list(names)
-    if name not in names:
-        near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.4)
-        hint = f"; the nearest is {near[0]!r}" if near else ""
-        raise InputError(f"{what} {name!r} is none of {', '.join(map(repr, names))}{hint}")
-    return name
 
 
 IDENTITY = Head()

@@ -24,17 +24,19 @@ import numpy as np
 from jaxtyping import Float
 
 from spinodal.errors import InputError
-from spinodal.flows.fields.heads import Number, known
+from spinodal.flows.engines.kernel import Number
+from spinodal.flows.names import known
 from spinodal.runs import register
 
 
 class Pull(NamedTuple):
-    """A as T and a, the scaled Z, and a bound on the error of T; a is NaN where it was not asked for."""
+    """A as T and a, the scaled Z, a bound on the error of T, and the engine; a is NaN where it was not asked for."""
 
     tangent: Float[np.ndarray, "n d"]
     radial: Float[np.ndarray, " n"]
     Z: Float[np.ndarray, " n"]
     error_bound: Float[np.ndarray, " n"]
+    engine: str = ""
 
     @property
     def size(self) -> Float[np.ndarray, " n"]:

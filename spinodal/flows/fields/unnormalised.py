@@ -13,9 +13,10 @@ from scipy.linalg import expm
 
 from spinodal.errors import InputError
 from spinodal.flows.engines import pairs
+from spinodal.flows.engines.kernel import Number, norm, times
 from spinodal.flows.engines.law import Attention, law
 from spinodal.flows.fields.composed import finite, fits, nowhere
-from spinodal.flows.fields.heads import IDENTITY, Head, Number, norm, times
+from spinodal.flows.fields.heads import IDENTITY, Head
 from spinodal.flows.fields.schemes import positive
 from spinodal.flows.state import Rate, State
 
@@ -50,7 +51,9 @@ class UnnormalisedField:
         along = np.sum(v * theta, 1)
         Z = np.exp(mean.log_partition - largest)
         r = positive(r)
-        return Rate((v - along[:, None] * theta) / r[:, None], along, Z, 2 * V * mean.error_bound / r)
+        return Rate(
+            (v - along[:, None] * theta) / r[:, None], along, Z, 2 * V * mean.error_bound / r, "direct"
+        )
 
     def velocity(
         self, time: float, z: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]

@@ -21,16 +21,18 @@ tokens that may not merge have met all the same: there the speed is what roundin
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import brentq
 
-from spinodal.flows.state import Field, Rate, State
+from spinodal.flows.state import Rate, State
 from spinodal.integrate import DORMAND_PRINCE, Controller, interpolant, largest, unit_sum
 from spinodal.loops import in_parts
 
+RateAt = Callable[[float, State, Float[np.ndarray, " n"]], Rate]
 A, E = DORMAND_PRINCE.A, DORMAND_PRINCE.E
 CONTROLLER = Controller(safety=0.9, shrink=0.1, grow=10.0)
 BLUR = 10.0  # bounds on the error of a drift below which it gives no direction to go
@@ -121,7 +123,7 @@ def norm(values: Float[np.ndarray, "..."]) -> float:
 
 
 def stepped(
-    field: Field, time: float, state: State, weights: Float[np.ndarray, " n"], h: float, stages: Stages
+    field: RateAt, time: float, state: State, weights: Float[np.ndarray, " n"], h: float, stages: Stages
 ) -> tuple[State, Rate]:
     """One step of size h from a state whose rate is in stage 0."""
 

@@ -26,7 +26,7 @@ PUNCTUAL = 0.3  # of the tolerance: relative error of a late time
 ROUNDING = 1e-17  # a step that moves no token by more is none
 NUMBERS = ("hi", "lo", "h", "steps", "evaluations", "bound")
 # in place of a rate that is in stage 0 already: for a million tokens it is 40 MB
-SPENT = Rate(np.empty((0, 2)), *np.empty((3, 0)))
+SPENT = Rate(np.empty((0, 2)), np.empty(0), np.empty(0), np.empty(0))
 CONTROL = ("proposed", "error", "taken", "shortest")
 
 
@@ -41,6 +41,16 @@ class Flow:
         self.state = self.before = State(start.directions[living], start.lengths[living])
         self.hi = self.lo = self.h = self.bound = 0.0
         self.steps = self.evaluations = 0
+        self.engines: dict[str, None] = {}  # that ran, in the order of their first use
+
+    def rate_at(self, time: float, state: State, weights: Float[np.ndarray, " n"]) -> Rate:
+        """The rate of the field, whose engine is remembered."""
+        return self.remembered(self.field(time, state, weights))
+
+    def remembered(self, rate: Rate) -> Rate:
+        if rate.engine not in self.engines and rate.engine:
+            self.engines[rate.engine] = None
+        return rate
 
     def advance(self, limit: float) -> None:
         raise NotImplementedError
@@ -95,6 +105,7 @@ class Flow:
         own = (
             {name: getattr(self, name) for name in NUMBERS} | self.state._asdict() | {"weights": self.weights}
         )
+        own["engines"] = np.array(list(self.engines), dtype=str)
         return own | (self.crowd.saved() if self.crowd else {})
 
     def restore(self, saved: dict[str, Any]) -> None:
@@ -102,6 +113,7 @@ class Flow:
             setattr(self, name, saved[name].item())
         self.state = self.before = State(saved["directions"], saved["lengths"])
         self.weights = saved["weights"]
+        self.engines = dict.fromkeys(saved["engines"].tolist())
         if self.crowd:
             self.crowd.restore(saved)
 
@@ -123,7 +135,7 @@ class AdaptiveFlow(Flow):
         """The rate at the present state becomes stage 0, as at the end of a step that went nowhere."""
         self.stages.reset(*self.state.directions.shape)
         self.before, self.h, self.rate = self.state, 0.0, SPENT
-        self.rate = self.field(self.hi, self.state, self.weights)
+        self.rate = self.rate_at(self.hi, self.state, self.weights)
         self.evaluations += 1
         self.first()
 
@@ -182,7 +194,7 @@ class AdaptiveFlow(Flow):
         since = max(self.shortest, PUNCTUAL * self.hi)
         try:
             with np.errstate(invalid="ignore"):  # which is a step too far as well
-                state, rate = dp.stepped(self.field, self.hi, self.state, self.weights, h, self.stages)
+                state, rate = dp.stepped(self.rate_at, self.hi, self.state, self.weights, h, self.stages)
                 return state, rate, self.stages.error(self.state, since, h, self.tolerance), None
         except InputError as fault:
             return self.state, SPENT, np.nan, fault
@@ -250,7 +262,7 @@ class LayerFlow(SteppedFlow):
 
     def stepped(self) -> State:
         state, rate = layered(self.field, self.hi, self.state, self.weights, self.step)
-        self.met_bound(rate)
+        self.met_bound(self.remembered(rate))
         self.evaluations += 1
         if self.field.noise == 0:
             return state
@@ -265,5 +277,5 @@ class NoisyFlow(SteppedFlow):
         self.evaluations += 2
         key = (self.seed, self.steps)
         state, rate = noisy_step(self.field, self.hi, self.state, self.weights, self.step, key)
-        self.met_bound(rate)
+        self.met_bound(self.remembered(rate))
         return state

@@ -24,7 +24,7 @@ def layered(
     A = field.pull(theta, weights, radial=True)
     s, growth = field.scheme(time, r, A)
     speed = np.broadcast_to(s, r.shape)[:, None]
-    rate = Rate(A.tangent / speed, growth, A.Z, A.error_bound / speed[:, 0])
+    rate = Rate(A.tangent / speed, growth, A.Z, A.error_bound / speed[:, 0], A.engine)
     if not (field.scheme.grows and field.scheme.radial(time)):
         return State(sphere.normalised(theta + h * (rate.drift + A.radial[:, None] / speed * theta)), r), rate
     x = r[:, None] * theta + h * (r[:, None] * rate.drift + growth[:, None] * theta)

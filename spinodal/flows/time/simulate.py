@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 
 from spinodal.errors import ConvergenceError, InputError
-from spinodal.flows.engines.automatic import check
+from spinodal.flows.engines.field import check
 from spinodal.flows.fields import AttentionField
 from spinodal.flows.state import Field, State
 from spinodal.flows.time import checkpoint
@@ -96,7 +96,8 @@ Method = Adaptive | Layers | Noisy
 class Run(NamedTuple):
     """What a simulation yields. Tokens are directions; `lengths` are theirs, one row a time of the trajectory.
 
-    `error_bound` is the largest bound on a drift met, beside the largest drift of its moment.
+    `error_bound` is the largest bound on a drift met, beside the largest drift of its moment; `engines` are those
+    that ran, in the order of their first use.
     """
 
     trajectory: Trajectory
@@ -105,6 +106,7 @@ class Run(NamedTuple):
     error_bound: float
     steps: int
     evaluations: int
+    engines: tuple[str, ...]
 
 
 @dataclass
@@ -199,8 +201,9 @@ def simulate(
     travel(flow, frames, until, keeper, progress)
     merges = flow.crowd.tree.merges(flow.hi) if flow.crowd else NONE
     return Run(
-        frames.trajectory(), np.stack(frames.lengths), merges, flow.bound, flow.steps, flow.evaluations
-    )
+        frames.trajectory(), np.stack(frames.lengths), merges, flow.bound, flow.steps, flow.evaluations,
+        tuple(flow.engines),
+    )  # fmt: skip
 
 
 def travel(flow: Flow, frames: Frames, until: float, keeper: Keeper | None, progress) -> None:

@@ -9,6 +9,8 @@ With Q = K = I a token likes itself best and nothing moves; the limit is of use 
 import numpy as np
 from jaxtyping import Float
 
+from spinodal.flows.engines.engine import Engine, Problem, Routine
+from spinodal.flows.engines.kernel import Kernel
 from spinodal.flows.engines.law import EPS, Attention
 
 BLOCK = 2**21  # logits at a time
@@ -46,3 +48,16 @@ def interaction(
                 shift[i], log_Z[i] = weights[some] @ apart / mass, np.log(mass)
     size = np.abs(shift).sum(1) + np.abs(values).max()
     return Attention(shift, log_Z, 8 * EPS * size)
+
+
+def average(kernel: Kernel, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]) -> Attention:
+    """m_i = the mean of x_j - x_i over the j that i likes best."""
+    targets, sources = kernel.logits(x)
+    return interaction(targets, sources, x, weights, x, kernel.causal)
+
+
+def cost(problem: Problem) -> float:
+    return 20 * problem.n + 1e-3 * (problem.d or 2) * problem.n**2
+
+
+ENGINE = Engine("hardmax", average=Routine(average, cost), matrices=True, causal=True, hard=True, exact=True)

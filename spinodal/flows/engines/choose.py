@@ -1,0 +1,137 @@
+r"""The one choice of an engine, for `flows.field` and for every composed field, and what is done about its errors.
+
+Of the engines whose domain holds the problem the cheapest is asked; where it declines, the next. An O(n) engine errs
+by eps / Z_i, so tokens far from all others come out worst: those whose bound exceeds `tolerance` times the largest
+drift are done again by differences, while that is affordable. In a metastable state all drifts are small, all tokens
+are done again, and the answer is the direct one.
+
+Answers carry the name of the engine that ran: "circle+direct" where some tokens were done again.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+from typing import Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from spinodal.errors import InputError
+from spinodal.flows.engines import direct, pairs
+from spinodal.flows.engines.engine import Engine, Problem
+from spinodal.flows.engines.kernel import Kernel
+from spinodal.flows.engines.law import Attention, Drift, Law
+from spinodal.flows.engines.registry import ENGINES
+from spinodal.flows.names import known
+
+TOLERANCE = 1e-8  # of the largest drift
+WORK = 2e9  # pairs times dimensions that refining tokens may cost: a second or two
+Numbers = Float[np.ndarray, " n"]
+Tokens = Float[np.ndarray, "n d"]
+
+
+@runtime_checkable
+class Judged(Protocol):
+    """An answer whose errors can be judged."""
+
+    @property
+    def tangent(self) -> Tokens: ...
+    @property
+    def error_bound(self) -> Numbers: ...
+
+
+Answer = TypeVar("Answer", bound=Judged)
+
+
+def choose_engines(problem: Problem, engine: str = "auto") -> tuple[Engine, ...]:
+    """The engines to ask, the fastest first; the one that is named, if one is. InputError outside its domain."""
+    if engine == "auto":
+        return ranked(problem, tuple(ENGINES.values()))
+    named = ENGINES[known("engine", engine, ["auto", *ENGINES])]
+    reason = named.refusal(problem)
+    if reason:
+        raise InputError(f"engine {engine!r} {reason}; use 'auto'")
+    return (named,)
+
+
+@lru_cache(maxsize=1024)
+def ranked(problem: Problem, engines: tuple[Engine, ...]) -> tuple[Engine, ...]:
+    costs = {engine: engine.cost(problem) for engine in engines}
+    return tuple(sorted((e for e, cost in costs.items() if cost < np.inf), key=costs.__getitem__))
+
+
+def evaluated(
+    x: Tokens, weights: Numbers, law: Law, engine: str = "auto", tolerance: float = TOLERANCE
+) -> Drift:
+    """`field` for those who have checked their tokens, know their law and keep NumPy arrays."""
+    n, d = x.shape
+    for one in choose_engines(Problem(n, d, law.beta), engine):
+        answer = one(x, weights, law, engine == "auto")
+        if answer is not None:
+            answer = replace(answer, engine=one.name)
+            return answer if one.exact else refine_drift(answer, x, weights, law, tolerance)
+    raise declined(engine, x)
+
+
+def compute_average(
+    kernel: Kernel,
+    x: Tokens,
+    weights: Numbers,
+    split: Callable[[Attention], Answer],
+    *,
+    engine: str = "auto",
+    tolerance: float = TOLERANCE,
+) -> tuple[Answer, str]:
+    """(`split` of m_i and log Z_i, the name of the engine that ran); `split` says what the errors come to."""
+    mean, one = mean_and_engine(kernel, x, weights, engine)
+    answer = split(mean)
+    if one.exact:
+        return answer, one.name
+    poor = offenders(answer.tangent, answer.error_bound, tolerance)
+    if len(poor) == 0:
+        return answer, one.name
+    if kernel.causal:
+        return split(direct.average(kernel, x, weights)), direct.ENGINE.name
+    targets, sources = kernel.logits(x)
+    replace_rows(mean, poor, pairs.interaction(targets[poor], sources, x, weights, x[poor]))
+    return split(mean), f"{one.name}+{direct.ENGINE.name}"
+
+
+def mean_and_engine(kernel: Kernel, x: Tokens, weights: Numbers, engine: str) -> tuple[Attention, Engine]:
+    """m_i and log Z_i as an engine gives them, and that engine."""
+    n, d = x.shape
+    problem = Problem(n, d, kernel.top, kernel.isotropic, kernel.causal, kernel.hard, average=True)
+    for one in choose_engines(problem, engine):
+        mean = one.mean(kernel, x, weights, engine == "auto")
+        if mean is not None:
+            return mean, one
+    raise declined(engine, x)
+
+
+def declined(engine: str, x: Tokens) -> InputError:
+    return InputError(f"engine {engine!r} declines these {len(x)} tokens of d = {x.shape[1]}; use 'auto'")
+
+
+def refine_drift(answer: Drift, x: Tokens, weights: Numbers, law: Law, tolerance: float) -> Drift:
+    """The answer, with its worst tokens done again by differences; all of them where that is no more work."""
+    poor = offenders(answer.drift, answer.error_bound, tolerance)
+    if len(poor) == 0:
+        return answer
+    if x.shape[1] < 4 and len(poor) > len(x) // 4:
+        return replace(direct.drift(x, weights, law), engine=direct.ENGINE.name)
+    replace_rows(answer, poor, direct.drift_at(x[poor], x, weights, law))
+    return replace(answer, engine=f"{answer.engine}+{direct.ENGINE.name}")
+
+
+def offenders(drift: Tokens, bound: Numbers, tolerance: float) -> Int[np.ndarray, " m"]:
+    """Tokens whose error may exceed `tolerance` times the largest drift; none where they are too many to refine."""
+    some = np.abs(drift[:: 1 + len(drift) // 1000]).max()  # cheap, and never above the largest
+    if bound.max() <= tolerance * some:
+        return np.empty(0, int)
+    poor = np.flatnonzero(bound > tolerance * np.abs(drift).max())
+    return poor if len(poor) * drift.size <= WORK else poor[:0]
+
+
+def replace_rows(answer: Drift | Attention, rows: Int[np.ndarray, " m"], better: Drift | Attention) -> None:
+    for old, new in zip(answer, better, strict=True):
+        old[rows] = new

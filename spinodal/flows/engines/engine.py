@@ -1,0 +1,125 @@
+r"""What an engine says of itself: what it computes, where, and at what cost.
+
+    average   m_i = sum_j p_ij (x_j - x_i) and log Z_i, p_ij = w_j e^{b <Q x_i, K x_j>} / Z_i
+    drift     P_{x_i} m_i times the clock of a law, with Q = K = V = I and no mask
+
+Every scheme of normalisation, every V and every mask is made of the average; an engine that has a faster way to the
+drift alone gives that too. To add an engine write a file with an `Engine` and name it in `registry`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from spinodal.flows.engines.kernel import Kernel
+from spinodal.flows.engines.law import BETA_MAX, Attention, Drift, Law, from_shift
+
+
+class Problem(NamedTuple):
+    """What is asked of an engine; `beta` is b |Q^T K|, and d is None where it is not known yet.
+
+    `average` is True where the drift alone does not do: <x, A> is needed, or V is a matrix.
+    """
+
+    n: int
+    d: int | None
+    beta: float
+    isotropic: bool = True
+    causal: bool = False
+    hard: bool = False
+    average: bool = False
+
+    @property
+    def drift_alone(self) -> bool:
+        """Whether the drift of Q = K = V = I is all that is asked."""
+        return self.isotropic and not (self.causal or self.hard or self.average)
+
+
+@dataclass(frozen=True, eq=False)
+class Routine:
+    """`compute` gives the answer or None: it declines. `cost` is about how many microseconds of one core that takes.
+
+    A cost of infinity keeps it out of the automatic choice. `attempt` is what the automatic choice calls: it may
+    give up where another engine would be faster. `beta_max` is the largest exponent b |Q^T K|.
+    """
+
+    compute: Callable[..., Any]
+    cost: Callable[[Problem], float]
+    beta_max: float = BETA_MAX
+    attempt: Callable[..., Any] | None = None
+
+    def __call__(self, *arguments: Any, automatic: bool = False) -> Any:
+        return (self.attempt if automatic and self.attempt else self.compute)(*arguments)
+
+
+@dataclass(frozen=True, eq=False)
+class Engine:
+    """`average(kernel, x, weights)` and `drift(x, weights, law)`, one of them at least, and their domain.
+
+    d         the one dimension that it serves, None for all
+    matrices  it knows general Q and K
+    causal    it knows a causal mask
+    hard      it is for beta = inf, and for that alone
+    exact     its bound is as small as the drift, so that no token is refined
+    """
+
+    name: str
+    average: Routine | None = None
+    drift: Routine | None = None
+    d: int | None = None
+    matrices: bool = False
+    causal: bool = False
+    hard: bool = False
+    exact: bool = False
+
+    def routine(self, problem: Problem) -> Routine | None:
+        """What serves the problem, the faster where both do."""
+        return self.drift if problem.drift_alone and self.drift else self.average
+
+    def refusal(self, problem: Problem) -> str | None:
+        """Why the problem lies outside the domain, as the rest of a sentence about the engine; or None."""
+        routine = self.routine(problem)
+        if problem.hard != self.hard:
+            return "is for beta = inf alone" if self.hard else "does not know beta = inf"
+        if problem.causal and not self.causal:
+            return "does not know a causal mask"
+        if not (problem.isotropic or self.matrices):
+            return "does not know general Q, K, V"
+        if self.d is not None and problem.d not in (None, self.d):
+            return f"needs d = {self.d}, the tokens have d = {problem.d}"
+        if routine is None:
+            return "does not give <x, A>, which this normalisation or V needs"
+        if not problem.hard and problem.beta > routine.beta_max:
+            return f"ends at beta |Q^T K| = {routine.beta_max:g}, here it is {problem.beta:g}"
+        return None
+
+    def cost(self, problem: Problem) -> float:
+        """Microseconds; infinite outside the domain."""
+        routine = self.routine(problem)
+        return float("inf") if routine is None or self.refusal(problem) else routine.cost(problem)
+
+    def __call__(
+        self,
+        x: Float[np.ndarray, "n d"],
+        weights: Float[np.ndarray, " n"],
+        law: Law,
+        automatic: bool = False,
+    ) -> Drift | None:
+        """The drift with Q = K = V = I, by the routine for it or from the average; None where the engine declines."""
+        if self.drift:
+            return self.drift(x, weights, law, automatic=automatic)
+        mean = self.mean(Kernel(law.beta), x, weights, automatic)
+        return None if mean is None else from_shift(x, mean, law)
+
+    def mean(
+        self,
+        kernel: Kernel,
+        x: Float[np.ndarray, "n d"],
+        weights: Float[np.ndarray, " n"],
+        automatic: bool = False,
+    ) -> Attention | None:
+        """The average; None where the engine has none or declines."""
+        return self.average(kernel, x, weights, automatic=automatic) if self.average else None

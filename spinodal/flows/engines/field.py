@@ -1,0 +1,98 @@
+r"""The public field: checks its input, and lets `choose` find who computes it."""
+
+from typing import no_type_check
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from spinodal import sphere as unit_sphere
+from spinodal.errors import InputError
+from spinodal.flows.engines.choose import TOLERANCE, evaluated
+from spinodal.flows.engines.law import Drift, law
+from spinodal.loops import compiled, plus
+
+UNIT = 1e-13  # a token's length may be off by this much
+SUM = 1e-9  # and the sum of the weights
+
+
+@compiled(fastmath={"contract"})  # that is, with NaN
+@no_type_check
+def faults(x, weights):
+    """(tokens that are not unit vectors, weights that are not >= 0, sum of weights)."""
+    crooked = negative = total = 0.0
+    n, d = x.shape
+    flat = x.reshape(-1)
+    if d == 2:  # the same loop for one d is a vector loop
+        for i in range(n):
+            q = flat[2 * i] * flat[2 * i] + flat[2 * i + 1] * flat[2 * i + 1]
+            crooked = plus(crooked, 0.0 if abs(q - 1) <= 2 * UNIT else 1.0)
+    else:
+        for i in range(n):
+            q = 0.0
+            for k in range(d):
+                q += x[i, k] * x[i, k]
+            crooked += 0.0 if abs(q - 1) <= 2 * UNIT else 1.0
+    for i in range(n):
+        negative = plus(negative, 0.0 if weights[i] >= 0 else 1.0)
+        total = plus(total, weights[i])
+    return crooked, negative, total
+
+
+def check(x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " _"]) -> None:
+    """One InputError that names the first thing wrong with tokens or weights."""
+    n, d = x.shape
+    if n == 0:
+        raise InputError("x holds no token: its shape is (0, d)")
+    if d < 2:
+        raise InputError(f"x has d = {d}: tokens live on spheres of R^2 and above")
+    if weights.shape != (n,):
+        raise InputError(f"weights have shape {weights.shape}, {n} tokens need ({n},)")
+    crooked, negative, total = faults(x, weights)
+    if crooked:
+        unit_sphere.unit(x, UNIT)
+    if negative:
+        i = int(np.flatnonzero(~(weights >= 0))[0])
+        raise InputError(f"weight {i} is {weights[i]:g}: weights are >= 0")
+    if not abs(total - 1) <= SUM:
+        raise InputError(f"weights sum to {total:.12g}, not to 1: divide by their sum")
+
+
+def array(values: Float[np.ndarray, "..."] | Float[Tensor, "..."]) -> Float[np.ndarray, "..."]:
+    if isinstance(values, Tensor):
+        if values.requires_grad:
+            raise InputError("the engines have no gradient: pass tokens.detach(), or use torch operations")
+        values = values.cpu().numpy()
+    return np.ascontiguousarray(values, np.float64)
+
+
+def field(
+    x: Float[np.ndarray, "n d"] | Float[Tensor, "n d"],
+    weights: Float[np.ndarray, " _"] | Float[Tensor, " _"],
+    *,
+    beta: float,
+    kind: str = "sa",
+    engine: str = "auto",
+    tolerance: float = TOLERANCE,
+) -> Drift:
+    r"""dx_i/dt = rate_i sum_j w_j e^{b(<x_i,x_j> - 1)} P_{x_i} x_j, rate = 1/Z_i, e^b or 1 for "sa", "usa", "gkpr".
+
+    Returns (drift, Z, error_bound) in double precision, of the type of `x`, with the name of the engine that ran as
+    `.engine`: Z_i is the scaled sum_j w_j e^{b(<x_i,x_j> - 1)} in (0, 1], and error_bound_i bounds
+    |drift_i - exact drift_i|. The
+    conventions are `law`'s; `usa_clock` converts between the two of USA. Tokens are unit vectors of
+    R^d, d > 1; weights are >= 0 and sum to one, and merged tokens are heavier tokens.
+
+    Engines: "direct" keeps all digits of the slowest flow, O(n^2); "circle" (d = 2) and "sphere"
+    (d = 3) are O(n); "attention" and "lowrank" serve any d; "span" works in n dimensions where n < d.
+    Whichever runs, tokens whose bound exceeds `tolerance` times the largest drift are redone by
+    "direct" while that takes no more than a second or two; an infinite tolerance leaves all as they are.
+    Raises InputError for anything else.
+    """
+    tokens, masses = array(x), array(weights)
+    check(tokens, masses)
+    answer = evaluated(tokens, masses, law(kind, beta), engine, tolerance)
+    if not isinstance(x, Tensor):
+        return answer
+    return Drift(*(torch.from_numpy(part).to(x.device) for part in answer), engine=answer.engine)

@@ -1,0 +1,79 @@
+r"""The kernel of attention, e^{b <Q x, K y>}, where a number stands for that multiple of the identity.
+
+Only M = Q^T K enters. Where M = a I with a >= 0 the kernel is that of Q = K = I at inverse temperature a b, and
+engines that know no other serve it.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float
+
+Number = float | int
+Matrix = Number | Float[np.ndarray, "..."]
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """w_j e^{b <Q x_i, K x_j>}, over j <= i where causal; b = inf leaves only the largest, hardmax."""
+
+    beta: float
+    queries: Matrix = 1.0
+    keys: Matrix = 1.0
+    causal: bool = False
+
+    @cached_property
+    def coupling(self) -> Matrix:
+        """M = Q^T K, as a number where it is a multiple of the identity."""
+        if np.ndim(self.queries) and np.ndim(self.keys):
+            return simplified(np.asarray(self.queries).T @ self.keys)
+        return simplified(np.transpose(self.queries) * self.keys)
+
+    @cached_property
+    def top(self) -> float:
+        """b |Q^T K|, the largest exponent."""
+        return self.beta * norm(self.coupling)
+
+    @property
+    def isotropic(self) -> bool:
+        """Q^T K = a I, a >= 0."""
+        return np.ndim(self.coupling) == 0 and float(self.coupling) >= 0
+
+    @property
+    def hard(self) -> bool:
+        return self.beta == math.inf
+
+    def logits(
+        self, x: Float[np.ndarray, "n d"]
+    ) -> tuple[Float[np.ndarray, "n k"], Float[np.ndarray, "n k"]]:
+        """Targets b Q x (Q x for hardmax) and sources K x."""
+        factor = 1.0 if self.hard else self.beta
+        return factor * times(self.queries, x), times(self.keys, x)
+
+
+def simplified(matrix: Matrix) -> Matrix:
+    """The number a where the matrix is exactly a I."""
+    if np.ndim(matrix) == 0:
+        return float(matrix)
+    array = np.asarray(matrix)
+    a = float(array[0, 0])
+    return a if np.array_equal(array, a * np.eye(len(array))) else array
+
+
+def square(matrix: Matrix, d: int = 2) -> Float[np.ndarray, "d d"]:
+    """The matrix written out."""
+    return float(matrix) * np.eye(d) if np.ndim(matrix) == 0 else np.asarray(matrix)
+
+
+def norm(matrix: Matrix) -> float:
+    """Spectral norm."""
+    return abs(float(matrix)) if np.ndim(matrix) == 0 else float(np.linalg.norm(matrix, 2))
+
+
+def times(matrix: Matrix, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k"]:
+    """M x_i for every row."""
+    if np.ndim(matrix) == 0:
+        return x if matrix == 1 else matrix * x
+    return x @ np.asarray(matrix).T

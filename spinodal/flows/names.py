@@ -1,0 +1,16 @@
+"""Names that the user gives: one of a list, or an error with the nearest of them."""
+
+import difflib
+from collections.abc import Iterable
+
+from spinodal.errors import InputError
+
+
+def known(what: str, name: str, names: Iterable[str]) -> str:
+    """The name, if it is one of the names; else an InputError with the nearest of them."""
+    names = list(names)
+    if name not in names:
+        near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.4)
+        hint = f"; the nearest is {near[0]!r}" if near else ""
+        raise InputError(f"{what} {name!r} is none of {', '.join(map(repr, names))}{hint}")
+    return name
