@@ -36,7 +36,7 @@ class Kernel:
         """b |Q^T K|, the largest exponent."""
         return self.beta * norm(self.coupling)
 
-    @property
+    @cached_property
     def isotropic(self) -> bool:
         """Q^T K = a I, a >= 0."""
         return np.ndim(self.coupling) == 0 and float(self.coupling) >= 0

@@ -93,7 +93,7 @@ class Interaction:
                 drift, bound = v * drift, abs(v) * bound
             return Pull(drift, unasked, Z, bound, answer.engine)
         pull, name = compute_average(self.kernel, x, weights, lambda m: self.split(x, m), engine=self.engine)
-        return pull._replace(engine=name)
+        return Pull(*pull[:4], name)
 
     def log_partition(
         self, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]
