@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from spinodal.cli.output import console, renamed
+from spinodal.cli.output import console, renamed, save_figures
 from spinodal.errors import InputError
 
 
@@ -74,14 +74,11 @@ def meanfield_command(
             with Progress(*columns, console=console, transient=True) as bar:
                 task = bar.add_task("starting")
                 result = evolve(experiment, progress=lambda t: bar.update(task, description=f"t = {t:.4g}"))
-            figures = draw_density(result)
-            for name, figure in figures.items():
-                with folder.replacing(f"{name}.png") as place:
-                    figure.savefig(place, dpi=150)
+            figures = {f"{name}.png": figure for name, figure in draw_density(result).items()}
+            save_figures(folder, figures)
             folder.finish(result, arrays="record.npz")
     console.print(str(result), highlight=False)
-    pictures = " and ".join(f"{name}.png" for name in figures)
-    console.print(f"wrote run.json, record.npz, {pictures} to {out}", highlight=False)
+    console.print(f"wrote run.json, record.npz, {' and '.join(figures)} to {out}", highlight=False)
 
 
 def given(**options: Any) -> dict[str, Any]:
