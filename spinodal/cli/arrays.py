@@ -23,3 +23,11 @@ def read_table(path: Path, *, columns: int | None = None) -> np.ndarray:
     if columns not in (None, table.shape[1]):
         raise InputError(f"{path}: {columns} number(s) a line, here are {table.shape[1]}")
     return table
+
+
+def read_array(path: Path) -> np.ndarray:
+    """The numbers of an .npy file, of whatever shape, as float64."""
+    try:
+        return np.load(path, allow_pickle=False).astype(float)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} holds no array of numbers: {error}") from None

@@ -5,8 +5,15 @@ import typer
 from spinodal.cli.graph_continue import continue_command
 from spinodal.cli.graph_equilibria import equilibria_command
 from spinodal.cli.graph_flow import flow_command
-from spinodal.cli.graph_options import named_as_options
 from spinodal.cli.graph_stability import stability_command
+from spinodal.cli.output import renamed
+
+OPTIONS = {
+    "parameters": "set",
+    "stiffness": "anchor",
+    "first": "from",
+    "last": "to",
+}  # of fields named otherwise
 
 group = typer.Typer(help=__doc__, no_args_is_help=True)
 for name, command in {
@@ -15,7 +22,7 @@ for name, command in {
     "continue": continue_command,
     "stability": stability_command,
 }.items():
-    group.command(name)(named_as_options(command))
+    group.command(name)(renamed(**OPTIONS)(command))
 
 
 def add_to(app: typer.Typer) -> None:

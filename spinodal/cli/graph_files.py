@@ -7,22 +7,13 @@ from typing import Any
 
 from spinodal import graphs
 from spinodal.cli.output import command_line, console
-from spinodal.errors import InputError
 
 
 def start_of(text: str) -> Any:
     """A state from its file, or the name of one."""
-    return read_state(Path(text)) if text.endswith(".npy") else text
+    from spinodal.cli.arrays import read_array
 
-
-def read_state(path: Path) -> Any:
-    """The array of a file, of whatever shape."""
-    import numpy as np
-
-    try:
-        return np.load(path, allow_pickle=False).astype(float)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} holds no array of numbers: {error}") from None
+    return read_array(Path(text)) if text.endswith(".npy") else text
 
 
 def save_state(folder: Any, name: str, x: "graphs.State") -> None:

@@ -1,7 +1,5 @@
-"""Options of all that `spinodal graph` does, and the system, the state and the folder that they mean."""
+"""Options of all that `spinodal graph` does, and the system that they mean."""
 
-import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,28 +41,6 @@ StartText = Annotated[
     str, typer.Option("--start", help="zero, random, twisted:Q (x_k = 2 pi Q k / n), or STATE.npy.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="JSON on the standard output, and nothing else.")]
-OPTIONS = {
-    "parameters": "set",
-    "stiffness": "anchor",
-    "first": "from",
-    "last": "to",
-}  # of fields named otherwise
-
-
-def named_as_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The command, whose errors name options where the library names fields."""
-
-    @functools.wraps(command)
-    def wrapped(**given: Any) -> None:
-        try:
-            command(**given)
-        except InputError as error:
-            text = str(error)
-            for field in error.fields:
-                text = text.replace(f"`{field}`", f"`{OPTIONS.get(field, field)}`")
-            raise InputError(text, field=tuple(OPTIONS.get(f, f) for f in error.fields)) from None
-
-    return wrapped
 
 
 def system_of(

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import typer
 
 from spinodal import graphs
-from spinodal.cli.graph_files import read_state
 from spinodal.cli.graph_options import (
     Anchor,
     CouplingText,
@@ -39,8 +38,10 @@ def stability_command(
     Index, nullity, the three notions of stability, the dimension of the equilibria around it, and the tests
     that need no eigenvalue: all slopes positive, a cut with a negative sum, one negative edge.
     """
+    from spinodal.cli.arrays import read_array
+
     system = system_of(graph, coupling_text, set_, anchor, drive)
-    report = graphs.analyse_stability(graphs.StabilityAnalysis(system, read_state(state), refine, seed))
+    report = graphs.analyse_stability(graphs.StabilityAnalysis(system, read_array(state), refine, seed))
     measured = table_of(report, free=system.free)
     if as_json:
         print(json.dumps(measured))

@@ -74,11 +74,12 @@ def meanfield_command(
             with Progress(*columns, console=console, transient=True) as bar:
                 task = bar.add_task("starting")
                 result = evolve(experiment, progress=lambda t: bar.update(task, description=f"t = {t:.4g}"))
-            figures = {f"{name}.png": figure for name, figure in draw_density(result).items()}
+            figures = draw_density(result)
             save_figures(folder, figures)
             folder.finish(result, arrays="record.npz")
     console.print(str(result), highlight=False)
-    console.print(f"wrote run.json, record.npz, {' and '.join(figures)} to {out}", highlight=False)
+    pictures = " and ".join(f"{name}.png" for name in figures)
+    console.print(f"wrote run.json, record.npz, {pictures} to {out}", highlight=False)
 
 
 def given(**options: Any) -> dict[str, Any]:

@@ -43,9 +43,9 @@ def command_line() -> str:
 
 
 def save_figures(folder: Any, figures: Mapping[str, Any]) -> None:
-    """Figures by the names of their files, in the folder of a run."""
+    """Figures by their names, as NAME.png in the folder of a run."""
     for name, figure in figures.items():
-        with folder.replacing(name) as place:
+        with folder.replacing(f"{name}.png") as place:
             figure.savefig(place, dpi=150)
 
 

@@ -41,7 +41,7 @@ def draw_flow(experiment: GradientFlow, flow: Flow) -> dict[str, Figure]:
     """The energy over time."""
     curves = {experiment.system.coupling.text: (flow.times, flow.energies)}
     title = f"energy on {graph_name(experiment.system)}"
-    return {"energy.png": energies_over_time(curves, x="time", title=title, log=False)}
+    return {"energy": energies_over_time(curves, x="time", title=title, log=False)}
 
 
 def draw_branch(experiment: Continuation, branch: Branch) -> dict[str, Figure]:
@@ -52,7 +52,7 @@ def draw_branch(experiment: Continuation, branch: Branch) -> dict[str, Figure]:
         [Curve(branch.values, heights, branch.indices)], marks, parameter=experiment.parameter, height="|x - mean|",
         title=f"{experiment.system.coupling.text} on {graph_name(experiment.system)}; full lines are stable",
     )  # fmt: skip
-    return {"branch.png": picture}
+    return {"branch": picture}
 
 
 def graph_name(system: System) -> str:
