@@ -17,7 +17,7 @@ import torch
 from transformers import BertConfig, BertModel
 from transformers.utils import logging
 
-from spinodal.observation import Question, Subject, observe, observe_arrays
+from spinodal.observation import Question, Subject, observe_arrays, observe_model
 from spinodal.types import Trajectory
 
 
@@ -51,7 +51,7 @@ def overhead(model: BertModel, batches: list[dict]) -> dict:
     subject, question = Subject("bert", model, None), Question(beta=1.0, nulls=())
     model(**batches[0])
     alone = seconds(lambda: [model(**batch) for batch in batches])
-    observed = seconds(lambda: observe(subject, batches, question))
+    observed = seconds(lambda: observe_model(subject, batches, question))
     return {
         "sentences": sum(len(b["input_ids"]) for b in batches),
         "passes, CPU s": alone,
@@ -90,7 +90,7 @@ def main() -> None:
     count = 32 if options.quick else 256
     rows = {"streaming": overhead(model, sentences(count, 16))}
     grown = peak()
-    observe(Subject("bert", model, None), sentences(2 * count, 16), Question(beta=1.0, nulls=()))
+    observe_model(Subject("bert", model, None), sentences(2 * count, 16), Question(beta=1.0, nulls=()))
     rows["streaming"]["MB more for twice the inputs"] = peak() - grown
     rows["long"] = long(10_000 if options.quick else 100_000, 64 if options.quick else 768, 3)
     for part, row in rows.items():

@@ -9,7 +9,7 @@ from transformers import AutoModel
 
 from spinodal import zoo
 from spinodal.errors import InputError
-from spinodal.observation import Question, observe, opened, text_batches
+from spinodal.observation import Question, observe_model, opened, text_batches
 from spinodal.observation.effect import loss
 from spinodal.probes import record
 from spinodal.recipes.o1_albert import REACTIONS
@@ -30,7 +30,7 @@ def test_the_trained_albert_knows_chemistry_and_its_random_null_does_not():
 
 def test_the_trained_albert_iterated_stays_apart_where_random_weights_collapse():
     subject = opened(zoo.fetch("rxnmapper"), depth=36)
-    result = observe(
+    result = observe_model(
         subject, text_batches(subject, REACTIONS[:3]), Question(nulls=("random-weights",))
     ).result
     null = result["nulls"]["random-weights"]["layers"][-1]
@@ -55,7 +55,7 @@ def test_minilm_is_observed_and_agrees_with_its_hidden_states():
     with torch.no_grad():
         theirs = model(**batch, output_hidden_states=True).hidden_states
     torch.testing.assert_close(record(subject.model, batch).tokens, torch.stack(theirs), rtol=0, atol=0)
-    layers = observe(subject, [batch], Question()).result["layers"]
+    layers = observe_model(subject, [batch], Question()).result["layers"]
     assert layers[0]["mean_cosine"] < layers[-1]["mean_cosine"] < 0.6
 
 

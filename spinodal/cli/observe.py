@@ -140,7 +140,7 @@ def _one(model: str, out: Path, question: Any, reading: dict, plans: Sequence[An
         total = sum(len(next(iter(batch.values()))) for batch in batches)
         with Progress(console=console) as progress:
             bar = progress.add_task(f"observing {subject.name}", total=total)
-            seen = observation.observe(
+            seen = observation.observe_model(
                 subject, batches, question, progress=lambda done: progress.update(bar, completed=done)
             )
         table = _effects(subject, batches, question, plans)

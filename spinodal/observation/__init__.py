@@ -1,7 +1,7 @@
 """Observation: what a researcher asks of the tokens of a trained model, and what chance would answer.
 
 subject  a model and its inputs                pairs    every number of one sequence, in one pass
-observe  inputs go by, tallies stay            nulls    random weights, shuffled tokens
+measure  inputs go by, tallies stay            nulls    random weights, shuffled tokens
 weights  temperature and spectra of attention  clock    layers on the theory's clock
 tally    means, errors, violations             summary  the result in plain words
 effect   what a plug-in does to clusters and to the model's own loss

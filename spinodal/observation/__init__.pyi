@@ -1,14 +1,14 @@
 from .clock import Clock, effective_clock
-from .nulls import random_weights, shuffled
-from .observe import (
+from .measure import (
     NULLS,
     Observation,
     Question,
     Shown,
-    observe,
     observe_arrays,
+    observe_model,
     sphere_coordinates,
 )
+from .nulls import random_weights, shuffled
 from .pairs import Portrait, portraits
 from .subject import Subject, opened, sound_batches, sound_of, text_batches
 from .summary import summary
@@ -27,8 +27,8 @@ __all__ = [
     "effective_beta",
     "effective_clock",
     "heads_of",
-    "observe",
     "observe_arrays",
+    "observe_model",
     "opened",
     "portraits",
     "random_weights",

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spinodal.observation.observe import Question, portrayed
+from spinodal.observation.measure import Question, portrayed
 from spinodal.observation.pairs import NAMES
 from spinodal.observation.subject import Inputs, Subject
 from spinodal.observation.tally import Moments

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from spinodal import zoo
 from spinodal.figures.style import MODELS, panel, styled
-from spinodal.observation import Question, observe, opened, summary, text_batches
+from spinodal.observation import Question, observe_model, opened, summary, text_batches
 
 DEPTH = 48
 LAYERS = (0, 1, 12, 24, 36, 48)
@@ -50,7 +50,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     depth, reactions = (12, REACTIONS[:3]) if quick else (DEPTH, REACTIONS)
     subject = opened(zoo.fetch("rxnmapper"), name=f"ALBERT, {depth} layers", depth=depth)
     question = Question(nulls=("random-weights",), seed=seed)
-    result = observe(subject, text_batches(subject, reactions), question).result
+    result = observe_model(subject, text_batches(subject, reactions), question).result
     (out / "observe.json").write_text(json.dumps(result | {"summary": summary(result)}, indent=1))
     layers = [layer for layer in LAYERS if layer <= depth]
     histograms(result, layers).savefig(out / "o1-albert.png", dpi=150)

@@ -22,7 +22,7 @@ from spinodal.figures import observation as drawn
 from spinodal.observation import (
     Observation,
     Question,
-    observe,
+    observe_model,
     opened,
     sound_batches,
     sound_of,
@@ -87,7 +87,7 @@ def _albert(question: Question) -> dict[str, Observation]:
     found = {}
     for depth in (12, 24):
         subject = opened(zoo.fetch("rxnmapper"), name=f"ALBERT, {depth} layers", depth=depth)
-        found[subject.name] = observe(
+        found[subject.name] = observe_model(
             subject, text_batches(subject, ["CC(=O)O.OCC>>CC(=O)OCC"] * 2), question
         )
     return found
@@ -97,14 +97,14 @@ def _three(question: Question, out: Path) -> dict[str, Observation]:
     found = {}
     for name in ("minilm", "smollm2"):
         subject = opened(zoo.fetch(name), name=name)
-        found[name] = observe(subject, text_batches(subject, LINES), question)
+        found[name] = observe_model(subject, text_batches(subject, LINES), question)
     subject = opened(zoo.fetch("whisper-base"), name="whisper-base")
     features = AutoFeatureExtractor.from_pretrained(zoo.fetch("whisper-base"))
     batches = sound_batches(subject, [spoken(line, out / "spoken.wav") for line in LINES[:8]], features)
     for stack in ("encoder", "decoder"):
         name = f"whisper-base, {stack}"
         asked = Question(stack=stack, seed=question.seed)
-        found[name] = observe(subject._replace(name=name), batches, asked)
+        found[name] = observe_model(subject._replace(name=name), batches, asked)
     return found
 
 

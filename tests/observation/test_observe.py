@@ -6,7 +6,7 @@ import torch
 from small_models import KINDS, inputs_of, small
 
 from spinodal.errors import InputError
-from spinodal.observation import Question, Subject, observe, observe_arrays, sphere_coordinates, summary
+from spinodal.observation import Question, Subject, observe_arrays, observe_model, sphere_coordinates, summary
 from spinodal.observation.pairs import NAMES, portraits
 from spinodal.observation.tally import Moments, Violations
 from spinodal.probes import record
@@ -30,7 +30,7 @@ def joining(layers: int = 5) -> np.ndarray:
 @pytest.mark.parametrize("kind", SEEN)
 def test_every_kind_of_model_is_observed_beside_its_nulls(kind: str):
     model, inputs = small(kind), inputs_of(kind)
-    result = observe(Subject(kind, model, None), [inputs, inputs], Question(beta=2.0)).result
+    result = observe_model(Subject(kind, model, None), [inputs, inputs], Question(beta=2.0)).result
     trajectory = record(model, inputs)
     end = trajectory.tokens[-1:]
     expected = [
@@ -51,7 +51,7 @@ def test_every_kind_of_model_is_observed_beside_its_nulls(kind: str):
 def test_memory_does_not_grow_with_inputs():
     kind = "BertForMaskedLM"
     subject, inputs = Subject(kind, small(kind), None), inputs_of(kind)
-    sizes = [len(str(observe(subject, [inputs] * k, Question(beta=1.0)).result)) for k in (2, 12)]
+    sizes = [len(str(observe_model(subject, [inputs] * k, Question(beta=1.0)).result)) for k in (2, 12)]
     assert sizes[1] < 1.05 * sizes[0]
 
 
@@ -60,7 +60,7 @@ def test_one_shuffled_input_is_its_own_null_where_order_does_not_enter():
     model, inputs = small(kind), inputs_of(kind)
     with torch.no_grad():
         model.get_parameter("bert.embeddings.position_embeddings.weight").zero_()
-    result = observe(
+    result = observe_model(
         Subject(kind, model, None), [inputs], Question(beta=1.0, nulls=("shuffled-tokens",))
     ).result
     for layer in result["nulls"]["shuffled-tokens"]["difference"]:
@@ -128,6 +128,6 @@ def test_nothing_and_one_token_are_refused():
     kind = "BertForMaskedLM"
     subject = Subject(kind, small(kind), None)
     with pytest.raises(InputError, match="no inputs"):
-        observe(subject, [], Question())
+        observe_model(subject, [], Question())
     with pytest.raises(InputError, match="sequence 0: 1 token"):
-        observe(subject, [inputs_of(kind, n=1)], Question(beta=1.0))
+        observe_model(subject, [inputs_of(kind, n=1)], Question(beta=1.0))

@@ -1,4 +1,4 @@
-"""Observe: inputs go by one batch at a time; what is kept is tallies, and one input that is shown.
+"""Measurement: inputs go by one batch at a time; what is kept is tallies, and one input that is shown.
 
 Everything is read off trajectories, so a model, its nulls and arrays from disk go the same way.
 """
@@ -106,7 +106,7 @@ def portrayed(
         raise InputError(f"sequence {sequence}: {error}") from None
 
 
-def observe(
+def observe_model(
     subject: Subject, batches: Sequence[Inputs], question: Question, *, progress: Progress | None = None
 ) -> Observation:
     """A model on inputs, beside its nulls. `progress` is told the number of inputs that are done.
