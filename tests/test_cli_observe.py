@@ -9,6 +9,7 @@ import pytest
 import torch
 import typer
 from safetensors.torch import load_file, save_file
+from scipy.io import wavfile
 from small_models import inputs_of, small
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
@@ -17,9 +18,9 @@ from typer.testing import CliRunner
 from spinodal.cli import observe
 from spinodal.errors import InputError
 from spinodal.models import SpinodalConfig, SpinodalForSeq2SeqLM
-from spinodal.observation import Subject, opened, subject, text_batches
-from spinodal.observation.effect import loss
+from spinodal.observation import Compared, Subject, loss, opened, subject, text_batches
 from spinodal.probes import read_trajectory
+from spinodal.runs import read_run
 
 WORDS = [
     "[PAD]",
@@ -59,6 +60,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def spinodal(*arguments: str | Path):
     """Runs a command; its InputError is raised."""
     app = typer.Typer()
+    app.callback()(lambda: None)  # a group, although it has one command
     observe.add_to(app)
     found = CliRunner().invoke(app, list(map(str, arguments)))
     if found.exception and not isinstance(found.exception, SystemExit):
@@ -102,7 +104,7 @@ def test_an_observation_is_written_whole(observed: Path, folder: Path):
     assert "sphere-canvas" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "https://" not in page
-    with pytest.raises(InputError, match="--overwrite"):
+    with pytest.raises(InputError, match="`overwrite` replaces it"):
         spinodal("observe", folder, "--text", "to be", "--out", observed)
 
 
@@ -110,10 +112,11 @@ def test_models_and_old_observations_stand_side_by_side(observed: Path, folder: 
     out = tmp_path / "out"
     text = observed / "lines.txt"
     spinodal("observe", "--compare", observed, folder, "--text", text, "--out", out, "--nulls", "none")
-    both = json.loads((out / "compare.json").read_text())
-    assert list(both) == [observed.name, folder.name]
-    a, b = (result["layers"][-1]["mean_cosine"] for result in both.values())
+    both = read_run(out).result_as(Compared)
+    assert list(both.observations) == [observed.name, folder.name]
+    a, b = (result.layers[-1].mean_cosine for result in both.observations.values())
     assert a == b
+    assert both.origins[observed.name]["config"]["effect"] == ["spinodal_beta:4", "spinodal_usa"]
     assert "By depth" in (out / "report.html").read_text()
 
 
@@ -127,22 +130,30 @@ def test_arrays_need_no_model(tmp_path: Path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ([], "give --text"),
+        ([], "give `text`"),
         (["--text", "be"], "is 1 token"),
         (["--text", "to be " * 10], "20 tokens, .* takes 12"),
         (["--text", "to be", "--stack", "decoder"], "no one stack 'decoder'"),
         (["--text", "to be", "--view", "normed"], "one of residual"),
         (["--text", "to be", "--depth", "9"], "only tied layers"),
         (["--text", "to be", "--nulls", "noise"], "the nulls are"),
-        (["--text", "to be", "--epsilon", "3"], "epsilon=3"),
+        (["--text", "to be", "--epsilon", "3"], "`epsilon` 3"),
         (["--text", "to be", "--effect", "softmax"], "no interaction"),
-        (["--sound", "nowhere.wav"], "does not say how it hears"),
+        (["--text", "to be", "--effect", "spinodal_usa,spinodal_usa"], "stands twice"),
+        (["--text", "to be", "--inputs", "0"], "`inputs` 0"),
+        (["--sound", "nowhere.wav"], "is no .wav file"),
     ],
 )
 def test_mistakes_are_one_sentence(folder: Path, tmp_path: Path, options: list[str], said: str):
     with pytest.raises(InputError, match=said):
         spinodal("observe", folder, *options, "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_of_text_hears_nothing(folder: Path, tmp_path: Path):
+    wavfile.write(tmp_path / "tone.wav", 16_000, np.zeros(1600, dtype=np.int16))
+    with pytest.raises(InputError, match="does not say how it hears"):
+        spinodal("observe", folder, "--sound", tmp_path / "tone.wav", "--out", tmp_path / "out")
 
 
 def test_truncation_is_asked_for(folder: Path):
@@ -162,7 +173,7 @@ def test_models_of_one_name_stay_two(folder: Path, tmp_path: Path):
         shutil.copytree(folder, tmp_path / side / "run")
     places = [tmp_path / "a" / "run", tmp_path / "b" / "run"]
     spinodal("observe", "--compare", *places, "--text", "to be", "--nulls", "none", "--out", tmp_path / "out")
-    assert len(json.loads((tmp_path / "out" / "compare.json").read_text())) == 2
+    assert len(read_run(tmp_path / "out").result["observations"]) == 2
     with pytest.raises(InputError, match="one model twice"):
         spinodal("observe", "--compare", folder, folder, "--text", "to be", "--out", tmp_path / "twice")
 

@@ -30,13 +30,11 @@ def test_the_trained_albert_knows_chemistry_and_its_random_null_does_not():
 
 def test_the_trained_albert_iterated_stays_apart_where_random_weights_collapse():
     subject = opened(zoo.fetch("rxnmapper"), depth=36)
-    result = observe_model(
-        subject, text_batches(subject, REACTIONS[:3]), Question(nulls=("random-weights",))
-    ).result
-    null = result["nulls"]["random-weights"]["layers"][-1]
-    assert result["layers"][-1]["mean_cosine"] < 0.4
-    assert null["mean_cosine"] > 0.9
-    assert result["stack"]["tied"]
+    result = observe_model(subject, text_batches(subject, REACTIONS[:3]), Question(nulls=("random-weights",)))
+    null = result.nulls["random-weights"].layers[-1]
+    assert result.layers[-1].mean_cosine < 0.4
+    assert null.mean_cosine > 0.9
+    assert result.stack.tied
 
 
 def test_hooks_agree_with_the_trained_models_own_hidden_states():
@@ -55,8 +53,8 @@ def test_minilm_is_observed_and_agrees_with_its_hidden_states():
     with torch.no_grad():
         theirs = model(**batch, output_hidden_states=True).hidden_states
     torch.testing.assert_close(record(subject.model, batch).tokens, torch.stack(theirs), rtol=0, atol=0)
-    layers = observe_model(subject, [batch], Question()).result["layers"]
-    assert layers[0]["mean_cosine"] < layers[-1]["mean_cosine"] < 0.6
+    layers = observe_model(subject, [batch], Question()).layers
+    assert layers[0].mean_cosine < layers[-1].mean_cosine < 0.6
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ COMMANDS = {  # name -> file, in the order of the help page
     "theory": "theory",
     "draw": "recipes",
     "observe": "observe",
-    "models": "observe",
+    "models": "models",
     "phase-diagram": "phase_diagram",
     "simulate": "particles",
     "meanfield": "meanfield",

@@ -3,7 +3,7 @@
 import contextlib
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import typer
@@ -85,3 +85,27 @@ def show_measures(measured: dict[str, Any]) -> None:
     for name, value in measured.items():
         text = f"{value:.10g}" if isinstance(value, float) else f"{value}"
         console.print(f"{name}: {text}", highlight=False)
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """The options that have a value; of the others the defaults of what they are for hold."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+@contextlib.contextmanager
+def named_bars(verb: str) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each name, which appears once it is told how much is done, and of how much."""
+    bars, tasks = Progress(console=console), {}
+
+    def show(name: str, done: int, total: int):
+        if not tasks:
+            bars.start()
+        if name not in tasks:
+            tasks[name] = bars.add_task(f"{verb} {name}", total=total)
+        bars.update(tasks[name], completed=done)
+
+    try:
+        yield show
+    finally:
+        if tasks:
+            bars.stop()

@@ -1,6 +1,9 @@
 """How alike the tokens become with depth: one histogram of cosines a layer, the deepest at the bottom."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from spinodal.errors import InputError
@@ -10,18 +13,33 @@ from spinodal.figures.style import INK, MUTED, PAGE, panel, styled
 OVERLAP = 1.6  # heights of a row that a peak may reach
 
 
-@styled
 def cosine_histograms(run: Run, colour: str) -> Figure:
     """Cosines between two different tokens, one ridge a layer from the embedding (0) down.
 
-    Every ridge is scaled to its own peak, since collapsed layers would dwarf all others; the dot
-    is the mean cosine. InputError for a run without a probe.
+    InputError for a run without a probe.
     """
     probe = run.get("probe")
     if not probe:
         raise InputError(f"{run['name']}, seed {run['seed']}: there is no probe to draw cosines from")
-    counts = np.array(probe["cosine_counts"], dtype=float)
-    edges = np.array(probe["cosine_edges"], dtype=float)
+    counts, edges = (np.array(probe[key], dtype=float) for key in ("cosine_counts", "cosine_edges"))
+    means = [number(mean) for mean in probe["mean_cosine"]]
+    return cosine_ridges(edges, counts, means, colour, title=f"{run['name']}, seed {run['seed']}")
+
+
+@styled
+def cosine_ridges(
+    edges: Float[np.ndarray, " e"],
+    counts: Float[np.ndarray, "t bins"],
+    means: Sequence[float],
+    colour: str,
+    *,
+    title: str,
+) -> Figure:
+    """Histograms of cosines by layer, and their means.
+
+    Every ridge is scaled to its own peak, since collapsed layers would dwarf all others; the dot
+    is the mean cosine.
+    """
     layers = len(counts)
     figure, axes = panel(4.8, 0.9 + min(max(0.34 * layers, 1.2), 7.0))
     middles = (edges[1:] + edges[:-1]) / 2
@@ -30,7 +48,6 @@ def cosine_histograms(run: Run, colour: str) -> Figure:
         axes.fill_between(middles, ridge, k, color=PAGE, linewidth=0, zorder=k + 2.0)
         axes.fill_between(middles, ridge, k, color=colour, alpha=0.3, linewidth=0, zorder=k + 2.1)
         axes.plot(middles, ridge, color=colour, linewidth=1.2, zorder=k + 2.2)
-    means = [number(mean) for mean in probe["mean_cosine"]]
     axes.plot(means, range(layers), "o", color=INK, markersize=3.2, zorder=layers + 3.0)
     axes.axvline(0, color=MUTED, linewidth=0.7, linestyle=(0, (1, 3)))
     axes.grid(visible=False)
@@ -40,6 +57,6 @@ def cosine_histograms(run: Run, colour: str) -> Figure:
     axes.set(xlim=(edges[0], edges[-1]), ylim=(layers - 0.6, -OVERLAP - 0.2))
     axes.set(
         xlabel="cosine between two tokens",
-        title=f"{run['name']}, seed {run['seed']}; each ridge to its own peak, dot: mean",
+        title=f"{title}; each ridge to its own peak, dot: mean",
     )
     return figure

@@ -1,6 +1,6 @@
 """What was observed in a trained model: cosines by layer, numbers by layer beside nulls, and who merges with whom.
 
-Every function takes the contents of observe.json; `results` are several of them by name.
+`results` are several observations by name.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy.cluster.hierarchy import dendrogram
 
-from spinodal.figures.cosines import cosine_histograms
+from spinodal.figures.cosines import cosine_ridges
 from spinodal.figures.style import INK, MODELS, MUTED, label_ends, panel, styled
+from spinodal.observation import LayerNumbers, Observed, StandardErrors
 
 WIDTH, HEIGHT = 4.8, 3.0
 TITLES = {
@@ -24,75 +25,73 @@ TITLES = {
 WORDS = 60  # rows of a merge tree that can be read
 
 
-def layer_numbers(layers: Sequence[Mapping], name: str) -> np.ndarray:
+def layer_numbers(layers: Sequence[LayerNumbers | StandardErrors], name: str) -> np.ndarray:
     """One number by layer, NaN where there is none."""
-    found = [layer["mass_above"][".9"] if name == "above_.9" else layer[name] for layer in layers]
+    found = [layer.mass_above[".9"] if name == "above_.9" else getattr(layer, name) for layer in layers]
     return np.array([np.nan if value is None else value for value in found], dtype=float)
 
 
-def observed_cosines(result: Mapping, colour: str, *, selection: str | None = None) -> Figure:
+def observed_cosines(result: Observed, colour: str, *, selection: str | None = None) -> Figure:
     """Histograms of cosines by layer, of all tokens or of a selection such as "without_first"."""
-    layers = [layer[selection] if selection else layer for layer in result["layers"]]
-    probe = {
-        "cosine_edges": result["cosine_edges"],
-        "cosine_counts": [layer["histogram"] for layer in layers],
-        "mean_cosine": [layer["mean_cosine"] for layer in layers],
-    }
-    return cosine_histograms({"name": result["model"], "seed": result["seed"], "probe": probe}, colour)
+    layers = [getattr(layer, selection) if selection else layer for layer in result.layers]
+    counts = np.array([layer.histogram for layer in layers], dtype=float)
+    means = [layer.mean_cosine for layer in layers]
+    return cosine_ridges(np.array(result.cosine_edges), counts, means, colour, title=result.model)
 
 
 @styled
-def observed_numbers(result: Mapping, name: str, colour: Mapping[str, str]) -> Figure:
+def observed_numbers(result: Observed, name: str, colour: Mapping[str, str]) -> Figure:
     """One number by layer: the model, its nulls, and a band of two standard errors over inputs about each."""
     figure, axes = panel(WIDTH, HEIGHT)
     ends = {}
-    curves = {"model": result["layers"]} | {null: told["layers"] for null, told in result["nulls"].items()}
+    curves: dict[str, Sequence[LayerNumbers]] = {"model": result.layers}
+    curves |= {null: compared.layers for null, compared in result.nulls.items()}
     for who, layers in curves.items():
-        y, error = layer_numbers(layers, name), layer_numbers([x["standard_error"] for x in layers], name)
+        y, error = layer_numbers(layers, name), layer_numbers([x.standard_error for x in layers], name)
         x = np.arange(len(y))
         axes.plot(x, y, color=colour[who], linewidth=2.2 if who == "model" else 1.2)
         if np.isfinite(error).any():
             axes.fill_between(x, y - 2 * error, y + 2 * error, color=colour[who], alpha=0.18, linewidth=0)
         ends[who] = float(y[-1])
     if name == "mean_cosine":
-        theory = [layer["theory"] for layer in result["layers"]]
+        theory = [layer.theory for layer in result.layers]
         axes.plot(theory, color=INK, linewidth=1.0, linestyle=(0, (2, 2)))
         ends["theory"] = theory[-1]
     axes.set(xlabel="layer (0: what enters the first)", title=TITLES[name])
-    axes.set_xlim(0, len(result["layers"]) - 1)
+    axes.set_xlim(0, len(result.layers) - 1)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     label_ends(axes, ends, {**colour, "theory": INK})
     return figure
 
 
 @styled
-def compared_numbers(results: Mapping[str, Mapping], name: str, colour: Mapping[str, str]) -> Figure:
+def compared_numbers(results: Mapping[str, Observed], name: str, colour: Mapping[str, str]) -> Figure:
     """One number of several models against relative depth; the random-weights null of each dashed."""
     figure, axes = panel(WIDTH, HEIGHT)
     ends = {}
     for model, result in results.items():
-        y = layer_numbers(result["layers"], name)
+        y = layer_numbers(result.layers, name)
         depth = np.linspace(0, 1, len(y))
         axes.plot(depth, y, color=colour[model])
-        if null := result["nulls"].get("random-weights"):
-            z = layer_numbers(null["layers"], name)
+        if null := result.nulls.get("random-weights"):
+            z = layer_numbers(null.layers, name)
             axes.plot(depth, z, color=colour[model], linewidth=1.0, linestyle=(0, (2, 2)))
         ends[model] = float(y[-1])
     axes.set(xlabel="depth (0: before the layers; 1: after)", xlim=(0, 1))
-    axes.set(title=TITLES[name] + "; dashed: random weights" * any(r["nulls"] for r in results.values()))
+    axes.set(title=TITLES[name] + "; dashed: random weights" * any(r.nulls for r in results.values()))
     label_ends(axes, ends, dict(colour))
     return figure
 
 
 @styled
-def merge_tree_of_words(result: Mapping) -> Figure:
+def merge_tree_of_words(result: Observed) -> Figure:
     """A line a token, from its word on the left through the layers; lines meet where tokens join one cluster.
 
     A cluster is drawn in the middle of its tokens' rows, and tokens are ordered so that those that end together are
     neighbours. Tokens that are alone are faint.
     """
-    branch = np.array(result["shown"]["branch"])[:, :WORDS]
-    words = result["shown"]["words"][:WORDS]
+    branch = np.array(result.shown.branch)[:, :WORDS]
+    words = result.shown.words[:WORDS]
     layers, n = branch.shape
     place = np.empty(n)
     place[np.lexsort(branch)] = np.arange(n)
@@ -127,19 +126,19 @@ def merge_tree_of_words(result: Mapping) -> Figure:
 
 
 @styled
-def linkage_of_words(result: Mapping) -> Figure:
+def linkage_of_words(result: Observed) -> Figure:
     """Single linkage of the last layer: from the right, tokens join as the cosine asked for is lowered.
 
     At a cosine c the components are what hangs together to the right of c.
     """
-    words = result["shown"]["words"]
-    tree = dendrogram(np.array(result["shown"]["linkage"]), no_plot=True, orientation="left")
+    words = result.shown.words
+    tree = dendrogram(np.array(result.shown.linkage), no_plot=True, orientation="left")
     figure, axes = panel(6.4, 0.9 + 0.17 * len(words))
     for height, far in zip(tree["icoord"], tree["dcoord"], strict=True):
         axes.plot(1 - np.array(far), np.array(height) / 10 - 0.5, color=INK, linewidth=0.9)
     for row, i in enumerate(tree["leaves"]):
         axes.text(1.01, row, words[i], va="center", fontsize=7, parse_math=False)
-    axes.axvline(1 - result["epsilon"], color=MUTED, linewidth=0.7, linestyle=(0, (2, 2)))
+    axes.axvline(1 - result.epsilon, color=MUTED, linewidth=0.7, linestyle=(0, (2, 2)))
     axes.grid(visible=False)
     axes.set_yticks([])
     axes.set(
@@ -151,13 +150,13 @@ def linkage_of_words(result: Mapping) -> Figure:
 
 
 @styled
-def attention_by_layer(result: Mapping, colour: str) -> Figure:
+def attention_by_layer(result: Observed, colour: str) -> Figure:
     """Effective beta of each head (dots) and the mean over heads (line), by layer."""
     figure, axes = panel(WIDTH, HEIGHT)
-    for layer in result["attention"]:
-        heads = [beta for beta in layer["effective_beta_of_heads"] if beta is not None]
+    for layer in result.attention:
+        heads = [beta for beta in layer.effective_beta_of_heads if beta is not None]
         axes.plot(
-            [layer["layer"]] * len(heads),
+            [layer.layer] * len(heads),
             heads,
             "o",
             color=colour,
@@ -165,11 +164,8 @@ def attention_by_layer(result: Mapping, colour: str) -> Figure:
             markersize=4,
             markeredgewidth=0,
         )
-    means = [
-        np.nan if layer["effective_beta"] is None else layer["effective_beta"]
-        for layer in result["attention"]
-    ]
-    axes.plot([layer["layer"] for layer in result["attention"]], means, color=colour)
+    means = [np.nan if layer.effective_beta is None else layer.effective_beta for layer in result.attention]
+    axes.plot([layer.layer for layer in result.attention], means, color=colour)
     axes.axhline(0, color=MUTED, linewidth=0.7, linestyle=(0, (1, 3)))
     axes.set(xlabel="layer", title="effective beta: slope of logits on cosines; dots: heads")
     return figure

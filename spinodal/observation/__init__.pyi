@@ -1,42 +1,86 @@
 from .clock import Clock, effective_clock
-from .measure import (
+from .effect import effects, loss
+from .experiment import (
     NULLS,
+    Arrays,
     Observation,
     Question,
-    Shown,
-    observe_arrays,
-    observe_model,
-    sphere_coordinates,
+    Sound,
+    Texts,
+    TrainedModel,
+    observe,
 )
+from .folder import (
+    compare_into,
+    distinct_names,
+    observe_into,
+    observed_in,
+    read_observation,
+    recorded,
+)
+from .measure import observe_arrays, observe_model
 from .nulls import random_weights, shuffled
 from .pairs import Portrait, portraits
+from .result import (
+    Compared,
+    Difference,
+    Effect,
+    Layer,
+    LayerNumbers,
+    NullComparison,
+    Observed,
+    Shown,
+    StandardErrors,
+)
+from .sources import source_named
 from .subject import Subject, opened, sound_batches, sound_of, text_batches
 from .summary import summary
 from .weights import Heads, Spectra, effective_beta, heads_of, spectra
 
 __all__ = [
     "NULLS",
+    "Arrays",
     "Clock",
+    "Compared",
+    "Difference",
+    "Effect",
     "Heads",
+    "Layer",
+    "LayerNumbers",
+    "NullComparison",
     "Observation",
+    "Observed",
     "Portrait",
     "Question",
     "Shown",
+    "Sound",
     "Spectra",
+    "StandardErrors",
     "Subject",
+    "Texts",
+    "TrainedModel",
+    "compare_into",
+    "distinct_names",
     "effective_beta",
     "effective_clock",
+    "effects",
     "heads_of",
+    "loss",
+    "observe",
     "observe_arrays",
+    "observe_into",
     "observe_model",
+    "observed_in",
     "opened",
     "portraits",
     "random_weights",
+    "read_observation",
+    "recorded",
     "shuffled",
     "sound_batches",
     "sound_of",
+    "source_named",
     "spectra",
-    "sphere_coordinates",
     "summary",
     "text_batches",
 ]

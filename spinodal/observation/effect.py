@@ -5,33 +5,55 @@ for a masked model, the next token for a decoder. An encoder-decoder is scored o
 what its encoder reads. A model without a head has none.
 """
 
+import contextlib
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from spinodal.observation.measure import Question, portrayed
+from spinodal.observation.experiment import Question
+from spinodal.observation.measure import portrayed
 from spinodal.observation.pairs import NAMES
+from spinodal.observation.result import Effect
 from spinodal.observation.subject import Inputs, Subject
 from spinodal.observation.tally import Moments
+from spinodal.plugins import Interaction, interaction, plugged
 from spinodal.probes import one_stack, recording
 
 MASKED = 0.15
 IGNORED = -100
+OWN = "its own attention"
 Variant = Callable[[], AbstractContextManager[Any]]
 
 
-class Effect(NamedTuple):
-    """Means over inputs at the last layer, and the mean loss a token in nats (None without a head)."""
+def interactions(names: Sequence[str]) -> list[Interaction]:
+    """The interactions of these names; InputError for one that is not known."""
+    return [interaction(name) for name in names]
 
-    mean_cosine: float
-    mass_above_9: float
-    effective_rank: float
-    clusters: float
-    loss: float | None
+
+def admit(subject: Subject, batches: Sequence[Inputs], plans: Sequence[Interaction]) -> None:
+    """InputError for an interaction that the model ignores or cannot take, before any work."""
+    model: Any = subject.model
+    for plan in plans:
+        with plugged(model, plan, batches[0]):
+            pass
+
+
+def effects_of(
+    subject: Subject, batches: Sequence[Inputs], question: Question, plans: Sequence[Interaction]
+) -> dict[str, Effect]:
+    """The model's own attention, and each interaction in its place; nothing where there is none to try."""
+    if not plans:
+        return {}
+    model: Any = subject.model
+    variants: dict[str, Variant] = {OWN: contextlib.nullcontext}
+    for plan in plans:
+        variants[repr(plan)] = functools.partial(plugged, model, plan, batches[0])
+    return effects(subject, batches, question, variants)
 
 
 def effects(

@@ -4,69 +4,30 @@ Everything is read off trajectories, so a model, its nulls and arrays from disk 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
 from scipy.cluster.hierarchy import linkage
-from torch import Tensor, nn
+from torch import Tensor
 
 from spinodal.errors import InputError
 from spinodal.observables import cluster_labels, merge_tree, plateaus
 from spinodal.observation.clock import effective_clock
-from spinodal.observation.nulls import RANDOM, SHUFFLED, random_weights, shuffled
+from spinodal.observation.experiment import RANDOM, SHUFFLED, Question
+from spinodal.observation.nulls import random_weights, shuffled
 from spinodal.observation.pairs import BINS, SAMPLE, Portrait, portraits, without_first
+from spinodal.observation.result import AttentionLayer, ClockFit, Layer, Observed, Shown, StackFacts
 from spinodal.observation.subject import Inputs, Subject, words
+from spinodal.observation.summary import summary
 from spinodal.observation.tally import Null, Tally, Violations
 from spinodal.observation.weights import effective_beta, heads_of, spectra
-from spinodal.probes import VIEWS, Stack, one_stack, recording
+from spinodal.probes import Stack, one_stack, recording
 from spinodal.types import Trajectory
 
-FORMAT = 1
-NULLS = (RANDOM, SHUFFLED)
 SHOWN = 128  # tokens of the input that is shown
-Progress = Callable[[int], None]
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked. `beta` is the energy's, measured on the first batch if None; clusters have cos >= 1 - epsilon."""
-
-    view: str = "residual"
-    stack: str | None = None
-    beta: float | None = None
-    epsilon: float = 0.1
-    nulls: tuple[str, ...] = NULLS
-    seed: int = 0
-
-    def __post_init__(self):
-        if self.view not in VIEWS:
-            raise InputError(f"view {self.view!r}: one of {', '.join(VIEWS)}")
-        if self.beta is not None and not 0 < self.beta < np.inf:
-            raise InputError(f"beta={self.beta}: must be positive and finite")
-        if not 0 < self.epsilon < 2:
-            raise InputError(f"epsilon={self.epsilon}: must be between 0 and 2")
-        if unknown := set(self.nulls) - set(NULLS):
-            raise InputError(f"null {', '.join(sorted(unknown))}: the nulls are {', '.join(NULLS)}")
-
-
-class Shown(NamedTuple):
-    """The input that is shown: its trajectory [t 1 n d], the text of its tokens, each token's branch by layer, and
-    the single linkage of its last layer: rows (cluster, cluster, 1 - cosine, size), as SciPy has them."""
-
-    trajectory: Trajectory
-    words: list[str]
-    branch: Int[np.ndarray, "t n"]
-    linkage: Float[np.ndarray, "_ 4"]
-
-
-class Observation(NamedTuple):
-    """What observe.json holds, and the input that is shown."""
-
-    result: dict
-    shown: Shown
+Progress = Callable[[int, int], None]
 
 
 class _Tallies:
@@ -108,8 +69,8 @@ def portrayed(
 
 def observe_model(
     subject: Subject, batches: Sequence[Inputs], question: Question, *, progress: Progress | None = None
-) -> Observation:
-    """A model on inputs, beside its nulls. `progress` is told the number of inputs that are done.
+) -> Observed:
+    """A model on inputs, beside its nulls. `progress` is told how many inputs are done, and of how many.
 
     InputError for a model without recognisable layers, an input of one token, and activations that are not finite.
     """
@@ -123,6 +84,7 @@ def observe_model(
     strangers = {name: one_stack(model, _first(batches[0]), stack.name) for name, model in made.items()}
     nulls = [name for name in question.nulls if name != SHUFFLED or _reordered(subject, batches[0], 0)]
     tallies, shown = _Tallies(nulls), None
+    total = sum(len(next(iter(inputs.values()))) for inputs in batches)
     for number, inputs in enumerate(batches):
         trajectory = recording(subject.model, inputs, stack, view=question.view)[0]
         others = {
@@ -140,43 +102,39 @@ def observe_model(
                 tallies.nulls[name].add(own, alone)
             shown = shown or show(trajectory, i, text, question.epsilon)
         if progress:
-            progress(tallies.inputs)
+            progress(tallies.inputs, total)
     assert shown is not None
-    facts = {
-        "model": subject.name,
-        "architecture": type(subject.model).__name__,
-        "stack": {"name": stack.name, "layers": stack.calls, "tied": stack.tied},
-        "view": question.view,
-        "beta_source": source,
-    }
-    return Observation(facts | told(tallies, shown, question, beta) | {"attention": attention}, shown)
+    facts = Facts(
+        subject.name, type(subject.model).__name__, StackFacts(stack.name, stack.calls, stack.tied), question.view,
+        beta, source, attention,
+    )  # fmt: skip
+    return observed(facts, tallies, shown, question)
 
 
-def observe_arrays(name: str, trajectory: Trajectory, question: Question) -> Observation:
+def observe_arrays(
+    name: str, trajectory: Trajectory, question: Question, *, progress: Progress | None = None
+) -> Observed:
     """Tokens from disk; there is no model, so there are no nulls, and beta is one unless it is chosen."""
     tallies, shown = _Tallies(()), None
-    beta, source = chosen_beta(question, [])
-    for i in range(trajectory.tokens.shape[1]):
+    beta, source = chosen_beta(question, ())
+    total = trajectory.tokens.shape[1]
+    for i in range(total):
         text = [str(k) for k in range(trajectory.tokens.shape[2])]
         tallies.add(trajectory, i, text, question, beta)
         shown = shown or show(trajectory, i, text, question.epsilon)
+        if progress:
+            progress(i + 1, total)
     if shown is None:
         raise InputError(f"{name} holds no sequence")
-    facts = {
-        "model": name,
-        "architecture": "arrays",
-        "stack": {"name": "arrays", "layers": len(trajectory.times) - 1, "tied": False},
-        "view": "as given",
-        "beta_source": source,
-    }
-    return Observation(facts | told(tallies, shown, question, beta) | {"attention": []}, shown)
+    stack = StackFacts("arrays", len(trajectory.times) - 1, tied=False)
+    return observed(Facts(name, "arrays", stack, "as given", beta, source, ()), tallies, shown, question)
 
 
-def chosen_beta(question: Question, attention: list[dict]) -> tuple[float, str]:
+def chosen_beta(question: Question, attention: Sequence[AttentionLayer]) -> tuple[float, str]:
     """The beta of the energy and where it comes from."""
     if question.beta is not None:
         return question.beta, "chosen"
-    measured = [layer["effective_beta"] for layer in attention if layer["effective_beta"] is not None]
+    measured = [layer.effective_beta for layer in attention if layer.effective_beta is not None]
     if not measured:
         return 1.0, "one, since there is no attention to measure it on"
     typical = float(np.median(measured))
@@ -185,35 +143,35 @@ def chosen_beta(question: Question, attention: list[dict]) -> tuple[float, str]:
     return typical, "median over layers of the slope of logits on cosines"
 
 
-def attention_facts(subject: Subject, inputs: Inputs, stack: Stack) -> list[dict]:
+def attention_facts(subject: Subject, inputs: Inputs, stack: Stack) -> tuple[AttentionLayer, ...]:
     """Per layer: effective beta on this batch, positive part of the spectra, and the conditions of a gradient flow."""
     try:
         heads = getattr(subject.config, "num_attention_heads", 1)
         maps = [heads_of(layer, heads) for layer in stack.modules]
         trajectory = recording(subject.model, inputs, stack, view="read")[0]
     except InputError:
-        return []
+        return ()
     found = []
     for k, frame in enumerate(trajectory.tokens):
         layer = maps[k * len(maps) // len(trajectory.tokens)]
         if layer is None:
-            return []
+            return ()
         seen, beta = spectra(layer), effective_beta(layer, frame, trajectory.valid)
         finite = beta[np.isfinite(beta)]
         found.append(
-            {
-                "layer": k + 1,
-                "effective_beta": float(finite.mean()) if len(finite) else None,
-                "effective_beta_of_heads": [float(b) if np.isfinite(b) else None for b in beta],
-                "symmetry": float(seen.symmetry.mean()),
-                "alignment": float(seen.alignment.mean()),
-                "positive_share_QK": float((np.real(seen.A) > 0).mean()),
-                "positive_share_V": float((np.real(seen.V) > 0).mean()),
-                "spectral_radius_QK": float(np.abs(seen.A).max(-1).mean()),
-                "spectral_radius_V": float(np.abs(seen.V).max(-1).mean()),
-            }
+            AttentionLayer(
+                layer=k + 1,
+                effective_beta=float(finite.mean()) if len(finite) else None,
+                effective_beta_of_heads=tuple(float(b) if np.isfinite(b) else None for b in beta),
+                symmetry=float(seen.symmetry.mean()),
+                alignment=float(seen.alignment.mean()),
+                positive_share_QK=float((np.real(seen.A) > 0).mean()),
+                positive_share_V=float((np.real(seen.V) > 0).mean()),
+                spectral_radius_QK=float(np.abs(seen.A).max(-1).mean()),
+                spectral_radius_V=float(np.abs(seen.V).max(-1).mean()),
+            )
         )
-    return found
+    return tuple(found)
 
 
 def show(trajectory: Trajectory, sequence: int, text: list[str], epsilon: float) -> Shown:
@@ -226,55 +184,71 @@ def show(trajectory: Trajectory, sequence: int, text: list[str], epsilon: float)
     x = tokens[-1, 0].double()
     x = x / x.norm(dim=-1, keepdim=True)
     far = (1 - x @ x.mT)[tuple(torch.triu_indices(len(x), len(x), 1))].clamp(min=0)
-    return Shown(alone, [text[i] for i in there.tolist()], branch.numpy(), linkage(far.numpy(), "single"))
+    return Shown(
+        words=tuple(text[i] for i in there.tolist()),
+        branch=tuple(map(tuple, branch.tolist())),
+        linkage=tuple(map(tuple, linkage(far.numpy(), "single").tolist())),
+        times=trajectory.times.numpy(),
+        tokens=tokens[:, 0].numpy(),
+    )
 
 
-def told(tallies: _Tallies, shown: Shown, question: Question, beta: float) -> dict:
-    """The part of observe.json that any trajectory has."""
-    layers = tallies.selections["whole"].layers()
+class Facts(NamedTuple):
+    """What is known of a model before its tokens are measured; the fields of `Observed`."""
+
+    model: str
+    architecture: str
+    stack: StackFacts
+    view: str
+    beta: float
+    beta_source: str
+    attention: tuple[AttentionLayer, ...]
+
+
+def observed(facts: Facts, tallies: _Tallies, shown: Shown, question: Question) -> Observed:
+    """The result of all inputs."""
+    n = max(2, round(tallies.tokens / tallies.inputs))
+    layers, clock = on_the_clock(tallies, n, facts.beta)
+    assert shown.times is not None
+    counts = torch.tensor([len(set(row)) for row in shown.branch])
+    groups = plateaus(torch.from_numpy(shown.times).double(), counts)
+    found = Observed(
+        **facts._asdict(),
+        epsilon=question.epsilon,
+        inputs=tallies.inputs,
+        tokens=tallies.tokens,
+        tokens_of_an_input=n,
+        sampled=bool(tallies.tokens / tallies.inputs > SAMPLE),
+        cosine_edges=tuple(np.linspace(-1, 1, BINS + 1).tolist()),
+        layers=layers,
+        nulls={name: null.comparison() for name, null in tallies.nulls.items()},
+        violations=tuple(tallies.violations.falls()),
+        clock=clock,
+        plateaus=tuple(p for p in groups if p.end - p.start >= 2),
+        shown=shown,
+    )
+    return replace(found, summary=tuple(summary(found)))
+
+
+def on_the_clock(tallies: _Tallies, n: int, beta: float) -> tuple[tuple[Layer, ...], ClockFit]:
+    """The layers, each with its place on the theory's curve for n tokens, and that curve."""
+    numbers = tallies.selections["whole"].layers()
+    fields: list[dict[str, Any]] = [dict(vars(layer)) for layer in numbers]
     for name, tally in tallies.selections.items():
         if name != "whole" and tally.moments.n:
-            for layer, other in zip(layers, tally.layers(), strict=True):
-                layer[name] = other
-    cosines = np.array([layer["mean_cosine"] for layer in layers])
-    n = max(2, round(tallies.tokens / tallies.inputs))
+            for values, selected in zip(fields, tally.layers(), strict=True):
+                values[name] = selected
+    cosines = np.array([layer.mean_cosine for layer in numbers])
     fitted, given = effective_clock(cosines, n), effective_clock(cosines, n, beta=beta)
-    for k, layer in enumerate(layers):
-        layer["effective_time"] = float(given.times[k]) if np.isfinite(given.times[k]) else None
-        layer["theory"] = float(fitted.curve[k])
-    counts = torch.tensor([len(set(row)) for row in shown.branch.tolist()])
-    return {
-        "format": FORMAT,
-        "inputs": tallies.inputs,
-        "tokens": tallies.tokens,
-        "tokens_of_an_input": n,
-        "sampled": bool(tallies.tokens / tallies.inputs > SAMPLE),
-        "beta": beta,
-        "epsilon": question.epsilon,
-        "seed": question.seed,
-        "cosine_edges": np.linspace(-1, 1, BINS + 1).tolist(),
-        "layers": layers,
-        "nulls": {name: null.told() for name, null in tallies.nulls.items()},
-        "violations": tallies.violations.told(),
-        "clock": {
-            "beta": fitted.beta, "step": fitted.step, "residual": fitted.residual,
-            "residual_at_beta": given.residual, "step_at_beta": given.step,
-        },
-        "plateaus": [p._asdict() for p in plateaus(shown.trajectory.times.double(), counts) if p.end - p.start >= 2],
-        "shown": {"words": shown.words, "branch": shown.branch.tolist(), "linkage": shown.linkage.tolist()},
-    }  # fmt: skip
-
-
-def sphere_coordinates(shown: Shown) -> tuple[Float[np.ndarray, "t n 3"], float]:
-    """Directions of the shown tokens in their three main axes over all layers, and the share that these keep."""
-    x = shown.trajectory.tokens[:, 0].double()
-    x = x / x.norm(dim=-1, keepdim=True)
-    flat = x.flatten(0, 1)
-    axes = torch.linalg.svd(flat, full_matrices=False).Vh[:3]
-    seen = x @ axes.mT
-    if seen.shape[-1] < 3:
-        seen = nn.functional.pad(seen, (0, 3 - seen.shape[-1]))
-    return seen.numpy(), float(seen.square().sum() / flat.square().sum())
+    layers = tuple(
+        Layer(
+            **values,
+            theory=float(fitted.curve[k]),
+            effective_time=float(given.times[k]) if np.isfinite(given.times[k]) else None,
+        )
+        for k, values in enumerate(fields)
+    )
+    return layers, ClockFit(fitted.beta, fitted.step, fitted.residual, given.residual, given.step)
 
 
 def _first(inputs: Inputs) -> Inputs:

@@ -14,8 +14,6 @@ from torch import Tensor, nn
 
 from spinodal.errors import InputError
 
-RANDOM, SHUFFLED = "random-weights", "shuffled-tokens"
-
 
 def random_weights(model: nn.Module, seed: int) -> nn.Module:
     """A model of the same class and configuration with fresh weights; torch's own random state is left as it was.

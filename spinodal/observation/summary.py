@@ -1,19 +1,20 @@
 """The summary: what was found and what was not, in sentences that quote their numbers."""
 
-from spinodal.observation.nulls import RANDOM, SHUFFLED
+from spinodal.observation.experiment import RANDOM, SHUFFLED
+from spinodal.observation.result import Observed
 
 NEAR_FLOW = 0.9
 NEAR_CURVE = 0.1  # of the distance that the cosines travel
 NO_TIME = 1e-5  # a step of the flow's time, below which none has passed
 
 
-def summary(result: dict) -> list[str]:
+def summary(result: Observed) -> list[str]:
     """Sentences about clusters, nulls, energy, plateaus, the theory's curve and the gradient-flow condition."""
     return [
         sentence
         for sentence in (
             clustering(result),
-            *(against(result, name) for name in result["nulls"]),
+            *(against(result, name) for name in result.nulls),
             sink(result),
             energy(result),
             groups(result),
@@ -24,10 +25,10 @@ def summary(result: dict) -> list[str]:
     ]
 
 
-def clustering(result: dict) -> str:
-    first, last = result["layers"][0], result["layers"][-1]
-    a, b = first["mean_cosine"], last["mean_cosine"]
-    mass = last["mass_above"][".9"]
+def clustering(result: Observed) -> str:
+    first, last = result.layers[0], result.layers[-1]
+    a, b = first.mean_cosine, last.mean_cosine
+    mass = last.mass_above[".9"]
     if mass > 0.5:
         verdict = "Tokens cluster: most pairs end nearly parallel"
     elif b > a + 0.1:
@@ -37,85 +38,87 @@ def clustering(result: dict) -> str:
     else:
         verdict = "Tokens neither cluster nor spread much"
     return (
-        f"{verdict}. The mean cosine between two tokens goes from {a:.2f} to {b:.2f} over {len(result['layers']) - 1} "
-        f"layers; {mass:.1%} of pairs end above .9 and {last['mass_above']['.99']:.1%} above .99."
+        f"{verdict}. The mean cosine between two tokens goes from {a:.2f} to {b:.2f} over {len(result.layers) - 1} "
+        f"layers; {mass:.1%} of pairs end above .9 and {last.mass_above['.99']:.1%} above .99."
     )
 
 
-def against(result: dict, name: str) -> str:
-    difference = result["nulls"][name]["difference"][-1]["mean_cosine"]
-    null = result["nulls"][name]["layers"][-1]["mean_cosine"]
+def against(result: Observed, name: str) -> str:
+    difference = result.nulls[name].last["mean_cosine"]
+    null = result.nulls[name].layers[-1].mean_cosine
     what = {
         RANDOM: f"With random weights the last layer has {null:.2f}",
         SHUFFLED: f"With the tokens shuffled the last layer has {null:.2f}",
     }[name]
-    if difference["beyond_chance"] is None:
+    if difference.beyond_chance is None:
         return f"{what}; with one input there is no telling whether that differs."
-    far = "more than chance explains" if difference["beyond_chance"] else "no more than chance explains"
+    far = "more than chance explains" if difference.beyond_chance else "no more than chance explains"
     return (
-        f"{what}: the model's own tokens differ by {difference['mean']:+.3f} ± {difference['error']:.3f}, {far} "
-        f"over {result['inputs']} inputs."
+        f"{what}: the model's own tokens differ by {difference.mean:+.3f} ± {difference.error:.3f}, {far} "
+        f"over {result.inputs} inputs."
     )
 
 
-def sink(result: dict) -> str:
-    last = result["layers"][-1]
-    if "without_first" not in last:
+def sink(result: Observed) -> str:
+    last = result.layers[-1]
+    if last.without_first is None:
         return ""
-    without = last["without_first"]["mean_cosine"]
-    if abs(without - last["mean_cosine"]) < 0.02:
+    without = last.without_first.mean_cosine
+    if abs(without - last.mean_cosine) < 0.02:
         return "The first token makes no difference."
     return f"The first token stands apart: without it the mean cosine at the end is {without:.2f}."
 
 
-def energy(result: dict) -> str:
-    layers, fallen = len(result["layers"]) - 1, result["violations"]
+def energy(result: Observed) -> str:
+    layers, fallen = len(result.layers) - 1, result.violations
     if not fallen:
-        return f"The interaction energy (beta = {result['beta']:.2f}) rises at every layer, as the theory has it."
-    often = [v for v in fallen if v["share_of_inputs"] > 0.5]
-    worst = max(fallen, key=lambda v: v["mean_drop"] * v["share_of_inputs"])
-    blamed = ", ".join(repr(token["text"]) for token in worst["tokens"][:3])
+        return (
+            f"The interaction energy (beta = {result.beta:.2f}) rises at every layer, as the theory has it."
+        )
+    often = [v for v in fallen if v.share_of_inputs > 0.5]
+    worst = max(fallen, key=lambda v: v.mean_drop * v.share_of_inputs)
+    blamed = ", ".join(repr(token.text) for token in worst.tokens[:3])
     return (
-        f"The interaction energy (beta = {result['beta']:.2f}) does not rise monotonically: it falls in most inputs at "
-        f"{len(often)} of {layers} layers. It falls most at layer {worst['layer']}, by {worst['mean_drop']:.3f}, and "
+        f"The interaction energy (beta = {result.beta:.2f}) does not rise monotonically: it falls in most inputs at "
+        f"{len(often)} of {layers} layers. It falls most at layer {worst.layer}, by {worst.mean_drop:.3f}, and "
         f"there mostly by the tokens {blamed}."
     )
 
 
-def groups(result: dict) -> str:
-    tokens = len(result["shown"]["words"])
-    still = [p for p in result["plateaus"] if 1 < p["clusters"] <= tokens / 2]
+def groups(result: Observed) -> str:
+    tokens = len(result.shown.words)
+    still = [p for p in result.plateaus if 1 < p.clusters <= tokens / 2]
     if not still:
         return (
             f"The input that is shown has no plateau: its {tokens} tokens never rest for two layers in half as many "
             f"groups or fewer."
         )
-    longest = max(still, key=lambda p: p["end"] - p["start"])
+    longest = max(still, key=lambda p: p.end - p.start)
     return (
-        f"The input that is shown pauses at {longest['clusters']} groups (cosine at least {1 - result['epsilon']:g}) "
-        f"from layer {longest['start']:g} to {longest['end']:g}."
+        f"The input that is shown pauses at {longest.clusters} groups (cosine at least {1 - result.epsilon:g}) "
+        f"from layer {longest.start:g} to {longest.end:g}."
     )
 
 
-def curve(result: dict) -> str:
-    clock, cosines = result["clock"], [layer["mean_cosine"] for layer in result["layers"]]
-    if clock["step"] < NO_TIME:
+def curve(result: Observed) -> str:
+    clock, cosines = result.clock, [layer.mean_cosine for layer in result.layers]
+    if clock.step < NO_TIME:
         return (
             f"The mean cosines do not rise as the theory's do: no time of the flow fits them, and a constant is off by "
-            f"{clock['residual']:.3f} (RMS)."
+            f"{clock.residual:.3f} (RMS)."
         )
-    verdict = "follow" if clock["residual"] < NEAR_CURVE * (max(cosines) - min(cosines)) else "do not follow"
+    verdict = "follow" if clock.residual < NEAR_CURVE * (max(cosines) - min(cosines)) else "do not follow"
     return (
-        f"The mean cosines {verdict} the theory's curve: the best fit (beta = {clock['beta']:.1f}, a layer is "
-        f"{clock['step']:.3g} of the flow's time) is off by {clock['residual']:.3f} (RMS)."
+        f"The mean cosines {verdict} the theory's curve: the best fit (beta = {clock.beta:.1f}, a layer is "
+        f"{clock.step:.3g} of the flow's time) is off by {clock.residual:.3f} (RMS)."
     )
 
 
-def gradient_flow(result: dict) -> str:
-    if not result["attention"]:
+def gradient_flow(result: Observed) -> str:
+    if not result.attention:
         return ""
-    symmetry = max(layer["symmetry"] for layer in result["attention"])
-    alignment = max(layer["alignment"] for layer in result["attention"])
+    symmetry = max(layer.symmetry for layer in result.attention)
+    alignment = max(layer.alignment for layer in result.attention)
     verdict = "is" if min(symmetry, alignment) > NEAR_FLOW else "is not"
     return (
         f"Attention {verdict} a gradient flow of this energy: at best over layers the symmetry of Q^T K is "

@@ -1,12 +1,21 @@
 """Tallies: what is kept of inputs that have gone by. Memory does not grow with their number."""
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy import stats
 
 from spinodal.observation.pairs import NAMES, Portrait
+from spinodal.observation.result import (
+    Difference,
+    EnergyFall,
+    LayerNumbers,
+    NullComparison,
+    StandardErrors,
+    TokenShare,
+)
 
 THRESHOLD_NAMES = (".9", ".99", ".999")
 COMPARED = ("mean_cosine", "above_.9", "effective_rank", "energy", "clusters")
@@ -46,18 +55,23 @@ class Tally:
         self.moments.add(portrait.numbers)
         self.histogram = self.histogram + portrait.histogram
 
-    def layers(self) -> list[dict]:
+    def layers(self) -> list[LayerNumbers]:
         """For each layer the means over inputs, their standard errors, and the pooled histogram of cosines."""
         return [
-            {"index": k, **told(mean), "standard_error": told(error), "histogram": histogram.tolist()}
+            LayerNumbers(
+                index=k,
+                histogram=tuple(histogram.tolist()),
+                standard_error=StandardErrors(**by_field(error)),
+                **by_field(mean),
+            )
             for k, (mean, error, histogram) in enumerate(
                 zip(self.moments.mean, self.moments.error, self.histogram, strict=True)
             )
         ]
 
 
-def told(numbers: Float[np.ndarray, " k"]) -> dict:
-    """Numbers in the order of NAMES as they stand in observe.json; None where there is none."""
+def by_field(numbers: Float[np.ndarray, " k"]) -> dict[str, Any]:
+    """Numbers in the order of NAMES by the fields of a layer; None where there is none."""
     value = {name: float(x) if np.isfinite(x) else None for name, x in zip(NAMES, numbers, strict=True)}
     return {
         "mean_cosine": value["mean_cosine"],
@@ -79,25 +93,22 @@ class Null:
         self.tally.add(null)
         self.difference.add(subject.numbers - null.numbers)
 
-    def told(self) -> dict:
-        """`difference` is subject - null; `beyond_chance` by Student's t at 95%, None for one input."""
+    def comparison(self) -> NullComparison:
+        """The null's layers, and the differences by layer with their standard errors."""
         n, mean, error = self.difference.n, self.difference.mean, self.difference.error
         far = stats.t.ppf(0.975, max(n - 1, 1)) * error
-        return {
-            "layers": self.tally.layers(),
-            "difference": [
-                {"index": k}
-                | {
-                    name: {
-                        "mean": float(mean[k, i]),
-                        "error": float(error[k, i]) if n > 1 else None,
-                        "beyond_chance": bool(abs(mean[k, i]) > far[k, i]) if n > 1 else None,
-                    }
-                    for i, name in ((NAMES.index(name), name) for name in COMPARED)
-                }
-                for k in range(len(mean))
-            ],
-        }
+
+        def difference(k: int, i: int) -> Difference:
+            value = float(mean[k, i])
+            return (
+                Difference(value, float(error[k, i]), bool(abs(value) > far[k, i]))
+                if n > 1
+                else Difference(value, None, None)
+            )
+
+        places = [(NAMES.index(name), name) for name in COMPARED]
+        rows = ({"index": k} | {name: difference(k, i) for i, name in places} for k in range(len(mean)))
+        return NullComparison(tuple(self.tally.layers()), tuple(rows))
 
 
 class Violations:
@@ -120,21 +131,21 @@ class Violations:
             for i in _largest(lost[k], 8):
                 self.blame[k][words[i]] += lost[k, i] / lost[k].sum()
 
-    def told(self, most: int = 5) -> list[dict]:
+    def falls(self, most: int = 5) -> list[EnergyFall]:
         """Per layer: in which share of inputs the energy falls there, by how much, and the words that lose most.
 
         A word's share is its part of what falling tokens lose, averaged over the inputs in which the energy falls.
         """
         return [
-            {
-                "layer": int(k) + 1,
-                "share_of_inputs": float(self.count[k] / self.n),
-                "mean_drop": float(self.drop[k] / self.count[k]),
-                "tokens": [
-                    {"text": word, "share": float(share / self.count[k])}
+            EnergyFall(
+                layer=int(k) + 1,
+                share_of_inputs=float(self.count[k] / self.n),
+                mean_drop=float(self.drop[k] / self.count[k]),
+                tokens=tuple(
+                    TokenShare(word, float(share / self.count[k]))
                     for word, share in self.blame[k].most_common(most)
-                ],
-            }
+                ),
+            )
             for k in np.flatnonzero(self.count)
         ]
 

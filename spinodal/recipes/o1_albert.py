@@ -7,15 +7,13 @@ Minutes: 1
 Expected: mean cosine .15 to .26 over 48 layers, 2.6% of pairs above .9; with random weights .39 to .99 and 100%
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from spinodal import zoo
 from spinodal.figures.style import MODELS, panel, styled
-from spinodal.observation import Question, observe_model, opened, summary, text_batches
+from spinodal.observation import Observation, Observed, Question, Texts, TrainedModel, observe_into
 
 DEPTH = 48
 LAYERS = (0, 1, 12, 24, 36, 48)
@@ -46,40 +44,37 @@ REACTIONS = (
 
 
 def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
-    """Histograms of cosines at six depths, the trained layer beside its random null; observe.json beside them."""
+    """Histograms of cosines at six depths, the trained layer beside its random null; the observation in observed/."""
     depth, reactions = (12, REACTIONS[:3]) if quick else (DEPTH, REACTIONS)
-    subject = opened(zoo.fetch("rxnmapper"), name=f"ALBERT, {depth} layers", depth=depth)
     question = Question(nulls=("random-weights",), seed=seed)
-    result = observe_model(subject, text_batches(subject, reactions), question).result
-    (out / "observe.json").write_text(json.dumps(result | {"summary": summary(result)}, indent=1))
+    albert = Observation(TrainedModel("rxnmapper", Texts(reactions), depth), question)
+    result = observe_into(albert, out / "observed", overwrite=True)
     layers = [layer for layer in LAYERS if layer <= depth]
     histograms(result, layers).savefig(out / "o1-albert.png", dpi=150)
     measured = {}
-    null = result["nulls"]["random-weights"]["layers"]
-    for who, found in (("trained", result["layers"]), ("random weights", null)):
+    null = result.nulls["random-weights"].layers
+    for who, found in (("trained", result.layers), ("random weights", null)):
         for k in layers:
             measured[f"{who}, layer {k}"] = {
-                "mean cosine": found[k]["mean_cosine"],
-                "pairs above .9": found[k]["mass_above"][".9"],
-                "pairs above .99": found[k]["mass_above"][".99"],
+                "mean cosine": found[k].mean_cosine,
+                "pairs above .9": found[k].mass_above[".9"],
+                "pairs above .99": found[k].mass_above[".99"],
             }
-    measured["layers at which the energy falls in most inputs"] = sum(
-        v["share_of_inputs"] > 0.5 for v in result["violations"]
-    )
+    measured["layers at which the energy falls in most inputs"] = result.layers_of_most_falls
     return measured
 
 
 @styled
-def histograms(result: dict, layers: list[int]) -> Figure:
+def histograms(result: Observed, layers: list[int]) -> Figure:
     """Share of pairs by cosine, a row a depth; the trained layer filled, random weights as a line."""
     figure, axes = panel(5.4, 0.8 + 0.75 * len(layers))
-    edges = np.array(result["cosine_edges"])
+    edges = np.array(result.cosine_edges)
     middles = (edges[1:] + edges[:-1]) / 2
     colour, other = (light for light, _ in list(MODELS.values())[:2])
-    null = result["nulls"]["random-weights"]["layers"]
+    null = result.nulls["random-weights"].layers
     for row, k in enumerate(layers):
-        for found, style in ((result["layers"], colour), (null, other)):
-            counts = np.array(found[k]["histogram"])
+        for found, style in ((result.layers, colour), (null, other)):
+            counts = np.array(found[k].histogram)
             height = 0.9 * counts / counts.max()
             if style == colour:
                 axes.fill_between(middles, row + 1 - height, row + 1, color=style, alpha=0.35, linewidth=0)

@@ -8,11 +8,9 @@ Expected: under 2% of pairs above .9 at every end; last mean cosine .34 (MiniLM)
     encoder and decoder); the energy falls in most inputs at 0 of 6, 12 of 30, 3 of 6 and 4 of 6 layers
 """
 
-import json
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 from transformers import AutoFeatureExtractor
 
@@ -20,16 +18,18 @@ from spinodal import figures, zoo
 from spinodal.errors import InputError
 from spinodal.figures import observation as drawn
 from spinodal.observation import (
-    Observation,
+    Compared,
+    Observed,
     Question,
     observe_model,
     opened,
+    recorded,
     sound_batches,
     sound_of,
-    summary,
     text_batches,
 )
 from spinodal.report.observation import write_comparison
+from spinodal.runs import open_run
 
 # lines of Shakespeare
 LINES = (
@@ -56,34 +56,36 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     """report.html and two pictures of MiniLM, SmolLM2 and both stacks of Whisper; of ALBERT at two depths if quick."""
     question = Question(seed=seed)
     seen = _albert(question) if quick else _three(question, out)
-    results: dict[str, Any] = {
-        name: found.result | {"summary": summary(found.result)} for name, found in seen.items()
-    }
-    write_comparison(out / "report.html", results)
-    (out / "compare.json").write_text(json.dumps(results, indent=1))
-    colour = figures.colours(results)
+    write_comparison(out / "report.html", seen)
+    settings = {"quick": quick}
+    with open_run(
+        out / "observed",
+        kind="observe-compare",
+        config=settings,
+        seed=seed,
+        overwrite=True,
+        record="compare.json",
+    ) as folder:
+        folder.finish(Compared({name: recorded(found) for name, found in seen.items()}))
+    colour = figures.colours(seen)
     for name in ("mean_cosine", "energy"):
-        drawn.compared_numbers(results, name, colour).savefig(
-            out / f"o2-{name.replace('_', '-')}.png", dpi=150
-        )
+        drawn.compared_numbers(seen, name, colour).savefig(out / f"o2-{name.replace('_', '-')}.png", dpi=150)
     return {
         name: {
-            "mean cosine, first": result["layers"][0]["mean_cosine"],
-            "mean cosine, last": result["layers"][-1]["mean_cosine"],
-            "mean cosine, random weights": result["nulls"]["random-weights"]["layers"][-1]["mean_cosine"],
-            "pairs above .9": result["layers"][-1]["mass_above"][".9"],
-            "effective rank, first": result["layers"][0]["effective_rank"],
-            "effective rank, last": result["layers"][-1]["effective_rank"],
-            "layers at which the energy falls in most inputs": sum(
-                v["share_of_inputs"] > 0.5 for v in result["violations"]
-            ),
-            "layers": len(result["layers"]) - 1,
+            "mean cosine, first": result.layers[0].mean_cosine,
+            "mean cosine, last": result.layers[-1].mean_cosine,
+            "mean cosine, random weights": result.nulls["random-weights"].layers[-1].mean_cosine,
+            "pairs above .9": result.layers[-1].mass_above[".9"],
+            "effective rank, first": result.layers[0].effective_rank,
+            "effective rank, last": result.layers[-1].effective_rank,
+            "layers at which the energy falls in most inputs": result.layers_of_most_falls,
+            "layers": len(result.layers) - 1,
         }
-        for name, result in results.items()
+        for name, result in seen.items()
     }
 
 
-def _albert(question: Question) -> dict[str, Observation]:
+def _albert(question: Question) -> dict[str, Observed]:
     found = {}
     for depth in (12, 24):
         subject = opened(zoo.fetch("rxnmapper"), name=f"ALBERT, {depth} layers", depth=depth)
@@ -93,7 +95,7 @@ def _albert(question: Question) -> dict[str, Observation]:
     return found
 
 
-def _three(question: Question, out: Path) -> dict[str, Observation]:
+def _three(question: Question, out: Path) -> dict[str, Observed]:
     found = {}
     for name in ("minilm", "smollm2"):
         subject = opened(zoo.fetch(name), name=name)

@@ -4,10 +4,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import Float
-
 from spinodal.figures import colours, observation
+from spinodal.observation import Layer, Observed
 from spinodal.report.sections import Drawings, grid, section
 from spinodal.report.sphere import STYLE, sphere
 from spinodal.report.style import CSS
@@ -31,19 +29,13 @@ SELECTIONS = {
 }
 
 
-def write_observation(path: Path, result: Mapping, places: Float[np.ndarray, "t n 3"], kept: float) -> None:
-    """The page of one observation. `places` are the shown tokens on the sphere, `kept` the share of them seen there."""
-    colour = colours(["model", *result["nulls"]])
+def write_observation(path: Path, result: Observed) -> None:
+    """The page of one observation; without its sphere where the trajectory that is shown is not known."""
+    colour = colours(["model", *result.nulls])
     draw = Drawings()
     body = [
-        _header(result["model"], result["summary"], _facts(result)),
-        section(
-            "Tokens moving through the layers",
-            sphere(places, result["shown"]["words"], result["shown"]["branch"]),
-            f"<p>The first input. Drag to turn, play to move from layer to layer. Directions of tokens, seen in their "
-            f"three main axes, which keep {kept:.0%} of them: inside the circle is what points elsewhere. Colours are "
-            f"clusters (cosine at least {1 - result['epsilon']:g}); grey tokens are alone.</p>",
-        ),
+        _header(result.model, result.summary, _facts(result)),
+        _sphere(result),
         section(
             "Who merges with whom",
             draw(observation.merge_tree_of_words(result), _tree(result), wide=True),
@@ -57,28 +49,41 @@ def write_observation(path: Path, result: Mapping, places: Float[np.ndarray, "t 
         _nulls(result),
         _violations(result),
         _attention(draw, result, colour["model"]),
-        section("Every layer", _table(LAYER_COLUMNS, [_layer(layer) for layer in result["layers"]])),
+        section("Every layer", _table(LAYER_COLUMNS, [_layer(layer) for layer in result.layers])),
     ]
-    _write(path, result["model"], body)
+    _write(path, result.model, body)
 
 
-def write_comparison(path: Path, results: Mapping[str, Mapping]) -> None:
+def _sphere(result: Observed) -> str:
+    if result.shown.tokens is None:
+        return ""
+    places, kept = result.shown.sphere_coordinates()
+    return section(
+        "Tokens moving through the layers",
+        sphere(places, result.shown.words, result.shown.branch),
+        f"<p>The first input. Drag to turn, play to move from layer to layer. Directions of tokens, seen in their "
+        f"three main axes, which keep {kept:.0%} of them: inside the circle is what points elsewhere. Colours are "
+        f"clusters (cosine at least {1 - result.epsilon:g}); grey tokens are alone.</p>",
+    )
+
+
+def write_comparison(path: Path, results: Mapping[str, Observed]) -> None:
     """The page of several observations, side by side."""
     colour, draw = colours(results), Drawings()
     rows = [
         [
-            name, result["architecture"], str(len(result["layers"]) - 1),
+            name, result.architecture, str(len(result.layers) - 1),
             *(f"{_last(result, key):.3f}" for key in ("mean_cosine", "above_.9", "energy")),
             f"{_last(result, 'effective_rank'):.1f}",
             _difference(result, "random-weights"),
-            f"{sum(v['share_of_inputs'] > 0.5 for v in result['violations'])} of {len(result['layers']) - 1}",
-            f"{result['clock']['residual']:.3f}",
+            f"{result.layers_of_most_falls} of {len(result.layers) - 1}",
+            f"{result.clock.residual:.3f}",
         ]
         for name, result in results.items()
     ]  # fmt: skip
     numbers = ("mean_cosine", "above_.9", "effective_rank", "energy")
     words = "".join(
-        f"<h3>{escape(name)}</h3><ul>{''.join(f'<li>{escape(line)}</li>' for line in result['summary'])}</ul>"
+        f"<h3>{escape(name)}</h3><ul>{''.join(f'<li>{escape(line)}</li>' for line in result.summary)}</ul>"
         for name, result in results.items()
     )
     body = [
@@ -126,42 +131,42 @@ def _header(title: str, summary: Sequence[str], facts: Mapping[str, str]) -> str
     )
 
 
-def _facts(result: Mapping) -> dict[str, str]:
-    stack = result["stack"]
+def _facts(result: Observed) -> dict[str, str]:
+    stack = result.stack
     return {
-        "model": result["architecture"],
-        "layers": f"{stack['layers']} in {stack['name']}" + (", one set of weights" if stack["tied"] else ""),
-        "view": result["view"],
-        "inputs": f"{result['inputs']}, {result['tokens']} tokens",
-        "beta": f"{result['beta']:.3g}, {result['beta_source']}",
-        **({"sampled": "pairs are those of a sample of the tokens"} if result["sampled"] else {}),
+        "model": result.architecture,
+        "layers": f"{stack.layers} in {stack.name}" + (", one set of weights" if stack.tied else ""),
+        "view": result.view,
+        "inputs": f"{result.inputs}, {result.tokens} tokens",
+        "beta": f"{result.beta:.3g}, {result.beta_source}",
+        **({"sampled": "pairs are those of a sample of the tokens"} if result.sampled else {}),
     }
 
 
-def _tree(result: Mapping) -> str:
-    words = result["shown"]["words"]
+def _tree(result: Observed) -> str:
+    words = result.shown.words
     cut = (
         f" The first {observation.WORDS} of {len(words)} tokens are shown."
         if len(words) > observation.WORDS
         else ""
     )
     return (
-        f"Lines meet where tokens belong to one cluster (cosine at least {1 - result['epsilon']:g}) and part where "
+        f"Lines meet where tokens belong to one cluster (cosine at least {1 - result.epsilon:g}) and part where "
         f"they leave it; faint lines are tokens that are alone.{cut}"
     )
 
 
-def _selections(result: Mapping) -> list[str | None]:
-    return [name for name in SELECTIONS if name is None or name in result["layers"][0]]
+def _selections(result: Observed) -> list[str | None]:
+    return [name for name in SELECTIONS if name is None or getattr(result.layers[0], name) is not None]
 
 
-def _cosines(draw: Drawings, result: Mapping, selection: str | None, colour: str) -> str:
+def _cosines(draw: Drawings, result: Observed, selection: str | None, colour: str) -> str:
     figure = observation.observed_cosines(result, colour, selection=selection)
-    return draw(figure, f"{result['model']}: {SELECTIONS[selection]}.")
+    return draw(figure, f"{result.model}: {SELECTIONS[selection]}.")
 
 
-def _curves(draw: Drawings, result: Mapping, colour: Mapping[str, str]) -> str:
-    bands = " Bands are two standard errors over inputs." if result["inputs"] > 1 else ""
+def _curves(draw: Drawings, result: Observed, colour: Mapping[str, str]) -> str:
+    bands = " Bands are two standard errors over inputs." if result.inputs > 1 else ""
     return grid(
         [
             draw(observation.observed_numbers(result, name, colour), look + bands)
@@ -170,30 +175,29 @@ def _curves(draw: Drawings, result: Mapping, colour: Mapping[str, str]) -> str:
     )
 
 
-def _last(result: Mapping, name: str) -> float:
-    return float(observation.layer_numbers(result["layers"], name)[-1])
+def _last(result: Observed, name: str) -> float:
+    return float(observation.layer_numbers(result.layers, name)[-1])
 
 
-def _difference(result: Mapping, null: str) -> str:
-    if null not in result["nulls"]:
+def _difference(result: Observed, null: str) -> str:
+    if null not in result.nulls:
         return "–"
-    found = result["nulls"][null]["difference"][-1]["mean_cosine"]
-    if found["error"] is None:
-        return f"{found['mean']:+.3f}"
-    return f"{found['mean']:+.3f} ± {found['error']:.3f}"
+    found = result.nulls[null].last["mean_cosine"]
+    if found.error is None:
+        return f"{found.mean:+.3f}"
+    return f"{found.mean:+.3f} ± {found.error:.3f}"
 
 
-def _nulls(result: Mapping) -> str:
-    if not result["nulls"]:
+def _nulls(result: Observed) -> str:
+    if not result.nulls:
         return ""
     rows = [
         [
-            null, name, f"{d['mean']:+.4f}", "–" if d["error"] is None else f"{d['error']:.4f}",
-            {None: "one input cannot tell", True: "yes", False: "no"}[d["beyond_chance"]],
+            null, name, f"{d.mean:+.4f}", "–" if d.error is None else f"{d.error:.4f}",
+            {None: "one input cannot tell", True: "yes", False: "no"}[d.beyond_chance],
         ]
-        for null, told in result["nulls"].items()
-        for name, d in told["difference"][-1].items()
-        if name != "index"
+        for null, compared in result.nulls.items()
+        for name, d in compared.last.items()
     ]  # fmt: skip
     return section(
         "Model less null, at the last layer",
@@ -201,13 +205,13 @@ def _nulls(result: Mapping) -> str:
     )
 
 
-def _violations(result: Mapping) -> str:
+def _violations(result: Observed) -> str:
     rows = [
         [
-            str(v["layer"]), f"{v['share_of_inputs']:.0%}", f"{v['mean_drop']:.4f}",
-            ", ".join(f"{token['text']} ({token['share']:.0%})" for token in v["tokens"]),
+            str(v.layer), f"{v.share_of_inputs:.0%}", f"{v.mean_drop:.4f}",
+            ", ".join(f"{token.text} ({token.share:.0%})" for token in v.tokens),
         ]
-        for v in result["violations"]
+        for v in result.violations
     ]  # fmt: skip
     if not rows:
         return section("Where the energy falls", "<p>Nowhere: it rises at every layer of every input.</p>")
@@ -216,8 +220,8 @@ def _violations(result: Mapping) -> str:
     )
 
 
-def _attention(draw: Drawings, result: Mapping, colour: str) -> str:
-    if not result["attention"]:
+def _attention(draw: Drawings, result: Observed, colour: str) -> str:
+    if not result.attention:
         return ""
     keys = (
         "effective_beta",
@@ -229,8 +233,8 @@ def _attention(draw: Drawings, result: Mapping, colour: str) -> str:
         "spectral_radius_V",
     )
     rows = [
-        [str(layer["layer"]), *("–" if layer[key] is None else f"{layer[key]:.3f}" for key in keys)]
-        for layer in result["attention"]
+        [str(layer.layer), *("–" if (x := getattr(layer, key)) is None else f"{x:.3f}" for key in keys)]
+        for layer in result.attention
     ]
     names = (
         "layer",
@@ -253,12 +257,11 @@ def _attention(draw: Drawings, result: Mapping, colour: str) -> str:
     )
 
 
-def _layer(layer: Mapping) -> list[str]:
-    time = layer["effective_time"]
-    rank = layer["effective_rank"]
+def _layer(layer: Layer) -> list[str]:
+    time = layer.effective_time
     return [
-        str(layer["index"]), f"{layer['mean_cosine']:.4f}", *(f"{mass:.4f}" for mass in layer["mass_above"].values()),
-        "–" if rank is None else f"{rank:.2f}", f"{layer['energy']:.4f}", f"{layer['clusters']:.1f}",
+        str(layer.index), f"{layer.mean_cosine:.4f}", *(f"{mass:.4f}" for mass in layer.mass_above.values()),
+        f"{layer.effective_rank:.2f}", f"{layer.energy:.4f}", f"{layer.clusters:.1f}",
         "–" if time is None else f"{time:.3f}",
     ]  # fmt: skip
 

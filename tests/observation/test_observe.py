@@ -6,10 +6,11 @@ import torch
 from small_models import KINDS, inputs_of, small
 
 from spinodal.errors import InputError
-from spinodal.observation import Question, Subject, observe_arrays, observe_model, sphere_coordinates, summary
+from spinodal.observation import Difference, Question, Subject, observe_arrays, observe_model
 from spinodal.observation.pairs import NAMES, portraits
 from spinodal.observation.tally import Moments, Violations
 from spinodal.probes import record
+from spinodal.runs import encode
 from spinodal.types import Trajectory
 
 SEEN = [kind for kind in KINDS if kind not in ("DebertaV2ForMaskedLM", "MambaForCausalLM")]
@@ -30,28 +31,28 @@ def joining(layers: int = 5) -> np.ndarray:
 @pytest.mark.parametrize("kind", SEEN)
 def test_every_kind_of_model_is_observed_beside_its_nulls(kind: str):
     model, inputs = small(kind), inputs_of(kind)
-    result = observe_model(Subject(kind, model, None), [inputs, inputs], Question(beta=2.0)).result
+    result = observe_model(Subject(kind, model, None), [inputs, inputs], Question(beta=2.0))
     trajectory = record(model, inputs)
     end = trajectory.tokens[-1:]
     expected = [
         portraits(end[:, i], {"all": trajectory.valid[i]}, 2.0, 0.1)["all"].numbers[0] for i in range(2)
     ]
     mean = dict(zip(NAMES, np.mean(expected, axis=0), strict=True))
-    last = result["layers"][-1]
-    assert result["inputs"] == 4
+    last = result.layers[-1]
+    assert result.inputs == 4
     for name in ("mean_cosine", "effective_rank", "energy", "clusters"):
-        assert last[name] == pytest.approx(mean[name]), name
-    assert set(result["nulls"]) == {"random-weights", "shuffled-tokens"}
-    for null in result["nulls"].values():
-        difference = null["difference"][-1]["mean_cosine"]["mean"]
-        assert difference == pytest.approx(last["mean_cosine"] - null["layers"][-1]["mean_cosine"])
-    assert all(isinstance(sentence, str) for sentence in summary(result))
+        assert getattr(last, name) == pytest.approx(mean[name]), name
+    assert set(result.nulls) == {"random-weights", "shuffled-tokens"}
+    for null in result.nulls.values():
+        difference = null.last["mean_cosine"].mean
+        assert difference == pytest.approx(last.mean_cosine - null.layers[-1].mean_cosine)
+    assert all(isinstance(sentence, str) for sentence in result.summary)
 
 
 def test_memory_does_not_grow_with_inputs():
     kind = "BertForMaskedLM"
     subject, inputs = Subject(kind, small(kind), None), inputs_of(kind)
-    sizes = [len(str(observe_model(subject, [inputs] * k, Question(beta=1.0)).result)) for k in (2, 12)]
+    sizes = [len(str(encode(observe_model(subject, [inputs] * k, Question(beta=1.0)))[0])) for k in (2, 12)]
     assert sizes[1] < 1.05 * sizes[0]
 
 
@@ -62,27 +63,29 @@ def test_one_shuffled_input_is_its_own_null_where_order_does_not_enter():
         model.get_parameter("bert.embeddings.position_embeddings.weight").zero_()
     result = observe_model(
         Subject(kind, model, None), [inputs], Question(beta=1.0, nulls=("shuffled-tokens",))
-    ).result
-    for layer in result["nulls"]["shuffled-tokens"]["difference"]:
-        assert layer["mean_cosine"]["mean"] == pytest.approx(0, abs=1e-6)
+    )
+    for row in result.nulls["shuffled-tokens"].difference:
+        found = row["mean_cosine"]
+        assert isinstance(found, Difference)
+        assert found.mean == pytest.approx(0, abs=1e-6)
 
 
 def test_falls_of_the_energy_are_blamed_on_the_tokens_that_part():
     trajectory = made(joining())
-    result = observe_arrays("made", trajectory, Question(beta=3.0)).result
-    assert result["violations"] == []  # what joins outweighs what parts
+    result = observe_arrays("made", trajectory, Question(beta=3.0))
+    assert result.violations == ()  # what joins outweighs what parts
     apart = made(joining()[:, [2, 3, 2, 3]] + 1e-3 * np.eye(4, 3))
-    [fall] = observe_arrays("made", apart, Question(beta=3.0)).result["violations"]
-    assert (fall["layer"], fall["share_of_inputs"]) == (4, 1.0)
+    [fall] = observe_arrays("made", apart, Question(beta=3.0)).violations
+    assert (fall.layer, fall.share_of_inputs) == (4, 1.0)
     blame = Violations()
     parting = joining()[::-1].copy()
     parting[1:, 3] = parting[0, 3]  # the first two part, and nobody joins
     every = torch.ones(4, dtype=torch.bool)
     blame.add(portraits(torch.from_numpy(parting), {"all": every}, 3.0, 0.1)["all"], ["a", "b", "c", "d"])
-    [fall] = blame.told()
-    assert fall["layer"] == 1
-    assert {token["text"] for token in fall["tokens"][:2]} == {"a", "b"}
-    assert sum(token["share"] for token in fall["tokens"][:2]) > 0.9
+    [fall] = blame.falls()
+    assert fall.layer == 1
+    assert {token.text for token in fall.tokens[:2]} == {"a", "b"}
+    assert sum(token.share for token in fall.tokens[:2]) > 0.9
 
 
 def test_moments_are_numpys():
@@ -98,26 +101,30 @@ def test_a_consensus_is_told_as_one_and_a_spread_as_none():
     x = np.random.default_rng(0).standard_normal((6, 3))
     closer = np.stack([x * (1 - s) + np.array([1.0, 2, 2]) * s for s in (0, 0.3, 0.7, 0.97, 0.999)])
     seen = observe_arrays("closer", made(closer), Question(beta=1.0))
-    said = " ".join(summary(seen.result))
+    said = " ".join(seen.summary)
     assert "Tokens cluster" in said
     assert "rises at every layer" in said
-    assert seen.result["layers"][-1]["clusters"] == 1
-    assert seen.shown.branch[-1].tolist() == [seen.shown.branch[-1][0]] * 6
-    said = " ".join(summary(observe_arrays("apart", made(closer[::-1].copy()), Question(beta=1.0)).result))
+    assert seen.layers[-1].clusters == 1
+    assert list(seen.shown.branch[-1]) == [seen.shown.branch[-1][0]] * 6
+    said = " ".join(observe_arrays("apart", made(closer[::-1].copy()), Question(beta=1.0)).summary)
     assert "Tokens spread out" in said
     assert "does not rise monotonically" in said
 
 
 def test_the_sphere_keeps_angles_that_fit_into_three_dimensions():
     seen = observe_arrays("made", made(joining()), Question())
-    places, kept = sphere_coordinates(seen.shown)
+    places, kept = seen.shown.sphere_coordinates()
     assert kept == pytest.approx(1)
     assert places[0] @ places[0].T == pytest.approx(joining()[0] @ joining()[0].T)
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [({"beta": -1.0}, "beta=-1"), ({"epsilon": 0.0}, "epsilon=0"), ({"nulls": ("noise",)}, "the nulls are")],
+    [
+        ({"beta": -1.0}, "`beta` -1"),
+        ({"epsilon": 0.0}, "`epsilon` 0"),
+        ({"nulls": ("noise",)}, "the nulls are"),
+    ],
 )
 def test_questions_that_make_no_sense_are_refused(change: dict, said: str):
     with pytest.raises(InputError, match=said):

@@ -1,0 +1,138 @@
+"""An observation as a value: which tokens are observed, and what is asked of them.
+
+    TrainedModel(name, Texts(lines) or Sound(samples), depth)    a model that runs, on its inputs
+    Arrays(name, times, tokens, valid)                           tokens of a model that ran elsewhere
+
+    from spinodal.observation import Observation, observe, source_named
+    observe(Observation(source_named("minilm", text="The cat sat on the mat."))).summary
+
+Values and results go to JSON and arrays and come back equal (`spinodal.runs`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from spinodal import observation
+from spinodal.errors import InputError
+from spinodal.runs import register
+
+RANDOM, SHUFFLED = "random-weights", "shuffled-tokens"
+NULLS = (RANDOM, SHUFFLED)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked. `beta` is the energy's, measured on the first batch if None; clusters have cos >= 1 - epsilon.
+
+    `view` is the stream between layers, what attention reads after its norm, or what attention writes; `stack` is a
+    part of the layers' name, such as decoder: the longest stack if None. `seed` is that of the nulls.
+    """
+
+    view: str = "residual"
+    stack: str | None = None
+    beta: float | None = None
+    epsilon: float = 0.1
+    nulls: tuple[str, ...] = NULLS
+    seed: int = 0
+
+    def __post_init__(self):
+        from spinodal.probes import VIEWS
+
+        if self.view not in VIEWS:
+            raise InputError(f"`view` {self.view!r}: one of {', '.join(VIEWS)}", field="view")
+        if self.beta is not None and not 0 < self.beta < np.inf:
+            raise InputError(f"`beta` {self.beta}: must be positive and finite", field="beta")
+        if not 0 < self.epsilon < 2:
+            raise InputError(f"`epsilon` {self.epsilon}: must be between 0 and 2", field="epsilon")
+        if unknown := set(self.nulls) - set(NULLS):
+            told = ", ".join(sorted(unknown))
+            raise InputError(f"`nulls` {told}: the nulls are {', '.join(NULLS)}", field="nulls")
+
+
+@register("texts")
+@dataclass(frozen=True)
+class Texts:
+    """Texts, each a sequence of its own; `truncate` cuts those that are too long for the model."""
+
+    lines: tuple[str, ...] = field(repr=False)
+    truncate: bool = False
+
+
+@register("sound")
+@dataclass(frozen=True, eq=False)
+class Sound:
+    """One recording: 16,000 numbers a second in [-1, 1], one channel."""
+
+    samples: Float[np.ndarray, " t"] = field(repr=False)
+
+
+@register("trained-model")
+@dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """A name of `zoo.names()`, a folder of a run or of `save_pretrained`, or a hub's name, and what the model reads.
+
+    `depth` iterates tied layers that often; None is as trained.
+    """
+
+    name: str
+    inputs: Texts | Sound
+    depth: int | None = None
+
+    def __post_init__(self):
+        if self.depth is not None and self.depth < 1:
+            raise InputError(f"`depth` {self.depth}: must be at least 1", field="depth")
+
+
+@register("token-arrays")
+@dataclass(frozen=True, eq=False)
+class Arrays:
+    """Tokens by layer; `valid` is False on padding."""
+
+    name: str
+    times: Float[np.ndarray, " t"] = field(repr=False)
+    tokens: Float[np.ndarray, "t b n d"] = field(repr=False)
+    valid: Bool[np.ndarray, "b n"] = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """Tokens, a question, and interactions of `spinodal.plugins` to try in place of the model's own attention.
+
+    `effect` names them with their parameters, ("spinodal_beta:2", "spinodal_usa").
+    """
+
+    source: TrainedModel | Arrays
+    question: Question = field(default_factory=Question)
+    effect: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        if self.effect and isinstance(self.source, Arrays):
+            raise InputError(
+                f"{self.source.name} holds arrays: `effect` is for models that run", field="effect"
+            )
+        if len(set(self.effect)) < len(self.effect):
+            raise InputError(f"`effect` {', '.join(self.effect)}: one of them stands twice", field="effect")
+
+
+def observe(
+    experiment: Observation, *, progress: Callable[[int, int], None] | None = None
+) -> "observation.Observed":
+    """What the tokens do, layer by layer, beside the nulls; with the effect of each interaction.
+
+    `progress` is told how many inputs are done, and of how many. InputError for a model that cannot be opened, inputs
+    that it does not take, and interactions that it ignores, all before the first input.
+    """
+    from spinodal.observation import effect, measure, sources
+
+    source, question = experiment.source, experiment.question
+    if isinstance(source, Arrays):
+        return measure.observe_arrays(source.name, sources.trajectory_of(source), question, progress=progress)
+    interactions = effect.interactions(experiment.effect)
+    subject = sources.open_subject(source.name, depth=source.depth)
+    batches = sources.batches_of(subject, source)
+    effect.admit(subject, batches, interactions)
+    found = measure.observe_model(subject, batches, question, progress=progress)
+    return replace(found, effect=effect.effects_of(subject, batches, question, interactions))

@@ -1,0 +1,225 @@
+"""What was observed, as frozen dataclasses: the fields of observe.json, which come back equal (`spinodal.runs`).
+
+Layer 0 is what enters the first layer. `mass_above` and `clusters_at` have the cosines ".9", ".99" and ".999" as keys.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from spinodal.errors import InputError
+from spinodal.observables import Plateau
+
+
+@dataclass(frozen=True, kw_only=True)
+class StandardErrors:
+    """Standard errors of the means over inputs, None for one input."""
+
+    mean_cosine: float | None
+    mass_above: dict[str, float | None]
+    effective_rank: float | None
+    energy: float | None
+    clusters: float | None
+    clusters_at: dict[str, float | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerNumbers:
+    """Means over inputs of the numbers of one layer, defined in `spinodal.observation.pairs`.
+
+    `histogram` counts cosines of pairs of all inputs, between the `cosine_edges` of the observation.
+    """
+
+    index: int
+    mean_cosine: float
+    mass_above: dict[str, float]
+    effective_rank: float
+    energy: float
+    clusters: float
+    clusters_at: dict[str, float]
+    standard_error: StandardErrors
+    histogram: tuple[int, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer(LayerNumbers):
+    """A layer's numbers of all tokens that are there, of selections of them, and its place on the theory's curve.
+
+    `theory` is the cosine of the curve that fits best, `effective_time` the time of the flow at the energy's beta,
+    None where the theory has no such cosine. A selection is None where no input has it.
+    """
+
+    theory: float
+    effective_time: float | None
+    without_first: LayerNumbers | None = None
+    with_padding: LayerNumbers | None = None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean over inputs of model - null, its standard error, and whether chance explains it (Student's t at 95%).
+
+    None where one input cannot tell.
+    """
+
+    mean: float
+    error: float | None
+    beyond_chance: bool | None
+
+
+@dataclass(frozen=True)
+class NullComparison:
+    """A null's own layers, and by layer what the model has more: {"index": layer, name of a number: Difference}."""
+
+    layers: tuple[LayerNumbers, ...]
+    difference: tuple[dict[str, int | Difference], ...]
+
+    @property
+    def last(self) -> dict[str, Difference]:
+        """The differences at the last layer, by the name of the number."""
+        return {name: x for name, x in self.difference[-1].items() if isinstance(x, Difference)}
+
+
+@dataclass(frozen=True)
+class TokenShare:
+    """A token, and its share of what the falling tokens lose."""
+
+    text: str
+    share: float
+
+
+@dataclass(frozen=True)
+class EnergyFall:
+    """A layer at which the energy falls: in which share of inputs, by how much there, and which tokens lose most."""
+
+    layer: int
+    share_of_inputs: float
+    mean_drop: float
+    tokens: tuple[TokenShare, ...]
+
+
+@dataclass(frozen=True)
+class ClockFit:
+    """The theory's curve that fits the mean cosines best: its beta, the time of a layer, its RMS distance.
+
+    `step_at_beta` and `residual_at_beta` are those at the beta of the energy.
+    """
+
+    beta: float
+    step: float
+    residual: float
+    residual_at_beta: float
+    step_at_beta: float
+
+
+@dataclass(frozen=True)
+class AttentionLayer:
+    """What the weights of one attention layer say, means over heads; defined in `spinodal.observation.weights`."""
+
+    layer: int
+    effective_beta: float | None
+    effective_beta_of_heads: tuple[float | None, ...]
+    symmetry: float
+    alignment: float
+    positive_share_QK: float
+    positive_share_V: float
+    spectral_radius_QK: float
+    spectral_radius_V: float
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Means over inputs at the last layer under one attention, and the loss a token in nats (None without a head)."""
+
+    mean_cosine: float
+    mass_above_9: float
+    effective_rank: float
+    clusters: float
+    loss: float | None
+
+
+@dataclass(frozen=True)
+class StackFacts:
+    """The layers that were observed: their name in the model, their number, whether they share their weights."""
+
+    name: str
+    layers: int
+    tied: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """The first input: its words, the branch of the merge tree that each is on by layer, and the single linkage of its
+    last layer, rows (cluster, cluster, 1 - cosine, size) as SciPy has them.
+
+    `times` and `tokens` are its trajectory, which is kept in trajectory.safetensors; None where that is gone.
+    """
+
+    words: tuple[str, ...]
+    branch: tuple[tuple[int, ...], ...] = field(repr=False)
+    linkage: tuple[tuple[float, ...], ...] = field(repr=False)
+    times: Float[np.ndarray, " t"] | None = None
+    tokens: Float[np.ndarray, "t n d"] | None = field(default=None, repr=False)
+
+    def sphere_coordinates(self) -> tuple[Float[np.ndarray, "t n 3"], float]:
+        """Directions of the tokens in their three main axes over all layers, and the share that these keep.
+
+        InputError where the trajectory is not known.
+        """
+        if self.tokens is None:
+            raise InputError(
+                "the trajectory of this observation is gone: there is nothing to place on a sphere"
+            )
+        x = self.tokens.astype(np.float64)
+        x = x / np.linalg.norm(x, axis=-1, keepdims=True)
+        flat = x.reshape(-1, x.shape[-1])
+        axes = np.linalg.svd(flat, full_matrices=False)[2][:3]
+        seen = x @ axes.T
+        kept = float((seen**2).sum() / (flat**2).sum())
+        return np.pad(seen, [(0, 0), (0, 0), (0, 3 - seen.shape[-1])]), kept
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Observed:
+    """What was observed of a model's tokens, over `inputs` sequences of `tokens` tokens in all.
+
+    `beta` is that of the energy and `beta_source` says where it comes from; clusters have cosines of at least
+    1 - epsilon; `sampled` is true where pairs are those of a sample. `summary` says in sentences what was found.
+    """
+
+    model: str
+    architecture: str
+    stack: StackFacts
+    view: str
+    beta: float
+    beta_source: str
+    epsilon: float
+    inputs: int
+    tokens: int
+    tokens_of_an_input: int
+    sampled: bool
+    cosine_edges: tuple[float, ...] = field(repr=False)
+    layers: tuple[Layer, ...] = field(repr=False)
+    nulls: dict[str, NullComparison] = field(repr=False)
+    violations: tuple[EnergyFall, ...] = field(repr=False)
+    clock: ClockFit
+    plateaus: tuple[Plateau, ...] = field(repr=False)
+    shown: Shown = field(repr=False)
+    attention: tuple[AttentionLayer, ...] = field(default=(), repr=False)
+    summary: tuple[str, ...] = ()
+    effect: dict[str, Effect] = field(default_factory=dict)
+
+    @property
+    def layers_of_most_falls(self) -> int:
+        """The number of layers at which the energy falls in most inputs."""
+        return sum(fall.share_of_inputs > 0.5 for fall in self.violations)
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """Several observations by name, and what the record of each says of its origin (configuration, seed, commit)."""
+
+    observations: dict[str, Observed]
+    origins: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)

@@ -1,0 +1,87 @@
+"""Sources: what a name, a text and a file of sound mean, and the models and inputs that they stand for."""
+
+from pathlib import Path
+
+import torch
+
+from spinodal import zoo
+from spinodal.errors import InputError
+from spinodal.observation.experiment import Arrays, Sound, Texts, TrainedModel
+from spinodal.observation.subject import Inputs, Subject, opened, sound_batches, sound_of, text_batches
+from spinodal.probes import read_trajectory
+from spinodal.types import Trajectory
+
+ARRAYS = (".npz", ".safetensors")
+TEXTS = (".txt", ".md", ".csv", ".tsv", ".json", ".jsonl")
+MOST = 256  # lines of a text that are read
+
+
+def source_named(
+    name: str,
+    *,
+    text: str = "",
+    sound: Path | None = None,
+    most: int = MOST,
+    truncate: bool = False,
+    depth: int | None = None,
+) -> TrainedModel | Arrays:
+    """The source of a name: arrays, if it is a file of them, or else a model that reads a text or a file of sound.
+
+    `text` is one text, or a file with one a line, of which the first `most` are read.
+    """
+    if most < 1:
+        raise InputError(f"`inputs` {most}: at least one input", field="inputs")
+    path = Path(name)
+    if path.suffix in ARRAYS and path.is_file():
+        if depth is not None:
+            raise InputError(f"{name} holds arrays: `depth` is for models that run", field="depth")
+        found = read_trajectory(path)
+        return Arrays(path.name, found.times.numpy(), found.tokens.numpy(), found.valid.numpy())
+    if sound is not None:
+        return TrainedModel(name, Sound(sound_of(sound).astype(float)), depth)
+    return TrainedModel(name, Texts(lines_of(text, most), truncate), depth)
+
+
+def lines_of(text: str, most: int = MOST) -> tuple[str, ...]:
+    """The first lines of a file that are not blank, or the text itself where there is no file of that name."""
+    if not text:
+        raise InputError(
+            'nothing to observe: give `text` "...", `text` FILE, or `sound` FILE.wav', field=("text", "sound")
+        )
+    path = Path(text)
+    is_file = len(text) < 256 and path.is_file()
+    if path.suffix in TEXTS and " " not in text and not is_file:
+        raise InputError(f"`text` {path}: there is no such file", field="text")
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines() if is_file else [text]
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not UTF-8 text") from None
+    return tuple(line for line in lines if line.strip())[:most]
+
+
+def open_subject(name: str, *, depth: int | None = None) -> Subject:
+    """The subject of a pinned model's name, a folder, or a hub's name, in this order."""
+    if name in zoo.names() and not Path(name).exists():
+        return opened(zoo.fetch(name), name=name, depth=depth)
+    if not Path(name).exists() and name.startswith((".", "/")):
+        raise InputError(f"there is no folder {name}")
+    return opened(name, name=Path(name).name, depth=depth)
+
+
+def batches_of(subject: Subject, source: TrainedModel) -> list[Inputs]:
+    """The inputs of a source as its model takes them."""
+    if isinstance(source.inputs, Texts):
+        return text_batches(subject, source.inputs.lines, truncate=source.inputs.truncate)
+    from transformers import AutoFeatureExtractor
+
+    place = zoo.fetch(source.name) if source.name in zoo.names() else Path(source.name)
+    try:
+        features = AutoFeatureExtractor.from_pretrained(place)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{subject.name} does not say how it hears: {error}") from error
+    return sound_batches(subject, [source.inputs.samples], features)
+
+
+def trajectory_of(arrays: Arrays) -> Trajectory:
+    """The trajectory that the arrays are."""
+    return Trajectory(*map(torch.from_numpy, (arrays.times, arrays.tokens, arrays.valid)))

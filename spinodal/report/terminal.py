@@ -1,0 +1,26 @@
+"""Observations on a terminal: the effect of interactions, and several models side by side."""
+
+from rich.table import Table
+
+from spinodal.observation import Compared, Observed
+
+
+def effect_table(seen: Observed) -> Table:
+    """A line for the model's own attention and for each interaction in its place."""
+    table = Table("attention", "mean cosine", "pairs above .9", "effective rank", "clusters", "loss")
+    for name, row in seen.effect.items():
+        numbers = (f"{x:.3f}" for x in (row.mean_cosine, row.mass_above_9, row.effective_rank, row.clusters))
+        table.add_row(name, *numbers, "none" if row.loss is None else f"{row.loss:.3f}")
+    return table
+
+
+def compared_table(found: Compared) -> Table:
+    """A line for each model."""
+    table = Table("model", "layers", "mean cosine", "pairs above .9", "effective rank", "energy", "falls at")
+    for name, seen in found.observations.items():
+        first, last, layers = seen.layers[0], seen.layers[-1], len(seen.layers) - 1
+        table.add_row(
+            name, str(layers), f"{first.mean_cosine:.3f} to {last.mean_cosine:.3f}", f"{last.mass_above['.9']:.3f}",
+            f"{last.effective_rank:.1f}", f"{last.energy:.3f}", f"{seen.layers_of_most_falls} of {layers}",
+        )  # fmt: skip
+    return table

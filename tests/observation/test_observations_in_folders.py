@@ -1,0 +1,152 @@
+"""Observations as values and in folders: what goes to JSON comes back equal, and what is there is not lost."""
+
+import json
+import shutil
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spinodal.errors import InputError
+from spinodal.observation import (
+    Arrays,
+    Observation,
+    Observed,
+    Question,
+    Sound,
+    Texts,
+    TrainedModel,
+    compare_into,
+    observe,
+    observe_into,
+    read_observation,
+    recorded,
+    source_named,
+)
+from spinodal.report.observation import write_observation
+from spinodal.runs import decode, encode, equal, read_run
+
+OLD = Path(__file__).parent.parent / "pins" / "data" / "finished"
+
+
+def arrays(seed: int = 0, name: str = "made") -> Arrays:
+    """Three layers of two sequences, one of them padded."""
+    valid = np.ones((2, 8), dtype=bool)
+    valid[1, 6:] = False
+    tokens = np.random.default_rng(seed).standard_normal((3, 2, 8, 5))
+    return Arrays(name, np.arange(3.0), tokens, valid)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        arrays(),
+        TrainedModel("minilm", Texts(("to be", "or not"), truncate=True)),
+        TrainedModel("whisper-base", Sound(np.linspace(-1, 1, 9))),
+    ],
+)
+def test_an_experiment_comes_back_equal(source: Arrays | TrainedModel):
+    effect = () if isinstance(source, Arrays) else ("spinodal_beta:2",)
+    asked = Observation(source, Question(beta=2.0, nulls=()), effect)
+    value, found = encode(asked)
+    assert equal(asked, decode(Observation, json.loads(json.dumps(value)), found))
+
+
+def test_a_result_comes_back_equal_from_json_and_from_its_folder(tmp_path: Path):
+    told = []
+    asked = Observation(arrays(), Question(beta=1.0))
+    found = observe_into(
+        asked, tmp_path / "out", command="spinodal observe", progress=lambda *n: told.append(n)
+    )
+    assert told == [(1, 2), (2, 2)]
+    value, parts = encode(found)
+    assert equal(found, decode(Observed, json.loads(json.dumps(value)), parts))
+    assert equal(found, observe(asked))
+    assert equal(found, read_observation(tmp_path / "out"))
+    run = read_run(tmp_path / "out")
+    assert equal(asked, run.config_as(Observation))
+    assert (run.kind, run.format, run.record["command"]) == ("observe", 2, "spinodal observe")
+
+
+def test_what_is_there_is_refused_or_written_over(tmp_path: Path):
+    observe_into(Observation(arrays()), tmp_path)
+    before = (tmp_path / "observe.json").read_bytes()
+    with pytest.raises(InputError, match="`overwrite` replaces it"):
+        observe_into(Observation(arrays(1)), tmp_path)
+    bad = replace(arrays(), tokens=np.zeros((3, 2, 8, 5)))
+    with pytest.raises(InputError, match="token 0 is zero"):
+        observe_into(Observation(bad), tmp_path, overwrite=True)
+    assert (tmp_path / "observe.json").read_bytes() == before
+    again = observe_into(Observation(arrays(1)), tmp_path, overwrite=True)
+    assert equal(again, read_observation(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["observe-arrays", "observe-model"])
+def test_old_records_are_read_and_drawn(name: str, tmp_path: Path):
+    kept = json.loads((OLD / name / "observe.json").read_text())
+    found = read_observation(OLD / name)
+    assert list(found.summary) == kept["summary"]
+    assert found.layers[-1].histogram == tuple(kept["layers"][-1]["histogram"])
+    assert (found.shown.tokens is not None) == (OLD / name / "trajectory.safetensors").exists()
+    value = json.loads(json.dumps(encode(recorded(found))[0]))
+    assert value["layers"][0].items() >= kept["layers"][0].items()
+    assert {
+        key: value[key] for key in ("nulls", "violations", "clock", "plateaus", "attention", "effect")
+    } == {key: kept[key] for key in ("nulls", "violations", "clock", "plateaus", "attention", "effect")}
+    write_observation(tmp_path / "report.html", found)
+    assert ("sphere-canvas" in (tmp_path / "report.html").read_text()) == (found.shown.tokens is not None)
+
+
+def test_other_runs_are_no_observations(tmp_path: Path):
+    with pytest.raises(InputError, match="is not an observation, but a run of simulate"):
+        read_observation(OLD / "simulate-pre")
+    with pytest.raises(InputError, match="holds no run"):
+        read_observation(tmp_path)
+
+
+def test_an_old_observation_is_not_gone_on_with(tmp_path: Path):
+    """It does not say what it observed."""
+    shutil.copytree(OLD / "observe-arrays", tmp_path / "out")
+    with pytest.raises(InputError, match="`overwrite` makes it again"):
+        observe_into(Observation(arrays()), tmp_path / "out", resume=True)
+
+
+def test_a_comparison_that_was_stopped_goes_on(tmp_path: Path):
+    """What is finished is kept, and said to be; `overwrite` makes all of it again."""
+    bad = replace(arrays(), tokens=np.zeros((3, 2, 8, 5)))
+    known = observe_into(Observation(arrays(2)), tmp_path / "known")
+    sources = {
+        "a": Observation(arrays()), "b": Observation(bad), "known": tmp_path / "known",
+    }  # fmt: skip
+    with pytest.raises(InputError, match="token 0 is zero"):
+        compare_into(sources, tmp_path / "out")
+    assert not (tmp_path / "out" / "compare.json").exists()
+    before = (tmp_path / "out" / "a" / "observe.json").stat().st_mtime_ns
+    with pytest.warns(UserWarning, match="a holds this observation already: it is kept"):
+        found = compare_into(sources | {"b": Observation(arrays(1))}, tmp_path / "out")
+    assert (tmp_path / "out" / "a" / "observe.json").stat().st_mtime_ns == before
+    assert equal(found.observations["known"], known)
+    assert found.origins["a"]["seed"] == 0
+    with pytest.raises(InputError, match="`overwrite`"):
+        compare_into(sources, tmp_path / "out")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compare_into({"a": Observation(arrays(3))}, tmp_path / "out", overwrite=True)
+    assert equal(read_observation(tmp_path / "out" / "a"), observe(Observation(arrays(3))))
+
+
+def test_a_name_a_text_and_a_file_are_told_apart(tmp_path: Path):
+    (tmp_path / "lines.txt").write_text("to be\n\nor not\nto be", encoding="utf-8")
+    found = source_named("minilm", text=str(tmp_path / "lines.txt"), most=2)
+    assert isinstance(found, TrainedModel)
+    assert found.inputs == Texts(("to be", "or not"))
+    np.savez(tmp_path / "x.npz", arrays().tokens)
+    found = source_named(str(tmp_path / "x.npz"))
+    assert isinstance(found, Arrays)
+    assert (found.name, found.tokens.shape) == ("x.npz", (3, 2, 8, 5))
+    with pytest.raises(InputError, match="`depth` is for models that run"):
+        source_named(str(tmp_path / "x.npz"), depth=3)
+    with pytest.raises(InputError, match="`effect` is for models that run"):
+        Observation(arrays(), effect=("spinodal_usa",))
