@@ -75,6 +75,19 @@ def test_theory_and_graphs_compute_without_torch():
     assert not names & {"torch", "transformers", "matplotlib"}
 
 
+def test_flows_and_densities_compute_without_torch():
+    names, _ = loaded(
+        "import numpy as np\nfrom spinodal import flows, meanfield, sphere\n"
+        "x = sphere.uniform(40, 3)\n"
+        "flows.field(x, np.full(40, 1 / 40), beta=2.0)\n"
+        "run = flows.simulate(flows.AttentionField(4.0), x, 1.0)\n"
+        "run.times, run.tokens, run.merges\n"
+        "start = meanfield.CircleModes(np.array([0.1]), np.zeros(1))\n"
+        "meanfield.Circle(meanfield.flow('sa', 4.0), start).advance(0.1)\n"
+    )
+    assert not names & {"torch", "transformers", "matplotlib"}
+
+
 def test_every_help_page_loads_nothing_heavy():
     names, said = loaded(WALK)
     assert not names & HEAVY

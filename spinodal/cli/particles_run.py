@@ -75,14 +75,14 @@ def simulated(p: Prepared, out: Path, *, resume: bool, report: Report) -> Finish
         keeper=keeper,
         progress=report,
     )
-    frames = run.trajectory.tokens[:, 0].numpy()
+    frames = run.tokens
     left_out = max(0, len(run.merges.time) - LISTED)
     merges = [
         {"time": float(when), "clusters": int(count), "tokens": [int(a), int(b)]}
         for when, count, a, b in zip(*(part[left_out:] for part in run.merges), strict=True)
     ]
     energy, reason = energies(p, run)
-    times = run.trajectory.times.numpy()
+    times = run.times
     final = {
         "time": float(times[-1]), "clusters": clusters(p, run), "steps": run.steps,
         "evaluations": run.evaluations, "mean_cosine": float(mean_cosine(run.trajectory)[-1, 0]),
@@ -122,8 +122,8 @@ def energies(p: Prepared, run: Run) -> tuple[dict[str, Any] | None, str | None]:
         energy = energy_of(p.field)
     except InputError as error:
         return None, str(error)
-    times = run.trajectory.times.tolist()
-    states = [State(x, r) for x, r in zip(run.trajectory.tokens[:, 0].numpy(), run.lengths, strict=True)]
+    times = run.times.tolist()
+    states = [State(x, r) for x, r in zip(run.tokens, run.lengths, strict=True)]
     E = [energy.log(state.directions, p.weights) for state in states]
     D = [energy.log_dissipation(t, state, p.weights) for t, state in zip(times, states, strict=True)]
     finite = lambda values: [value if math.isfinite(value) else None for value in values]
@@ -132,7 +132,7 @@ def energies(p: Prepared, run: Run) -> tuple[dict[str, Any] | None, str | None]:
 
 def write(out: Path, p: Prepared, done: Finished, *, movie: bool) -> list[str]:
     """The files of a finished run; run.json comes last, and says that all are there."""
-    times = done.run.trajectory.times.numpy()
+    times = done.run.times
     arrays = {f"merge_{name}": part for name, part in done.run.merges._asdict().items()}
     np.savez_compressed(
         out / "trajectory.npz",
@@ -153,7 +153,7 @@ def write(out: Path, p: Prepared, done: Finished, *, movie: bool) -> list[str]:
 def drawn(out: Path, p: Prepared, done: Finished, *, movie: bool) -> list[str]:
     from spinodal.figures import flow, movies
 
-    times, tokens, merges = done.run.trajectory.times.numpy(), done.tokens, done.run.merges.time
+    times, tokens, merges = done.run.times, done.tokens, done.run.merges.time
     gamma = gamma_curve(p, times)
     figures = {"cosines.png": flow.cosines_over_time(times, tokens, gamma)}
     if done.json["energy"]:

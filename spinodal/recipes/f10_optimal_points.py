@@ -28,7 +28,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     points, measured = {}, {}
     for name, (n, d) in (CASES if quick else CASES | SIMPLICES).items():
         ends = [simulate(FIELD, sphere.uniform(n, d, s), END, method=method) for s in seeds]
-        tokens = [end.trajectory.tokens[-1, 0].numpy() for end in ends]
+        tokens = [end.tokens[-1] for end in ends]
         off = [distance(x) for x in tokens]
         measured[name] = f"{sum(o < 1e-6 for o in off)} of {len(off)} starts, off by at most {max(off):.1e}"
         if name in CASES:

@@ -100,7 +100,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
         slopes = (drift + drift.T)[np.triu_indices(N, 1)]
         times = np.geomspace(0.05, case.end, 220)
         run = simulate(field, start, case.end, saves=times[:-1], method=Adaptive(1e-9 if quick else 1e-11))
-        deficit = deficits(run.trajectory.tokens[1:, 0].numpy())
+        deficit = deficits(run.tokens[1:])
         expected, tail = 1 - np.asarray(case.gamma(times)), np.asarray(case.tail(times))
         seen = deficit > LEAST
         schemes[name] = particles_time.Scheme(times, deficit, expected, tail, case.slope)

@@ -26,7 +26,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     saves = np.linspace(0, END, 76 if quick else 151)[1:]
     start = sphere.uniform(N, 3, seed)
     run = simulate(AttentionField(BETA), start, END, saves=saves, method=Adaptive(1e-9))
-    times, tokens = run.trajectory.times.numpy(), run.trajectory.tokens[:, 0].numpy()
+    times, tokens = run.times, run.tokens
     log_E = log_energy(run.trajectory, BETA)[:, 0].numpy()
     apart = np.array([np.sum((x[:, None] - x) ** 2, -1).max() for x in tokens]) / 2
     title = f"SA on the sphere, n = {N}, β = {BETA:g}: one point in the end"

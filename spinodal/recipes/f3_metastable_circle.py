@@ -51,9 +51,9 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     particles.save(particles_time.cluster_counts(circles, title=title), out / "clusters.png")
     if not quick:
         run = simulate(AttentionField(BETAS[-1]), x[0], 1000.0, saves=np.geomspace(0.2, 1000, 70))
-        turn = angles(run.trajectory.tokens[:, 0].numpy())
+        turn = angles(run.tokens)
         labels = cluster_labels(run.trajectory, CLOSE)[:, 0].numpy()
-        movies.circle_movie(run.trajectory.times.numpy(), turn, labels, out / "circle.gif")
+        movies.circle_movie(run.times, turn, labels, out / "circle.gif")
     return measured
 
 

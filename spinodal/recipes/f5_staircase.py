@@ -52,7 +52,7 @@ def climbed(
     last = 1 - np.cos(gaps[-1])
     grid = np.exp(beta * np.linspace(0, last, 400))
     run = simulate(AttentionField(beta, "gkpr"), x, CONSENSUS, saves=grid, method=method)
-    times = np.log(run.trajectory.times.numpy()[1:]) / beta
+    times = np.log(run.times[1:]) / beta
     level = np.exp(log_energy(run.trajectory, beta)[1:, 0].numpy() + np.log(2 * beta) - beta)
     times, level = np.append(times, 1.2 * last), np.append(level, level[-1])
     return particles_time.Stairs(

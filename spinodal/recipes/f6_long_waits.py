@@ -32,7 +32,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
         f"start {s}": np.array([last_wait(flowed(s, beta, tolerances[0]), beta) for beta in betas])
         for s in range(seed, seed + (1 if quick else 3))
     }
-    times, tokens = loose.trajectory.times[1:].numpy(), loose.trajectory.tokens[1:, 0].numpy()
+    times, tokens = loose.times[1:], loose.tokens[1:]
     left = N - int(np.sum(tight.merges.time <= END))
     figure = particles_time.long_waits(
         times,
@@ -63,8 +63,8 @@ def flowed(seed: int, beta: float, tolerance: float) -> Run:
 def last_wait(run: Run, beta: float) -> tuple[float, float, float, int]:
     """(beta, the wait between the last two merges, that of `two_cluster_time_sa` from where they stand, steps)."""
     start, end = run.merges.time[-2:]
-    k = int(np.searchsorted(run.trajectory.times.numpy(), start))
-    x, time = run.trajectory.tokens[k, 0].numpy(), float(run.trajectory.times[k])
+    k = int(np.searchsorted(run.times, start))
+    x, time = run.tokens[k], float(run.times[k])
     pair = x[[run.merges.first[-1], run.merges.second[-1]]]
     apart = 2 * np.arcsin(np.linalg.norm(pair[0] - pair[1]) / 2)
     share = float(np.mean(x @ pair[0] > x @ pair[1]))

@@ -28,7 +28,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     run = simulate(
         field, start, end, saves=np.linspace(0, end, 241)[1:], method=Adaptive(1e-10 if quick else 1e-11)
     )
-    times, tokens = run.trajectory.times.numpy(), run.trajectory.tokens[:, 0].numpy()
+    times, tokens = run.times, run.tokens
     angles = 2 * np.arcsin(np.linalg.norm(tokens - tokens[:, :1], axis=-1) / 2)
     second = np.asarray(theory.two_token_angle_sa(times / 2, BETA, angles[0, 1]))
     title = f"causal SA on the sphere, V = I, n = {N}, β = {BETA:g}: all reach the first token"

@@ -39,7 +39,7 @@ class Pairs:
 
 
 def tokens(run):
-    return run.trajectory.tokens[:, 0].numpy()
+    return run.tokens
 
 
 def circle(angles):
@@ -91,7 +91,7 @@ def test_orthonormal_start_follows_gamma(beta):
     n = 8
     times = array(theory.gamma_time_sa(np.array([0.5, 0.999]), n, beta))
     run = simulate(Pairs(beta), np.eye(n), float(times[1]), saves=times, method=Adaptive(1e-10))
-    assert np.allclose(run.trajectory.times, [0, *times])
+    assert np.allclose(run.times, [0, *times])
     for x, gamma in zip(tokens(run)[1:], [0.5, 0.999], strict=True):
         cosines = (x @ x.T)[np.triu_indices(n, 1)]
         assert np.ptp(cosines) < 1e-12
@@ -174,7 +174,7 @@ def test_merged_tokens_are_drawn_where_they_are():
     """Inside a captured pair the distance goes on falling exponentially to MERGE at the time of merging."""
     run = simulate(Pairs(4.0), np.eye(2), CONSENSUS, saves=np.arange(1.0, 60.0), method=Adaptive(1e-10))
     u = np.linalg.norm(tokens(run)[:, 0] - tokens(run)[:, 1], axis=-1)
-    t = run.trajectory.times.numpy()
+    t = run.times
     late = (u < 1e-3) & (u > 2 * MERGE)
     assert late.sum() >= 8
     assert np.allclose(2 * np.arcsin(u[late] / 2), theory.two_token_angle_sa(t[late], 4.0), rtol=1e-5)
@@ -232,7 +232,7 @@ def test_a_resumed_run_is_equal_bit_for_bit(tmp_path, d):
     )
     assert 0 < len(rest) < whole.steps
     assert (tokens(resumed) == tokens(whole)).all()
-    assert (resumed.trajectory.times == whole.trajectory.times).all()
+    assert (resumed.times == whole.times).all()
     for old, new in zip(whole.merges, resumed.merges, strict=True):
         assert (old == new).all()
 

@@ -13,7 +13,7 @@ from spinodal.flows.time.noise import brownian, draws, noisy_step
 
 
 def tokens(run):
-    return run.trajectory.tokens[:, 0].numpy()
+    return run.tokens
 
 
 def test_layers_follow_the_recursion_of_equiangular_tokens():
@@ -21,7 +21,7 @@ def test_layers_follow_the_recursion_of_equiangular_tokens():
     n, beta = 6, 3.0
     run = simulate(AttentionField(beta), np.eye(n), 5.0, method=Layers(0.1), saves=0.1 * np.arange(1, 60))
     gamma = theory.layer_gamma(50, n, beta, 0.1)
-    assert np.allclose(run.trajectory.times, 0.1 * np.arange(51))
+    assert np.allclose(run.times, 0.1 * np.arange(51))
     for x, g in zip(tokens(run), gamma, strict=True):
         assert abs((x @ x.T)[np.triu_indices(n, 1)] - g).max() < 1e-12
 
@@ -147,7 +147,7 @@ def test_resumed_noise_is_equal_bit_for_bit(tmp_path, method):
     keeper.resume = True
     resumed = simulate(field, x, 3.0, method=method, saves=saves, keeper=keeper)
     assert (tokens(resumed) == tokens(whole)).all()
-    assert (resumed.trajectory.times == whole.trajectory.times).all()
+    assert (resumed.times == whole.times).all()
 
 
 def test_causal_tokens_go_where_the_first_one_is():

@@ -117,7 +117,7 @@ def test_the_particle_integrator_goes_on_from_atoms():
     x, w = solver.tokens()
     run = simulate(AttentionField(5.0), x, 100.0, weights=w, method=Adaptive(tolerance=1e-7))
     moved(solver, solver.time + 100.0)
-    end = run.trajectory.tokens[-1, 0].numpy()
+    end = run.tokens[-1]
     theta = np.arctan2(end[:, 1], end[:, 0])
     assert solver.moments(10) == pytest.approx(np.exp(1j * np.arange(11)[:, None] * theta) @ w, abs=1e-5)
 

@@ -7,7 +7,6 @@ before anything is subtracted from it, so the error bound does not shrink with t
 """
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from spinodal.flows.engines.engine import Engine, Problem, Routine
@@ -26,6 +25,8 @@ def interaction(
     causal: bool = False,
 ) -> Attention:
     """shift_i = Z_i^-1 sum_j w_j e^{<t_i, s_j>} v_j - a_i: as in `pairs`, but averaged first."""
+    import torch
+
     d, e = targets.shape[1], values.shape[1]
     with np.errstate(divide="ignore"):
         log_w = torch.from_numpy(np.log(weights))[None, None, None]

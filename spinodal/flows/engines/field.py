@@ -1,11 +1,9 @@
 r"""The public field: checks its input, and lets `choose` find who computes it."""
 
-from typing import no_type_check
+from typing import Any, no_type_check
 
 import numpy as np
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from spinodal import sphere as unit_sphere
 from spinodal.errors import InputError
@@ -59,8 +57,9 @@ def check(x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " _"]) -> None
         raise InputError(f"weights sum to {total:.12g}, not to 1: divide by their sum")
 
 
-def array(values: Float[np.ndarray, "..."] | Float[Tensor, "..."]) -> Float[np.ndarray, "..."]:
-    if isinstance(values, Tensor):
+def array(values: Float[Any, "..."]) -> Float[np.ndarray, "..."]:
+    """NumPy's array of an array or a tensor."""
+    if not isinstance(values, np.ndarray):
         if values.requires_grad:
             raise InputError("the engines have no gradient: pass tokens.detach(), or use torch operations")
         values = values.cpu().numpy()
@@ -68,8 +67,8 @@ def array(values: Float[np.ndarray, "..."] | Float[Tensor, "..."]) -> Float[np.n
 
 
 def field(
-    x: Float[np.ndarray, "n d"] | Float[Tensor, "n d"],
-    weights: Float[np.ndarray, " _"] | Float[Tensor, " _"],
+    x: Float[Any, "n d"],
+    weights: Float[Any, " _"],
     *,
     beta: float,
     kind: str = "sa",
@@ -93,6 +92,8 @@ def field(
     tokens, masses = array(x), array(weights)
     check(tokens, masses)
     answer = evaluated(tokens, masses, law(kind, beta), engine, tolerance)
-    if not isinstance(x, Tensor):
+    if isinstance(x, np.ndarray):
         return answer
+    import torch
+
     return Drift(*(torch.from_numpy(part).to(x.device) for part in answer), engine=answer.engine)

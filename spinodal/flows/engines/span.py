@@ -6,7 +6,6 @@ Reducing costs as much as one field: reduce once, flow c, and lift what is wante
 """
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from spinodal.flows.engines import direct
@@ -20,7 +19,7 @@ def reduced(x: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, "n r"], Floa
     n, d = x.shape
     if n >= d:
         return x, np.eye(d)
-    B, c = (np.ascontiguousarray(part.T.numpy()) for part in torch.linalg.qr(torch.from_numpy(x).T))
+    B, c = (np.ascontiguousarray(part.T) for part in np.linalg.qr(x.T))
     return c / np.linalg.norm(c, axis=1, keepdims=True), B
 
 

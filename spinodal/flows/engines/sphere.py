@@ -11,7 +11,6 @@ from functools import lru_cache
 from typing import no_type_check
 
 import numpy as np
-import torch
 from ducc0.sht import adjoint_synthesis_general, synthesis_general
 from jaxtyping import Float
 from scipy.special import ive
@@ -21,7 +20,7 @@ from spinodal.flows.engines.cells import LEAST, octant
 from spinodal.flows.engines.engine import Engine, Problem, Routine
 from spinodal.flows.engines.kernel import Kernel
 from spinodal.flows.engines.law import EPS, Attention, Drift, Law
-from spinodal.loops import compiled, in_parts, wide
+from spinodal.loops import compiled, in_parts, threads, wide
 
 TAIL = EPS / 16  # sum of what is left out, relative to the largest value
 ACCURACY = 1e-13  # asked of ducc0
@@ -91,7 +90,7 @@ def drift(x: Float[np.ndarray, "n 3"], weights: Float[np.ndarray, " n"], law: La
     flat = np.ascontiguousarray(x).reshape(-1)
     at = np.empty(2 * n)
     in_parts(lambda a, b: angles(flat[3 * a : 3 * b], at[2 * a : 2 * b]), n, LEAST)
-    there = {"loc": at.reshape(n, 2), "lmax": L, "epsilon": ACCURACY, "nthreads": torch.get_num_threads()}
+    there = {"loc": at.reshape(n, 2), "lmax": L, "epsilon": ACCURACY, "nthreads": threads()}
     alm = adjoint_synthesis_general(map=weights[None], spin=0, **there)
     mean = alm[0, 0].real * i[0] / np.sqrt(4 * np.pi)
     l = np.concatenate([np.arange(m, L + 1) for m in range(L + 1)])

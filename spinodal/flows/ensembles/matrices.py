@@ -15,9 +15,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from spinodal import sphere
 from spinodal.errors import InputError
@@ -59,25 +57,27 @@ class Matrices:
 
     def systems(
         self, n: int, d: int, numbers: range, seed: int
-    ) -> tuple[Float[Tensor, "b n d"], Float[Tensor, "b d d"], Float[Tensor, "b d d"]]:
+    ) -> tuple[Float[np.ndarray, "b n d"], Float[np.ndarray, "b d d"], Float[np.ndarray, "b d d"]]:
         """Uniform tokens, M and V of systems, each from a stream of its own."""
         found = []
         for number in numbers:
             generator = np.random.default_rng([seed, n, d, number])
             found.append((sphere.uniform(n, d, generator), *self.drawn(d, generator)))
-        x, M, V = (torch.from_numpy(np.stack(parts)) for parts in zip(*found, strict=True))
+        x, M, V = (np.stack(parts) for parts in zip(*found, strict=True))
         return x, M, V
 
 
 def close_shares(
-    systems: tuple[Float[Tensor, "b n d"], Float[Tensor, "b d d"], Float[Tensor, "b d d"]],
+    systems: tuple[Float[np.ndarray, "b n d"], Float[np.ndarray, "b d d"], Float[np.ndarray, "b d d"]],
     beta: float,
     clock: LayerClock,
     times: Float[np.ndarray, " t"],
     threshold: float,
 ) -> Float[np.ndarray, "b t"]:
-    """The share of pairs with <x_i, x_j> >= threshold at the times."""
-    x, M, V = systems
+    """The share of pairs with <x_i, x_j> >= threshold at the times, by torch's batched products."""
+    import torch
+
+    x, M, V = map(torch.from_numpy, systems)
     marks, n = clock.layers(times), x.shape[1]
     shares, m = np.empty((len(x), len(times))), 0
     for layer in range(marks[-1] + 1):

@@ -12,10 +12,9 @@ that fill up a vector hold copies of the first token with weight zero, which pul
     M       sum_i x_i E_ij: the mean that pulls at j, times Z  D N
 """
 
-from typing import NamedTuple, Protocol, no_type_check, runtime_checkable
+from typing import Any, NamedTuple, Protocol, no_type_check, runtime_checkable
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from spinodal import sphere
@@ -65,8 +64,8 @@ def reduced(x: Float[np.ndarray, "b n d"]) -> Float[np.ndarray, "b n r"]:
     """c with c c^T = x x^T and r = min(n, d): the triangular factor of a QR decomposition."""
     if x.shape[1] >= x.shape[2]:
         return x
-    R = torch.linalg.qr(torch.from_numpy(x).mT, mode="r").R
-    return sphere.normalised(np.ascontiguousarray(R.mT.numpy()))
+    R: Any = np.linalg.qr(x.mT, mode="r")
+    return sphere.normalised(np.ascontiguousarray(R.mT))
 
 
 def packed(x: Float[np.ndarray, "b n d"]) -> Systems:

@@ -10,11 +10,11 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from spinodal.errors import ConvergenceError, InputError
@@ -93,20 +93,31 @@ class Noisy:
 Method = Adaptive | Layers | Noisy
 
 
-class Run(NamedTuple):
-    """What a simulation yields. Tokens are directions; `lengths` are theirs, one row a time of the trajectory.
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a simulation yields. Tokens are directions; `lengths` are theirs, one row a time.
 
     `error_bound` is the largest bound on a drift met, beside the largest drift of its moment; `engines` are those
     that ran, in the order of their first use.
     """
 
-    trajectory: Trajectory
+    times: Float[np.ndarray, " t"]
+    tokens: Float[np.ndarray, "t n d"]
     lengths: Float[np.ndarray, "t n"]
     merges: Merges
     error_bound: float
     steps: int
     evaluations: int
     engines: tuple[str, ...]
+
+    @cached_property
+    def trajectory(self) -> Trajectory:
+        """Times and tokens as tensors, for observables and figures."""
+        import torch
+
+        tokens = torch.from_numpy(self.tokens)[:, None]
+        valid = torch.ones(tokens.shape[1:3], dtype=torch.bool)
+        return Trajectory(torch.from_numpy(self.times), tokens, valid)
 
 
 @dataclass
@@ -155,11 +166,6 @@ class Frames:
         self.times = saved["frame_times"].tolist()
         self.tokens, self.lengths = list(saved["frame_tokens"]), list(saved["frame_lengths"])
 
-    def trajectory(self) -> Trajectory:
-        tokens = torch.from_numpy(np.stack(self.tokens))[:, None]
-        valid = torch.ones(tokens.shape[1:3], dtype=torch.bool)
-        return Trajectory(torch.tensor(self.times, dtype=torch.float64), tokens, valid)
-
 
 def simulate(
     field: Field,
@@ -201,8 +207,8 @@ def simulate(
     travel(flow, frames, until, keeper, progress)
     merges = flow.crowd.tree.merges(flow.hi) if flow.crowd else NONE
     return Run(
-        frames.trajectory(), np.stack(frames.lengths), merges, flow.bound, flow.steps, flow.evaluations,
-        tuple(flow.engines),
+        np.array(frames.times), np.stack(frames.tokens), np.stack(frames.lengths), merges,
+        flow.bound, flow.steps, flow.evaluations, tuple(flow.engines),
     )  # fmt: skip
 
 
