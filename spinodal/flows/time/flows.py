@@ -113,7 +113,9 @@ class Flow:
             setattr(self, name, saved[name].item())
         self.state = self.before = State(saved["directions"], saved["lengths"])
         self.weights = saved["weights"]
-        self.engines = dict.fromkeys(saved["engines"].tolist())
+        self.engines = dict.fromkeys(
+            saved["engines"].tolist() if "engines" in saved else ()
+        )  # older ones say nothing
         if self.crowd:
             self.crowd.restore(saved)
 
