@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from spinodal import sphere, theory
-from spinodal.cli import main, particles_run
+from spinodal.cli import main
+from spinodal.flows import evolution
 from spinodal.flows.time import Keeper, checkpoint
 
 
@@ -36,7 +37,7 @@ def test_consensus_on_the_circle(monkeypatch, tmp_path):
     assert run["final"]["time"] == run["merges"][-1]["time"]
     assert run["engine"] == "direct"
     assert 0 < run["error_bound"] < 1e-9
-    assert run["config"]["beta"] == 2
+    assert run["config"]["field"]["beta"] == 2
     assert np.diff(run["energy"]["log_energy"]).min() > -1e-13
     file = np.load(out / "trajectory.npz")
     assert file["tokens"].shape == (len(file["times"]), 3, 2)
@@ -124,12 +125,14 @@ def test_a_stopped_run_goes_on(monkeypatch, capsys, tmp_path):
 
     with monkeypatch.context() as stopping:
         stopping.setattr(checkpoint, "write", stop)
-        stopping.setattr(particles_run, "Keeper", partial(Keeper, seconds=0.0))
+        stopping.setattr(evolution, "Keeper", partial(Keeper, seconds=0.0))
         assert spinodal(monkeypatch, *options, "--out", tmp_path / "cut") == 130
-    assert not (tmp_path / "cut" / "run.json").exists()
+    assert not run_of(tmp_path / "cut")["finished"]
     assert spinodal(monkeypatch, *options, "--out", tmp_path / "cut") == 2
     assert spinodal(monkeypatch, *options, "--beta", 3, "--out", tmp_path / "cut", "--resume") == 2
-    assert "another run: beta is 2.0 there, 3.0 was asked;" in " ".join(capsys.readouterr().err.split())
+    assert "another experiment (field.beta=2.0 there, 3.0 asked);" in " ".join(
+        capsys.readouterr().err.split()
+    )
     assert spinodal(monkeypatch, *options, "--out", tmp_path / "cut", "--resume") == 0
     one, two = (np.load(tmp_path / name / "trajectory.npz")["tokens"] for name in ("whole", "cut"))
     assert (one == two).all()

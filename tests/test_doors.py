@@ -24,7 +24,7 @@ DOORS: dict[str, set[str]] = {
     "observables": {"types", "sphere"},
     "loops": set(),
     "integrate": {"loops"},
-    "flows": {"types", "sphere", "loops", "integrate", "runs"},
+    "flows": {"types", "sphere", "loops", "integrate", "runs", "observables"},
     "meanfield": {"theory", "runs", "observables", "flows", "loops", "integrate"},
     "mixers": {"types", "sphere", "thermodynamics", "flows", "graphs"},
     "models": {"types", "mixers"},

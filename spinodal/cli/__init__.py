@@ -32,7 +32,7 @@ COMMANDS = {  # name -> file, in the order of the help page
     "observe": "observe",
     "models": "models",
     "phase-diagram": "phase_diagram",
-    "simulate": "particles",
+    "simulate": "simulate",
     "meanfield": "meanfield",
     "spectrum": "spectrum",
     "graph": "graph",

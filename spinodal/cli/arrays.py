@@ -25,9 +25,15 @@ def read_table(path: Path, *, columns: int | None = None) -> np.ndarray:
     return table
 
 
-def read_array(path: Path) -> np.ndarray:
-    """The numbers of an .npy file, of whatever shape, as float64."""
+def read_array(file: str | Path, *, option: str = "start") -> np.ndarray:
+    """The array of a .npy file, in double precision; InputError where it holds no real numbers."""
     try:
-        return np.load(path, allow_pickle=False).astype(float)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} holds no array of numbers: {error}") from None
+        array = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"`{option}` {file}: holds no array of numbers ({error})", field=option) from None
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+        raise InputError(
+            f"`{option}` {file}: holds no array of numbers; real ones are needed, as np.save writes them",
+            field=option,
+        )
+    return np.array(array, np.float64, order="C")

@@ -1,6 +1,7 @@
 """Where commands print: the terminal, or a page wide enough for a table."""
 
 import contextlib
+import math
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -109,3 +110,27 @@ def named_bars(verb: str) -> Iterator[Callable[[str, int, int], None]]:
     finally:
         if tasks:
             bars.stop()
+
+
+@contextlib.contextmanager
+def flow_bar(end: float, n: int) -> Iterator[Callable[[float, int, int], object]]:
+    """Progress of a simulation in the logarithm of time, or, to consensus, of the number of clusters."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[now]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        row = progress.add_task("simulate", total=1.0, now="")
+
+        def report(time: float, clusters: int, steps: int) -> None:
+            if end < math.inf:
+                done = math.log1p(1000 * time / end) / math.log1p(1000)
+            else:
+                done = 1 - math.log(clusters) / math.log(n)
+            progress.update(
+                row, completed=done, now=f"t = {time:.4g}, {clusters} tokens followed, step {steps}"
+            )
+
+        yield report

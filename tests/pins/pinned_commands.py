@@ -204,6 +204,8 @@ def results(path: Path) -> Any:
         record = graph_results(path)
     elif kind == "meanfield":
         record = density_results(path)
+    elif kind == "simulate":
+        record = simulation_results(path)
     return steady(record)
 
 
@@ -245,6 +247,54 @@ def graph_results(path: Path) -> dict[str, Any]:
         rows = [p._asdict() | {"state": p.state.tolist(), "kernel": None} for p in found.singular]
         measured = {"singular": rows, "end": found.end}
     return {"config": config, "seed": run.record["seed"], "measured": measured}
+
+
+def simulation_results(path: Path) -> dict[str, Any]:
+    """A run of `spinodal simulate` with its settings as format 1 had them: options as they were given.
+
+    Which option files were given is told by whether their arrays are those of the inputs.
+    """
+    from spinodal import flows
+    from spinodal.runs import read_run
+
+    run = read_run(path)
+    asked = run.config_as(flows.Simulation)
+    field, start, method = asked.field, asked.start, asked.method
+    perturbed = isinstance(start, flows.PerturbedStart)
+    begin = start.start if perturbed else start
+    heads = {"q": "queries", "k": "keys", "v": "values"}
+    matrices = {
+        name: np.stack([np.asarray(getattr(head, full)) for head in field.heads])
+        for name, full in heads.items()
+    }
+    repulsive = bool(np.all(matrices["v"] == -1))
+    names = {
+        flows.UniformStart: "uniform",
+        flows.OrthonormalStart: "orthonormal",
+        flows.LatticeStart: "lattice",
+    }
+    kept = asked.times
+    config = {
+        "field": field.kind, "n": asked.n, "d": asked.d, "beta": field.beta,
+        **{name: file_of(m, name) if m.ndim > 1 else None for name, m in matrices.items()},
+        "causal": field.causal, "repulsive": repulsive, "normalisation": type(field.scheme).__name__.lower(),
+        "parameter": getattr(field.scheme, "tau", getattr(field.scheme, "alpha", None)),
+        "noise": None if field.kappa == np.inf else field.kappa,
+        "clock": "layer" if isinstance(method, flows.Layers) else "ode", "step": getattr(method, "step", None),
+        "start": "x.npy" if isinstance(begin, flows.TokenStart) else names[type(begin)],
+        "perturb": start.size if perturbed else 0.0, "normalise": getattr(begin, "normalise", False),
+        "weights": None if asked.weights is None else file_of(asked.weights, "w"),
+        "until": "consensus" if asked.until == np.inf else f"{asked.until:g}",
+        "frames": kept if isinstance(kept, int) else 101,
+        "save_times": None if isinstance(kept, int) else kept if isinstance(kept, str) else file_of(kept, "t"),
+        "engine": field.engine, "tol": getattr(method, "tolerance", 1e-8), "seed": run.record["seed"],
+    }  # fmt: skip
+    return {**run.record, "config": config}
+
+
+def file_of(array: np.ndarray, name: str) -> str:
+    """The file of the inputs that holds this array, or "?"."""
+    return f"{name}.npy" if np.array_equal(np.load(INPUTS / f"{name}.npy"), array) else "?"
 
 
 def density_results(path: Path) -> dict[str, Any]:

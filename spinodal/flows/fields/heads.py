@@ -89,3 +89,19 @@ def finite(name: str, matrix: Matrix) -> Matrix:
 
 
 IDENTITY = Head()
+
+
+def stacked_heads(queries: Matrix, keys: Matrix, values: Matrix) -> tuple[Head, ...]:
+    """A head of each matrix along the first axis of three; numbers and matrices with two axes are shared.
+
+    InputError where they are of different numbers of heads.
+    """
+    matrices = [np.asarray(m, np.float64) for m in (queries, keys, values)]
+    counts = {len(m) for m in matrices if m.ndim == 3}
+    if len(counts) > 1:
+        raise InputError(
+            f"`q`, `k` and `v` are of different numbers of heads: {sorted(counts)}", field=("q", "k", "v")
+        )
+    each = counts.pop() if counts else 1
+    stacks = [m if m.ndim == 3 else np.broadcast_to(m, (each, *m.shape)) for m in matrices]
+    return tuple(Head(*(m[h] if m.ndim > 1 else float(m[h]) for m in stacks)) for h in range(each))

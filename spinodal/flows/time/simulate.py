@@ -24,6 +24,7 @@ from spinodal.flows.state import Field, State
 from spinodal.flows.time import checkpoint
 from spinodal.flows.time.flows import AdaptiveFlow, Flow, LayerFlow, NoisyFlow
 from spinodal.flows.time.merging import MERGE, Merges
+from spinodal.runs import register
 from spinodal.types import Trajectory
 
 CONSENSUS = math.inf  # an `until`: as long as it takes
@@ -32,6 +33,7 @@ MOST = 1_000_000  # steps on the way to a consensus that may not come
 NONE = Merges(np.zeros(0), *np.zeros((3, 0), np.int64))
 
 
+@register("adaptive")
 @dataclass(frozen=True)
 class Adaptive:
     """Each step errs by at most `tolerance` in a direction, in a length r by that much of 1 + r, in a time by less.
@@ -60,6 +62,7 @@ class Adaptive:
         return AdaptiveFlow(field, start, weights, self.tolerance, radius)
 
 
+@register("layers")
 @dataclass(frozen=True)
 class Layers:
     """Layers of step h; the seed is for fields with noise."""
@@ -76,6 +79,7 @@ class Layers:
         return LayerFlow(field, start, weights, self.step, self.seed)
 
 
+@register("noisy")
 @dataclass(frozen=True)
 class Noisy:
     """Steps of size h of a field with noise; runs with one seed meet the same noise."""

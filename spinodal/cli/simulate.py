@@ -1,62 +1,18 @@
 """simulate: tokens as particles, from a start to a time or to consensus."""
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from spinodal.cli.output import console
+from spinodal.cli.output import console, flow_bar, renamed, save_figures
+from spinodal.cli.values import end_time, flow_method, token_start
 from spinodal.errors import InputError
 
-Report = Callable[[float, int, int], object]
-
-
-@dataclass(frozen=True)
-class Simulation:
-    """Every option that the numbers of a run depend on."""
-
-    field: str
-    n: int | None
-    d: int | None
-    beta: float
-    q: str | None
-    k: str | None
-    v: str | None
-    causal: bool
-    repulsive: bool
-    normalisation: str
-    parameter: float | None
-    noise: float | None
-    clock: str
-    step: float | None
-    start: str
-    perturb: float
-    normalise: bool
-    weights: str | None
-    until: str
-    frames: int
-    save_times: str | None
-    engine: str
-    tol: float
-    seed: int
-
-    @property
-    def end(self) -> float:
-        """The time to stop at, inf for consensus."""
-        if self.until == "consensus":
-            return math.inf
-        try:
-            end = float(self.until)
-        except ValueError:
-            end = math.nan
-        if not 0 < end < math.inf:
-            raise InputError(f"--until {self.until}: a positive time, or consensus")
-        return end
+FILES = (
+    "checkpoint", "trajectory.npz", "cosines.png", "energy.png", "circle.png", "sphere.png", "movie.gif", "movie.mp4",
+)  # fmt: skip
 
 
 def add_to(app: typer.Typer) -> None:
@@ -104,47 +60,58 @@ def simulate_command(
     (times, tokens [t n d], lengths, merges) and pictures. Two clusters wait e^beta for each other: the last merge above
     is at t = 7e20, and takes a second. A run that was stopped goes on with --resume, bit for bit.
     """
-    from spinodal.cli import particles_input, particles_run
+    from spinodal.cli.arrays import read_array
+    from spinodal.figures.simulation import draw_simulation, film_simulation
+    from spinodal.flows import AttentionField, PerturbedStart, Simulation, evolve, stacked_heads
+    from spinodal.flows.fields import scheme
+    from spinodal.runs import open_run
 
     if movie not in (None, "gif"):
-        raise InputError(f"--movie {movie}: gif is the one kind")
-    simulation = Simulation(
-        field, n, d, beta, q, k, v, causal, repulsive, normalisation, parameter, noise, clock, step, start, perturb,
-        normalise, weights, until, frames, save_times, engine, tol, seed,
-    )  # fmt: skip
-    prepared = particles_input.prepared(simulation)
-    particles_run.opened(out, simulation, resume=resume, overwrite=overwrite)
-    with bar(simulation.end, prepared.n) as report:
-        run = particles_run.simulated(prepared, out, resume=resume, report=report)
-    written = particles_run.write(out, prepared, run, movie=movie is not None)
-    final = run.json["final"]
+        raise InputError(f"`movie` {movie}: gif is the one kind", field="movie")
+    matrices: list[Any] = [
+        1.0 if file is None else read_array(file, option=name)
+        for name, file in {"q": q, "k": k, "v": v}.items()
+    ]
+    if repulsive:
+        matrices[2] = -matrices[2]
+    kept = save_times if save_times in (None, "log") else read_array(save_times, option="save_times")
+    with renamed(tolerance="tol"):
+        attention = AttentionField(
+            beta, field, stacked_heads(*matrices), causal, scheme(normalisation, parameter),
+            math.inf if noise is None else noise, engine=engine,
+        )  # fmt: skip
+        begin = token_start(start, n, d, attention.d or 3, seed, normalise)
+        simulation = Simulation(
+            attention,
+            PerturbedStart(begin, perturb, seed) if perturb else begin,
+            end_time(until),
+            flow_method(clock, step, tol, seed, noisy=noise is not None),
+            None if weights is None else read_array(weights, option="weights"),
+            frames if kept is None else kept,
+        )
+    with open_run(
+        out, kind="simulate", config=simulation, seed=seed, owned=FILES, resume=resume, overwrite=overwrite,
+        partial=("checkpoint",),
+    ) as folder:  # fmt: skip
+        if folder.previous and folder.previous.finished:
+            raise InputError(
+                f"{out} holds a finished run: there is nothing to resume; `overwrite` starts it again",
+                field="overwrite",
+            )
+        with flow_bar(simulation.until, simulation.n) as report:
+            result = evolve(simulation, checkpoint=folder.place("checkpoint"), resume=resume, progress=report)
+        figures = {f"{name}.png": figure for name, figure in draw_simulation(simulation, result).items()}
+        save_figures(folder, figures)
+        films = film_simulation(result, out / "movie.gif") if movie else []
+        folder.finish(result, arrays="trajectory.npz")
+        folder.remove("checkpoint")
+    final = result.final
     console.print(
-        f"t = {final['time']:.8g}: {final['clusters']} clusters, {final['steps']} steps, relative error of a drift "
-        f"<= {run.json['error_bound']:.1e}",
+        f"t = {final.time:.8g}: {final.clusters} clusters, {final.steps} steps, relative error of a drift "
+        f"<= {result.error_bound:.1e}",
         highlight=False,
     )
-    console.print(f"{out}: {', '.join(written)}", highlight=False, soft_wrap=True)
-
-
-@contextlib.contextmanager
-def bar(end: float, n: int) -> Iterator[Report]:
-    """Progress in the logarithm of time, or, to consensus, of the number of clusters."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[now]}"),
-        TimeElapsedColumn(),
+    pictures = [*figures, *(film.name for film in films)]
+    console.print(
+        f"{out}: {', '.join(['run.json', 'trajectory.npz', *pictures])}", highlight=False, soft_wrap=True
     )
-    with Progress(*columns, console=console) as progress:
-        row = progress.add_task("simulate", total=1.0, now="")
-
-        def report(time: float, clusters: int, steps: int) -> None:
-            if end < math.inf:
-                done = math.log1p(1000 * time / end) / math.log1p(1000)
-            else:
-                done = 1 - math.log(clusters) / math.log(n)
-            progress.update(
-                row, completed=done, now=f"t = {time:.4g}, {clusters} tokens followed, step {steps}"
-            )
-
-        yield report

@@ -1,0 +1,86 @@
+"""Pictures of a simulation, with the theory in the same axes where it applies."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from spinodal import theory
+from spinodal.figures import flow, movies
+from spinodal.flows import Evolution, Layers, OrthonormalStart, Simulation
+from spinodal.flows.fields.schemes import POST
+from spinodal.observables import cluster_labels
+from spinodal.types import Trajectory
+
+CLOSE = 1e-3  # 1 - cos of tokens of one colour in a movie
+HOTTEST = 500.0  # beta up to which gamma(t) is drawn
+
+Curve = tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]
+
+
+def draw_simulation(simulation: Simulation, result: Evolution) -> dict[str, Figure]:
+    """Cosines, energy where there is one, and the tokens themselves for d = 2 and 3, by name."""
+    times, tokens = result.times, result.tokens
+    gamma = gamma_curve(simulation, times)
+    figures = {"cosines": flow.cosines_over_time(times, tokens, gamma)}
+    if result.energy:
+        log_E = np.array(result.energy.log_energy, dtype=float)
+        figures["energy"] = flow.energy_over_time(
+            times, log_E, result.merge_time, energy_curve(simulation, gamma)
+        )
+    if tokens.shape[2] == 2:
+        figures["circle"] = flow.angles_over_time(times, tokens, result.merge_time)
+    elif tokens.shape[2] == 3:
+        figures["sphere"] = flow.paths_on_sphere(times, tokens)
+    return figures
+
+
+def film_simulation(result: Evolution, path: Path) -> list[Path]:
+    """A movie of the tokens for d = 2 and 3, coloured by cluster on the circle; the files that were written."""
+    shown = flow.some(result.tokens)
+    if result.tokens.shape[2] == 3:
+        return movies.sphere_movie(result.times, shown, path)
+    if result.tokens.shape[2] != 2:
+        return []
+    import torch
+
+    times = torch.from_numpy(result.times)
+    followed = Trajectory(
+        times, torch.from_numpy(shown)[:, None], torch.ones((1, shown.shape[1]), dtype=torch.bool)
+    )
+    labels = cluster_labels(followed, CLOSE)[:, 0].numpy()
+    return movies.circle_movie(result.times, np.arctan2(shown[..., 1], shown[..., 0]), labels, path)
+
+
+def gamma_curve(simulation: Simulation, times: Float[np.ndarray, " t"]) -> Curve | None:
+    """(times, gamma) of the theory, where the start is orthonormal and the field is SA or USA itself."""
+    field, n = simulation.field, simulation.n
+    plain = len(field.heads) == 1 and np.ndim(field.heads[0].coupling) == np.ndim(field.heads[0].pull) == 0
+    if not plain or not isinstance(simulation.start, OrthonormalStart) or simulation.weights is not None:
+        return None
+    head = field.heads[0]
+    itself = float(head.coupling) == float(head.pull) == 1 and field.feed_forward is None
+    if not itself or field.causal or field.noise > 0 or field.scheme != POST or field.beta > HOTTEST:
+        return None
+    beta = float(field.beta)
+    if isinstance(simulation.method, Layers):
+        if field.kind != "sa":
+            return None
+        step = simulation.method.step
+        layers = round(times[-1] / step)
+        return step * np.arange(layers + 1), np.asarray(theory.layer_gamma(layers, n, beta, step))
+    curves = {"sa": theory.gamma_sa, "usa": theory.gamma_usa}
+    if field.kind not in curves:
+        return None
+    return times, np.asarray(curves[field.kind](times, n, beta))
+
+
+def energy_curve(simulation: Simulation, gamma: Curve | None) -> Curve | None:
+    """log E = log((e^b + (n-1) e^{b g}) / (2 b n)) along gamma."""
+    beta, n = float(simulation.field.beta), simulation.n
+    if gamma is None or beta == 0:
+        return None
+    times, g = gamma
+    return times, beta + np.log1p((n - 1) * np.exp(beta * (g - 1))) - math.log(2 * beta * n)

@@ -1,0 +1,175 @@
+"""From a simulation to what came of it: times, tokens, merges, energy."""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from spinodal.errors import InputError
+from spinodal.flows.experiment import Simulation
+from spinodal.flows.fields.energy import energy_of
+from spinodal.flows.state import State
+from spinodal.flows.time import MERGE, Keeper, Run, simulate
+from spinodal.runs import encode
+from spinodal.types import Trajectory
+
+LISTED = 10_000  # merges in run.json; of more, the last ones, and all in trajectory.npz
+PAIRS = 4096  # tokens up to which the smallest cosine is looked for
+
+
+@dataclass(frozen=True)
+class Merge:
+    """When the clusters of two tokens, each its first, met, and how many clusters were left."""
+
+    time: float
+    clusters: int
+    tokens: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class EnergyCurve:
+    """log E and log |dE/dt| over time, None where they are not finite; `sign` is +1 where the flow climbs E."""
+
+    time: tuple[float, ...]
+    log_energy: tuple[float | None, ...]
+    log_dissipation: tuple[float | None, ...]
+    sign: int
+
+
+@dataclass(frozen=True)
+class Final:
+    """The end: clusters that have not met, mean and smallest cosine (None above 4,096 tokens), the longest token."""
+
+    time: float
+    clusters: int
+    steps: int
+    evaluations: int
+    mean_cosine: float
+    smallest_cosine: float | None
+    longest: float
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Evolution:
+    """A simulation's course, in plain numbers and NumPy arrays, which go to JSON and come back.
+
+    `engine` names the engines that ran, in the order of their first use; `span` is the dimension in which the tokens
+    flowed where that was less than d; `error_bound` bounds the relative error of a drift. `tokens` are unit vectors.
+    """
+
+    engine: str
+    span: int | None
+    error_bound: float
+    merges: tuple[Merge, ...]
+    merges_left_out: int
+    energy: EnergyCurve | None
+    energy_missing: str | None
+    final: Final
+    times: Float[np.ndarray, " t"]
+    tokens: Float[np.ndarray, "t n d"]
+    lengths: Float[np.ndarray, "t n"]
+    weights: Float[np.ndarray, " n"]
+    merge_time: Float[np.ndarray, " k"]
+    merge_clusters: Int[np.ndarray, " k"]
+    merge_first: Int[np.ndarray, " k"]
+    merge_second: Int[np.ndarray, " k"]
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """Times and tokens as observables take them."""
+        import torch
+
+        tokens = torch.from_numpy(self.tokens)[:, None]
+        return Trajectory(
+            torch.from_numpy(self.times), tokens, torch.ones(tokens.shape[1:3], dtype=torch.bool)
+        )
+
+
+def evolve(
+    simulation: Simulation,
+    *,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    progress: Callable[[float, int, int], object] | None = None,
+) -> Evolution:
+    """Flows a simulation to its end.
+
+    With `checkpoint`, a file is written there once a minute; with `resume` the flow goes on from it, bit for bit
+    (InputError for that of another simulation). `progress` is called with (time, clusters, steps). ConvergenceError
+    where the step underflows or the consensus does not come.
+    """
+    began = time.perf_counter()
+    c, B, weights = simulation.coordinates
+    keeper = None
+    if checkpoint is not None:
+        keeper = Keeper(checkpoint, json.dumps(encode(simulation)[0]), resume=resume)
+    run = simulate(
+        simulation.field, c, simulation.until, weights=weights, method=simulation.method,
+        saves=simulation.saves(), keeper=keeper, progress=progress,
+    )  # fmt: skip
+    times, frames = run.trajectory.times.numpy(), run.trajectory.tokens[:, 0].numpy()
+    left_out = max(0, len(run.merges.time) - LISTED)
+    energy, reason = energies(simulation, run)
+    return Evolution(
+        engine=", ".join(run.engines),
+        span=None if B is None else len(B),
+        error_bound=float(run.error_bound),
+        merges=tuple(
+            Merge(float(when), int(count), (int(a), int(b)))
+            for when, count, a, b in zip(*(part[left_out:] for part in run.merges), strict=True)
+        ),
+        merges_left_out=left_out,
+        energy=energy,
+        energy_missing=reason,
+        final=final(simulation, run, time.perf_counter() - began),
+        times=times,
+        tokens=frames if B is None else frames @ B,
+        lengths=run.lengths,
+        weights=weights,
+        **{f"merge_{name}": part for name, part in run.merges._asdict().items()},
+    )
+
+
+def final(simulation: Simulation, run: Run, seconds: float) -> Final:
+    from spinodal.observables import cluster_count, mean_cosine
+
+    times, tokens, valid = run.trajectory
+    last = tokens[-1, 0].numpy()
+    if simulation.field.merges:
+        clusters = simulation.n - len(run.merges.time)
+    else:  # tokens that may not merge are one cluster where they are nearer than merging ones would be
+        clusters = int(cluster_count(Trajectory(times[-1:], tokens[-1:], valid), MERGE**2 / 2))
+    return Final(
+        time=float(times[-1]),
+        clusters=clusters,
+        steps=run.steps,
+        evaluations=run.evaluations,
+        mean_cosine=float(mean_cosine(run.trajectory)[-1, 0]),
+        smallest_cosine=float((last @ last.T).min()) if simulation.n <= PAIRS else None,
+        longest=float(run.lengths[-1].max()),
+        seconds=seconds,
+    )
+
+
+def energies(simulation: Simulation, run: Run) -> tuple[EnergyCurve | None, str | None]:
+    """log E and log |dE/dt| at each time, or None and the reason."""
+    try:
+        energy = energy_of(simulation.field)
+    except InputError as error:
+        return None, str(error)
+    weights, times = simulation.coordinates.weights, run.trajectory.times.tolist()
+    tokens = run.trajectory.tokens[:, 0].numpy()
+    states = [State(x, r) for x, r in zip(tokens, run.lengths, strict=True)]
+    E = [energy.log(state.directions, weights) for state in states]
+    D = [energy.log_dissipation(t, state, weights) for t, state in zip(times, states, strict=True)]
+    return EnergyCurve(tuple(times), finite(E), finite(D), energy.sign), None
+
+
+def finite(values: list[float]) -> tuple[float | None, ...]:
+    return tuple(value if math.isfinite(value) else None for value in values)

@@ -1,0 +1,161 @@
+"""Where tokens begin: values that say how to make unit vectors, and make them when asked."""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float
+
+from spinodal import sphere
+from spinodal.errors import InputError
+from spinodal.runs import register
+
+GOLDEN = math.pi * (3 - math.sqrt(5))
+ROUNDING = 1e-6  # by which lengths in a file may differ from 1
+
+
+class Start(Protocol):
+    """Unit vectors at t = 0."""
+
+    def tokens(self) -> Float[np.ndarray, "n d"]: ...
+
+
+@register("uniform-start")
+@dataclass(frozen=True)
+class UniformStart:
+    """n independent points, uniform on the unit sphere of R^d."""
+
+    n: int = 64
+    d: int = 3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_size(self.n, self.d)
+        check_seed(self.seed)
+
+    def tokens(self) -> Float[np.ndarray, "n d"]:
+        return sphere.uniform(self.n, self.d, self.seed)
+
+
+@register("orthonormal-start")
+@dataclass(frozen=True)
+class OrthonormalStart:
+    """The first n basis vectors of R^d, n <= d: all cosines are 0."""
+
+    n: int = 3
+    d: int = 3
+
+    def __post_init__(self) -> None:
+        check_size(self.n, self.d)
+        if self.n > self.d:
+            raise InputError(
+                f"`start` orthonormal: n = {self.n} tokens need d >= {self.n}, and d = {self.d}",
+                field="start",
+            )
+
+    def tokens(self) -> Float[np.ndarray, "n d"]:
+        return np.eye(self.d)[: self.n].copy()
+
+
+@register("lattice-start")
+@dataclass(frozen=True)
+class LatticeStart:
+    """Equal angles on the circle, d = 2; on S^2, d = 3, the spiral of Fibonacci."""
+
+    n: int = 64
+    d: int = 3
+
+    def __post_init__(self) -> None:
+        check_size(self.n, self.d)
+        if self.d not in (2, 3):
+            raise InputError(
+                f"`start` lattice: there is one for d = 2 and 3, not for d = {self.d}", field="start"
+            )
+
+    def tokens(self) -> Float[np.ndarray, "n d"]:
+        i = np.arange(self.n)
+        if self.d == 2:
+            angle = 2 * np.pi * i / self.n
+            return np.stack([np.cos(angle), np.sin(angle)], 1)
+        z = 1 - (2 * i + 1) / self.n
+        return sphere.normalised(
+            np.stack([np.cos(GOLDEN * i), np.sin(GOLDEN * i), z / np.sqrt(1 - z * z)], 1)
+        )
+
+
+@register("token-start")
+@dataclass(frozen=True, eq=False)
+class TokenStart:
+    """Tokens as they are given [n d]: of length 1 to 1e-6, or of any length where they are to be normalised."""
+
+    given: Float[np.ndarray, "..."]
+    normalise: bool = False
+
+    def __post_init__(self) -> None:
+        if self.given.ndim != 2 or len(self.given) < 2:
+            raise InputError(
+                f"`start` has shape {self.given.shape}: tokens [n d], at least two, are needed", field="start"
+            )
+        self.tokens()
+
+    def tokens(self) -> Float[np.ndarray, "n d"]:
+        try:
+            unit = sphere.normalised(self.given)
+        except InputError as fault:
+            raise InputError(f"`start`: {fault}", field="start") from None
+        off = np.abs(sphere.lengths(self.given) - 1)
+        if off.max() > ROUNDING and not self.normalise:
+            i = int(np.argmax(off > ROUNDING))
+            raise InputError(
+                f"`start`: token {i} has length {sphere.lengths(self.given)[i]:.8g}, not 1: `normalise` scales it",
+                field=("start", "normalise"),
+            )
+        return unit
+
+
+@register("perturbed-start")
+@dataclass(frozen=True, eq=False)
+class PerturbedStart:
+    """Another start, every coordinate moved by a Gaussian step of this size, and normalised."""
+
+    start: UniformStart | OrthonormalStart | LatticeStart | TokenStart
+    size: float
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        if not 0 <= self.size < math.inf:
+            raise InputError(f"`perturb` {self.size}: a size >= 0", field="perturb")
+
+    def tokens(self) -> Float[np.ndarray, "n d"]:
+        x = self.start.tokens()
+        moves = np.random.default_rng([self.seed, 1]).standard_normal(x.shape)
+        return sphere.normalised(x + self.size * moves)
+
+
+NAMED_STARTS = ("uniform", "orthonormal", "lattice")
+
+
+def named_start(name: str, n: int, d: int, seed: int = 0) -> UniformStart | OrthonormalStart | LatticeStart:
+    """The start of one of NAMED_STARTS; the seed is for uniform."""
+    if name == "uniform":
+        return UniformStart(n, d, seed)
+    if name == "orthonormal":
+        return OrthonormalStart(n, d)
+    if name == "lattice":
+        return LatticeStart(n, d)
+    raise InputError(f"`start` {name!r} is none of {', '.join(NAMED_STARTS)}", field="start")
+
+
+AnyStart = UniformStart | OrthonormalStart | LatticeStart | TokenStart | PerturbedStart
+
+
+def check_size(n: int, d: int) -> None:
+    if n < 2 or d < 2:
+        raise InputError(f"n = {n}, d = {d}: at least two tokens, on spheres of R^2 and above")
+
+
+def check_seed(seed: int) -> None:
+    if seed < 0:
+        raise InputError(f"`seed` {seed}: must be 0 or more", field="seed")
