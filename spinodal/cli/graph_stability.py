@@ -41,7 +41,9 @@ def stability_command(
     from spinodal.cli.arrays import read_array
 
     system = system_of(graph, coupling_text, set_, anchor, drive)
-    report = graphs.analyse_stability(graphs.StabilityAnalysis(system, read_array(state), refine, seed))
+    report = graphs.analyse_stability(
+        graphs.StabilityAnalysis(system, read_array(state, option="state"), refine, seed)
+    )
     measured = table_of(report, free=system.free)
     if as_json:
         print(json.dumps(measured))

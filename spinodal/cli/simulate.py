@@ -100,7 +100,7 @@ def simulate_command(
             )
         with flow_bar(simulation.until, simulation.n) as report:
             result = evolve(simulation, checkpoint=folder.place("checkpoint"), resume=resume, progress=report)
-        figures = {f"{name}.png": figure for name, figure in draw_simulation(simulation, result).items()}
+        figures = draw_simulation(simulation, result)
         save_figures(folder, figures)
         films = film_simulation(result, out / "movie.gif") if movie else []
         folder.finish(result, arrays="trajectory.npz")
@@ -111,7 +111,7 @@ def simulate_command(
         f"<= {result.error_bound:.1e}",
         highlight=False,
     )
-    pictures = [*figures, *(film.name for film in films)]
+    pictures = [*(f"{name}.png" for name in figures), *(film.name for film in films)]
     console.print(
         f"{out}: {', '.join(['run.json', 'trajectory.npz', *pictures])}", highlight=False, soft_wrap=True
     )
