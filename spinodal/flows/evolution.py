@@ -15,6 +15,7 @@ from spinodal.flows.experiment import Simulation
 from spinodal.flows.fields.energy import energy_of
 from spinodal.flows.state import State
 from spinodal.flows.time import MERGE, Keeper, Run, simulate
+from spinodal.flows.time.simulate import as_trajectory
 from spinodal.runs import encode
 from spinodal.types import Trajectory
 
@@ -82,13 +83,7 @@ class Evolution:
 
     @property
     def trajectory(self) -> Trajectory:
-        """Times and tokens as observables take them."""
-        import torch
-
-        tokens = torch.from_numpy(self.tokens)[:, None]
-        return Trajectory(
-            torch.from_numpy(self.times), tokens, torch.ones(tokens.shape[1:3], dtype=torch.bool)
-        )
+        return as_trajectory(self.times, self.tokens)
 
 
 def evolve(
@@ -113,7 +108,6 @@ def evolve(
         simulation.field, c, simulation.until, weights=weights, method=simulation.method,
         saves=simulation.saves(), keeper=keeper, progress=progress,
     )  # fmt: skip
-    times, frames = run.trajectory.times.numpy(), run.trajectory.tokens[:, 0].numpy()
     left_out = max(0, len(run.merges.time) - LISTED)
     energy, reason = energies(simulation, run)
     return Evolution(
@@ -128,8 +122,8 @@ def evolve(
         energy=energy,
         energy_missing=reason,
         final=final(simulation, run, time.perf_counter() - began),
-        times=times,
-        tokens=frames if B is None else frames @ B,
+        times=run.times,
+        tokens=run.tokens if B is None else run.tokens @ B,
         lengths=run.lengths,
         weights=weights,
         **{f"merge_{name}": part for name, part in run.merges._asdict().items()},
@@ -139,14 +133,14 @@ def evolve(
 def final(simulation: Simulation, run: Run, seconds: float) -> Final:
     from spinodal.observables import cluster_count, mean_cosine
 
-    times, tokens, valid = run.trajectory
-    last = tokens[-1, 0].numpy()
+    last = run.tokens[-1]
     if simulation.field.merges:
         clusters = simulation.n - len(run.merges.time)
     else:  # tokens that may not merge are one cluster where they are nearer than merging ones would be
+        times, tokens, valid = run.trajectory
         clusters = int(cluster_count(Trajectory(times[-1:], tokens[-1:], valid), MERGE**2 / 2))
     return Final(
-        time=float(times[-1]),
+        time=float(run.times[-1]),
         clusters=clusters,
         steps=run.steps,
         evaluations=run.evaluations,
@@ -163,9 +157,8 @@ def energies(simulation: Simulation, run: Run) -> tuple[EnergyCurve | None, str 
         energy = energy_of(simulation.field)
     except InputError as error:
         return None, str(error)
-    weights, times = simulation.coordinates.weights, run.trajectory.times.tolist()
-    tokens = run.trajectory.tokens[:, 0].numpy()
-    states = [State(x, r) for x, r in zip(tokens, run.lengths, strict=True)]
+    weights, times = simulation.coordinates.weights, run.times.tolist()
+    states = [State(x, r) for x, r in zip(run.tokens, run.lengths, strict=True)]
     E = [energy.log(state.directions, weights) for state in states]
     D = [energy.log_dissipation(t, state, weights) for t, state in zip(times, states, strict=True)]
     return EnergyCurve(tuple(times), finite(E), finite(D), energy.sign), None

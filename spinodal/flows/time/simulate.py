@@ -116,12 +116,15 @@ class Run:
 
     @cached_property
     def trajectory(self) -> Trajectory:
-        """Times and tokens as tensors, for observables and figures."""
-        import torch
+        return as_trajectory(self.times, self.tokens)
 
-        tokens = torch.from_numpy(self.tokens)[:, None]
-        valid = torch.ones(tokens.shape[1:3], dtype=torch.bool)
-        return Trajectory(torch.from_numpy(self.times), tokens, valid)
+
+def as_trajectory(times: Float[np.ndarray, " t"], tokens: Float[np.ndarray, "t n d"]) -> Trajectory:
+    """Times and tokens as tensors, for observables: one sequence, none of it padding."""
+    import torch
+
+    followed = torch.from_numpy(tokens)[:, None]
+    return Trajectory(torch.from_numpy(times), followed, torch.ones(followed.shape[1:3], dtype=torch.bool))
 
 
 @dataclass
@@ -248,7 +251,7 @@ def end(flow: Flow, until: float) -> float:
     if flow.hi > END or flow.steps > MOST:
         raise ConvergenceError(
             f"no consensus: {flow.clusters} clusters are left at t = {flow.hi:.3g} after {flow.steps} steps. They "
-            "rest, or their next merge lies beyond doubles; give --until a time"
+            "rest, or their next merge lies beyond doubles; give a time to stop at"
         )
     return until
 
