@@ -1,8 +1,8 @@
 """The command line: thin commands over the rooms; errors are sentences, not tracebacks.
 
 A command's file is loaded when the command runs or its own help is asked for: `spinodal --help` reads docstrings only.
-To add a command NAME: a function NAME_command with a docstring, or a `typer.Typer` of sub-commands, in a file that has
-`add_to(app)`, and a line in COMMANDS.
+To add a command NAME: a file NAME.py here with a function NAME_command, or a `typer.Typer` of sub-commands, and
+`add_to(app)`, which adds it. Files whose names begin with an underscore are no commands but help them.
 """
 
 import ast
@@ -19,29 +19,22 @@ from typer.core import TyperCommand, TyperGroup
 
 from spinodal.errors import ConvergenceError, InputError, ScoringError
 
-COMMANDS = {  # name -> file, in the order of the help page
-    "train": "training",
-    "compare": "training",
-    "list": "recipes",
-    "fetch": "training",
-    "fill": "text",
-    "generate": "text",
-    "translate": "text",
-    "theory": "theory",
-    "draw": "recipes",
-    "observe": "observe",
-    "models": "models",
-    "phase-diagram": "phase_diagram",
-    "simulate": "simulate",
-    "meanfield": "meanfield",
-    "spectrum": "spectrum",
-    "graph": "graph",
+FOLDER = Path(__file__).parent
+FIRST = (  # on the help page; the others follow by their names
+    "train", "compare", "list", "fetch", "fill", "generate", "translate", "theory", "draw", "observe", "models",
+    "phase-diagram", "simulate", "meanfield", "spectrum", "graph",
+)  # fmt: skip
+FILES = {  # phase-diagram: phase_diagram.py; list: list_.py, as Python has a list of its own
+    file.stem.rstrip("_").replace("_", "-"): file.stem
+    for file in sorted(FOLDER.glob("*.py"))
+    if not file.stem.startswith("_")
 }
+COMMANDS = (*(name for name in FIRST if name in FILES), *(name for name in FILES if name not in FIRST))
 
 
 def docstring(name: str) -> str:
     """What a command says of itself, read without running its file: of its function, or of its file for a group."""
-    tree = ast.parse((Path(__file__).parent / f"{COMMANDS[name]}.py").read_text(encoding="utf-8"))
+    tree = ast.parse((FOLDER / f"{FILES[name]}.py").read_text(encoding="utf-8"))
     function = f"{name.replace('-', '_')}_command"
     told = next((x for x in tree.body if isinstance(x, ast.FunctionDef) and x.name == function), tree)
     return ast.get_docstring(told) or ""
@@ -70,7 +63,7 @@ class Commands(TyperGroup):
     def loaded(name: str):
         """The command with its options; its file is imported."""
         file = typer.Typer(no_args_is_help=True)
-        importlib.import_module(f"spinodal.cli.{COMMANDS[name]}").add_to(file)
+        importlib.import_module(f"spinodal.cli.{FILES[name]}").add_to(file)
         return typer.main.get_group(file).commands[name]
 
 

@@ -2,11 +2,11 @@
 
 import typer
 
-from spinodal.cli.graph_continue import continue_command
-from spinodal.cli.graph_equilibria import equilibria_command
-from spinodal.cli.graph_flow import flow_command
-from spinodal.cli.graph_stability import stability_command
-from spinodal.cli.output import renamed
+from spinodal.cli._graph_continue import continue_command
+from spinodal.cli._graph_equilibria import equilibria_command
+from spinodal.cli._graph_flow import flow_command
+from spinodal.cli._graph_stability import stability_command
+from spinodal.cli._output import renamed
 
 OPTIONS = {
     "parameters": "set",

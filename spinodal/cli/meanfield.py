@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from spinodal.cli.output import console, renamed, save_figures
+from spinodal.cli._output import console, renamed, save_figures
 from spinodal.errors import InputError
 
 
@@ -96,7 +96,7 @@ def number(text: str | None) -> float | str | None:
 
 def start_of(text: str | None, geometry: str, d: int | None, seed: int) -> Any:
     """uniform+noise:SIGMA, modes:FILE or density:FILE; white noise for None."""
-    from spinodal.cli.arrays import read_table
+    from spinodal.cli._arrays import read_table
     from spinodal.meanfield import WhiteNoise, circle_values, harmonics
 
     kind, _, value = (text or "uniform+noise").partition(":")

@@ -3,7 +3,7 @@
 import typer
 from rich.table import Table
 
-from spinodal.cli.output import console
+from spinodal.cli._output import console
 
 
 def add_to(app: typer.Typer) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Option
 
-from spinodal.cli.output import command_line, console, given, named_bars
+from spinodal.cli._output import command_line, console, given, named_bars
 from spinodal.errors import InputError
 
 if TYPE_CHECKING:

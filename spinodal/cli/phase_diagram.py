@@ -16,8 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from spinodal.cli.output import console
-from spinodal.cli.values import spaced_numbers, whole_numbers
+from spinodal.cli._output import console
+from spinodal.cli._values import spaced_numbers, whole_numbers
 
 
 def add_to(app: typer.Typer) -> None:

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from spinodal.cli.output import console, flow_bar, renamed, save_figures
-from spinodal.cli.values import end_time, flow_method, token_start
+from spinodal.cli._output import console, flow_bar, renamed, save_figures
+from spinodal.cli._values import end_time, flow_method, token_start
 from spinodal.errors import InputError
 
 FILES = (
@@ -60,7 +60,7 @@ def simulate_command(
     (times, tokens [t n d], lengths, merges) and pictures. Two clusters wait e^beta for each other: the last merge above
     is at t = 7e20, and takes a second. A run that was stopped goes on with --resume, bit for bit.
     """
-    from spinodal.cli.arrays import read_array
+    from spinodal.cli._arrays import read_array
     from spinodal.figures.simulation import draw_simulation, film_simulation
     from spinodal.flows import AttentionField, PerturbedStart, Simulation, evolve, stacked_heads
     from spinodal.flows.fields import scheme

@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from spinodal import theory
-from spinodal.cli.output import console
+from spinodal.cli._output import console
 from spinodal.errors import InputError
 
 

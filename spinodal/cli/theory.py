@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from spinodal import theory
-from spinodal.cli.output import console
+from spinodal.cli._output import console
+from spinodal.cli._values import number_or_array
 from spinodal.errors import InputError
 
 
@@ -37,7 +38,7 @@ def theory_command(
         console.print(table)
         return
     function = chosen(name)
-    given = {key: numbers(key, text) for key, text in map(split, values or [])}
+    given = {key: number_or_array(key, text) for key, text in map(split, values or [])}
     expected = inspect.signature(function).parameters
     needed = [key for key, p in expected.items() if p.default is inspect.Parameter.empty]
     if wrong := (set(given) - set(expected)) | (set(needed) - set(given)):
@@ -62,9 +63,8 @@ def takes_numbers(form: Any) -> bool:
 
 
 def chosen(name: str) -> Callable[..., Any]:
-    if name in theory.__all__ and takes_numbers(
-        form := getattr(theory, name)
-    ):  # loads the file of this one only
+    form = getattr(theory, name) if name in theory.__all__ else None  # loads the file of this one only
+    if takes_numbers(form):
         return form
     near = difflib.get_close_matches(name, forms(), n=3)
     raise InputError(
@@ -77,17 +77,6 @@ def split(argument: str) -> tuple[str, str]:
     if not equals:
         raise InputError(f"{argument!r} is not of the form key=value")
     return key, text
-
-
-def numbers(key: str, text: str) -> Any:
-    """A whole number, a number, or an array of either."""
-    try:
-        values = [
-            int(part) if part.strip().lstrip("+-").isdigit() else float(part) for part in text.split(",")
-        ]
-    except ValueError:
-        raise InputError(f"{key}={text}: {key} takes a number, or several with commas between them") from None
-    return values[0] if len(values) == 1 else np.array(values)
 
 
 def computed(name: str, function: Callable[..., Any], given: dict[str, Any]) -> Any:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from spinodal import graphs
-from spinodal.cli.output import command_line, console
+from spinodal.cli._output import command_line, console
 
 
 def start_of(text: str) -> Any:
     """A state from its file, or the name of one."""
-    from spinodal.cli.arrays import read_array
+    from spinodal.cli._arrays import read_array
 
     return read_array(Path(text)) if text.endswith(".npy") else text
 

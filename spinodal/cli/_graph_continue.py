@@ -7,8 +7,8 @@ import typer
 from rich.table import Table
 
 from spinodal import graphs
-from spinodal.cli.graph_files import run_folder, start_of
-from spinodal.cli.graph_options import (
+from spinodal.cli._graph_files import run_folder, start_of
+from spinodal.cli._graph_options import (
     Anchor,
     CouplingText,
     Drive,
@@ -20,7 +20,7 @@ from spinodal.cli.graph_options import (
     Values,
     system_of,
 )  # fmt: skip
-from spinodal.cli.output import console, progress_bar, save_figures
+from spinodal.cli._output import console, progress_bar, save_figures
 
 
 def continue_command(

@@ -1,21 +1,19 @@
-"""draw and list: the figure of a recipe, its numbers beside those that were expected."""
+"""draw: the figure of a recipe, its numbers beside those that were expected."""
 
 import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from spinodal import recipes
-from spinodal.cli.output import console
+from spinodal.cli._output import console
 from spinodal.errors import InputError
 
 
 def add_to(app: typer.Typer) -> None:
     app.command("draw")(draw_command)
-    app.command("list")(list_command)
 
 
 def draw_command(
@@ -70,13 +68,4 @@ def show(measured: dict) -> None:
     table = Table("measured", "value")
     for name, value in measured.items():
         table.add_row(name, f"{value:.6g}" if isinstance(value, float) else str(value))
-    console.print(table)
-
-
-def list_command():
-    """List the recipes, each with its claim, its command and how long it takes."""
-    table = Table("recipe", "claim", "command", "minutes")
-    for name in recipes.names():
-        header = recipes.header(name)
-        table.add_row(name, escape(header["Claim"]), header["Command"].rpartition(" ")[0], header["Minutes"])
     console.print(table)

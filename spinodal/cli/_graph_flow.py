@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from spinodal import graphs
-from spinodal.cli.graph_files import run_folder, save_state, start_of
-from spinodal.cli.graph_options import (
+from spinodal.cli._graph_files import run_folder, save_state, start_of
+from spinodal.cli._graph_options import (
     Anchor,
     CouplingText,
     Drive,
@@ -18,7 +18,7 @@ from spinodal.cli.graph_options import (
     Values,
     system_of,
 )  # fmt: skip
-from spinodal.cli.output import save_figures, show_measures
+from spinodal.cli._output import save_figures, show_measures
 
 
 def flow_command(

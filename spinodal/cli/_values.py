@@ -46,7 +46,7 @@ def end_time(text: str) -> float:
 
 def token_start(text: str, n: int | None, d: int | None, width: int, seed: int, normalise: bool) -> Any:
     """The start that --start names, or of the tokens in its file."""
-    from spinodal.cli.arrays import read_array
+    from spinodal.cli._arrays import read_array
     from spinodal.flows import NAMED_STARTS, TokenStart, named_start
 
     if text in NAMED_STARTS:
@@ -79,3 +79,18 @@ def flow_method(clock: str, step: float | None, tol: float, seed: int, *, noisy:
             field=("step", "tol"),
         )
     return Adaptive(tol)
+
+
+def number_or_array(key: str, text: str) -> Any:
+    """A whole number, a number, or an array of either."""
+    try:
+        values = [
+            int(part) if part.strip().lstrip("+-").isdigit() else float(part) for part in text.split(",")
+        ]
+    except ValueError:
+        raise InputError(f"{key}={text}: {key} takes a number, or several with commas between them") from None
+    if len(values) == 1:
+        return values[0]
+    import numpy as np
+
+    return np.array(values)

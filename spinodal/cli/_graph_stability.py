@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from spinodal import graphs
-from spinodal.cli.graph_options import (
+from spinodal.cli._graph_options import (
     Anchor,
     CouplingText,
     Drive,
@@ -17,7 +17,7 @@ from spinodal.cli.graph_options import (
     Values,
     system_of,
 )  # fmt: skip
-from spinodal.cli.output import show_measures
+from spinodal.cli._output import show_measures
 
 
 def stability_command(
@@ -38,7 +38,7 @@ def stability_command(
     Index, nullity, the three notions of stability, the dimension of the equilibria around it, and the tests
     that need no eigenvalue: all slopes positive, a cut with a negative sum, one negative edge.
     """
-    from spinodal.cli.arrays import read_array
+    from spinodal.cli._arrays import read_array
 
     system = system_of(graph, coupling_text, set_, anchor, drive)
     report = graphs.analyse_stability(

@@ -5,6 +5,7 @@ import math
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -134,3 +135,16 @@ def flow_bar(end: float, n: int) -> Iterator[Callable[[float, int, int], object]
             )
 
         yield report
+
+
+def show_report(out: Path, arms: dict[str, dict[str, list[dict]]]):
+    """Writes the report, prints the table and where the report is."""
+    from spinodal import figures
+    from spinodal.report import rich_table, write_report
+
+    path = out / "report.html"
+    write_report(path, arms)
+    runs = next(iter(arms.values()))
+    figures.loss_over_steps(runs, figures.colours(list(runs))).savefig(out / "loss.png", dpi=150)
+    console.print(rich_table(arms))
+    console.print(f"report: {path}", highlight=False, soft_wrap=True)

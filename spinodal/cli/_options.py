@@ -1,0 +1,22 @@
+"""Options and arguments that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A name of `spinodal list`.")]
+Values = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="Values to change: steps=1000 phases=8 corpus=my.txt."),
+]
+Run = Annotated[Path, typer.Argument(help="Folder of a run, or of a saved model.")]
+Temperature = Annotated[
+    float, typer.Option(help="0 takes the most probable token, 1 draws as the model says.")
+]
+TopK = Annotated[int, typer.Option(help="Draw among this many tokens; 0 for all.")]
+TopP = Annotated[float, typer.Option(help="Draw among the most probable tokens of this total probability.")]
+Beams = Annotated[
+    int, typer.Option(help="Keep this many texts and end with the best; no chance, no streaming.")
+]
+Seed = Annotated[int, typer.Option(help="The same seed draws the same text.")]

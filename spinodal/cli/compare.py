@@ -1,0 +1,52 @@
+"""compare: a recipe's model and its rivals, at equal size and at equal time."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import TaskID
+
+from spinodal import recipes
+from spinodal.cli._options import RecipeName, Values
+from spinodal.cli._output import advance, command_line, show_report, step_bars
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("compare")(compare_command)
+
+
+def compare_command(
+    recipe: RecipeName,
+    values: Values = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the comparison; runs/compare-RECIPE if not given.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Runs of each model, for the spread.")] = 3,
+    models: Annotated[
+        str, typer.Option(help="Names, with commas, of the rivals to keep; all if not given.")
+    ] = "",
+    jobs: Annotated[int, typer.Option(help="Runs at once; 0 is one a core, or one with a GPU.")] = 0,
+):
+    """Train a recipe's model and its rivals at equal parameters and at equal time, over seeds.
+
+    KEY=VALUE changes all of them. Finished runs are kept: the same command goes on where it stopped.
+    """
+    from spinodal.training import changed, compare, overrides
+
+    plan = recipes.module(recipe, "RECIPE").RECIPE
+    plan = replace(plan, experiment=changed(plan.experiment, overrides(values or [])))
+    if models:
+        plan = plan.against(models.split(","))
+    out = out or Path("runs") / f"compare-{recipe}"
+    with step_bars("the same command goes on from the last checkpoints") as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def show(run: str, step: int, steps: int, loss: float):
+            name = str(Path(run).relative_to(out))
+            if name not in tasks:
+                tasks[name] = progress.add_task(name, total=steps, loss="")
+            advance(progress, tasks[name], step, loss)
+
+        done = compare(recipe, plan, out, command=command_line(), seeds=seeds, jobs=jobs, report=show)
+    show_report(out, done.arms)

@@ -1,0 +1,50 @@
+"""train: one model, from a recipe to a run with its report."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spinodal import recipes
+from spinodal.cli._options import RecipeName, Values
+from spinodal.cli._output import advance, command_line, show_report, step_bars
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("train")(train_command)
+
+
+def train_command(
+    recipe: RecipeName,
+    values: Values = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run; runs/RECIPE-seedS if not given.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest whole checkpoint.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start again where a run is already.")
+    ] = False,
+):
+    """Train one model: `spinodal train pet-mlm steps=1000 --out runs/mine`.
+
+    Writes run.json, model/ (for the Auto classes of transformers after `import spinodal.models`) and report.html.
+    """
+    from spinodal.runs import read_run
+    from spinodal.training import Label, changed, overrides, train
+
+    experiment = changed(recipes.module(recipe, "RECIPE").RECIPE.experiment, overrides(values or []))
+    seed = experiment.schedule.seed
+    out = out or Path("runs") / f"{recipe}-seed{seed}"
+    with step_bars(
+        "the same command with --resume goes on from the last checkpoint, if there is one"
+    ) as progress:
+        bar = progress.add_task(recipe, total=experiment.schedule.steps, loss="")
+        train(
+            experiment,
+            out,
+            Label(recipe, recipe, command_line()),
+            resume=resume,
+            overwrite=overwrite,
+            progress=lambda step, loss: advance(progress, bar, step, loss),
+        )
+    show_report(out, {"": {recipe: [dict(read_run(out).record)]}})

@@ -1,0 +1,53 @@
+"""translate: texts in another language."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spinodal.cli._options import Beams, Run, Seed, Temperature, TopK, TopP
+from spinodal.errors import InputError
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("translate")(translate_command)
+
+
+def translate_command(
+    run: Run,
+    texts: Annotated[
+        list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts to translate.")
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(help="A file with one text a line, empty lines left out; - for standard input."),
+    ] = None,
+    temperature: Temperature = 0.0,
+    top_k: TopK = 0,
+    top_p: TopP = 1.0,
+    beams: Beams = 1,
+    seed: Seed = 0,
+):
+    """Translate texts: `spinodal translate runs/pet-translate-seed0 "In the beginning" --beams 4`."""
+    from spinodal.inference import Sampling, translations
+
+    for said in translations(
+        run, sources(texts or [], file), sampling=Sampling(temperature, top_k, top_p, beams, seed)
+    ):
+        print(said, flush=True)
+
+
+def sources(texts: list[str], file: Path | None) -> list[str]:
+    """The texts of the command line and of the file; InputError if there is none."""
+    from spinodal.data import file_text
+
+    if file is not None:
+        try:
+            lines = sys.stdin.read() if str(file) == "-" else file_text(file)
+        except UnicodeDecodeError as error:
+            raise InputError(f"standard input is not UTF-8 text: {error}") from error
+        texts = texts + [line for line in lines.split("\n") if line.strip()]
+    if not texts:
+        raise InputError("there is nothing to translate: give a text, or --file with one a line")
+    return texts
