@@ -17,8 +17,8 @@ import torch
 from transformers import BertConfig, BertModel
 from transformers.utils import logging
 
-from spinodal.observation import Question, Subject, observe_arrays, observe_model
 from spinodal.types import Trajectory
+from spinodal.watch import Question, Subject, observe_arrays, observe_model
 
 
 def peak() -> float:

@@ -5,7 +5,7 @@
     meanfield     tokens as a density                      training     experiments, runs, comparisons
     graphs        odd couplings on a graph                 inference    fill, generate, translate
     observables   numbers of a trajectory                  data, zoo    text, and trained models, to fetch
-    thermodynamics  compositions that split and react      probes, observation   the tokens of any model
+    thermodynamics  compositions that split and react      watch        the tokens of any model, by layer
 
 `import spinodal.models` registers the models with transformers' Auto classes.
 """

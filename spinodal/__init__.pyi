@@ -11,9 +11,7 @@ from . import (
     mixers,
     models,
     observables,
-    observation,
     plugins,
-    probes,
     recipes,
     report,
     runs,
@@ -23,6 +21,7 @@ from . import (
     thermodynamics,
     training,
     types,
+    watch,
     zoo,
 )
 from .version import __version__
@@ -41,9 +40,7 @@ __all__ = [
     "mixers",
     "models",
     "observables",
-    "observation",
     "plugins",
-    "probes",
     "recipes",
     "report",
     "runs",
@@ -53,5 +50,6 @@ __all__ = [
     "thermodynamics",
     "training",
     "types",
+    "watch",
     "zoo",
 ]

@@ -18,9 +18,8 @@ from typer.testing import CliRunner
 from spinodal.cli import observe
 from spinodal.errors import InputError
 from spinodal.models import SpinodalConfig, SpinodalForSeq2SeqLM
-from spinodal.observation import Compared, Subject, loss, opened, subject, text_batches
-from spinodal.probes import read_trajectory
 from spinodal.runs import read_run
+from spinodal.watch import Compared, Subject, loss, opened, read_trajectory, subject, text_batches
 
 WORDS = [
     "[PAD]",

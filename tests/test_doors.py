@@ -15,7 +15,6 @@ DOORS: dict[str, set[str]] = {
     "sphere": {"types"},
     "thermodynamics": {"types"},
     "graphs": {"types"},
-    "probes": {"types"},
     "data": {"types"},
     "runs": set(),
     "zoo": {"types", "data"},
@@ -28,12 +27,12 @@ DOORS: dict[str, set[str]] = {
     "meanfield": {"theory", "runs", "observables", "flows", "loops", "integrate"},
     "mixers": {"types", "sphere", "thermodynamics", "flows", "graphs"},
     "models": {"types", "mixers"},
-    "training": {"types", "runs", "models", "mixers", "data", "observables", "probes", "scores"},
+    "training": {"types", "runs", "models", "mixers", "data", "observables", "watch", "scores"},
     "inference": {"models", "data"},
     "plugins": {"types", "mixers", "graphs"},
-    "observation": {"types", "runs", "observables", "theory", "probes", "models", "zoo", "plugins"},
-    "figures": {"types", "theory", "observables", "flows", "meanfield", "graphs", "observation"},
-    "report": {"types", "runs", "figures", "observables", "observation"},
+    "watch": {"types", "runs", "observables", "theory", "models", "zoo", "plugins"},
+    "figures": {"types", "theory", "observables", "flows", "meanfield", "graphs", "watch"},
+    "report": {"types", "runs", "figures", "observables", "watch"},
 }
 OPEN = {"cli", "recipes", "__init__", "__main__"}  # these may import anything, and nobody imports them
 

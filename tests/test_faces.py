@@ -58,7 +58,19 @@ def test_the_package_lists_its_rooms():
 
 
 @pytest.mark.parametrize(
-    "room", ["types", "sphere", "theory", "observables", "graphs", "flows", "meanfield", "mixers", "training"]
+    "room",
+    [
+        "types",
+        "sphere",
+        "theory",
+        "observables",
+        "graphs",
+        "flows",
+        "meanfield",
+        "mixers",
+        "training",
+        "watch",
+    ],
 )
 def test_a_room_loads_no_torch_before_a_name_is_used(room: str):
     names, _ = loaded(f"import spinodal.{room}")
@@ -86,6 +98,17 @@ def test_flows_and_densities_compute_without_torch():
         "meanfield.Circle(meanfield.flow('sa', 4.0), start).advance(0.1)\n"
     )
     assert not names & {"torch", "transformers", "matplotlib"}
+
+
+def test_a_torch_module_is_recorded_without_transformers():
+    names, said = loaded(
+        "import torch\nfrom torch import nn\nfrom spinodal import watch\n"
+        "model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))\n"
+        "model.forward = lambda x: model[1](model[0](x))\n"
+        "print(*watch.record(model, {'x': torch.ones(1, 4, 3)}, layers=list(model)).tokens.shape)"
+    )
+    assert said.split() == ["3", "1", "4", "3"]
+    assert not names & {"transformers", "matplotlib"}
 
 
 def test_every_help_page_loads_nothing_heavy():

@@ -9,10 +9,9 @@ from transformers import AutoModel
 
 from spinodal import zoo
 from spinodal.errors import InputError
-from spinodal.observation import Question, observe_model, opened, text_batches
-from spinodal.observation.effect import loss
-from spinodal.probes import record
 from spinodal.recipes.o1_albert import REACTIONS
+from spinodal.watch import Question, observe_model, opened, record, text_batches
+from spinodal.watch.effect import loss
 
 LINE = "It is a tale told by an idiot, full of sound and fury, signifying nothing."
 

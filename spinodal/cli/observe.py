@@ -11,7 +11,7 @@ from spinodal.cli._output import command_line, console, given, named_bars
 from spinodal.errors import InputError
 
 if TYPE_CHECKING:
-    from spinodal.observation import Observed
+    from spinodal.watch import Observed
 
 
 def add_to(app: typer.Typer) -> None:
@@ -59,36 +59,36 @@ def observe_command(
     `spinodal observe --compare minilm smollm2 --text lines.txt --out runs/two` puts models side by side; folders of
     observations that are there already are read as they are.
     """
-    from spinodal import observation
+    from spinodal import watch
     from spinodal.report.observation import write_comparison
     from spinodal.report.terminal import compared_table
 
     if len(models) > 1 and not compare:
         raise InputError(f"{len(models)} models: --compare puts several side by side")
     chosen = None if nulls is None else tuple(name for name in nulls.split(",") if name and name != "none")
-    question = observation.Question(
+    question = watch.Question(
         **given(view=view, stack=stack or None, beta=beta or None, epsilon=epsilon, nulls=chosen, seed=seed)
     )
     reading = given(text=text, sound=sound, most=inputs, truncate=truncate, depth=depth or None)
     plans = tuple(effect.split(",")) if effect else ()
     out = out or Path("runs") / f"observe-{'-'.join(Path(model).name for model in models)}"
 
-    def asked(model: str) -> observation.Observation:
-        return observation.Observation(observation.source_named(model, **reading), question, plans)
+    def asked(model: str) -> watch.Observation:
+        return watch.Observation(watch.source_named(model, **reading), question, plans)
 
     writing: dict[str, Any] = {"command": command_line(), "overwrite": overwrite}
     if not compare:
         with named_bars("observing") as show:
             name = Path(models[0]).name
-            seen = observation.observe_into(asked(models[0]), out, **writing, progress=partial(show, name))
+            seen = watch.observe_into(asked(models[0]), out, **writing, progress=partial(show, name))
         report(out, seen)
         return
     sources = {
-        name: Path(model) if observation.observed_in(model) else asked(model)
-        for model, name in zip(models, observation.distinct_names(models), strict=True)
+        name: Path(model) if watch.observed_in(model) else asked(model)
+        for model, name in zip(models, watch.distinct_names(models), strict=True)
     }
     with named_bars("observing") as show:
-        found = observation.compare_into(sources, out, **writing, progress=show)
+        found = watch.compare_into(sources, out, **writing, progress=show)
     for name in (name for name, source in sources.items() if not isinstance(source, Path)):
         report(out / name, found.observations[name])
     write_comparison(out / "report.html", found.observations)

@@ -12,7 +12,7 @@ from scipy.cluster.hierarchy import dendrogram
 
 from spinodal.figures.cosines import cosine_ridges
 from spinodal.figures.style import INK, MODELS, MUTED, label_ends, panel, styled
-from spinodal.observation import LayerNumbers, Observed, StandardErrors
+from spinodal.watch import LayerNumbers, Observed, StandardErrors
 
 WIDTH, HEIGHT = 4.8, 3.0
 TITLES = {

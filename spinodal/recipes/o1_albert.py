@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from spinodal.figures.style import MODELS, panel, styled
-from spinodal.observation import Observation, Observed, Question, Texts, TrainedModel, observe_into
+from spinodal.watch import Observation, Observed, Question, Texts, TrainedModel, observe_into
 
 DEPTH = 48
 LAYERS = (0, 1, 12, 24, 36, 48)

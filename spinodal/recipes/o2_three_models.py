@@ -17,7 +17,9 @@ from transformers import AutoFeatureExtractor
 from spinodal import figures, zoo
 from spinodal.errors import InputError
 from spinodal.figures import observation as drawn
-from spinodal.observation import (
+from spinodal.report.observation import write_comparison
+from spinodal.runs import open_run
+from spinodal.watch import (
     Compared,
     Observed,
     Question,
@@ -28,8 +30,6 @@ from spinodal.observation import (
     sound_of,
     text_batches,
 )
-from spinodal.report.observation import write_comparison
-from spinodal.runs import open_run
 
 # lines of Shakespeare
 LINES = (

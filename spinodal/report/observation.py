@@ -5,11 +5,11 @@ from html import escape
 from pathlib import Path
 
 from spinodal.figures import colours, observation
-from spinodal.observation import Layer, Observed
 from spinodal.report.sections import Drawings, grid, section
 from spinodal.report.sphere import STYLE, sphere
 from spinodal.report.style import CSS
 from spinodal.runs import write_text
+from spinodal.watch import Layer, Observed
 
 LOOK = {
     "mean_cosine": "Rising towards 1: tokens draw together. Compare with the nulls: what random weights do too was not "

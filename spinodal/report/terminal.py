@@ -2,7 +2,7 @@
 
 from rich.table import Table
 
-from spinodal.observation import Compared, Observed
+from spinodal.watch import Compared, Observed
 
 
 def effect_table(seen: Observed) -> Table:

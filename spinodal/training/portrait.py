@@ -14,8 +14,8 @@ from spinodal.data import MaskedWindows, Samples
 from spinodal.mixers.base import PhaseMixer
 from spinodal.models.encoder import SpinodalPreTrainedModel
 from spinodal.observables import cosine_histogram, mean_cosine
-from spinodal.probes import record
 from spinodal.training.tasks import Prepared
+from spinodal.watch import record
 
 TOKENS = 32  # of the sentence whose phases are shown
 BINS = 40

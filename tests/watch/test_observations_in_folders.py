@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from spinodal.errors import InputError
-from spinodal.observation import (
+from spinodal.report.observation import write_observation
+from spinodal.runs import decode, encode, equal, read_run
+from spinodal.watch import (
     Arrays,
     Observation,
     Observed,
@@ -25,8 +27,6 @@ from spinodal.observation import (
     recorded,
     source_named,
 )
-from spinodal.report.observation import write_observation
-from spinodal.runs import decode, encode, equal, read_run
 
 OLD = Path(__file__).parent.parent / "pins" / "data" / "finished"
 

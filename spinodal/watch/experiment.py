@@ -3,7 +3,7 @@
     TrainedModel(name, Texts(lines) or Sound(samples), depth)    a model that runs, on its inputs
     Arrays(name, times, tokens, valid)                           tokens of a model that ran elsewhere
 
-    from spinodal.observation import Observation, observe, source_named
+    from spinodal.watch import Observation, observe, source_named
     observe(Observation(source_named("minilm", text="The cat sat on the mat."))).summary
 
 Values and results go to JSON and arrays and come back equal (`spinodal.runs`).
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import Bool, Float
 
-from spinodal import observation
+from spinodal import watch
 from spinodal.errors import InputError
 from spinodal.runs import register
 
@@ -39,7 +39,7 @@ class Question:
     seed: int = 0
 
     def __post_init__(self):
-        from spinodal.probes import VIEWS
+        from spinodal.watch.record import VIEWS
 
         if self.view not in VIEWS:
             raise InputError(f"`view` {self.view!r}: one of {', '.join(VIEWS)}", field="view")
@@ -119,13 +119,13 @@ class Observation:
 
 def observe(
     experiment: Observation, *, progress: Callable[[int, int], None] | None = None
-) -> "observation.Observed":
+) -> "watch.Observed":
     """What the tokens do, layer by layer, beside the nulls; with the effect of each interaction.
 
     `progress` is told how many inputs are done, and of how many. InputError for a model that cannot be opened, inputs
     that it does not take, and interactions that it ignores, all before the first input.
     """
-    from spinodal.observation import effect, measure, sources
+    from spinodal.watch import effect, measure, sources
 
     source, question = experiment.source, experiment.question
     if isinstance(source, Arrays):

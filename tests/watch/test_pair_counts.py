@@ -6,9 +6,9 @@ import torch
 
 from spinodal import observables
 from spinodal.errors import InputError
-from spinodal.observation import pairs as module
-from spinodal.observation.pairs import NAMES, Portrait, portraits, without_first
 from spinodal.types import Trajectory
+from spinodal.watch import pairs as module
+from spinodal.watch.pairs import NAMES, Portrait, portraits, without_first
 
 
 def one(x: torch.Tensor, beta: float, epsilon: float) -> Portrait:

@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import stats
 
-from spinodal.observation.pairs import NAMES, Portrait
-from spinodal.observation.result import (
+from spinodal.watch.pairs import NAMES, Portrait
+from spinodal.watch.result import (
     Difference,
     EnergyFall,
     LayerNumbers,

@@ -8,7 +8,7 @@ from typed import modules
 
 from spinodal.errors import InputError
 from spinodal.models import SpinodalConfig, SpinodalForMaskedLM
-from spinodal.probes import find_stacks, one_stack, record
+from spinodal.watch import find_stacks, one_stack, record
 
 LAST_IS_NORMED = {
     "LlamaForCausalLM",

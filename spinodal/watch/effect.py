@@ -15,14 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spinodal.observation.experiment import Question
-from spinodal.observation.measure import portrayed
-from spinodal.observation.pairs import NAMES
-from spinodal.observation.result import Effect
-from spinodal.observation.subject import Inputs, Subject
-from spinodal.observation.tally import Moments
 from spinodal.plugins import Interaction, interaction, plugged
-from spinodal.probes import one_stack, recording
+from spinodal.watch.experiment import Question
+from spinodal.watch.measure import portrayed
+from spinodal.watch.pairs import NAMES
+from spinodal.watch.record import recording
+from spinodal.watch.result import Effect
+from spinodal.watch.stacks import one_stack
+from spinodal.watch.subject import Inputs, Subject
+from spinodal.watch.tally import Moments
 
 MASKED = 0.15
 IGNORED = -100

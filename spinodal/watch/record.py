@@ -22,8 +22,8 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 
 from spinodal.errors import InputError
-from spinodal.probes.stacks import Stack, one_stack, received, tokens_of
 from spinodal.types import Trajectory
+from spinodal.watch.stacks import Stack, one_stack, received, tokens_of
 
 VIEWS = ("residual", "read", "attention")
 Keep = Callable[[Tensor | None], None]

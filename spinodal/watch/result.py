@@ -27,7 +27,7 @@ class StandardErrors:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerNumbers:
-    """Means over inputs of the numbers of one layer, defined in `spinodal.observation.pairs`.
+    """Means over inputs of the numbers of one layer, defined in `spinodal.watch.pairs`.
 
     `histogram` counts cosines of pairs of all inputs, between the `cosine_edges` of the observation.
     """
@@ -116,7 +116,7 @@ class ClockFit:
 
 @dataclass(frozen=True)
 class AttentionLayer:
-    """What the weights of one attention layer say, means over heads; defined in `spinodal.observation.weights`."""
+    """What the weights of one attention layer say, means over heads; defined in `spinodal.watch.weights`."""
 
     layer: int
     effective_beta: float | None

@@ -26,7 +26,7 @@ import torch
 from jaxtyping import Bool, Complex, Float
 from torch import Tensor, nn
 
-from spinodal.probes.record import is_linear, self_attention
+from spinodal.watch.record import is_linear, self_attention
 
 FUSED = ("qkv", "c_attn", "query_key_value", "Wqkv", "qkv_proj", "in_proj")
 SINGLE = {

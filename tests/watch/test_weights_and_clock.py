@@ -6,10 +6,10 @@ import torch
 from small_models import inputs_of, small
 from typed import modules
 
-from spinodal.observation.clock import effective_clock
-from spinodal.observation.weights import Heads, effective_beta, heads_of, spectra
-from spinodal.probes import one_stack, record
 from spinodal.theory import gamma_sa
+from spinodal.watch import one_stack, record
+from spinodal.watch.clock import effective_clock
+from spinodal.watch.weights import Heads, effective_beta, heads_of, spectra
 
 
 def maps(seed: int, *, h: int = 2, c: int = 3, d: int = 8) -> Heads:

@@ -1,7 +1,7 @@
 """The summary: what was found and what was not, in sentences that quote their numbers."""
 
-from spinodal.observation.experiment import RANDOM, SHUFFLED
-from spinodal.observation.result import Observed
+from spinodal.watch.experiment import RANDOM, SHUFFLED
+from spinodal.watch.result import Observed
 
 NEAR_FLOW = 0.9
 NEAR_CURVE = 0.1  # of the distance that the cosines travel

@@ -1,3 +1,4 @@
+from .arrays import read_trajectory, write_trajectory
 from .clock import Clock, effective_clock
 from .effect import effects, loss
 from .experiment import (
@@ -21,6 +22,7 @@ from .folder import (
 from .measure import observe_arrays, observe_model
 from .nulls import random_weights, shuffled
 from .pairs import Portrait, portraits
+from .record import VIEWS, record, recording
 from .result import (
     Compared,
     Difference,
@@ -33,12 +35,14 @@ from .result import (
     StandardErrors,
 )
 from .sources import source_named
+from .stacks import Stack, find_stacks, one_stack
 from .subject import Subject, opened, sound_batches, sound_of, text_batches
 from .summary import summary
 from .weights import Heads, Spectra, effective_beta, heads_of, spectra
 
 __all__ = [
     "NULLS",
+    "VIEWS",
     "Arrays",
     "Clock",
     "Compared",
@@ -55,6 +59,7 @@ __all__ = [
     "Shown",
     "Sound",
     "Spectra",
+    "Stack",
     "StandardErrors",
     "Subject",
     "Texts",
@@ -64,6 +69,7 @@ __all__ = [
     "effective_beta",
     "effective_clock",
     "effects",
+    "find_stacks",
     "heads_of",
     "loss",
     "observe",
@@ -71,11 +77,15 @@ __all__ = [
     "observe_into",
     "observe_model",
     "observed_in",
+    "one_stack",
     "opened",
     "portraits",
     "random_weights",
     "read_observation",
+    "read_trajectory",
+    "record",
     "recorded",
+    "recording",
     "shuffled",
     "sound_batches",
     "sound_of",
@@ -83,4 +93,5 @@ __all__ = [
     "spectra",
     "summary",
     "text_batches",
+    "write_trajectory",
 ]

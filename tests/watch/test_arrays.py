@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from spinodal.errors import InputError
-from spinodal.probes import read_trajectory, write_trajectory
 from spinodal.types import Trajectory
+from spinodal.watch import read_trajectory, write_trajectory
 
 
 def test_a_trajectory_survives_the_disk(tmp_path: Path):

@@ -6,7 +6,7 @@ from small_models import inputs_of, small
 from torch import nn
 
 from spinodal.errors import InputError
-from spinodal.observation.nulls import random_weights, shuffled
+from spinodal.watch.nulls import random_weights, shuffled
 
 
 def test_fresh_weights_of_the_same_shapes_and_the_same_for_one_seed():

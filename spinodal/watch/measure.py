@@ -14,17 +14,18 @@ from torch import Tensor
 
 from spinodal.errors import InputError
 from spinodal.observables import cluster_labels, merge_tree, plateaus
-from spinodal.observation.clock import effective_clock
-from spinodal.observation.experiment import RANDOM, SHUFFLED, Question
-from spinodal.observation.nulls import random_weights, shuffled
-from spinodal.observation.pairs import BINS, SAMPLE, Portrait, portraits, without_first
-from spinodal.observation.result import AttentionLayer, ClockFit, Layer, Observed, Shown, StackFacts
-from spinodal.observation.subject import Inputs, Subject, words
-from spinodal.observation.summary import summary
-from spinodal.observation.tally import Null, Tally, Violations
-from spinodal.observation.weights import effective_beta, heads_of, spectra
-from spinodal.probes import Stack, one_stack, recording
 from spinodal.types import Trajectory
+from spinodal.watch.clock import effective_clock
+from spinodal.watch.experiment import RANDOM, SHUFFLED, Question
+from spinodal.watch.nulls import random_weights, shuffled
+from spinodal.watch.pairs import BINS, SAMPLE, Portrait, portraits, without_first
+from spinodal.watch.record import recording
+from spinodal.watch.result import AttentionLayer, ClockFit, Layer, Observed, Shown, StackFacts
+from spinodal.watch.stacks import Stack, one_stack
+from spinodal.watch.subject import Inputs, Subject, words
+from spinodal.watch.summary import summary
+from spinodal.watch.tally import Null, Tally, Violations
+from spinodal.watch.weights import effective_beta, heads_of, spectra
 
 SHOWN = 128  # tokens of the input that is shown
 Progress = Callable[[int, int], None]

@@ -1,7 +1,11 @@
-"""Observation: what a researcher asks of the tokens of a trained model, and what chance would answer.
+"""Watch: the tokens of a trained model, layer by layer; what is asked of them, and what chance would answer.
 
-    from spinodal.observation import Observation, observe, source_named
+    from spinodal.watch import Observation, observe, source_named
     observe(Observation(source_named("minilm", text="The cat sat on the mat."))).summary
+
+record      hooks that keep what each layer received and returned; views that must not be confused
+stacks      where the layers of a model are, found by what they do
+arrays      trajectories on disk, for models that cannot run here
 
 experiment  an observation as a value        measure  inputs go by, tallies stay
 result      what was observed, typed         pairs    every number of one sequence, in one pass
@@ -10,6 +14,8 @@ sources     what a name, a text mean         clock    layers on the theory's clo
 subject     a model and its inputs           weights  temperature and spectra of attention
 nulls       random weights, shuffled tokens  summary  the result in plain words
 effect      what a plug-in does to clusters and to the model's own loss
+
+`record` watches any torch module, and needs torch alone: transformers is loaded by what opens a model by name.
 """
 
 import lazy_loader

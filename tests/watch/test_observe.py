@@ -6,12 +6,11 @@ import torch
 from small_models import KINDS, inputs_of, small
 
 from spinodal.errors import InputError
-from spinodal.observation import Difference, Question, Subject, observe_arrays, observe_model
-from spinodal.observation.pairs import NAMES, portraits
-from spinodal.observation.tally import Moments, Violations
-from spinodal.probes import record
 from spinodal.runs import encode
 from spinodal.types import Trajectory
+from spinodal.watch import Difference, Question, Subject, observe_arrays, observe_model, record
+from spinodal.watch.pairs import NAMES, portraits
+from spinodal.watch.tally import Moments, Violations
 
 SEEN = [kind for kind in KINDS if kind not in ("DebertaV2ForMaskedLM", "MambaForCausalLM")]
 

@@ -6,10 +6,10 @@ import torch
 
 from spinodal import zoo
 from spinodal.errors import InputError
-from spinodal.observation.experiment import Arrays, Sound, Texts, TrainedModel
-from spinodal.observation.subject import Inputs, Subject, opened, sound_batches, sound_of, text_batches
-from spinodal.probes import read_trajectory
 from spinodal.types import Trajectory
+from spinodal.watch.arrays import read_trajectory
+from spinodal.watch.experiment import Arrays, Sound, Texts, TrainedModel
+from spinodal.watch.subject import Inputs, Subject, opened, sound_batches, sound_of, text_batches
 
 ARRAYS = (".npz", ".safetensors")
 TEXTS = (".txt", ".md", ".csv", ".tsv", ".json", ".jsonl")

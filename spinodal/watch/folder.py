@@ -14,11 +14,11 @@ from pathlib import Path
 import torch
 
 from spinodal.errors import InputError
-from spinodal.observation.experiment import Observation, observe
-from spinodal.observation.result import Compared, Observed
-from spinodal.probes import read_trajectory, write_trajectory
 from spinodal.runs import Run, RunFolder, open_run, read_run
 from spinodal.types import Trajectory
+from spinodal.watch.arrays import read_trajectory, write_trajectory
+from spinodal.watch.experiment import Observation, observe
+from spinodal.watch.result import Compared, Observed
 
 RECORD, COMPARISON = "observe.json", "compare.json"
 TRAJECTORY, REPORT = "trajectory.safetensors", "report.html"
