@@ -64,7 +64,7 @@ def takes_numbers(form: Any) -> bool:
 
 def chosen(name: str) -> Callable[..., Any]:
     form = getattr(theory, name) if name in theory.__all__ else None  # loads the file of this one only
-    if takes_numbers(form):
+    if form is not None and takes_numbers(form):
         return form
     near = difflib.get_close_matches(name, forms(), n=3)
     raise InputError(

@@ -14,6 +14,7 @@ import numpy as np
 
 from spinodal.figures import maps
 from spinodal.flows.ensembles import Diagram, LayerClock, phase_diagram
+from spinodal.runs import write_arrays
 
 STEP = 0.1
 
@@ -29,6 +30,6 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     )  # fmt: skip
     found = phase_diagram(diagram, out, workers=1 if quick else 0)
     maps.draw_diagram(found).savefig(out / "map.png", dpi=150)
-    np.savez_compressed(out / "map.npz", **maps.diagram_arrays(found))
+    write_arrays(out / "map.npz", maps.diagram_arrays(found))
     ratios = {f"contour over theory, d = {d}": ratio for d, ratio in maps.contour_over_theory(found).items()}
     return ratios | {"largest standard error": float(found.standard_error.max())}

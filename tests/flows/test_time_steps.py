@@ -93,7 +93,8 @@ class Pulled:
 
     def __call__(self, time, state, weights):
         x = state.directions
-        return Rate(sphere.tangent(x, np.tile(self.e, (len(x), 1))), *np.zeros((3, len(x))))
+        zero = np.zeros(len(x))
+        return Rate(sphere.tangent(x, np.tile(self.e, (len(x), 1))), zero, zero, zero)
 
 
 def test_noisy_steps_are_of_second_weak_order():
