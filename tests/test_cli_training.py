@@ -1,5 +1,6 @@
 """train, compare and translate at the command line: what a mistake costs, and how far the bars go."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -95,17 +96,37 @@ def test_an_interrupted_run_says_how_to_go_on(monkeypatch, capsys, corpus: Path,
         assert said in capsys.readouterr().out
 
 
+def of_group(group: int) -> list[str]:
+    """The processes of a group that have not ended."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            state, _, process_group, *_ = path.read_text().rpartition(")")[2].split()
+            found += [path.parent.name] if int(process_group) == group and state != "Z" else []
+    return found
+
+
 @pytest.mark.slow
-def test_an_interrupted_comparison_waits_for_no_run(corpus: Path, tmp_path: Path):
+@pytest.mark.parametrize(("end", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_a_comparison_that_ends_leaves_no_worker(corpus: Path, tmp_path: Path, end: int, status: int):
     keys = [*KEYS, f"corpus={corpus}", "steps=100000"]
     command = ["compare", "pet-lm", *keys, "--jobs", "2", "--seeds", "1", "--out", tmp_path / "out"]
     process = subprocess.Popen([sys.executable, "-m", "spinodal", *map(str, command)], start_new_session=True)
-    for _ in range(600):
-        if list((tmp_path / "out").glob("*/*/checkpoints/checkpoint-9")):
-            break
-        time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(30) == 130
+    try:
+        for _ in range(600):
+            if list((tmp_path / "out").glob("*/*/checkpoints/checkpoint-9")):
+                break
+            time.sleep(0.1)
+        (os.kill if end == signal.SIGKILL else os.killpg)(process.pid, end)
+        assert process.wait(30) == status
+        for _ in range(100):
+            if not of_group(process.pid):
+                break
+            time.sleep(0.1)
+        assert not of_group(process.pid)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_bars_of_a_comparison_reach_their_ends(corpus: Path, tmp_path: Path):

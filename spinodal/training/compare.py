@@ -25,6 +25,7 @@ from spinodal.errors import InputError
 from spinodal.runs import open_run, read_run
 from spinodal.training.experiment import Experiment, changed, model_config, parameter_count
 from spinodal.training.run import Label, prepared, rehearsed, train
+from spinodal.training.workers import end_with_parent
 
 PARAMETERS, TIME = "equal parameters", "equal time"
 Report = Callable[[str, int, int, float], None]  # run, step, of how many, loss
@@ -83,8 +84,9 @@ _channel: Any = None
 
 
 def _enter(channel: Any, threads: int):
-    """In each worker: where to report, and how many threads to take."""
+    """In each worker: where to report, and how many threads to take; it ends with this process."""
     global _channel
+    end_with_parent()
     _channel = channel
     # Ctrl-C ends it: else it would begin the next run, and be waited for
     signal.signal(signal.SIGINT, signal.SIG_DFL)
