@@ -15,7 +15,9 @@ from typed import of_kind
 from spinodal import cli
 from spinodal.errors import InputError
 from spinodal.recipes import pet_lm
-from spinodal.training import Recipe, changed, compare
+from spinodal.runs import read_run
+from spinodal.training import Recipe, changed, compare, train
+from spinodal.training.run import PAGES
 
 TINY = {
     "tokenizer": "characters", "length": 16, "batch": 4, "width": 16, "depth": 1, "heads": 2, "hidden": 8, "phases": 2,
@@ -94,6 +96,58 @@ def test_an_interrupted_run_says_how_to_go_on(monkeypatch, capsys, corpus: Path,
     for command, said in (("train", "--resume goes on from"), ("compare", "the same command goes on")):
         assert spinodal(monkeypatch, command, "pet-lm", f"corpus={corpus}", "--out", tmp_path / "out") == 130
         assert said in capsys.readouterr().out
+
+
+def break_drawing(monkeypatch: pytest.MonkeyPatch):
+    def fail(*_: object):
+        raise RuntimeError("no ink")
+
+    monkeypatch.setattr("spinodal.figures.loss_over_steps", fail)
+
+
+def test_a_report_belongs_to_its_run(monkeypatch, capsys, corpus: Path, tmp_path: Path):
+    """A run that starts again has no report until it ends; a report that fails costs no numbers."""
+    out = tmp_path / "out"
+    command = ["train", "pet-lm", *KEYS, f"corpus={corpus}", "--out", out]
+    with monkeypatch.context() as broken:
+        break_drawing(broken)
+        assert spinodal(broken, *command) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "the numbers are saved" in said
+    assert "no ink" in said
+    assert "with --resume draws it again" in said
+    before = (out / "run.json").read_bytes()
+    assert read_run(out).finished
+    assert spinodal(monkeypatch, *command, "--resume") == 0
+    assert (out / "run.json").read_bytes() == before
+    assert all((out / name).stat().st_size > 1000 for name in PAGES)
+
+    def stop(step: int, loss: float):
+        raise InterruptedError
+
+    plan = changed(pet_lm.RECIPE.experiment, TINY | {"corpus": str(corpus)})
+    with pytest.raises(InterruptedError):
+        train(plan, out, overwrite=True, progress=stop)
+    assert not any((out / name).exists() for name in PAGES)
+
+
+def test_a_comparison_that_grows_keeps_no_old_report(monkeypatch, corpus: Path, tmp_path: Path):
+    own, out = Recipe(changed(pet_lm.RECIPE.experiment, TINY | {"corpus": str(corpus)})), tmp_path / "out"
+
+    def fail(*_: object):
+        raise RuntimeError("no ink")
+
+    compare("pet-lm", own, out, seeds=1, jobs=1, draw=lambda folder, arms: folder.write_text(PAGES[0], "old"))
+    assert (out / PAGES[0]).read_text() == "old"
+    with pytest.raises(RuntimeError, match="no ink"):
+        compare("pet-lm", own, out, seeds=2, jobs=1, draw=fail)
+    assert read_run(out).finished
+    assert not (out / PAGES[0]).exists()
+
+
+def test_a_refusal_starts_no_bar(monkeypatch, capsys, tmp_path: Path):
+    assert spinodal(monkeypatch, "train", "pet-lm", "corpus=nowhere.txt", "--out", tmp_path / "out") == 2
+    assert capsys.readouterr().out.strip() == ""
 
 
 def of_group(group: int) -> list[str]:

@@ -22,6 +22,7 @@ from rich.progress import (
 
 from spinodal.errors import InputError
 
+REPORT = "report.html"
 console = Console(emoji=False)
 if not console.is_terminal:
     console.width = 140
@@ -70,7 +71,8 @@ def step_bars(resumption: str) -> Iterator[Progress]:
 
 
 def advance(progress: Progress, bar: TaskID, step: int, loss: float):
-    progress.update(bar, completed=step, loss=f"loss {loss:.3f}")
+    """Where a run is; the loss is nan before the first is known."""
+    progress.update(bar, completed=step, loss="" if math.isnan(loss) else f"loss {loss:.3f}")
 
 
 @contextlib.contextmanager
@@ -137,14 +139,35 @@ def flow_bar(end: float, n: int) -> Iterator[Callable[[float, int, int], object]
         yield report
 
 
-def show_report(out: Path, arms: dict[str, dict[str, list[dict]]]):
-    """Writes the report, prints the table and where the report is."""
-    from spinodal import figures
-    from spinodal.report import rich_table, write_report
+@contextlib.contextmanager
+def drawing(folder: Any, again: str) -> Iterator[None]:
+    """What draws the report of a finished run; SaveError, which says how to have it yet, for whatever goes wrong."""
+    from spinodal.runs import SaveError
 
-    path = out / "report.html"
-    write_report(path, arms)
+    try:
+        yield
+    except Exception as error:
+        raise SaveError(
+            f"{folder.path}: the numbers are saved, but their report could not be drawn "
+            f"({type(error).__name__}: {error}); {again} draws it again"
+        ) from error
+
+
+def draw_report(folder: Any, arms: dict[str, dict[str, list[dict]]], *, again: str) -> None:
+    """Writes report.html and loss.png into the folder of a finished run."""
+    from spinodal import figures
+    from spinodal.report import page
+
     runs = next(iter(arms.values()))
-    figures.loss_over_steps(runs, figures.colours(list(runs))).savefig(out / "loss.png", dpi=150)
+    with drawing(folder, again):
+        folder.write_text(REPORT, page(arms))
+        with folder.replacing("loss.png") as place:
+            figures.loss_over_steps(runs, figures.colours(list(runs))).savefig(place, dpi=150)
+
+
+def show_report(out: Path, arms: dict[str, dict[str, list[dict]]]):
+    """Prints the table of the report, and where that is."""
+    from spinodal.report import rich_table
+
     console.print(rich_table(arms))
-    console.print(f"report: {path}", highlight=False, soft_wrap=True)
+    console.print(f"report: {out / REPORT}", highlight=False, soft_wrap=True)

@@ -1,6 +1,7 @@
 """compare: a recipe's model and its rivals, at equal size and at equal time."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ from rich.progress import TaskID
 
 from spinodal import recipes
 from spinodal.cli._options import RecipeName, Values
-from spinodal.cli._output import advance, command_line, show_report, step_bars
+from spinodal.cli._output import advance, command_line, draw_report, show_report, step_bars
 
 
 def add_to(app: typer.Typer) -> None:
@@ -48,5 +49,8 @@ def compare_command(
                 tasks[name] = progress.add_task(name, total=steps, loss="")
             advance(progress, tasks[name], step, loss)
 
-        done = compare(recipe, plan, out, command=command_line(), seeds=seeds, jobs=jobs, report=show)
+        done = compare(
+            recipe, plan, out, command=command_line(), seeds=seeds, jobs=jobs, report=show,
+            draw=partial(draw_report, again="the same command"),
+        )  # fmt: skip
     show_report(out, done.arms)

@@ -1,13 +1,15 @@
 """train: one model, from a recipe to a run with its report."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.progress import TaskID
 
 from spinodal import recipes
 from spinodal.cli._options import RecipeName, Values
-from spinodal.cli._output import advance, command_line, show_report, step_bars
+from spinodal.cli._output import advance, command_line, draw_report, show_report, step_bars
 
 
 def add_to(app: typer.Typer) -> None:
@@ -38,13 +40,20 @@ def train_command(
     with step_bars(
         "the same command with --resume goes on from the last checkpoint, if there is one"
     ) as progress:
-        bar = progress.add_task(recipe, total=experiment.schedule.steps, loss="")
+        bars: list[TaskID] = []
+
+        def show(step: int, loss: float):
+            if not bars:
+                bars.append(progress.add_task(recipe, total=experiment.schedule.steps, loss=""))
+            advance(progress, bars[0], step, loss)
+
         train(
             experiment,
             out,
             Label(recipe, recipe, command_line()),
             resume=resume,
             overwrite=overwrite,
-            progress=lambda step, loss: advance(progress, bar, step, loss),
+            progress=show,
+            draw=partial(draw_report, again="the same command with --resume"),
         )
     show_report(out, {"": {recipe: [dict(read_run(out).record)]}})

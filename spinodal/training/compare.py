@@ -24,12 +24,11 @@ from transformers.utils import logging
 from spinodal.errors import InputError
 from spinodal.runs import open_run, read_run
 from spinodal.training.experiment import Experiment, changed, model_config, parameter_count
-from spinodal.training.run import Label, prepared, rehearsed, train
+from spinodal.training.run import PAGES, Draw, Label, Record, prepared, rehearsed, train
 from spinodal.training.workers import end_with_parent
 
 PARAMETERS, TIME = "equal parameters", "equal time"
 Report = Callable[[str, int, int, float], None]  # run, step, of how many, loss
-Record = dict[str, Any]  # of a run, as its run.json holds it
 
 
 @dataclass(frozen=True)
@@ -158,11 +157,12 @@ def compare(
     seeds: int = 3,
     jobs: int = 0,
     report: Report = lambda run, step, steps, loss: None,
+    draw: Draw | None = None,
 ) -> Comparison:
     """Trains the recipe's model and its rivals into subfolders of `out`, whose compare.json holds what is returned.
 
     Finished runs are kept, and those begun go on. `jobs` runs at once, by default one a core without a GPU and one
-    at all with it.
+    at all with it. `draw`, last of all, is told the finished runs by arm and model, and may write PAGES.
     """
     out = Path(out)
     if seeds < 1:
@@ -173,6 +173,7 @@ def compare(
         out,
         kind="compare",
         config={"experiment": recipe.experiment.flat(), "rivals": recipe.rivals, "seeds": seeds},
+        owned=PAGES,
         resume=True,
         ignored=("rivals", "seeds"),
         label={"recipe": name, "command": command},
@@ -194,7 +195,10 @@ def compare(
         slowest, longer = equal_time(arms[PARAMETERS], models)
         arms[TIME] = {slowest: arms[PARAMETERS][slowest]} | run_arm(TIME, longer)
         comparison = Comparison(arms)
+        folder.remove(*PAGES)  # they are of fewer seeds or rivals
         folder.finish(comparison)
+        if draw:
+            draw(folder, arms)
     return comparison
 
 

@@ -3,28 +3,34 @@ r"""A run: one experiment trained into one folder.
     DIR/run.json        configuration, seed, commit, versions and every metric by step
     DIR/model/          for the Auto classes of transformers, after `import spinodal.models`
     DIR/checkpoints/    the last two, whole; `resume` goes on from the newest
+    DIR/report.html     and loss.png, where a caller draws them
 
 Everything that can be wrong with the input is found before the first step.
 """
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import PreTrainedTokenizerBase, set_seed
 
 from spinodal.errors import InputError, ScoringError
 from spinodal.models.encoder import SpinodalPreTrainedModel
-from spinodal.runs import Run, RunFolder, SaveError, newest_checkpoint, open_run
+from spinodal.runs import Run, RunFolder, SaveError, newest_checkpoint, open_run, read_run
 from spinodal.training.constraints import Constraints
 from spinodal.training.experiment import Experiment, model_config
 from spinodal.training.portrait import Portrait, portrait
 from spinodal.training.tasks import Prepared, task_named
 from spinodal.training.trainer import PhysicsTrainer, Progress
 
-OWNED = ("checkpoints", "model")
+PAGES = ("report.html", "loss.png")
+OWNED = ("checkpoints", "model", *PAGES)
 Number = int | float
+Record = dict[str, Any]  # of a run, as its run.json holds it
+Draw = Callable[[RunFolder, dict[str, dict[str, list[Record]]]], None]  # folder, {arm: {model: records}}
 
 
 @dataclass(frozen=True)
@@ -72,13 +78,15 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
+    draw: Draw | None = None,
 ) -> TrainingResult:
     """Trains into the folder `out` and returns what its run.json says of the result.
 
     A folder that already holds a run is refused unless `resume` (from its newest whole checkpoint;
     a finished run is returned as it is) or `overwrite`. InputError for anything wrong with the
     experiment, SaveError if the disk fails, FloatingPointError if the loss does. The model is saved before it is
-    scored: ScoringError if that fails, and `resume` then scores the saved model.
+    scored: ScoringError if that fails, and `resume` then scores the saved model. `progress` is told the step and the
+    loss, nan where training begins; `draw`, last of all, the finished run, of which it may write PAGES.
     """
     out = Path(out)
     label = label or Label(out.name, out.name, "spinodal.training.train")
@@ -94,29 +102,38 @@ def train(
         label=vars(label),
     ) as folder:
         if folder.previous is not None and folder.previous.finished:
-            return known(folder, folder.previous, experiment, progress)
-        data = prepared(experiment)
-        model = rehearsed(experiment, data)
-        trainer = PhysicsTrainer(model, data, experiment, out, progress=progress)
-        checkpoint = newest_checkpoint(out, experiment=experiment.flat()) if folder.previous else None
-        if checkpoint:
-            trainer.resume(checkpoint)
-        folder.begin(hidden=model.config.hidden)
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        result = results(trainer, sum(p.numel() for p in model.parameters()))
-        save(folder, model, data.tokenizer)
-        folder.finish(result)
-        return scored(folder, result, experiment, model, data)
+            result = known(folder, folder.previous, experiment, progress)
+        else:
+            result = train_in(folder, experiment, progress)
+        if draw:
+            draw(folder, {"": {label.name: [dict(read_run(out).record)]}})
+    return result
+
+
+def train_in(folder: RunFolder, experiment: Experiment, progress: Progress | None) -> TrainingResult:
+    """The result of training from the start, or from the newest whole checkpoint of what the folder holds."""
+    data = prepared(experiment)
+    model = rehearsed(experiment, data)
+    trainer = PhysicsTrainer(model, data, experiment, folder.path, progress=progress)
+    checkpoint = newest_checkpoint(folder.path, experiment=experiment.flat()) if folder.previous else None
+    if checkpoint:
+        trainer.resume(checkpoint)
+    folder.begin(hidden=model.config.hidden)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    result = results(trainer, sum(p.numel() for p in model.parameters()))
+    save(folder, model, data.tokenizer)
+    folder.finish(result)
+    return scored(folder, result, experiment, model, data)
 
 
 def known(folder: RunFolder, run: Run, experiment: Experiment, progress: Progress | None) -> TrainingResult:
     """The result of a finished run, scored now where it was not."""
     result = run.result_as(TrainingResult)
+    folder.adopt()
     if progress:
         progress(int(result.final["steps"]), result.final["held_out_loss"])
     if result.scored:
         return result
-    folder.adopt()
     model = task_named(experiment.text.task).model.from_pretrained(folder.path / "model")
     return scored(folder, result, experiment, model, prepared(experiment))
 

@@ -28,7 +28,7 @@ from spinodal.training.experiment import Experiment
 from spinodal.training.tasks import Collator, Prepared, task_named
 
 STATE = "spinodal.json"
-Progress = Callable[[int, float], None]
+Progress = Callable[[int, float], None]  # step, loss: nan where training begins
 
 
 def clock() -> float:
@@ -73,6 +73,10 @@ class Conductor(TrainerCallback):
 
     def __init__(self, trainer: "PhysicsTrainer", progress: Progress | None):
         self.trainer, self.progress = trainer, progress
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        if self.progress:
+            self.progress(state.global_step, math.nan)
 
     def on_epoch_begin(self, args, state, control, **kwargs):
         self.trainer.data.training.set_epoch(int(state.epoch))
