@@ -193,3 +193,20 @@ def test_recipes_measure_what_they_expect(tmp_path: Path, recipe, pictures, expe
         assert measured[name] == pytest.approx(value, abs=1e-11)
     for name in pictures:
         assert (tmp_path / f"{name}.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "drawn"),
+    [
+        ("flow", ["--start", "random"], "draw_flow"),
+        ("continue", ["--drive=1,0,-1", "--parameter", "mu", "--from", "0", "--to", "0.5"], "draw_branch"),
+    ],
+)
+def test_a_picture_that_fails_loses_nothing(monkeypatch, capsys, tmp_path: Path, command, options, drawn):
+    def broken(*_):
+        raise ValueError("no ink")
+
+    monkeypatch.setattr(f"spinodal.figures.graphs.{drawn}", broken)
+    assert graph(monkeypatch, command, "--graph", "path:3", *options, "--out", tmp_path / "run") == 1
+    assert "numbers are saved" in " ".join(capsys.readouterr().err.split())
+    assert read_run(tmp_path / "run").finished

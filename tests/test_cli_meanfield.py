@@ -116,6 +116,18 @@ def test_every_geometry_and_noise(monkeypatch, tmp_path: Path, options):
         assert row["measured"] == pytest.approx(row["theory"], rel=0.05, abs=2e-3)
 
 
+def test_a_picture_that_fails_loses_no_density(monkeypatch, capsys, tmp_path: Path):
+    def broken(*_):
+        raise ValueError("no ink")
+
+    monkeypatch.setattr("spinodal.figures.densities.draw_density", broken)
+    assert spinodal(monkeypatch, "meanfield", "--until", "1", "--tol", "1e-5", "--out", tmp_path / "run") == 1
+    assert "numbers are saved" in " ".join(capsys.readouterr().err.split())
+    run = json.loads((tmp_path / "run/run.json").read_text())
+    assert run["finished"]
+    assert run["command"].startswith("spinodal meanfield")
+
+
 WRONG = {
     "must not be negative": ["--start", "modes:big.txt"],
     "a density integrates to one": ["--start", "modes:heavy.txt"],

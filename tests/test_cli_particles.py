@@ -1,6 +1,8 @@
 """spinodal simulate: its files, its mistakes, its resumption."""
 
+import contextlib
 import json
+import signal
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from spinodal import sphere, theory
 from spinodal.cli import main
+from spinodal.errors import ConvergenceError
 from spinodal.flows import evolution
 from spinodal.flows.time import Keeper, checkpoint
 
@@ -187,3 +190,67 @@ def test_mistakes_end_in_one_sentence(monkeypatch, capsys, tmp_path, options, sa
     assert said in error
     assert "Traceback" not in error
     assert not Path("run").exists()
+
+
+def test_a_picture_that_fails_loses_no_simulation(monkeypatch, capsys, tmp_path):
+    def broken(*_):
+        raise ValueError("no ink")
+
+    monkeypatch.setattr("spinodal.figures.simulation.draw_simulation", broken)
+    options = ["--n", 4, "--until", 1, "--out", tmp_path / "run"]
+    assert spinodal(monkeypatch, *options) == 1
+    assert "no ink" in (said := " ".join(capsys.readouterr().err.split()))
+    assert "numbers are saved" in said
+    assert run_of(tmp_path / "run")["finished"]
+    assert len(np.load(tmp_path / "run" / "trajectory.npz")["times"]) == 101
+
+
+def interrupted_after(steps: int):
+    """A bar that sends ctrl-C to this process after so many steps."""
+
+    @contextlib.contextmanager
+    def bar(end: float, n: int):
+        def report(time: float, clusters: int, step: int) -> None:
+            if step == steps:
+                signal.raise_signal(signal.SIGINT)
+
+        yield report
+
+    return bar
+
+
+def test_an_interrupted_run_is_saved_and_goes_on(monkeypatch, capsys, tmp_path):
+    options = ["--n", 6, "--d", 3, "--beta", 2, "--tol", 1e-5, "--until", 9, "--frames", 4]
+    assert spinodal(monkeypatch, *options, "--out", tmp_path / "whole") == 0
+    with monkeypatch.context() as stopping:
+        stopping.setattr("spinodal.cli.simulate.flow_bar", interrupted_after(9))
+        assert spinodal(monkeypatch, *options, "--out", tmp_path / "cut") == 130
+    assert "interrupted; the same command with --resume goes on" in capsys.readouterr().out
+    assert (tmp_path / "cut" / "checkpoint").exists()
+    assert spinodal(monkeypatch, *options, "--out", tmp_path / "cut", "--resume") == 0
+    one, two = (np.load(tmp_path / name / "trajectory.npz")["tokens"] for name in ("whole", "cut"))
+    assert (one == two).all()
+
+
+def test_overwrite_keeps_the_old_run_until_there_is_a_new_one(monkeypatch, tmp_path):
+    options = ["--n", 4, "--until", 1, "--out", tmp_path / "run"]
+    assert spinodal(monkeypatch, *options) == 0
+    before = run_of(tmp_path / "run")
+
+    def fail(*_, **__):
+        raise ConvergenceError("no step is small enough")
+
+    with monkeypatch.context() as failing:
+        failing.setattr("spinodal.flows.evolution.simulate", fail)
+        assert spinodal(monkeypatch, *options, "--beta", 3, "--overwrite") == 1
+    assert run_of(tmp_path / "run") == before
+    with monkeypatch.context() as stopping:
+        stopping.setattr("spinodal.cli.simulate.flow_bar", interrupted_after(3))
+        assert spinodal(monkeypatch, *options, "--beta", 3, "--overwrite") == 130
+    assert run_of(tmp_path / "run")["config"]["field"]["beta"] == 3
+    assert spinodal(monkeypatch, *options, "--beta", 3, "--resume") == 0
+
+
+def test_the_record_says_its_command(monkeypatch, tmp_path):
+    assert spinodal(monkeypatch, "--n", 4, "--until", 1, "--out", tmp_path / "run") == 0
+    assert run_of(tmp_path / "run")["command"].startswith("spinodal simulate --n 4")

@@ -69,7 +69,9 @@ def test_a_finished_map_is_read_and_a_killed_one_goes_on(monkeypatch, capsys, tm
     monkeypatch.setattr("spinodal.flows.ensembles.diagram.row", counted)
     assert spinodal(monkeypatch, "phase-diagram", *TINY, "--out", out) == 130
     assert "3 rows are kept" in " ".join(capsys.readouterr().out.split())
-    assert not (out / "run.json").exists()
+    assert not json.loads((out / "run.json").read_text())["finished"]
+    assert spinodal(monkeypatch, "simulate", "--until", "1", "--out", out) == 2
+    assert "a run of another kind" in " ".join(capsys.readouterr().err.split())
     calls[:] = [None] * 4
     assert spinodal(monkeypatch, "phase-diagram", *TINY, "--out", out) == 0
     assert len(calls) == 4 + 5
@@ -100,7 +102,8 @@ def test_a_finished_map_is_read_and_a_killed_one_goes_on(monkeypatch, capsys, tm
         (["--times", "99"], "80 layers"),
         (["--t-max", "0"], "--t-max 0"),
         (["--threshold", "1"], "threshold = 1"),
-        (["--workers", "-2"], "workers = -2"),
+        (["--workers", "-2"], "--workers -2"),
+        (["--scheduler", "somewhere"], "--scheduler somewhere: an address"),
         (["--seed", "-1"], "seed = -1"),
     ],
 )
@@ -173,3 +176,35 @@ def test_a_figure_and_its_numbers(monkeypatch, capsys, tmp_path: Path, name: str
 def test_a_recipe_that_trains_is_not_drawn():
     with pytest.raises(InputError, match="its command is spinodal compare pet-mlm"):
         recipes.module("pet-mlm", "draw")
+
+
+def test_a_map_that_cannot_be_drawn_is_saved(monkeypatch, capsys, tmp_path: Path):
+    def broken(*_):
+        raise ValueError("no ink")
+
+    monkeypatch.setattr(maps, "draw_diagram", broken)
+    assert spinodal(monkeypatch, "phase-diagram", *TINY, "--out", tmp_path / "map") == 1
+    assert "numbers are saved" in " ".join(capsys.readouterr().err.split())
+    run = json.loads((tmp_path / "map" / "run.json").read_text())
+    assert run["finished"]
+    assert run["command"].startswith("spinodal phase-diagram")
+
+
+def test_a_figure_that_is_drawn_again_is_unfinished_meanwhile(monkeypatch, tmp_path: Path):
+    out = tmp_path / "figure"
+    seen = []
+
+    class Module:
+        @staticmethod
+        def draw(folder: Path, **_):
+            seen.append(json.loads((folder / "run.json").read_text())["finished"])
+            if len(seen) == 2:
+                raise KeyboardInterrupt
+            return {"one": 1.0}
+
+    monkeypatch.setattr(recipes, "module", lambda *_: Module)
+    assert spinodal(monkeypatch, "draw", "f4-histograms", "--out", out) == 0
+    assert "command" in json.loads((out / "run.json").read_text())
+    assert spinodal(monkeypatch, "draw", "f4-histograms", "--overwrite", "--out", out) == 130
+    assert seen == [False, False]
+    assert not json.loads((out / "run.json").read_text())["finished"]

@@ -20,7 +20,7 @@ from spinodal.cli._graph_options import (
     Values,
     system_of,
 )  # fmt: skip
-from spinodal.cli._output import console, progress_bar, save_figures
+from spinodal.cli._output import console, drawing, progress_bar, save_figures
 
 
 def continue_command(
@@ -57,8 +57,9 @@ def continue_command(
         if folder:
             from spinodal.figures.graphs import draw_branch
 
-            save_figures(folder, draw_branch(experiment, branch))
             folder.finish(branch)
+            with drawing(folder.path):
+                save_figures(folder, draw_branch(experiment, branch))
 
 
 def show_branch(parameter: str, branch: "graphs.Branch") -> None:

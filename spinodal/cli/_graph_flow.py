@@ -18,7 +18,7 @@ from spinodal.cli._graph_options import (
     Values,
     system_of,
 )  # fmt: skip
-from spinodal.cli._output import save_figures, show_measures
+from spinodal.cli._output import drawing, save_figures, show_measures
 
 
 def flow_command(
@@ -51,5 +51,6 @@ def flow_command(
             from spinodal.figures.graphs import draw_flow
 
             save_state(folder, "state.npy", flow.states[-1])
-            save_figures(folder, draw_flow(experiment, flow))
             folder.finish(flow)
+            with drawing(folder.path):
+                save_figures(folder, draw_flow(experiment, flow))

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from spinodal import graphs
+from spinodal.cli._values import number
 from spinodal.errors import InputError
 
 GraphName = Annotated[
@@ -64,10 +65,3 @@ def numbers(option: str, text: str) -> Any:
 
     parts = [number(option, part) for part in text.split(",")]
     return parts[0] if len(parts) == 1 else np.array(parts)
-
-
-def number(option: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise InputError(f"`{option}` takes numbers, {text!r} is none", field=option) from None

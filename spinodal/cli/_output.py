@@ -53,6 +53,20 @@ def save_figures(folder: Any, figures: Mapping[str, Any]) -> None:
 
 
 @contextlib.contextmanager
+def drawing(out: Path) -> Iterator[None]:
+    """Pictures of a run that is finished: where they fail, SaveError says that its numbers are saved."""
+    from spinodal.runs import SaveError
+
+    try:
+        yield
+    except Exception as error:
+        raise SaveError(
+            f"the pictures were not drawn ({type(error).__name__}: {error}); the numbers are saved: {out} holds a "
+            "finished run"
+        ) from error
+
+
+@contextlib.contextmanager
 def step_bars(resumption: str) -> Iterator[Progress]:
     """A progress display that shows steps, the latest loss and the time that is left; interrupted, how to go on."""
     from transformers.utils import logging

@@ -1,5 +1,6 @@
 """Values that options give as text: lists and ranges of numbers."""
 
+import contextlib
 import math
 from typing import Any
 
@@ -79,6 +80,21 @@ def flow_method(clock: str, step: float | None, tol: float, seed: int, *, noisy:
             field=("step", "tol"),
         )
     return Adaptive(tol)
+
+
+def number(option: str, text: str) -> float:
+    """A number; InputError where the text is none."""
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"`{option}` takes numbers, {text!r} is none", field=option) from None
+
+
+def number_or_text(text: str | None) -> float | str | None:
+    """A number where the text is one."""
+    with contextlib.suppress(ValueError):
+        return None if text is None else float(text)
+    return text
 
 
 def number_or_array(key: str, text: str) -> Any:

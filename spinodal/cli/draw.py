@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from spinodal import recipes
-from spinodal.cli._output import console
+from spinodal.cli._output import command_line, console
 from spinodal.errors import InputError
 
 
@@ -35,7 +35,12 @@ def draw_command(
     out = out or Path("runs") / recipe
     if seed < 0:
         raise InputError(f"`seed` {seed}: must be 0 or more", field="seed")
-    label = {"recipe": recipe, "paper": header["Paper"], "expected": header["Expected"]}
+    label = {
+        "recipe": recipe,
+        "paper": header["Paper"],
+        "expected": header["Expected"],
+        "command": command_line(),
+    }
     config, started = {"quick": quick, "seed": seed}, time.perf_counter()
     with open_run(
         out, kind="draw", config=config, seed=seed, label=label, resume=not overwrite, overwrite=overwrite
@@ -48,6 +53,7 @@ def draw_command(
         takes = "its small version" if quick else f"about {header['Minutes']} minutes on two cores"
         console.print(f"{header['Claim']}; {takes}", highlight=False, markup=False)
         try:
+            folder.begin()
             with console.status("drawing"):
                 measured = module.draw(out, seed=seed, quick=quick)
         except KeyboardInterrupt:

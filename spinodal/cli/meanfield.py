@@ -1,13 +1,13 @@
 """meanfield: tokens as a density, from a ripple to consensus."""
 
-import contextlib
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from spinodal.cli._output import console, renamed, save_figures
+from spinodal.cli._output import command_line, console, drawing, given, renamed, save_figures
+from spinodal.cli._values import number_or_text
 from spinodal.errors import InputError
 
 
@@ -64,34 +64,24 @@ def meanfield_command(
         )
         begin = start_of(start, geometry, d, seed)
         experiment = DensityExperiment(
-            attention, begin, **given(until=number(until), tolerance=tol, resolution=resolution)
+            attention, begin, **given(until=number_or_text(until), tolerance=tol, resolution=resolution)
         )
         owned = ("record.npz", "amplitudes.png", "life.png")
         with open_run(
-            out, kind="meanfield", config=experiment, seed=seed, owned=owned, resume=None, overwrite=overwrite
-        ) as folder:
+            out, kind="meanfield", config=experiment, seed=seed, owned=owned, resume=None, overwrite=overwrite,
+            label={"command": command_line()},
+        ) as folder:  # fmt: skip
             columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
             with Progress(*columns, console=console, transient=True) as bar:
                 task = bar.add_task("starting")
                 result = evolve(experiment, progress=lambda t: bar.update(task, description=f"t = {t:.4g}"))
-            figures = draw_density(result)
-            save_figures(folder, figures)
             folder.finish(result, arrays="record.npz")
+            with drawing(out):
+                figures = draw_density(result)
+                save_figures(folder, figures)
     console.print(str(result), highlight=False)
     pictures = " and ".join(f"{name}.png" for name in figures)
     console.print(f"wrote run.json, record.npz, {pictures} to {out}", highlight=False)
-
-
-def given(**options: Any) -> dict[str, Any]:
-    """The options that were given; the others have their defaults where they are defined."""
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def number(text: str | None) -> float | str | None:
-    """A number where the text is one."""
-    with contextlib.suppress(ValueError, TypeError):
-        return float(text)  # pyright: ignore[reportArgumentType]
-    return text
 
 
 def start_of(text: str | None, geometry: str, d: int | None, seed: int) -> Any:
@@ -100,7 +90,7 @@ def start_of(text: str | None, geometry: str, d: int | None, seed: int) -> Any:
     from spinodal.meanfield import WhiteNoise, circle_values, harmonics
 
     kind, _, value = (text or "uniform+noise").partition(":")
-    sigma = number(value) if text else None
+    sigma = number_or_text(value) if text else None
     if kind == "uniform+noise" and not isinstance(sigma, str):
         return WhiteNoise(**given(sigma=sigma), geometry=geometry, d=d, seed=seed)
     if kind == "modes":

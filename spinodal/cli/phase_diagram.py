@@ -16,7 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from spinodal.cli._output import console
+from spinodal.cli._output import command_line, console, drawing
 from spinodal.cli._values import spaced_numbers, whole_numbers
 
 
@@ -51,7 +51,7 @@ def phase_diagram_command(
     with the curve of the theory, and run.json. Rows are kept in cells/: the same command goes on after a kill.
     """
     from spinodal.figures import maps
-    from spinodal.flows.ensembles import Diagram, diagram_times, phase_diagram
+    from spinodal.flows.ensembles import Diagram, check_workers, diagram_times, phase_diagram
     from spinodal.runs import open_run
 
     reading = (clock, step if clock == "layer" else tolerance)
@@ -59,6 +59,7 @@ def phase_diagram_command(
         whole_numbers("d", d), spaced_numbers("beta", beta, betas), diagram_times(reading, t_max, times), reading,
         n=n, samples=samples, seed=seed, field=field, threshold=threshold,
     )  # fmt: skip
+    check_workers(scheduler, workers)
     started, owned = time.perf_counter(), ("map.npz", "map.png")
     with open_run(
         out,
@@ -68,7 +69,9 @@ def phase_diagram_command(
         owned=owned,
         resume=not overwrite,
         overwrite=overwrite,
+        label={"command": command_line()},
     ) as folder:
+        folder.begin()
         try:
             with bar(f"{len(diagram.d)} x {len(diagram.betas)} rows") as report:
                 result = phase_diagram(diagram, out, scheduler=scheduler, workers=workers, report=report)
@@ -77,11 +80,11 @@ def phase_diagram_command(
             console.print(f"interrupted: {kept} rows are kept in {out / 'cells'}; the same command goes on")
             raise typer.Exit(130) from None
         folder.save_arrays("map.npz", maps.diagram_arrays(result))
-        with folder.replacing("map.png") as place:
-            maps.draw_diagram(result).savefig(place, dpi=150)
         contour = maps.contour_over_theory(result)
         named = {str(dimension): ratio for dimension, ratio in contour.items()}
         folder.finish({"seconds": time.perf_counter() - started, "contour_over_theory": named})
+        with drawing(out), folder.replacing("map.png") as place:
+            maps.draw_diagram(result).savefig(place, dpi=150)
     for dimension, ratio in contour.items():
         said = (
             "half of the pairs do not meet where the theory has a curve"

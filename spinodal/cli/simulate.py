@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from spinodal.cli._output import console, flow_bar, renamed, save_figures
+from spinodal.cli._output import command_line, console, drawing, flow_bar, renamed, save_figures
 from spinodal.cli._values import end_time, flow_method, token_start
 from spinodal.errors import InputError
 
@@ -91,20 +91,32 @@ def simulate_command(
         )
     with open_run(
         out, kind="simulate", config=simulation, seed=seed, owned=FILES, resume=resume, overwrite=overwrite,
-        partial=("checkpoint",),
+        partial=("checkpoint",), label={"command": command_line()},
     ) as folder:  # fmt: skip
         if folder.previous and folder.previous.finished:
             raise InputError(
                 f"{out} holds a finished run: there is nothing to resume; `overwrite` starts it again",
                 field="overwrite",
             )
-        with flow_bar(simulation.until, simulation.n) as report:
-            result = evolve(simulation, checkpoint=folder.place("checkpoint"), resume=resume, progress=report)
-        figures = draw_simulation(simulation, result)
-        save_figures(folder, figures)
-        films = film_simulation(result, out / "movie.gif") if movie else []
+        if not overwrite:
+            folder.begin()
+        saving: dict[str, Any] = {"checkpoint": out / "checkpoint", "begin": folder.begin, "resume": resume}
+        try:
+            with flow_bar(simulation.until, simulation.n) as report:
+                result = evolve(simulation, **saving, progress=report)
+        except KeyboardInterrupt:
+            way = "--resume in place of --overwrite" if overwrite else "--resume"
+            going = f"the same command with {way} goes on"
+            console.print(
+                f"interrupted; {going if folder.begun else 'nothing was written yet'}", soft_wrap=True
+            )
+            raise typer.Exit(130) from None
         folder.finish(result, arrays="trajectory.npz")
         folder.remove("checkpoint")
+        with drawing(out):
+            figures = draw_simulation(simulation, result)
+            save_figures(folder, figures)
+            films = film_simulation(result, folder.place("movie.gif")) if movie else []
     final = result.final
     console.print(
         f"t = {final.time:.8g}: {final.clusters} clusters, {final.steps} steps, relative error of a drift "

@@ -91,19 +91,20 @@ def evolve(
     *,
     checkpoint: Path | None = None,
     resume: bool = False,
+    begin: Callable[[], object] = lambda: None,
     progress: Callable[[float, int, int], object] | None = None,
 ) -> Evolution:
     """Flows a simulation to its end.
 
-    With `checkpoint`, a file is written there once a minute; with `resume` the flow goes on from it, bit for bit
-    (InputError for that of another simulation). `progress` is called with (time, clusters, steps). ConvergenceError
-    where the step underflows or the consensus does not come.
+    With `checkpoint`, a file is written there once a minute and at ctrl-C, after a call of `begin`; with `resume` the
+    flow goes on from it, bit for bit (InputError for that of another simulation). `progress` is called with (time,
+    clusters, steps). ConvergenceError where the step underflows or the consensus does not come.
     """
     began = time.perf_counter()
     c, B, weights = simulation.coordinates
     keeper = None
     if checkpoint is not None:
-        keeper = Keeper(checkpoint, json.dumps(encode(simulation)[0]), resume=resume)
+        keeper = Keeper(checkpoint, json.dumps(encode(simulation)[0]), resume=resume, begin=begin)
     run = simulate(
         simulation.field, c, simulation.until, weights=weights, method=simulation.method,
         saves=simulation.saves(), keeper=keeper, progress=progress,

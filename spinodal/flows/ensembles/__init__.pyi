@@ -1,4 +1,4 @@
-from .diagram import Diagram, DiagramResult, diagram_times, phase_diagram, row
+from .diagram import Diagram, DiagramResult, check_workers, diagram_times, phase_diagram, row
 from .flow import OdeClock
 from .layers import LayerClock
 from .maps import Ensemble, Estimate, close_shares, estimate, evolved
@@ -14,6 +14,7 @@ __all__ = [
     "LayerClock",
     "Matrices",
     "OdeClock",
+    "check_workers",
     "close_shares",
     "diagram_times",
     "estimate",

@@ -1,5 +1,6 @@
 r"""A phase diagram: P(<x_i, x_j> >= threshold) as a map of (t, beta), for several d; a cell is one row of it."""
 
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -101,6 +102,7 @@ def phase_diagram(
     With a folder its rows are kept in folder/cells, on `workers` processes or a dask scheduler: what is there already
     is read (`runs.sweep`). Without one they are computed here, one after another.
     """
+    check_workers(scheduler, workers)
     cells = diagram.cells()
     if folder is None:
         rows = []
@@ -110,6 +112,14 @@ def phase_diagram(
     else:
         rows = sweep.run(row, cells, folder, scheduler=scheduler, workers=workers, report=report)
     return diagram.assemble(rows)
+
+
+def check_workers(scheduler: str | None, workers: int) -> None:
+    """InputError for a negative number of processes, and for what is no address of a scheduler."""
+    if workers < 0:
+        raise InputError(f"`workers` {workers}: a number of processes, or 0 for one a core", field="workers")
+    if scheduler is not None and not re.fullmatch(r"\w+://\S+|[^\s:/]+:\d+", scheduler):
+        raise InputError(f"`scheduler` {scheduler}: an address, such as tcp://host:8786", field="scheduler")
 
 
 def row(cell: dict[str, Any]) -> dict[str, list[float]]:

@@ -6,6 +6,7 @@ Layers    x <- normalise(x + h A(x)), the authors'                      h a laye
 Noisy     weak order two, for fields with noise                         of the flow
 """
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -23,6 +24,7 @@ from spinodal.flows.fields import AttentionField
 from spinodal.flows.state import Field, State
 from spinodal.flows.time import checkpoint
 from spinodal.flows.time.flows import AdaptiveFlow, Flow, LayerFlow, NoisyFlow
+from spinodal.flows.time.interruption import noticed_interruption
 from spinodal.flows.time.merging import MERGE, Merges
 from spinodal.runs import register
 from spinodal.types import Trajectory
@@ -129,15 +131,16 @@ def as_trajectory(times: Float[np.ndarray, " t"], tokens: Float[np.ndarray, "t n
 
 @dataclass
 class Keeper:
-    """A checkpoint every so many seconds; with `resume` the flow goes on from the one at `path`.
+    """A checkpoint every so many seconds, and at ctrl-C; with `resume` the flow goes on from the one at `path`.
 
-    The label says which run it is: another label's checkpoint is refused.
+    The label says which run it is: another label's checkpoint is refused. `begin` is called before each is written.
     """
 
     path: Path
     label: str
     seconds: float = 60.0
     resume: bool = False
+    begin: Callable[[], object] = lambda: None
 
 
 class Frames:
@@ -222,18 +225,22 @@ def simulate(
 def travel(flow: Flow, frames: Frames, until: float, keeper: Keeper | None, progress) -> None:
     """Takes steps to the end, and keeps frames on the way."""
     written = time.monotonic()
-    while flow.hi < (limit := end(flow, until)):
-        flow.advance(limit)
-        while frames.next <= flow.hi:
-            now = frames.next if isinstance(flow, AdaptiveFlow) else flow.hi
-            frames.keep(now, flow.at(now))
-            frames.after(now)
-        flow.settle()
-        if progress:
-            progress(flow.hi, flow.clusters, flow.steps)
-        if keeper and time.monotonic() - written >= keeper.seconds:
-            checkpoint.write(keeper.path, keeper.label, flow.saved() | frames.saved())
-            written = time.monotonic()
+    with noticed_interruption() if keeper else contextlib.nullcontext(lambda: False) as interrupted:
+        while flow.hi < (limit := end(flow, until)):
+            flow.advance(limit)
+            while frames.next <= flow.hi:
+                now = frames.next if isinstance(flow, AdaptiveFlow) else flow.hi
+                frames.keep(now, flow.at(now))
+                frames.after(now)
+            flow.settle()
+            if progress:
+                progress(flow.hi, flow.clusters, flow.steps)
+            if keeper and (interrupted() or time.monotonic() - written >= keeper.seconds):
+                keeper.begin()
+                checkpoint.write(keeper.path, keeper.label, flow.saved() | frames.saved())
+                written = time.monotonic()
+            if interrupted():
+                raise KeyboardInterrupt
     frames.keep(flow.hi, flow.at(flow.hi))
 
 
