@@ -58,7 +58,7 @@ def continue_command(
             from spinodal.figures.graphs import draw_branch
 
             folder.finish(branch)
-            with drawing(folder.path):
+            with drawing(folder):
                 save_figures(folder, draw_branch(experiment, branch))
 
 

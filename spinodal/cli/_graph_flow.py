@@ -52,5 +52,5 @@ def flow_command(
 
             save_state(folder, "state.npy", flow.states[-1])
             folder.finish(flow)
-            with drawing(folder.path):
+            with drawing(folder):
                 save_figures(folder, draw_flow(experiment, flow))

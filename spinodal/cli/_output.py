@@ -53,20 +53,6 @@ def save_figures(folder: Any, figures: Mapping[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def drawing(out: Path) -> Iterator[None]:
-    """Pictures of a run that is finished: where they fail, SaveError says that its numbers are saved."""
-    from spinodal.runs import SaveError
-
-    try:
-        yield
-    except Exception as error:
-        raise SaveError(
-            f"the pictures were not drawn ({type(error).__name__}: {error}); the numbers are saved: {out} holds a "
-            "finished run"
-        ) from error
-
-
-@contextlib.contextmanager
 def step_bars(resumption: str) -> Iterator[Progress]:
     """A progress display that shows steps, the latest loss and the time that is left; interrupted, how to go on."""
     from transformers.utils import logging
@@ -154,16 +140,16 @@ def flow_bar(end: float, n: int) -> Iterator[Callable[[float, int, int], object]
 
 
 @contextlib.contextmanager
-def drawing(folder: Any, again: str) -> Iterator[None]:
-    """What draws the report of a finished run; SaveError, which says how to have it yet, for whatever goes wrong."""
+def drawing(folder: Any, again: str = "", *, what: str = "pictures") -> Iterator[None]:
+    """What draws pictures of a finished run, or its report; SaveError, which says how to have it yet, if it fails."""
     from spinodal.runs import SaveError
 
     try:
         yield
     except Exception as error:
         raise SaveError(
-            f"{folder.path}: the numbers are saved, but their report could not be drawn "
-            f"({type(error).__name__}: {error}); {again} draws it again"
+            f"{folder.path}: the numbers are saved, but their {what} could not be drawn "
+            f"({type(error).__name__}: {error})" + (f"; {again} draws it again" if again else "")
         ) from error
 
 
@@ -173,7 +159,7 @@ def draw_report(folder: Any, arms: dict[str, dict[str, list[dict]]], *, again: s
     from spinodal.report import page
 
     runs = next(iter(arms.values()))
-    with drawing(folder, again):
+    with drawing(folder, again, what="report"):
         folder.write_text(REPORT, page(arms))
         with folder.replacing("loss.png") as place:
             figures.loss_over_steps(runs, figures.colours(list(runs))).savefig(place, dpi=150)

@@ -76,7 +76,7 @@ def meanfield_command(
                 task = bar.add_task("starting")
                 result = evolve(experiment, progress=lambda t: bar.update(task, description=f"t = {t:.4g}"))
             folder.finish(result, arrays="record.npz")
-            with drawing(out):
+            with drawing(folder):
                 figures = draw_density(result)
                 save_figures(folder, figures)
     console.print(str(result), highlight=False)

@@ -83,7 +83,7 @@ def phase_diagram_command(
         contour = maps.contour_over_theory(result)
         named = {str(dimension): ratio for dimension, ratio in contour.items()}
         folder.finish({"seconds": time.perf_counter() - started, "contour_over_theory": named})
-        with drawing(out), folder.replacing("map.png") as place:
+        with drawing(folder), folder.replacing("map.png") as place:
             maps.draw_diagram(result).savefig(place, dpi=150)
     for dimension, ratio in contour.items():
         said = (

@@ -113,7 +113,7 @@ def simulate_command(
             raise typer.Exit(130) from None
         folder.finish(result, arrays="trajectory.npz")
         folder.remove("checkpoint")
-        with drawing(out):
+        with drawing(folder):
             figures = draw_simulation(simulation, result)
             save_figures(folder, figures)
             films = film_simulation(result, folder.place("movie.gif")) if movie else []
