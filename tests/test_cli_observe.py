@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from spinodal.cli import observe
 from spinodal.errors import InputError
 from spinodal.models import SpinodalConfig, SpinodalForSeq2SeqLM
-from spinodal.runs import read_run
+from spinodal.runs import SaveError, read_run
 from spinodal.watch import Compared, Subject, loss, opened, read_trajectory, subject, text_batches
 
 WORDS = [
@@ -124,6 +124,36 @@ def test_arrays_need_no_model(tmp_path: Path):
     spinodal("observe", tmp_path / "x.npz", "--out", tmp_path / "out")
     result = json.loads((tmp_path / "out" / "observe.json").read_text())
     assert (result["model"], len(result["layers"]), result["nulls"]) == ("x.npz", 3, {})
+
+
+def test_a_report_that_fails_is_had_by_the_same_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def fail(*_: object):
+        raise RuntimeError("no ink")
+
+    np.savez(tmp_path / "x.npz", np.random.default_rng(0).standard_normal((3, 8, 5)))
+    command, out = ("observe", tmp_path / "x.npz", "--out", tmp_path / "out"), tmp_path / "out"
+    with monkeypatch.context() as broken:
+        broken.setattr("spinodal.report.observation.observation_page", fail)
+        with pytest.raises(SaveError, match=r"numbers are saved.*no ink.*the same command draws it again"):
+            spinodal(*command)
+    assert read_run(out).finished
+    with pytest.warns(UserWarning, match="it is kept, not made again"):
+        spinodal(*command)
+    assert "sphere-canvas" in (out / "report.html").read_text()
+
+
+def test_records_of_old_observations_are_compared(tmp_path: Path):
+    """Folders and records alike, without a text: there is nothing to observe."""
+    old = Path(__file__).parent / "pins" / "data" / "finished"
+    places = [old / "observe-arrays" / "observe.json", old / "observe-model"]
+    spinodal("observe", "--compare", *places, "--out", tmp_path / "out")
+    found = read_run(tmp_path / "out").result_as(Compared)
+    assert list(found.observations) == ["observe-arrays", "observe-model"]
+
+
+def test_a_file_of_arrays_that_is_not_there(tmp_path: Path):
+    with pytest.raises(InputError, match=r"laers\.npz: there is no such file"):
+        spinodal("observe", tmp_path / "laers.npz", "--out", tmp_path / "out")
 
 
 @pytest.mark.parametrize(

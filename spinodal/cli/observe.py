@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Option
 
-from spinodal.cli._output import command_line, console, given, named_bars
+from spinodal.cli._output import REPORT, command_line, console, drawing, given, named_bars
 from spinodal.errors import InputError
 
 if TYPE_CHECKING:
-    from spinodal.watch import Observed
+    from spinodal.runs import RunFolder
+    from spinodal.watch import Compared, Observed
 
 
 def add_to(app: typer.Typer) -> None:
@@ -60,7 +61,6 @@ def observe_command(
     observations that are there already are read as they are.
     """
     from spinodal import watch
-    from spinodal.report.observation import write_comparison
     from spinodal.report.terminal import compared_table
 
     if len(models) > 1 and not compare:
@@ -76,34 +76,43 @@ def observe_command(
     def asked(model: str) -> watch.Observation:
         return watch.Observation(watch.source_named(model, **reading), question, plans)
 
-    writing: dict[str, Any] = {"command": command_line(), "overwrite": overwrite}
+    writing: dict[str, Any] = {
+        "command": command_line(), "resume": not overwrite, "overwrite": overwrite, "draw": draw_report,
+    }  # fmt: skip
     if not compare:
         with named_bars("observing") as show:
             name = Path(models[0]).name
             seen = watch.observe_into(asked(models[0]), out, **writing, progress=partial(show, name))
-        report(out, seen)
+        show_observation(out, seen)
         return
-    sources = {
-        name: Path(model) if watch.observed_in(model) else asked(model)
-        for model, name in zip(models, watch.distinct_names(models), strict=True)
-    }
+    known = {model: watch.observed_in(model) for model in models}
+    names = watch.distinct_names([str(known[model] or model) for model in models])
+    sources = {name: known[model] or asked(model) for model, name in zip(models, names, strict=True)}
     with named_bars("observing") as show:
         found = watch.compare_into(sources, out, **writing, progress=show)
     for name in (name for name, source in sources.items() if not isinstance(source, Path)):
-        report(out / name, found.observations[name])
-    write_comparison(out / "report.html", found.observations)
+        show_observation(out / name, found.observations[name])
     console.print(compared_table(found))
-    console.print(f"report: {out / 'report.html'}", highlight=False, soft_wrap=True)
+    console.print(f"report: {out / REPORT}", highlight=False, soft_wrap=True)
 
 
-def report(folder: Path, seen: "Observed"):
-    """Writes the page of an observation and says what was found."""
-    from spinodal.report.observation import write_observation
+def draw_report(folder: "RunFolder", found: "Observed | Compared") -> None:
+    """Writes the page of an observation, or of several, into their folder."""
+    from spinodal.report.observation import comparison_page, observation_page
+    from spinodal.watch import Compared
+
+    with drawing(folder, "the same command"):
+        several = isinstance(found, Compared)
+        page = comparison_page(found.observations) if several else observation_page(found)
+        folder.write_text(REPORT, page)
+
+
+def show_observation(folder: Path, seen: "Observed") -> None:
+    """Says what was found, and where its page is."""
     from spinodal.report.terminal import effect_table
 
-    write_observation(folder / "report.html", seen)
     for sentence in seen.summary:
         console.print(f"- {sentence}", highlight=False, markup=False)
     if seen.effect:
         console.print(effect_table(seen))
-    console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
+    console.print(f"report: {folder / REPORT}", highlight=False, soft_wrap=True)

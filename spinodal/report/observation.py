@@ -30,6 +30,16 @@ SELECTIONS = {
 
 
 def write_observation(path: Path, result: Observed) -> None:
+    """Writes the page of one observation."""
+    write_text(path, observation_page(result))
+
+
+def write_comparison(path: Path, results: Mapping[str, Observed]) -> None:
+    """Writes the page of several observations, side by side."""
+    write_text(path, comparison_page(results))
+
+
+def observation_page(result: Observed) -> str:
     """The page of one observation; without its sphere where the trajectory that is shown is not known."""
     colour = colours(["model", *result.nulls])
     draw = Drawings()
@@ -51,7 +61,7 @@ def write_observation(path: Path, result: Observed) -> None:
         _attention(draw, result, colour["model"]),
         section("Every layer", _table(LAYER_COLUMNS, [_layer(layer) for layer in result.layers])),
     ]
-    _write(path, result.model, body)
+    return _page(result.model, body)
 
 
 def _sphere(result: Observed) -> str:
@@ -67,7 +77,7 @@ def _sphere(result: Observed) -> str:
     )
 
 
-def write_comparison(path: Path, results: Mapping[str, Observed]) -> None:
+def comparison_page(results: Mapping[str, Observed]) -> str:
     """The page of several observations, side by side."""
     colour, draw = colours(results), Drawings()
     rows = [
@@ -98,7 +108,7 @@ def write_comparison(path: Path, results: Mapping[str, Observed]) -> None:
         ),
         section("In words", words),
     ]
-    _write(path, " · ".join(results), body)
+    return _page(" · ".join(results), body)
 
 
 COMPARED_COLUMNS = (
@@ -111,15 +121,14 @@ LAYER_COLUMNS = (
 )  # fmt: skip
 
 
-def _write(path: Path, title: str, body: Sequence[str]):
-    text = (
+def _page(title: str, body: Sequence[str]) -> str:
+    return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{CSS}{STYLE}</style>\n</head>\n<body>\n<main>\n"
         + "\n".join(filter(None, body))
         + "\n<footer>Written by spinodal. This file is whole: it loads nothing.</footer>\n</main>\n</body>\n</html>\n"
     )
-    write_text(path, text)
 
 
 def _header(title: str, summary: Sequence[str], facts: Mapping[str, str]) -> str:

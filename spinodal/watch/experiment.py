@@ -109,12 +109,22 @@ class Observation:
     effect: tuple[str, ...] = ()
 
     def __post_init__(self):
-        if self.effect and isinstance(self.source, Arrays):
-            raise InputError(
-                f"{self.source.name} holds arrays: `effect` is for models that run", field="effect"
-            )
+        if isinstance(self.source, Arrays):
+            self._admit_arrays(self.source.name)
         if len(set(self.effect)) < len(self.effect):
             raise InputError(f"`effect` {', '.join(self.effect)}: one of them stands twice", field="effect")
+
+    def _admit_arrays(self, name: str) -> None:
+        """Arrays are one view of one stack, and no model."""
+        if self.effect:
+            raise InputError(f"{name} holds arrays: `effect` is for models that run", field="effect")
+        if self.question.stack is not None:
+            raise InputError(f"{name} holds arrays: `stack` is for models that run", field="stack")
+        if self.question.view != "residual":
+            raise InputError(
+                f"`view` {self.question.view}: {name} holds arrays, which have one view, as given: leave `view` out",
+                field="view",
+            )
 
 
 def observe(

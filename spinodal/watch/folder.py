@@ -3,6 +3,7 @@
 DIR/observe.json             the observation, its origin, and the fields of `Observed`
 DIR/trajectory.safetensors   tokens of the input that is shown, layer by layer
 DIR/compare.json             the fields of `Compared`; DIR/NAME/observe.json those that were made for it
+DIR/report.html              their page, where a caller draws it
 """
 
 import functools
@@ -14,7 +15,7 @@ from pathlib import Path
 import torch
 
 from spinodal.errors import InputError
-from spinodal.runs import Run, RunFolder, open_run, read_run
+from spinodal.runs import RunFolder, encode, open_run, read_run
 from spinodal.types import Trajectory
 from spinodal.watch.arrays import read_trajectory, write_trajectory
 from spinodal.watch.experiment import Observation, observe
@@ -24,6 +25,7 @@ RECORD, COMPARISON = "observe.json", "compare.json"
 TRAJECTORY, REPORT = "trajectory.safetensors", "report.html"
 ORIGIN = ("config", "seed", "commit", "date", "versions", "machine", "threads", "command")
 Progress = Callable[[int, int], None]
+Draw = Callable[[RunFolder, Observed | Compared], None]
 
 
 def observe_into(
@@ -34,32 +36,33 @@ def observe_into(
     resume: bool | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
+    draw: Draw | None = None,
 ) -> Observed:
     """Observes into the folder `out` and returns what its observe.json says.
 
-    A folder that holds an observation is refused unless `overwrite`; with `resume` a finished one of the same
-    configuration is returned as it is.
+    A folder that holds an observation is refused unless `overwrite`; with `resume` one of the same configuration is
+    made where it is unfinished, and returned as it is where it is finished. `draw`, last of all, is told the
+    observation, and may write report.html.
     """
     with open_run(
         out, kind="observe", config=observation, owned=(TRAJECTORY, REPORT), seed=observation.question.seed,
-        resume=resume, overwrite=overwrite, label={"command": command} if command else None, record=RECORD,
+        resume=resumable(out / RECORD, observation) if resume else None, overwrite=overwrite,
+        label={"command": command} if command else None, record=RECORD,
     ) as folder:  # fmt: skip
         if folder.previous is not None and folder.previous.finished:
-            return kept(folder.previous)
-        found = observe(observation, progress=progress)
-        write(folder, found)
+            warnings.warn(f"{out} holds this observation already: it is kept, not made again", stacklevel=2)
+            found = read_observation(folder.adopt().path)
+        else:
+            found = observe(observation, progress=progress)
+            write(folder, found)
+        if draw:
+            draw(folder, found)
     return found
 
 
-def kept(run: Run) -> Observed:
-    """The observation of a finished run of the same configuration; InputError for one that does not say its own."""
-    if not run.config:
-        raise InputError(
-            f"{run.folder} holds an observation that does not say what it observed: `overwrite` makes it again",
-            field="overwrite",
-        )
-    warnings.warn(f"{run.folder} holds this observation already: it is kept", stacklevel=3)
-    return read_observation(run.path)
+def resumable(record: Path, config: object) -> bool | None:
+    """True where a record is of this configuration; None, which refuses it, where it is of another or does not say."""
+    return True if record.is_file() and read_run(record).config == encode(config)[0] else None
 
 
 def write(folder: RunFolder, found: Observed) -> None:
@@ -96,9 +99,10 @@ def read_observation(place: Path) -> Observed:
     )
 
 
-def observed_in(place: str | Path) -> bool:
-    """Whether a folder holds the record of an observation."""
-    return (Path(place) / RECORD).is_file()
+def observed_in(place: str | Path) -> Path | None:
+    """The folder of the observation whose folder or whose observe.json this is, None where it is neither."""
+    folder = Path(place).parent if Path(place).name == RECORD else Path(place)
+    return folder if (folder / RECORD).is_file() else None
 
 
 def compare_into(
@@ -106,19 +110,29 @@ def compare_into(
     out: Path,
     *,
     command: str = "",
+    resume: bool | None = None,
     overwrite: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
+    draw: Draw | None = None,
 ) -> Compared:
     """Several observations side by side, by name: those to be made, in folders of `out`, and folders of known ones.
 
-    Of a comparison that was stopped, what is finished is kept. `progress` is told a name,
-    how many of its inputs are done, and of how many.
+    Of a comparison that was stopped, what is finished is kept, and of a finished one too with `resume`. `progress` is
+    told a name, how many of its inputs are done, and of how many; `draw` every observation that belongs to this
+    comparison, and then the comparison.
     """
     places = {name: source if isinstance(source, Path) else out / name for name, source in sources.items()}
-    seeds = {source.question.seed for source in sources.values() if isinstance(source, Observation)}
+    asked = {name: source for name, source in sources.items() if isinstance(source, Observation)}
+    config = {
+        "models": places,
+        "questions": {name: source.question for name, source in asked.items()},
+        "effects": {name: source.effect for name, source in asked.items()},
+    }
+    seeds = {source.question.seed for source in asked.values()}
     with open_run(
-        out, kind="observe-compare", config={"models": places}, owned=(REPORT,), record=COMPARISON,
-        seed=seeds.pop() if len(seeds) == 1 else None, resume=None, overwrite=overwrite,
+        out, kind="observe-compare", config=config, owned=(REPORT,), record=COMPARISON,
+        seed=seeds.pop() if len(seeds) == 1 else None, overwrite=overwrite,
+        resume=resumable(out / COMPARISON, config) if resume else None,
         label={"command": command} if command else None,
     ) as folder:  # fmt: skip
         observations = {
@@ -126,7 +140,7 @@ def compare_into(
             if isinstance(source, Path)
             else observe_into(
                 source, places[name], command=command, resume=not overwrite, overwrite=overwrite,
-                progress=functools.partial(progress, name) if progress else None,
+                progress=functools.partial(progress, name) if progress else None, draw=draw,
             )
             for name, source in sources.items()
         }  # fmt: skip
@@ -134,8 +148,12 @@ def compare_into(
         origins = {
             name: {key: record[key] for key in ORIGIN if key in record} for name, record in records.items()
         }
+        folder.remove(REPORT)
         folder.finish(Compared({name: recorded(x) for name, x in observations.items()}, origins))
-    return Compared(observations, origins)
+        found = Compared(observations, origins)
+        if draw:
+            draw(folder, found)
+    return found
 
 
 def distinct_names(places: Sequence[str]) -> list[str]:

@@ -32,6 +32,8 @@ def source_named(
     if most < 1:
         raise InputError(f"`inputs` {most}: at least one input", field="inputs")
     path = Path(name)
+    if path.suffix in ARRAYS and not path.exists():
+        raise InputError(f"{name}: there is no such file of arrays")
     if path.suffix in ARRAYS and path.is_file():
         if depth is not None:
             raise InputError(f"{name} holds arrays: `depth` is for models that run", field="depth")

@@ -11,9 +11,10 @@ import pytest
 
 from spinodal.errors import InputError
 from spinodal.report.observation import write_observation
-from spinodal.runs import decode, encode, equal, read_run
+from spinodal.runs import RunFolder, decode, encode, equal, read_run
 from spinodal.watch import (
     Arrays,
+    Compared,
     Observation,
     Observed,
     Question,
@@ -109,8 +110,53 @@ def test_other_runs_are_no_observations(tmp_path: Path):
 def test_an_old_observation_is_not_gone_on_with(tmp_path: Path):
     """It does not say what it observed."""
     shutil.copytree(OLD / "observe-arrays", tmp_path / "out")
-    with pytest.raises(InputError, match="`overwrite` makes it again"):
+    with pytest.raises(InputError, match="`overwrite` replaces it"):
         observe_into(Observation(arrays()), tmp_path / "out", resume=True)
+
+
+def test_numbers_outlive_a_report_that_fails(tmp_path: Path):
+    """The same observation, asked again, is kept and drawn; a new one begins without the old page."""
+    asked = Observation(arrays())
+
+    def fail(*_: object):
+        raise RuntimeError("no ink")
+
+    def draw(folder: RunFolder, found: Observed | Compared):
+        folder.write_text("report.html", type(found).__name__)
+
+    with pytest.raises(RuntimeError, match="no ink"):
+        observe_into(asked, tmp_path, draw=fail)
+    before = (tmp_path / "observe.json").read_bytes()
+    with pytest.warns(UserWarning, match="it is kept, not made again"):
+        found = observe_into(asked, tmp_path, resume=True, draw=draw)
+    assert equal(found, observe(asked))
+    assert (tmp_path / "observe.json").read_bytes() == before
+    assert (tmp_path / "report.html").read_text() == "Observed"
+    with pytest.raises(InputError, match="`overwrite` replaces it"):
+        observe_into(Observation(arrays(1)), tmp_path, resume=True, draw=fail)
+    with pytest.raises(RuntimeError, match="no ink"):
+        observe_into(asked, tmp_path, overwrite=True, draw=fail)
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_a_comparison_says_what_was_asked_and_is_drawn_again(tmp_path: Path):
+    question = Question(beta=2.0)
+    sources = {"a": Observation(arrays(), question), "b": Observation(arrays(1), question)}
+    drawn: list[str] = []
+
+    def draw(folder: RunFolder, found: Observed | Compared):
+        drawn.append(type(found).__name__)
+
+    compare_into(sources, tmp_path, draw=draw)
+    config = read_run(tmp_path).config
+    assert config["questions"]["b"] == encode(question)[0]
+    assert config["models"] == {name: str(tmp_path / name) for name in "ab"}
+    with pytest.warns(UserWarning, match="it is kept"):
+        compare_into(sources, tmp_path, resume=True, draw=draw)
+    assert drawn == ["Observed", "Observed", "Compared"] * 2
+    other = {name: replace(source, question=Question(beta=3.0)) for name, source in sources.items()}
+    with pytest.raises(InputError, match="`overwrite` replaces it"):
+        compare_into(other, tmp_path, resume=True)
 
 
 def test_a_comparison_that_was_stopped_goes_on(tmp_path: Path):
@@ -148,5 +194,11 @@ def test_a_name_a_text_and_a_file_are_told_apart(tmp_path: Path):
     assert (found.name, found.tokens.shape) == ("x.npz", (3, 2, 8, 5))
     with pytest.raises(InputError, match="`depth` is for models that run"):
         source_named(str(tmp_path / "x.npz"), depth=3)
+    with pytest.raises(InputError, match="`view` attention: made holds arrays, which have one view"):
+        Observation(arrays(), Question(view="attention"))
+    with pytest.raises(InputError, match="`stack` is for models that run"):
+        Observation(arrays(), Question(stack="decoder"))
+    with pytest.raises(InputError, match=r"laers\.npz: there is no such file"):
+        source_named("laers.npz")
     with pytest.raises(InputError, match="`effect` is for models that run"):
         Observation(arrays(), effect=("spinodal_usa",))
