@@ -35,7 +35,7 @@ def compare_command(
     """
     from spinodal.training import changed, compare, overrides
 
-    plan = recipes.module(recipe, "RECIPE").RECIPE
+    plan = recipes.module(recipe, "compare").RECIPE
     plan = replace(plan, experiment=changed(plan.experiment, overrides(values or [])))
     if models:
         plan = plan.against(models.split(","))

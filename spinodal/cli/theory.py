@@ -40,12 +40,17 @@ def theory_command(
     function = chosen(name)
     given = {key: number_or_array(key, text) for key, text in map(split, values or [])}
     expected = inspect.signature(function).parameters
-    needed = [key for key, p in expected.items() if p.default is inspect.Parameter.empty]
-    if wrong := (set(given) - set(expected)) | (set(needed) - set(given)):
-        raise InputError(
-            f"{name} takes {', '.join(expected)}: {', '.join(sorted(wrong))} is unknown or missing"
-        )
+    missing = [key for key, p in expected.items() if p.default is p.empty and key not in given]
+    wrong = [unknown_key(key, missing or list(expected)) for key in given if key not in expected]
+    if wrong := wrong + ([f"missing: {', '.join(missing)}"] if missing else []):
+        raise InputError(f"{name} takes {', '.join(expected)}; {'; '.join(wrong)}")
     show(name, given, computed(name, function, given))
+
+
+def unknown_key(key: str, known: list[str]) -> str:
+    """That a key is unknown, and which of the known ones may be meant."""
+    near = difflib.get_close_matches(key, known, n=1)
+    return f"{key} is unknown{f' (did you mean {near[0]}?)' if near else ''}"
 
 
 def forms() -> dict[str, Callable[..., Any]]:

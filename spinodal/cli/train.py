@@ -34,7 +34,7 @@ def train_command(
     from spinodal.runs import read_run
     from spinodal.training import Label, changed, overrides, train
 
-    experiment = changed(recipes.module(recipe, "RECIPE").RECIPE.experiment, overrides(values or []))
+    experiment = changed(recipes.module(recipe, "train").RECIPE.experiment, overrides(values or []))
     seed = experiment.schedule.seed
     out = out or Path("runs") / f"{recipe}-seed{seed}"
     with step_bars(

@@ -15,7 +15,7 @@ from types import ModuleType
 from spinodal.errors import InputError
 
 FIELDS = ("Claim", "Paper", "Command", "Minutes", "Expected")
-COMMANDS = {"RECIPE": "train", "draw": "draw"}  # what a recipe holds, and the command that uses it
+HOLDS = {"train": "RECIPE", "compare": "RECIPE", "draw": "draw"}  # command -> what it takes from a recipe
 
 
 def header(name: str) -> dict[str, str]:
@@ -31,13 +31,11 @@ def names() -> list[str]:
     return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__))
 
 
-def module(name: str, holding: str | None = None) -> ModuleType:
-    """The module of a recipe; InputError for an unknown one, or one that does not hold RECIPE or draw."""
+def module(name: str, command: str | None = None) -> ModuleType:
+    """The module of a recipe; InputError for an unknown one, or one that is not for this command of HOLDS."""
     if name not in names():
         raise InputError(f"unknown recipe {name!r}; `spinodal list` shows {', '.join(names())}")
     found = importlib.import_module(f"spinodal.recipes.{name.replace('-', '_')}")
-    if holding is not None and not hasattr(found, holding):
-        raise InputError(
-            f"{name} is not for `spinodal {COMMANDS[holding]}`: its command is {header(name)['Command']}"
-        )
+    if command is not None and not hasattr(found, HOLDS[command]):
+        raise InputError(f"{name} is not for `spinodal {command}`: its command is {header(name)['Command']}")
     return found
