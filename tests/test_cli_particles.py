@@ -145,13 +145,13 @@ def test_a_stopped_run_goes_on(monkeypatch, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--n", "1"], "n = 1"),
-        (["--n", "0"], "n = 0"),
-        (["--d", "1"], "d = 1"),
-        (["--beta=-1"], "beta = -1"),
-        (["--beta", "nan"], "beta = nan"),
+        (["--n", "1"], "--n 1"),
+        (["--n", "0"], "--n 0"),
+        (["--d", "1"], "--d 1"),
+        (["--beta=-1"], "--beta -1"),
+        (["--beta", "nan"], "--beta nan"),
         (["--field", "usa", "--beta", "800"], "709.78"),
-        (["--field", "sb"], "'sb'"),
+        (["--field", "sb"], "--field 'sb'"),
         (["--start", "nan.npy"], "nan"),
         (["--start", "zero.npy"], "--start zero.npy: vector 2 has length 0"),
         (["--seed=-1"], "--seed -1"),
@@ -161,19 +161,25 @@ def test_a_stopped_run_goes_on(monkeypatch, capsys, tmp_path):
         (["--start", "long.npy", "--n", "9"], "--n 9"),
         (["--start", "orthonormal", "--n", "4", "--d", "3"], "d >= 4"),
         (["--start", "lattice", "--d", "5"], "not for d = 5"),
-        (["--q", "one.npy"], "queries"),
+        (["--q", "one.npy"], "--q have shape"),
         (["--d", "4", "--v", "square.npy"], "d = 3"),
-        (["--weights", "long.npy"], "weights have shape"),
+        (["--weights", "long.npy"], "--weights have shape"),
         (["--until", "soon"], "--until soon"),
         (["--until", "consensus", "--noise", "9"], "noise"),
         (["--until", "consensus", "--repulsive"], "--repulsive"),
         (["--clock", "day"], "'day'"),
         (["--step", "0.1"], "--tol"),
-        (["--clock", "layer", "--step", "0"], "step = 0"),
+        (["--clock", "layer", "--step", "0"], "--step 0"),
         (["--normalisation", "prae"], "prae"),
         (["--engine", "fast"], "fast"),
         (["--tol", "1e-20"], "1e-20"),
-        (["--noise", "0"], "kappa = 0"),
+        (["--noise", "0"], "--noise 0"),
+        (["--tol", "0"], "--tol 0"),
+        (["--frames", "1"], "--frames 1"),
+        (["--save-times", "square.npy"], "--save-times: increasing"),
+        (["--perturb=-1"], "--perturb -1"),
+        (["--normalisation", "mix"], "--parameter"),
+        (["--movie", "gif", "--d", "4"], "--movie gif: for d = 2 and 3, not for d = 4"),
         (["--movie", "avi"], "--movie avi"),
     ],
 )
@@ -254,3 +260,14 @@ def test_overwrite_keeps_the_old_run_until_there_is_a_new_one(monkeypatch, tmp_p
 def test_the_record_says_its_command(monkeypatch, tmp_path):
     assert spinodal(monkeypatch, "--n", 4, "--until", 1, "--out", tmp_path / "run") == 0
     assert run_of(tmp_path / "run")["command"].startswith("spinodal simulate --n 4")
+
+
+def test_a_folder_that_is_used_is_refused_before_any_token_is_drawn(monkeypatch, capsys, tmp_path):
+    assert spinodal(monkeypatch, "--n", 4, "--until", 1, "--out", tmp_path / "run") == 0
+
+    def drawn(*_):
+        raise AssertionError("tokens were drawn")
+
+    monkeypatch.setattr(sphere, "uniform", drawn)
+    assert spinodal(monkeypatch, "--n", 100_000, "--out", tmp_path / "run") == 2
+    assert "holds a run already" in " ".join(capsys.readouterr().err.split())

@@ -58,7 +58,7 @@ def meanfield_command(
     from spinodal.meanfield import DensityExperiment, evolve
     from spinodal.runs import open_run
 
-    with renamed(tolerance="tol", kappa="noise"):
+    with renamed(tolerance="tol", kappa="noise", kind="field", sigma="start", values="start"):
         attention = AttentionField(
             beta, field, heads=(Head(values=-1.0 if repulsive else 1.0),), **given(kappa=noise)
         )

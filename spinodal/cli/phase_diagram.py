@@ -16,7 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from spinodal.cli._output import command_line, console, drawing
+from spinodal.cli._output import command_line, console, drawing, renamed
 from spinodal.cli._values import spaced_numbers, whole_numbers
 
 
@@ -55,10 +55,11 @@ def phase_diagram_command(
     from spinodal.runs import open_run
 
     reading = (clock, step if clock == "layer" else tolerance)
-    diagram = Diagram(
-        whole_numbers("d", d), spaced_numbers("beta", beta, betas), diagram_times(reading, t_max, times), reading,
-        n=n, samples=samples, seed=seed, field=field, threshold=threshold,
-    )  # fmt: skip
+    with renamed(kind="field", end="t_max", number="times"):
+        diagram = Diagram(
+            whole_numbers("d", d), spaced_numbers("beta", beta, betas), diagram_times(reading, t_max, times), reading,
+            n=n, samples=samples, seed=seed, field=field, threshold=threshold,
+        )  # fmt: skip
     check_workers(scheduler, workers)
     started, owned = time.perf_counter(), ("map.npz", "map.png")
     with open_run(

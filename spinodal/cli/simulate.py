@@ -64,7 +64,7 @@ def simulate_command(
     from spinodal.figures.simulation import draw_simulation, film_simulation
     from spinodal.flows import AttentionField, PerturbedStart, Simulation, evolve, stacked_heads
     from spinodal.flows.fields import scheme
-    from spinodal.runs import open_run
+    from spinodal.runs import check_folder, open_run
 
     if movie not in (None, "gif"):
         raise InputError(f"`movie` {movie}: gif is the one kind", field="movie")
@@ -75,7 +75,15 @@ def simulate_command(
     if repulsive:
         matrices[2] = -matrices[2]
     kept = save_times if save_times in (None, "log") else read_array(save_times, option="save_times")
-    with renamed(tolerance="tol"):
+    check_folder(
+        out, kind="simulate", owned=FILES, partial=("checkpoint",), resume=resume, overwrite=overwrite
+    )
+    names = {
+        "tolerance": "tol", "kappa": "noise", "kind": "field", "size": "perturb", "queries": "q", "keys": "k",
+        "values": "v" if v else "repulsive", "tau": "parameter", "alpha": "parameter",
+        "times": "frames" if kept is None else "save_times",
+    }  # fmt: skip
+    with renamed(**names):
         attention = AttentionField(
             beta, field, stacked_heads(*matrices), causal, scheme(normalisation, parameter),
             math.inf if noise is None else noise, engine=engine,
@@ -89,6 +97,8 @@ def simulate_command(
             None if weights is None else read_array(weights, option="weights"),
             frames if kept is None else kept,
         )
+    if movie and simulation.d not in (2, 3):
+        raise InputError(f"`movie` {movie}: for d = 2 and 3, not for d = {simulation.d}", field="movie")
     with open_run(
         out, kind="simulate", config=simulation, seed=seed, owned=FILES, resume=resume, overwrite=overwrite,
         partial=("checkpoint",), label={"command": command_line()},

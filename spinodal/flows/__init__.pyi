@@ -5,6 +5,7 @@ from .engines.kernel import Kernel
 from .engines.law import Drift, Law, law, usa_clock
 from .engines.registry import ENGINES
 from .engines.span import reduced
+from .ensembles import Diagram, DiagramResult, phase_diagram
 from .evolution import Evolution, evolve
 from .experiment import Simulation
 from .fields import AttentionField, FeedForward, Head, UnnormalisedField
@@ -26,6 +27,8 @@ __all__ = [
     "NAMED_STARTS",
     "Adaptive",
     "AttentionField",
+    "Diagram",
+    "DiagramResult",
     "Drift",
     "Engine",
     "Evolution",
@@ -52,6 +55,7 @@ __all__ = [
     "field",
     "law",
     "named_start",
+    "phase_diagram",
     "reduced",
     "simulate",
     "stacked_heads",

@@ -8,6 +8,7 @@ print(result.final); result.merge_time; draw_simulation(simulation, result)["cos
 import dataclasses
 import itertools
 import math
+import numbers
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +21,7 @@ from spinodal.errors import InputError
 from spinodal.flows.engines.field import check
 from spinodal.flows.engines.span import reduced
 from spinodal.flows.fields import AttentionField
-from spinodal.flows.starts import AnyStart, UniformStart
+from spinodal.flows.starts import AnyStart, TokenStart, UniformStart, real_array
 from spinodal.flows.state import State
 from spinodal.flows.time import CONSENSUS, Adaptive, Layers, Noisy
 
@@ -41,9 +42,9 @@ class Coordinates(NamedTuple):
 class Simulation:
     """theta_i' = F_i(theta), from a start until a time, on the clock of the method.
 
-    InputError for what does not fit, at construction.
+    InputError for what does not fit, at construction. Lists stand for arrays, tokens [n d] for TokenStart.
 
-        until    a time, or CONSENSUS: however long it takes
+        until    a time, or "consensus", CONSENSUS: however long it takes
         method   Adaptive(tolerance) for the ode clock; Layers(step); Noisy(step) for fields with noise
         weights  [n], >= 0, summing to one; equal if not given
         times    kept beside the start and the end: so many evenly spread, as far as 256 MiB hold them; increasing
@@ -58,10 +59,13 @@ class Simulation:
     times: int | str | Float[np.ndarray, "..."] = 101
 
     def __post_init__(self) -> None:
+        check_types(self)
         if not 0 < self.until <= CONSENSUS:
             raise InputError(f"`until` {self.until:g}: a positive time, or consensus", field="until")
         if self.until == CONSENSUS:
             check_consensus(self.field)
+        if isinstance(self.method, Adaptive):
+            self.method.check(self.field)
         c = self.coordinates.c
         check_times(self.times, self.most)
         self.field(0.0, State(c, np.ones(len(c))), self.coordinates.weights)
@@ -90,7 +94,10 @@ class Simulation:
             raise InputError(f"`weights` have shape {weights.shape}: {n} tokens need ({n},)", field="weights")
         check(x, weights)
         if self.field.d not in (None, d):
-            raise InputError(f"tokens have d = {d}, the matrices of the field have d = {self.field.d}")
+            raise InputError(
+                f"`start`: tokens have d = {d}, the matrices of the field have d = {self.field.d}",
+                field="start",
+            )
         c, B = reduced(x) if self.field.in_span and n < d else (x, None)
         return Coordinates(c, B, weights)
 
@@ -107,17 +114,52 @@ class Simulation:
         return (first * 10 ** (k / rate) for k in itertools.count())
 
 
+def check_types(simulation: Simulation) -> None:
+    """Numbers and arrays as they are computed with; InputError for a field that holds something else."""
+
+    def put(name: str, value: object) -> None:
+        object.__setattr__(simulation, name, value)
+
+    if not isinstance(simulation.field, AttentionField):
+        raise InputError(f"`field` {simulation.field!r}: an AttentionField is needed", field="field")
+    start, until, times = simulation.start, simulation.until, simulation.times
+    if isinstance(start, np.ndarray | list | tuple):
+        put("start", TokenStart(real_array(start, "start")))
+    elif not isinstance(start, AnyStart):
+        raise InputError(
+            f"`start` {start!r}: a start, such as UniformStart(n, d) or named_start(name, n, d), or tokens [n d]",
+            field="start",
+        )
+    if isinstance(until, str) and until == "consensus":
+        put("until", CONSENSUS)
+    elif isinstance(until, bool) or not isinstance(until, numbers.Real):
+        raise InputError(f"`until` {until!r}: a positive time, or consensus", field="until")
+    if not isinstance(simulation.method, Adaptive | Layers | Noisy):
+        raise InputError(
+            f"`method` {simulation.method!r}: Adaptive(tolerance), Layers(step) or Noisy(step)",
+            field="method",
+        )
+    if simulation.weights is not None:
+        put("weights", real_array(simulation.weights, "weights"))
+    if isinstance(times, np.integer):
+        put("times", int(times))
+    elif isinstance(times, bool | float):
+        raise InputError(f"`times` {times!r}: a number of times, times, or log", field="times")
+    elif not isinstance(times, int | str):
+        put("times", real_array(times, "times"))
+
+
 def check_consensus(field: AttentionField) -> None:
     """InputError where tokens keep apart for ever."""
     if field.noise > 0:
         raise InputError(
-            "`until` consensus with `noise`: noise keeps tokens apart for ever; give a time",
-            field=("until", "noise"),
+            f"`until` consensus with `kappa` {field.kappa:g}: noise keeps tokens apart for ever; give a time",
+            field=("until", "kappa"),
         )
     if all(np.ndim(head.pull) == 0 and float(head.pull) < 0 for head in field.heads):
         raise InputError(
-            "`until` consensus with `repulsive` values: tokens that spread do not meet; give a time",
-            field=("until", "repulsive"),
+            "`until` consensus with negative `values`: tokens that spread do not meet; give a time",
+            field=("until", "values"),
         )
 
 
@@ -125,16 +167,16 @@ def check_times(times: int | str | Float[np.ndarray, "..."], most: int) -> None:
     """InputError for times that do not increase, are too many for memory, or are no times."""
     if isinstance(times, int):
         if times < 2:
-            raise InputError(f"`frames` {times}: at least the start and the end", field="frames")
+            raise InputError(f"`times` {times}: at least the start and the end", field="times")
     elif isinstance(times, str):
         if times != "log":
-            raise InputError(f"`save_times` {times!r}: times, or log", field="save_times")
+            raise InputError(f"`times` {times!r}: a number of times, times, or log", field="times")
     elif times.ndim != 1 or not (
         np.isfinite(times).all() and (times >= 0).all() and (np.diff(times) > 0).all()
     ):
-        raise InputError("`save_times`: increasing times >= 0 are needed", field="save_times")
+        raise InputError("`times`: increasing times >= 0 are needed", field="times")
     elif len(times) > most:
         raise InputError(
-            f"`save_times`: {len(times)} frames take more than {MEMORY >> 20} MiB; {most} would fit",
-            field="save_times",
+            f"`times`: {len(times)} frames take more than {MEMORY >> 20} MiB; {most} would fit",
+            field="times",
         )

@@ -12,5 +12,5 @@ def known(what: str, name: str, names: Iterable[str]) -> str:
     if name not in names:
         near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.4)
         hint = f"; the nearest is {near[0]!r}" if near else ""
-        raise InputError(f"{what} {name!r} is none of {', '.join(map(repr, names))}{hint}")
+        raise InputError(f"`{what}` {name!r} is none of {', '.join(map(repr, names))}{hint}", field=what)
     return name

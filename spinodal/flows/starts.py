@@ -93,6 +93,7 @@ class TokenStart:
     normalise: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "given", real_array(self.given, "start"))
         if self.given.ndim != 2 or len(self.given) < 2:
             raise InputError(
                 f"`start` has shape {self.given.shape}: tokens [n d], at least two, are needed", field="start"
@@ -126,7 +127,7 @@ class PerturbedStart:
     def __post_init__(self) -> None:
         check_seed(self.seed)
         if not 0 <= self.size < math.inf:
-            raise InputError(f"`perturb` {self.size}: a size >= 0", field="perturb")
+            raise InputError(f"`size` {self.size}: of a perturbation, >= 0", field="size")
 
     def tokens(self) -> Float[np.ndarray, "n d"]:
         x = self.start.tokens()
@@ -151,9 +152,22 @@ def named_start(name: str, n: int, d: int, seed: int = 0) -> UniformStart | Orth
 AnyStart = UniformStart | OrthonormalStart | LatticeStart | TokenStart | PerturbedStart
 
 
+def real_array(values: object, field: str) -> Float[np.ndarray, "..."]:
+    """Real numbers as an array in double precision; InputError for anything else."""
+    try:
+        array = np.asarray(values)
+    except ValueError as error:  # rows of different lengths
+        raise InputError(f"`{field}`: {error}", field=field) from None
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"`{field}` {values!r}: an array of real numbers is needed", field=field)
+    return np.asarray(array, np.float64)
+
+
 def check_size(n: int, d: int) -> None:
     if n < 2 or d < 2:
-        raise InputError(f"n = {n}, d = {d}: at least two tokens, on spheres of R^2 and above")
+        raise InputError(
+            f"`n` {n}, `d` {d}: at least two tokens, on spheres of R^2 and above", field=("n", "d")
+        )
 
 
 def check_seed(seed: int) -> None:

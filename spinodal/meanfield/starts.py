@@ -135,19 +135,23 @@ def packed(l: int, m: int, highest: int) -> int:
 def bounded(highest: int) -> None:
     if highest > HIGHEST:
         raise InputError(
-            f"degree {highest} is beyond the resolution of a start, {HIGHEST}: the kernel passes degrees up to "
-            "about 5 sqrt(beta); leave the others out"
+            f"`start`: degree {highest} is beyond the resolution of a start, {HIGHEST}: the kernel passes degrees "
+            "up to about 5 sqrt(beta); leave the others out",
+            field="start",
         )
 
 
 def positive(at: Float[np.ndarray, " n"], density: Float[np.ndarray, " n"], name: str) -> None:
     if not np.isfinite(density).all():
-        raise InputError("the density is not finite: amplitudes and phases must be numbers")
+        raise InputError(
+            "`start`: the density is not finite: amplitudes and phases must be numbers", field="start"
+        )
     if density.min() < 0:
         worst = at[np.argmin(density)]
         raise InputError(
-            f"the density is {density.min():.3g} at {name} = {worst:.4g}, and must not be negative: "
-            "use smaller amplitudes"
+            f"`start`: the density is {density.min():.3g} at {name} = {worst:.4g}, and must not be negative: "
+            "use smaller amplitudes",
+            field="start",
         )
 
 
@@ -180,7 +184,8 @@ def sphere_noise(sigma: float, rng: np.random.Generator, *, degrees: int = NOISY
 def spread(sigma: float) -> float:
     if not 0 < sigma <= 1:
         raise InputError(
-            f"noise {sigma:g} must lie in (0, 1]: it is the deviation of the density, whose mean is one"
+            f"`sigma` {sigma:g}: the deviation of the white noise must lie in (0, 1], as the density's mean is one",
+            field="sigma",
         )
     return sigma / np.sqrt(POINTS)
 
@@ -189,10 +194,14 @@ def circle_values(values: Float[np.ndarray, " n"]) -> CircleModes:
     """The trigonometric polynomial through a density given at equal steps from theta = 0, uniform = 1 / (2 pi)."""
     values = np.asarray(values, float)
     if len(values) < 3 or not np.isfinite(values).all():
-        raise InputError(f"a density needs three values or more, all finite; here are {len(values)}")
+        raise InputError(
+            f"`values`: a density needs three or more, all finite; here are {len(values)}", field="values"
+        )
     total = 2 * np.pi * values.mean()
     if abs(total - 1) > 1e-9:
-        raise InputError(f"the density integrates to {total:.12g}, not to one: divide it by that")
+        raise InputError(
+            f"`values`: the density integrates to {total:.12g}, not to one: divide it by that", field="values"
+        )
     c = np.fft.rfft(values * 2 * np.pi)[1 : (len(values) + 1) // 2] * 2 / len(values)
     used = np.flatnonzero(np.abs(c) > 1e-16)
     c = c[: used[-1] + 1] if len(used) else c[:1]

@@ -17,7 +17,7 @@ from .files import (
     write_json,
     write_text,
 )
-from .folder import RunFolder, open_run
+from .folder import RunFolder, check_folder, open_run
 from .provenance import Provenance, commit, machine, now, provenance, versions
 from .record import Run, read_run
 
@@ -26,6 +26,7 @@ __all__ = [
     "Run",
     "RunFolder",
     "SaveError",
+    "check_folder",
     "checksum",
     "close_checkpoint",
     "commit",

@@ -162,6 +162,14 @@ def open_run(
         yield RunFolder(out, previous, head, record, tuple(owned), overwrite, inputs)
 
 
+def check_folder(
+    out: Path, *, kind: str, owned: Sequence[str], partial: Sequence[str] = (), resume: bool, overwrite: bool
+) -> None:
+    """InputError for what `open_run` would refuse whatever the configuration, before one is made with much work."""
+    if out.is_dir() and not resume:
+        admitted(out, {"kind": kind}, owned, partial, (), resume=False, overwrite=overwrite)
+
+
 @contextlib.contextmanager
 def made(out: Path) -> Iterator[None]:
     """Makes a folder and those above it; what is empty of them when the block raises is removed again."""

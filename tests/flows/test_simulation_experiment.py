@@ -1,5 +1,8 @@
 """A simulation is a value: it goes to JSON and comes back, and so does its course."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -9,6 +12,8 @@ from spinodal.flows import (
     CONSENSUS,
     Adaptive,
     AttentionField,
+    Diagram,
+    DiagramResult,
     Evolution,
     Head,
     LatticeStart,
@@ -20,6 +25,7 @@ from spinodal.flows import (
     TokenStart,
     UniformStart,
     evolve,
+    phase_diagram,
     simulate,
     stacked_heads,
 )
@@ -85,17 +91,58 @@ def test_the_engine_that_ran_is_named():
             lambda: Simulation(AttentionField(1.0, heads=(Head(values=-1),)), until=CONSENSUS),
             "tokens that spread",
         ),
-        (lambda: Simulation(BETA, times=1), "`frames` 1"),
+        (lambda: Simulation(BETA, times=1), "`times` 1"),
         (lambda: Simulation(BETA, times="lin"), "'lin'"),
         (lambda: Simulation(BETA, times=np.array([2.0, 1.0])), "increasing times"),
         (lambda: Simulation(BETA, times=np.arange(1.0, 1e6)), "would fit"),
         (lambda: Simulation(BETA, weights=np.ones(3) / 3), "64 tokens need"),
         (lambda: TokenStart(2 * np.eye(3)), "token 0 has length 2"),
         (lambda: TokenStart(np.ones(3)), "at least two"),
-        (lambda: PerturbedStart(UniformStart(), -1.0), "`perturb` -1"),
+        (lambda: PerturbedStart(UniformStart(), -1.0), "`size` -1"),
         (lambda: stacked_heads(np.ones((2, 3, 3)), np.ones((3, 3, 3)), 1.0), "different numbers of heads"),
     ],
 )
 def test_what_does_not_fit_is_refused_at_construction(make, said: str):
     with pytest.raises(InputError, match=said):
         make()
+
+
+LOOSE = """
+import numpy as np
+from spinodal.errors import InputError
+from spinodal.flows import CONSENSUS, AttentionField, Simulation, TokenStart
+from spinodal.runs import equal
+
+beta = AttentionField(2.0)
+given = Simulation(beta, np.eye(3), "consensus", weights=[0.5, 0.25, 0.25], times=(1, 2, 3))
+weights, times = np.array([0.5, 0.25, 0.25]), np.array([1.0, 2.0, 3.0])
+assert equal(given, Simulation(beta, TokenStart(np.eye(3)), CONSENSUS, weights=weights, times=times))
+assert TokenStart([[1, 0], [0, 1]]).given.dtype == np.float64
+for field, value in [
+    ("field", "sa"), ("start", "uniform"), ("start", [["a", "b"]]), ("until", "soon"), ("until", None),
+    ("method", "ode"), ("weights", "equal"), ("weights", [[1.0], [2.0, 3.0]]), ("times", 2.5), ("times", None),
+]:
+    try:
+        Simulation(**({"field": beta} | {field: value}))
+    except InputError as error:
+        assert field in error.fields and f"`{field}`" in str(error), (field, value, error)
+    else:
+        raise AssertionError((field, value))
+"""
+
+
+def test_lists_and_words_are_taken_and_other_types_are_named():
+    """In a process of its own, as the tests check the types of all arguments themselves."""
+    ran = subprocess.run([sys.executable, "-c", LOOSE], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_noise_on_the_adaptive_clock_is_refused_at_construction():
+    with pytest.raises(InputError, match="use Noisy"):
+        Simulation(AttentionField(1.0, kappa=5.0), until=1.0)
+
+
+def test_phase_diagrams_are_on_the_face():
+    result = phase_diagram(Diagram((2,), (1.0,), (1.0,), ("layer", 0.5), n=4, samples=4))
+    assert isinstance(result, DiagramResult)
+    assert result.probability.shape == (1, 1, 1)

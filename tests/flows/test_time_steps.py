@@ -163,7 +163,7 @@ def test_causal_tokens_go_where_the_first_one_is():
 
 def test_what_cannot_be_is_refused():
     x = sphere.uniform(4, 3)
-    with pytest.raises(InputError, match="step = 0"):
+    with pytest.raises(InputError, match="`step` 0"):
         Layers(0.0)
     with pytest.raises(InputError, match="apart for ever"):
         simulate(AttentionField(1.0, kappa=10.0), x, CONSENSUS, method=Noisy(0.1))

@@ -76,8 +76,9 @@ def usa_clock(beta: float) -> float:
     """
     if beta > math.log(np.finfo(np.float64).max):
         raise InputError(
-            f"beta = {beta:g}: e^beta, the clock of USA, overflows above 709.78; "
-            "use kind 'gkpr', the same flow with a clock e^beta slower, or 'sa'"
+            f"`beta` {beta:g}: e^beta, the clock of USA, overflows above 709.78; "
+            "use `kind` 'gkpr', the same flow with a clock e^beta slower, or 'sa'",
+            field=("beta", "kind"),
         )
     return math.exp(beta)
 
@@ -86,9 +87,10 @@ def law(kind: str, beta: float) -> Law:
     """The law of a kind at an inverse temperature, both checked."""
     if not 0 <= beta <= BETA_MAX:
         raise InputError(
-            f"beta = {beta:g} must lie in [0, {BETA_MAX:g}]: beyond, doubles do not resolve e^(beta <x,y>)"
+            f"`beta` {beta:g} must lie in [0, {BETA_MAX:g}]: beyond, doubles do not resolve e^(beta <x,y>)",
+            field="beta",
         )
     clocks = {"sa": lambda _: None, "usa": usa_clock, "gkpr": lambda _: 1.0}
     if kind not in clocks:
-        raise InputError(f"kind {kind!r} is none of 'sa', 'usa', 'gkpr'")
+        raise InputError(f"`kind` {kind!r} is none of 'sa', 'usa', 'gkpr'", field="kind")
     return Law(beta, clocks[kind](beta))

@@ -26,9 +26,9 @@ def diagram_times(clock: tuple[str, float], end: float, number: int) -> tuple[fl
     InputError for an unknown clock, and for times that are not there or more than the layers.
     """
     if not 0 < end < np.inf:
-        raise InputError(f"`t_max` {end:g}: must be positive", field="t_max")
+        raise InputError(f"`end` {end:g}: must be positive", field="end")
     if number < 1:
-        raise InputError(f"`times` {number}: must be at least 1", field="times")
+        raise InputError(f"`number` {number}: must be at least 1", field="number")
     if clock[0] not in CLOCKS:
         raise InputError(f"`clock` {clock[0]!r} is none of {', '.join(CLOCKS)}", field="clock")
     return tuple(CLOCKS[clock[0]](clock[1]).grid(end, number).tolist())
@@ -54,15 +54,22 @@ class Diagram:
 
     def __post_init__(self):
         if not self.d or not self.betas or not self.times:
-            raise InputError("a phase diagram needs dimensions, betas and times, one of each at least")
+            raise InputError(
+                "a phase diagram needs `d`, `betas` and `times`, one of each at least",
+                field=("d", "betas", "times"),
+            )
         if len(set(self.d)) < len(self.d):
-            raise InputError(f"d = {self.d}: names a dimension twice")
+            raise InputError(f"`d` {self.d}: names a dimension twice", field="d")
         if self.clock[0] not in CLOCKS:
-            raise InputError(f"clock {self.clock[0]!r} is none of {', '.join(CLOCKS)}")
+            raise InputError(f"`clock` {self.clock[0]!r} is none of {', '.join(CLOCKS)}", field="clock")
         if self.matrices is not None and (self.clock[0] != "layer" or self.field != "sa"):
-            raise InputError("random matrices run on the layer clock, normalised as SA")
+            raise InputError(
+                "`matrices` that are random run on the layer clock, normalised as SA", field="matrices"
+            )
         if not -1 < self.threshold < 1:
-            raise InputError(f"threshold = {self.threshold:g}: a cosine above which tokens count as one")
+            raise InputError(
+                f"`threshold` {self.threshold:g}: a cosine above which tokens count as one", field="threshold"
+            )
         for d in self.d:
             Ensemble(self.n, d, self.samples, self.seed)
         for beta in self.betas:

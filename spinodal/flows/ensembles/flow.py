@@ -44,7 +44,7 @@ class OdeClock:
 
     def __post_init__(self):
         if not 1e-13 <= self.tolerance <= 0.1:
-            raise InputError(f"tolerance = {self.tolerance:g}: must lie in [1e-13, 0.1]")
+            raise InputError(f"`tolerance` {self.tolerance:g}: must lie in [1e-13, 0.1]", field="tolerance")
 
     def grid(self, end: float, number: int) -> Float[np.ndarray, " t"]:
         return np.linspace(end / number, end, number)
@@ -53,7 +53,7 @@ class OdeClock:
         self, systems: Systems, law: Law, times: Float[np.ndarray, " t"], threshold: float
     ) -> Float[np.ndarray, "b t"]:
         if np.any(np.diff(times, prepend=0) < 0) or not np.all(np.isfinite(times)):
-            raise InputError(f"times {times}: must be finite and increase from 0")
+            raise InputError(f"`times` {times}: must be finite and increase from 0", field="times")
         shares = np.empty((len(systems.x), len(times)))
         limits = (self.tolerance, threshold, consensus_is_final(threshold), MOST_STEPS)
         numbers = (law.beta / np.log(2), law.clock or 0.0, *limits)

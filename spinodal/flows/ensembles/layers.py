@@ -22,15 +22,16 @@ class LayerClock:
 
     def __post_init__(self):
         if not 0 < self.step < np.inf:
-            raise InputError(f"step = {self.step:g}: the step of a layer is a positive number")
+            raise InputError(f"`step` {self.step:g}: the step of a layer is a positive number", field="step")
 
     def grid(self, end: float, number: int) -> Float[np.ndarray, " t"]:
         """Whole layers nearest to even spacing; InputError where there are fewer layers than times."""
         layers = np.rint(np.linspace(end / number, end, number) / self.step)
         if layers[0] < 1 or len(np.unique(layers)) < number:
             raise InputError(
-                f"times = {number}: up to t = {end:g} there are {end / self.step:.0f} layers of step "
-                f"{self.step:g}; ask for fewer times, or a smaller step"
+                f"`number` {number}: up to t = {end:g} there are {end / self.step:.0f} layers of step "
+                f"{self.step:g}; ask for fewer times, or a smaller step",
+                field="number",
             )
         return self.step * layers
 
@@ -39,7 +40,9 @@ class LayerClock:
         if np.any(abs(marks * self.step - times) > 1e-6 * self.step) or np.any(
             np.diff(marks, prepend=-1) < 1
         ):
-            raise InputError(f"times {times}: must be increasing multiples of the step {self.step:g}")
+            raise InputError(
+                f"`times` {times}: must be increasing multiples of the step {self.step:g}", field="times"
+            )
         return marks
 
     def run(

@@ -45,7 +45,7 @@ class Ensemble:
         least = {"n": 2, "d": 2, "samples": 2, "seed": 0}
         for name, low in least.items():
             if getattr(self, name) < low:
-                raise InputError(f"{name} = {getattr(self, name)}: must be at least {low}")
+                raise InputError(f"`{name}` {getattr(self, name)}: must be at least {low}", field=name)
 
     def chunks(self, width: int) -> Iterator[range]:
         """Numbers of systems in chunks that fit in memory, for tokens of `width` numbers."""

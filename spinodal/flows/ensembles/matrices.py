@@ -35,8 +35,9 @@ class Matrices:
     def __post_init__(self):
         if self.query_key not in QUERY_KEY or self.values not in VALUES:
             raise InputError(
-                f"matrices {self.query_key!r}, {self.values!r}: Q^T K is one of {', '.join(QUERY_KEY)}, "
-                f"V one of {', '.join(VALUES)}"
+                f"`query_key` {self.query_key!r}, `values` {self.values!r}: Q^T K is one of {', '.join(QUERY_KEY)}, "
+                f"V one of {', '.join(VALUES)}",
+                field=("query_key", "values"),
             )
 
     def drawn(

@@ -50,12 +50,17 @@ class AttentionField:
 
     def __post_init__(self) -> None:
         if not self.heads:
-            raise InputError("heads = (): a field of attention has at least one head")
+            raise InputError("`heads` (): a field of attention has at least one head", field="heads")
         if not self.kappa > 0:
-            raise InputError(f"kappa = {self.kappa}: noise sqrt(2 / kappa) dW needs kappa > 0, inf for none")
+            raise InputError(
+                f"`kappa` {self.kappa}: noise sqrt(2 / kappa) dW needs kappa > 0, inf for none", field="kappa"
+            )
         widths = {part.d for part in (*self.heads, self.feed_forward) if part and part.d is not None}
         if len(widths) > 1:
-            raise InputError(f"heads and feed-forward are made for different d: {sorted(widths)}")
+            raise InputError(
+                f"`heads` and `feed_forward` are made for different d: {sorted(widths)}",
+                field=("heads", "feed_forward"),
+            )
         self.interactions  # noqa: B018  (refuses here what it would refuse at the first call)
 
     @cached_property

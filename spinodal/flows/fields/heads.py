@@ -34,18 +34,25 @@ class Head:
             object.__setattr__(self, name, finite(name, getattr(self, name)))
         Q, K, V = (np.shape(matrix) for matrix in (self.queries, self.keys, self.values))
         if Q and K and Q != K:
-            raise InputError(f"queries have shape {Q}, keys have {K}: <Q x, K y> needs the same (k, d)")
+            raise InputError(
+                f"`queries` have shape {Q}, `keys` have {K}: <Q x, K y> needs the same (k, d)",
+                field=("queries", "keys"),
+            )
         for name, shape in (("queries", Q), ("keys", K)):
             if shape and not (Q and K) and shape[0] != shape[1]:
                 other = "keys" if name == "queries" else "queries"
                 raise InputError(
-                    f"{name} have shape {shape}: beside {other} that are a number they are square"
+                    f"`{name}` have shape {shape}: beside `{other}` that are a number they are square",
+                    field=(name, other),
                 )
         if V and V[0] != V[1]:
-            raise InputError(f"values have shape {V}: they map R^d to itself, (d, d)")
+            raise InputError(f"`values` have shape {V}: they map R^d to itself, (d, d)", field="values")
         widths = {shape[1] for shape in (Q, K, V) if shape}
         if len(widths) > 1:
-            raise InputError(f"queries {Q}, keys {K} and values {V} differ in d, their last axis")
+            raise InputError(
+                f"`queries` {Q}, `keys` {K} and `values` {V} differ in d, their last axis",
+                field=("queries", "keys", "values"),
+            )
 
     @cached_property
     def d(self) -> int | None:
@@ -81,10 +88,12 @@ def finite(name: str, matrix: Matrix) -> Matrix:
     """A number, or a matrix in double precision; InputError for anything else and for NaN."""
     array = np.asarray(matrix, np.float64)
     if array.ndim not in (0, 2) or array.size == 0:
-        raise InputError(f"{name} have shape {array.shape}: a matrix, or a number times the identity")
+        raise InputError(
+            f"`{name}` have shape {array.shape}: a matrix, or a number times the identity", field=name
+        )
     if not np.isfinite(array).all():
         where = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
-        raise InputError(f"{name} hold {array[where]} at {where}: all entries must be finite")
+        raise InputError(f"`{name}` hold {array[where]} at {where}: all entries must be finite", field=name)
     return array if array.ndim else float(array)
 
 
@@ -100,7 +109,8 @@ def stacked_heads(queries: Matrix, keys: Matrix, values: Matrix) -> tuple[Head, 
     counts = {len(m) for m in matrices if m.ndim == 3}
     if len(counts) > 1:
         raise InputError(
-            f"`q`, `k` and `v` are of different numbers of heads: {sorted(counts)}", field=("q", "k", "v")
+            f"`queries`, `keys` and `values` are of different numbers of heads: {sorted(counts)}",
+            field=("queries", "keys", "values"),
         )
     each = counts.pop() if counts else 1
     stacks = [m if m.ndim == 3 else np.broadcast_to(m, (each, *m.shape)) for m in matrices]

@@ -106,7 +106,9 @@ class Mix:
 
     def __post_init__(self) -> None:
         if not 0 <= self.tau < math.inf:
-            raise InputError(f"tau = {self.tau}: mix-LN turns from post to pre at a finite time tau >= 0")
+            raise InputError(
+                f"`tau` {self.tau}: mix-LN turns from post to pre at a finite time tau >= 0", field="tau"
+            )
 
     def radial(self, time: float) -> bool:
         return bool(time >= self.tau)
@@ -147,7 +149,9 @@ class NGPT:
         """alpha_t."""
         alpha = self.alpha(time) if callable(self.alpha) else self.alpha
         if not 0 < alpha < math.inf:
-            raise InputError(f"alpha = {alpha} at time {time:g}: nGPT needs a positive step size")
+            raise InputError(
+                f"`alpha` {alpha} at time {time:g}: nGPT needs a positive step size", field="alpha"
+            )
         return float(alpha)
 
     def radial(self, time: float) -> bool:
@@ -188,10 +192,16 @@ def scheme(name: str, parameter: Number | None = None) -> Scheme:
     build = SCHEMES[known("normalisation", name, SCHEMES)]
     if parameter is None:
         if name == "mix":
-            raise InputError("normalisation 'mix' needs tau, the time at which post-LN becomes pre-LN")
+            raise InputError(
+                "`normalisation` 'mix' needs `parameter`: tau, the time at which post-LN becomes pre-LN",
+                field=("normalisation", "parameter"),
+            )
         return build()
     if name not in PARAMETERS:
-        raise InputError(f"normalisation {name!r} has no parameter; got {parameter}")
+        raise InputError(
+            f"`parameter` {parameter}: `normalisation` {name!r} has no parameter",
+            field=("parameter", "normalisation"),
+        )
     return build(parameter)
 
 

@@ -49,17 +49,26 @@ class Adaptive:
 
     def __post_init__(self) -> None:
         if not 1e-14 <= self.tolerance <= 0.1:
-            raise InputError(f"tolerance = {self.tolerance:g}: from 1e-14, where rounding begins, to 0.1")
+            raise InputError(
+                f"`tolerance` {self.tolerance:g}: from 1e-14, where rounding begins, to 0.1",
+                field="tolerance",
+            )
         if self.radius is not None and not MERGE <= self.radius <= 1e-3:
             raise InputError(
-                f"radius = {self.radius:g}: tokens merge at {MERGE:g}; capture them from there to 1e-3"
+                f"`radius` {self.radius:g}: tokens merge at {MERGE:g}; capture them from there to 1e-3",
+                field="radius",
+            )
+
+    def check(self, field: Field) -> None:
+        """InputError for a field that this clock does not serve."""
+        if field.noise > 0:
+            raise InputError(
+                "`method`: the field has noise, which no step size resolves: use Noisy(step) or Layers(step)",
+                field="method",
             )
 
     def begin(self, field: Field, start: State, weights: Float[np.ndarray, " n"]) -> Flow:
-        if field.noise > 0:
-            raise InputError(
-                "the field has noise, which no step size resolves: use Noisy(step) or Layers(step)"
-            )
+        self.check(field)
         radius = self.radius or min(1e-3, max(MERGE, 0.1 * self.tolerance**0.5))
         return AdaptiveFlow(field, start, weights, self.tolerance, radius)
 
@@ -77,7 +86,10 @@ class Layers:
 
     def begin(self, field: Field, start: State, weights: Float[np.ndarray, " n"]) -> Flow:
         if not isinstance(field, AttentionField):
-            raise InputError(f"{type(field).__name__} has no layers: the layer clock needs an AttentionField")
+            raise InputError(
+                f"`field`: {type(field).__name__} has no layers: the layer clock needs an AttentionField",
+                field="field",
+            )
         return LayerFlow(field, start, weights, self.step, self.seed)
 
 
@@ -159,7 +171,9 @@ class Frames:
         while self.next <= time:
             following = float(next(self.wanted, math.inf))
             if not following > self.next:
-                raise InputError(f"times to save must increase: {following:g} comes after {self.next:g}")
+                raise InputError(
+                    f"`saves` are times that increase: {following:g} comes after {self.next:g}", field="saves"
+                )
             self.next = following
 
     def keep(self, time: float, state: State) -> None:
@@ -203,9 +217,9 @@ def simulate(
     weights = np.full(n, 1 / n) if weights is None else weights
     check(start.directions, weights)
     if not until >= 0:
-        raise InputError(f"until = {until}: a time >= 0, or CONSENSUS")
+        raise InputError(f"`until` {until}: a time >= 0, or CONSENSUS", field="until")
     if until == CONSENSUS and field.noise > 0:
-        raise InputError("until consensus: noise keeps tokens apart for ever; give a time")
+        raise InputError("`until` consensus: noise keeps tokens apart for ever; give a time", field="until")
     flow, frames = method.begin(field, start, weights), Frames(saves)
     saved = checkpoint.read(keeper.path, keeper.label) if keeper and keeper.resume else None
     if saved:
@@ -265,6 +279,6 @@ def end(flow: Flow, until: float) -> float:
 
 def fair(step: float, seed: int) -> None:
     if not 0 < step < math.inf:
-        raise InputError(f"step = {step}: must be positive and finite")
+        raise InputError(f"`step` {step}: must be positive and finite", field="step")
     if seed < 0:
-        raise InputError(f"seed = {seed}: must be 0 or more")
+        raise InputError(f"`seed` {seed}: must be 0 or more", field="seed")
