@@ -1,8 +1,6 @@
-"""How loops are compiled, and on how many threads they run.
+"""How loops are compiled and run on threads.
 
-Loops are numba functions without the interpreter lock, run on plain threads. The number of threads is
-torch's: `torch.set_num_threads` is the one place to choose it, and where torch is not loaded the number
-is what torch would begin with.
+Loops are numba functions without the interpreter lock, run on plain threads, as many as `spinodal.threads` says.
 
 Sums may be reordered only where `plus` is called: near a cluster the order of the other
 operations is what keeps the digits. Cached machine code of a loop is not renewed when a
@@ -11,7 +9,6 @@ function that it calls from another file changes: clear __pycache__ after editin
 
 import math
 import os
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
@@ -22,6 +19,8 @@ from numba import njit
 from numba.core import types
 from numba.extending import intrinsic
 from numpy.polynomial import Chebyshev, Polynomial
+
+from spinodal.threads import threads
 
 TAYLOR = Polynomial([math.log(2) ** k / math.factorial(k) for k in range(20)])  # of 2^f
 REST = Chebyshev.interpolate(TAYLOR - TAYLOR.cutdeg(10), 10, [-0.5, 0.5])  # its tail, in ten degrees
@@ -78,19 +77,6 @@ def wide(context):
         return context.get_dummy_value()
 
     return types.void(), generate
-
-
-def threads() -> int:
-    """Of torch, or what torch would begin with: OMP_NUM_THREADS, or the cores that this process may use."""
-    if "torch" in sys.modules:
-        return sys.modules["torch"].get_num_threads()
-    wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-    return int(wanted) if wanted.isdigit() and int(wanted) > 0 else usable_cores()
-
-
-def usable_cores() -> int:
-    """That this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @lru_cache

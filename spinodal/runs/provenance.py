@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from spinodal.threads import threads
+
 PACKAGES = ("spinodal", "numpy", "scipy", "numba", "torch", "transformers", "accelerate", "tokenizers")
 
 
@@ -36,16 +38,23 @@ def now() -> str:
 
 @functools.cache
 def commit() -> str:
-    """The commit of the code that runs, "+" where files differ from it, or "unknown" outside a clone."""
-    here = Path(__file__).parent
+    """The commit of the code that runs, "+" where files differ from it, or "unknown" outside a clone.
+
+    A package that is installed within somebody's repository is none of its files, and has no commit.
+    """
+    here = Path(__file__)
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", *arguments], cwd=here.parent, capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
     try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--abbrev=10", "--exclude=*"],
-            cwd=here, capture_output=True, text=True, check=True,
-        )  # fmt: skip
+        git("ls-files", "--error-unmatch", "--", here.name)
+        return git("describe", "--always", "--dirty=+", "--abbrev=10", "--exclude=*")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return found.stdout.strip()
 
 
 def versions() -> dict[str, str]:
@@ -67,13 +76,3 @@ def machine() -> str:
     else:
         device = platform.processor() or platform.machine()
     return f"{device}, {os.cpu_count()} cores, {threads()} thread(s) a run"
-
-
-def threads() -> int:
-    """Threads that a computation takes: torch's or numba's where they are loaded, else OMP_NUM_THREADS or all cores."""
-    if torch := sys.modules.get("torch"):
-        return torch.get_num_threads()
-    if numba := sys.modules.get("numba"):
-        return numba.get_num_threads()
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    return int(told) if told.isdigit() else os.cpu_count() or 1

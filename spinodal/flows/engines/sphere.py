@@ -20,7 +20,8 @@ from spinodal.flows.engines.cells import LEAST, octant
 from spinodal.flows.engines.engine import Engine, Problem, Routine
 from spinodal.flows.engines.kernel import Kernel
 from spinodal.flows.engines.law import EPS, Attention, Drift, Law
-from spinodal.loops import compiled, in_parts, threads, wide
+from spinodal.loops import compiled, in_parts, wide
+from spinodal.threads import threads
 
 TAIL = EPS / 16  # sum of what is left out, relative to the largest value
 ACCURACY = 1e-13  # asked of ducc0
