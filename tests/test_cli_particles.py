@@ -13,7 +13,8 @@ from spinodal import sphere, theory
 from spinodal.cli import main
 from spinodal.errors import ConvergenceError
 from spinodal.flows import evolution
-from spinodal.flows.time import Keeper, checkpoint
+from spinodal.flows.time import Keeper
+from spinodal.flows.time import simulate as stepping
 
 
 def spinodal(monkeypatch, *arguments) -> int:
@@ -118,7 +119,7 @@ def test_a_stopped_run_goes_on(monkeypatch, capsys, tmp_path):
     """Stopped by hand, resumed, and equal to the run that was not stopped."""
     options = ["--n", 6, "--d", 3, "--beta", 2, "--tol", 1e-5, "--until", 9, "--frames", 4]
     assert spinodal(monkeypatch, *options, "--out", tmp_path / "whole") == 0
-    write, written = checkpoint.write, []
+    write, written = stepping.write_checkpoint, []
 
     def stop(path, label, arrays):
         write(path, label, arrays)
@@ -127,7 +128,7 @@ def test_a_stopped_run_goes_on(monkeypatch, capsys, tmp_path):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as stopping:
-        stopping.setattr(checkpoint, "write", stop)
+        stopping.setattr(stepping, "write_checkpoint", stop)
         stopping.setattr(evolution, "Keeper", partial(Keeper, seconds=0.0))
         assert spinodal(monkeypatch, *options, "--out", tmp_path / "cut") == 130
     assert not run_of(tmp_path / "cut")["finished"]

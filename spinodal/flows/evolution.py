@@ -89,7 +89,7 @@ class Evolution:
 def evolve(
     simulation: Simulation,
     *,
-    checkpoint: Path | None = None,
+    checkpoint: Path | str | None = None,
     resume: bool = False,
     begin: Callable[[], object] = lambda: None,
     progress: Callable[[float, int, int], object] | None = None,

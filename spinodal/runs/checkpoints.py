@@ -9,21 +9,34 @@ import hashlib
 import io
 import json
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from spinodal.errors import InputError
-from spinodal.runs.files import checksum, write_bytes, write_json
+from spinodal.runs.codec import is_array
+from spinodal.runs.files import Place, checksum, npz, write_bytes, write_json
 
 MANIFEST = "manifest.json"
 DIGEST = 64  # characters of a SHA-256
+LONGEST = 80  # characters of a value in a message
 
 
-def close_checkpoint(folder: Path, *, experiment: Mapping[str, Any]) -> None:
+class Absent:
+    """The value of an entry that only the other configuration has."""
+
+    def __str__(self) -> str:
+        return "nothing"
+
+
+ABSENT = Absent()
+
+
+def close_checkpoint(folder: Place, *, experiment: Mapping[str, Any]) -> None:
     """Writes the manifest of a finished checkpoint and the experiment that it belongs to."""
+    folder = Path(folder)
     files = {p.name: checksum(p) for p in sorted(folder.iterdir()) if p.is_file() and p.name != MANIFEST}
     write_json(folder / MANIFEST, {"experiment": dict(experiment), "files": files})
 
@@ -48,39 +61,45 @@ def step_of(folder: Path) -> int:
     return int(folder.name.rpartition("-")[2])
 
 
-def newest_checkpoint(run: Path, *, experiment: Mapping[str, Any]) -> Path | None:
+def newest_checkpoint(run: Place, *, experiment: Mapping[str, Any]) -> Path | None:
     """The newest whole checkpoint-STEP in the checkpoints/ of a run's folder, None if none was begun.
 
     Damaged ones are named in a warning and passed over; InputError if all are damaged, or if the
     newest whole one belongs to another experiment, naming what differs.
     """
-    folders = sorted((run / "checkpoints").glob("checkpoint-*"), key=step_of, reverse=True)
+    checkpoints = Path(run) / "checkpoints"
+    folders = sorted(checkpoints.glob("checkpoint-*"), key=step_of, reverse=True)
     for folder in folders:
         if reason := damage(folder):
             warnings.warn(f"checkpoint {folder} is passed over: {reason}", stacklevel=2)
             continue
         saved = json.loads((folder / MANIFEST).read_text())["experiment"]
         if told := difference(saved, experiment):
-            raise InputError(f"{folder} is of another experiment ({told}); choose another `out`", field="out")
+            raise InputError(
+                f"{folder} is of another experiment ({told}): `overwrite` starts it again, or choose another `out`",
+                field=("overwrite", "out"),
+            )
         return folder
     if folders:
         raise InputError(
-            f"no whole checkpoint is left in {run / 'checkpoints'}; start again with `overwrite`",
+            f"no whole checkpoint is left in {checkpoints}; start again with `overwrite`",
             field="overwrite",
         )
     return None
 
 
-def write_checkpoint(path: Path, label: str, arrays: Mapping[str, Any]) -> None:
-    """Replaces the checkpoint of arrays at `path`. The label says what run it belongs to."""
-    stream = io.BytesIO()
-    np.savez(stream, label=np.array(label), **arrays)
-    content = stream.getvalue()
+def write_checkpoint(path: Place, label: str, arrays: Mapping[str, Any]) -> None:
+    """Replaces the checkpoint of arrays at `path`. The label, JSON or any text, says what run it belongs to."""
+    content = npz({"label": np.array(label), **arrays}, compressed=False)
     write_bytes(path, hashlib.sha256(content).hexdigest().encode() + content, durable=True)
 
 
-def read_checkpoint(path: Path, label: str) -> dict[str, Any] | None:
-    """The arrays that were written, None if none were; InputError if they are damaged or of another run."""
+def read_checkpoint(path: Place, label: str) -> dict[str, Any] | None:
+    """The arrays that were written, None if none were; InputError if they are damaged or of another run.
+
+    Labels that are JSON are compared by their values: 2 is 2.0.
+    """
+    path = Path(path)
     if not path.exists():
         return None
     raw = path.read_bytes()
@@ -90,8 +109,7 @@ def read_checkpoint(path: Path, label: str) -> dict[str, Any] | None:
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         arrays = dict(file)
     whose = str(arrays.pop("label"))
-    if whose != label:
-        told = difference(parsed(whose), parsed(label)) or f"{whose} there, {label} asked"
+    if told := difference(parsed(whose), parsed(label)):
         raise InputError(f"{path} is of another run: {told}; choose another folder")
     return arrays
 
@@ -107,22 +125,34 @@ def parsed(label: str) -> object:
 def difference(there: object, asked: object, *, ignored: Collection[str] = ()) -> str:
     """In words where two configurations differ: "lr=0.004 there, 0.1 asked"; empty where they do not.
 
-    Nested entries are named by their path, with dots; those in `ignored`, and all below them, are not compared.
+    Nested entries are named by their path, with dots, `field.heads.0.queries`; those in `ignored`, and all below
+    them, are not compared. Arrays are compared by what the codec says of them.
     """
-    pairs = []
-    one, two = entries(there), entries(asked)
-    for name in sorted(one.keys() | two.keys()):
-        a, b = one.get(name, "nothing"), two.get(name, "nothing")
-        if a != b and not any(name == other or name.startswith(f"{other}.") for other in ignored):
-            pairs.append(f"{name}={a} there, {b} asked" if name else f"{a} there, {b} asked")
-    return ", ".join(pairs)
+    told = []
+    for name, a, b in differing(there, asked):
+        if any(name == other or name.startswith(f"{other}.") for other in ignored):
+            continue
+        asked_for = "another array" if is_array(a) and is_array(b) else shown(b)
+        told.append(f"{name}={shown(a)} there, {asked_for} asked".removeprefix("="))
+    return ", ".join(told)
 
 
-def entries(value: object, path: str = "") -> dict[str, object]:
-    """The leaves of nested objects by their path, with dots."""
-    if not isinstance(value, Mapping):
-        return {path: list(value) if isinstance(value, tuple) else value}
-    leaves: dict[str, object] = {}
-    for key, part in value.items():
-        leaves |= entries(part, f"{path}.{key}" if path else str(key))
-    return leaves
+def differing(there: Any, asked: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(path, value there, value asked) of all that is not the same; lists are entered where they are of one length."""
+    below = f"{path}." if path else ""
+    mappings = [isinstance(value, Mapping) and not is_array(value) for value in (there, asked)]
+    if all(mappings) or (any(mappings) and (there is ABSENT or asked is ABSENT)):
+        one, two = ({} if value is ABSENT else value for value in (there, asked))
+        for name in sorted(one.keys() | two.keys(), key=str):
+            yield from differing(one.get(name, ABSENT), two.get(name, ABSENT), f"{below}{name}")
+    elif isinstance(there, list | tuple) and isinstance(asked, list | tuple) and len(there) == len(asked):
+        for i, (a, b) in enumerate(zip(there, asked, strict=True)):
+            yield from differing(a, b, f"{below}{i}")
+    elif there != asked:
+        yield path, there, asked
+
+
+def shown(value: object) -> str:
+    """A value in a message, shortened."""
+    text = "an array" if is_array(value) else str(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."

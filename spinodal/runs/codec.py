@@ -90,6 +90,8 @@ def _encode_object(parts: Mapping[Any, Any], path: str, arrays: Arrays) -> dict[
     for key in parts:
         if not isinstance(key, str | int) or isinstance(key, bool):
             raise TypeError(f"{path or 'value'}: the key {key!r} is neither text nor a whole number")
+        if not isinstance(key, str) and str(key) in parts:
+            raise TypeError(f"{path or 'value'}: the keys {key!r} and {str(key)!r} are one key in JSON")
     return {
         str(key): _encode(part, f"{path}.{key}" if path else str(key), arrays) for key, part in parts.items()
     }
@@ -99,8 +101,15 @@ def _encode_array(value: np.ndarray, path: str, arrays: Arrays) -> dict[str, Any
     if value.dtype.hasobject:
         raise TypeError(f"{path or 'value'}: an array of objects cannot be saved")
     name = path or "value"
+    if name in arrays:
+        raise TypeError(f"{name}: two arrays have this name; keys of mappings with dots make it: rename one")
     arrays[name] = value
     return {"array": name, "shape": list(value.shape), "dtype": value.dtype.str, "sha256": digest(value)}
+
+
+def is_array(value: object) -> bool:
+    """Whether JSON stands for an array that is kept elsewhere."""
+    return isinstance(value, Mapping) and value.keys() == {"array", "shape", "dtype", "sha256"}
 
 
 def digest(array: np.ndarray) -> str:
@@ -196,7 +205,7 @@ def _decode_untyped(value: Any, path: str, arrays: Mapping[str, np.ndarray]) -> 
         return [_decode_untyped(part, f"{path}.{i}", arrays) for i, part in enumerate(value)]
     if not isinstance(value, dict):
         return value
-    if value.keys() == {"array", "shape", "dtype", "sha256"}:
+    if is_array(value):
         return _decode_array(value, path, arrays)
     if value.get("type") in _classes:
         return _decode_object(object, value, path, arrays)
@@ -221,7 +230,7 @@ def _decode_union(options: Sequence[Any], value: Any, path: str, arrays: Mapping
 
 
 def _decode_array(value: Any, path: str, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    if not isinstance(value, dict) or "array" not in value:
+    if not is_array(value):
         raise _fail(path, "an array is needed", value)
     name = value["array"]
     if name not in arrays:

@@ -8,12 +8,17 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+Place = str | os.PathLike[str]
+LEFT = re.compile(r"\.\d+\.(?P<what>part|old)\.(?P<name>.+)")  # what a killed writer leaves beside `name`
 
 
 class SaveError(OSError):
@@ -21,12 +26,13 @@ class SaveError(OSError):
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Place) -> Iterator[Path]:
     """A place beside `path` where a file or a folder is made; at the end of the block it takes the place of `path`.
 
     What raises inside the block leaves `path` as it was. SaveError where the file system refuses. The place has the
     suffix of `path`, so that a picture is saved in its format.
     """
+    path = Path(path)
     part = path.with_name(f".{os.getpid()}.part.{path.name}")
     try:
         yield part
@@ -38,25 +44,48 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def move_into_place(part: Path, path: Path) -> None:
-    """Moves a finished file or folder to `path`, over an old one; a folder that was there goes only afterwards."""
+    """Moves a finished file or folder to `path`, over an old one; a folder that was there goes only afterwards.
+
+    It is put back where the move fails. A process that is killed between the two moves leaves it to `recover`.
+    """
     if not path.is_dir():
         os.replace(part, path)
         return
     old = path.with_name(f".{os.getpid()}.old.{path.name}")
     os.replace(path, old)
-    os.replace(part, path)
+    try:
+        os.replace(part, path)
+    except BaseException:
+        os.replace(old, path)
+        raise
     discard(old)
 
 
-def discard(path: Path) -> None:
+def recover(folder: Path) -> None:
+    """Removes what killed writers left in a folder, and puts back what they had moved aside and not replaced.
+
+    Only for the one who holds the folder's lock: what another process is writing now would go too.
+    """
+    for left in list(folder.iterdir()):
+        if (match := LEFT.fullmatch(left.name)) is None:
+            continue
+        place = folder / match["name"]
+        if match["what"] == "old" and not place.exists():
+            os.replace(left, place)
+        else:
+            discard(left)
+
+
+def discard(path: Place) -> None:
     """Removes a file or a folder, if it is there."""
+    path = Path(path)
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
 
 
-def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
+def write_bytes(path: Place, content: bytes, *, durable: bool = False) -> None:
     """`durable` waits until the disk has it, for what must outlive a loss of power."""
     with replacing(path) as part, part.open("wb") as file:
         file.write(content)
@@ -65,22 +94,31 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
             os.fsync(file.fileno())
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Place, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def write_json(path: Path, value: object) -> None:
+def write_json(path: Place, value: object) -> None:
     """JSON that every reader takes: ValueError for nan and inf, which `encode` turns into strings."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False))
 
 
-def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+def write_arrays(path: Place, arrays: Mapping[str, Any]) -> None:
     """A compressed .npz of arrays by name."""
+    write_bytes(path, npz(arrays))
+
+
+def npz(arrays: Mapping[str, Any], *, compressed: bool = True) -> bytes:
+    """The content of an .npz file, as `numpy.savez` writes it, but under any names: `file` is one of its arguments."""
     stream = io.BytesIO()
-    np.savez_compressed(stream, **arrays)
-    write_bytes(path, stream.getvalue())
+    method = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
+    with zipfile.ZipFile(stream, "w", method, allowZip64=True) as archive:
+        for name, value in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asanyarray(value), allow_pickle=False)
+    return stream.getvalue()
 
 
-def checksum(path: Path) -> str:
-    with path.open("rb") as file:
+def checksum(path: Place) -> str:
+    with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,10 +11,11 @@ from spinodal.errors import InputError
 from spinodal.runs import files
 from spinodal.runs.checkpoints import difference
 from spinodal.runs.codec import encode
-from spinodal.runs.files import SaveError
+from spinodal.runs.files import Place, SaveError
 from spinodal.runs.lock import locked
-from spinodal.runs.provenance import provenance
+from spinodal.runs.provenance import machine, provenance
 from spinodal.runs.record import FORMAT, HEAD, INPUTS, LABELS, RESULTS, Run, read_run, record_in
+from spinodal.threads import threads
 
 
 @dataclass
@@ -32,6 +33,7 @@ class RunFolder:
     replaces: bool
     inputs: Mapping[str, Any] = field(default_factory=dict)
     begun: bool = False
+    adopted: bool = False
 
     def begin(self, **solved: Any) -> None:
         """Removes what `overwrite` replaces and writes the record of an unfinished run; later calls do nothing.
@@ -41,7 +43,9 @@ class RunFolder:
         if self.begun:
             return
         self.begun = True
-        self.head["config"] |= encode(solved)[0]
+        values, arrays = encode(solved)
+        self.head["config"] |= values
+        self.inputs = {**self.inputs, **arrays}
         if self.replaces:
             for name in (self.record, *self.owned, INPUTS, RESULTS):
                 files.discard(self.path / name)
@@ -53,7 +57,7 @@ class RunFolder:
         """Takes the finished run that is there as this one, to add to its result: its origin stays what it was."""
         if self.previous is None or not self.previous.finished:
             raise ValueError(f"{self.path} holds no finished run to add to")
-        self.begun = True
+        self.begun = self.adopted = True
         self.head = {name: value for name, value in self.previous.record.items() if name in HEAD} | {
             "format": FORMAT, "kind": self.previous.kind
         }  # fmt: skip
@@ -69,12 +73,6 @@ class RunFolder:
     def replacing(self, name: str) -> contextlib.AbstractContextManager[Path]:
         """`with folder.replacing("map.png") as place: figure.savefig(place)`; also for a whole folder."""
         return files.replacing(self.place(name))
-
-    def write_json(self, name: str, value: object) -> None:
-        files.write_json(self.place(name), value)
-
-    def write_text(self, name: str, text: str) -> None:
-        files.write_text(self.place(name), text)
 
     def save_arrays(self, name: str, arrays: Mapping[str, Any]) -> None:
         files.write_arrays(self.place(name), arrays)
@@ -93,6 +91,8 @@ class RunFolder:
             raise ValueError(f"a result is an object, and none of its fields is {', '.join(HEAD)}: {taken}")
         self.begin()
         head = self.head | {"finished": True}
+        if not self.adopted:  # torch, which has threads and GPUs of its own, may have been loaded since
+            head |= {"machine": machine(), "threads": threads()}
         if found:
             files.write_arrays(self.path / arrays, found)
             head["arrays"] = arrays
@@ -105,14 +105,14 @@ class RunFolder:
 
 @contextlib.contextmanager
 def open_run(
-    out: Path,
+    out: Place,
     *,
     kind: str,
     config: object,
     owned: Sequence[str] = (),
     seed: int | None = None,
     resume: bool | None = False,
-    overwrite: bool = False,
+    overwrite: bool | None = False,
     ignored: Sequence[str] = (),
     partial: Sequence[str] = (),
     label: Mapping[str, str] | None = None,
@@ -125,8 +125,8 @@ def open_run(
       `resume`     the run there is of the same kind and configuration (but for what `ignored` names), finished or
                    not: it is the folder's `previous`;
                    (None for a command that never goes on with a run);
-      `overwrite`  the run there is of the same kind. It is lost only when the new one begins, so check all input
-                   inside the block before the first write.
+      `overwrite`  the run there is of the same kind (None for a command that never starts again). It is lost only
+                   when the new one begins, so check all input inside the block before the first write.
     `partial` are names that mark an unfinished run of format 1, which had no record yet. `label` may hold name,
     recipe, command, paper and expected. Where the block raises before the first write, nothing is left of it.
 
@@ -140,6 +140,7 @@ def open_run(
             "`resume` goes on with a run and `overwrite` starts it again: give one of them",
             field=("resume", "overwrite"),
         )
+    out = Path(out)
     values, inputs = encode(config)
     head = {
         "format": FORMAT,
@@ -157,9 +158,10 @@ def open_run(
             raise InputError(
                 f"{out} cannot be written to ({error}); choose another `out`", field="out"
             ) from None
+        files.recover(out)
         previous = admitted(out, head, owned, partial, ignored, resume=resume, overwrite=overwrite)
         head |= dataclasses.asdict(provenance())
-        yield RunFolder(out, previous, head, record, tuple(owned), overwrite, inputs)
+        yield RunFolder(out, previous, head, record, tuple(owned), bool(overwrite), inputs)
 
 
 def check_folder(
@@ -197,7 +199,7 @@ def admitted(
     ignored: Sequence[str],
     *,
     resume: bool | None,
-    overwrite: bool,
+    overwrite: bool | None,
 ) -> Run | None:
     """The run to go on with, None where there is none; InputError where what the folder holds is in the way."""
     file = record_in(out)
@@ -224,8 +226,16 @@ def admitted(
         return run
     if told := difference(run.config, head["config"], ignored=ignored):
         state = "a finished run" if run.finished else "a run"
+        ways = "choose another `out`"
+        if overwrite is not None:
+            ways = f"`overwrite` starts it again, or {ways}"
+        if run.format == 1 and run.config.keys() != head["config"].keys():
+            raise InputError(
+                f"{out} holds {state}, written by an earlier version, which cannot be resumed: {ways}",
+                field=("overwrite", "out"),
+            )
         raise InputError(
-            f"{out} holds {state} of another experiment ({told}); choose another `out`", field="out"
+            f"{out} holds {state} of another experiment ({told}): {ways}", field=("overwrite", "out")
         )
     return run
 

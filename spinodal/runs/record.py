@@ -8,15 +8,18 @@ fields that every command wrote, and a record of it is a finished one unless it 
 """
 
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from zipfile import BadZipFile
 
 import numpy as np
 
 from spinodal.errors import InputError
-from spinodal.runs.codec import decode
+from spinodal.runs.codec import decode, is_array
+from spinodal.runs.files import Place
 
 T = TypeVar("T")
 
@@ -72,8 +75,16 @@ class Run:
         return {name: value for name, value in self.record.items() if name not in HEAD}
 
     def config_as(self, cls: type[T]) -> T:
-        """The experiment as a value; InputError names what does not fit `cls`."""
-        return self._decoded(cls, self.config, INPUTS)
+        """The experiment as a value; InputError names what does not fit `cls`.
+
+        A class whose record is not the tree of its fields has a classmethod `from_flat(config)`, which reads it.
+        """
+        if (read := getattr(cls, "from_flat", None)) is None:
+            return self._decoded(cls, self.config, INPUTS)
+        try:
+            return read(self.config)
+        except (InputError, TypeError) as error:
+            raise InputError(f"{self.path}: {error}", field=getattr(error, "fields", ())) from None
 
     def result_as(self, cls: type[T]) -> T:
         """The result as a value; InputError for a run that is not finished, or what does not fit `cls`."""
@@ -82,8 +93,11 @@ class Run:
         return self._decoded(cls, self.result, self.record.get("arrays", RESULTS))
 
     def _decoded(self, cls: type[T], value: Any, name: str) -> T:
+        file = self.folder / name
+        if not file.exists() and holds_array(value):
+            raise InputError(f"{file} is missing: the arrays of {self.path} are there")
         try:
-            return decode(cls, value, arrays_of(self.folder / name))
+            return decode(cls, value, arrays_of(file))
         except InputError as error:
             raise InputError(f"{self.path}: {error}", field=error.fields) from None
 
@@ -93,10 +107,18 @@ def arrays_of(path: Path) -> dict[str, np.ndarray]:
     if not path.exists():
         return {}
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return dict(file)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path} cannot be read ({error})") from None
+    except (OSError, ValueError, EOFError, TypeError, NotImplementedError, BadZipFile, zlib.error) as error:
+        raise InputError(f"{path} is damaged, it is no .npz file of arrays ({error})") from None
+
+
+def holds_array(value: object) -> bool:
+    """Whether JSON stands for an array that is kept elsewhere, somewhere in it."""
+    if is_array(value):
+        return True
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return any(map(holds_array, parts))
 
 
 def record_in(folder: Path) -> Path | None:
@@ -104,12 +126,13 @@ def record_in(folder: Path) -> Path | None:
     return next((folder / name for name in RECORDS if (folder / name).is_file()), None)
 
 
-def read_run(path: Path) -> Run:
+def read_run(path: Place) -> Run:
     """The run in a folder, or of a record's own path: of format 2, or of format 1.
 
     InputError where there is none, where the record is damaged or not one that spinodal wrote, and for a format that
     is newer than this.
     """
+    path = Path(path)
     file = record_in(path) if path.is_dir() else path
     if file is None or not file.is_file():
         raise InputError(f"{path} holds no run: there is no {', '.join(RECORDS[:2])} or {RECORDS[2]}")

@@ -175,6 +175,7 @@ def compare(
         config={"experiment": recipe.experiment.flat(), "rivals": recipe.rivals, "seeds": seeds},
         owned=PAGES,
         resume=True,
+        overwrite=None,
         ignored=("rivals", "seeds"),
         label={"recipe": name, "command": command},
         record="compare.json",

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -24,12 +25,14 @@ from spinodal.flows import (
     Simulation,
     TokenStart,
     UniformStart,
+    evolution,
     evolve,
     phase_diagram,
     simulate,
     stacked_heads,
 )
 from spinodal.flows.fields import scheme
+from spinodal.flows.time import Keeper
 from spinodal.runs import decode, encode, equal
 
 BETA = AttentionField(beta=2.0)
@@ -62,6 +65,18 @@ def test_a_simulation_and_its_course_come_back_from_json(name: str):
     course = evolve(simulation)
     assert equal(decode(Evolution, *encode(course)), course)
     np.testing.assert_array_equal(evolve(again).tokens, course.tokens)
+
+
+def test_a_simulation_that_was_read_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr(evolution, "Keeper", partial(Keeper, seconds=0.0))
+    simulation = Simulation(AttentionField(beta=2), UniformStart(5, 2), until=3.0)
+    again = decode(Simulation, *encode(simulation))
+    place = str(tmp_path / "checkpoint")
+    course = evolve(simulation, checkpoint=place)
+    assert (evolve(again, checkpoint=place, resume=True).tokens == course.tokens).all()
+    other = Simulation(AttentionField(beta=3), UniformStart(5, 2), until=3.0)
+    with pytest.raises(InputError, match=r"another run: field\.beta=2 there, 3 asked; choose another folder"):
+        evolve(other, checkpoint=place, resume=True)
 
 
 def test_a_course_is_what_simulate_finds_lifted_from_the_span():

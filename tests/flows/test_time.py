@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from typed import array, present
+from typed import array
 
 from spinodal import sphere, theory
 from spinodal.errors import ConvergenceError, InputError
 from spinodal.flows.fields import AttentionField, Head, scheme
 from spinodal.flows.state import Rate, State
-from spinodal.flows.time import CONSENSUS, MERGE, Adaptive, Keeper, checkpoint, simulate
+from spinodal.flows.time import CONSENSUS, MERGE, Adaptive, Keeper, simulate
 from spinodal.flows.time import dormand_prince as dp
 from spinodal.observables import log_dissipation_sa, log_dissipation_usa, log_energy
 
@@ -235,18 +235,6 @@ def test_a_resumed_run_is_equal_bit_for_bit(tmp_path, d):
     assert (resumed.times == whole.times).all()
     for old, new in zip(whole.merges, resumed.merges, strict=True):
         assert (old == new).all()
-
-
-def test_checkpoints_are_whole_and_ones_own(tmp_path):
-    path = tmp_path / "c"
-    checkpoint.write(path, "mine", {"a": np.arange(3)})
-    assert (present(checkpoint.read(path, "mine"))["a"] == np.arange(3)).all()
-    with pytest.raises(InputError, match="another run"):
-        checkpoint.read(path, "yours")
-    path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(InputError, match="not what was written"):
-        checkpoint.read(path, "mine")
-    assert checkpoint.read(tmp_path / "none", "mine") is None
 
 
 def test_what_cannot_be_is_refused():

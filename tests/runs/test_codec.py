@@ -153,5 +153,9 @@ def test_what_cannot_be_saved_is_refused():
         encode({"method": {"call": lambda: 1}})
     with pytest.raises(TypeError, match="neither text nor"):
         encode({1.5: 1})
+    with pytest.raises(TypeError, match="the keys 1 and '1' are one key"):
+        encode({"a": {1: "x", "1": "y"}})
+    with pytest.raises(TypeError, match=r"a\.b: two arrays have this name"):
+        encode({"a": {"b": np.zeros(1)}, "a.b": np.ones(1)})
     with pytest.raises(ValueError, match="registered for Euler"):
         register("test-euler")(Adaptive)

@@ -7,15 +7,18 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from spinodal import cli
 from spinodal.errors import InputError
-from spinodal.runs import SaveError, equal, open_run, read_run
+from spinodal.runs import SaveError, difference, equal, files, open_run, read_run
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ SETTING, RESULT = Setting(2.0, np.arange(3.0)), Result(3, np.linspace(0, 1, 5))
 OWNED = ("record.npz", "model")
 
 
-def opened(out: Path, **changes):
+def opened(out: Path | str, **changes):
     return open_run(out, **{"kind": "toy", "config": SETTING, "owned": OWNED, "seed": 4} | changes)
 
 
@@ -81,7 +84,7 @@ def test_the_record_says_when_a_run_did_not_finish(tmp_path: Path):
         ({"resume": True, "overwrite": True}, "give one of them"),
         ({"kind": "other", "overwrite": True}, "another kind (toy, not other)"),
         ({"config": Setting(3.0, SETTING.start), "resume": True}, "beta=2.0 there, 3.0 asked"),
-        ({"config": Setting(2.0, np.ones(3)), "resume": True}, "start.sha256"),
+        ({"config": Setting(2.0, np.ones(3)), "resume": True}, "start=an array there, another array asked"),
     ],
 )
 def test_what_is_in_the_way_is_refused_and_kept(finished: Path, changes: dict, said: str):
@@ -203,7 +206,7 @@ def test_files_are_whole_or_as_they_were(finished: Path):
         with pytest.raises(SaveError, match="model could not be written"), folder.replacing("model"):
             raise OSError("disk full")
         with pytest.raises(ValueError, match="none of the names"):
-            folder.write_text("else.txt", "")
+            folder.place("else.txt")
         with pytest.raises(ValueError, match="none of its fields"):
             folder.finish({"commit": 1})
 
@@ -245,3 +248,154 @@ def test_the_command_line_names_options(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         cli.main()
     assert "--resume goes on, --over-write starts; `x` stays" in " ".join(capsys.readouterr().err.split())
+
+
+def replace_and_die(out: Path, when: str):
+    """Dies as it writes a folder: before the old one is moved aside, or before the new one takes its place."""
+    moved, replace = [], os.replace
+
+    def move(source, target):
+        moved.append(target)
+        if Path(target).name == "model" and when == "between":
+            os.kill(os.getpid(), signal.SIGKILL)
+        replace(source, target)
+
+    with opened(out, resume=True) as folder:
+        folder.begin()
+        files.os.replace = move
+        with folder.replacing("model") as place:
+            place.mkdir()
+            (place / "weights").write_text("new")
+            if when == "before":
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("when", ["before", "between"])
+def test_what_a_killed_writer_leaves_is_removed_and_what_it_moved_is_put_back(finished: Path, when: str):
+    (finished / "model").mkdir()
+    (finished / "model" / "weights").write_text("old")
+    before = content(finished)
+    process = multiprocessing.get_context("fork").Process(target=replace_and_die, args=(finished, when))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert (finished / "model").exists() == (when == "before")
+    (finished / ".12.old.record.npz").mkdir()
+    (finished / ".hidden.part.txt").write_text("mine")
+    with opened(finished, resume=True):
+        pass
+    after = content(finished)
+    assert after.pop(".hidden.part.txt") == b"mine"
+    assert {k: v for k, v in after.items() if k != "run.json"} == {
+        k: v for k, v in before.items() if k != "run.json"
+    }
+    assert not list(finished.glob(".*.old.*"))
+
+
+def test_a_folder_is_put_back_where_its_successor_cannot_be_moved(tmp_path: Path, monkeypatch):
+    place, replace = tmp_path / "model", os.replace
+    place.mkdir()
+    (place / "weights").write_text("old")
+
+    def move(source, target):
+        if ".part." in Path(source).name:
+            raise PermissionError("no")
+        replace(source, target)
+
+    monkeypatch.setattr(files.os, "replace", move)
+    with pytest.raises(SaveError, match="model could not be written"), files.replacing(place) as part:
+        part.mkdir()
+    assert content(tmp_path) == {"model/weights": b"old"}
+
+
+def test_arrays_that_are_missing_or_damaged_are_named(finished: Path):
+    run, results = read_run(finished), finished / "results.npz"
+    whole = results.read_bytes()
+    middle = bytearray(whole)
+    middle[len(whole) // 2] ^= 255
+    for damaged in (whole[: len(whole) // 2], whole[:-9], b"", b"no archive", bytes(middle)):
+        results.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"results\.npz is damaged"):
+            run.result_as(Result)
+    np.save(finished / "one.npy", np.ones(1))
+    (finished / "one.npy").replace(results)
+    with pytest.raises(InputError, match=r"results\.npz is damaged"):
+        run.result_as(Result)
+    results.unlink()
+    with pytest.raises(InputError, match=r"results\.npz is missing: the arrays of .*run\.json"):
+        run.result_as(Result)
+    (finished / "inputs.npz").unlink()
+    with pytest.raises(InputError, match=r"inputs\.npz is missing"):
+        run.config_as(Setting)
+
+
+def test_arrays_of_any_name_and_those_that_were_solved_for(tmp_path: Path):
+    arrays = {"file": np.arange(2), "allow_pickle": np.ones(3), "a.npy": np.zeros(1)}
+    with opened(tmp_path, config={"file": np.ones(2)}) as folder:
+        folder.begin(angles=np.arange(4.0))
+        folder.save_arrays("record.npz", arrays)
+        run = folder.finish(arrays)
+    with np.load(tmp_path / "record.npz") as found:
+        assert {name: value.tolist() for name, value in found.items()} == {
+            name: value.tolist() for name, value in arrays.items()
+        }
+    assert equal(run.result_as(dict), run.result | arrays)
+    assert run.config_as(dict)["angles"].tolist() == [0, 1, 2, 3]
+
+
+@dataclass(frozen=True)
+class Flat:
+    beta: float
+
+    @classmethod
+    def from_flat(cls, values: Mapping[str, Any]) -> "Flat":
+        return cls(values["deep"] / 2)
+
+
+def test_a_class_may_read_its_own_record(tmp_path: Path):
+    with opened(str(tmp_path), config={"deep": 4.0}) as folder:
+        folder.finish()
+    assert read_run(str(tmp_path)).config_as(Flat) == Flat(2.0)
+
+
+@pytest.mark.parametrize(("ended", "state"), [(True, "a finished run"), (False, "a run")])
+def test_a_run_of_an_earlier_version_is_refused_in_a_sentence(tmp_path: Path, ended: bool, state: str):
+    record = {"engine": "circle", "merges": [], "final": {}, "config": {"n": 3}, "finished": ended}
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    said = (
+        f"holds {state}, written by an earlier version, which cannot be resumed: `overwrite` starts it again"
+    )
+    with pytest.raises(InputError, match=said), opened(tmp_path, kind="simulate", resume=True):
+        pass
+    with opened(tmp_path, kind="simulate", overwrite=True) as folder:
+        folder.finish()
+
+
+def test_ways_out_are_those_that_the_command_has(finished: Path):
+    with pytest.raises(InputError, match=r"asked\): `overwrite` starts it again, or choose another `out`"):
+        opened(finished, config=Setting(3.0), resume=True).__enter__()
+    with pytest.raises(InputError, match=r"asked\): choose another `out`"):
+        opened(finished, config=Setting(3.0), resume=True, overwrite=None).__enter__()
+
+
+def test_threads_are_those_at_the_end(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    with opened(tmp_path) as folder:
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 5)
+        run = folder.finish()
+    assert run.record["threads"] == 5
+    assert run.record["machine"].endswith("5 thread(s) a run")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    with opened(tmp_path, resume=True) as folder:
+        folder.adopt()
+        assert folder.finish().record["threads"] == 5
+
+
+def test_differences_are_named_by_their_path():
+    there = {"heads": [{"beta": 1}, {"beta": 2.0}], "times": [1, 2], "place": "a" * 200, "only": {"deep": 1}}
+    asked = {"heads": [{"beta": 1.0}, {"beta": 3}], "times": (1, 2, 3), "place": "b", "other": None}
+    assert difference(there, asked) == (
+        "heads.1.beta=2.0 there, 3 asked, only.deep=1 there, nothing asked, other=nothing there, None asked, "
+        f"place={'a' * 77}... there, b asked, times=[1, 2] there, (1, 2, 3) asked"
+    )
+    assert difference(there, asked, ignored=("heads.1", "only", "other", "place", "times")) == ""

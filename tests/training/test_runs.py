@@ -53,7 +53,7 @@ def test_the_run_says_what_it_was(finished: Path, corpus: Path):
 def test_experiment_and_result_go_to_json_and_come_back_equal(finished: Path, corpus: Path):
     coded, arrays = encode(small(corpus))
     assert decode(Experiment, json.loads(json.dumps(coded)), arrays) == small(corpus)
-    assert Experiment.from_flat(read_run(finished).config).flat() == small(corpus).flat()
+    assert read_run(finished).config_as(Experiment).flat() == small(corpus).flat()
     result = read_run(finished).result_as(TrainingResult)
     assert decode(TrainingResult, *encode(result)) == result
 

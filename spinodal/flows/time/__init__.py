@@ -7,7 +7,6 @@ dormand_prince   a step of order 5(4) on the sphere, its error and its interpola
 merging          tokens that meet: captured early, merged at their time, remembered
 layers           x <- normalise(x + h A(x))
 noise            Brownian motion on the sphere
-checkpoint       one file, whole or not there
 """
 
 import lazy_loader

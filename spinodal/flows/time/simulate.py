@@ -22,11 +22,10 @@ from spinodal.errors import ConvergenceError, InputError
 from spinodal.flows.engines.field import check
 from spinodal.flows.fields import AttentionField
 from spinodal.flows.state import Field, State
-from spinodal.flows.time import checkpoint
 from spinodal.flows.time.flows import AdaptiveFlow, Flow, LayerFlow, NoisyFlow
 from spinodal.flows.time.interruption import noticed_interruption
 from spinodal.flows.time.merging import MERGE, Merges
-from spinodal.runs import register
+from spinodal.runs import read_checkpoint, register, write_checkpoint
 from spinodal.types import Trajectory
 
 CONSENSUS = math.inf  # an `until`: as long as it takes
@@ -148,7 +147,7 @@ class Keeper:
     The label says which run it is: another label's checkpoint is refused. `begin` is called before each is written.
     """
 
-    path: Path
+    path: Path | str
     label: str
     seconds: float = 60.0
     resume: bool = False
@@ -221,7 +220,7 @@ def simulate(
     if until == CONSENSUS and field.noise > 0:
         raise InputError("`until` consensus: noise keeps tokens apart for ever; give a time", field="until")
     flow, frames = method.begin(field, start, weights), Frames(saves)
-    saved = checkpoint.read(keeper.path, keeper.label) if keeper and keeper.resume else None
+    saved = read_checkpoint(keeper.path, keeper.label) if keeper and keeper.resume else None
     if saved:
         flow.restore(saved)
         frames.restore(saved)
@@ -251,7 +250,7 @@ def travel(flow: Flow, frames: Frames, until: float, keeper: Keeper | None, prog
                 progress(flow.hi, flow.clusters, flow.steps)
             if keeper and (interrupted() or time.monotonic() - written >= keeper.seconds):
                 keeper.begin()
-                checkpoint.write(keeper.path, keeper.label, flow.saved() | frames.saved())
+                write_checkpoint(keeper.path, keeper.label, flow.saved() | frames.saved())
                 written = time.monotonic()
             if interrupted():
                 raise KeyboardInterrupt
