@@ -3,6 +3,7 @@
 import contextlib
 import json
 import signal
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from spinodal.cli import main
 from spinodal.errors import ConvergenceError
 from spinodal.flows import evolution
 from spinodal.flows.time import Keeper
-from spinodal.flows.time import simulate as stepping
 
 
 def spinodal(monkeypatch, *arguments) -> int:
@@ -119,7 +119,11 @@ def test_a_stopped_run_goes_on(monkeypatch, capsys, tmp_path):
     """Stopped by hand, resumed, and equal to the run that was not stopped."""
     options = ["--n", 6, "--d", 3, "--beta", 2, "--tol", 1e-5, "--until", 9, "--frames", 4]
     assert spinodal(monkeypatch, *options, "--out", tmp_path / "whole") == 0
-    write, written = stepping.write_checkpoint, []
+    stepping, written = (
+        sys.modules["spinodal.flows.time.simulate"],
+        [],
+    )  # the function has the name of its file
+    write = stepping.write_checkpoint
 
     def stop(path, label, arrays):
         write(path, label, arrays)
@@ -134,7 +138,7 @@ def test_a_stopped_run_goes_on(monkeypatch, capsys, tmp_path):
     assert not run_of(tmp_path / "cut")["finished"]
     assert spinodal(monkeypatch, *options, "--out", tmp_path / "cut") == 2
     assert spinodal(monkeypatch, *options, "--beta", 3, "--out", tmp_path / "cut", "--resume") == 2
-    assert "another experiment (field.beta=2.0 there, 3.0 asked);" in " ".join(
+    assert "another experiment (field.beta=2.0 there, 3.0 asked):" in " ".join(
         capsys.readouterr().err.split()
     )
     assert spinodal(monkeypatch, *options, "--out", tmp_path / "cut", "--resume") == 0

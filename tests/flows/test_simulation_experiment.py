@@ -1,11 +1,13 @@
 """A simulation is a value: it goes to JSON and comes back, and so does its course."""
 
+import json
 import subprocess
 import sys
 from functools import partial
 
 import numpy as np
 import pytest
+from typed import present
 
 from spinodal import sphere
 from spinodal.errors import InputError
@@ -33,7 +35,7 @@ from spinodal.flows import (
 )
 from spinodal.flows.fields import scheme
 from spinodal.flows.time import Keeper
-from spinodal.runs import decode, encode, equal
+from spinodal.runs import decode, encode, equal, read_checkpoint, write_checkpoint
 
 BETA = AttentionField(beta=2.0)
 SIMULATIONS = {
@@ -71,8 +73,12 @@ def test_a_simulation_that_was_read_goes_on_from_its_checkpoint(tmp_path, monkey
     monkeypatch.setattr(evolution, "Keeper", partial(Keeper, seconds=0.0))
     simulation = Simulation(AttentionField(beta=2), UniformStart(5, 2), until=3.0)
     again = decode(Simulation, *encode(simulation))
-    place = str(tmp_path / "checkpoint")
+    place, values = str(tmp_path / "checkpoint"), encode(simulation)[0]
     course = evolve(simulation, checkpoint=place)
+    kept = present(read_checkpoint(place, json.dumps(values)))
+    write_checkpoint(
+        place, json.dumps(values | {"until": 3}), kept
+    )  # a notebook's number, which is read as 3.0
     assert (evolve(again, checkpoint=place, resume=True).tokens == course.tokens).all()
     other = Simulation(AttentionField(beta=3), UniformStart(5, 2), until=3.0)
     with pytest.raises(InputError, match=r"another run: field\.beta=2 there, 3 asked; choose another folder"):
