@@ -5,7 +5,7 @@ r"""Runs: what every command writes, a folder with one record that says what it 
         ...                                             # check all input: nothing was deleted or written yet
         folder.begin()                                  # the old run goes, the record says "finished": false;
                                                         # begin(hidden=96) adds what was solved for to its config
-        folder.save_arrays("trajectory.npz", arrays)    # also remove; each file is whole or absent
+        folder.save_arrays("trajectory.npz", arrays)    # also write_text, remove; each whole or absent
         with folder.replacing("cosines.png") as place:  # a file, or a folder, that other code writes
             figure.savefig(place)
         run = folder.finish(result)                     # the record, last of all; `result` a dataclass or a mapping

@@ -74,6 +74,9 @@ class RunFolder:
         """`with folder.replacing("map.png") as place: figure.savefig(place)`; also for a whole folder."""
         return files.replacing(self.place(name))
 
+    def write_text(self, name: str, text: str) -> None:
+        files.write_text(self.place(name), text)
+
     def save_arrays(self, name: str, arrays: Mapping[str, Any]) -> None:
         files.write_arrays(self.place(name), arrays)
 
