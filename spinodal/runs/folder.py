@@ -168,11 +168,11 @@ def open_run(
 
 
 def check_folder(
-    out: Path, *, kind: str, owned: Sequence[str], partial: Sequence[str] = (), resume: bool, overwrite: bool
+    out: Place, *, kind: str, owned: Sequence[str], partial: Sequence[str] = (), resume: bool, overwrite: bool
 ) -> None:
     """InputError for what `open_run` would refuse whatever the configuration, before one is made with much work."""
-    if out.is_dir() and not resume:
-        admitted(out, {"kind": kind}, owned, partial, (), resume=False, overwrite=overwrite)
+    if Path(out).is_dir() and not resume:
+        admitted(Path(out), {"kind": kind}, owned, partial, (), resume=False, overwrite=overwrite)
 
 
 @contextlib.contextmanager
