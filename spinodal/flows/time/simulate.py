@@ -171,7 +171,7 @@ class Frames:
             following = float(next(self.wanted, math.inf))
             if not following > self.next:
                 raise InputError(
-                    f"`saves` are times that increase: {following:g} comes after {self.next:g}", field="saves"
+                    f"`saves` must increase: {following:g} comes after {self.next:g}", field="saves"
                 )
             self.next = following
 
