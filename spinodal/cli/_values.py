@@ -45,43 +45,6 @@ def end_time(text: str) -> float:
     return time
 
 
-def token_start(text: str, n: int | None, d: int | None, width: int, seed: int, normalise: bool) -> Any:
-    """The start that --start names, or of the tokens in its file."""
-    from spinodal.cli._arrays import read_array
-    from spinodal.flows import NAMED_STARTS, TokenStart, named_start
-
-    if text in NAMED_STARTS:
-        return named_start(text, 64 if n is None else n, width if d is None else d, seed)
-    given = read_array(text)
-    for name, asked, found in zip("nd", (n, d), given.shape, strict=False):
-        if asked not in (None, found):
-            raise InputError(
-                f"`{name}` {asked}, but `start` {text} has {name} = {found}", field=(name, "start")
-            )
-    try:
-        return TokenStart(given, normalise)
-    except InputError as error:
-        raise InputError(str(error).replace("`start`", f"`start` {text}", 1), field=error.fields) from None
-
-
-def flow_method(clock: str, step: float | None, tol: float, seed: int, *, noisy: bool) -> Any:
-    """The clock of a simulation: its own steps for ode, layers, or steps for a field with noise."""
-    from spinodal.flows import Adaptive, Layers, Noisy
-
-    if clock not in ("ode", "layer"):
-        raise InputError(f"`clock` {clock!r} is none of ode, layer", field="clock")
-    if clock == "layer":
-        return Layers(0.1 if step is None else step, seed)
-    if noisy:
-        return Noisy(0.01 if step is None else step, seed)
-    if step is not None:
-        raise InputError(
-            f"`step` {step:g}: the ode clock chooses its steps by `tol`; steps are for layers and noise",
-            field=("step", "tol"),
-        )
-    return Adaptive(tol)
-
-
 def number(option: str, text: str) -> float:
     """A number; InputError where the text is none."""
     try:

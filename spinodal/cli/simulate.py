@@ -6,8 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
-from spinodal.cli._output import command_line, console, drawing, flow_bar, renamed, save_figures
-from spinodal.cli._values import end_time, flow_method, token_start
+from spinodal.cli._output import (
+    command_line,
+    console,
+    drawing,
+    flow_bar,
+    refuse_finished,
+    renamed,
+    save_figures,
+)
+from spinodal.cli._values import end_time
 from spinodal.errors import InputError
 
 FILES = (
@@ -41,10 +49,7 @@ def simulate_command(
     weights: Annotated[str | None, typer.Option(help="Weights as .npy, [n], summing to one.")] = None,
     until: Annotated[str, typer.Option(help="A time, or consensus: however long it takes.")] = "20",
     frames: Annotated[
-        int,
-        typer.Option(
-            help="Times to keep, evenly spread, as far as 256 MiB hold them; to consensus, 8 a decade."
-        ),
+        int, typer.Option(help="Times to keep, evenly spread, as 256 MiB hold them; to consensus 8 a decade.")
     ] = 101,
     save_times: Annotated[str | None, typer.Option(help="Times to keep: .npy, or log.")] = None,
     engine: Annotated[str, typer.Option(help="auto, direct, attention, circle, sphere, ...")] = "auto",
@@ -61,37 +66,27 @@ def simulate_command(
     is at t = 7e20, and takes a second. A run that was stopped goes on with --resume, bit for bit.
     """
     from spinodal.cli._arrays import read_array
+    from spinodal.cli._simulation import flow_method, matrix_heads, simulation_options, token_start
     from spinodal.figures.simulation import draw_simulation, film_simulation
-    from spinodal.flows import AttentionField, PerturbedStart, Simulation, evolve, stacked_heads
+    from spinodal.flows import AttentionField, Simulation, evolve
     from spinodal.flows.fields import scheme
     from spinodal.runs import check_folder, open_run
 
     if movie not in (None, "gif"):
         raise InputError(f"`movie` {movie}: gif is the one kind", field="movie")
-    matrices: list[Any] = [
-        1.0 if file is None else read_array(file, option=name)
-        for name, file in {"q": q, "k": k, "v": v}.items()
-    ]
-    if repulsive:
-        matrices[2] = -matrices[2]
     kept = save_times if save_times in (None, "log") else read_array(save_times, option="save_times")
-    check_folder(
-        out, kind="simulate", owned=FILES, partial=("checkpoint",), resume=resume, overwrite=overwrite
-    )
-    names = {
-        "tolerance": "tol", "kappa": "noise", "kind": "field", "size": "perturb", "queries": "q", "keys": "k",
-        "values": "v" if v else "repulsive", "tau": "parameter", "alpha": "parameter",
-        "times": "frames" if kept is None else "save_times",
+    place: dict[str, Any] = {
+        "kind": "simulate", "owned": FILES, "partial": ("checkpoint",), "resume": resume, "overwrite": overwrite,
     }  # fmt: skip
-    with renamed(**names):
+    check_folder(out, **place)
+    with renamed(**simulation_options(v is not None, kept is not None)):
         attention = AttentionField(
-            beta, field, stacked_heads(*matrices), causal, scheme(normalisation, parameter),
+            beta, field, matrix_heads(q, k, v, repulsive), causal, scheme(normalisation, parameter),
             math.inf if noise is None else noise, engine=engine,
         )  # fmt: skip
-        begin = token_start(start, n, d, attention.d or 3, seed, normalise)
         simulation = Simulation(
             attention,
-            PerturbedStart(begin, perturb, seed) if perturb else begin,
+            token_start(start, n, d, attention.d or 3, seed, normalise, perturb),
             end_time(until),
             flow_method(clock, step, tol, seed, noisy=noise is not None),
             None if weights is None else read_array(weights, option="weights"),
@@ -99,15 +94,9 @@ def simulate_command(
         )
     if movie and simulation.d not in (2, 3):
         raise InputError(f"`movie` {movie}: for d = 2 and 3, not for d = {simulation.d}", field="movie")
-    with open_run(
-        out, kind="simulate", config=simulation, seed=seed, owned=FILES, resume=resume, overwrite=overwrite,
-        partial=("checkpoint",), label={"command": command_line()},
-    ) as folder:  # fmt: skip
-        if folder.previous and folder.previous.finished:
-            raise InputError(
-                f"{out} holds a finished run: there is nothing to resume; `overwrite` starts it again",
-                field="overwrite",
-            )
+    label = {"command": command_line()}
+    with open_run(out, config=simulation, seed=seed, label=label, **place) as folder:
+        refuse_finished(folder)
         if not overwrite:
             folder.begin()
         saving: dict[str, Any] = {"checkpoint": out / "checkpoint", "begin": folder.begin, "resume": resume}
@@ -115,11 +104,9 @@ def simulate_command(
             with flow_bar(simulation.until, simulation.n) as report:
                 result = evolve(simulation, **saving, progress=report)
         except KeyboardInterrupt:
-            way = "--resume in place of --overwrite" if overwrite else "--resume"
-            going = f"the same command with {way} goes on"
-            console.print(
-                f"interrupted; {going if folder.begun else 'nothing was written yet'}", soft_wrap=True
-            )
+            told = "with --resume in place of --overwrite" if overwrite else "with --resume"
+            going = f"the same command {told} goes on" if folder.begun else "nothing was written yet"
+            console.print(f"interrupted; {going}", soft_wrap=True)
             raise typer.Exit(130) from None
         folder.finish(result, arrays="trajectory.npz")
         folder.remove("checkpoint")
@@ -127,13 +114,7 @@ def simulate_command(
             figures = draw_simulation(simulation, result)
             save_figures(folder, figures)
             films = film_simulation(result, folder.place("movie.gif")) if movie else []
-    final = result.final
-    console.print(
-        f"t = {final.time:.8g}: {final.clusters} clusters, {final.steps} steps, relative error of a drift "
-        f"<= {result.error_bound:.1e}",
-        highlight=False,
-    )
+    console.print(str(result), highlight=False)
     pictures = [*(f"{name}.png" for name in figures), *(film.name for film in films)]
-    console.print(
-        f"{out}: {', '.join(['run.json', 'trajectory.npz', *pictures])}", highlight=False, soft_wrap=True
-    )
+    written = ", ".join(["run.json", "trajectory.npz", *pictures])
+    console.print(f"{out}: {written}", highlight=False, soft_wrap=True)

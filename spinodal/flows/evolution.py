@@ -81,6 +81,14 @@ class Evolution:
     merge_first: Int[np.ndarray, " k"]
     merge_second: Int[np.ndarray, " k"]
 
+    def __str__(self) -> str:
+        """The end, in a line."""
+        end = self.final
+        return (
+            f"t = {end.time:.8g}: {end.clusters} clusters, {end.steps} steps, relative error of a drift "
+            f"<= {self.error_bound:.1e}"
+        )
+
     @property
     def trajectory(self) -> Trajectory:
         return as_trajectory(self.times, self.tokens)
