@@ -7,11 +7,10 @@ import torch
 from spinodal import zoo
 from spinodal.errors import InputError
 from spinodal.types import Trajectory
-from spinodal.watch.arrays import read_trajectory
+from spinodal.watch.arrays import READERS, read_trajectory
 from spinodal.watch.experiment import Arrays, Sound, Texts, TrainedModel
 from spinodal.watch.subject import Inputs, Subject, opened, sound_batches, sound_of, text_batches
 
-ARRAYS = (".npz", ".safetensors")
 TEXTS = (".txt", ".md", ".csv", ".tsv", ".json", ".jsonl")
 MOST = 256  # lines of a text that are read
 
@@ -32,9 +31,9 @@ def source_named(
     if most < 1:
         raise InputError(f"`inputs` {most}: at least one input", field="inputs")
     path = Path(name)
-    if path.suffix in ARRAYS and not path.exists():
+    if path.suffix in READERS and not path.exists():
         raise InputError(f"{name}: there is no such file of arrays")
-    if path.suffix in ARRAYS and path.is_file():
+    if path.suffix in READERS and path.is_file():
         if depth is not None:
             raise InputError(f"{name} holds arrays: `depth` is for models that run", field="depth")
         found = read_trajectory(path)
