@@ -184,7 +184,7 @@ def sphere_noise(sigma: float, rng: np.random.Generator, *, degrees: int = NOISY
 def spread(sigma: float) -> float:
     if not 0 < sigma <= 1:
         raise InputError(
-            f"`sigma` {sigma:g}: the deviation of the white noise must lie in (0, 1], as the density's mean is one",
+            f"`sigma`: white noise {sigma:g} must lie in (0, 1], as the density's mean is one",
             field="sigma",
         )
     return sigma / np.sqrt(POINTS)
