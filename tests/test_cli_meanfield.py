@@ -137,7 +137,7 @@ WRONG = {
     "no file": ["--start", "modes:nowhere.txt"],
     "rests for ever": ["--start", "uniform"],
     "has a number after the colon": ["--start", "uniform+noise:x"],
-    "--start 0: the deviation": ["--start", "uniform+noise:0"],
+    "--start: white noise 0 must lie": ["--start", "uniform+noise:0"],
     "--tol 0": ["--tol", "0"],
     "--noise 0": ["--noise", "0"],
     "overflows": ["--field", "usa", "--beta", "750"],
