@@ -58,4 +58,4 @@ P = DORMAND_PRINCE.P
 @no_type_check
 def interpolant(theta):
     """p_j(theta) of `DORMAND_PRINCE`, of fourth order: the state at a part theta of a step [shampine1986]."""
-    return theta * (P[:, 0] + theta * (P[:, 1] + theta * (P[:, 2] + theta * P[:, 3])))
+    return P @ theta ** np.arange(1, 5)
