@@ -24,10 +24,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spinodal.mixers.attention import Attention
-from spinodal.mixers.graph import GraphFlowAttention
-from spinodal.mixers.graph_form import Descent, FlowForm
-from spinodal.mixers.graph_sparse import BlockGraphAttention
+from spinodal.mixers.graph.flow import GraphFlowAttention
+from spinodal.mixers.graph.form import Descent, FlowForm
+from spinodal.mixers.graph.sparse import BlockGraphAttention
+from spinodal.mixers.token.attention import Attention
 from spinodal.recipes.graph_recall import BLOCKS, WIDTH
 
 STEPS = (1, 2, 4, 8)

@@ -18,7 +18,7 @@ import torch
 from transformers.utils import logging
 
 from spinodal import thermodynamics
-from spinodal.mixers.partition import Literal, Separator, Simplex
+from spinodal.mixers.channel.partition import Literal, Separator, Simplex
 from spinodal.training import Experiment, Label, Schedule, Text, train
 
 FORMS: dict[str, tuple[str, Separator]] = {

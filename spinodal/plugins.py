@@ -30,7 +30,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.masking_utils import eager_mask
 
 from spinodal.errors import InputError
-from spinodal.mixers.graph_links import with_self
+from spinodal.mixers.graph.links import with_self
 
 Weights = Float[Tensor, "b h n m"]
 Allowed = Bool[Tensor, "#b #h n m"]
@@ -117,7 +117,7 @@ class SinFlow:
 class GraphFlow:
     """x(steps) of the graph flow from x(0) = v, one anchor for all tokens; no token weighs itself, if it sees others.
 
-    A model's own values may differ by more than pi/2, beyond which sin lets go. See `spinodal.mixers.graph`.
+    A model's own values may differ by more than pi/2, beyond which sin lets go. See `spinodal.mixers.graph.flow`.
     """
 
     anchor: float = 1.0

@@ -1,19 +1,19 @@
-from .attention import Attention
 from .base import Convolved, Fused, Mixer, PhaseMixer, State, Tokenwise
-from .convolution import Convolution, Toeplitz
-from .cross import CrossAttention, CrossMixer, FusedCross, StaticCross
-from .feed import PartitionForm, Pathway, Reading
-from .gated import GatedLinear, MinGRU
-from .gates import DrivingForce, PhaseCompetition, SwiGLU
-from .graph import GraphFlowAttention
-from .graph_blocks import Blocks
-from .graph_form import Descent, FlowForm
-from .graph_levels import GraphLevels
-from .graph_sparse import BlockGraphAttention
-from .partition import LiteralPartition, Partition
-from .phase_memory import PhaseMemory
-from .places import Triangular
-from .retention import Retention
+from .channel.feed import PartitionForm, Pathway, Reading
+from .channel.gates import DrivingForce, PhaseCompetition, SwiGLU
+from .channel.partition import LiteralPartition, Partition
+from .cross.mixers import CrossAttention, CrossMixer, FusedCross, StaticCross
+from .graph.blocks import Blocks
+from .graph.flow import GraphFlowAttention
+from .graph.form import Descent, FlowForm
+from .graph.levels import GraphLevels
+from .graph.sparse import BlockGraphAttention
+from .token.attention import Attention
+from .token.convolution import Convolution, Toeplitz
+from .token.gated import GatedLinear, MinGRU
+from .token.phase_memory import PhaseMemory
+from .token.places import Triangular
+from .token.retention import Retention
 
 __all__ = [
     "Attention",

@@ -17,22 +17,22 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from spinodal.errors import InputError
-from spinodal.mixers.attention import Attention
 from spinodal.mixers.base import Convolved, Fused, Mixer, State
-from spinodal.mixers.convolution import Convolution, Toeplitz
-from spinodal.mixers.cross import CrossAttention, CrossMixer, FusedCross, StaticCross
-from spinodal.mixers.feed import PartitionForm, Pathway, Reading
-from spinodal.mixers.gated import GatedLinear, MinGRU
-from spinodal.mixers.gates import DrivingForce, PhaseCompetition, SwiGLU
-from spinodal.mixers.graph import GraphFlowAttention
-from spinodal.mixers.graph_blocks import Blocks
-from spinodal.mixers.graph_form import Descent, FlowForm
-from spinodal.mixers.graph_levels import GraphLevels
-from spinodal.mixers.graph_sparse import BlockGraphAttention
-from spinodal.mixers.partition import LiteralPartition, Partition
-from spinodal.mixers.phase_memory import PhaseMemory
-from spinodal.mixers.places import Triangular
-from spinodal.mixers.retention import Retention
+from spinodal.mixers.channel.feed import PartitionForm, Pathway, Reading
+from spinodal.mixers.channel.gates import DrivingForce, PhaseCompetition, SwiGLU
+from spinodal.mixers.channel.partition import LiteralPartition, Partition
+from spinodal.mixers.cross.mixers import CrossAttention, CrossMixer, FusedCross, StaticCross
+from spinodal.mixers.graph.blocks import Blocks
+from spinodal.mixers.graph.flow import GraphFlowAttention
+from spinodal.mixers.graph.form import Descent, FlowForm
+from spinodal.mixers.graph.levels import GraphLevels
+from spinodal.mixers.graph.sparse import BlockGraphAttention
+from spinodal.mixers.token.attention import Attention
+from spinodal.mixers.token.convolution import Convolution, Toeplitz
+from spinodal.mixers.token.gated import GatedLinear, MinGRU
+from spinodal.mixers.token.phase_memory import PhaseMemory
+from spinodal.mixers.token.places import Triangular
+from spinodal.mixers.token.retention import Retention
 from spinodal.models.configuration import SpinodalConfig
 from spinodal.types import Mixed
 

@@ -19,7 +19,7 @@ from transformers.utils.output_capturing import capture_outputs
 
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer
-from spinodal.mixers.cross import CrossMixer
+from spinodal.mixers.cross.mixers import CrossMixer
 from spinodal.models.blocks import Block, Source, require_sizes
 from spinodal.models.configuration import SpinodalConfig
 from spinodal.models.encoder import SpinodalPreTrainedModel, averaged, embedded, refuse_unknown, validity

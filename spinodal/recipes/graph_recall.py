@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spinodal.figures import recall
-from spinodal.mixers.attention import Attention
 from spinodal.mixers.base import Mixer
-from spinodal.mixers.graph import GraphFlowAttention
-from spinodal.mixers.graph_blocks import Blocks
-from spinodal.mixers.graph_form import Descent, FlowForm
-from spinodal.mixers.graph_sparse import BlockGraphAttention
+from spinodal.mixers.graph.blocks import Blocks
+from spinodal.mixers.graph.flow import GraphFlowAttention
+from spinodal.mixers.graph.form import Descent, FlowForm
+from spinodal.mixers.graph.sparse import BlockGraphAttention
+from spinodal.mixers.token.attention import Attention
 
 WIDTH, HEADS, VALUES, KEYS = 128, 1, 16, 8192
 EVERY = 32  # tokens, of which the last asks

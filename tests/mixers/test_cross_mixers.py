@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from spinodal.errors import InputError
-from spinodal.mixers.attention import Attention
 from spinodal.mixers.base import Mixer, reordered, size
-from spinodal.mixers.cross import CrossAttention, CrossMixer, FusedCross, StaticCross
-from spinodal.mixers.gates import PhaseCompetition
-from spinodal.mixers.places import Triangular
+from spinodal.mixers.channel.gates import PhaseCompetition
+from spinodal.mixers.cross.mixers import CrossAttention, CrossMixer, FusedCross, StaticCross
+from spinodal.mixers.token.attention import Attention
+from spinodal.mixers.token.places import Triangular
 
 D, H, N, M = 12, 2, 7, 9
 

@@ -8,16 +8,16 @@ from torch import Tensor
 from typed import present
 
 from spinodal.errors import InputError
-from spinodal.mixers import graph_gather
 from spinodal.mixers.base import Mixer
-from spinodal.mixers.graph import SIN, GraphFlowAttention
-from spinodal.mixers.graph_blocks import Blocks, Choice
-from spinodal.mixers.graph_flex import block_mask, flexed
-from spinodal.mixers.graph_form import Descent, FlowForm
-from spinodal.mixers.graph_gather import chosen_averages, chosen_products
-from spinodal.mixers.graph_levels import GraphLevels
-from spinodal.mixers.graph_links import scores
-from spinodal.mixers.graph_sparse import BlockGraphAttention
+from spinodal.mixers.graph import gather as graph_gather
+from spinodal.mixers.graph.blocks import Blocks, Choice
+from spinodal.mixers.graph.flex import block_mask, flexed
+from spinodal.mixers.graph.flow import SIN, GraphFlowAttention
+from spinodal.mixers.graph.form import Descent, FlowForm
+from spinodal.mixers.graph.gather import chosen_averages, chosen_products
+from spinodal.mixers.graph.levels import GraphLevels
+from spinodal.mixers.graph.links import scores
+from spinodal.mixers.graph.sparse import BlockGraphAttention
 from spinodal.models.blocks import sublayers
 from spinodal.models.configuration import SpinodalConfig
 

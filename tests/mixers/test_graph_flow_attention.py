@@ -13,10 +13,10 @@ from typed import of_kind, present
 
 from spinodal import graphs
 from spinodal.errors import ConvergenceError, InputError
-from spinodal.mixers.attention import rotate
-from spinodal.mixers.graph import GraphFlowAttention
-from spinodal.mixers.graph_form import Descent, FlowForm
-from spinodal.mixers.graph_links import scores
+from spinodal.mixers.graph.flow import GraphFlowAttention
+from spinodal.mixers.graph.form import Descent, FlowForm
+from spinodal.mixers.graph.links import scores
+from spinodal.mixers.token.attention import rotate
 from spinodal.plugins import GraphFlow
 from spinodal.recipes import graph_recall as recipe
 

@@ -9,8 +9,8 @@ from typed import of_kind, present
 
 from spinodal import graphs
 from spinodal.errors import InputError
-from spinodal.mixers.graph_levels import GraphLevels, level_average
-from spinodal.mixers.graph_sparse import BlockGraphAttention
+from spinodal.mixers.graph.levels import GraphLevels, level_average
+from spinodal.mixers.graph.sparse import BlockGraphAttention
 
 D, N = 12, 45
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from spinodal.mixers import convolution
-from spinodal.mixers.convolution import Convolution, Toeplitz, toeplitz_product
+from spinodal.mixers.token import convolution
+from spinodal.mixers.token.convolution import Convolution, Toeplitz, toeplitz_product
 
 
 @pytest.mark.parametrize("causal", [False, True])

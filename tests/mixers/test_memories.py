@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from spinodal.errors import InputError
-from spinodal.mixers import phase_memory
-from spinodal.mixers.attention import rotate
 from spinodal.mixers.base import Mixer, size
-from spinodal.mixers.gated import GatedLinear, MinGRU
-from spinodal.mixers.phase_memory import PhaseMemory
-from spinodal.mixers.places import Triangular
-from spinodal.mixers.retention import Retention, log_decays
+from spinodal.mixers.token import phase_memory
+from spinodal.mixers.token.attention import rotate
+from spinodal.mixers.token.gated import GatedLinear, MinGRU
+from spinodal.mixers.token.phase_memory import PhaseMemory
+from spinodal.mixers.token.places import Triangular
+from spinodal.mixers.token.retention import Retention, log_decays
 from spinodal.models.blocks import MIXERS, sublayers
 from spinodal.models.configuration import SpinodalConfig
 

@@ -7,17 +7,17 @@ import pytest
 import torch
 
 from spinodal.errors import InputError
-from spinodal.mixers.attention import Attention
 from spinodal.mixers.base import Mixer
-from spinodal.mixers.convolution import Toeplitz
-from spinodal.mixers.cross import CrossMixer
-from spinodal.mixers.feed import PartitionForm, Pathway, Reading
-from spinodal.mixers.gated import GatedLinear
-from spinodal.mixers.gates import PhaseCompetition
-from spinodal.mixers.partition import Partition
-from spinodal.mixers.phase_memory import PhaseMemory
-from spinodal.mixers.places import Triangular
-from spinodal.mixers.retention import Retention
+from spinodal.mixers.channel.feed import PartitionForm, Pathway, Reading
+from spinodal.mixers.channel.gates import PhaseCompetition
+from spinodal.mixers.channel.partition import Partition
+from spinodal.mixers.cross.mixers import CrossMixer
+from spinodal.mixers.token.attention import Attention
+from spinodal.mixers.token.convolution import Toeplitz
+from spinodal.mixers.token.gated import GatedLinear
+from spinodal.mixers.token.phase_memory import PhaseMemory
+from spinodal.mixers.token.places import Triangular
+from spinodal.mixers.token.retention import Retention
 from spinodal.models.blocks import sublayers
 from spinodal.models.configuration import SpinodalConfig
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from spinodal import thermodynamics
-from spinodal.mixers.feed import DenseFeed, FactorisedFeed, PartitionForm, Pathway, Reading
-from spinodal.mixers.partition import LITERAL, LiteralPartition, Partition
-from spinodal.mixers.residuals import phase_residuals
+from spinodal.mixers.channel.feed import DenseFeed, FactorisedFeed, PartitionForm, Pathway, Reading
+from spinodal.mixers.channel.partition import LITERAL, LiteralPartition, Partition
+from spinodal.mixers.channel.residuals import phase_residuals
 from spinodal.thermodynamics import enrichment
 
 B, N, H, C, P, R = 2, 9, 2, 9, 3, 2

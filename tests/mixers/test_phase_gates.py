@@ -8,7 +8,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from spinodal import thermodynamics
-from spinodal.mixers.gates import Departure, DrivingForce, PhaseCompetition, SwiGLU, departure_naive, shares
+from spinodal.mixers.channel.gates import (
+    Departure,
+    DrivingForce,
+    PhaseCompetition,
+    SwiGLU,
+    departure_naive,
+    shares,
+)
 
 Gate = TypeVar("Gate", SwiGLU, DrivingForce, PhaseCompetition)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from spinodal.mixers.attention import Attention, rotate
+from spinodal.mixers.token.attention import Attention, rotate
 
 
 def definition(mixer: Attention, x: Tensor, valid: Tensor | None) -> Tensor:

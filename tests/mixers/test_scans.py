@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from spinodal.mixers import scan
-from spinodal.mixers.scan import (
+from spinodal.mixers.ops import scan
+from spinodal.mixers.ops.scan import (
     CHUNK,
     REACH,
     SHORT,

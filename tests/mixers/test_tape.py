@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from spinodal.mixers.base import State
-from spinodal.mixers.tape import appended, position
+from spinodal.mixers.ops.tape import appended, position
 
 
 def rows(n: int, *, seed: int = 0) -> Tensor:

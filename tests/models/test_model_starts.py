@@ -9,8 +9,8 @@ from huggingface_hub.errors import StrictDataclassFieldValidationError
 
 from spinodal.errors import InputError
 from spinodal.mixers.base import START, Reduction
-from spinodal.mixers.convolution import Convolution, Toeplitz
-from spinodal.mixers.feed import HeadLinear
+from spinodal.mixers.channel.feed import HeadLinear
+from spinodal.mixers.token.convolution import Convolution, Toeplitz
 from spinodal.models import (
     SpinodalConfig,
     SpinodalForMaskedLM,

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
 from spinodal.errors import InputError
-from spinodal.mixers.graph import GraphFlowAttention
+from spinodal.mixers.graph.flow import GraphFlowAttention
 from spinodal.training.constraints import Constraint, Constraints
 from spinodal.training.rates import bounded, constant, energy_adaptive, gradient_norm, inverse
 

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, Reduction, State
-from spinodal.mixers.scan import (
+from spinodal.mixers.ops.scan import (
     CHUNK,
     REACH,
     SHORT,

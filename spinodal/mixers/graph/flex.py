@@ -7,8 +7,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
-from spinodal.mixers.graph_blocks import Choice
-from spinodal.mixers.graph_links import Averages, scale
+from spinodal.mixers.graph.blocks import Choice
+from spinodal.mixers.graph.links import Averages, scale
 
 LEAST = 128  # tokens a block, below which its kernel would have to be given tiles of its own
 

@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from spinodal.errors import InputError
 from spinodal.mixers.base import PhaseMixer, Reduction, Tokenwise
-from spinodal.mixers.residuals import phase_residuals
+from spinodal.mixers.channel.residuals import phase_residuals
 from spinodal.types import Mixed
 
 STEEPNESS = 2.0  # of a gate as a function of its linear map; the same for all three

@@ -23,11 +23,11 @@ from torch.nn import functional
 
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, Reduction, State
-from spinodal.mixers.graph import SIN
-from spinodal.mixers.graph_blocks import Blocks, whole_blocks
-from spinodal.mixers.graph_form import FlowForm
-from spinodal.mixers.graph_sparse import BlockGraphAttention
-from spinodal.mixers.tape import retold
+from spinodal.mixers.graph.blocks import Blocks, whole_blocks
+from spinodal.mixers.graph.flow import SIN
+from spinodal.mixers.graph.form import FlowForm
+from spinodal.mixers.graph.sparse import BlockGraphAttention
+from spinodal.mixers.ops.tape import retold
 from spinodal.types import Mixed
 
 

@@ -16,8 +16,8 @@ from torch.nn import functional
 
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, Reduction, State
-from spinodal.mixers.convolution import silence
-from spinodal.mixers.places import laid_out, places, read, read_one
+from spinodal.mixers.token.convolution import silence
+from spinodal.mixers.token.places import laid_out, places, read, read_one
 from spinodal.types import Mixed
 
 

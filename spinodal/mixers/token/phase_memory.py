@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, Reduction, State
-from spinodal.mixers.retention import log_decays
-from spinodal.mixers.scan import decayed_sum, decayed_sum_both_ways, memory, memory_both_ways
+from spinodal.mixers.ops.scan import decayed_sum, decayed_sum_both_ways, memory, memory_both_ways
+from spinodal.mixers.token.retention import log_decays
 from spinodal.types import Mixed
 
 LEAST = 1e-3  # of an equal share: what every token writes into every phase, so that none is empty

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spinodal.errors import InputError
-from spinodal.mixers.convolution import silence
+from spinodal.mixers.token.convolution import silence
 
 
 class Reading(StrEnum):

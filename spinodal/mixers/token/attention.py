@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, Reduction, State
-from spinodal.mixers.tape import appended, position
+from spinodal.mixers.ops.tape import appended, position
 from spinodal.types import Mixed
 
 

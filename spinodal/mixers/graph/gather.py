@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from spinodal.mixers.graph_blocks import Choice
+from spinodal.mixers.graph.blocks import Choice
 
 AT_ONCE = (2**18, 2**26)  # numbers that are gathered, on a CPU and on a GPU
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from spinodal import graphs
 from spinodal.errors import InputError
-from spinodal.mixers.graph_links import Averages
+from spinodal.mixers.graph.links import Averages
 
 SAMPLES = 257
 

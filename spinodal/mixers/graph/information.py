@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from spinodal.mixers.graph_links import Averages
+from spinodal.mixers.graph.links import Averages
 
 
 class Graph:

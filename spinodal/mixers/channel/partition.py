@@ -30,7 +30,7 @@ from torch import Tensor
 from spinodal import thermodynamics
 from spinodal.errors import InputError
 from spinodal.mixers.base import PhaseMixer, Reduction, Tokenwise
-from spinodal.mixers.feed import (
+from spinodal.mixers.channel.feed import (
     DenseFeed,
     FactorisedFeed,
     PartitionForm,
@@ -38,8 +38,8 @@ from spinodal.mixers.feed import (
     ReactionParameters,
     Reading,
 )
-from spinodal.mixers.gates import normalised
-from spinodal.mixers.residuals import phase_residuals, root_mean_square, spread, weights
+from spinodal.mixers.channel.gates import normalised
+from spinodal.mixers.channel.residuals import phase_residuals, root_mean_square, spread, weights
 from spinodal.types import Mixed
 
 LEAST = 1e-2  # of an equal share: the smallest fraction of a phase

@@ -11,9 +11,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from spinodal.errors import InputError
-from spinodal.mixers.attention import rotate
 from spinodal.mixers.base import Mixer, Reduction, State
-from spinodal.mixers.scan import memory, memory_both_ways
+from spinodal.mixers.ops.scan import memory, memory_both_ways
+from spinodal.mixers.token.attention import rotate
 from spinodal.types import Mixed
 
 

@@ -29,13 +29,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spinodal.errors import ConvergenceError, InputError
-from spinodal.mixers.attention import rotate
 from spinodal.mixers.base import Mixer, Reduction, State
-from spinodal.mixers.graph_coupling import Waves
-from spinodal.mixers.graph_form import FlowForm
-from spinodal.mixers.graph_implicit import at_equilibrium
-from spinodal.mixers.graph_information import Graph
-from spinodal.mixers.graph_links import (
+from spinodal.mixers.graph.coupling import Waves
+from spinodal.mixers.graph.form import FlowForm
+from spinodal.mixers.graph.implicit import at_equilibrium
+from spinodal.mixers.graph.information import Graph
+from spinodal.mixers.graph.links import (
     Averages,
     allowed_links,
     bias_of,
@@ -44,7 +43,8 @@ from spinodal.mixers.graph_links import (
     fused,
     scores,
 )
-from spinodal.mixers.tape import appended, position
+from spinodal.mixers.ops.tape import appended, position
+from spinodal.mixers.token.attention import rotate
 from spinodal.types import Mixed
 
 TINY = 1e-30

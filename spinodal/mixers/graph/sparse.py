@@ -17,14 +17,14 @@ from torch.nn import functional
 
 from spinodal.errors import InputError
 from spinodal.mixers.base import State
-from spinodal.mixers.graph import SIN, GraphFlowAttention, Scene
-from spinodal.mixers.graph_blocks import Blocks, Choice, Coarse, whole_blocks
-from spinodal.mixers.graph_flex import block_mask, flexed, flexes
-from spinodal.mixers.graph_form import FlowForm
-from spinodal.mixers.graph_gather import chosen_averages, chosen_products
-from spinodal.mixers.graph_information import Graph
-from spinodal.mixers.graph_links import Averages, allowed_links, scale, scores, strong, with_self
-from spinodal.mixers.tape import retold
+from spinodal.mixers.graph.blocks import Blocks, Choice, Coarse, whole_blocks
+from spinodal.mixers.graph.flex import block_mask, flexed, flexes
+from spinodal.mixers.graph.flow import SIN, GraphFlowAttention, Scene
+from spinodal.mixers.graph.form import FlowForm
+from spinodal.mixers.graph.gather import chosen_averages, chosen_products
+from spinodal.mixers.graph.information import Graph
+from spinodal.mixers.graph.links import Averages, allowed_links, scale, scores, strong, with_self
+from spinodal.mixers.ops.tape import retold
 from spinodal.types import Mixed
 
 ROWS = 64

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, Reduction, State
-from spinodal.mixers.convolution import silence
-from spinodal.mixers.retention import log_decays
+from spinodal.mixers.token.convolution import silence
+from spinodal.mixers.token.retention import log_decays
 from spinodal.types import Mixed
 
 

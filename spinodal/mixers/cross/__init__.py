@@ -1,0 +1,1 @@
+"""Mixers that read another sequence."""

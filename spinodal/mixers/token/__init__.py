@@ -1,0 +1,1 @@
+"""Mixers that move information between tokens."""
