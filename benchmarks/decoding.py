@@ -48,11 +48,11 @@ def models() -> dict[str, Any]:
     return {name: model.eval() for name, model in ({"Llama": LlamaForCausalLM(llama)} | made).items()}
 
 
-def numbers(memory: Any) -> int:
-    """How many numbers a memory holds for one sequence."""
-    if hasattr(memory, "numbers"):
-        return memory.numbers()
-    return sum(layer.keys.numel() + layer.values.numel() for layer in memory.layers)
+def numbers(cache: Any) -> int:
+    """How many numbers a cache holds for one sequence."""
+    if hasattr(cache, "state_size"):
+        return cache.state_size()
+    return sum(layer.keys.numel() + layer.values.numel() for layer in cache.layers)
 
 
 @torch.inference_mode()

@@ -20,7 +20,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import torch
 from torch import Tensor, nn
 
-from spinodal.mixers.base import size
+from spinodal.mixers.base import state_size
 from spinodal.models import MIXERS, Block, SpinodalConfig
 
 TOKENS, WIDTH, HIDDEN = 8192, 96, 256
@@ -84,7 +84,7 @@ def rows(mixers: list[str], turns: int) -> list[dict]:
         found.append({
             "mixer": m, "us_per_token": dict(zip(LENGTHS, us, strict=True)), "flatness": max(us) / min(us),
             "tokens_per_second": 1e6 / cost[m, COMPARED], "speed": cost["attention", COMPARED] / cost[m, COMPARED],
-            "state": size(state), "parameters": parameters(models[m, COMPARED]),
+            "state": state_size(state), "parameters": parameters(models[m, COMPARED]),
         })  # fmt: skip
     return found
 

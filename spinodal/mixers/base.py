@@ -26,19 +26,19 @@ State = tuple[Any, ...]
 START = 0.1  # of the size at which a matrix keeps that of its input
 
 
-def reordered(state: State, index: Int[Tensor, " b"]) -> State:
+def reorder_state(state: State, index: Int[Tensor, " b"]) -> State:
     """The state whose sample i is sample index[i] of the given one: what a beam search asks for."""
-    return tuple(reordered(s, index) if isinstance(s, tuple) else s.index_select(0, index) for s in state)
+    return tuple(reorder_state(s, index) if isinstance(s, tuple) else s.index_select(0, index) for s in state)
 
 
-def size(state: State) -> int:
+def state_size(state: State) -> int:
     """Numbers held for one sequence."""
-    return sum(size(s) if isinstance(s, tuple) else s[0].numel() for s in state)
+    return sum(state_size(s) if isinstance(s, tuple) else s[0].numel() for s in state)
 
 
-def batch(state: State) -> int | None:
+def sequence_count(state: State) -> int | None:
     """Sequences that are remembered, None where nothing is."""
-    found = (batch(s) if isinstance(s, tuple) else len(s) for s in state)
+    found = (sequence_count(s) if isinstance(s, tuple) else len(s) for s in state)
     return next((count for count in found if count is not None), None)
 
 

@@ -14,7 +14,7 @@ from spinodal.models.blocks import CHANNELS, CROSSES, MIXERS, Block
 from spinodal.models.configuration import SpinodalConfig
 from spinodal.models.encoder import SpinodalModel
 from spinodal.models.language import SpinodalForCausalLM, SpinodalForSeq2SeqLM
-from spinodal.models.memory import Memory
+from spinodal.models.state_cache import StateCache
 from spinodal.models.tasks import (
     SpinodalForMaskedLM,
     SpinodalForSequenceClassification,
@@ -34,7 +34,6 @@ __all__ = [
     "CROSSES",
     "MIXERS",
     "Block",
-    "Memory",
     "SpinodalConfig",
     "SpinodalForCausalLM",
     "SpinodalForMaskedLM",
@@ -42,4 +41,5 @@ __all__ = [
     "SpinodalForSequenceClassification",
     "SpinodalForTokenClassification",
     "SpinodalModel",
+    "StateCache",
 ]

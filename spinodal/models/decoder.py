@@ -2,7 +2,7 @@ r"""The decoder skeleton: the encoder's blocks with causal mixers, read once in 
 
     x_0 = embedding(ids);  x_{l+1} = block_l(x_l [, encoder outputs]);  y = norm(x_depth)
 
-With a `Memory` the tokens given are those that follow it, one or many, and each block goes on from its
+With a `StateCache` the tokens given are those that follow it, one or many, and each block goes on from its
 state: the parallel and the step form are one function, `Mixer.continued`, at different lengths.
 """
 
@@ -23,7 +23,7 @@ from spinodal.mixers.cross.mixers import CrossMixer
 from spinodal.models.blocks import Block, Source, require_sizes
 from spinodal.models.configuration import SpinodalConfig
 from spinodal.models.encoder import SpinodalPreTrainedModel, averaged, embedded, refuse_unknown, validity
-from spinodal.models.memory import Memory
+from spinodal.models.state_cache import StateCache
 from spinodal.models.versions import CACHE, CachedOutput, one_cache
 
 
@@ -43,7 +43,7 @@ class DecoderOutput(CachedOutput, HiddenState):
 
 
 class SpinodalGenerativeModel(SpinodalPreTrainedModel):
-    """What `generate` has to know of a model whose memory is a state: how to begin it, and its limits."""
+    """What `generate` has to know of a model whose cache is a state: how to begin it, and its limits."""
 
     _is_stateful = True  # a state cannot forget its last tokens, so no assisted generation
     _skip_keys_device_placement = [CACHE]
@@ -60,7 +60,7 @@ class SpinodalGenerativeModel(SpinodalPreTrainedModel):
         batch_size: int,
         max_cache_length: int,
     ):
-        """The memory that `generate` starts from; InputError where it cannot hold what is asked."""
+        """The cache that `generate` starts from; InputError where it cannot hold what is asked."""
         decoder = self.decoder_network()
         limit = decoder.longest
         if limit is not None and max_cache_length > limit:
@@ -70,20 +70,20 @@ class SpinodalGenerativeModel(SpinodalPreTrainedModel):
             )
         if generation_config.cache_implementation is not None:
             raise InputError(
-                f"cache_implementation={generation_config.cache_implementation}: this model has one memory, its own"
+                f"cache_implementation={generation_config.cache_implementation}: this model has one cache, its own"
             )
         given = one_cache(model_kwargs.pop("cache", None), model_kwargs.pop("past_key_values", None))
         if given is not None:
-            memory = remembered(given, decoder, batch_size)
-            memory._is_user_defined = True
-            model_kwargs[CACHE] = memory
+            states = require_cache(given, decoder, batch_size)
+            states._is_user_defined = True
+            model_kwargs[CACHE] = states
         elif generation_config.use_cache is not False:
-            model_kwargs[CACHE] = decoder.memory()
+            model_kwargs[CACHE] = decoder.state_cache()
 
 
-def remembered(cache: Cache, decoder: "SpinodalDecoder", sequences: int) -> Memory:
-    """The cache, if it is this decoder's memory of so many sequences; else InputError."""
-    if not isinstance(cache, Memory):
+def require_cache(cache: Cache, decoder: "SpinodalDecoder", sequences: int) -> StateCache:
+    """The cache, if it is this decoder's and holds so many sequences; else InputError."""
+    if not isinstance(cache, StateCache):
         raise InputError(
             f"cache is a {type(cache).__name__}; this model takes the cache that it returned itself"
         )
@@ -92,7 +92,7 @@ def remembered(cache: Cache, decoder: "SpinodalDecoder", sequences: int) -> Memo
 
 
 class SpinodalDecoder(SpinodalPreTrainedModel):
-    """Ids, or what follows a memory, to normalised hidden states; `reads` encoder outputs in every block."""
+    """Ids, or what follows a cache, to normalised hidden states; `reads` encoder outputs in every block."""
 
     def __init__(self, config: SpinodalConfig, *, reads: bool = False):
         require_sizes(config)
@@ -109,9 +109,9 @@ class SpinodalDecoder(SpinodalPreTrainedModel):
         mixers = [part for part in self.modules() if isinstance(part, Mixer | CrossMixer)]
         return min((mixer.length for mixer in mixers if mixer.length is not None), default=None)
 
-    def memory(self) -> Memory:
-        """An empty memory, for `cache`."""
-        return Memory(self, len(self.blocks))
+    def state_cache(self) -> StateCache:
+        """An empty cache, for the argument `cache`."""
+        return StateCache(self, len(self.blocks))
 
     def get_input_embeddings(self) -> nn.Embedding:
         return self.embedding
@@ -153,8 +153,8 @@ class SpinodalDecoder(SpinodalPreTrainedModel):
             return DecoderOutput(self.norm(x), residuals=averaged(layers) if output_residuals else None)
         if output_residuals:
             raise InputError("residuals belong to whole sequences: ask for them without use_cache")
-        memory = self.memory() if cache is None else remembered(cache, self, len(x))
-        for block, layer in zip(self.blocks, memory.layers, strict=True):
+        states = self.state_cache() if cache is None else require_cache(cache, self, len(x))
+        for block, layer in zip(self.blocks, states.layers, strict=True):
             x, layer.state = cast(Block, block).continued(x, layer.state, valid, source)
             layer.seen += x.shape[1]
-        return DecoderOutput(self.norm(x), memory)
+        return DecoderOutput(self.norm(x), states)

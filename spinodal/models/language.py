@@ -3,7 +3,7 @@ r"""Text out: the decoder as a causal language model, and with an encoder before
     causal        p(x_{i+1} | x_1 ... x_i) = softmax(E y_i + b)
     translation   p(y_{i+1} | y_1 ... y_i, source), y_0 the beginning-of-text token
 
-Both generate by the library's `generate` (greedy, beams, sampling, streaming) with a `Memory`. One matrix E
+Both generate by the library's `generate` (greedy, beams, sampling, streaming) with a `StateCache`. One matrix E
 is the embedding of source and target and the output's too, by default.
 """
 

@@ -6,7 +6,7 @@ from test_contract import CASES, Case, N, tokens
 from torch import Tensor
 
 from spinodal.errors import InputError
-from spinodal.mixers.base import Mixer, reordered, size
+from spinodal.mixers.base import Mixer, reorder_state, state_size
 
 CAUSAL = [case for case in CASES if case.causal]
 every_causal_case = pytest.mark.parametrize("case", CAUSAL, ids=str)
@@ -61,7 +61,7 @@ def test_a_state_can_be_continued_twice_and_reordered(case: Case):
         mixed = mixer(torch.cat([x[index, :6], other[:, 6:]], 1)).tokens
         _, state = mixer.continued(x[:, :5])
         _, state = mixer.continued(x[:, 5:6], state)
-        beams = reordered(state, index)
+        beams = reorder_state(state, index)
         y, after = mixer.continued(x[:, 6:7], state)
         for tail, kept, expected in ((other, state, fork), (other, beams, mixed), (x, state, whole)):
             for i in range(6, N):
@@ -76,7 +76,7 @@ def test_the_size_of_a_state_is_what_the_mixer_must_hold():
     for case in CAUSAL:
         if case.kernel == 0 and not case.fused:
             mixer = case.build()
-            sizes[case.mixer] = [size(mixer.continued(tokens(3)[:, :n])[1]) for n in (1, N)]
+            sizes[case.mixer] = [state_size(mixer.continued(tokens(3)[:, :n])[1]) for n in (1, N)]
     assert sizes["none"] == [0, 0]
     assert sizes["attention"][1] - sizes["attention"][0] == (N - 1) * (2 * 20 + 1)
     assert all(a == b for name, (a, b) in sizes.items() if name not in ("attention", "toeplitz", "graph"))

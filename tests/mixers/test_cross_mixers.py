@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from spinodal.errors import InputError
-from spinodal.mixers.base import Mixer, reordered, size
+from spinodal.mixers.base import Mixer, reorder_state, state_size
 from spinodal.mixers.channel.gates import PhaseCompetition
 from spinodal.mixers.cross.mixers import CrossAttention, CrossMixer, FusedCross, StaticCross
 from spinodal.mixers.token.attention import Attention
@@ -94,7 +94,7 @@ def test_parts_and_steps_are_the_whole_and_beams_can_be_reordered(name: str):
                 start += n
             torch.testing.assert_close(torch.cat(found, 1)[valid], whole[valid], rtol=1e-10, atol=1e-10)
         _, state = mixer.continued(x[:, :4], mixer.prefill(memory), valid[:, :4])
-        y, _ = mixer.continued(x[order, 4:], reordered(state, order))
+        y, _ = mixer.continued(x[order, 4:], reorder_state(state, order))
         torch.testing.assert_close(y, whole[order, 4:])
 
 
@@ -136,7 +136,7 @@ def test_states_keep_the_source_and_do_not_grow():
         mixer = built(name)
         state = mixer.prefill(drawn(M, seed=2))
         _, after = mixer.continued(drawn(N, seed=1), state)
-        assert size(state) == size(after) == held
+        assert state_size(state) == state_size(after) == held
 
 
 def test_places_run_out_on_both_sides():

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from spinodal.errors import InputError
-from spinodal.mixers.base import Mixer, size
+from spinodal.mixers.base import Mixer, state_size
 from spinodal.mixers.token import phase_memory
 from spinodal.mixers.token.attention import rotate
 from spinodal.mixers.token.gated import GatedLinear, MinGRU
@@ -231,7 +231,7 @@ def test_states_do_not_grow_but_those_that_must():
     for name in MIXERS:
         mixer = long_mixer(name, causal=True)
         x = torch.randn(1, LONG, D)
-        held = [size(mixer.continued(x[:, :n])[1]) for n in (1, 64, LONG)]
+        held = [state_size(mixer.continued(x[:, :n])[1]) for n in (1, 64, LONG)]
         if name in ("attention", "toeplitz", "graph"):
             assert held[0] < held[1] < held[2]
         else:

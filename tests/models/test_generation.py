@@ -106,9 +106,9 @@ def test_a_prompt_padded_on_the_left_goes_on_as_it_does_alone(mixer: str):
 @pytest.mark.parametrize("mixer", LINEAR)
 def test_what_is_remembered_does_not_grow(mixer: str):
     model = causal(mixer=mixer)
-    sizes = {model(ids(2, n), use_cache=True).cache.numbers() for n in (2, 7, N)}
+    sizes = {model(ids(2, n), use_cache=True).cache.state_size() for n in (2, 7, N)}
     assert len(sizes) == 1
-    grown = causal(mixer="attention")(ids(2, N), use_cache=True).cache.numbers()
+    grown = causal(mixer="attention")(ids(2, N), use_cache=True).cache.state_size()
     assert grown >= 2 * 2 * 16 * N
 
 
@@ -134,7 +134,7 @@ def test_a_memory_belongs_to_one_model():
         generated(other, ids(1, 5), cache=memory, max_new_tokens=2)
     with pytest.raises(InputError, match="DynamicCache"):
         one(ids(1, 1), cache=DynamicCache())
-    with pytest.raises(InputError, match="one memory, its own"):
+    with pytest.raises(InputError, match="one cache, its own"):
         generated(one, ids(1, 5), cache_implementation="static", max_new_tokens=2)
 
 
