@@ -4,7 +4,7 @@
     flows         tokens as particles on a sphere          models       Hugging Face classes around any mixer
     meanfield     tokens as a density                      training     experiments, runs, comparisons
     graphs        odd couplings on a graph                 inference    fill, generate, translate
-    observables   numbers of a trajectory                  data, zoo    text, and trained models, to fetch
+    observables   numbers of a trajectory                  data         text, and trained models, to fetch
     thermodynamics  compositions that split and react      watch        the tokens of any model, by layer
 
 `import spinodal.models` registers the models with transformers' Auto classes.

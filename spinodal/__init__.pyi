@@ -11,7 +11,6 @@ from . import (
     mixers,
     models,
     observables,
-    plugins,
     recipes,
     report,
     runs,
@@ -23,7 +22,6 @@ from . import (
     training,
     types,
     watch,
-    zoo,
 )
 from .version import __version__
 
@@ -41,7 +39,6 @@ __all__ = [
     "mixers",
     "models",
     "observables",
-    "plugins",
     "recipes",
     "report",
     "runs",
@@ -53,5 +50,4 @@ __all__ = [
     "training",
     "types",
     "watch",
-    "zoo",
 ]

@@ -18,7 +18,6 @@ DOORS: dict[str, set[str]] = {
     "data": set(),
     "threads": set(),
     "runs": {"threads"},
-    "zoo": {"data"},
     "scores": set(),
     "theory": set(),
     "observables": {"types"},
@@ -30,8 +29,7 @@ DOORS: dict[str, set[str]] = {
     "models": {"types", "mixers"},
     "training": {"runs", "models", "mixers", "data", "observables", "watch", "scores"},
     "inference": {"models", "data"},
-    "plugins": {"mixers"},
-    "watch": {"types", "runs", "observables", "theory", "models", "zoo", "plugins"},
+    "watch": {"types", "runs", "observables", "theory", "data", "models"},
     "figures": {"types", "theory", "observables", "flows", "meanfield", "graphs", "watch"},
     "report": {"runs", "figures", "watch"},
 }

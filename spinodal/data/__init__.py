@@ -1,4 +1,4 @@
-"""Text that trains a model: corpora, tokenizers, and the samples of a task."""
+"""Text that trains a model: corpora, tokenizers, and the samples of a task; trained models to fetch."""
 
 import lazy_loader
 

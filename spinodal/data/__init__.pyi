@@ -4,6 +4,7 @@ from .corpora import Corpus, Document, read_corpus
 from .files import file_text
 from .masking import MaskedWindows, Masking, masked_windows
 from .pairs import Pairs
+from .pinned_models import PINNED_MODELS, PinnedModel, fetch_model
 from .puzzles import reversals, sortings
 from .reading import read_pairs
 from .recall import Recall, RecallWindows, recall_windows
@@ -12,6 +13,7 @@ from .tokenizers import byte_pair_tokenizer, character_tokenizer, encoded, token
 from .translation import PairWindows, pair_windows, trimmed
 
 __all__ = [
+    "PINNED_MODELS",
     "CausalWindows",
     "Corpus",
     "Document",
@@ -19,6 +21,7 @@ __all__ = [
     "Masking",
     "PairWindows",
     "Pairs",
+    "PinnedModel",
     "Recall",
     "RecallWindows",
     "Samples",
@@ -27,6 +30,7 @@ __all__ = [
     "character_tokenizer",
     "encoded",
     "fetch",
+    "fetch_model",
     "file_text",
     "masked_windows",
     "pair_windows",

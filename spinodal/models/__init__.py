@@ -1,4 +1,4 @@
-"""Three skeletons that take any mixer, and the Hugging Face classes around them."""
+"""Three skeletons that take any mixer, their Hugging Face classes, and attention functions for other models."""
 
 from transformers import (
     AutoConfig,
@@ -10,6 +10,19 @@ from transformers import (
     AutoModelForTokenClassification,
 )
 
+from spinodal.models.attention_functions import (
+    INTERACTIONS,
+    Calls,
+    GraphFlow,
+    Interaction,
+    SinFlow,
+    Temperature,
+    Threshold,
+    Unnormalised,
+    interaction,
+    register_interaction,
+    replaced_attention,
+)
 from spinodal.models.blocks import CHANNELS, CROSSES, MIXERS, Block
 from spinodal.models.configuration import SpinodalConfig
 from spinodal.models.encoder import SpinodalModel
@@ -32,8 +45,13 @@ AutoModelForTokenClassification.register(SpinodalConfig, SpinodalForTokenClassif
 __all__ = [
     "CHANNELS",
     "CROSSES",
+    "INTERACTIONS",
     "MIXERS",
     "Block",
+    "Calls",
+    "GraphFlow",
+    "Interaction",
+    "SinFlow",
     "SpinodalConfig",
     "SpinodalForCausalLM",
     "SpinodalForMaskedLM",
@@ -42,4 +60,10 @@ __all__ = [
     "SpinodalForTokenClassification",
     "SpinodalModel",
     "StateCache",
+    "Temperature",
+    "Threshold",
+    "Unnormalised",
+    "interaction",
+    "register_interaction",
+    "replaced_attention",
 ]

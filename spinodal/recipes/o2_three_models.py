@@ -14,7 +14,8 @@ from pathlib import Path
 
 from transformers import AutoFeatureExtractor
 
-from spinodal import figures, zoo
+from spinodal import figures
+from spinodal.data import fetch_model
 from spinodal.errors import InputError
 from spinodal.figures import observation as drawn
 from spinodal.report.observation import write_comparison
@@ -88,7 +89,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
 def _albert(question: Question) -> dict[str, Observed]:
     found = {}
     for depth in (12, 24):
-        subject = opened(zoo.fetch("rxnmapper"), name=f"ALBERT, {depth} layers", depth=depth)
+        subject = opened(fetch_model("rxnmapper"), name=f"ALBERT, {depth} layers", depth=depth)
         found[subject.name] = observe_model(
             subject, text_batches(subject, ["CC(=O)O.OCC>>CC(=O)OCC"] * 2), question
         )
@@ -98,10 +99,10 @@ def _albert(question: Question) -> dict[str, Observed]:
 def _three(question: Question, out: Path) -> dict[str, Observed]:
     found = {}
     for name in ("minilm", "smollm2"):
-        subject = opened(zoo.fetch(name), name=name)
+        subject = opened(fetch_model(name), name=name)
         found[name] = observe_model(subject, text_batches(subject, LINES), question)
-    subject = opened(zoo.fetch("whisper-base"), name="whisper-base")
-    features = AutoFeatureExtractor.from_pretrained(zoo.fetch("whisper-base"))
+    subject = opened(fetch_model("whisper-base"), name="whisper-base")
+    features = AutoFeatureExtractor.from_pretrained(fetch_model("whisper-base"))
     batches = sound_batches(subject, [spoken(line, out / "spoken.wav") for line in LINES[:8]], features)
     for stack in ("encoder", "decoder"):
         name = f"whisper-base, {stack}"

@@ -13,7 +13,7 @@ folder      observe.json and its reader      tally    means, errors, falls of th
 sources     what a name, a text mean         clock    layers on the theory's clock
 subject     a model and its inputs           weights  temperature and spectra of attention
 nulls       random weights, shuffled tokens  summary  the result in plain words
-effect      what a plug-in does to clusters and to the model's own loss
+effect      what another interaction does to clusters and to the model's own loss
 
 `record` watches any torch module, and needs torch alone: transformers is loaded by what opens a model by name.
 """

@@ -1,4 +1,4 @@
-"""The effect of a plug-in: what it does to clusters and to the model's own loss, in one table.
+"""What an interaction in place of attention does to clusters and to the model's own loss, in one table.
 
 The loss is the one that the model was trained with, as far as its class tells: 15% of the tokens of each text, masked,
 for a masked model, the next token for a decoder. An encoder-decoder is scored on the text that its decoder reads, given
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spinodal.plugins import Interaction, interaction, plugged
+from spinodal.models import Interaction, interaction, replaced_attention
 from spinodal.watch.experiment import Question
 from spinodal.watch.measure import portrayed
 from spinodal.watch.pairs import NAMES
@@ -40,7 +40,7 @@ def admit(subject: Subject, batches: Sequence[Inputs], plans: Sequence[Interacti
     """InputError for an interaction that the model ignores or cannot take, before any work."""
     model: Any = subject.model
     for plan in plans:
-        with plugged(model, plan, batches[0]):
+        with replaced_attention(model, plan, batches[0]):
             pass
 
 
@@ -53,14 +53,14 @@ def effects_of(
     model: Any = subject.model
     variants: dict[str, Variant] = {OWN: contextlib.nullcontext}
     for plan in plans:
-        variants[repr(plan)] = functools.partial(plugged, model, plan, batches[0])
+        variants[repr(plan)] = functools.partial(replaced_attention, model, plan, batches[0])
     return effects(subject, batches, question, variants)
 
 
 def effects(
     subject: Subject, batches: Sequence[Inputs], question: Question, variants: Mapping[str, Variant]
 ) -> dict[str, Effect]:
-    """One row for each variant: a context in which the model differs, such as `plugins.plugged`."""
+    """One row for each variant: a context in which the model differs, such as `models.replaced_attention`."""
     stack = one_stack(subject.model, {k: v[:1] for k, v in batches[0].items()}, question.stack)
     found = {}
     for name, variant in variants.items():

@@ -72,7 +72,7 @@ class Sound:
 @register("trained-model")
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """A name of `zoo.names()`, a folder of a run or of `save_pretrained`, or a hub's name, and what the model reads.
+    """A name of `data.PINNED_MODELS`, a folder of a run or of `save_pretrained`, or a hub's name, and what it reads.
 
     `depth` iterates tied layers that often; None is as trained.
     """
@@ -99,7 +99,7 @@ class Arrays:
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """Tokens, a question, and interactions of `spinodal.plugins` to try in place of the model's own attention.
+    """Tokens, a question, and interactions of `spinodal.models` to try in place of the model's own attention.
 
     `effect` names them with their parameters, ("spinodal_beta:2", "spinodal_usa").
     """

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from spinodal import zoo
+from spinodal.data import PINNED_MODELS, fetch_model
 from spinodal.errors import InputError
 from spinodal.types import Trajectory
 from spinodal.watch.arrays import READERS, read_trajectory
@@ -62,8 +62,8 @@ def lines_of(text: str, most: int = MOST) -> tuple[str, ...]:
 
 def open_subject(name: str, *, depth: int | None = None) -> Subject:
     """The subject of a pinned model's name, a folder, or a hub's name, in this order."""
-    if name in zoo.names() and not Path(name).exists():
-        return opened(zoo.fetch(name), name=name, depth=depth)
+    if name in PINNED_MODELS and not Path(name).exists():
+        return opened(fetch_model(name), name=name, depth=depth)
     if not Path(name).exists() and name.startswith((".", "/")):
         raise InputError(f"there is no folder {name}")
     return opened(name, name=Path(name).name, depth=depth)
@@ -75,7 +75,7 @@ def batches_of(subject: Subject, source: TrainedModel) -> list[Inputs]:
         return text_batches(subject, source.inputs.lines, truncate=source.inputs.truncate)
     from transformers import AutoFeatureExtractor
 
-    place = zoo.fetch(source.name) if source.name in zoo.names() else Path(source.name)
+    place = fetch_model(source.name) if source.name in PINNED_MODELS else Path(source.name)
     try:
         features = AutoFeatureExtractor.from_pretrained(place)
     except (OSError, ValueError) as error:

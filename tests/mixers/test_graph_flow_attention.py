@@ -17,7 +17,7 @@ from spinodal.mixers.graph.flow import GraphFlowAttention
 from spinodal.mixers.graph.form import Descent, FlowForm
 from spinodal.mixers.graph.links import scores
 from spinodal.mixers.token.attention import rotate
-from spinodal.plugins import GraphFlow
+from spinodal.models import GraphFlow
 from spinodal.recipes import graph_recall as recipe
 
 D, H, N = 20, 2, 11

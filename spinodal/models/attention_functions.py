@@ -1,4 +1,4 @@
-r"""Plug-ins: a physical interaction inside an existing model, in place of softmax attention.
+r"""Attention functions: a physical interaction inside an existing model, in place of softmax attention.
 
     name                weights w_ij of token j on token i, e_ij = s <q_i, k_j>     what it is
     spinodal_beta       softmax over j of beta e_ij                                 temperature
@@ -11,9 +11,9 @@ n_i counts the keys that token i may see. On the unit sphere the second is [gkpr
 beta = 1 and for an infinite width the first and third are attention itself, and so is the fourth where values are
 near each other.
 
-`from_pretrained(..., attn_implementation="spinodal_usa")` takes the defaults, after `import spinodal.plugins`.
-`plugged` takes any parameters, counts calls, and refuses a model that never asks for its attention. Masks are
-registered with the interactions: without that the library drops them, the causal one too, and says nothing.
+`from_pretrained(..., attn_implementation="spinodal_usa")` takes the defaults, after `import spinodal.models`.
+`replaced_attention` takes any parameters, counts calls, and refuses a model that never asks for its attention. Masks
+are registered with the interactions: without that the library drops them, the causal one too, and says nothing.
 """
 
 import math
@@ -39,8 +39,9 @@ Values = Float[Tensor, "b h m c"]
 
 @runtime_checkable
 class Interaction(Protocol):
-    """What a plug-in is: weights from exponents, and an output from weights. `name` is its name in the library.
+    """What takes the place of attention: weights from exponents, and an output from weights.
 
+    `name` is its name in the library.
     `most` is s |q_i| |k_j|, which an exponent without position bias cannot exceed.
     """
 
@@ -149,8 +150,8 @@ class GraphFlow:
 
 
 INTERACTIONS: dict[str, Callable[..., Any]] = {
-    made().name: made for made in (Temperature, Unnormalised, Threshold, SinFlow, GraphFlow)
-}  # to add an interaction, put its class here; `register` then has it
+    kind().name: kind for kind in (Temperature, Unnormalised, Threshold, SinFlow, GraphFlow)
+}  # to add an interaction, put its class here; `register_interaction` then has it
 
 
 @dataclass
@@ -160,7 +161,7 @@ class Calls:
     count: int = 0
 
 
-def attention(interaction: Interaction, calls: Calls) -> Callable[..., tuple[Tensor, Tensor]]:
+def attention_function(interaction: Interaction, calls: Calls) -> Callable[..., tuple[Tensor, Tensor]]:
     """The library's attention function of an interaction."""
 
     def forward(
@@ -199,16 +200,16 @@ def attention(interaction: Interaction, calls: Calls) -> Callable[..., tuple[Ten
     return forward
 
 
-def register(interaction: Interaction, *, name: str | None = None) -> Calls:
+def register_interaction(interaction: Interaction, *, name: str | None = None) -> Calls:
     """Makes an interaction known to the library, with masks, under its own name or another; returns its counter."""
     calls = Calls()
-    AttentionInterface.register(name or interaction.name, attention(interaction, calls))
+    AttentionInterface.register(name or interaction.name, attention_function(interaction, calls))
     AttentionMaskInterface.register(name or interaction.name, eager_mask)
     return calls
 
 
 for make in INTERACTIONS.values():
-    register(make())
+    register_interaction(make())
 
 
 def interaction(text: str) -> Interaction:
@@ -227,7 +228,9 @@ def interaction(text: str) -> Interaction:
 
 
 @contextmanager
-def plugged(model: PreTrainedModel, what: Interaction, inputs: Mapping[str, Tensor]) -> Iterator[Calls]:
+def replaced_attention(
+    model: PreTrainedModel, what: Interaction, inputs: Mapping[str, Tensor]
+) -> Iterator[Calls]:
     """The model with an interaction for its attention, for as long as the context lasts.
 
     A pass on `inputs` counts the calls at the door: InputError for an architecture that never makes one, which
@@ -235,7 +238,7 @@ def plugged(model: PreTrainedModel, what: Interaction, inputs: Mapping[str, Tens
     """
     kind, before = type(model).__name__, model.config._attn_implementation or "eager"
     name = f"{what!r}".replace("/", "_")
-    calls = register(what, name=name)
+    calls = register_interaction(what, name=name)
     try:
         if not model._can_set_attn_implementation():
             raise InputError(f"{kind} ignores attention plug-ins: it has an attention of its own")

@@ -7,7 +7,8 @@ import pytest
 import torch
 from transformers import AutoModel
 
-from spinodal import zoo
+from spinodal.data import fetch_model
+from spinodal.data.ctranslate2 import variables
 from spinodal.errors import InputError
 from spinodal.recipes.o1_albert import REACTIONS
 from spinodal.watch import Question, observe_model, opened, record, text_batches
@@ -18,7 +19,7 @@ LINE = "It is a tale told by an idiot, full of sound and fury, signifying nothin
 
 def test_the_trained_albert_knows_chemistry_and_its_random_null_does_not():
     """Its loss on masked atoms of reactions is far below that of guessing among its 591 tokens."""
-    subject = opened(zoo.fetch("rxnmapper"), name="rxnmapper")
+    subject = opened(fetch_model("rxnmapper"), name="rxnmapper")
     batches = text_batches(subject, REACTIONS[:8])
     own = loss(subject, batches[0], 0)
     assert own is not None
@@ -28,7 +29,7 @@ def test_the_trained_albert_knows_chemistry_and_its_random_null_does_not():
 
 
 def test_the_trained_albert_iterated_stays_apart_where_random_weights_collapse():
-    subject = opened(zoo.fetch("rxnmapper"), depth=36)
+    subject = opened(fetch_model("rxnmapper"), depth=36)
     result = observe_model(subject, text_batches(subject, REACTIONS[:3]), Question(nulls=("random-weights",)))
     null = result.nulls["random-weights"].layers[-1]
     assert result.layers[-1].mean_cosine < 0.4
@@ -37,7 +38,7 @@ def test_the_trained_albert_iterated_stays_apart_where_random_weights_collapse()
 
 
 def test_hooks_agree_with_the_trained_models_own_hidden_states():
-    subject = opened(zoo.fetch("rxnmapper"))
+    subject = opened(fetch_model("rxnmapper"))
     [batch] = text_batches(subject, REACTIONS[:2])
     with torch.no_grad():
         theirs = subject.model(**batch, output_hidden_states=True).hidden_states
@@ -46,9 +47,9 @@ def test_hooks_agree_with_the_trained_models_own_hidden_states():
 
 @pytest.mark.slow
 def test_minilm_is_observed_and_agrees_with_its_hidden_states():
-    subject = opened(zoo.fetch("minilm"), name="minilm")
+    subject = opened(fetch_model("minilm"), name="minilm")
     [batch] = text_batches(subject, [LINE, "To be or not to be."])
-    model = AutoModel.from_pretrained(zoo.fetch("minilm")).eval()
+    model = AutoModel.from_pretrained(fetch_model("minilm")).eval()
     with torch.no_grad():
         theirs = model(**batch, output_hidden_states=True).hidden_states
     torch.testing.assert_close(record(subject.model, batch).tokens, torch.stack(theirs), rtol=0, atol=0)
@@ -58,7 +59,7 @@ def test_minilm_is_observed_and_agrees_with_its_hidden_states():
 
 @pytest.mark.slow
 def test_whisper_writes_something_for_silence():
-    subject = opened(zoo.fetch("whisper-base"))
+    subject = opened(fetch_model("whisper-base"))
     sound = torch.zeros(1, 80, 3000)
     out = record(
         subject.model, {"input_features": sound, "decoder_input_ids": torch.tensor([[50258, 50259]])}
@@ -72,13 +73,13 @@ def test_variables_of_a_file_are_read():
     raw = struct.pack("<I", 6) + name("Spec") + struct.pack("<II", 3, 2)
     raw += name("flag") + struct.pack("<BBI", 0, 1, 1) + b"\1"
     raw += name("layer/weight") + struct.pack("<BIIBI", 2, 2, 3, 4, 12) + x.tobytes()
-    found = zoo.variables(raw)
+    found = variables(raw)
     assert list(found) == ["layer/weight"]
     assert np.array_equal(found["layer/weight"].numpy(), x)
     with pytest.raises(InputError, match="version 6"):
-        zoo.variables(b"\5" + raw[1:])
+        variables(b"\5" + raw[1:])
 
 
 def test_a_name_that_is_not_known_is_told_what_is():
     with pytest.raises(InputError, match="did you mean 'minilm'"):
-        zoo.fetch("minilmm")
+        fetch_model("minilmm")

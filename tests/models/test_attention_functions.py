@@ -1,4 +1,4 @@
-"""Plug-ins: attention itself where they must be, masks kept to the last digit, and silence refused."""
+"""Attention functions: attention itself where they must be, masks kept to the last digit, and silence refused."""
 
 from typing import Any
 
@@ -7,9 +7,16 @@ import torch
 from small_models import inputs_of, small
 from transformers import Gemma2Config, Gemma2ForCausalLM, GptOssConfig, GptOssForCausalLM
 
-from spinodal import plugins
 from spinodal.errors import InputError
-from spinodal.plugins import INTERACTIONS, SinFlow, Temperature, Threshold, Unnormalised, interaction, plugged
+from spinodal.models import (
+    INTERACTIONS,
+    SinFlow,
+    Temperature,
+    Threshold,
+    Unnormalised,
+    interaction,
+    replaced_attention,
+)
 
 FAMILIES = [
     "BertForMaskedLM",
@@ -31,7 +38,7 @@ def logits(model, inputs):
 def test_the_neutral_parameter_is_the_models_own_attention(kind: str, what):
     model, inputs = small(kind), inputs_of(kind)
     own = logits(model, inputs)
-    with plugged(model, what, inputs) as calls:
+    with replaced_attention(model, what, inputs) as calls:
         torch.testing.assert_close(logits(model, inputs), own, atol=1e-5, rtol=1e-4)
         assert calls.count >= 6  # three layers at least, twice
     torch.testing.assert_close(logits(model, inputs), own, atol=0, rtol=0)
@@ -43,7 +50,7 @@ def test_causal_masks_leak_nothing(name: str):
     model, inputs = small(kind), inputs_of(kind)
     other = {"input_ids": inputs["input_ids"].clone()}
     other["input_ids"][:, -1] = 4
-    with plugged(model, INTERACTIONS[name](), inputs):
+    with replaced_attention(model, INTERACTIONS[name](), inputs):
         a, b = logits(model, inputs), logits(model, other)
     torch.testing.assert_close(a[:, :-1], b[:, :-1], atol=1e-6, rtol=1e-5)
     assert not torch.allclose(a[:, -1], b[:, -1])
@@ -55,7 +62,7 @@ def test_padding_changes_nothing_that_is_valid(name: str):
     model, inputs = small(kind), inputs_of(kind)
     mask = torch.ones(2, 7, dtype=torch.long)
     mask[1, 4:] = 0
-    with plugged(model, INTERACTIONS[name](), inputs):
+    with replaced_attention(model, INTERACTIONS[name](), inputs):
         padded = logits(model, inputs | {"attention_mask": mask})
         alone = logits(model, {"input_ids": inputs["input_ids"][1:, :4]})
     torch.testing.assert_close(padded[1:, :4], alone, atol=1e-5, rtol=1e-4)
@@ -107,7 +114,7 @@ def test_what_never_asks_is_refused():
         model, inputs = small(kind), inputs_of(kind)
         with (
             pytest.raises(InputError, match="ignores attention plug-ins"),
-            plugged(model, Temperature(2.0), inputs),
+            replaced_attention(model, Temperature(2.0), inputs),
         ):
             pass
 
@@ -119,7 +126,7 @@ def test_interactions_by_name():
         interaction("spinodal_gamma")
     with pytest.raises(InputError, match="beta of spinodal_usa is a number"):
         interaction("spinodal_usa:hot")
-    assert plugins.INTERACTIONS.keys() >= {
+    assert INTERACTIONS.keys() >= {
         "spinodal_beta",
         "spinodal_usa",
         "spinodal_threshold",
@@ -139,10 +146,10 @@ def test_soft_caps_are_kept_and_sinks_refused():
     for p in capped.parameters():
         p.data *= 5
     own = logits(capped, ids)
-    with plugged(capped, Temperature(), ids):
+    with replaced_attention(capped, Temperature(), ids):
         torch.testing.assert_close(logits(capped, ids), own, atol=1e-5, rtol=1e-4)
     sinking = GptOssForCausalLM(GptOssConfig(**shape, num_local_experts=2, num_experts_per_tok=1)).eval()
-    with pytest.raises(InputError, match="learned sinks"), plugged(sinking, Temperature(), ids):
+    with pytest.raises(InputError, match="learned sinks"), replaced_attention(sinking, Temperature(), ids):
         pass
 
 
