@@ -19,6 +19,7 @@ import torch
 from spinodal.errors import InputError
 from spinodal.models import SpinodalConfig
 from spinodal.training.constraints import Constraint
+from spinodal.training.rates import step_size_named
 from spinodal.training.tasks import Text, task_named
 
 MODEL_KEYS = (
@@ -26,6 +27,9 @@ MODEL_KEYS = (
     "pathway", "reading", "fused", "kernel", "encoder_mixer", "cross", "dropout", "initializer_range",
     "flow_steps", "coupling", "threshold", "block_size", "top_blocks", "dense_steps", "levels",
 )  # fmt: skip
+
+# Written where they differ from this alone: records of runs that had no such value are those of runs at this one
+UNWRITTEN = {"step_size": "constant"}
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,10 @@ class Schedule:
     evaluate_every: int = 100
     save_every: int = 100
     seed: int = 0
+    step_size: str = "constant"  # alpha / lr by |gradient|: constant, inverse, bounded (training/rates.py)
 
     def __post_init__(self):
+        step_size_named(self.step_size)
         for name in ("steps", "batch", "log_every", "evaluate_every", "save_every", "lr", "clip"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name}={getattr(self, name)}: {name} must be above 0")
@@ -71,12 +77,12 @@ class Experiment:
     parameters: int = 0
 
     def flat(self) -> dict[str, Any]:
-        """Every value by its name, as JSON keeps it and the command line changes it."""
+        """Every value by its name, as JSON keeps it and the command line changes it; UNWRITTEN ones are left out."""
         parts = (dataclasses.asdict(part) for part in (self.text, self.schedule, self.constraint))
         model = {key: getattr(SpinodalConfig(), key) for key in MODEL_KEYS} | dict(self.model)
-        return {name: value for part in (*parts, model) for name, value in part.items()} | {
-            "parameters": self.parameters
-        }
+        values = {name: value for part in (*parts, model) for name, value in part.items()}
+        values["parameters"] = self.parameters
+        return {name: v for name, v in values.items() if name not in UNWRITTEN or v != UNWRITTEN[name]}
 
     @classmethod
     def from_flat(cls, values: Mapping[str, Any]) -> "Experiment":

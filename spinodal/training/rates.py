@@ -1,15 +1,17 @@
-r"""Rates that read the gradient of the energy: an optimiser's own step, longer or shorter as it goes.
+r"""Energy-adaptive step sizes: the learning rate of an optimiser times a factor of the gradient's size.
 
-    theta <- theta - alpha grad J                    alpha constant: gradient descent         row 15
-    article   alpha = gamma / |grad J|               steps of length gamma: no convergence    row 14
-    safe      alpha = gamma / (1 + |grad J|)         gamma far from a minimum, as SGD at it
+    theta <- theta - alpha grad J
+    constant   alpha = gamma                         gradient descent                             row 15
+    inverse    alpha = gamma / |grad J|              the article's: steps of length gamma         row 14
+    bounded    alpha = gamma / (1 + |grad J|)        no step longer than gamma, SGD near a minimum
 
-The article [preetham2023] proposes the first rate; its formula is lost and this is what its words say. A step
-of fixed length jumps back and forth over a minimum at a distance of gamma / 2 and cannot come nearer. The
-second is bounded by gamma, and where |grad J| -> 0 it is gradient descent with the rate gamma.
+The article [preetham2023] proposes `inverse`; its formula is lost and this is what its words say. A step
+of fixed length jumps back and forth over a minimum at a distance of gamma / 2 and cannot come nearer. `bounded`
+is limited by gamma, and where |grad J| -> 0 it is gradient descent with the rate gamma. Rows are those of
+docs/graph_attention.md; in training the key `step_size` chooses, and |grad J| is measured after clipping.
 
     symbol  meaning
-    gamma   the optimiser's own rate, which a scheduler may change
+    gamma   the optimiser's own learning rate, which a scheduler may change
     J       what the gradients are of: loss and residuals
 """
 
@@ -22,7 +24,7 @@ from torch.optim import Optimizer
 
 from spinodal.errors import InputError
 
-Pace = Callable[[float], float]
+StepSize = Callable[[float], float]  # |grad J| -> alpha / gamma
 
 
 def constant(size: float) -> float:
@@ -40,6 +42,16 @@ def bounded(size: float) -> float:
     return 1 / (1 + size)
 
 
+STEP_SIZES: dict[str, StepSize] = {"constant": constant, "inverse": inverse, "bounded": bounded}
+
+
+def step_size_named(name: str) -> StepSize:
+    """The step size of this name; InputError lists them all."""
+    if name not in STEP_SIZES:
+        raise InputError(f"step_size={name}: one of {', '.join(STEP_SIZES)}")
+    return STEP_SIZES[name]
+
+
 def gradient_norm(optimizer: Optimizer) -> float:
     """|grad J| over every parameter that has a gradient."""
     norms: list[Float[Tensor, ""]] = [
@@ -51,12 +63,12 @@ def gradient_norm(optimizer: Optimizer) -> float:
     return float(torch.stack(norms).norm()) if norms else 0.0
 
 
-def energy_adaptive(optimizer: Optimizer, pace: Pace = bounded) -> Optimizer:
-    """The same optimiser, whose every step takes its rates times pace(|grad J|).
+def energy_adaptive(optimizer: Optimizer, step_size: StepSize = bounded) -> Optimizer:
+    """theta <- theta - step_size(|grad J|) gamma step: each step of the optimiser at a learning rate times that factor.
 
-    Between steps the rates are its own: schedulers and checkpoints see no difference. With an optimiser that
-    divides by the size of gradients itself (Adam) the pace acts on what it makes of them. InputError for a step
-    with a closure, which knows the gradient too late.
+    The optimiser is returned, and between steps its learning rates are its own: schedulers and checkpoints see no
+    difference. With one that divides by the size of gradients itself (Adam) the factor scales what it makes of them.
+    InputError for a step with a closure, which computes the gradient too late.
     """
     own: list[float | Tensor] = []
 
@@ -65,7 +77,7 @@ def energy_adaptive(optimizer: Optimizer, pace: Pace = bounded) -> Optimizer:
             raise InputError(
                 "an energy-adaptive rate needs the gradient before the step: call backward() and then step() alone"
             )
-        factor = pace(gradient_norm(optimizer))
+        factor = step_size(gradient_norm(optimizer))
         own[:] = [group["lr"] for group in optimizer.param_groups]
         for group in optimizer.param_groups:
             group["lr"] = group["lr"] * factor

@@ -17,6 +17,7 @@ from typing import Any, cast
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
@@ -25,6 +26,7 @@ from spinodal.models.tasks import IGNORED
 from spinodal.runs import SaveError, close_checkpoint, discard, encode, write_json
 from spinodal.training.constraints import Constraints
 from spinodal.training.experiment import Experiment
+from spinodal.training.rates import constant, energy_adaptive, step_size_named
 from spinodal.training.tasks import Collator, Prepared, task_named
 
 STATE = "spinodal.json"
@@ -150,6 +152,12 @@ class PhysicsTrainer(Trainer):
             loss = loss + self.constraints.loss(residuals)
             self.constraints.ascend(self.agreed(residuals))
         return (loss, out) if return_outputs else loss
+
+    def create_optimizer(self, model: nn.Module | None = None) -> Optimizer:
+        """AdamW, each of whose steps has the size that the experiment's `step_size` gives it."""
+        optimizer = super().create_optimizer(model)
+        rule = step_size_named(self.experiment.schedule.step_size)
+        return optimizer if rule is constant else energy_adaptive(optimizer, rule)
 
     def agreed(self, residuals: dict[str, Tensor]) -> dict[str, float]:
         """The residuals averaged over processes, so that every process has the same multipliers."""

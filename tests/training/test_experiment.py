@@ -5,7 +5,7 @@ import pytest
 from spinodal.errors import InputError
 from spinodal.models import SpinodalConfig
 from spinodal.training import Experiment, changed, overrides
-from spinodal.training.experiment import kinds, model_config, parameter_count
+from spinodal.training.experiment import UNWRITTEN, kinds, model_config, parameter_count
 
 
 def test_values_are_changed_by_name_and_type():
@@ -17,7 +17,20 @@ def test_values_are_changed_by_name_and_type():
 
 
 def test_every_value_has_one_name_and_a_default():
-    assert kinds().keys() == Experiment().flat().keys()
+    assert kinds().keys() == Experiment().flat().keys() | UNWRITTEN.keys()
+
+
+def test_a_value_at_its_default_that_older_records_lack_is_not_written_and_read_back():
+    chosen = changed(Experiment(), {"step_size": "bounded"})
+    assert "step_size" not in Experiment().flat()
+    assert chosen.flat() == Experiment().flat() | {"step_size": "bounded"}
+    for experiment in (chosen, Experiment()):
+        assert Experiment.from_flat(experiment.flat()).schedule == experiment.schedule
+
+
+def test_an_unknown_step_size_is_named():
+    with pytest.raises(InputError, match="step_size=adaptive: one of constant, inverse, bounded"):
+        changed(Experiment(), {"step_size": "adaptive"})
 
 
 @pytest.mark.parametrize(

@@ -66,15 +66,15 @@ def test_a_constant_rate_is_theta_minus_alpha_times_the_gradient():
 @pytest.mark.parametrize("kind", [SGD, Adam, AdamW, RMSprop])
 def test_each_step_is_the_optimisers_at_the_rate_of_that_gradient(kind: Callable[..., Optimizer]):
     ours, theirs = nn.Parameter(START.clone()), nn.Parameter(START.clone())
-    paced, plain = energy_adaptive(kind([ours], lr=0.1)), kind([theirs], lr=0.1)
+    scaled, plain = energy_adaptive(kind([ours], lr=0.1)), kind([theirs], lr=0.1)
     for _ in range(10):
         ours.grad, theirs.grad = HESSIAN @ ours.detach(), HESSIAN @ theirs.detach()
         size = float(theirs.grad.norm())
-        assert gradient_norm(paced) == pytest.approx(size, rel=1e-14)
+        assert gradient_norm(scaled) == pytest.approx(size, rel=1e-14)
         plain.param_groups[0]["lr"] = 0.1 / (1 + size)
-        paced.step()
+        scaled.step()
         plain.step()
-        assert paced.param_groups[0]["lr"] == 0.1
+        assert scaled.param_groups[0]["lr"] == 0.1
         torch.testing.assert_close(ours, theirs, rtol=1e-13, atol=0)
 
 
@@ -100,8 +100,8 @@ def test_a_closure_is_refused():
 
 def test_without_a_gradient_nothing_moves():
     theta = nn.Parameter(START.clone())
-    for pace in (inverse, bounded):
-        optimizer = energy_adaptive(SGD([theta], lr=0.1), pace)
+    for step_size in (inverse, bounded):
+        optimizer = energy_adaptive(SGD([theta], lr=0.1), step_size)
         optimizer.step()
         theta.grad = torch.zeros_like(theta)
         optimizer.step()

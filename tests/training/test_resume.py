@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from spinodal.training import Constraint, Experiment, Label, Schedule, Text, TrainingResult, train
+from spinodal.training import Constraint, Experiment, Label, Schedule, Text, TrainingResult, changed, train
 
 LABEL = Label("test", "test", "test")
 
@@ -44,8 +44,10 @@ def history(run: TrainingResult) -> list[dict]:
     return [{k: v for k, v in row.items() if k != "seconds"} for row in run.metrics]
 
 
-def test_killed_and_resumed_is_bit_equal(corpus: Path, tmp_path: Path):
-    whole = train(small(corpus), tmp_path / "whole", LABEL)
+@pytest.mark.parametrize("step_size", ["constant", "bounded"])
+def test_killed_and_resumed_is_bit_equal(step_size: str, corpus: Path, tmp_path: Path):
+    experiment = changed(small(corpus), {"step_size": step_size})
+    whole = train(experiment, tmp_path / "whole", LABEL)
     out = tmp_path / "killed"
 
     def die(step: int, loss: float):
@@ -53,13 +55,13 @@ def test_killed_and_resumed_is_bit_equal(corpus: Path, tmp_path: Path):
             os.kill(os.getpid(), signal.SIGKILL)
 
     process = multiprocessing.get_context("fork").Process(
-        target=train, args=(small(corpus), out, LABEL), kwargs={"progress": die}
+        target=train, args=(experiment, out, LABEL), kwargs={"progress": die}
     )
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
     assert not json.loads((out / "run.json").read_text())["finished"]
-    resumed = train(small(corpus), out, LABEL, resume=True)
+    resumed = train(experiment, out, LABEL, resume=True)
     assert history(resumed) == history(whole)
     ours, theirs = (
         load_file(tmp_path / name / "model" / "model.safetensors") for name in ("killed", "whole")

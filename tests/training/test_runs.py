@@ -9,6 +9,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 from test_resume import LABEL, small
 from transformers import AutoModelForMaskedLM, AutoTokenizer
@@ -18,6 +19,7 @@ from spinodal.inference import fillings
 from spinodal.runs import SaveError, decode, encode, newest_checkpoint, read_run
 from spinodal.runs.checkpoints import MANIFEST
 from spinodal.training import Experiment, TrainingResult, changed, train
+from spinodal.training.run import prepared, rehearsed
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +50,32 @@ def test_the_run_says_what_it_was(finished: Path, corpus: Path):
     assert rows[-1]["tokens"] == 30 * 8 * 16
     assert [row["step"] for row in run["metrics"] if "held_out_loss" in row] == [10, 20, 30]
     assert run["final"]["tokens_per_second"] == pytest.approx(30 * 8 * 16 / run["final"]["seconds"])
+
+
+def test_step_size_scales_the_step_of_training_by_its_formula(corpus: Path, tmp_path: Path):
+    """The first step of AdamW is linear in its learning rate, alpha = lr, lr / |g| and lr / (1 + |g|), g clipped."""
+    moved, gradient = {}, 0.0
+    for step_size in ("constant", "inverse", "bounded"):
+        values = {"step_size": step_size, "steps": 1, "evaluate_every": 1, "save_every": 1, "method": "none"}
+        experiment = changed(small(corpus), values | {"clip": 0.5})
+        start = rehearsed(experiment, prepared(experiment)).state_dict()
+        run = train(experiment, tmp_path / step_size, LABEL)
+        row = run.metrics[0]
+        assert row["learning_rate"] == experiment.schedule.lr  # the optimiser's own, as schedulers see it
+        gradient = min(row["grad_norm"], experiment.schedule.clip)
+        end = load_file(tmp_path / step_size / "model" / "model.safetensors")
+        moved[step_size] = {name: end[name] - start[name] for name in end}
+    for name, step in moved["constant"].items():
+        for step_size, factor in (("inverse", 1 / gradient), ("bounded", 1 / (1 + gradient))):
+            torch.testing.assert_close(moved[step_size][name], step * factor, rtol=1e-4, atol=1e-6)
+    assert any(step.abs().max() > 1e-3 for step in moved["constant"].values())
+
+
+def test_a_run_with_a_step_size_is_not_gone_on_with_by_another(corpus: Path, tmp_path: Path):
+    experiment = changed(small(corpus), {"step_size": "bounded"})
+    train(experiment, tmp_path / "run", LABEL)
+    with pytest.raises(InputError, match=r"another experiment \(step_size=bounded there"):
+        train(small(corpus), tmp_path / "run", LABEL, resume=True)
 
 
 def test_experiment_and_result_go_to_json_and_come_back_equal(finished: Path, corpus: Path):
