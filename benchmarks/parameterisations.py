@@ -18,10 +18,10 @@ import torch
 from transformers.utils import logging
 
 from spinodal import thermodynamics
-from spinodal.mixers.channel.partition import Literal, Separator, Simplex
+from spinodal.mixers.channel.partition import Literal, PhaseParameterisation, Simplex
 from spinodal.training import Experiment, Label, Schedule, Text, train
 
-FORMS: dict[str, tuple[str, Separator]] = {
+FORMS: dict[str, tuple[str, PhaseParameterisation]] = {
     "exp K, softmax L": ("partition", Simplex()),
     "raw K, sigmoid L": ("literal", Literal()),
 }
@@ -29,12 +29,12 @@ RATES = (3e-3, 1e-2)
 PHASES, SCALES = 4, (0.58, 1.0, 3.0)
 
 
-def poles(separator: Separator, scale: float) -> float:
+def poles(parameterisation: PhaseParameterisation, scale: float) -> float:
     """The share of u <= 0 where K (or log K) and the logits of L are normal with deviation `scale`."""
     generator = torch.Generator().manual_seed(0)
     k = scale * torch.randn(100_000, 1, PHASES - 1, generator=generator)
-    L = separator.fractions(scale * torch.randn(100_000, PHASES, generator=generator))
-    K = k if isinstance(separator, Literal) else k.exp()
+    L = parameterisation.fractions(scale * torch.randn(100_000, PHASES, generator=generator))
+    K = k if isinstance(parameterisation, Literal) else k.exp()
     return float((thermodynamics.dilution(K, L[:, :-1]) <= 0).float().mean())
 
 
@@ -63,8 +63,8 @@ def main():
     arguments = parser.parse_args()
     logging.disable_progress_bar()
     rows = []
-    for name, (channel, separator) in FORMS.items():
-        shares = {scale: poles(separator, scale) for scale in SCALES}
+    for name, (channel, parameterisation) in FORMS.items():
+        shares = {scale: poles(parameterisation, scale) for scale in SCALES}
         rows.append(
             {"form": name, "poles": shares} | {f"lr {rate:g}": trained(channel, rate) for rate in RATES}
         )

@@ -80,7 +80,7 @@ def rows(mixers: list[str], turns: int) -> list[dict]:
     for m in mixers:
         us = [cost[m, n] for n in LENGTHS]
         with torch.no_grad():
-            _, state = models[m, COMPARED].continued(torch.zeros(1, COMPARED, WIDTH, device=DEVICE))
+            _, state = models[m, COMPARED].extend(torch.zeros(1, COMPARED, WIDTH, device=DEVICE))
         found.append({
             "mixer": m, "us_per_token": dict(zip(LENGTHS, us, strict=True)), "flatness": max(us) / min(us),
             "tokens_per_second": 1e6 / cost[m, COMPARED], "speed": cost["attention", COMPARED] / cost[m, COMPARED],

@@ -1,7 +1,7 @@
 from .base import Convolved, Fused, Mixer, PhaseMixer, State, Tokenwise
-from .channel.feed import PartitionForm, Pathway, Reading
 from .channel.gates import DrivingForce, PhaseCompetition, SwiGLU
 from .channel.partition import LiteralPartition, Partition
+from .channel.partition_network import PartitionForm, Pathway, Reading
 from .cross.mixers import CrossAttention, CrossMixer, FusedCross, StaticCross
 from .graph.blocks import Blocks
 from .graph.flow import GraphFlowAttention

@@ -42,7 +42,7 @@ def sequence_count(state: State) -> int | None:
     return next((count for count in found if count is not None), None)
 
 
-class Reduction(nn.Linear):
+class OutputProjection(nn.Linear):
     """The last matrix of a mixer, small at the start: a block begins near the identity.
 
     Else what a long mixer sums up at random drowns the tokens themselves for hundreds of steps.
@@ -67,7 +67,7 @@ class Mixer(nn.Module, ABC):
     ) -> Mixed:
         """Mixed(tokens, residuals); `valid` is False on padding, None where there is none."""
 
-    def continued(
+    def extend(
         self, x: Float[Tensor, "b n d"], state: State | None = None, valid: Bool[Tensor, "b n"] | None = None
     ) -> tuple[Float[Tensor, "b n d"], State]:
         """Tokens mixed with the past that `state` holds (None: a beginning), and the state after them.
@@ -79,19 +79,19 @@ class Mixer(nn.Module, ABC):
             raise InputError(
                 f"this {type(self).__name__} sees the future: only a causal mixer can continue a past"
             )
-        return self.resumed(x, state, valid)
+        return self.extend_causal(x, state, valid)
 
-    def resumed(
+    def extend_causal(
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
     ) -> tuple[Float[Tensor, "b n d"], State]:
-        """`continued` for a mixer known to be causal; every mixer that can be causal has its own."""
+        """`extend` for a mixer known to be causal; every mixer that can be causal has its own."""
         raise NotImplementedError(f"{type(self).__name__} has no step form")
 
 
 class Tokenwise(Mixer):
     """A mixer that, where causal, acts on each token alone, and so remembers nothing."""
 
-    def resumed(
+    def extend_causal(
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
     ) -> tuple[Float[Tensor, "b n d"], State]:
         return self(x, valid).tokens, ()
@@ -125,12 +125,12 @@ class Convolved(Mixer):
         mixed = self.mixer(c, valid, residuals=residuals)
         return Mixed(c + mixed.tokens, mixed.residuals)
 
-    def resumed(
+    def extend_causal(
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
     ) -> tuple[Float[Tensor, "b n d"], State]:
         near, far = state or (None, None)
-        c, near = self.convolution.continued(x, near, valid)
-        y, far = self.mixer.continued(c, far, valid)
+        c, near = self.convolution.extend(x, near, valid)
+        y, far = self.mixer.extend(c, far, valid)
         return c + y, (near, far)
 
 
@@ -152,10 +152,10 @@ class Fused(Mixer):
         split = self.channel(mixed.tokens, valid, residuals=residuals)
         return Mixed(split.tokens, mixed.residuals | split.residuals)
 
-    def resumed(
+    def extend_causal(
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
     ) -> tuple[Float[Tensor, "b n d"], State]:
         between, within = state or (None, None)
-        y, between = self.token.continued(x, between, valid)
-        y, within = self.channel.continued(y, within, valid)
+        y, between = self.token.extend(x, between, valid)
+        y, within = self.channel.extend(y, within, valid)
         return y, (between, within)

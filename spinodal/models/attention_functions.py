@@ -30,7 +30,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.masking_utils import eager_mask
 
 from spinodal.errors import InputError
-from spinodal.mixers.graph.links import with_self
+from spinodal.mixers.graph.links import add_self_links
 
 Weights = Float[Tensor, "b h n m"]
 Allowed = Bool[Tensor, "#b #h n m"]
@@ -139,7 +139,7 @@ class GraphFlow:
                 f"with a cache: set use_cache=False"
             )
         own = torch.eye(n, dtype=torch.bool, device=e.device)
-        return ((e + e.mT) / 2).masked_fill(~with_self(allowed & ~own, own), -torch.inf).softmax(-1)
+        return ((e + e.mT) / 2).masked_fill(~add_self_links(allowed & ~own, own), -torch.inf).softmax(-1)
 
     def output(self, w: Weights, v: Values) -> Float[Tensor, "b h n c"]:
         x = v

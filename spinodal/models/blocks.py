@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from spinodal.errors import InputError
 from spinodal.mixers.base import Convolved, Fused, Mixer, State
-from spinodal.mixers.channel.feed import PartitionForm, Pathway, Reading
 from spinodal.mixers.channel.gates import DrivingForce, PhaseCompetition, SwiGLU
 from spinodal.mixers.channel.partition import LiteralPartition, Partition
+from spinodal.mixers.channel.partition_network import PartitionForm, Pathway, Reading
 from spinodal.mixers.cross.mixers import CrossAttention, CrossMixer, FusedCross, StaticCross
 from spinodal.mixers.graph.blocks import Blocks
 from spinodal.mixers.graph.flow import GraphFlowAttention
@@ -176,7 +176,7 @@ class Block(nn.Module):
             found |= mixed.residuals
         return Mixed(x, found)
 
-    def continued(
+    def extend(
         self,
         x: Float[Tensor, "b n d"],
         state: State | None = None,
@@ -189,7 +189,7 @@ class Block(nn.Module):
             before: Any = state[index] if state is not None else None
             if before is None and source and isinstance(mixer, CrossMixer):
                 before = mixer.prefill(*source)
-            y, now = cast(Any, mixer).continued(norm(x), before, valid)
+            y, now = cast(Any, mixer).extend(norm(x), before, valid)
             x = x + self.dropout(y)
             after.append(now)
         return x, tuple(after)

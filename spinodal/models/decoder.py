@@ -3,7 +3,7 @@ r"""The decoder skeleton: the encoder's blocks with causal mixers, read once in 
     x_0 = embedding(ids);  x_{l+1} = block_l(x_l [, encoder outputs]);  y = norm(x_depth)
 
 With a `StateCache` the tokens given are those that follow it, one or many, and each block goes on from its
-state: the parallel and the step form are one function, `Mixer.continued`, at different lengths.
+state: the parallel and the step form are one function, `Mixer.extend`, at different lengths.
 """
 
 from dataclasses import dataclass
@@ -155,6 +155,6 @@ class SpinodalDecoder(SpinodalPreTrainedModel):
             raise InputError("residuals belong to whole sequences: ask for them without use_cache")
         states = self.state_cache() if cache is None else require_cache(cache, self, len(x))
         for block, layer in zip(self.blocks, states.layers, strict=True):
-            x, layer.state = cast(Block, block).continued(x, layer.state, valid, source)
+            x, layer.state = cast(Block, block).extend(x, layer.state, valid, source)
             layer.seen += x.shape[1]
         return DecoderOutput(self.norm(x), states)

@@ -18,7 +18,7 @@ def in_parts(mixer: Mixer, x: Tensor, parts: list[int], valid: Tensor | None = N
     state, found, start = None, [], 0
     for n in parts:
         there = None if valid is None else valid[:, start : start + n]
-        y, state = mixer.continued(x[:, start : start + n], state, there)
+        y, state = mixer.extend(x[:, start : start + n], state, there)
         found.append(y)
         start += n
     return torch.cat(found, 1)
@@ -59,16 +59,16 @@ def test_a_state_can_be_continued_twice_and_reordered(case: Case):
     with torch.no_grad():
         whole, fork = mixer(x).tokens, mixer(torch.cat([x[:, :6], other[:, 6:]], 1)).tokens
         mixed = mixer(torch.cat([x[index, :6], other[:, 6:]], 1)).tokens
-        _, state = mixer.continued(x[:, :5])
-        _, state = mixer.continued(x[:, 5:6], state)
+        _, state = mixer.extend(x[:, :5])
+        _, state = mixer.extend(x[:, 5:6], state)
         beams = reorder_state(state, index)
-        y, after = mixer.continued(x[:, 6:7], state)
+        y, after = mixer.extend(x[:, 6:7], state)
         for tail, kept, expected in ((other, state, fork), (other, beams, mixed), (x, state, whole)):
             for i in range(6, N):
-                z, kept = mixer.continued(tail[:, i : i + 1], kept)
+                z, kept = mixer.extend(tail[:, i : i + 1], kept)
                 torch.testing.assert_close(z[:, 0], expected[:, i])
         torch.testing.assert_close(y[:, 0], whole[:, 6])
-        torch.testing.assert_close(mixer.continued(x[:, 7:], after)[0], whole[:, 7:])
+        torch.testing.assert_close(mixer.extend(x[:, 7:], after)[0], whole[:, 7:])
 
 
 def test_the_size_of_a_state_is_what_the_mixer_must_hold():
@@ -76,7 +76,7 @@ def test_the_size_of_a_state_is_what_the_mixer_must_hold():
     for case in CAUSAL:
         if case.kernel == 0 and not case.fused:
             mixer = case.build()
-            sizes[case.mixer] = [state_size(mixer.continued(tokens(3)[:, :n])[1]) for n in (1, N)]
+            sizes[case.mixer] = [state_size(mixer.extend(tokens(3)[:, :n])[1]) for n in (1, N)]
     assert sizes["none"] == [0, 0]
     assert sizes["attention"][1] - sizes["attention"][0] == (N - 1) * (2 * 20 + 1)
     assert all(a == b for name, (a, b) in sizes.items() if name not in ("attention", "toeplitz", "graph"))
@@ -88,4 +88,4 @@ def test_what_sees_the_future_refuses_to_continue():
     assert len(seers) > len(mixers) / 2
     for mixer in seers:
         with pytest.raises(InputError, match="only a causal mixer"):
-            mixer.continued(tokens(1))
+            mixer.extend(tokens(1))

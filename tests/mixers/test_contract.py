@@ -9,8 +9,8 @@ from torch import Tensor
 from typed import of_kind
 
 from spinodal.mixers.base import Convolved, Fused, Mixer, PhaseMixer
-from spinodal.mixers.channel.feed import Pathway, Reading
 from spinodal.mixers.channel.partition import Partition
+from spinodal.mixers.channel.partition_network import Pathway, Reading
 from spinodal.models.blocks import CHANNELS, MIXERS, sublayers
 from spinodal.models.configuration import SpinodalConfig
 

@@ -89,12 +89,12 @@ def test_parts_and_steps_are_the_whole_and_beams_can_be_reordered(name: str):
         for parts in [[1] * N, *([cut, N - cut] for cut in range(1, N))]:
             state, found, start = mixer.prefill(memory), [], 0
             for n in parts:
-                y, state = mixer.continued(x[:, start : start + n], state, valid[:, start : start + n])
+                y, state = mixer.extend(x[:, start : start + n], state, valid[:, start : start + n])
                 found.append(y)
                 start += n
             torch.testing.assert_close(torch.cat(found, 1)[valid], whole[valid], rtol=1e-10, atol=1e-10)
-        _, state = mixer.continued(x[:, :4], mixer.prefill(memory), valid[:, :4])
-        y, _ = mixer.continued(x[order, 4:], reorder_state(state, order))
+        _, state = mixer.extend(x[:, :4], mixer.prefill(memory), valid[:, :4])
+        y, _ = mixer.extend(x[order, 4:], reorder_state(state, order))
         torch.testing.assert_close(y, whole[order, 4:])
 
 
@@ -135,7 +135,7 @@ def test_states_keep_the_source_and_do_not_grow():
     for name, held in (("attention", 2 * M * D), ("static", M * D + 1)):
         mixer = built(name)
         state = mixer.prefill(drawn(M, seed=2))
-        _, after = mixer.continued(drawn(N, seed=1), state)
+        _, after = mixer.extend(drawn(N, seed=1), state)
         assert state_size(state) == state_size(after) == held
 
 
@@ -143,9 +143,9 @@ def test_places_run_out_on_both_sides():
     mixer = static().double()
     with pytest.raises(InputError, match="source_length=9 tokens, got 10"):
         mixer.prefill(drawn(M + 1, seed=2))
-    _, state = mixer.continued(drawn(N, seed=1), mixer.prefill(drawn(M, seed=2)))
+    _, state = mixer.extend(drawn(N, seed=1), mixer.prefill(drawn(M, seed=2)))
     with pytest.raises(InputError, match="length=7 tokens, got 8"):
-        mixer.continued(drawn(1, seed=1), state)
+        mixer.extend(drawn(1, seed=1), state)
     for make in (
         lambda: CrossAttention(10, heads=4),
         lambda: StaticCross(10, heads=4, length=2, source_length=2),

@@ -10,11 +10,11 @@ from typed import present
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer
 from spinodal.mixers.graph import gather as graph_gather
-from spinodal.mixers.graph.blocks import Blocks, Choice
-from spinodal.mixers.graph.flex import block_mask, flexed
+from spinodal.mixers.graph.blocks import Blocks, RoutedBlocks
+from spinodal.mixers.graph.flex import block_mask, flex_averages
 from spinodal.mixers.graph.flow import SIN, GraphFlowAttention
 from spinodal.mixers.graph.form import Descent, FlowForm
-from spinodal.mixers.graph.gather import chosen_averages, chosen_products
+from spinodal.mixers.graph.gather import gathered_averages, gathered_products
 from spinodal.mixers.graph.levels import GraphLevels
 from spinodal.mixers.graph.links import scores
 from spinodal.mixers.graph.sparse import BlockGraphAttention
@@ -58,9 +58,9 @@ every_choice = pytest.mark.parametrize(("name", "causal"), CASES)
 def test_gathered_blocks_are_attention_under_their_mask(name: str, causal: bool, form: FlowForm):
     made, x, weight = mixer(CHOICES[name], form, causal=causal), tokens().requires_grad_(), tokens(seed=3)
     for valid in (None, padding()):
-        scene = made.scene(x, valid)
-        under = made.averages(scene.q, scene.k, made.allowed(scene, valid))
-        expected = made.read(made.states(scene, under)[-1])
+        inputs = made.inputs(x, valid)
+        under = made.averages(inputs.q, inputs.k, made.allowed(inputs, valid))
+        expected = made.read(made.states(inputs, under)[-1])
         found = made(x, valid).tokens
         torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-13)
         wanted = [x, *made.qkv.parameters(), *present(made.anchor).parameters()]
@@ -74,13 +74,13 @@ def test_what_is_gathered_has_gradients_of_all_orders(at_once: int, monkeypatch:
     monkeypatch.setattr(graph_gather, "AT_ONCE", (at_once, at_once))
     random = torch.Generator().manual_seed(0)
     index = torch.rand(2, 1, 4, 4, generator=random).argsort(-1)[..., :3]
-    choice = Choice(index, index >= 0, torch.zeros(2, 1, 4, 4, dtype=torch.bool))
+    choice = RoutedBlocks(index, index >= 0, torch.zeros(2, 1, 4, 4, dtype=torch.bool))
     draw = lambda w: torch.randn(2, 1, 4, 2, w, generator=random, dtype=torch.float64, requires_grad=True)
     q, x, p = draw(3), draw(3), draw(6)
     taken = x.flatten(0, 2)[(index + 4 * torch.arange(2).view(2, 1, 1, 1)).flatten(0, 2)].flatten(1, 2)
-    torch.testing.assert_close(chosen_products(q, x, choice).flatten(0, 2), q.flatten(0, 2) @ taken.mT)
-    torch.testing.assert_close(chosen_averages(p, x, choice).flatten(0, 2), p.flatten(0, 2) @ taken)
-    for function, inputs in ((chosen_products, (q, x)), (chosen_averages, (p, x))):
+    torch.testing.assert_close(gathered_products(q, x, choice).flatten(0, 2), q.flatten(0, 2) @ taken.mT)
+    torch.testing.assert_close(gathered_averages(p, x, choice).flatten(0, 2), p.flatten(0, 2) @ taken)
+    for function, inputs in ((gathered_products, (q, x)), (gathered_averages, (p, x))):
         assert torch.autograd.gradcheck(lambda one, other: function(one, other, choice), inputs)  # noqa: B023
         assert torch.autograd.gradgradcheck(lambda one, other: function(one, other, choice), inputs)  # noqa: B023
 
@@ -98,7 +98,7 @@ def test_all_blocks_are_the_whole_graph(causal: bool):
 def test_a_block_keeps_itself_its_neighbours_and_at_most_top_others(name: str, causal: bool):
     blocks = CHOICES[name]
     made = mixer(blocks, causal=causal)
-    selected = made.choice(made.scene(tokens()), None).selected
+    selected = made.choice(made.inputs(tokens()), None).selected
     I = selected.shape[-1]
     apart = torch.arange(I)[:, None] - torch.arange(I)
     near = (apart.abs() <= blocks.window) & ((apart >= 0) | (not causal))
@@ -126,7 +126,7 @@ def products(made: BlockGraphAttention, x: Tensor) -> Tensor:
 def test_the_choice_is_that_of_the_largest_predicted_share():
     made, x = mixer(), tokens(n=32)
     share = products(made, x).exp().unflatten(-1, (8, 4)).amax(-1)
-    found = made.choice(made.scene(x), None).selected
+    found = made.choice(made.inputs(x), None).selected
     for I in range(8):
         others = [J for J in range(8) if abs(I - J) > 1]
         shares = share[:, :, 4 * I : 4 * I + 4, others]
@@ -164,9 +164,9 @@ def test_where_nothing_is_to_be_chosen_neighbours_alone_are_looked_at(causal: bo
     assert all("coarse" not in name for name in made.state_dict())
     apart = torch.arange(8)[:, None] - torch.arange(8)
     near = (apart <= 1) & (apart >= (0 if causal else -1))
-    assert torch.equal(made.choice(made.scene(tokens()), None).selected, near.expand(2, H, 8, 8))
-    under = made.averages(*made.scene(tokens())[1:3], made.allowed(made.scene(tokens()), None))
-    expected = made.read(made.states(made.scene(tokens()), under)[-1])
+    assert torch.equal(made.choice(made.inputs(tokens()), None).selected, near.expand(2, H, 8, 8))
+    under = made.averages(*made.inputs(tokens())[1:3], made.allowed(made.inputs(tokens()), None))
+    expected = made.read(made.states(made.inputs(tokens()), under)[-1])
     torch.testing.assert_close(made(tokens()).tokens, expected, rtol=1e-11, atol=1e-13)
     assert "selection" not in made(tokens(), residuals=True).residuals
 
@@ -175,7 +175,7 @@ def in_parts(mixer: Mixer, x: Tensor, valid: Tensor | None) -> Tensor:
     state, found, start = None, [], 0
     for n in (7, 1, 1, 12, N - 21):
         there = None if valid is None else valid[:, start : start + n]
-        y, state = mixer.continued(x[:, start : start + n], state, there)
+        y, state = mixer.extend(x[:, start : start + n], state, there)
         found.append(y)
         start += n
     return torch.cat(found, 1)
@@ -213,8 +213,8 @@ def test_only_mutual_links_have_an_energy_of_all():
 def test_the_selection_residual_is_a_divergence_that_teaches_the_choice_alone():
     made, x = mixer(replace(BLOCKS, window=0)), tokens(n=32)
     rows = (32 * (torch.arange(32).double() * 0.6180339887498949 % 1)).long()
-    scene = made.scene(x)
-    s = (scene.q @ scene.k.mT / 2 / (D // H) ** 0.5).masked_fill(torch.eye(32).bool(), -torch.inf)
+    inputs = made.inputs(x)
+    s = (inputs.q @ inputs.k.mT / 2 / (D // H) ** 0.5).masked_fill(torch.eye(32).bool(), -torch.inf)
     true, guess = s.softmax(-1)[:, :, rows], products(made, x).exp()[:, :, rows]
     lost = weight = 0.0
     for k, row in enumerate(rows.tolist()):
@@ -240,10 +240,10 @@ def test_the_choice_learns_where_the_mass_is():
         made.qkv.weight[:32][slow[:, None] & slow] = 6 * torch.eye(16).flatten()
         made.qkv.weight[32:64][slow[:, None] & slow] = torch.linalg.qr(torch.randn(16, 16)).Q.flatten()
     x = torch.randn(16, 128, 32)
-    scene, apart = made.scene(x), ~torch.eye(16, dtype=torch.bool)
-    P = scores(scene.q, scene.k, ~torch.eye(128, dtype=torch.bool)[None, None]).softmax(-1)
+    inputs, apart = made.inputs(x), ~torch.eye(16, dtype=torch.bool)
+    P = scores(inputs.q, inputs.k, ~torch.eye(128, dtype=torch.bool)[None, None]).softmax(-1)
     mass = (P.unflatten(-1, (16, 8)).sum(-1).unflatten(2, (16, 8)).amax(3) * apart).detach()
-    share = lambda: float((mass * made.choice(scene, None).selected).sum() / mass.topk(2).values.sum())
+    share = lambda: float((mass * made.choice(inputs, None).selected).sum() / mass.topk(2).values.sum())
     before = share()
     optimizer = torch.optim.Adam(made.coarse.parameters(), lr=0.02)
     for _ in range(100):
@@ -273,18 +273,18 @@ def test_flex_attention_has_the_same_links(causal: bool):
     made = mixer(replace(BLOCKS, top=1), causal=causal)
     valid = torch.cat([padding(), torch.ones(2, 2, dtype=torch.bool)], 1)
     x = tokens(n=32)
-    scene = made.scene(x, valid)
-    choice = made.choice(scene, valid)
+    inputs = made.inputs(x, valid)
+    choice = made.choice(inputs, valid)
     values = torch.randn(2, H, 32, 8, dtype=torch.float64)
-    expected = made.averages(scene.q, scene.k, made.allowed(scene, valid))(values)
+    expected = made.averages(inputs.q, inputs.k, made.allowed(inputs, valid))(values)
     with torch.no_grad():
         torch.testing.assert_close(
-            made.flexed(scene, choice, valid)(values), expected, rtol=1e-10, atol=1e-12
+            made.flexed(inputs, choice, valid)(values), expected, rtol=1e-10, atol=1e-12
         )
     lonely = torch.zeros(2, H, 32, dtype=torch.bool)
     mask = block_mask(choice, valid, lonely, size=4, causal=causal)
     assert torch.equal(mask.to_dense().bool(), choice.selected)
-    assert callable(flexed(scene.q, scene.k, mask))
+    assert callable(flex_averages(inputs.q, inputs.k, mask))
 
 
 @pytest.mark.parametrize(

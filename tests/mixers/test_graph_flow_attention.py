@@ -142,7 +142,7 @@ def test_in_a_causal_graph_each_token_descends_with_the_others_held():
         apart = 1 - (others[:, :, None] - state[:, :, :, None]).cos()
         return ((P[..., None] * apart).sum(-2) + 0.5 * rho * (state - v).square()).sum(-1)
 
-    states = made.states(made.scene(x), made.links(made.scene(x), None))
+    states = made.states(made.inputs(x), made.links(made.inputs(x), None))
     for before, after in itertools.pairwise(states):
         assert (own(after, before) <= own(before, before) + 1e-14).all()
     assert made.guarantee == "per-token"
@@ -182,7 +182,7 @@ def test_steps_share_sizes_by_an_index_map():
 def test_anchors_hold_what_sixteen_steps_would_bring_together(anchored: bool):
     made = mixer(FlowForm(anchored=anchored, descent=Descent(16, tolerance=1e-12)), spread=1)
     x = tokens()
-    states = made.states(made.scene(x), made.links(made.scene(x), None))
+    states = made.states(made.inputs(x), made.links(made.inputs(x), None))
     before, after = (state.std(dim=2).mean() for state in (states[0], states[-1]))
     assert (after > 0.3 * before) == anchored
     assert (after < 1e-3 * before) != anchored
@@ -190,11 +190,11 @@ def test_anchors_hold_what_sixteen_steps_would_bring_together(anchored: bool):
 
 def test_a_cohesive_step_shrinks_the_displacement_by_the_weakest_anchor():
     made = mixer(FlowForm(descent=Descent(8)), spread=12)
-    scene = made.scene(tokens(4))
-    states = torch.stack(made.states(scene, made.links(scene, None)))
+    inputs = made.inputs(tokens(4))
+    states = torch.stack(made.states(inputs, made.links(inputs, None)))
     assert states.abs().max() <= 0.75
     moved = states.diff(dim=0).abs().amax((-2, -1))
-    assert (moved[1:] / moved[:-1] <= 1 / (1 + scene.rho.amin((-2, -1))) + 1e-12).all()
+    assert (moved[1:] / moved[:-1] <= 1 / (1 + inputs.rho.amin((-2, -1))) + 1e-12).all()
 
 
 @pytest.mark.parametrize("form", [FlowForm(), FlowForm("identity"), FlowForm(threshold=0.1)], ids=str)
@@ -217,13 +217,13 @@ def test_samples_stop_each_on_its_own_residual():
     x = torch.cat([tokens(1), 0.01 * tokens(1, seed=2)])
     alone = []
     for sample in x.split(1):
-        scene = made.scene(sample)
-        states = made.states(scene, made.links(scene, None))
+        inputs = made.inputs(sample)
+        states = made.states(inputs, made.links(inputs, None))
         assert made(sample, residuals=True).residuals["flow"] <= 1e-6
         alone.append((len(states), states[-1]))
     assert alone[0][0] != alone[1][0] < 100
-    scene = made.scene(x)
-    together = made.states(scene, made.links(scene, None))
+    inputs = made.inputs(x)
+    together = made.states(inputs, made.links(inputs, None))
     assert len(together) == max(count for count, _ in alone)
     torch.testing.assert_close(together[-1], torch.cat([state for _, state in alone]), rtol=0, atol=1e-14)
 
@@ -236,14 +236,14 @@ def test_rows_without_links_are_zero_and_never_nan(causal: bool, threshold: floa
     x = tokens().requires_grad_()
     mixed = made(x, valid, residuals=True)
     assert mixed.tokens[~valid].count_nonzero() == 0
-    lonely = made.scene(x).v[1, :, 4].flatten()
+    lonely = made.inputs(x).v[1, :, 4].flatten()
     torch.testing.assert_close(mixed.tokens[1, 4], made.out(lonely))
     assert mixed.residuals["flow"] == 0
     assert 0 <= mixed.residuals["energy"] < 1e-16
     (grad,) = torch.autograd.grad(mixed.tokens.sum() + sum(mixed.residuals.values()), x)
     assert grad.isfinite().all()
     one = tokens(1, n=1)
-    torch.testing.assert_close(made(one).tokens, made.out(made.scene(one).v.flatten(1))[:, None])
+    torch.testing.assert_close(made(one).tokens, made.out(made.inputs(one).v.flatten(1))[:, None])
 
 
 def test_thresholds_are_relative_to_the_row():
@@ -314,15 +314,15 @@ def test_a_flow_that_did_not_arrive_says_so():
 def test_the_plug_in_is_the_mixers_flow_with_one_anchor(causal: bool):
     """What `spinodal_graph` makes of a model's q, k and v, beside the mixer's states for the same."""
     made, x = mixer(FREE, causal=causal), tokens()
-    scene = made.scene(x)
+    inputs = made.inputs(x)
     q, k = (rotate(t) for t in made.qkv(x).unflatten(-1, (3, H, D // H)).permute(2, 0, 3, 1, 4)[:2])
     allowed = torch.ones(1, 1, N, N, dtype=torch.bool)
     allowed = allowed.tril() if causal else allowed
     e = q @ k.mT / (D // H) ** 0.5
     flow = GraphFlow(anchor=0.7)
-    found = flow.output(flow.weights(e, e, allowed), scene.v)
-    scene = scene._replace(rho=torch.full_like(scene.rho, 0.7))
-    torch.testing.assert_close(found, made.states(scene, made.links(scene, None))[-1])
+    found = flow.output(flow.weights(e, e, allowed), inputs.v)
+    inputs = inputs._replace(rho=torch.full_like(inputs.rho, 0.7))
+    torch.testing.assert_close(found, made.states(inputs, made.links(inputs, None))[-1])
     with pytest.raises(InputError, match="use_cache=False"):
         flow.weights(e[:, :, -1:], e[:, :, -1:], allowed[:, :, -1:])
     with pytest.raises(InputError, match="anchor=-1"):

@@ -71,7 +71,7 @@ def test_the_future_does_not_leak_and_parts_are_the_whole():
     valid[0, :6] = False
     state, found, start = None, [], 0
     for n in (7, 1, 1, 20, N - 29):
-        y, state = made.continued(tokens()[:, start : start + n], state, valid[:, start : start + n])
+        y, state = made.extend(tokens()[:, start : start + n], state, valid[:, start : start + n])
         found.append(y)
         start += n
     torch.testing.assert_close(torch.cat(found, 1), made(tokens(), valid).tokens, rtol=1e-11, atol=1e-13)
@@ -113,7 +113,7 @@ def test_links_grow_with_the_text_and_not_with_its_square():
         there = everyone(n, 1)
         for l in range(3):
             flow = of_kind(made.flows[made.sharing[l]], BlockGraphAttention)
-            links += int(flow.allowed(flow.scene(x), there).sum()) / 2  # of either head
+            links += int(flow.allowed(flow.inputs(x), there).sum()) / 2  # of either head
             x, there = level_average(x, x[..., 0], there, 3)
         assert links / n < 12 * 13 / 9
         assert links / n > 9

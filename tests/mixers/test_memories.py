@@ -175,7 +175,7 @@ def test_parts_and_steps_are_the_whole_across_chunks(name: str, dtype: torch.dty
     with torch.no_grad():
         state, found, start = None, [], 0
         for n in (130, *[1] * 20, 2, LONG - 152):
-            y, state = mixer.continued(x[:, start : start + n], state)
+            y, state = mixer.extend(x[:, start : start + n], state)
             found.append(y)
             start += n
         torch.testing.assert_close(torch.cat(found, 1), mixer(x).tokens, rtol=tolerance, atol=tolerance)
@@ -222,16 +222,16 @@ def test_places_are_counted_in_tokens_and_are_not_exceeded():
     torch.testing.assert_close(mixer(x, valid).tokens[valid], mixer(x[valid][None]).tokens[0])
     with pytest.raises(InputError, match="length=4 tokens, got 6"):
         mixer(x)
-    _, state = mixer.continued(x[:, :4])
+    _, state = mixer.extend(x[:, :4])
     with pytest.raises(InputError, match="length=4 tokens, got 5"):
-        mixer.continued(x[:, 4:5], state)
+        mixer.extend(x[:, 4:5], state)
 
 
 def test_states_do_not_grow_but_those_that_must():
     for name in MIXERS:
         mixer = long_mixer(name, causal=True)
         x = torch.randn(1, LONG, D)
-        held = [state_size(mixer.continued(x[:, :n])[1]) for n in (1, 64, LONG)]
+        held = [state_size(mixer.extend(x[:, :n])[1]) for n in (1, 64, LONG)]
         if name in ("attention", "toeplitz", "graph"):
             assert held[0] < held[1] < held[2]
         else:

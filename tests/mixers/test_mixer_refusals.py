@@ -8,9 +8,9 @@ import torch
 
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer
-from spinodal.mixers.channel.feed import PartitionForm, Pathway, Reading
 from spinodal.mixers.channel.gates import PhaseCompetition
 from spinodal.mixers.channel.partition import Partition
+from spinodal.mixers.channel.partition_network import PartitionForm, Pathway, Reading
 from spinodal.mixers.cross.mixers import CrossMixer
 from spinodal.mixers.token.attention import Attention
 from spinodal.mixers.token.convolution import Toeplitz
@@ -93,9 +93,9 @@ def test_toeplitz_refuses_what_is_longer_than_its_filter():
     with pytest.raises(InputError, match="length=8, got 9 tokens"):
         mixer(torch.ones(1, 9, 12))
     causal = Toeplitz(12, heads=2, length=8, causal=True)
-    _, state = causal.continued(torch.ones(1, 8, 12))
+    _, state = causal.extend(torch.ones(1, 8, 12))
     with pytest.raises(InputError, match="length=8, got 9 tokens"):
-        causal.continued(torch.ones(1, 1, 12), state)
+        causal.extend(torch.ones(1, 1, 12), state)
 
 
 def test_too_few_tokens_for_the_phases_are_refused_where_tokens_are_components():

@@ -12,8 +12,14 @@ import torch
 from torch import Tensor
 
 from spinodal import thermodynamics
-from spinodal.mixers.channel.feed import DenseFeed, FactorisedFeed, PartitionForm, Pathway, Reading
 from spinodal.mixers.channel.partition import LITERAL, LiteralPartition, Partition
+from spinodal.mixers.channel.partition_network import (
+    DensePartitionNetwork,
+    FactorisedPartitionNetwork,
+    PartitionForm,
+    Pathway,
+    Reading,
+)
 from spinodal.mixers.channel.residuals import phase_residuals
 from spinodal.thermodynamics import enrichment
 
@@ -208,7 +214,7 @@ def test_a_row_of_nothing_but_padding_counts_for_nothing():
 
 def test_dense_network_mixes_all_tokens_and_features_of_a_head_and_no_others():
     torch.manual_seed(0)
-    feed = DenseFeed(H * C, form(), length=N).double()
+    feed = DensePartitionNetwork(H * C, form(), length=N).double()
     x = tokens()
     flat = x.view(B, N, H, C)
     W = feed.composition.weight.view(H, N, C, N, C)
@@ -228,8 +234,8 @@ def test_shapes_of_all_five_outputs(reading: str):
     m = N if reading == "token" else 1
     for pathway, r in [("I", (R,)), ("II", (R,)), ("III", (P, R))]:
         for feed in (
-            FactorisedFeed(H * C, form(reading, pathway)),
-            DenseFeed(H * C, form(reading, pathway), length=N),
+            FactorisedPartitionNetwork(H * C, form(reading, pathway)),
+            DensePartitionNetwork(H * C, form(reading, pathway), length=N),
         ):
             z, k, l, hidden = feed(tokens().float())
             s, omega = feed.reactions(hidden)
@@ -244,7 +250,7 @@ def test_shapes_of_all_five_outputs(reading: str):
 
 
 def test_constants_start_where_reactants_and_products_balance():
-    feed = FactorisedFeed(H * C, form("token", "I"))
+    feed = FactorisedPartitionNetwork(H * C, form("token", "I"))
     feed.constants.weight.data.zero_()
     feed.constants.bias.data.zero_()
     omega = feed.reactions(feed(tokens().float()).hidden).omega
@@ -256,10 +262,10 @@ def test_the_literal_form_warns_and_has_the_poles_it_warns_of():
         mixer = LiteralPartition(H * C, form())
     assert [str(w.message) for w in caught] == [LITERAL]
     z, L = torch.tensor([1.0]), torch.tensor([0.5, 0.5, 0.0])
-    pole = mixer.separator.phases(z, torch.tensor([[-1.0, 1.0]]), L)
+    pole = mixer.parameterisation.phases(z, torch.tensor([[-1.0, 1.0]]), L)
     assert not pole.isfinite().all()
     assert math.isclose(
-        float(Partition(H * C, form()).separator.phases(z, torch.tensor([[-1.0, 1.0]]), L) @ L),
+        float(Partition(H * C, form()).parameterisation.phases(z, torch.tensor([[-1.0, 1.0]]), L) @ L),
         1,
         rel_tol=1e-6,
     )

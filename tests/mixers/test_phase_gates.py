@@ -13,8 +13,8 @@ from spinodal.mixers.channel.gates import (
     DrivingForce,
     PhaseCompetition,
     SwiGLU,
-    departure_naive,
-    shares,
+    naive_departure,
+    phase_shares,
 )
 
 Gate = TypeVar("Gate", SwiGLU, DrivingForce, PhaseCompetition)
@@ -92,9 +92,9 @@ def test_phases_that_compete_hold_the_feed(x: Tensor, phases: int):
 def test_fast_departure_is_the_naive_one(phases: int):
     torch.manual_seed(0)
     za = torch.randn(1, 2, phases, 3, dtype=torch.float64, requires_grad=True)
-    torch.testing.assert_close(Departure.apply(za), departure_naive(za), rtol=1e-13, atol=1e-14)
+    torch.testing.assert_close(Departure.apply(za), naive_departure(za), rtol=1e-13, atol=1e-14)
     assert torch.autograd.gradcheck(Departure.apply, za)
-    assert torch.autograd.gradcheck(departure_naive, za)
+    assert torch.autograd.gradcheck(naive_departure, za)
 
 
 def test_departure_refuses_a_second_derivative():
@@ -107,7 +107,7 @@ def test_departure_refuses_a_second_derivative():
 @pytest.mark.parametrize("extreme", [30.0, 400.0])
 def test_gates_stay_finite_where_exp_would_not(extreme: float):
     a = torch.tensor([extreme, -extreme, 0.0]).view(1, 1, 1, 3)
-    r = shares(a)
+    r = phase_shares(a)
     torch.testing.assert_close(r[0, 0, 0], torch.tensor([1.0, 0.0, 0.5]))
     za = torch.cat([torch.ones_like(a), a], -2).requires_grad_()
     Departure.apply(za).sum().backward()

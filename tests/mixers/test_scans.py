@@ -11,12 +11,12 @@ from spinodal.mixers.ops.scan import (
     CHUNK,
     REACH,
     SHORT,
+    decayed_linear_attention,
+    decayed_linear_attention_both_ways,
     decayed_sum,
     decayed_sum_both_ways,
-    decayed_sum_naive,
-    memory,
-    memory_both_ways,
-    memory_naive,
+    naive_decayed_linear_attention,
+    naive_decayed_sum,
 )
 
 # a token, one chunk, several; last chunks that are filled and that are not
@@ -58,18 +58,20 @@ def assert_same(fast: tuple[Tensor, ...], naive: tuple[Tensor, ...], wanted: lis
 def test_chunks_are_the_recurrence(n: int, shared: bool):
     t = drawn(n, shared=shared)
     wanted = [t[name] for name in ("q", "k", "v", "log_a", "S")]
-    assert_same(memory(*wanted), memory_naive(*wanted), wanted)
+    assert_same(decayed_linear_attention(*wanted), naive_decayed_linear_attention(*wanted), wanted)
     wanted = [t[name] for name in ("k", "log_a", "y")]
-    assert_same(decayed_sum(*wanted), decayed_sum_naive(*wanted), wanted)
+    assert_same(decayed_sum(*wanted), naive_decayed_sum(*wanted), wanted)
 
 
 def test_chunks_of_the_sizes_in_use_are_the_recurrence():
     t = drawn(5 * CHUNK + 3, shared=False)
     args = [t[name].detach() for name in ("q", "k", "v", "log_a", "S")]
-    for found, expected in zip(memory(*args), memory_naive(*args), strict=True):
+    for found, expected in zip(
+        decayed_linear_attention(*args), naive_decayed_linear_attention(*args), strict=True
+    ):
         torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
     args = [t[name].detach() for name in ("k", "log_a", "y")]
-    for found, expected in zip(decayed_sum(*args), decayed_sum_naive(*args), strict=True):
+    for found, expected in zip(decayed_sum(*args), naive_decayed_sum(*args), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
 
 
@@ -86,7 +88,7 @@ def test_both_ways_is_the_sum_over_all_tokens_with_the_decays_between(n: int):
         rows.append(torch.stack(past + future, 2).exp())
     w = torch.stack(rows, 2)
     naive = torch.einsum("bhic,bhijc,bhjc,bhje->bhie", q, w, k, v), torch.einsum("bhijc,bhjc->bhic", w, k)
-    fast = memory_both_ways(q, k, v, log_a), decayed_sum_both_ways(k, log_a)
+    fast = decayed_linear_attention_both_ways(q, k, v, log_a), decayed_sum_both_ways(k, log_a)
     assert_same(fast, naive, [q, k, v, log_a])
 
 
@@ -97,7 +99,7 @@ def test_a_long_float32_context_keeps_its_digits_at_every_allowed_decay(fast: bo
     q, k, v = (torch.randn(1, 1, n, 4) for _ in range(3))
     u = torch.rand(1, 1, n, 4)
     forms: list[tuple[Callable[..., tuple[Tensor, Tensor]], tuple[Tensor, ...], float, Tensor]] = [
-        (memory, (q, k, v), REACH / CHUNK, torch.zeros(1, 1, 4, 4)),
+        (decayed_linear_attention, (q, k, v), REACH / CHUNK, torch.zeros(1, 1, 4, 4)),
         (decayed_sum, (k,), REACH / SHORT, torch.zeros(1, 1, 4)),
     ]
     for form, args, floor, S in forms:

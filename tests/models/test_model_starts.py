@@ -8,8 +8,8 @@ import torch
 from huggingface_hub.errors import StrictDataclassFieldValidationError
 
 from spinodal.errors import InputError
-from spinodal.mixers.base import START, Reduction
-from spinodal.mixers.channel.feed import HeadLinear
+from spinodal.mixers.base import START, OutputProjection
+from spinodal.mixers.channel.partition_network import HeadLinear
 from spinodal.mixers.token.convolution import Convolution, Toeplitz
 from spinodal.models import (
     SpinodalConfig,
@@ -51,7 +51,7 @@ def test_layers_keep_their_own_starts():
             bound = module.in_features**-0.5
             assert module.weight.abs().max() <= bound
             assert module.weight.std().item() == pytest.approx(bound * 3**-0.5, rel=0.1)
-        if isinstance(module, Reduction):
+        if isinstance(module, OutputProjection):
             assert module.weight.std().item() == pytest.approx(START * module.in_features**-0.5, rel=0.1)
         if isinstance(module, torch.nn.LayerNorm):
             assert torch.equal(module.weight, torch.ones(16))

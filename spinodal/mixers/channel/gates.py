@@ -21,14 +21,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spinodal.errors import InputError
-from spinodal.mixers.base import PhaseMixer, Reduction, Tokenwise
+from spinodal.mixers.base import OutputProjection, PhaseMixer, Tokenwise
 from spinodal.mixers.channel.residuals import phase_residuals
 from spinodal.types import Mixed
 
 STEEPNESS = 2.0  # of a gate as a function of its linear map; the same for all three
 
 
-def normalised(y: Float[Tensor, "b n e"]) -> Float[Tensor, "b n e"]:
+def layer_norm(y: Float[Tensor, "b n e"]) -> Float[Tensor, "b n e"]:
     """(y - mean y) / sd y over features, nothing learned."""
     return functional.layer_norm(y, y.shape[-1:])
 
@@ -41,13 +41,13 @@ class SwiGLU(Tokenwise):
     def __init__(self, width: int, *, hidden: int):
         super().__init__()
         self.inner = nn.Linear(width, 2 * hidden, bias=False)
-        self.out = Reduction(hidden, width)
+        self.out = OutputProjection(hidden, width)
 
     def forward(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
     ) -> Mixed:
         a, v = self.inner(x).chunk(2, dim=-1)
-        return Mixed(self.out(normalised(functional.silu(STEEPNESS * a) * v)), {})
+        return Mixed(self.out(layer_norm(functional.silu(STEEPNESS * a) * v)), {})
 
 
 class DrivingForce(Tokenwise, PhaseMixer):
@@ -61,7 +61,7 @@ class DrivingForce(Tokenwise, PhaseMixer):
     def __init__(self, width: int, *, hidden: int):
         super().__init__()
         self.inner = nn.Linear(width, 2 * hidden, bias=False)
-        self.out = Reduction(hidden, width)
+        self.out = OutputProjection(hidden, width)
 
     def forward(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
@@ -72,7 +72,7 @@ class DrivingForce(Tokenwise, PhaseMixer):
         if residuals:
             k = (STEEPNESS * a).unsqueeze(-1)
             info = phase_residuals(z, k, z.new_full((2,), 0.5), present(valid))
-        return Mixed(self.out(normalised(y)), info)
+        return Mixed(self.out(layer_norm(y)), info)
 
     def phase_fractions(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None
@@ -97,7 +97,7 @@ class PhaseCompetition(Tokenwise, PhaseMixer):
             raise InputError(f"phases compete from two on, got phases={phases}")
         self.phases = phases
         self.inner = nn.Linear(width, phases * hidden, bias=False)
-        self.out = Reduction(phases * hidden, width)
+        self.out = OutputProjection(phases * hidden, width)
 
     def forward(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
@@ -108,34 +108,34 @@ class PhaseCompetition(Tokenwise, PhaseMixer):
         if residuals:
             z, k = za[..., 0, :], STEEPNESS * za[..., 1:, :].mT
             info = phase_residuals(z, k, z.new_full((self.phases,), 1 / self.phases), present(valid))
-        return Mixed(self.out(normalised(y.flatten(-2))), info)
+        return Mixed(self.out(layer_norm(y.flatten(-2))), info)
 
     def phase_fractions(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None
     ) -> Float[Tensor, "b n p"]:
         za = self.inner(x).unflatten(-1, (self.phases, -1))
-        return occupancy(za[..., 0, :], shares(za[..., 1:, :]))
+        return occupancy(za[..., 0, :], phase_shares(za[..., 1:, :]))
 
 
-def shares(a: Float[Tensor, "b n q e"]) -> Float[Tensor, "b n p e"]:
+def phase_shares(a: Float[Tensor, "b n q e"]) -> Float[Tensor, "b n p e"]:
     """r = softmax over phases of 2a, the reference phase, the last, at 0."""
     return functional.pad(STEEPNESS * a, (0, 0, 0, 1)).softmax(dim=-2)
 
 
-def departure_naive(za: Float[Tensor, "b n p e"]) -> Float[Tensor, "b n p e"]:
+def naive_departure(za: Float[Tensor, "b n p e"]) -> Float[Tensor, "b n p e"]:
     """y_j = z (P r_j - 1), z and the q maps a stacked in `za`."""
-    return za[..., :1, :] * (za.shape[-2] * shares(za[..., 1:, :]) - 1)
+    return za[..., :1, :] * (za.shape[-2] * phase_shares(za[..., 1:, :]) - 1)
 
 
 class Departure(torch.autograd.Function):
-    """`departure_naive` in half the passes over memory, which is what a gate costs on a CPU.
+    """`naive_departure` in half the passes over memory, which is what a gate costs on a CPU.
 
     With g the gradient in y and A = P sum_j r_j g_j: dz = A - sum_j g_j and da_j = 2 z r_j (P g_j - A).
     """
 
     @staticmethod
     def forward(ctx, za: Float[Tensor, "b n p e"]) -> Float[Tensor, "b n p e"]:
-        z, r = za[..., :1, :], shares(za[..., 1:, :])
+        z, r = za[..., :1, :], phase_shares(za[..., 1:, :])
         ctx.save_for_backward(z, r)
         return torch.addcmul(-z, r, z, value=za.shape[-2])
 

@@ -29,16 +29,16 @@ from torch import Tensor
 
 from spinodal import thermodynamics
 from spinodal.errors import InputError
-from spinodal.mixers.base import PhaseMixer, Reduction, Tokenwise
-from spinodal.mixers.channel.feed import (
-    DenseFeed,
-    FactorisedFeed,
+from spinodal.mixers.base import OutputProjection, PhaseMixer, Tokenwise
+from spinodal.mixers.channel.gates import layer_norm
+from spinodal.mixers.channel.partition_network import (
+    DensePartitionNetwork,
+    FactorisedPartitionNetwork,
     PartitionForm,
     Pathway,
     ReactionParameters,
     Reading,
 )
-from spinodal.mixers.channel.gates import normalised
 from spinodal.mixers.channel.residuals import phase_residuals, root_mean_square, spread, weights
 from spinodal.types import Mixed
 
@@ -51,7 +51,7 @@ LITERAL = (
 )
 
 
-class Separator(ABC):
+class PhaseParameterisation(ABC):
     """How numbers of a network become phases: the parameterisation of K and L."""
 
     @abstractmethod
@@ -75,7 +75,7 @@ class Separator(ABC):
         """F and the spread of log K, and whatever bound the parameterisation does not keep."""
 
 
-class Simplex(Separator):
+class Simplex(PhaseParameterisation):
     """K = e^k, L = softmax(l), kept off zero: u > 0 everywhere and no bound is left to be learned.
 
     No phase falls below LEAST of an equal share, since x_ij may reach z_i / L_j.
@@ -99,7 +99,7 @@ class Simplex(Separator):
         return phase_residuals(z, k, L, mask)
 
 
-class Literal(Separator):
+class Literal(PhaseParameterisation):
     """K raw and signed, L_j = sigmoid(l_j) each on its own  [qajar2024, eq. 10h]; poles where u = 0."""
 
     def fractions(self, l: Float[Tensor, "*c p"]) -> Float[Tensor, "*c p"]:
@@ -128,15 +128,15 @@ class Literal(Separator):
         }
 
 
-def arranged(t: Tensor, reading: Reading) -> Tensor:
+def by_mixture(t: Tensor, reading: Reading) -> Tensor:
     """[b n h c ...] with the components of one mixture on the fourth axis: c, or n, or n c on the third."""
     if reading is Reading.TOKEN:
         return t
     return t.movedim(1, 3) if reading is Reading.FEATURE else t.movedim(1, 2).flatten(2, 3)
 
 
-def carried(t: Tensor, reading: Reading) -> Tensor:
-    """[b n|1 h ...], one value a carrier, to broadcast against `arranged` mixtures."""
+def per_mixture(t: Tensor, reading: Reading) -> Tensor:
+    """[b n|1 h ...], one value a carrier, to broadcast against `by_mixture` mixtures."""
     if reading is Reading.TOKEN:
         return t
     return t[:, 0].unsqueeze(2) if reading is Reading.FEATURE else t[:, 0]
@@ -149,7 +149,7 @@ class Partition(Tokenwise, PhaseMixer):
     read mixtures per token: any other reading pools the future.
     """
 
-    separator: Separator = Simplex()
+    parameterisation: PhaseParameterisation = Simplex()
 
     def __init__(self, width: int, form: PartitionForm, *, length: int | None = None, causal: bool = False):
         super().__init__()
@@ -162,8 +162,12 @@ class Partition(Tokenwise, PhaseMixer):
                 f"got reading={form.reading.value}, length={length}"
             )
         self.form, self.causal, self.length = form, local, length
-        self.feed = FactorisedFeed(width, form) if length is None else DenseFeed(width, form, length=length)
-        self.out = Reduction(form.phases * width, width)
+        self.feed = (
+            FactorisedPartitionNetwork(width, form)
+            if length is None
+            else DensePartitionNetwork(width, form, length=length)
+        )
+        self.out = OutputProjection(form.phases * width, width)
         if local or length is not None:
             self.degrees_of_freedom(length or 1)
 
@@ -179,19 +183,19 @@ class Partition(Tokenwise, PhaseMixer):
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
     ) -> Mixed:
         z, k, l, hidden = self.feed(x, valid)
-        L = self.separator.fractions(l)
-        phases = self.separator.phases(z, k, L)
+        L = self.parameterisation.fractions(l)
+        phases = self.parameterisation.phases(z, k, L)
         info = {}
         if residuals:
             self.degrees_of_freedom(x.shape[1])
             reading = self.form.reading
-            mask = None if valid is None else arranged(valid[:, :, None, None].expand(z.shape), reading)
-            L = carried(L, reading)
-            info = self.separator.residuals(arranged(z, reading), arranged(k, reading), L, mask)
+            mask = None if valid is None else by_mixture(valid[:, :, None, None].expand(z.shape), reading)
+            L = per_mixture(L, reading)
+            info = self.parameterisation.residuals(by_mixture(z, reading), by_mixture(k, reading), L, mask)
             if self.form.pathway is not Pathway.NONE:
                 reactions = self.feed.reactions(hidden, valid)
-                info |= self.mass_action(arranged(z, reading), arranged(phases, reading), reactions, mask)
-        return Mixed(self.out(normalised(phases.flatten(2))), info)
+                info |= self.mass_action(by_mixture(z, reading), by_mixture(phases, reading), reactions, mask)
+        return Mixed(self.out(layer_norm(phases.flatten(2))), info)
 
     def mass_action(
         self,
@@ -201,7 +205,7 @@ class Partition(Tokenwise, PhaseMixer):
         mask: Bool[Tensor, "*#c #i"] | None,
     ) -> dict[str, Float[Tensor, ""]]:
         """{"g1", "g2"}: RMS over reactions, of the overall composition (type I) or of each phase."""
-        s, omega = arranged(reactions.s, self.form.reading), carried(reactions.omega, self.form.reading)
+        s, omega = by_mixture(reactions.s, self.form.reading), per_mixture(reactions.omega, self.form.reading)
         weight = weights(z, mask)
         if self.form.pathway is Pathway.OVERALL:
             g = thermodynamics.mass_action(z, s * weight[..., None], omega, eps=LOG_EPSILON)
@@ -215,14 +219,14 @@ class Partition(Tokenwise, PhaseMixer):
     def phase_fractions(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None
     ) -> Float[Tensor, "b n p"]:
-        L = self.separator.fractions(self.feed(x, valid).l)
+        L = self.parameterisation.fractions(self.feed(x, valid).l)
         return L.mean(2).expand(-1, x.shape[1], -1)
 
 
 class LiteralPartition(Partition):
     """The paper's letter: K raw and signed, L_j = sigmoid(theta_j) without a simplex. Warns; see LITERAL."""
 
-    separator = Literal()
+    parameterisation = Literal()
 
     def __init__(self, width: int, form: PartitionForm, *, causal: bool = False):
         super().__init__(width, form, causal=causal)

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spinodal.errors import InputError
-from spinodal.mixers.base import Mixer, Reduction, State
-from spinodal.mixers.token.convolution import silence
-from spinodal.mixers.token.places import laid_out, places, read, read_one
+from spinodal.mixers.base import Mixer, OutputProjection, State
+from spinodal.mixers.ops.padding import mask_padding
+from spinodal.mixers.token.places import places, read, read_place, scatter_to_places
 from spinodal.types import Mixed
 
 
@@ -36,7 +36,7 @@ class CrossMixer(nn.Module, ABC):
         residuals: bool = False,
     ) -> Mixed:
         """Mixed(tokens, residuals); `memory_valid` is False on padding of the source."""
-        return Mixed(self.continued(x, self.prefill(memory, memory_valid), valid)[0], {})
+        return Mixed(self.extend(x, self.prefill(memory, memory_valid), valid)[0], {})
 
     @abstractmethod
     def prefill(
@@ -45,7 +45,7 @@ class CrossMixer(nn.Module, ABC):
         """What is kept of a source."""
 
     @abstractmethod
-    def continued(
+    def extend(
         self, x: Float[Tensor, "b n d"], state: State, valid: Bool[Tensor, "b n"] | None = None
     ) -> tuple[Float[Tensor, "b n d"], State]:
         """Tokens that follow those already written, and the state after them."""
@@ -61,7 +61,7 @@ class CrossAttention(CrossMixer):
         self.heads = heads
         self.query = nn.Linear(width, width, bias=False)
         self.key_value = nn.Linear(width, 2 * width, bias=False)
-        self.out = Reduction(width, width)
+        self.out = OutputProjection(width, width)
 
     def prefill(
         self, memory: Float[Tensor, "b m d"], memory_valid: Bool[Tensor, "b m"] | None = None
@@ -69,7 +69,7 @@ class CrossAttention(CrossMixer):
         k, v = self.key_value(memory).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
         return (k, v) if memory_valid is None else (k, v, memory_valid)
 
-    def continued(
+    def extend(
         self, x: Float[Tensor, "b n d"], state: State, valid: Bool[Tensor, "b n"] | None = None
     ) -> tuple[Float[Tensor, "b n d"], State]:
         k, v, *there = state
@@ -90,7 +90,7 @@ class StaticCross(CrossMixer):
             raise InputError(f"width={width} does not divide into heads={heads}")
         self.heads, self.length, self.source_length = heads, length, source_length
         self.value = nn.Linear(width, width, bias=False)
-        self.out = Reduction(width, width)
+        self.out = OutputProjection(width, width)
         self.weight = nn.Parameter(torch.empty(heads, length, source_length))
         self.reset_parameters()
 
@@ -108,9 +108,9 @@ class StaticCross(CrossMixer):
                 f"this mixer reads a source of up to source_length={self.source_length} tokens, got {m}"
             )
         table = memory.new_zeros(len(memory), self.source_length, memory.shape[2])
-        return laid_out(silence(self.value(memory), memory_valid), place, table), nowhere
+        return scatter_to_places(mask_padding(self.value(memory), memory_valid), place, table), nowhere
 
-    def continued(
+    def extend(
         self, x: Float[Tensor, "b n d"], state: State, valid: Bool[Tensor, "b n"] | None = None
     ) -> tuple[Float[Tensor, "b n d"], State]:
         table, start = state
@@ -118,7 +118,7 @@ class StaticCross(CrossMixer):
         if (n := int(free.max())) > self.length:
             raise InputError(f"this mixer has places for length={self.length} tokens, got {n}")
         if x.shape[1] == 1:
-            y = read_one(self.weight[:, place[:, 0].clamp(max=self.length - 1)], table)
+            y = read_place(self.weight[:, place[:, 0].clamp(max=self.length - 1)], table)
         else:
             y = read(self.weight[:, :n], table, place)
         return self.out(y), (table, free)
@@ -151,11 +151,11 @@ class FusedCross(CrossMixer):
     ) -> State:
         return (self.cross.prefill(memory, memory_valid),)
 
-    def continued(
+    def extend(
         self, x: Float[Tensor, "b n d"], state: State, valid: Bool[Tensor, "b n"] | None = None
     ) -> tuple[Float[Tensor, "b n d"], State]:
         source, *past = state
-        mixed, token = self.token.continued(x, past[0] if past else None, valid)
-        read, source = self.cross.continued(x, source, valid)
-        split, channel = self.channel.continued(mixed + read, past[1] if past else None, valid)
+        mixed, token = self.token.extend(x, past[0] if past else None, valid)
+        read, source = self.cross.extend(x, source, valid)
+        split, channel = self.channel.extend(mixed + read, past[1] if past else None, valid)
         return split, (source, token, channel)

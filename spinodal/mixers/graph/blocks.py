@@ -66,7 +66,7 @@ class Blocks:
             )
 
 
-class Choice(NamedTuple):
+class RoutedBlocks(NamedTuple):
     """The blocks that each block looks at, itself first, and as a matrix of blocks."""
 
     index: Int[Tensor, "b h I m"]
@@ -74,7 +74,7 @@ class Choice(NamedTuple):
     selected: Bool[Tensor, "b h I J"]
 
 
-class Sketches(nn.Linear):
+class RouterProjections(nn.Linear):
     """W and V of every head: the same at the start, so that like seeks like."""
 
     def __init__(self, width: int, *, heads: int, features: int):
@@ -92,13 +92,15 @@ class Sketches(nn.Linear):
         return want, have
 
 
-class Coarse(nn.Module):
+class BlockRouter(nn.Module):
     """What blocks are worth to tokens, and the choice it leads to."""
 
     def __init__(self, width: int, *, heads: int, blocks: Blocks, causal: bool):
         super().__init__()
         self.heads, self.blocks, self.causal = heads, blocks, causal
-        self.sketches = Sketches(width, heads=heads, features=blocks.features) if blocks.top else None
+        self.sketches = (
+            RouterProjections(width, heads=heads, features=blocks.features) if blocks.top else None
+        )
 
     def worth(self, u: Float[Tensor, "b n d"], seen: Bool[Tensor, "#b n"]) -> Float[Tensor, "b h n J"]:
         """The least number there is where all of a block is padding."""
@@ -141,7 +143,7 @@ class Coarse(nn.Module):
         return largest.where(closed[:, 0] | ~silent.all(3), nearest)
 
     @torch.no_grad()
-    def choice(self, u: Float[Tensor, "b n d"], seen: Bool[Tensor, "#b n"]) -> Choice:
+    def choice(self, u: Float[Tensor, "b n d"], seen: Bool[Tensor, "#b n"]) -> RoutedBlocks:
         """`top` candidates of each block, beside its own block and its neighbours."""
         I = u.shape[1] // self.blocks.size
         apart = self.apart(I, u.device)
@@ -160,7 +162,7 @@ class Coarse(nn.Module):
         if self.blocks.mutual:
             selected = selected & selected.mT
             kept = selected.gather(-1, found.indices)
-        return Choice(found.indices, kept, selected)
+        return RoutedBlocks(found.indices, kept, selected)
 
     def divergence(
         self,

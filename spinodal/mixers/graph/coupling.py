@@ -19,7 +19,7 @@ from spinodal.mixers.graph.links import Averages
 SAMPLES = 257
 
 
-class Waves(nn.Module):
+class SineCoupling(nn.Module):
     """f of a text such as "sin" or "sin(y) - 0.2*sin(2*y)"; `bound` is sup|f'|, which learning keeps."""
 
     def __init__(self, text: str, *, learned: bool = False):

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
-from spinodal.mixers.graph.blocks import Choice
+from spinodal.mixers.graph.blocks import RoutedBlocks
 from spinodal.mixers.graph.links import Averages, scale
 
 LEAST = 128  # tokens a block, below which its kernel would have to be given tiles of its own
@@ -18,13 +18,18 @@ def compiled():
     return torch.compile(flex_attention, dynamic=False)
 
 
-def flexes(q: Float[Tensor, "b h n w"], size: int) -> bool:
+def flex_supported(q: Float[Tensor, "b h n w"], size: int) -> bool:
     """Whether it can: on a GPU, not in double precision, with blocks of its own size."""
     return q.is_cuda and q.dtype != torch.float64 and size % LEAST == 0
 
 
 def block_mask(
-    choice: Choice, allowed: Bool[Tensor, "b n"], lonely: Bool[Tensor, "b h n"], *, size: int, causal: bool
+    choice: RoutedBlocks,
+    allowed: Bool[Tensor, "b n"],
+    lonely: Bool[Tensor, "b h n"],
+    *,
+    size: int,
+    causal: bool,
 ) -> BlockMask:
     """The choice as FlexAttention has it; `lonely` tokens see themselves."""
     order = choice.kept.sort(dim=-1, descending=True, stable=True)
@@ -41,7 +46,7 @@ def block_mask(
     return BlockMask.from_kv_blocks(count, columns, BLOCK_SIZE=size, mask_mod=linked, seq_lengths=(n, n))
 
 
-def flexed(q: Float[Tensor, "b h n w"], k: Float[Tensor, "b h n w"], mask: BlockMask) -> Averages:
+def flex_averages(q: Float[Tensor, "b h n w"], k: Float[Tensor, "b h n w"], mask: BlockMask) -> Averages:
     """P times values, one call a step."""
     attend = compiled() if q.is_cuda else flex_attention
     return lambda values: attend(q, k, values, block_mask=mask, scale=scale(q))

@@ -29,21 +29,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spinodal.errors import ConvergenceError, InputError
-from spinodal.mixers.base import Mixer, Reduction, State
-from spinodal.mixers.graph.coupling import Waves
+from spinodal.mixers.base import Mixer, OutputProjection, State
+from spinodal.mixers.graph.coupling import SineCoupling
 from spinodal.mixers.graph.form import FlowForm
-from spinodal.mixers.graph.implicit import at_equilibrium
-from spinodal.mixers.graph.information import Graph
+from spinodal.mixers.graph.implicit import implicit_equilibrium
 from spinodal.mixers.graph.links import (
     Averages,
     allowed_links,
-    bias_of,
-    everyone_else,
     explicit,
     fused,
+    link_bias,
+    off_diagonal_bias,
     scores,
 )
-from spinodal.mixers.ops.tape import appended, position
+from spinodal.mixers.graph.statistics import GraphStatistics
+from spinodal.mixers.ops.kv_cache import append, position
 from spinodal.mixers.token.attention import rotate
 from spinodal.types import Mixed
 
@@ -51,7 +51,7 @@ TINY = 1e-30
 SIN = FlowForm()
 
 
-class Scene(NamedTuple):
+class GraphInputs(NamedTuple):
     """What a flow needs of the tokens u: q', k', values and anchors."""
 
     u: Float[Tensor, "b n d"]
@@ -71,14 +71,14 @@ class GraphFlowAttention(Mixer):
                 f"graph attention needs an even number of features per head: width={width}, heads={heads}"
             )
         self.heads, self.causal, self.form = heads, causal, form
-        self.coupling = Waves(form.coupling, learned=form.learned)
+        self.coupling = SineCoupling(form.coupling, learned=form.learned)
         self.largest = 1 / max(1.0, self.coupling.bound)
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.anchor = nn.Linear(width, heads, bias=False) if form.anchored else None
         self.sizes = (
             nn.Parameter(torch.zeros(1 + max(form.descent.sharing))) if form.descent.sharing else None
         )
-        self.out = Reduction(width, width)
+        self.out = OutputProjection(width, width)
         self.refuse()
 
     def refuse(self):
@@ -121,20 +121,20 @@ class GraphFlowAttention(Mixer):
     def forward(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
     ) -> Mixed:
-        scene = self.scene(x, valid)
-        averages = self.links(scene, valid)
+        inputs = self.inputs(x, valid)
+        averages = self.links(inputs, valid)
         if self.form.descent.implicit:
-            state = self.equilibrium(scene, averages, valid)
+            state = self.equilibrium(inputs, averages, valid)
         else:
-            state = self.states(scene, averages)[-1]
-        return Mixed(self.read(state), self.information(scene, state, valid) if residuals else {})
+            state = self.states(inputs, averages)[-1]
+        return Mixed(self.read(state), self.information(inputs, state, valid) if residuals else {})
 
-    def scene(
+    def inputs(
         self,
         x: Float[Tensor, "b n d"],
         valid: Bool[Tensor, "b n"] | None = None,
         start: Int[Tensor, " b"] | None = None,
-    ) -> Scene:
+    ) -> GraphInputs:
         """Values are zero on padding."""
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         q, k = rotate(q, start), rotate(k, start)
@@ -145,21 +145,21 @@ class GraphFlowAttention(Mixer):
         rho = x.new_zeros(len(x), x.shape[1], self.heads)
         if self.anchor is not None:
             rho = functional.softplus(self.anchor(x))
-        return Scene(x, torch.cat([q, k], -1), torch.cat([k, q], -1), v, rho.mT[..., None])
+        return GraphInputs(x, torch.cat([q, k], -1), torch.cat([k, q], -1), v, rho.mT[..., None])
 
     def read(self, state: Float[Tensor, "b h n c"]) -> Float[Tensor, "b n d"]:
         return self.out(state.transpose(1, 2).flatten(2))
 
-    def links(self, scene: Scene, valid: Bool[Tensor, "b n"] | None) -> Averages:
+    def links(self, inputs: GraphInputs, valid: Bool[Tensor, "b n"] | None) -> Averages:
         """Averages over the links of whole texts."""
         if valid is None and not self.form.threshold:
-            bias = None if self.causal else everyone_else(scene.q.shape[2], scene.q)
-            return fused(scene.q, scene.k, bias)
-        return self.averages(scene.q, scene.k, self.allowed(scene, valid))
+            bias = None if self.causal else off_diagonal_bias(inputs.q.shape[2], inputs.q)
+            return fused(inputs.q, inputs.k, bias)
+        return self.averages(inputs.q, inputs.k, self.allowed(inputs, valid))
 
-    def allowed(self, scene: Scene, valid: Bool[Tensor, "b n"] | None) -> Bool[Tensor, "#b #h n n"]:
-        n = scene.q.shape[2]
-        seen = scene.q.new_ones(1, n, dtype=torch.bool) if valid is None else valid
+    def allowed(self, inputs: GraphInputs, valid: Bool[Tensor, "b n"] | None) -> Bool[Tensor, "#b #h n n"]:
+        n = inputs.q.shape[2]
+        seen = inputs.q.new_ones(1, n, dtype=torch.bool) if valid is None else valid
         return allowed_links(n, seen, causal=self.causal)
 
     def averages(
@@ -167,28 +167,32 @@ class GraphFlowAttention(Mixer):
     ) -> Averages:
         """One fused call a step, or P formed once where a threshold has to see it."""
         if not self.form.threshold:
-            return fused(q, k, bias_of(allowed, q))
+            return fused(q, k, link_bias(allowed, q))
         return explicit(scores(q, k, allowed, threshold=self.form.threshold, directed=self.directed))
 
     def force(
-        self, scene: Scene, x: Float[Tensor, "b h n c"], past: Float[Tensor, "b h m c"], averages: Averages
+        self,
+        inputs: GraphInputs,
+        x: Float[Tensor, "b h n c"],
+        past: Float[Tensor, "b h m c"],
+        averages: Averages,
     ) -> Float[Tensor, "b h n c"]:
         """-D^-1 grad E at x, tokens that follow those of `past`."""
         own = self.coupling.features(x)
         every = own if past.shape[2] == 0 else torch.cat([self.coupling.features(past), own], 2)
-        return self.coupling.pull(own, averages(every), x.shape[-1]) + scene.rho * (scene.v - x)
+        return self.coupling.pull(own, averages(every), x.shape[-1]) + inputs.rho * (inputs.v - x)
 
     def states(
-        self, scene: Scene, averages: Averages, past: Sequence[Float[Tensor, "b h m c"]] = ()
+        self, inputs: GraphInputs, averages: Averages, past: Sequence[Float[Tensor, "b h m c"]] = ()
     ) -> list[Float[Tensor, "b h n c"]]:
         """x(0), x(1), ...; a sample stays where its relative residual is below the tolerance."""
-        descent, x = self.form.descent, scene.v
+        descent, x = self.form.descent, inputs.v
         states, moving = [x], None
         for step in range(descent.steps):
             before = past[step] if past else x[:, :, :0]
-            displacement = self.force(scene, x, before, averages) / (1 + scene.rho)
+            displacement = self.force(inputs, x, before, averages) / (1 + inputs.rho)
             if descent.tolerance:
-                now = relative(displacement, scene.v) > descent.tolerance
+                now = relative(displacement, inputs.v) > descent.tolerance
                 moving = now if moving is None else moving & now
                 if not moving.any():
                     break
@@ -205,13 +209,13 @@ class GraphFlowAttention(Mixer):
         return most * self.sizes[self.form.descent.sharing[step]].sigmoid()
 
     def equilibrium(
-        self, scene: Scene, averages: Averages, valid: Bool[Tensor, "b n"] | None
+        self, inputs: GraphInputs, averages: Averages, valid: Bool[Tensor, "b n"] | None
     ) -> Float[Tensor, "b h n c"]:
         """x with grad E = 0 and its derivative; ConvergenceError where the steps did not get there."""
         with torch.no_grad():
-            state = self.states(scene, averages)[-1]
+            state = self.states(inputs, averages)[-1]
             residual = relative(
-                self.force(scene, state, state[:, :, :0], averages) / (1 + scene.rho), scene.v
+                self.force(inputs, state, state[:, :, :0], averages) / (1 + inputs.rho), inputs.v
             )
         descent = self.form.descent
         if not (residual <= descent.tolerance).all():
@@ -223,20 +227,22 @@ class GraphFlowAttention(Mixer):
             return state
         with torch.no_grad():
             log_degree = scores(
-                scene.q, scene.k, self.allowed(scene, valid), threshold=self.form.threshold
+                inputs.q, inputs.k, self.allowed(inputs, valid), threshold=self.form.threshold
             ).logsumexp(-1)
-        force = lambda x: self.force(scene, x, x[:, :, :0], averages)
-        return at_equilibrium(force, state, log_degree[..., None], scene.rho, tolerance=descent.tolerance)
+        force = lambda x: self.force(inputs, x, x[:, :, :0], averages)
+        return implicit_equilibrium(
+            force, state, log_degree[..., None], inputs.rho, tolerance=descent.tolerance
+        )
 
-    def described(self, scene: Scene, valid: Bool[Tensor, "b n"] | None) -> Graph:
+    def described(self, inputs: GraphInputs, valid: Bool[Tensor, "b n"] | None) -> GraphStatistics:
         """The graph in float64, every link of it, for numbers that nobody needs at every step."""
-        allowed, there = self.allowed(scene, valid), self.there(scene, valid)
-        q, k = scene.q.double(), scene.k.double()
+        allowed, there = self.allowed(inputs, valid), self.there(inputs, valid)
+        q, k = inputs.q.double(), inputs.k.double()
         s = scores(q, k, allowed, threshold=self.form.threshold, directed=self.directed)
-        return Graph(s, explicit(s), self.neighbours(there), there)
+        return GraphStatistics(s, explicit(s), self.neighbours(there), there)
 
-    def there(self, scene: Scene, valid: Bool[Tensor, "b n"] | None) -> Bool[Tensor, "b n"]:
-        return scene.u.new_ones(scene.u.shape[:2], dtype=torch.bool) if valid is None else valid
+    def there(self, inputs: GraphInputs, valid: Bool[Tensor, "b n"] | None) -> Bool[Tensor, "b n"]:
+        return inputs.u.new_ones(inputs.u.shape[:2], dtype=torch.bool) if valid is None else valid
 
     def neighbours(self, there: Bool[Tensor, "b n"]) -> Int[Tensor, "b n"]:
         """How many links each token might have; one, to itself, where there is no other."""
@@ -246,15 +252,19 @@ class GraphFlowAttention(Mixer):
         return before.clamp(min=1)
 
     def information(
-        self, scene: Scene, x: Float[Tensor, "b h n c"], valid: Bool[Tensor, "b n"] | None
+        self, inputs: GraphInputs, x: Float[Tensor, "b h n c"], valid: Bool[Tensor, "b n"] | None
     ) -> dict[str, Float[Tensor, ""]]:
         """The residuals of `graph_information`, of the state that was read."""
-        graph, scene, x = self.described(scene, valid), Scene(*(part.double() for part in scene)), x.double()
-        force = self.force(scene, x, x[:, :, :0], graph.averages)
+        graph, inputs, x = (
+            self.described(inputs, valid),
+            GraphInputs(*(part.double() for part in inputs)),
+            x.double(),
+        )
+        force = self.force(inputs, x, x[:, :, :0], graph.averages)
         found = {
-            "flow": relative(force / (1 + scene.rho), scene.v)[graph.there.any(-1)].mean(),
+            "flow": relative(force / (1 + inputs.rho), inputs.v)[graph.there.any(-1)].mean(),
             "energy": graph.mean(
-                self.energies_of_tokens(scene, x, graph).mean(-1), by_degree=not self.directed
+                self.energies_of_tokens(inputs, x, graph).mean(-1), by_degree=not self.directed
             ),
             "density": graph.density(),
             "l1": graph.mean(x.abs().mean(-1)),
@@ -262,10 +272,10 @@ class GraphFlowAttention(Mixer):
         return {name: value.to(self.qkv.weight.dtype) for name, value in found.items()}
 
     def energies_of_tokens(
-        self, scene: Scene, x: Float[Tensor, "b h n c"], graph: Graph
+        self, inputs: GraphInputs, x: Float[Tensor, "b h n c"], graph: GraphStatistics
     ) -> Float[Tensor, "b h n c"]:
         """1/2 sum_j P_ij F(x_j - x_i) + 1/2 rho_i |x_i - v_i|^2; times d_i and summed over i they are E."""
-        return 0.5 * (self.coupling.potential(x, graph.averages) + scene.rho * (x - scene.v).square())
+        return 0.5 * (self.coupling.potential(x, graph.averages) + inputs.rho * (x - inputs.v).square())
 
     @torch.no_grad()
     def energies(
@@ -274,15 +284,15 @@ class GraphFlowAttention(Mixer):
         """E / sum_i d_i in float64 at every state of the flow. InputError where no step descends an energy of all."""
         if self.guarantee != "energy":
             raise InputError(f"no energy falls along this flow: its guarantee is {self.guarantee!r}")
-        scene = self.scene(x, valid)
-        states = self.states(scene, self.links(scene, valid))
-        graph, scene = self.described(scene, valid), Scene(*(part.double() for part in scene))
+        inputs = self.inputs(x, valid)
+        states = self.states(inputs, self.links(inputs, valid))
+        graph, inputs = self.described(inputs, valid), GraphInputs(*(part.double() for part in inputs))
         tokens = torch.stack(
-            [self.energies_of_tokens(scene, state.double(), graph).sum(-1) for state in states]
+            [self.energies_of_tokens(inputs, state.double(), graph).sum(-1) for state in states]
         )
         return (tokens * graph.degree_shares()).sum(-1)
 
-    def resumed(
+    def extend_causal(
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
     ) -> tuple[Float[Tensor, "b n d"], State]:
         """The state is k', and x(0) ... x(T - 1), of every token so far, and which of them are valid.
@@ -291,15 +301,15 @@ class GraphFlowAttention(Mixer):
         """
         keys, states, seen = state or (None, None, None)
         new = valid if valid is not None else x.new_ones(x.shape[:2], dtype=torch.bool)
-        scene = self.scene(x, valid, position(keys, x))
+        inputs = self.inputs(x, valid, position(keys, x))
         past = (
             [] if states is None else states[0][:, :, : int(states[1][0])].chunk(self.form.descent.steps, -1)
         )
-        keys, k = appended(keys, scene.k)
-        seen, there = appended(seen, new[:, None, :, None])
-        averages = self.averages(scene.q, k, allowed_links(x.shape[1], there[:, 0, :, 0], causal=True))
-        *moving, last = self.states(scene, averages, past)
-        states, _ = appended(states, torch.cat(moving, -1))
+        keys, k = append(keys, inputs.k)
+        seen, there = append(seen, new[:, None, :, None])
+        averages = self.averages(inputs.q, k, allowed_links(x.shape[1], there[:, 0, :, 0], causal=True))
+        *moving, last = self.states(inputs, averages, past)
+        states, _ = append(states, torch.cat(moving, -1))
         return self.read(last), (keys, states, seen)
 
 

@@ -19,13 +19,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from spinodal.mixers.graph.blocks import Choice
+from spinodal.mixers.graph.blocks import RoutedBlocks
 
 AT_ONCE = (2**18, 2**26)  # numbers that are gathered, on a CPU and on a GPU
 
 
-def chosen_products(
-    q: Float[Tensor, "b h I k w"], x: Float[Tensor, "b h I k w"], choice: Choice
+def gathered_products(
+    q: Float[Tensor, "b h I k w"], x: Float[Tensor, "b h I k w"], choice: RoutedBlocks
 ) -> Float[Tensor, "b h I k l"]:
     """q_i . x_j over the tokens j of the blocks that the block of i chose, one block after another."""
     index = flat(choice)
@@ -33,15 +33,15 @@ def chosen_products(
     return found.view(*q.shape[:4], -1)
 
 
-def chosen_averages(
-    p: Float[Tensor, "b h I k l"], x: Float[Tensor, "b h I k w"], choice: Choice
+def gathered_averages(
+    p: Float[Tensor, "b h I k l"], x: Float[Tensor, "b h I k w"], choice: RoutedBlocks
 ) -> Float[Tensor, "b h I k w"]:
     """sum_j p_ij x_j over the same tokens."""
     found = Averages.apply(p.to(x.dtype).flatten(0, 2), x.flatten(0, 2), flat(choice))
     return found.view(x.shape)
 
 
-def flat(choice: Choice) -> Int[Tensor, "N m"]:
+def flat(choice: RoutedBlocks) -> Int[Tensor, "N m"]:
     """The chosen blocks, counted through all texts and heads."""
     b, h, I, m = choice.index.shape
     first = I * torch.arange(b * h, device=choice.index.device)[:, None]

@@ -27,7 +27,7 @@ TINY = 1e-300
 Force = Callable[[Float[Tensor, "b h n c"]], Float[Tensor, "b h n c"]]
 
 
-def at_equilibrium(
+def implicit_equilibrium(
     force: Force,
     x: Float[Tensor, "b h n c"],
     log_degree: Float[Tensor, "b h n 1"],

@@ -22,12 +22,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spinodal.errors import InputError
-from spinodal.mixers.base import Mixer, Reduction, State
+from spinodal.mixers.base import Mixer, OutputProjection, State
 from spinodal.mixers.graph.blocks import Blocks, whole_blocks
 from spinodal.mixers.graph.flow import SIN
 from spinodal.mixers.graph.form import FlowForm
 from spinodal.mixers.graph.sparse import BlockGraphAttention
-from spinodal.mixers.ops.tape import retold
+from spinodal.mixers.ops.kv_cache import append_tokens
 from spinodal.types import Mixed
 
 
@@ -71,7 +71,7 @@ class GraphLevels(Mixer):
             for _ in range(max(sharing) + 1)
         )
         self.weigh = nn.Linear(width, 1, bias=False)
-        self.down = Reduction(width, width)
+        self.down = OutputProjection(width, width)
 
     def forward(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
@@ -99,10 +99,10 @@ class GraphLevels(Mixer):
         read = read[:, : x.shape[1]].masked_fill(~there[..., None], 0.0)
         return Mixed(mixed.tokens + read, found)
 
-    def resumed(
+    def extend_causal(
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
     ) -> tuple[Float[Tensor, "b n d"], State]:
         """The state is the tokens themselves, and which are valid: their levels are formed again."""
-        every, there, state = retold(x, state, valid)
+        every, there, state = append_tokens(x, state, valid)
         y = self.level(0, every, there, residuals=False).tokens
         return y[:, -x.shape[1] :], state

@@ -37,20 +37,20 @@ def allowed_links(n: int, seen: Bool[Tensor, "#b m"], *, causal: bool) -> Bool[T
     m = seen.shape[1]
     pairs = seen[:, None, m - n :, None] & seen[:, None, None, :]
     i, j = torch.arange(m - n, m, device=seen.device)[:, None], torch.arange(m, device=seen.device)
-    return with_self(pairs & ((j < i) if causal else (j != i)), i == j)
+    return add_self_links(pairs & ((j < i) if causal else (j != i)), i == j)
 
 
-def with_self(pairs: Bool[Tensor, "*b n m"], own: Bool[Tensor, "*#b n m"]) -> Bool[Tensor, "*b n m"]:
+def add_self_links(pairs: Bool[Tensor, "*b n m"], own: Bool[Tensor, "*#b n m"]) -> Bool[Tensor, "*b n m"]:
     """The link to oneself where there is no other."""
     return pairs | (own & ~pairs.any(-1, keepdim=True))
 
 
-def bias_of(allowed: Bool[Tensor, "*b n m"], like: Tensor) -> Float[Tensor, "*b n m"]:
+def link_bias(allowed: Bool[Tensor, "*b n m"], like: Tensor) -> Float[Tensor, "*b n m"]:
     """Zero on links and minus infinity off them: formed once, as the kernel would do at every call."""
     return torch.zeros(allowed.shape, dtype=like.dtype, device=like.device).masked_fill_(~allowed, -torch.inf)
 
 
-def everyone_else(n: int, like: Tensor) -> Float[Tensor, "1 1 n n"]:
+def off_diagonal_bias(n: int, like: Tensor) -> Float[Tensor, "1 1 n n"]:
     """The same for all links but those to oneself, which have the least number there is: all where one is alone."""
     bias = torch.zeros(n, n, dtype=like.dtype, device=like.device)
     return bias.fill_diagonal_(torch.finfo(like.dtype).min / 2)[None, None]

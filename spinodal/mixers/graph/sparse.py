@@ -17,14 +17,14 @@ from torch.nn import functional
 
 from spinodal.errors import InputError
 from spinodal.mixers.base import State
-from spinodal.mixers.graph.blocks import Blocks, Choice, Coarse, whole_blocks
-from spinodal.mixers.graph.flex import block_mask, flexed, flexes
-from spinodal.mixers.graph.flow import SIN, GraphFlowAttention, Scene
+from spinodal.mixers.graph.blocks import BlockRouter, Blocks, RoutedBlocks, whole_blocks
+from spinodal.mixers.graph.flex import block_mask, flex_averages, flex_supported
+from spinodal.mixers.graph.flow import SIN, GraphFlowAttention, GraphInputs
 from spinodal.mixers.graph.form import FlowForm
-from spinodal.mixers.graph.gather import chosen_averages, chosen_products
-from spinodal.mixers.graph.information import Graph
-from spinodal.mixers.graph.links import Averages, allowed_links, scale, scores, strong, with_self
-from spinodal.mixers.ops.tape import retold
+from spinodal.mixers.graph.gather import gathered_averages, gathered_products
+from spinodal.mixers.graph.links import Averages, add_self_links, allowed_links, scale, scores, strong
+from spinodal.mixers.graph.statistics import GraphStatistics
+from spinodal.mixers.ops.kv_cache import append_tokens
 from spinodal.types import Mixed
 
 ROWS = 64
@@ -56,7 +56,7 @@ class BlockGraphAttention(GraphFlowAttention):
             blocks.require_fit(context)
         if blocks.mutual and causal:
             raise InputError("mutual=True: in a causal graph no link has two ends that chose it")
-        self.coarse = Coarse(width, heads=heads, blocks=blocks, causal=causal)
+        self.coarse = BlockRouter(width, heads=heads, blocks=blocks, causal=causal)
         self.register_buffer("calls", torch.zeros((), dtype=torch.long))
 
     @property
@@ -80,51 +80,51 @@ class BlockGraphAttention(GraphFlowAttention):
             self.calls += 1
         return found
 
-    def choice(self, scene: Scene, valid: Bool[Tensor, "b n"] | None) -> Choice:
-        u = whole_blocks(scene.u, self.blocks.size)
-        return self.coarse.choice(u.to(self.qkv.weight), self.seen(scene.u, valid))
+    def choice(self, inputs: GraphInputs, valid: Bool[Tensor, "b n"] | None) -> RoutedBlocks:
+        u = whole_blocks(inputs.u, self.blocks.size)
+        return self.coarse.choice(u.to(self.qkv.weight), self.seen(inputs.u, valid))
 
     def seen(self, u: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None) -> Bool[Tensor, "b l"]:
         """The tokens that are there, up to whole blocks."""
         there = u.new_ones(u.shape[:2], dtype=torch.bool) if valid is None else valid
         return functional.pad(there, (0, -u.shape[1] % self.blocks.size))
 
-    def allowed(self, scene: Scene, valid: Bool[Tensor, "b n"] | None) -> Bool[Tensor, "#b #h n n"]:
+    def allowed(self, inputs: GraphInputs, valid: Bool[Tensor, "b n"] | None) -> Bool[Tensor, "#b #h n n"]:
         """Links as a mask of all pairs."""
-        pairs = super().allowed(scene, valid)
+        pairs = super().allowed(inputs, valid)
         if self.dense:
             return pairs
-        n, size = scene.u.shape[1], self.blocks.size
-        chosen = self.choice(scene, valid).selected
+        n, size = inputs.u.shape[1], self.blocks.size
+        chosen = self.choice(inputs, valid).selected
         chosen = chosen.repeat_interleave(size, 2).repeat_interleave(size, 3)[:, :, :n, :n]
-        return with_self(pairs & chosen, torch.eye(n, dtype=torch.bool, device=chosen.device))
+        return add_self_links(pairs & chosen, torch.eye(n, dtype=torch.bool, device=chosen.device))
 
-    def links(self, scene: Scene, valid: Bool[Tensor, "b n"] | None) -> Averages:
+    def links(self, inputs: GraphInputs, valid: Bool[Tensor, "b n"] | None) -> Averages:
         if self.dense:
-            return super().links(scene, valid)
-        choice, seen = self.choice(scene, valid), self.seen(scene.u, valid)
-        if flexes(scene.q, self.blocks.size) and not self.form.threshold:
-            return self.flexed(scene, choice, seen)
-        return self.gathered(self.gathered_scores(scene, choice, seen), choice, scene.q.shape[2])
+            return super().links(inputs, valid)
+        choice, seen = self.choice(inputs, valid), self.seen(inputs.u, valid)
+        if flex_supported(inputs.q, self.blocks.size) and not self.form.threshold:
+            return self.flexed(inputs, choice, seen)
+        return self.gathered(self.gathered_scores(inputs, choice, seen), choice, inputs.q.shape[2])
 
-    def described(self, scene: Scene, valid: Bool[Tensor, "b n"] | None) -> Graph:
+    def described(self, inputs: GraphInputs, valid: Bool[Tensor, "b n"] | None) -> GraphStatistics:
         if self.dense:
-            return super().described(scene, valid)
-        choice, there = self.choice(scene, valid), self.there(scene, valid)
-        double = scene._replace(q=scene.q.double(), k=scene.k.double())
-        s = self.gathered_scores(double, choice, self.seen(scene.u, valid))
+            return super().described(inputs, valid)
+        choice, there = self.choice(inputs, valid), self.there(inputs, valid)
+        double = inputs._replace(q=inputs.q.double(), k=inputs.k.double())
+        s = self.gathered_scores(double, choice, self.seen(inputs.u, valid))
         rows = s.flatten(2, 3)[:, :, : there.shape[1]]
-        return Graph(rows, self.gathered(s, choice, there.shape[1]), self.neighbours(there), there)
+        return GraphStatistics(rows, self.gathered(s, choice, there.shape[1]), self.neighbours(there), there)
 
     def gathered_scores(
-        self, scene: Scene, choice: Choice, seen: Bool[Tensor, "b l"]
+        self, inputs: GraphInputs, choice: RoutedBlocks, seen: Bool[Tensor, "b l"]
     ) -> Float[Tensor, "b h I k j"]:
         """s over the tokens j of the chosen blocks, the own one first.
 
         A token's link to itself has the least number there is: nothing beside any other link, all where it is alone.
         """
         size = self.blocks.size
-        s = chosen_products(in_blocks(scale(scene.q) * scene.q, size), in_blocks(scene.k, size), choice)
+        s = gathered_products(in_blocks(scale(inputs.q) * inputs.q, size), in_blocks(inputs.k, size), choice)
         hidden = ~choice.kept.repeat_interleave(size, -1)[:, :, :, None]
         if not seen.all():
             place = choice.index[..., None] * size + torch.arange(size, device=seen.device)
@@ -139,13 +139,13 @@ class BlockGraphAttention(GraphFlowAttention):
             s = s.masked_fill(~strong(s, self.form.threshold), -torch.inf)
         return s
 
-    def gathered(self, s: Float[Tensor, "b h I k j"], choice: Choice, n: int) -> Averages:
+    def gathered(self, s: Float[Tensor, "b h I k j"], choice: RoutedBlocks, n: int) -> Averages:
         """P over the chosen blocks, formed once; a step gathers the values of their tokens."""
         P, size = s.softmax(-1), self.blocks.size
-        return lambda values: chosen_averages(P, in_blocks(values, size), choice).flatten(2, 3)[:, :, :n]
+        return lambda values: gathered_averages(P, in_blocks(values, size), choice).flatten(2, 3)[:, :, :n]
 
-    def flexed(self, scene: Scene, choice: Choice, seen: Bool[Tensor, "b l"]) -> Averages:
-        size, n = self.blocks.size, scene.q.shape[2]
+    def flexed(self, inputs: GraphInputs, choice: RoutedBlocks, seen: Bool[Tensor, "b l"]) -> Averages:
+        size, n = self.blocks.size, inputs.q.shape[2]
         counts = seen.unflatten(1, (-1, size)).sum(-1)
         others = (choice.selected * counts[:, None, None]).sum(-1).repeat_interleave(size, -1)
         if self.causal:  # of the own block the tokens before this one
@@ -155,7 +155,7 @@ class BlockGraphAttention(GraphFlowAttention):
             others = others - 1
         lonely = (others <= 0) | ~seen[:, None]
         mask = block_mask(choice, seen, lonely, size=size, causal=self.causal)
-        averages = flexed(whole_blocks(scene.q, size), whole_blocks(scene.k, size), mask)
+        averages = flex_averages(whole_blocks(inputs.q, size), whole_blocks(inputs.k, size), mask)
         return lambda values: averages(whole_blocks(values, size))[:, :, :n]
 
     def selection(self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None) -> Float[Tensor, ""]:
@@ -167,20 +167,20 @@ class BlockGraphAttention(GraphFlowAttention):
         turn = ROWS * int(self.calls) + torch.arange(min(ROWS, x.shape[1]), device=x.device)
         rows = (x.shape[1] * (turn.double() * GOLDEN).frac()).long()
         with torch.no_grad():
-            scene = self.scene(x, valid)
+            inputs = self.inputs(x, valid)
             pairs = allowed_links(x.shape[1], seen[:, : x.shape[1]], causal=self.causal)[:, :, rows]
-            P = scores(scene.q[:, :, rows], scene.k, pairs).softmax(-1)
+            P = scores(inputs.q[:, :, rows], inputs.k, pairs).softmax(-1)
             P = P.masked_fill(~seen[:, None, rows, None], 0.0)
             P = functional.pad(P, (0, u.shape[1] - x.shape[1]))
         return self.coarse.divergence(u, seen, rows, P)
 
-    def resumed(
+    def extend_causal(
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
     ) -> tuple[Float[Tensor, "b n d"], State]:
         """The state is the tokens themselves, and which are valid: what they chose is found again."""
-        u, there, state = retold(x, state, valid)
-        scene = self.scene(u, there)
-        last = self.states(scene, self.links(scene, there))[-1]
+        u, there, state = append_tokens(x, state, valid)
+        inputs = self.inputs(u, there)
+        last = self.states(inputs, self.links(inputs, there))[-1]
         return self.read(last[:, :, -x.shape[1] :]), state
 
 

@@ -1,1 +1,1 @@
-"""Operations that mixers share: decayed sums, and rows that are appended without a copy."""
+"""Operations that mixers share: decayed sums, and KV caches that append without a copy."""

@@ -28,7 +28,7 @@ CHUNK, SHORT = 64, 16  # tokens a chunk, of a memory and of a sum
 REACH = 64.0  # e^64 = 6e27: its products with tokens stay below 3e38, the largest float32
 
 
-def memory_naive(
+def naive_decayed_linear_attention(
     q: Float[Tensor, "b h n c"],
     k: Float[Tensor, "b h n c"],
     v: Float[Tensor, "b h n f"],
@@ -43,20 +43,20 @@ def memory_naive(
     return torch.cat(y, dim=2), S
 
 
-def memory(
+def decayed_linear_attention(
     q: Float[Tensor, "b h n c"],
     k: Float[Tensor, "b h n c"],
     v: Float[Tensor, "b h n f"],
     log_a: Float[Tensor, "#b h n #c"],
     S: Float[Tensor, "b h c f"],
 ) -> tuple[Float[Tensor, "b h n f"], Float[Tensor, "b h c f"]]:
-    """`memory_naive` in chunks."""
+    """`naive_decayed_linear_attention` in chunks."""
     if q.shape[2] == 1:
-        return memory_naive(q, k, v, log_a, S)
-    return Memory.apply(q, k, v, log_a, S)
+        return naive_decayed_linear_attention(q, k, v, log_a, S)
+    return DecayedLinearAttention.apply(q, k, v, log_a, S)
 
 
-class Memory(torch.autograd.Function):
+class DecayedLinearAttention(torch.autograd.Function):
     """With q' = e q, k' = k / e and S the state before a chunk: y = tril(q' k'^T) v + q' S.
 
     Only q' and k' know e, so d log e_i = q'_i dq'_i - k'_i dk'_i; the state after a chunk knows its last e too.
@@ -65,10 +65,10 @@ class Memory(torch.autograd.Function):
     @staticmethod
     def forward(ctx, q: Tensor, k: Tensor, v: Tensor, log_a: Tensor, S: Tensor) -> tuple[Tensor, Tensor]:
         n, ctx.shared = q.shape[2], log_a.shape
-        q, k, v, log_a = (chunked(x, CHUNK) for x in (q, k, v, log_a))
-        e = (lower(log_a) @ log_a).exp_()
+        q, k, v, log_a = (split_chunks(x, CHUNK) for x in (q, k, v, log_a))
+        e = (lower_triangle(log_a) @ log_a).exp_()
         q, k, D = e * q, k / e, e[:, :, :, -1]  # e first, for its layout
-        S, last = carried((k.mT @ v).mul_(D[..., None]), D, S)
+        S, last = chunk_states((k.mT @ v).mul_(D[..., None]), D, S)
         weights = (q @ k.mT).tril_()
         y = (weights @ v).add_(q @ S)
         ctx.save_for_backward(q, k, v, e, S, weights, last)
@@ -78,8 +78,8 @@ class Memory(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, dy: Tensor, dlast: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, e, S, weights, last = ctx.saved_tensors
-        n, dy, D = dy.shape[2], chunked(dy.contiguous(), CHUNK), e[:, :, :, -1]
-        after, dS = carried((q.mT @ dy).flip(2), D.flip(2), dlast)
+        n, dy, D = dy.shape[2], split_chunks(dy.contiguous(), CHUNK), e[:, :, :, -1]
+        after, dS = chunk_states((q.mT @ dy).flip(2), D.flip(2), dlast)
         after = after.flip(2)
         dV = after * D[..., None]
         dweights = (dy @ v.mT).tril_()
@@ -90,12 +90,12 @@ class Memory(torch.autograd.Function):
         if ctx.needs_input_grad[3]:
             dA = (q * dq).sub_(k * dk)
             dA[:, :, :, -1] += (after * torch.cat([S[:, :, 1:], last[:, :, None]], 2)).sum(-1)
-            dlog_a = (lower(dA).mT @ dA).flatten(2, 3)[:, :, :n].sum_to_size(ctx.shared)
+            dlog_a = (lower_triangle(dA).mT @ dA).flatten(2, 3)[:, :, :n].sum_to_size(ctx.shared)
         dq, dk, dv = (x.flatten(2, 3)[:, :, :n] for x in (dq.mul_(e), dk.div_(e), dv))
         return dq, dk, dv, dlog_a, dS
 
 
-def memory_both_ways(
+def decayed_linear_attention_both_ways(
     q: Float[Tensor, "b h n c"],
     k: Float[Tensor, "b h n c"],
     v: Float[Tensor, "b h n f"],
@@ -103,12 +103,12 @@ def memory_both_ways(
 ) -> Float[Tensor, "b h n f"]:
     """y_i = q_i (what a memory holds at i) + q_i (what one that runs from the end holds), each token once."""
     S = q.new_zeros(*k.shape[:2], k.shape[3], v.shape[3])
-    past, _ = memory(q, k, v, log_a, S)
-    future, _ = memory(q.flip(2), k.flip(2), v.flip(2), log_a.flip(2), S)
+    past, _ = decayed_linear_attention(q, k, v, log_a, S)
+    future, _ = decayed_linear_attention(q.flip(2), k.flip(2), v.flip(2), log_a.flip(2), S)
     return past + future.flip(2) - (q * k).sum(-1, keepdim=True) * v
 
 
-def decayed_sum_naive(
+def naive_decayed_sum(
     u: Float[Tensor, "b h n c"], log_a: Float[Tensor, "#b h n #c"], y: Float[Tensor, "b h c"]
 ) -> tuple[Float[Tensor, "b h n c"], Float[Tensor, "b h c"]]:
     """y_i = a_i y_{i-1} + u_i, token by token, and the last y."""
@@ -122,9 +122,9 @@ def decayed_sum_naive(
 def decayed_sum(
     u: Float[Tensor, "b h n c"], log_a: Float[Tensor, "#b h n #c"], y: Float[Tensor, "b h c"]
 ) -> tuple[Float[Tensor, "b h n c"], Float[Tensor, "b h c"]]:
-    """`decayed_sum_naive` in chunks."""
+    """`naive_decayed_sum` in chunks."""
     if u.shape[2] == 1:
-        return decayed_sum_naive(u, log_a, y)
+        return naive_decayed_sum(u, log_a, y)
     return DecayedSum.apply(u, log_a, y)
 
 
@@ -134,11 +134,11 @@ class DecayedSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx, u: Tensor, log_a: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         n = u.shape[2]
-        parts, logs = chunked(u, SHORT), chunked(log_a, SHORT)
-        e = (lower(logs) @ logs).exp_()
-        inner = lower(parts) @ (parts / e)
+        parts, logs = split_chunks(u, SHORT), split_chunks(log_a, SHORT)
+        e = (lower_triangle(logs) @ logs).exp_()
+        inner = lower_triangle(parts) @ (parts / e)
         D = e[:, :, :, -1]
-        before, last = carried((inner[:, :, :, -1] * D)[..., None], D, y[..., None])
+        before, last = chunk_states((inner[:, :, :, -1] * D)[..., None], D, y[..., None])
         found = inner.add_(before.mT).mul_(e).flatten(2, 3)[:, :, :n]
         ctx.shared = log_a.shape
         ctx.save_for_backward(u, e, found)
@@ -148,10 +148,10 @@ class DecayedSum(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, dy: Tensor, dlast: Tensor) -> tuple[Tensor | None, ...]:
         u, e, found = ctx.saved_tensors
-        n, dy = dy.shape[2], chunked(dy, SHORT)
-        inner = lower(dy).mT @ (dy * e)
+        n, dy = dy.shape[2], split_chunks(dy, SHORT)
+        inner = lower_triangle(dy).mT @ (dy * e)
         D = e[:, :, :, -1]
-        after, first = carried(inner[:, :, :, 0, :, None].flip(2), D.flip(2), dlast[..., None])
+        after, first = chunk_states(inner[:, :, :, 0, :, None].flip(2), D.flip(2), dlast[..., None])
         du = (inner + (after.flip(2) * D[..., None]).mT).div_(e).flatten(2, 3)[:, :, :n]
         dlog_a = (du * (found - u)).sum_to_size(ctx.shared) if ctx.needs_input_grad[1] else None
         return du, dlog_a, first[..., 0]
@@ -167,7 +167,7 @@ def decayed_sum_both_ways(
     return past + future.flip(2) - u
 
 
-def chunked(x: Float[Tensor, "b h n c"], most: int) -> Float[Tensor, "b h t k c"]:
+def split_chunks(x: Float[Tensor, "b h n c"], most: int) -> Float[Tensor, "b h t k c"]:
     """Chunks of one size, at most `most` tokens; zeros fill the last one, which change no state."""
     chunks = -(-x.shape[2] // most)
     each = -(-x.shape[2] // chunks)
@@ -176,12 +176,12 @@ def chunked(x: Float[Tensor, "b h n c"], most: int) -> Float[Tensor, "b h t k c"
     return x.unflatten(2, (chunks, each))
 
 
-def lower(x: Float[Tensor, "b h t k c"]) -> Float[Tensor, "k k"]:
+def lower_triangle(x: Float[Tensor, "b h t k c"]) -> Float[Tensor, "k k"]:
     """The matrix of ones that sums over the tokens of a chunk up to each."""
     return x.new_ones(x.shape[3], x.shape[3]).tril_()
 
 
-def carried(
+def chunk_states(
     V: Float[Tensor, "b h t c f"], D: Float[Tensor, "#b h t #c"], S: Float[Tensor, "b h c f"]
 ) -> tuple[Float[Tensor, "b h t c f"], Float[Tensor, "b h c f"]]:
     """The state before each chunk, S_{t+1} = D_t S_t + V_t, and the one after the last; by doubling."""

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spinodal.errors import InputError
-from spinodal.mixers.base import Mixer, Reduction, State
-from spinodal.mixers.ops.tape import appended, position
+from spinodal.mixers.base import Mixer, OutputProjection, State
+from spinodal.mixers.ops.kv_cache import append, position
 from spinodal.types import Mixed
 
 
@@ -55,7 +55,7 @@ class Attention(Mixer):
             )
         self.heads, self.causal = heads, causal
         self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.out = Reduction(width, width)
+        self.out = OutputProjection(width, width)
 
     def forward(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
@@ -73,7 +73,7 @@ class Attention(Mixer):
         """Queries, keys and values."""
         return self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
 
-    def resumed(
+    def extend_causal(
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
     ) -> tuple[Float[Tensor, "b n d"], State]:
         """The state is every rotated key and value so far, and which of them are valid."""
@@ -81,9 +81,9 @@ class Attention(Mixer):
         q, k, v = self.maps(x)
         start = position(keys, x)
         new = valid if valid is not None else x.new_ones(x.shape[:2], dtype=torch.bool)
-        keys, k = appended(keys, rotate(k, start))
-        values, v = appended(values, v)
-        seen, there = appended(seen, new[:, None, :, None])
+        keys, k = append(keys, rotate(k, start))
+        values, v = append(values, v)
+        seen, there = append(seen, new[:, None, :, None])
         n, m = x.shape[1], k.shape[2]
         mask = None
         if n < m or valid is not None:

@@ -16,16 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spinodal.errors import InputError
-from spinodal.mixers.base import Mixer, Reduction, State
-from spinodal.mixers.ops.tape import appended, position
+from spinodal.mixers.base import Mixer, OutputProjection, State
+from spinodal.mixers.ops.kv_cache import append, position
+from spinodal.mixers.ops.padding import mask_padding
 from spinodal.types import Mixed
 
 DIRECT = 128  # tokens up to which a product with the matrix is faster than FFTs
-
-
-def silence(x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None) -> Float[Tensor, "b n d"]:
-    """x with padding set to zero, so that sums over tokens leave it out."""
-    return x if valid is None else x.masked_fill(~valid[..., None], 0.0)
 
 
 class Convolution(Mixer):
@@ -44,15 +40,15 @@ class Convolution(Mixer):
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
     ) -> Mixed:
         after = 0 if self.causal else self.kernel // 2
-        padded = functional.pad(silence(x, valid).transpose(1, 2), (self.kernel - 1 - after, after))
+        padded = functional.pad(mask_padding(x, valid).transpose(1, 2), (self.kernel - 1 - after, after))
         return Mixed(functional.conv1d(padded, self.weight, groups=x.shape[-1]).transpose(1, 2), {})
 
-    def resumed(
+    def extend_causal(
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
     ) -> tuple[Float[Tensor, "b n d"], State]:
         """The state is the last kernel - 1 tokens."""
         (past,) = state or (x.new_zeros(x.shape[0], self.kernel - 1, x.shape[2]),)
-        tokens = torch.cat([past, silence(x, valid)], dim=1)
+        tokens = torch.cat([past, mask_padding(x, valid)], dim=1)
         if x.shape[1] == 1:  # a convolution would spend ten times as long on setting itself up
             y = (tokens * self.weight[:, 0].mT).sum(1, keepdim=True)
         else:
@@ -101,7 +97,7 @@ class Toeplitz(Mixer):
             raise InputError(f"width={width} does not divide into heads={heads}")
         self.heads, self.length, self.causal = heads, length, causal
         self.value = nn.Linear(width, width, bias=False)
-        self.out = Reduction(width, width)
+        self.out = OutputProjection(width, width)
         self.filter = nn.Parameter(torch.empty(heads, length if causal else 2 * length - 1))
         self.reset_parameters()
 
@@ -126,7 +122,7 @@ class Toeplitz(Mixer):
     ) -> Float[Tensor, "b h n c"]:
         """What the filters run over, after a check that they are long enough."""
         self.require(x.shape[1])
-        return silence(self.value(x), valid).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return mask_padding(self.value(x), valid).unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
     def require(self, tokens: int):
         if tokens > self.length:
@@ -134,16 +130,16 @@ class Toeplitz(Mixer):
                 f"this Toeplitz mixer holds lags up to length={self.length}, got {tokens} tokens"
             )
 
-    def resumed(
+    def extend_causal(
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
     ) -> tuple[Float[Tensor, "b n d"], State]:
         """The state is every value so far."""
         n, m = x.shape[1], int(position(state, x)[0]) + x.shape[1]
         self.require(m)
-        tape, v = appended(state, self.values(x, valid))
+        cache, v = append(state, self.values(x, valid))
         if n == m:
             y = toeplitz_product(self.filter, v, causal=True)
         else:
             lag = torch.arange(m - n, m, device=x.device)[:, None] - torch.arange(m, device=x.device)
             y = self.filter[:, lag.clamp(min=0)].tril(m - n) @ v
-        return self.out(y.transpose(1, 2).flatten(2)), tape
+        return self.out(y.transpose(1, 2).flatten(2)), cache

@@ -15,15 +15,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spinodal.errors import InputError
-from spinodal.mixers.base import Mixer, Reduction, State
+from spinodal.mixers.base import Mixer, OutputProjection, State
 from spinodal.mixers.ops.scan import (
     CHUNK,
     REACH,
     SHORT,
+    decayed_linear_attention,
+    decayed_linear_attention_both_ways,
     decayed_sum,
     decayed_sum_both_ways,
-    memory,
-    memory_both_ways,
 )
 from spinodal.types import Mixed
 
@@ -49,7 +49,7 @@ class GatedLinear(Mixer):
         self.gate = nn.Linear(width, RANK, bias=False)
         self.decay = nn.Linear(RANK, width, bias=False)
         self.bias = nn.Parameter(torch.empty(width))
-        self.out = Reduction(width, width)
+        self.out = OutputProjection(width, width)
         self.reset_parameters()
 
     def reset_parameters(self):
@@ -62,8 +62,8 @@ class GatedLinear(Mixer):
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
     ) -> Mixed:
         if self.causal:
-            return Mixed(self.resumed(x, None, valid)[0], {})
-        return Mixed(self.reduced(memory_both_ways(*self.maps(x, valid)), x), {})
+            return Mixed(self.extend_causal(x, None, valid)[0], {})
+        return Mixed(self.merge_heads(decayed_linear_attention_both_ways(*self.maps(x, valid)), x), {})
 
     def maps(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None
@@ -79,17 +79,17 @@ class GatedLinear(Mixer):
             k, log_a = (t.masked_fill(~valid[:, None, :, None], 0.0) for t in (k, log_a))
         return q * -(q.shape[-1] ** -0.5), k, v.contiguous(), log_a
 
-    def reduced(self, y: Float[Tensor, "b h n c"], x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+    def merge_heads(self, y: Float[Tensor, "b h n c"], x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
         return self.out(y.transpose(1, 2).flatten(2).to(x))
 
-    def resumed(
+    def extend_causal(
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
     ) -> tuple[Float[Tensor, "b n d"], State]:
         """The state is the memory S, c by c a head."""
         q, k, v, log_a = self.maps(x, valid)
         (S,) = state or (q.new_zeros(*q.shape[:2], q.shape[3], q.shape[3]),)
-        y, S = memory(q, k, v, log_a, S)
-        return self.reduced(y, x), (S,)
+        y, S = decayed_linear_attention(q, k, v, log_a, S)
+        return self.merge_heads(y, x), (S,)
 
 
 class MinGRU(Mixer):
@@ -102,7 +102,7 @@ class MinGRU(Mixer):
         self.causal = causal
         self.maps = nn.Linear(width, 2 * width, bias=False)
         self.bias = nn.Parameter(torch.empty(width))
-        self.out = Reduction(width, width)
+        self.out = OutputProjection(width, width)
         self.reset_parameters()
 
     def reset_parameters(self):
@@ -115,7 +115,7 @@ class MinGRU(Mixer):
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
     ) -> Mixed:
         if self.causal:
-            return Mixed(self.resumed(x, None, valid)[0], {})
+            return Mixed(self.extend_causal(x, None, valid)[0], {})
         return Mixed(self.out(decayed_sum_both_ways(*self.inputs(x, valid)).squeeze(1).to(x)), {})
 
     def inputs(
@@ -130,7 +130,7 @@ class MinGRU(Mixer):
             u, log_a = (t.masked_fill(~valid[..., None], 0.0) for t in (u, log_a))
         return u[:, None], log_a[:, None]
 
-    def resumed(
+    def extend_causal(
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
     ) -> tuple[Float[Tensor, "b n d"], State]:
         """The state is h."""

@@ -21,8 +21,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from spinodal.errors import InputError
-from spinodal.mixers.base import Mixer, Reduction, State
-from spinodal.mixers.ops.scan import decayed_sum, decayed_sum_both_ways, memory, memory_both_ways
+from spinodal.mixers.base import Mixer, OutputProjection, State
+from spinodal.mixers.ops.scan import (
+    decayed_linear_attention,
+    decayed_linear_attention_both_ways,
+    decayed_sum,
+    decayed_sum_both_ways,
+)
 from spinodal.mixers.token.retention import log_decays
 from spinodal.types import Mixed
 
@@ -41,16 +46,16 @@ class PhaseMemory(Mixer):
         self.heads, self.phases, self.causal = heads, phases, causal
         self.value = nn.Linear(width, width, bias=False)
         self.shares = nn.Linear(width, 2 * heads * phases, bias=False)
-        self.out = Reduction(width, width)
+        self.out = OutputProjection(width, width)
 
     def forward(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
     ) -> Mixed:
         if self.causal:
-            return Mixed(self.resumed(x, None, valid)[0], {})
+            return Mixed(self.extend_causal(x, None, valid)[0], {})
         q, r, v, log_g = self.maps(x, valid)
-        w = occupied(decayed_sum_both_ways(r, log_g), valid)
-        return Mixed(self.reduced(memory_both_ways(q / w, r, v, log_g), x), {})
+        w = nonzero_amounts(decayed_sum_both_ways(r, log_g), valid)
+        return Mixed(self.merge_heads(decayed_linear_attention_both_ways(q / w, r, v, log_g), x), {})
 
     def maps(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None
@@ -66,20 +71,22 @@ class PhaseMemory(Mixer):
         log_g = log_decays(self.heads).to(r)[None, :, None, None].expand(-1, -1, x.shape[1], -1)
         return q, r, v, log_g
 
-    def reduced(self, y: Float[Tensor, "b h n c"], x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+    def merge_heads(self, y: Float[Tensor, "b h n c"], x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
         return self.out(y.transpose(1, 2).flatten(2).to(x))
 
-    def resumed(
+    def extend_causal(
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
     ) -> tuple[Float[Tensor, "b n d"], State]:
         """The state is the amount w and the content S of every phase."""
         q, r, v, log_g = self.maps(x, valid)
         w, S = state or (torch.zeros_like(r[:, :, 0]), r.new_zeros(*r.shape[:2], self.phases, v.shape[3]))
         amounts, w = decayed_sum(r, log_g, w)
-        y, S = memory(q / occupied(amounts, valid), r, v, log_g, S)
-        return self.reduced(y, x), (w, S)
+        y, S = decayed_linear_attention(q / nonzero_amounts(amounts, valid), r, v, log_g, S)
+        return self.merge_heads(y, x), (w, S)
 
 
-def occupied(w: Float[Tensor, "b h n p"], valid: Bool[Tensor, "b n"] | None) -> Float[Tensor, "b h n p"]:
+def nonzero_amounts(
+    w: Float[Tensor, "b h n p"], valid: Bool[Tensor, "b n"] | None
+) -> Float[Tensor, "b h n p"]:
     """w, or 1 on padding, where it may be zero; a token that is there fills every phase itself."""
     return w if valid is None else w.masked_fill(~valid[:, None, :, None], 1.0)

@@ -17,8 +17,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from spinodal.errors import InputError
-from spinodal.mixers.base import Mixer, Reduction, State
-from spinodal.mixers.token.convolution import silence
+from spinodal.mixers.base import Mixer, OutputProjection, State
+from spinodal.mixers.ops.padding import mask_padding
 from spinodal.mixers.token.retention import log_decays
 from spinodal.types import Mixed
 
@@ -33,7 +33,7 @@ def places(
     return start[:, None] + (count - 1).clamp(min=0), start + count[:, -1]
 
 
-def laid_out(
+def scatter_to_places(
     v: Float[Tensor, "b n d"], place: Int[Tensor, "b n"], table: Float[Tensor, "b m d"]
 ) -> Float[Tensor, "b m d"]:
     """The table with each value added at its place; a value of padding is zero, so it may stand anywhere."""
@@ -50,7 +50,7 @@ def read(
     return y.gather(1, place[..., None].expand(-1, -1, y.shape[2]))
 
 
-def read_one(rows: Float[Tensor, "h b m"], table: Float[Tensor, "b m d"]) -> Float[Tensor, "b 1 d"]:
+def read_place(rows: Float[Tensor, "h b m"], table: Float[Tensor, "b m d"]) -> Float[Tensor, "b 1 d"]:
     """The same for one token a sample, whose rows of W are given."""
     return torch.einsum("hbm,bmhc->bhc", rows, table.unflatten(-1, (len(rows), -1))).flatten(1)[:, None]
 
@@ -66,7 +66,7 @@ class Triangular(Mixer):
             raise InputError(f"width={width} does not divide into heads={heads}")
         self.heads, self.length, self.causal = heads, length, causal
         self.value = nn.Linear(width, width, bias=False)
-        self.out = Reduction(width, width)
+        self.out = OutputProjection(width, width)
         self.weight = nn.Parameter(torch.empty(heads, length * (length + 1) // 2 if causal else length**2))
         self.reset_parameters()
 
@@ -102,7 +102,9 @@ class Triangular(Mixer):
     ) -> Mixed:
         place, free = places(x, valid, x.new_zeros(len(x), dtype=torch.long))
         n = self.require(free)
-        table = laid_out(silence(self.value(x), valid), place, x.new_zeros(len(x), n, x.shape[2]))
+        table = scatter_to_places(
+            mask_padding(self.value(x), valid), place, x.new_zeros(len(x), n, x.shape[2])
+        )
         return Mixed(self.out(read(self.matrix(n), table, place)), {})
 
     def require(self, free: Int[Tensor, " b"]) -> int:
@@ -111,7 +113,7 @@ class Triangular(Mixer):
             raise InputError(f"this mixer has places for length={self.length} tokens, got {n}")
         return n
 
-    def resumed(
+    def extend_causal(
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
     ) -> tuple[Float[Tensor, "b n d"], State]:
         """The state is the value at every place, zero where none is yet, and the first place free."""
@@ -119,9 +121,9 @@ class Triangular(Mixer):
         table, start = state or empty
         place, free = places(x, valid, start)
         n = self.require(free)
-        table = laid_out(silence(self.value(x), valid), place, table)
+        table = scatter_to_places(mask_padding(self.value(x), valid), place, table)
         if x.shape[1] == 1:
-            y = read_one(self.rows(place[:, 0].clamp(max=self.length - 1)), table)
+            y = read_place(self.rows(place[:, 0].clamp(max=self.length - 1)), table)
         else:
             y = read(self.matrix(n), table[:, :n], place)
         return self.out(y), (table, free)

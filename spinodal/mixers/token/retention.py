@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from spinodal.errors import InputError
-from spinodal.mixers.base import Mixer, Reduction, State
-from spinodal.mixers.ops.scan import memory, memory_both_ways
+from spinodal.mixers.base import Mixer, OutputProjection, State
+from spinodal.mixers.ops.scan import decayed_linear_attention, decayed_linear_attention_both_ways
 from spinodal.mixers.token.attention import rotate
 from spinodal.types import Mixed
 
@@ -45,14 +45,14 @@ class Retention(Mixer):
             )
         self.heads, self.causal = heads, causal
         self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.out = Reduction(width, width)
+        self.out = OutputProjection(width, width)
 
     def forward(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
     ) -> Mixed:
         if self.causal:
-            return Mixed(self.resumed(x, None, valid)[0], {})
-        return Mixed(self.reduced(memory_both_ways(*self.maps(x, valid)), x), {})
+            return Mixed(self.extend_causal(x, None, valid)[0], {})
+        return Mixed(self.merge_heads(decayed_linear_attention_both_ways(*self.maps(x, valid)), x), {})
 
     def maps(
         self,
@@ -71,15 +71,15 @@ class Retention(Mixer):
         log_g, scale = (q.new_tensor(values)[None, :, None, None] for values in known)
         return q / scale, k, v.contiguous(), log_g.expand(-1, -1, x.shape[1], -1)
 
-    def reduced(self, y: Float[Tensor, "b h n c"], x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+    def merge_heads(self, y: Float[Tensor, "b h n c"], x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
         return self.out(y.transpose(1, 2).flatten(2).to(x))
 
-    def resumed(
+    def extend_causal(
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
     ) -> tuple[Float[Tensor, "b n d"], State]:
         """The state is the memory S, c by c a head, and the position."""
         start = state[1] if state else x.new_zeros(len(x), dtype=torch.long)
         q, k, v, log_g = self.maps(x, valid, start if state else None)
         S = state[0] if state else q.new_zeros(*q.shape[:2], q.shape[3], q.shape[3])
-        y, S = memory(q, k, v, log_g, S)
-        return self.reduced(y, x), (S, start + x.shape[1])
+        y, S = decayed_linear_attention(q, k, v, log_g, S)
+        return self.merge_heads(y, x), (S, start + x.shape[1])

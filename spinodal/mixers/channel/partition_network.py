@@ -2,8 +2,8 @@ r"""FF-Partition: the network that predicts what a partition needs (Figure 2 of 
 
 Five outputs from one hidden layer: the equilibrium composition z-hat, the partition factors K
 and the phase fractions L; and, for training alone, the stoichiometry s and the reaction
-constants Omega. Two networks offer them: `FactorisedFeed` acts on each token and leaves mixing
-over tokens to the layer before it; `DenseFeed` is the paper's, one matrix over all tokens and
+constants Omega. Two networks offer them: `FactorisedPartitionNetwork` acts on each token and leaves mixing
+over tokens to the layer before it; `DensePartitionNetwork` is the paper's, one matrix over all tokens and
 features of a head, for a small fixed number of tokens.
 
     symbol  meaning                                          shape         Figure 2
@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spinodal.errors import InputError
-from spinodal.mixers.token.convolution import silence
+from spinodal.mixers.ops.padding import mask_padding
 
 
 class Reading(StrEnum):
@@ -91,7 +91,7 @@ class ReactionParameters(NamedTuple):
     omega: Float[Tensor, "b m h *r"]
 
 
-class Feed(Protocol):
+class PartitionNetwork(Protocol):
     """What a partition asks of its network; `reactions` is called in training only."""
 
     length: int | None
@@ -105,7 +105,7 @@ class Feed(Protocol):
     ) -> ReactionParameters: ...
 
 
-def pooled(
+def pool_hidden(
     hidden: Float[Tensor, "b n e"], valid: Bool[Tensor, "b n"] | None, reading: Reading
 ) -> Float[Tensor, "b m e"]:
     """The hidden layer that intensive outputs (L, Omega) are read from: per token, or its mean."""
@@ -113,10 +113,10 @@ def pooled(
         return hidden
     if valid is None:
         return hidden.mean(1, keepdim=True)
-    return silence(hidden, valid).sum(1, keepdim=True) / valid.sum(1).clamp(min=1)[:, None, None]
+    return mask_padding(hidden, valid).sum(1, keepdim=True) / valid.sum(1).clamp(min=1)[:, None, None]
 
 
-class FactorisedFeed(nn.Module):
+class FactorisedPartitionNetwork(nn.Module):
     """hidden = SiLU(W x) a token; every output is linear in it, but the attentive z in x itself."""
 
     length = None
@@ -140,7 +140,7 @@ class FactorisedFeed(nn.Module):
         hidden = functional.silu(self.hidden(x))
         z = self.composition(x if self.form.pathway is Pathway.NONE else hidden).unflatten(-1, (h, c))
         k = self.factors(hidden).unflatten(-1, (h, c, p - 1))
-        l = self.fractions(pooled(hidden, valid, self.form.reading)).unflatten(-1, (h, p))
+        l = self.fractions(pool_hidden(hidden, valid, self.form.reading)).unflatten(-1, (h, p))
         return PhaseParameters(z, k, l, hidden)
 
     def reactions(
@@ -148,7 +148,7 @@ class FactorisedFeed(nn.Module):
     ) -> ReactionParameters:
         h, shape = self.form.heads, self.form.reaction_shape
         s = self.stoichiometry(hidden).unflatten(-1, (h, self.features, *shape))
-        omega = 1 + self.constants(pooled(hidden, valid, self.form.reading)).unflatten(-1, (h, *shape))
+        omega = 1 + self.constants(pool_hidden(hidden, valid, self.form.reading)).unflatten(-1, (h, *shape))
         return ReactionParameters(s, omega)
 
 
@@ -169,7 +169,7 @@ class HeadLinear(nn.Module):
         return torch.einsum("bhe,hef->bhf", x, self.weight) + self.bias
 
 
-class DenseFeed(nn.Module):
+class DensePartitionNetwork(nn.Module):
     """The paper's network: n c -> n c p -> n c p r -> outputs, dense over tokens and features of a head.
 
     Exactly `length` tokens, no causal form, (n c p)^2 r parameters a head: 2.4e9 at n = 128,
@@ -197,7 +197,7 @@ class DenseFeed(nn.Module):
         p, c, n = self.form.phases, self.features, self.length
         if x.shape[1] != n:
             raise InputError(f"the dense FF-Partition mixes exactly length={n} tokens, got {x.shape[1]}")
-        flat = silence(x, valid).unflatten(-1, (self.form.heads, c)).transpose(1, 2).flatten(2)
+        flat = mask_padding(x, valid).unflatten(-1, (self.form.heads, c)).transpose(1, 2).flatten(2)
         hidden = functional.silu(self.hidden(functional.silu(self.expansion(flat))))
         source = flat if self.form.pathway is Pathway.NONE else hidden
         z = self.composition(source).unflatten(-1, (n, c)).transpose(1, 2)

@@ -16,7 +16,7 @@ from torch import Tensor
 from spinodal.mixers.graph.links import Averages
 
 
-class Graph:
+class GraphStatistics:
     """Scores s of each token's links (minus infinity where there is none), averages with the weights that they give,
     how many links a token might have, and which tokens are there."""
 
