@@ -21,10 +21,10 @@ from scipy.integrate import BDF, LSODA, Radau
 from spinodal import sphere
 from spinodal.flows.fields import AttentionField
 from spinodal.flows.state import State
-from spinodal.flows.time import CONSENSUS, Adaptive, Run, simulate
+from spinodal.flows.time import CONSENSUS, Adaptive, SimulationResult, simulate
 
 
-def flowed(n: int, d: int, beta: float, tolerance: float = 1e-8) -> tuple[Run, float, float]:
+def flowed(n: int, d: int, beta: float, tolerance: float = 1e-8) -> tuple[SimulationResult, float, float]:
     """A run from a uniform start to consensus, its wall and CPU seconds."""
     start = sphere.uniform(n, d)
     wall, cpu = time.perf_counter(), time.process_time()

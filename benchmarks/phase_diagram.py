@@ -21,8 +21,8 @@ import numpy as np
 import torch
 
 from spinodal.flows import law
-from spinodal.flows.ensembles import Diagram, LayerClock, OdeClock, maps, row, starts
-from spinodal.flows.ensembles.systems import packed, unpacked
+from spinodal.flows.ensembles import Diagram, LayerClock, OdeClock, diagram_row, maps, uniform_systems
+from spinodal.flows.ensembles.systems import pack_systems, unpack_systems
 
 N, BETA, STEP, LAYERS = 32, 4.0, 0.1, 10
 
@@ -48,15 +48,15 @@ def layers(samples: int) -> list[dict]:
     """CPU-ms of one layer of all systems: ours in min(n, d) coordinates, torch in those and in d."""
     rows = []
     for d in (2, 8, 32, 1024):
-        c = starts(N, d, range(samples), 0)
-        systems, x = packed(c), torch.from_numpy(c)
+        c = uniform_systems(N, d, range(samples), 0)
+        systems, x = pack_systems(c), torch.from_numpy(c)
         methods = {"ensembles": lambda s=systems: ours(s), "batched torch": lambda x=x: batched(x)}
         if d > N:
             wide = torch.nn.functional.normalize(
                 torch.randn(samples // 16, N, d, dtype=torch.float64), dim=-1
             )
             methods["batched torch, all d"] = lambda x=wide: batched(x)
-        error = abs(unpacked(once(c)) - batched(x).numpy()).max()
+        error = abs(unpack_systems(once(c)) - batched(x).numpy()).max()
         seconds = {name: np.median([cpu(method) for _ in range(5)]) for name, method in methods.items()}
         for name, value in seconds.items():
             value *= 16 if name.endswith("all d") else 1
@@ -65,7 +65,7 @@ def layers(samples: int) -> list[dict]:
 
 
 def once(c: np.ndarray):
-    systems = packed(c)
+    systems = pack_systems(c)
     ours(systems)
     return systems
 
@@ -77,13 +77,13 @@ def figure(samples: int, every: int) -> list[dict]:
         times = tuple((LayerClock(STEP) if clock[0] == "layer" else OdeClock()).grid(30.0, 150).tolist())
         for d in (2, 8, 32, 128, 512, 1024):
             diagram = Diagram((d,), tuple(betas[every // 2 :: every].tolist()), times, clock, samples=samples)
-            maps.known_starts.cache_clear()
+            maps.cached_starts.cache_clear()
             drawn = cpu(
                 lambda d=d: [
-                    maps.known_starts(N, d, c, 0) for c in maps.Ensemble(N, d, samples).chunks(min(N, d))
+                    maps.cached_starts(N, d, c, 0) for c in maps.Ensemble(N, d, samples).chunks(min(N, d))
                 ]
             )
-            seconds = cpu(lambda diagram=diagram: [row(cell) for cell in diagram.cells()])
+            seconds = cpu(lambda diagram=diagram: [diagram_row(cell) for cell in diagram.cells()])
             whole = seconds * len(betas) / len(diagram.betas) * 1024 / samples
             rows.append(
                 {"clock": clock[0], "d": d, "starts_cpu_s": drawn * 1024 / samples, "rows_cpu_s": whole}
@@ -99,8 +99,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     share = 8 if options.quick else 1
-    row(Diagram((8,), (1.0,), (0.2,), ("layer", STEP), samples=2).cells()[0])
-    row(Diagram((8,), (1.0,), (0.2,), ("ode", 1e-6), samples=2).cells()[0])
+    diagram_row(Diagram((8,), (1.0,), (0.2,), ("layer", STEP), samples=2).cells()[0])
+    diagram_row(Diagram((8,), (1.0,), (0.2,), ("ode", 1e-6), samples=2).cells()[0])
     steps = layers(2048 // share)
     print(f"one layer of {2048 // share} systems of {N} tokens, float64, one thread")
     for line in steps:

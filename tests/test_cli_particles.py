@@ -14,7 +14,7 @@ from spinodal import sphere, theory
 from spinodal.cli import main
 from spinodal.errors import ConvergenceError
 from spinodal.flows import evolution
-from spinodal.flows.time import Keeper
+from spinodal.flows.time import CheckpointPolicy
 
 
 def spinodal(monkeypatch, *arguments) -> int:
@@ -133,7 +133,7 @@ def test_a_stopped_run_goes_on(monkeypatch, capsys, tmp_path):
 
     with monkeypatch.context() as stopping:
         stopping.setattr(stepping, "write_checkpoint", stop)
-        stopping.setattr(evolution, "Keeper", partial(Keeper, seconds=0.0))
+        stopping.setattr(evolution, "CheckpointPolicy", partial(CheckpointPolicy, seconds=0.0))
         assert spinodal(monkeypatch, *options, "--out", tmp_path / "cut") == 130
     assert not run_of(tmp_path / "cut")["finished"]
     assert spinodal(monkeypatch, *options, "--out", tmp_path / "cut") == 2

@@ -57,7 +57,7 @@ def test_a_map_and_what_it_leaves(monkeypatch, capsys, tmp_path: Path):
 
 
 def test_a_finished_map_is_read_and_a_killed_one_goes_on(monkeypatch, capsys, tmp_path: Path):
-    out, calls, row = tmp_path / "map", [], diagram.row
+    out, calls, row = tmp_path / "map", [], diagram.diagram_row
 
     def counted(cell: dict) -> dict:
         if len(calls) == 3:
@@ -66,7 +66,7 @@ def test_a_finished_map_is_read_and_a_killed_one_goes_on(monkeypatch, capsys, tm
         return row(cell)
 
     counted.__module__, counted.__qualname__ = row.__module__, row.__qualname__
-    monkeypatch.setattr("spinodal.flows.ensembles.diagram.row", counted)
+    monkeypatch.setattr("spinodal.flows.ensembles.diagram.diagram_row", counted)
     assert spinodal(monkeypatch, "phase-diagram", *TINY, "--out", out) == 130
     assert "3 rows are kept" in " ".join(capsys.readouterr().out.split())
     assert not json.loads((out / "run.json").read_text())["finished"]

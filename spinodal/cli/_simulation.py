@@ -17,13 +17,13 @@ def simulation_options(v_given: bool, times_given: bool) -> dict[str, str]:
 
 def matrix_heads(q: str | None, k: str | None, v: str | None, repulsive: bool) -> Any:
     """The heads of the matrices in these files, the identity where there is none; V = -V where tokens repel."""
-    from spinodal.flows import stacked_heads
+    from spinodal.flows import stack_heads
 
     files = {"q": q, "k": k, "v": v}
     matrices: list[Any] = [
         1.0 if file is None else read_array(file, option=name) for name, file in files.items()
     ]
-    return stacked_heads(matrices[0], matrices[1], -matrices[2] if repulsive else matrices[2])
+    return stack_heads(matrices[0], matrices[1], -matrices[2] if repulsive else matrices[2])
 
 
 def token_start(

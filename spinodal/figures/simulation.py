@@ -57,11 +57,14 @@ def film_simulation(result: Evolution, path: Path) -> list[Path]:
 def gamma_curve(simulation: Simulation, times: Float[np.ndarray, " t"]) -> Curve | None:
     """(times, gamma) of the theory, where the start is orthonormal and the field is SA or USA itself."""
     field, n = simulation.field, simulation.n
-    plain = len(field.heads) == 1 and np.ndim(field.heads[0].coupling) == np.ndim(field.heads[0].pull) == 0
+    plain = (
+        len(field.heads) == 1
+        and np.ndim(field.heads[0].coupling) == np.ndim(field.heads[0].value_matrix) == 0
+    )
     if not plain or not isinstance(simulation.start, OrthonormalStart) or simulation.weights is not None:
         return None
     head = field.heads[0]
-    itself = float(head.coupling) == float(head.pull) == 1 and field.feed_forward is None
+    itself = float(head.coupling) == float(head.value_matrix) == 1 and field.feed_forward is None
     if not itself or field.causal or field.noise > 0 or field.scheme != POST or field.beta > HOTTEST:
         return None
     beta = float(field.beta)

@@ -1,15 +1,15 @@
-from .engines.choose import choose_engines, evaluated
+from .engines.choose import choose_engines, unchecked_drift
 from .engines.engine import Engine, Problem, Routine
 from .engines.field import field
 from .engines.kernel import Kernel
 from .engines.law import Drift, Law, law, usa_clock
 from .engines.registry import ENGINES
-from .engines.span import reduced
+from .engines.span import reduce_to_span
 from .ensembles import Diagram, DiagramResult, phase_diagram
 from .evolution import Evolution, evolve
 from .experiment import Simulation
 from .fields import AttentionField, FeedForward, Head, UnnormalisedField
-from .fields.heads import stacked_heads
+from .fields.heads import stack_heads
 from .starts import (
     NAMED_STARTS,
     LatticeStart,
@@ -19,7 +19,7 @@ from .starts import (
     UniformStart,
     named_start,
 )
-from .time import CONSENSUS, Adaptive, Keeper, Layers, Noisy, Run, simulate
+from .time import CONSENSUS, Adaptive, CheckpointPolicy, Layers, Noisy, SimulationResult, simulate
 
 __all__ = [
     "CONSENSUS",
@@ -27,6 +27,7 @@ __all__ = [
     "NAMED_STARTS",
     "Adaptive",
     "AttentionField",
+    "CheckpointPolicy",
     "Diagram",
     "DiagramResult",
     "Drift",
@@ -34,7 +35,6 @@ __all__ = [
     "Evolution",
     "FeedForward",
     "Head",
-    "Keeper",
     "Kernel",
     "LatticeStart",
     "Law",
@@ -44,20 +44,20 @@ __all__ = [
     "PerturbedStart",
     "Problem",
     "Routine",
-    "Run",
     "Simulation",
+    "SimulationResult",
     "TokenStart",
     "UniformStart",
     "UnnormalisedField",
     "choose_engines",
-    "evaluated",
     "evolve",
     "field",
     "law",
     "named_start",
     "phase_diagram",
-    "reduced",
+    "reduce_to_span",
     "simulate",
-    "stacked_heads",
+    "stack_heads",
+    "unchecked_drift",
     "usa_clock",
 ]

@@ -14,7 +14,7 @@ from spinodal.errors import InputError
 from spinodal.flows.experiment import Simulation
 from spinodal.flows.fields.energy import energy_of
 from spinodal.flows.state import State
-from spinodal.flows.time import MERGE, Keeper, Run, simulate
+from spinodal.flows.time import MERGE, CheckpointPolicy, SimulationResult, simulate
 from spinodal.flows.time.simulate import as_trajectory
 from spinodal.runs import encode
 from spinodal.types import Trajectory
@@ -110,12 +110,14 @@ def evolve(
     """
     began = time.perf_counter()
     c, B, weights = simulation.coordinates
-    keeper = None
+    checkpoints = None
     if checkpoint is not None:
-        keeper = Keeper(checkpoint, json.dumps(encode(simulation)[0]), resume=resume, begin=begin)
+        checkpoints = CheckpointPolicy(
+            checkpoint, json.dumps(encode(simulation)[0]), resume=resume, begin=begin
+        )
     run = simulate(
         simulation.field, c, simulation.until, weights=weights, method=simulation.method,
-        saves=simulation.saves(), keeper=keeper, progress=progress,
+        saves=simulation.saves(), checkpoints=checkpoints, progress=progress,
     )  # fmt: skip
     left_out = max(0, len(run.merges.time) - LISTED)
     energy, reason = energies(simulation, run)
@@ -139,7 +141,7 @@ def evolve(
     )
 
 
-def final(simulation: Simulation, run: Run, seconds: float) -> Final:
+def final(simulation: Simulation, run: SimulationResult, seconds: float) -> Final:
     from spinodal.observables import cluster_count, mean_cosine
 
     last = run.tokens[-1]
@@ -160,7 +162,7 @@ def final(simulation: Simulation, run: Run, seconds: float) -> Final:
     )
 
 
-def energies(simulation: Simulation, run: Run) -> tuple[EnergyCurve | None, str | None]:
+def energies(simulation: Simulation, run: SimulationResult) -> tuple[EnergyCurve | None, str | None]:
     """log E and log |dE/dt| at each time, or None and the reason."""
     try:
         energy = energy_of(simulation.field)

@@ -19,7 +19,7 @@ from jaxtyping import Float
 
 from spinodal.errors import InputError
 from spinodal.flows.engines.field import check
-from spinodal.flows.engines.span import reduced
+from spinodal.flows.engines.span import reduce_to_span
 from spinodal.flows.fields import AttentionField
 from spinodal.flows.starts import AnyStart, TokenStart, UniformStart, real_array
 from spinodal.flows.state import State
@@ -98,7 +98,7 @@ class Simulation:
                 f"`start`: tokens have d = {d}, the matrices of the field have d = {self.field.d}",
                 field="start",
             )
-        c, B = reduced(x) if self.field.in_span and n < d else (x, None)
+        c, B = reduce_to_span(x) if self.field.in_span and n < d else (x, None)
         return Coordinates(c, B, weights)
 
     def saves(self) -> Iterable[float]:
@@ -156,7 +156,7 @@ def check_consensus(field: AttentionField) -> None:
             f"`until` consensus with `kappa` {field.kappa:g}: noise keeps tokens apart for ever; give a time",
             field=("until", "kappa"),
         )
-    if all(np.ndim(head.pull) == 0 and float(head.pull) < 0 for head in field.heads):
+    if all(np.ndim(head.value_matrix) == 0 and float(head.value_matrix) < 0 for head in field.heads):
         raise InputError(
             "`until` consensus with negative `values`: tokens that spread do not meet; give a time",
             field=("until", "values"),

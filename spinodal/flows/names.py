@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from spinodal.errors import InputError
 
 
-def known(what: str, name: str, names: Iterable[str]) -> str:
+def require_known(what: str, name: str, names: Iterable[str]) -> str:
     """The name, if it is one of the names; else an InputError with the nearest of them."""
     names = list(names)
     if name not in names:

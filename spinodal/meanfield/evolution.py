@@ -41,7 +41,7 @@ def flow_of(experiment: DensityExperiment) -> Flow:
     field = experiment.field
     at = field.interactions[0]
     checked = flow(field.kind, at.top, experiment.d)
-    return checked._replace(law=at.law, value=float(field.heads[0].pull))
+    return checked._replace(law=at.law, value=float(field.heads[0].value_matrix))
 
 
 def solver_of(experiment: DensityExperiment) -> Solver:

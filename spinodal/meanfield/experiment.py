@@ -104,7 +104,7 @@ def check_resolution(experiment: DensityExperiment) -> None:
 def check_until(experiment: DensityExperiment) -> None:
     until = experiment.until
     if until in ENDS:
-        if experiment.noisy or not float(experiment.field.heads[0].pull) > 0:
+        if experiment.noisy or not float(experiment.field.heads[0].value_matrix) > 0:
             raise InputError(
                 f"`until` {until}: with noise or V = -I no Diracs form; give a time", field="until"
             )

@@ -18,7 +18,7 @@ from jaxtyping import Complex, Float
 from scipy.special import gammaln
 
 from spinodal.errors import ConvergenceError, InputError
-from spinodal.flows import evaluated
+from spinodal.flows import unchecked_drift
 from spinodal.loops import compiled
 from spinodal.meanfield.kernel import Flow, spectrum
 from spinodal.meanfield.panels import (
@@ -164,7 +164,7 @@ class Circle(Lagrangian):
     ) -> Float[np.ndarray, " n"]:
         """dtheta/dt, whatever engine serves."""
         c, s = np.cos(points), np.sin(points)
-        v = evaluated(np.stack([c, s], 1), weights, self.flow.law).drift
+        v = unchecked_drift(np.stack([c, s], 1), weights, self.flow.law).drift
         return self.flow.value * (c * v[:, 1] - s * v[:, 0])
 
     def moments(self, top: int) -> Complex[np.ndarray, " k"]:

@@ -18,7 +18,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
 from spinodal.errors import InputError
-from spinodal.flows import evaluated
+from spinodal.flows import unchecked_drift
 from spinodal.flows.engines import sphere as engine
 from spinodal.meanfield.kernel import Flow
 from spinodal.meanfield.panels import rule
@@ -84,7 +84,7 @@ class Sphere:
         n, flow = len(self.weights), self.flow
         x = y[: 3 * n].reshape(n, 3)
         x = x / np.sqrt(np.sum(x * x, 1))[:, None]
-        v, Z, _ = evaluated(x, self.weights, flow.law)
+        v, Z, _ = unchecked_drift(x, self.weights, flow.law)
         if not dense:
             return flow.value * v.ravel()
         clock = flow.law.clock

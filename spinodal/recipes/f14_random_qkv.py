@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from spinodal.figures import maps
-from spinodal.flows.ensembles import Diagram, LayerClock, row
+from spinodal.flows.ensembles import Diagram, LayerClock, diagram_row
 from spinodal.runs import sweep
 
 STEP = 0.1
@@ -36,7 +36,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
         for name, kinds in CASES.items()
     }  # fmt: skip
     cells = [cell for diagram in diagrams.values() for cell in diagram.cells()]
-    rows = sweep.run(row, cells, out, workers=1 if quick else 0)
+    rows = sweep.run(diagram_row, cells, out, workers=1 if quick else 0)
     for k, (name, diagram) in enumerate(diagrams.items()):
         found = diagram.assemble(rows[k * len(betas) : (k + 1) * len(betas)])
         probability, error = found.probability, found.standard_error

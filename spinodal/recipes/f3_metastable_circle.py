@@ -18,7 +18,7 @@ from scipy.optimize import brentq
 from spinodal import theory
 from spinodal.figures import movies, particles, particles_time
 from spinodal.flows import AttentionField, law
-from spinodal.flows.ensembles import OdeClock, evolved, starts
+from spinodal.flows.ensembles import OdeClock, evolve_systems, uniform_systems
 from spinodal.flows.time import simulate
 from spinodal.observables import cluster_count, cluster_labels
 from spinodal.types import Trajectory
@@ -33,7 +33,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     """Counts of clusters under SA, of 4096 starts, and a movie; quick: of 64, without the movie."""
     samples = 64 if quick else 4096
     course = np.geomspace(2, 100, 4) if quick else np.geomspace(2, 1000, 28)
-    x, circles, measured = starts(N, 2, range(samples), seed), [], {}
+    x, circles, measured = uniform_systems(N, 2, range(samples), seed), [], {}
     for beta, time in zip(BETAS, TIMES, strict=True):
         found = observed(x, beta, time, course)
         circles.append(found)
@@ -44,7 +44,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
                 if p > 0
             ]
             measured[f"beta = {beta:g}, t = {time:g}, clusters within {name}"] = ", ".join(told)
-        y = evolved(x, law("sa", beta), CLOCK, time)
+        y = evolve_systems(x, law("sa", beta), CLOCK, time)
         ranks = np.linalg.matrix_rank(y @ y.mT, tol=1e-3)
         measured[f"beta = {beta:g}, largest matrix rank"] = int(ranks.max())
     title = f"clusters on the circle, SA, n = {N}, {samples} uniform starts, ± standard errors"
@@ -63,11 +63,11 @@ def observed(
     """Systems at `time` and their mean count over `course`."""
     before, y, means, errors = 0.0, x, [], []
     for t in course:
-        y, before = evolved(y, law("sa", beta), CLOCK, t - before), t
+        y, before = evolve_systems(y, law("sa", beta), CLOCK, t - before), t
         count = counts(y, CLOSE)
         means.append(count.mean())
         errors.append(count.std(ddof=1) / np.sqrt(len(count)))
-    y = evolved(x, law("sa", beta), CLOCK, time)
+    y = evolve_systems(x, law("sa", beta), CLOCK, time)
     return particles_time.Circles(
         beta=beta,
         time=time,

@@ -14,7 +14,7 @@ import numpy as np
 from spinodal import theory
 from spinodal.figures import maps
 from spinodal.flows import law
-from spinodal.flows.ensembles import OdeClock, evolved, starts
+from spinodal.flows.ensembles import OdeClock, evolve_systems, uniform_systems
 
 N, D, BETA, TIMES = 32, 1024, 1.0, (0.5, 1.0, 2.0, 3.0, 4.0)
 
@@ -22,11 +22,11 @@ N, D, BETA, TIMES = 32, 1024, 1.0, (0.5, 1.0, 2.0, 3.0, 4.0)
 def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     """Histograms of SA at five times, of 256 systems; quick: of 16."""
     samples = 16 if quick else 256
-    c, pairs, before = starts(N, D, range(samples), seed), np.triu_indices(N, 1), 0.0
+    c, pairs, before = uniform_systems(N, D, range(samples), seed), np.triu_indices(N, 1), 0.0
     cosines, measured, worst = {}, {}, 0.0
     gammas = {t: float(theory.gamma_sa(t, N, BETA)) for t in TIMES}
     for t in TIMES:
-        c, before = evolved(c, law("sa", BETA), OdeClock(), t - before), t
+        c, before = evolve_systems(c, law("sa", BETA), OdeClock(), t - before), t
         found = (c @ c.mT)[:, *pairs]
         cosines[t] = found.ravel()
         error = found.mean(1).std(ddof=1) / np.sqrt(samples)

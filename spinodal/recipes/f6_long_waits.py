@@ -18,7 +18,7 @@ from jaxtyping import Float
 from spinodal import sphere, theory
 from spinodal.figures import particles, particles_time
 from spinodal.flows import AttentionField
-from spinodal.flows.time import CONSENSUS, MERGE, Adaptive, Run, simulate
+from spinodal.flows.time import CONSENSUS, MERGE, Adaptive, SimulationResult, simulate
 
 N, BETA, END = 5, 4.0, 400.0
 
@@ -53,14 +53,14 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     }
 
 
-def flowed(seed: int, beta: float, tolerance: float) -> Run:
+def flowed(seed: int, beta: float, tolerance: float) -> SimulationResult:
     """SA from a random start to consensus, kept at equal steps of log t."""
     saves = (0.1 * 1.05**k for k in itertools.count())
     x = sphere.uniform(N, 2, seed)
     return simulate(AttentionField(beta), x, CONSENSUS, saves=saves, method=Adaptive(tolerance))
 
 
-def last_wait(run: Run, beta: float) -> tuple[float, float, float, int]:
+def last_wait(run: SimulationResult, beta: float) -> tuple[float, float, float, int]:
     """(beta, the wait between the last two merges, that of `two_cluster_time_sa` from where they stand, steps)."""
     start, end = run.merges.time[-2:]
     k = int(np.searchsorted(run.times, start))

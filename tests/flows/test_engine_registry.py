@@ -12,7 +12,7 @@ from spinodal.flows import ENGINES, AttentionField, Engine, Head, Problem, Routi
 from spinodal.flows.engines.law import Attention, Drift
 from spinodal.flows.fields import SCHEMES, scheme
 from spinodal.flows.state import State
-from spinodal.flows.time import Adaptive, Keeper, Layers, simulate
+from spinodal.flows.time import Adaptive, CheckpointPolicy, Layers, simulate
 
 NORMS = {"post": None, "pre": None, "mix": 1.0, "peri": None, "ngpt": 0.7, "sqrt": None}
 
@@ -163,9 +163,11 @@ def test_a_mask_is_served_by_pairs_and_a_run_says_so(tmp_path):
 
 def test_engines_of_a_resumed_run_are_those_of_the_whole(tmp_path):
     x = sphere.uniform(12, 3, seed=1)
-    keeper = Keeper(tmp_path / "checkpoint", "a run", seconds=0.0)
-    whole = simulate(AttentionField(2.0), x, 1.0, keeper=keeper)
-    rest = simulate(AttentionField(2.0), x, 1.5, keeper=Keeper(keeper.path, "a run", resume=True))
+    checkpoints = CheckpointPolicy(tmp_path / "checkpoint", "a run", seconds=0.0)
+    whole = simulate(AttentionField(2.0), x, 1.0, checkpoints=checkpoints)
+    rest = simulate(
+        AttentionField(2.0), x, 1.5, checkpoints=CheckpointPolicy(checkpoints.path, "a run", resume=True)
+    )
     assert rest.engines == whole.engines == ("direct",)
 
 

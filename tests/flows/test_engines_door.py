@@ -52,8 +52,8 @@ def test_tokens_that_the_transform_gets_poorly_are_redone(engine, d):
     x[2] = sphere.normalised(x[2] + 0.3 * x[1][::-1])  # something moves fast
     beta = 30.0
     expected, _ = exact(x, w, beta, rows=[0])
-    left = choose.evaluated(x, w, law("sa", beta), engine, tolerance=np.inf)
-    done = choose.evaluated(x, w, law("sa", beta), engine, tolerance=1e-14)
+    left = choose.unchecked_drift(x, w, law("sa", beta), engine, tolerance=np.inf)
+    done = choose.unchecked_drift(x, w, law("sa", beta), engine, tolerance=1e-14)
     size = float(np.linalg.norm(expected))
     assert np.linalg.norm((left.drift[0] - expected[0]).astype(float)) > size
     assert np.linalg.norm((done.drift[0] - expected[0]).astype(float)) < 1e-6 * size
@@ -80,7 +80,7 @@ def test_a_metastable_state_is_done_by_differences_altogether():
 def test_what_is_too_dear_to_redo_is_left_with_its_bound(monkeypatch):
     x, w = metastable(1200), np.full(1200, 1 / 1200)
     monkeypatch.setattr(choose, "WORK", 1e5)
-    left = choose.evaluated(x, w, law("sa", 40.0))
+    left = choose.unchecked_drift(x, w, law("sa", 40.0))
     assert np.array_equal(left.drift, circle.drift(x, w, law("sa", 40.0)).drift)
     assert left.error_bound.min() > 1e-16
 

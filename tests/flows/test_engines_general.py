@@ -95,7 +95,7 @@ def test_general_queries_and_keys_on_the_circle(strength, flip):
     x, w = cloud("uniform", 700, 2)
     A = RANDOM.standard_normal((2, 2)) * [[1, flip]]
     A *= strength / np.linalg.norm(A, 2)
-    answer = circle.coupled(x, w, A)
+    answer = circle.coupled_mean(x, w, A)
     mean, log_Z = defined(x @ A, x, x, w)
     known = answer.error_bound < 1e-3
     assert known.any()
@@ -107,22 +107,22 @@ def test_general_queries_and_keys_on_the_circle(strength, flip):
 
 def test_the_circle_with_the_identity_is_the_circle():
     x, w = cloud("clustered", 400, 2)
-    mean = circle.coupled(x, w, 9.0 * np.eye(2))
+    mean = circle.coupled_mean(x, w, 9.0 * np.eye(2))
     drift = circle.drift(x, w, law("sa", 9.0))
     assert (
         np.linalg.norm(sphere.tangent(x, mean.shift) - drift.drift, axis=1)
         <= mean.error_bound + drift.error_bound
     ).all()
     with pytest.raises(InputError, match="circle engine ends"):
-        circle.coupled(x, w, 1e4 * np.eye(2))
+        circle.coupled_mean(x, w, 1e4 * np.eye(2))
 
 
 @pytest.mark.parametrize("strength", [90.0, 400.0, 1900.0])
 def test_couplings_end_where_the_rounding_of_a_large_exponent_begins(strength):
     x, w = cloud("clustered", 300, 2)
     A = strength * np.array([[np.cos(0.02), np.sin(0.02)], [-np.sin(0.02), np.cos(0.02)]])
-    answer = circle.coupled(x, w, A)
-    assert len(circle.couplings(A, strength)) < 60 + 16 * strength**0.5
+    answer = circle.coupled_mean(x, w, A)
+    assert len(circle.coupling_modes(A, strength)) < 60 + 16 * strength**0.5
     mean, log_Z = defined(x @ A, x, x, w)
     assert (np.linalg.norm((answer.shift - mean).astype(float), axis=1) <= answer.error_bound).all()
     known = answer.error_bound < 1e-3
@@ -215,10 +215,10 @@ def test_the_certificate_of_low_rank():
 
 def test_fewer_tokens_than_dimensions_are_reduced_exactly():
     x, w = cloud("uniform", 12, 700)
-    c, B = flows.reduced(x)
+    c, B = flows.reduce_to_span(x)
     assert c.shape == (12, 12)
     assert abs(c @ B - x).max() < 1e-15
     assert abs(B @ B.T - np.eye(12)).max() < 1e-14
     flow = direct.drift(c, w, law("sa", 5.0)).drift @ B
     assert abs(flow - direct.drift(x, w, law("sa", 5.0)).drift).max() < 1e-14
-    assert flows.reduced(x[:, :12])[0].shape == (12, 12)
+    assert flows.reduce_to_span(x[:, :12])[0].shape == (12, 12)

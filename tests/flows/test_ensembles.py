@@ -17,17 +17,17 @@ from spinodal.flows.ensembles import (
     Matrices,
     OdeClock,
     close_shares,
+    diagram_row,
     estimate,
-    evolved,
+    evolve_systems,
     flow,
     maps,
     matrices,
     phase_diagram,
-    reduced,
-    row,
-    starts,
     systems,
     tiles,
+    triangular_coordinates,
+    uniform_systems,
 )
 
 THRESHOLD = 1 - 1e-3
@@ -83,21 +83,25 @@ def test_layers_are_those_of_every_system_alone(kind: str, n: int, d: int):
     alone = x.copy()
     for _ in range(12):
         alone = np.stack([layer(one, beta, h, kind) for one in alone])
-    np.testing.assert_allclose(evolved(x, law(kind, beta), LayerClock(h), 12 * h), alone, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(
+        evolve_systems(x, law(kind, beta), LayerClock(h), 12 * h), alone, rtol=0, atol=1e-13
+    )
 
 
 @pytest.mark.parametrize("kind", ["sa", "usa", "gkpr"])
 def test_the_flow_is_that_of_every_system_alone(kind: str):
     x = tokens(2, 6, 3)
-    found = evolved(x, law(kind, 2.0), OdeClock(1e-10), 2.0)
+    found = evolve_systems(x, law(kind, 2.0), OdeClock(1e-10), 2.0)
     peers = np.stack([flown(one, 2.0, kind, 2.0, "DOP853") for one in x])
     np.testing.assert_allclose(found, peers, rtol=0, atol=1e-8)
 
 
 def test_tolerance_governs_the_error_of_the_flow():
     x, sa = tokens(4, 12, 3), law("sa", 4.0)
-    exact = evolved(x, sa, OdeClock(1e-12), 6.0)
-    errors = [abs(evolved(x, sa, OdeClock(tolerance), 6.0) - exact).max() for tolerance in (1e-4, 1e-6, 1e-8)]
+    exact = evolve_systems(x, sa, OdeClock(1e-12), 6.0)
+    errors = [
+        abs(evolve_systems(x, sa, OdeClock(tolerance), 6.0) - exact).max() for tolerance in (1e-4, 1e-6, 1e-8)
+    ]
     assert errors[0] > 10 * errors[1] > 100 * errors[2]
     assert errors[1] < 1e-4
 
@@ -110,17 +114,17 @@ def test_shares_at_times_are_those_of_the_tokens_then():
     ):
         shares = close_shares(x, sa, clock, times, 0.99)
         for k, t in enumerate(times):
-            expected = [share(one, 0.99) for one in evolved(x, sa, clock, float(t))]
+            expected = [share(one, 0.99) for one in evolve_systems(x, sa, clock, float(t))]
             np.testing.assert_array_equal(shares[:, k], expected)
 
 
 @pytest.mark.parametrize("clock", [LayerClock(0.1), OdeClock(1e-10)])
 def test_reduction_to_the_span_is_exact(clock):
     x, sa = tokens(3, 6, 200), law("sa", 2.0)
-    c = reduced(x)
+    c = triangular_coordinates(x)
     assert c.shape == (3, 6, 6)
     np.testing.assert_allclose(c @ c.mT, x @ x.mT, rtol=0, atol=1e-14)
-    whole, small = evolved(x, sa, clock, 3.0), evolved(c, sa, clock, 3.0)
+    whole, small = evolve_systems(x, sa, clock, 3.0), evolve_systems(c, sa, clock, 3.0)
     np.testing.assert_allclose(small @ small.mT, whole @ whole.mT, rtol=0, atol=1e-12)
 
 
@@ -128,30 +132,30 @@ def test_an_orthonormal_start_follows_gamma_on_both_clocks():
     n, beta = 12, 3.0
     x = np.eye(n)[None]
     pairs = np.triu_indices(n, 1)
-    layered = evolved(x, law("sa", beta), LayerClock(0.1), 4.0)[0]
+    layered = evolve_systems(x, law("sa", beta), LayerClock(0.1), 4.0)[0]
     np.testing.assert_allclose((layered @ layered.T)[pairs], theory.layer_gamma(40, n, beta)[-1], atol=1e-12)
     for kind, gamma in (("sa", theory.gamma_sa), ("usa", theory.gamma_usa)):
-        flown = evolved(x, law(kind, beta), OdeClock(1e-12), 2.0)[0]
+        flown = evolve_systems(x, law(kind, beta), OdeClock(1e-12), 2.0)[0]
         np.testing.assert_allclose((flown @ flown.T)[pairs], gamma(2.0, n, beta), atol=1e-9)
 
 
 def test_the_flow_is_the_limit_of_small_layers():
     x, sa = tokens(2, 8, 3), law("sa", 2.0)
-    flow = evolved(x, sa, OdeClock(1e-12), 1.0)
+    flow = evolve_systems(x, sa, OdeClock(1e-12), 1.0)
     errors = []
     for h in (0.01, 0.005):  # a layer of step h moves by h / (1 + h |<x, m>|): first order in time
-        errors.append(abs(evolved(x, sa, LayerClock(h), 1.0) - flow).max())
+        errors.append(abs(evolve_systems(x, sa, LayerClock(h), 1.0) - flow).max())
     assert errors[0] / errors[1] == pytest.approx(2, abs=0.1)
 
 
 def test_merging_ends_stiffness_and_changes_nothing_else(monkeypatch):
     x, usa, t = tokens(2, 8, 2), law("usa", 8.0), 0.5  # merged tokens have pulled at a rate e^8 / 4
-    merged = evolved(x, usa, OdeClock(1e-9), t)
+    merged = evolve_systems(x, usa, OdeClock(1e-9), t)
     peers = np.stack([flown(one, 8.0, "usa", t, "LSODA") for one in x])
     np.testing.assert_allclose(merged, peers, rtol=0, atol=1e-6)
     assert any(len(np.unique(one, axis=0)) < 8 for one in merged)
     monkeypatch.setattr(flow, "MOST_STEPS", 300)
-    evolved(x, usa, OdeClock(1e-6), 100.0)  # an explicit method without merging takes 1e5 steps
+    evolve_systems(x, usa, OdeClock(1e-6), 100.0)  # an explicit method without merging takes 1e5 steps
     np.testing.assert_array_equal(
         close_shares(x, usa, OdeClock(1e-9), np.array([t]))[:, 0], list(map(share, peers))
     )
@@ -161,7 +165,7 @@ def test_consensus_is_final():
     x = sphere.normalised(np.ones(3) + 0.02 * tokens(20, 8, 3))
     least = 1.0
     for k in range(40):
-        y = evolved(x, law("sa", 4.0), LayerClock(0.3), 0.3)
+        y = evolve_systems(x, law("sa", 4.0), LayerClock(0.3), 0.3)
         before, after = (z @ z.mT for z in (x, y))
         assert (after.min((1, 2)) >= before.min((1, 2)) - 1e-15).all(), k
         x, least = y, after.min()
@@ -171,12 +175,14 @@ def test_consensus_is_final():
 
 
 def test_a_start_does_not_depend_on_the_others():
-    np.testing.assert_array_equal(starts(5, 40, range(3), 7)[2], starts(5, 40, range(2, 3), 7)[0])
-    assert np.all(starts(5, 4, range(2), 7) != starts(5, 4, range(2), 8))
+    np.testing.assert_array_equal(
+        uniform_systems(5, 40, range(3), 7)[2], uniform_systems(5, 40, range(2, 3), 7)[0]
+    )
+    assert np.all(uniform_systems(5, 4, range(2), 7) != uniform_systems(5, 4, range(2), 8))
 
 
 def test_starts_are_uniform_after_reduction():
-    c = starts(6, 50, range(400), 0)
+    c = uniform_systems(6, 50, range(400), 0)
     cosines = np.einsum("bik,bjk->bij", c, c)[:, *np.triu_indices(6, 1)]
     assert cosines.mean() == pytest.approx(0, abs=5 / np.sqrt(50 * cosines.size))
     assert cosines.var() * 50 == pytest.approx(1, abs=0.1)
@@ -185,7 +191,7 @@ def test_starts_are_uniform_after_reduction():
 def test_standard_error_counts_systems_and_not_pairs():
     generator = np.random.default_rng(0)
     met = (generator.random((300, 1)) < 0.3).astype(float)  # all pairs of a system meet together, or none
-    probability, error = maps.averaged(iter([met[:100], met[100:]]))
+    probability, error = maps.mean_and_error(iter([met[:100], met[100:]]))
     assert probability[0] == met.mean()
     assert error[0] == pytest.approx(np.sqrt(met.mean() * (1 - met.mean()) / 299), rel=1e-12)
     bootstrap = [generator.choice(met[:, 0], 300).mean() for _ in range(2000)]
@@ -245,7 +251,7 @@ def test_rows_stack_to_maps():
     times = (1.0, 4.0, 7.0)
     diagram = Diagram((3, 5), (0.5, 2.0), times, ("layer", 0.5), n=4, samples=8, threshold=0.9)
     cells = json.loads(json.dumps(diagram.cells()))
-    maps_ = diagram.assemble([row(cell) for cell in cells])
+    maps_ = diagram.assemble([diagram_row(cell) for cell in cells])
     assert maps_.probability.shape == (2, 3, 2)
     alone = estimate(Ensemble(4, 5, 8), law("sa", 2.0), LayerClock(0.5), np.array(times), 0.9)
     np.testing.assert_array_equal(maps_.probability[1, :, 1], alone.probability)
@@ -257,7 +263,7 @@ def test_rows_stack_to_maps():
 def test_a_flow_that_is_not_done_says_so(monkeypatch):
     monkeypatch.setattr(flow, "MOST_STEPS", 3)
     with pytest.raises(ConvergenceError, match="3 steps"):
-        evolved(tokens(1, 8, 3), law("sa", 4.0), OdeClock(1e-10), 50.0)
+        evolve_systems(tokens(1, 8, 3), law("sa", 4.0), OdeClock(1e-10), 50.0)
 
 
 @pytest.mark.parametrize(
@@ -268,8 +274,8 @@ def test_a_flow_that_is_not_done_says_so(monkeypatch):
         (lambda: LayerClock(0.1).grid(1.0, 20), "there are 10 layers"),
         (lambda: LayerClock(0.1).layers(np.array([0.15])), "multiples of the step 0.1"),
         (lambda: close_shares(tokens(1, 4, 3), law("sa", 1.0), OdeClock(), np.array([2.0, 1.0])), "increase"),
-        (lambda: evolved(2 * tokens(1, 4, 3), law("sa", 1.0), OdeClock(), 1.0), "length 2"),
-        (lambda: evolved(tokens(1, 1, 3), law("sa", 1.0), OdeClock(), 1.0), "n = 1"),
+        (lambda: evolve_systems(2 * tokens(1, 4, 3), law("sa", 1.0), OdeClock(), 1.0), "length 2"),
+        (lambda: evolve_systems(tokens(1, 1, 3), law("sa", 1.0), OdeClock(), 1.0), "n = 1"),
         (lambda: Ensemble(32, 1, 10), "`d` 1"),
         (lambda: Ensemble(32, 2, 1), "`samples` 1"),
         (lambda: Matrices("wigner", "wishart"), "'wigner'"),

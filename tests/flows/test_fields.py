@@ -10,7 +10,7 @@ from scipy.linalg import expm
 
 from spinodal import sphere, theory
 from spinodal.errors import InputError
-from spinodal.flows import reduced
+from spinodal.flows import reduce_to_span
 from spinodal.flows.fields import NGPT, AttentionField, FeedForward, Head, UnnormalisedField, scheme
 from spinodal.flows.state import State
 
@@ -155,7 +155,7 @@ def test_a_rotation_of_tokens_and_matrices_rotates_the_field(causal, beta):
 def test_few_tokens_flow_in_their_span(name):
     x, r, w = tokens(5, 40)
     field = AttentionField(3.0, scheme=scheme(name, SCHEMES[name]))
-    c, B = reduced(x)
+    c, B = reduce_to_span(x)
     one, two = field(TIME, State(x, r), w), field(TIME, State(c, r), w)
     assert abs(one.drift - two.drift @ B).max() < 1e-14
     assert abs(one.growth - two.growth).max() < 1e-14

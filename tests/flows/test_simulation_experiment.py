@@ -31,10 +31,10 @@ from spinodal.flows import (
     evolve,
     phase_diagram,
     simulate,
-    stacked_heads,
+    stack_heads,
 )
 from spinodal.flows.fields import scheme
-from spinodal.flows.time import Keeper
+from spinodal.flows.time import CheckpointPolicy
 from spinodal.runs import decode, encode, equal, read_checkpoint, write_checkpoint
 
 BETA = AttentionField(beta=2.0)
@@ -46,7 +46,7 @@ SIMULATIONS = {
     ),
     "tokens": Simulation(
         AttentionField(
-            1.0, "usa", stacked_heads(np.ones((2, 3, 3)), 1.0, -np.eye(3)), scheme=scheme("pre", None)
+            1.0, "usa", stack_heads(np.ones((2, 3, 3)), 1.0, -np.eye(3)), scheme=scheme("pre", None)
         ),
         TokenStart(3 * sphere.uniform(4, 3), normalise=True),
         1.0,
@@ -70,7 +70,7 @@ def test_a_simulation_and_its_course_come_back_from_json(name: str):
 
 
 def test_a_simulation_that_was_read_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
-    monkeypatch.setattr(evolution, "Keeper", partial(Keeper, seconds=0.0))
+    monkeypatch.setattr(evolution, "CheckpointPolicy", partial(CheckpointPolicy, seconds=0.0))
     simulation = Simulation(AttentionField(beta=2), UniformStart(5, 2), until=3.0)
     again = decode(Simulation, *encode(simulation))
     place, values = str(tmp_path / "checkpoint"), encode(simulation)[0]
@@ -120,7 +120,7 @@ def test_the_engine_that_ran_is_named():
         (lambda: TokenStart(2 * np.eye(3)), "token 0 has length 2"),
         (lambda: TokenStart(np.ones(3)), "at least two"),
         (lambda: PerturbedStart(UniformStart(), -1.0), "`size` -1"),
-        (lambda: stacked_heads(np.ones((2, 3, 3)), np.ones((3, 3, 3)), 1.0), "different numbers of heads"),
+        (lambda: stack_heads(np.ones((2, 3, 3)), np.ones((3, 3, 3)), 1.0), "different numbers of heads"),
     ],
 )
 def test_what_does_not_fit_is_refused_at_construction(make, said: str):

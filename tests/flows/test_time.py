@@ -11,7 +11,7 @@ from spinodal import sphere, theory
 from spinodal.errors import ConvergenceError, InputError
 from spinodal.flows.fields import AttentionField, Head, scheme
 from spinodal.flows.state import Rate, State
-from spinodal.flows.time import CONSENSUS, MERGE, Adaptive, Keeper, simulate
+from spinodal.flows.time import CONSENSUS, MERGE, Adaptive, CheckpointPolicy, simulate
 from spinodal.flows.time import dormand_prince as dp
 from spinodal.observables import log_dissipation_sa, log_dissipation_usa, log_energy
 
@@ -51,9 +51,9 @@ def fixed(field, x, path, steps):
     state, w, h, time = State(x, np.ones(len(x))), np.full(len(x), 1 / len(x)), path / steps, 0.0
     stages = dp.Stages(*x.shape)
     for _ in range(steps):
-        stages.put(0, field(time, state, w), state)
-        state, _ = dp.stepped(field, time, state, w, h, stages)
-        time += dp.elapsed(h, 1.0, stages)
+        stages.set_rate(0, field(time, state, w), state)
+        state, _ = dp.take_step(field, time, state, w, h, stages)
+        time += dp.elapsed_time(h, 1.0, stages)
     return state, time, stages
 
 
@@ -79,9 +79,9 @@ def test_interpolant_is_of_fourth_order():
     for h in (0.4, 0.2):
         _, _, stages = fixed(field, x, h, 1)
         exact, time, _ = fixed(field, x, 0.4 * h, 20)
-        middle = dp.between(start, h, 0.4, stages).directions
-        errors.append([abs(middle - exact.directions).max(), abs(dp.elapsed(h, 0.4, stages) - time)])
-        assert np.isclose(dp.part_at(time, h, stages), 0.4, atol=1e-3)
+        middle = dp.interpolated_state(start, h, 0.4, stages).directions
+        errors.append([abs(middle - exact.directions).max(), abs(dp.elapsed_time(h, 0.4, stages) - time)])
+        assert np.isclose(dp.path_fraction(time, h, stages), 0.4, atol=1e-3)
     assert np.all(np.log2(np.divide(*errors)) > 4.5)  # of one step: an order more
 
 
@@ -221,14 +221,16 @@ def test_a_resumed_run_is_equal_bit_for_bit(tmp_path, d):
         if clusters < 9:
             raise CutError
 
-    keeper = Keeper(tmp_path / "here", "x", seconds=0.0)
+    checkpoints = CheckpointPolicy(tmp_path / "here", "x", seconds=0.0)
     with pytest.raises(CutError):
-        simulate(field, x, CONSENSUS, saves=saves(), method=Adaptive(1e-5), keeper=keeper, progress=cut)
-    keeper.resume = True
+        simulate(
+            field, x, CONSENSUS, saves=saves(), method=Adaptive(1e-5), checkpoints=checkpoints, progress=cut
+        )
+    checkpoints.resume = True
     rest = []
     follow = lambda *now: rest.append(now)
     resumed = simulate(
-        field, x, CONSENSUS, saves=saves(), method=Adaptive(1e-5), keeper=keeper, progress=follow
+        field, x, CONSENSUS, saves=saves(), method=Adaptive(1e-5), checkpoints=checkpoints, progress=follow
     )
     assert 0 < len(rest) < whole.steps
     assert (tokens(resumed) == tokens(whole)).all()

@@ -8,8 +8,8 @@ from spinodal import sphere, theory
 from spinodal.errors import InputError
 from spinodal.flows.fields import AttentionField, Head, scheme
 from spinodal.flows.state import Rate, State
-from spinodal.flows.time import CONSENSUS, Adaptive, Keeper, Layers, Noisy, simulate
-from spinodal.flows.time.noise import brownian, draws, noisy_step
+from spinodal.flows.time import CONSENSUS, Adaptive, CheckpointPolicy, Layers, Noisy, simulate
+from spinodal.flows.time.noise import brownian, noisy_step, normal_draws
 
 
 def tokens(run):
@@ -125,11 +125,11 @@ def test_uniform_tokens_stay_uniform_under_strong_noise():
 
 
 def test_noise_is_drawn_by_counter():
-    assert (draws(3, 5, (2, 4)) == draws(3, 5, (2, 4))).all()
-    assert (draws(3, 5, (2, 4)) != draws(3, 6, (2, 4))).all()
-    assert (draws(4, 5, (2, 4)) != draws(3, 5, (2, 4))).all()
+    assert (normal_draws(3, 5, (2, 4)) == normal_draws(3, 5, (2, 4))).all()
+    assert (normal_draws(3, 5, (2, 4)) != normal_draws(3, 6, (2, 4))).all()
+    assert (normal_draws(4, 5, (2, 4)) != normal_draws(3, 5, (2, 4))).all()
     x = sphere.uniform(7, 4)
-    assert (brownian(x, 0.0, draws(0, 0, x.shape)) == sphere.normalised(x)).all()
+    assert (brownian(x, 0.0, normal_draws(0, 0, x.shape)) == sphere.normalised(x)).all()
 
 
 @pytest.mark.parametrize("method", [Noisy(0.05, seed=3), Layers(0.1, seed=3)])
@@ -142,11 +142,11 @@ def test_resumed_noise_is_equal_bit_for_bit(tmp_path, method):
         if steps == 17:
             raise KeyboardInterrupt
 
-    keeper = Keeper(tmp_path / "here", "x", seconds=0.0)
+    checkpoints = CheckpointPolicy(tmp_path / "here", "x", seconds=0.0)
     with pytest.raises(KeyboardInterrupt):
-        simulate(field, x, 3.0, method=method, saves=saves, keeper=keeper, progress=cut)
-    keeper.resume = True
-    resumed = simulate(field, x, 3.0, method=method, saves=saves, keeper=keeper)
+        simulate(field, x, 3.0, method=method, saves=saves, checkpoints=checkpoints, progress=cut)
+    checkpoints.resume = True
+    resumed = simulate(field, x, 3.0, method=method, saves=saves, checkpoints=checkpoints)
     assert (tokens(resumed) == tokens(whole)).all()
     assert (resumed.times == whole.times).all()
 

@@ -31,7 +31,9 @@ def interaction(
     with np.errstate(divide="ignore"):
         log_w = torch.from_numpy(np.log(weights))[None, None, None]
     fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    q, k, v = (torch.from_numpy(widened(rows, max(d, e)))[None, None] for rows in (targets, sources, values))
+    q, k, v = (
+        torch.from_numpy(pad_columns(rows, max(d, e)))[None, None] for rows in (targets, sources, values)
+    )
     mean, log_Z = (answer[0, 0].numpy() for answer in fused(q, k, v, 0.0, causal, attn_mask=log_w, scale=1.0))
     shift = mean[:, :e]
     size = np.full(len(shift), np.linalg.norm(values, axis=1).max())
@@ -45,7 +47,7 @@ def interaction(
     return Attention(shift, log_Z, rounding(weights, logit) * size)
 
 
-def widened(rows: Float[np.ndarray, "n d"], width: int) -> Float[np.ndarray, "n w"]:
+def pad_columns(rows: Float[np.ndarray, "n d"], width: int) -> Float[np.ndarray, "n w"]:
     """With zero columns up to a width: the kernel knows one for all."""
     missing = width - rows.shape[1]
     return np.pad(rows, ((0, 0), (0, missing))) if missing else rows

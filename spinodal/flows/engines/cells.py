@@ -101,7 +101,7 @@ def scatter(cell, off, w, scale, moments):
 
 @compiled()
 @no_type_check
-def add_up(total, part):
+def add_part(total, part):
     """total += part, and part = 0."""
     for j in range(total.size):
         total[j] += part[j]
@@ -110,7 +110,7 @@ def add_up(total, part):
 
 @compiled()
 @no_type_check
-def collected(x, w, M, scale, start, stop):
+def collect_moments(x, w, M, scale, start, stop):
     """Moments of the tokens from start to stop, one cell after the other."""
     cell, off = np.empty(BLOCK, np.int32), np.empty(BLOCK)
     total, part = np.zeros((M + 1) * WIDTH), np.zeros((M + 1) * WIDTH)
@@ -119,7 +119,7 @@ def collected(x, w, M, scale, start, stop):
         locate(x[2 * b : 2 * e], M, cell[: e - b], off[: e - b])
         scatter(cell[: e - b], off[: e - b], w[b:e], scale, part)
         if (b - start) % CHUNK == CHUNK - BLOCK or e == stop:
-            add_up(total, part)
+            add_part(total, part)
     return total
 
 
@@ -166,7 +166,7 @@ def modes(
     n = len(w)
     flat = np.ascontiguousarray(x).reshape(-1)
     # weights of order one: equal ones are then counted without rounding
-    parts = in_parts(lambda start, stop: collected(flat, w, M, float(n), start, stop), n, LEAST)
+    parts = in_parts(lambda start, stop: collect_moments(flat, w, M, float(n), start, stop), n, LEAST)
     moments = np.sum(parts, 0).reshape(M + 1, WIDTH)[:, :MOMENTS] / n
     moments[0] += moments[M]
     spectra = np.fft.rfft(np.ascontiguousarray(moments[:M].T))[:, : K + 1]

@@ -22,7 +22,7 @@ from spinodal.flows.engines.engine import Engine, Problem
 from spinodal.flows.engines.kernel import Kernel
 from spinodal.flows.engines.law import Attention, Drift, Law
 from spinodal.flows.engines.registry import ENGINES
-from spinodal.flows.names import known
+from spinodal.flows.names import require_known
 
 TOLERANCE = 1e-8  # of the largest drift
 WORK = 2e9  # pairs times dimensions that refining tokens may cost: a second or two
@@ -31,7 +31,7 @@ Tokens = Float[np.ndarray, "n d"]
 
 
 @runtime_checkable
-class Judged(Protocol):
+class BoundedAnswer(Protocol):
     """An answer whose errors can be judged."""
 
     @property
@@ -40,14 +40,14 @@ class Judged(Protocol):
     def error_bound(self) -> Numbers: ...
 
 
-Answer = TypeVar("Answer", bound=Judged)
+Answer = TypeVar("Answer", bound=BoundedAnswer)
 
 
 def choose_engines(problem: Problem, engine: str = "auto") -> tuple[Engine, ...]:
     """The engines to ask, the fastest first; the one that is named, if one is. InputError outside its domain."""
     if engine == "auto":
-        return ranked(problem, tuple(ENGINES.values()))
-    named = ENGINES[known("engine", engine, ["auto", *ENGINES])]
+        return rank_engines(problem, tuple(ENGINES.values()))
+    named = ENGINES[require_known("engine", engine, ["auto", *ENGINES])]
     reason = named.refusal(problem)
     if reason:
         raise InputError(f"engine {engine!r} {reason}; use 'auto'")
@@ -55,12 +55,12 @@ def choose_engines(problem: Problem, engine: str = "auto") -> tuple[Engine, ...]
 
 
 @lru_cache(maxsize=1024)
-def ranked(problem: Problem, engines: tuple[Engine, ...]) -> tuple[Engine, ...]:
+def rank_engines(problem: Problem, engines: tuple[Engine, ...]) -> tuple[Engine, ...]:
     costs = {engine: engine.cost(problem) for engine in engines}
     return tuple(sorted((e for e, cost in costs.items() if cost < np.inf), key=costs.__getitem__))
 
 
-def evaluated(
+def unchecked_drift(
     x: Tokens, weights: Numbers, law: Law, engine: str = "auto", tolerance: float = TOLERANCE
 ) -> Drift:
     """`field` for those who have checked their tokens, know their law and keep NumPy arrays."""
@@ -70,7 +70,7 @@ def evaluated(
         if answer is not None:
             answer = replace(answer, engine=one.name)
             return answer if one.exact else refine_drift(answer, x, weights, law, tolerance)
-    raise declined(engine, x)
+    raise engine_error(engine, x)
 
 
 def compute_average(
@@ -105,10 +105,10 @@ def mean_and_engine(kernel: Kernel, x: Tokens, weights: Numbers, engine: str) ->
         mean = one.mean(kernel, x, weights, engine == "auto")
         if mean is not None:
             return mean, one
-    raise declined(engine, x)
+    raise engine_error(engine, x)
 
 
-def declined(engine: str, x: Tokens) -> InputError:
+def engine_error(engine: str, x: Tokens) -> InputError:
     return InputError(f"engine {engine!r} declines these {len(x)} tokens of d = {x.shape[1]}; use 'auto'")
 
 

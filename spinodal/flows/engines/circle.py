@@ -66,7 +66,7 @@ def plan(beta: float) -> Plan:
 
 @compiled()
 @no_type_check
-def evaluated(x, a, cell, off, constants, drift, Z, error):
+def fill_drift(x, a, cell, off, constants, drift, Z, error):
     """Z = J_0 + beta Y; the drift along the unit tangent (-y, x) is rate Y'. One loop, to spread its writing."""
     J0, beta, clock, noise = constants
     for j in range(off.size):
@@ -81,13 +81,13 @@ def evaluated(x, a, cell, off, constants, drift, Z, error):
 
 @compiled()
 @no_type_check
-def driven(x, a, M, constants, drift, Z, error, start, stop):
+def drift_and_bound(x, a, M, constants, drift, Z, error, start, stop):
     """Fills drift, Z, error of the tokens from start to stop; constants = (J_0, beta, clock, noise)."""
     cell, off = np.empty(BLOCK, np.int32), np.empty(BLOCK)
     for b in range(start, stop, BLOCK):
         e = min(stop, b + BLOCK)
         locate(x[2 * b : 2 * e], M, cell[: e - b], off[: e - b])
-        evaluated(
+        fill_drift(
             x[2 * b : 2 * e],
             a,
             cell[: e - b],
@@ -109,7 +109,7 @@ def looked_up(a, cell, off):
     return f
 
 
-def coupled(
+def coupled_mean(
     x: Float[np.ndarray, "n 2"], weights: Float[np.ndarray, " n"], coupling: Float[np.ndarray, "2 2"]
 ) -> Attention:
     """Z_i^-1 sum_j w_j e^{x_i^T A x_j} x_j for any coupling A = b Q^T K, in O(n).
@@ -118,7 +118,7 @@ def coupled(
     """
     n = len(x)
     top = float(np.linalg.norm(coupling, 2))
-    C = couplings(coupling, top)
+    C = coupling_modes(coupling, top)
     K = len(C) // 2
     of_targets, of_sources = np.abs(C).sum(1)[K:], np.abs(C).sum(0)[K:]
     M = cells(2 * (of_targets + of_sources))
@@ -132,7 +132,7 @@ def coupled(
     return Attention(np.stack([X, Y], 1) / Z[:, None], np.log(Z) + top, 2 * noise / Z)
 
 
-def couplings(A: Float[np.ndarray, "2 2"], top: float) -> Complex[np.ndarray, "k l"]:
+def coupling_modes(A: Float[np.ndarray, "2 2"], top: float) -> Complex[np.ndarray, "k l"]:
     """C_kl of e^{x^T A y - top} = sum_kl C_kl e^{i(k theta + l phi)}, k, l = -K..K, until the tail is rounding.
 
     Rounding of the exponent is top eps, so that sums of |C_kl| never fall below some share of that.
@@ -173,13 +173,15 @@ def drift(x: Float[np.ndarray, "n 2"], weights: Float[np.ndarray, " n"], law: La
     velocity, Z, error = room[: 2 * n], room[2 * n : 3 * n], room[3 * n :]
     constants = (J0 * m[0].real, law.beta, law.clock or 0.0, rounding(n))
     flat = np.ascontiguousarray(x).reshape(-1)
-    in_parts(lambda start, stop: driven(flat, a, M, constants, velocity, Z, error, start, stop), n, LEAST)
+    in_parts(
+        lambda start, stop: drift_and_bound(flat, a, M, constants, velocity, Z, error, start, stop), n, LEAST
+    )
     return Drift(velocity.reshape(n, 2), Z, error)
 
 
 def average(kernel: Kernel, x: Float[np.ndarray, "n 2"], weights: Float[np.ndarray, " n"]) -> Attention:
     """m_i = (sum_j p_ij x_j) - x_i, of any Q^T K."""
-    mean = coupled(x, weights, kernel.beta * square(kernel.coupling))
+    mean = coupled_mean(x, weights, kernel.beta * square(kernel.coupling))
     return Attention(mean.shift - x, mean.log_partition, mean.error_bound + EPS)
 
 

@@ -147,7 +147,7 @@ def tile_on_sphere(s, w, kappa, at, total):
 
 @compiled()
 @no_type_check
-def finished(x, w, total, beta, clock, noise):
+def normalise_sums(x, w, total, beta, clock, noise):
     """(drift, Z, error_bound) from the sums; a clock of 0 is SA's, 1 / Z_i."""
     n, d = x.shape
     drift, Z, error = np.empty((n, d)), np.empty(n), np.empty(n)
@@ -185,13 +185,13 @@ def drift(x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], law: La
     spans = list(pairwise([*range(0, n, TILE), padded]))
     pairs = [(*a, *b) for k, a in enumerate(spans) for b in spans[k:]]
 
-    parts = in_parts(lambda a, b: summed(tile, pairs[a:b], s, w, kappa), len(pairs), 2)
+    parts = in_parts(lambda a, b: tile_sums(tile, pairs[a:b], s, w, kappa), len(pairs), 2)
     total = np.sum(parts, 0)
     noise = EPS * (8 + np.sqrt(TILE + n / TILE))
-    return Drift(*finished(x, w, total, law.beta, law.clock or 0.0, noise))
+    return Drift(*normalise_sums(x, w, total, law.beta, law.clock or 0.0, noise))
 
 
-def summed(
+def tile_sums(
     tile: Callable,
     pairs: list[tuple[int, ...]],
     s: Float[np.ndarray, "d m"],

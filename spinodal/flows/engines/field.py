@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from spinodal import sphere as unit_sphere
 from spinodal.errors import InputError
-from spinodal.flows.engines.choose import TOLERANCE, evaluated
+from spinodal.flows.engines.choose import TOLERANCE, unchecked_drift
 from spinodal.flows.engines.law import Drift, law
 from spinodal.loops import compiled, plus
 
@@ -17,7 +17,7 @@ SUM = 1e-9  # and the sum of the weights
 
 @compiled(fastmath={"contract"})  # that is, with NaN
 @no_type_check
-def faults(x, weights):
+def first_faults(x, weights):
     """(tokens that are not unit vectors, weights that are not >= 0, sum of weights)."""
     crooked = negative = total = 0.0
     n, d = x.shape
@@ -47,7 +47,7 @@ def check(x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " _"]) -> None
         raise InputError(f"x has d = {d}: tokens live on spheres of R^2 and above")
     if weights.shape != (n,):
         raise InputError(f"weights have shape {weights.shape}, {n} tokens need ({n},)")
-    crooked, negative, total = faults(x, weights)
+    crooked, negative, total = first_faults(x, weights)
     if crooked:
         unit_sphere.unit(x, UNIT)
     if negative:
@@ -91,7 +91,7 @@ def field(
     """
     tokens, masses = array(x), array(weights)
     check(tokens, masses)
-    answer = evaluated(tokens, masses, law(kind, beta), engine, tolerance)
+    answer = unchecked_drift(tokens, masses, law(kind, beta), engine, tolerance)
     if isinstance(x, np.ndarray):
         return answer
     import torch

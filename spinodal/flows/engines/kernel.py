@@ -28,8 +28,8 @@ class Kernel:
     def coupling(self) -> Matrix:
         """M = Q^T K, as a number where it is a multiple of the identity."""
         if np.ndim(self.queries) and np.ndim(self.keys):
-            return simplified(np.asarray(self.queries).T @ self.keys)
-        return simplified(np.transpose(self.queries) * self.keys)
+            return scalar_or_matrix(np.asarray(self.queries).T @ self.keys)
+        return scalar_or_matrix(np.transpose(self.queries) * self.keys)
 
     @cached_property
     def top(self) -> float:
@@ -53,7 +53,7 @@ class Kernel:
         return factor * times(self.queries, x), times(self.keys, x)
 
 
-def simplified(matrix: Matrix) -> Matrix:
+def scalar_or_matrix(matrix: Matrix) -> Matrix:
     """The number a where the matrix is exactly a I."""
     if np.ndim(matrix) == 0:
         return float(matrix)

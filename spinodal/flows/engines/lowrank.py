@@ -39,7 +39,7 @@ def factor(
     raise AssertionError
 
 
-def attempt(
+def low_rank_sums(
     kernel: Kernel, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], max_rank: int | None = None
 ) -> Attention | None:
     """num = L^T L (w x), Z = L^T L w; None where the rank is above `max_rank`, sqrt(n) if that is not given."""
@@ -55,8 +55,8 @@ def attempt(
 
 
 def average(kernel: Kernel, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]) -> Attention:
-    """As `attempt`, but a rank above RANK_MAX is an InputError."""
-    mean = attempt(kernel, x, weights, RANK_MAX)
+    """As `low_rank_sums`, but a rank above RANK_MAX is an InputError."""
+    mean = low_rank_sums(kernel, x, weights, RANK_MAX)
     if mean is None:
         raise InputError(
             f"engine 'lowrank': these {len(x)} tokens have rank above {RANK_MAX}; use 'attention'"
@@ -69,4 +69,4 @@ def cost(problem: Problem) -> float:
     return 0.025 * problem.n**1.5 if problem.n >= FEWEST and (problem.d or 0) > 3 else np.inf
 
 
-ENGINE = Engine("lowrank", average=Routine(average, cost, attempt=attempt))
+ENGINE = Engine("lowrank", average=Routine(average, cost, attempt=low_rank_sums))

@@ -80,7 +80,7 @@ def weigh(l, w, top):
 
 @compiled()
 @no_type_check
-def pull(shift, spread, l, v, a):
+def add_differences(shift, spread, l, v, a):
     """shift_i += sum_j l_ij (v_j - a_i) and spread_i += sum_j l_ij |v_j - a_i|_1 for four targets."""
     wide()
     l0, l1, l2, l3 = l[0], l[1], l[2], l[3]
@@ -139,7 +139,7 @@ def attend(t, s, v, a, w, causal, start, stop):
                     else:
                         number = 0
                     l[q, number:] = 0.0
-                pull(shift[r : r + 4], spread[r : r + 4], l, v[J // block], a[i : i + 4])
+                add_differences(shift[r : r + 4], spread[r : r + 4], l, v[J // block], a[i : i + 4])
     for r in range(size):
         if Z[r] > 0:
             shift[r] /= Z[r]
@@ -147,7 +147,7 @@ def attend(t, s, v, a, w, causal, start, stop):
     return shift, spread, top + np.log2(Z)
 
 
-def padded(rows: Float[np.ndarray, "n d"], number: int) -> Float[np.ndarray, "N D"]:
+def pad_rows(rows: Float[np.ndarray, "n d"], number: int) -> Float[np.ndarray, "N D"]:
     """With zeros up to a multiple of `number` rows and of 4 columns."""
     n, d = rows.shape
     wider = np.zeros((n + -n % number, d + -d % 4))
@@ -155,11 +155,11 @@ def padded(rows: Float[np.ndarray, "n d"], number: int) -> Float[np.ndarray, "N 
     return wider
 
 
-def blocked(rows: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "k D B"]:
+def block_rows(rows: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "k D B"]:
     """Blocks of coordinate rows: a block lies in one piece, whatever the number of tokens."""
     share = -(-len(rows) // -(-len(rows) // BLOCK))
     size = share + -share % LANES
-    rows = padded(rows, size)
+    rows = pad_rows(rows, size)
     return np.ascontiguousarray(rows.reshape(-1, size, rows.shape[1]).transpose(0, 2, 1))
 
 
@@ -179,8 +179,8 @@ def interaction(
     e = values.shape[1]
     if anchors is None:
         anchors = np.zeros((len(targets), e))
-    t, a = padded(targets / np.log(2), 4), padded(anchors, 4)
-    s, v = blocked(sources), blocked(values)
+    t, a = pad_rows(targets / np.log(2), 4), pad_rows(anchors, 4)
+    s, v = block_rows(sources), block_rows(values)
     parts = in_parts(lambda start, stop: attend(t, s, v, a, weights, causal, start, stop), len(t) // 4, ROWS)
     shift, spread, log_Z = (np.concatenate(part)[: len(targets)] for part in zip(*parts, strict=True))
     logit = np.linalg.norm(targets, axis=1) * np.linalg.norm(sources, axis=1).max()

@@ -14,7 +14,7 @@ from spinodal.flows.engines.kernel import Kernel
 from spinodal.flows.engines.law import EPS, Attention, Drift, Law
 
 
-def reduced(x: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, "n r"], Float[np.ndarray, "r d"]]:
+def reduce_to_span(x: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, "n r"], Float[np.ndarray, "r d"]]:
     """(c, B) with x = c B, r = min(n, d), |c_i| = 1 and B B^T = 1; for n >= d, c = x."""
     n, d = x.shape
     if n >= d:
@@ -25,28 +25,28 @@ def reduced(x: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, "n r"], Floa
 
 def drift(x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], law: Law) -> Drift:
     """The drift of c, lifted by B. The rounding of c moves tokens by eps, and the bound says so."""
-    c, B = reduced(x)
+    c, B = reduce_to_span(x)
     if c.shape[1] == 1:
         return Drift(np.zeros_like(x), np.ones(1), np.zeros(1))
     answer = direct.drift(c, weights, law)
     rate = 1.0 if law.clock is None else law.clock * answer.Z
-    return Drift(answer.drift @ B, answer.Z, answer.error_bound + moved(law.beta) * rate)
+    return Drift(answer.drift @ B, answer.Z, answer.error_bound + bound_in_span(law.beta) * rate)
 
 
 def average(kernel: Kernel, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]) -> Attention:
     """m_i of c, lifted by B."""
-    c, B = reduced(x)
+    c, B = reduce_to_span(x)
     mean = direct.average(Kernel(kernel.top), c, weights)
-    return Attention(mean.shift @ B, mean.log_partition, mean.error_bound + moved(kernel.top))
+    return Attention(mean.shift @ B, mean.log_partition, mean.error_bound + bound_in_span(kernel.top))
 
 
-def moved(beta: float) -> float:
+def bound_in_span(beta: float) -> float:
     return 8 * EPS * (1 + beta)
 
 
-def by_name(problem: Problem) -> float:
+def infinite_cost(problem: Problem) -> float:
     """Who has fewer tokens than dimensions reduces once, and not at every step."""
     return np.inf
 
 
-ENGINE = Engine("span", average=Routine(average, by_name), drift=Routine(drift, by_name))
+ENGINE = Engine("span", average=Routine(average, infinite_cost), drift=Routine(drift, infinite_cost))

@@ -67,7 +67,7 @@ def angles(x, at):
 
 @compiled()
 @no_type_check
-def pushed(x, Y, along, across, constants, drift, Z, error):
+def fill_drift(x, Y, along, across, constants, drift, Z, error):
     """Z = i_0 + beta Y; drift = rate (e_theta dY/dtheta + e_phi dY/dphi / sin theta)."""
     i0, beta, clock, noise = constants
     for j in range(Z.size):
@@ -102,7 +102,7 @@ def drift(x: Float[np.ndarray, "n 3"], weights: Float[np.ndarray, " n"], law: La
     constants = (mean, law.beta, law.clock or 0.0, rounding(n))
 
     in_parts(
-        lambda a, b: pushed(
+        lambda a, b: fill_drift(
             flat[3 * a : 3 * b], Y[a:b], along[a:b], across[a:b], constants,
             velocity[3 * a : 3 * b], Z[a:b], error[a:b],
         ),

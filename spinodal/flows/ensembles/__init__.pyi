@@ -1,9 +1,9 @@
-from .diagram import Diagram, DiagramResult, check_workers, diagram_times, phase_diagram, row
+from .diagram import Diagram, DiagramResult, check_workers, diagram_row, diagram_times, phase_diagram
 from .flow import OdeClock
 from .layers import LayerClock
-from .maps import Ensemble, Estimate, close_shares, estimate, evolved
+from .maps import Ensemble, Estimate, close_shares, estimate, evolve_systems
 from .matrices import Matrices
-from .systems import Clock, reduced, starts
+from .systems import Clock, triangular_coordinates, uniform_systems
 
 __all__ = [
     "Clock",
@@ -16,11 +16,11 @@ __all__ = [
     "OdeClock",
     "check_workers",
     "close_shares",
+    "diagram_row",
     "diagram_times",
     "estimate",
-    "evolved",
+    "evolve_systems",
     "phase_diagram",
-    "reduced",
-    "row",
-    "starts",
+    "triangular_coordinates",
+    "uniform_systems",
 ]

@@ -13,7 +13,7 @@ from spinodal.errors import InputError
 from spinodal.flows.engines.law import law
 from spinodal.flows.ensembles.flow import OdeClock
 from spinodal.flows.ensembles.layers import LayerClock
-from spinodal.flows.ensembles.maps import CLOSE, Ensemble, averaged, estimate
+from spinodal.flows.ensembles.maps import CLOSE, Ensemble, estimate, mean_and_error
 from spinodal.flows.ensembles.matrices import Matrices, close_shares
 from spinodal.runs import sweep
 
@@ -76,7 +76,7 @@ class Diagram:
             law(self.field, beta)
 
     def cells(self) -> list[dict[str, Any]]:
-        """A configuration of `row` for every d and beta, the betas of the first d first."""
+        """A configuration of `diagram_row` for every d and beta, the betas of the first d first."""
         common = {key: value for key, value in asdict(self).items() if key not in ("d", "betas")}
         return [common | {"d": d, "beta": beta} for d in self.d for beta in self.betas]
 
@@ -114,10 +114,10 @@ def phase_diagram(
     if folder is None:
         rows = []
         for cell in cells:
-            rows.append(row(cell))
+            rows.append(diagram_row(cell))
             report(len(rows), len(cells))
     else:
-        rows = sweep.run(row, cells, folder, scheduler=scheduler, workers=workers, report=report)
+        rows = sweep.run(diagram_row, cells, folder, scheduler=scheduler, workers=workers, report=report)
     return diagram.assemble(rows)
 
 
@@ -129,7 +129,7 @@ def check_workers(scheduler: str | None, workers: int) -> None:
         raise InputError(f"`scheduler` {scheduler}: an address, such as tcp://host:8786", field="scheduler")
 
 
-def row(cell: dict[str, Any]) -> dict[str, list[float]]:
+def diagram_row(cell: dict[str, Any]) -> dict[str, list[float]]:
     """One beta and one d of a diagram, as a cell of a sweep: numbers and names in, numbers out."""
     ensemble = Ensemble(*(cell[name] for name in ("n", "d", "samples", "seed")))
     times, threshold, beta = np.asarray(cell["times"], dtype=float), cell["threshold"], cell["beta"]
@@ -141,7 +141,7 @@ def row(cell: dict[str, Any]) -> dict[str, list[float]]:
         chunks = (
             random.systems(n, d, numbers, ensemble.seed) for numbers in ensemble.chunks(d + 2 * d * d // n)
         )
-        found = averaged(
+        found = mean_and_error(
             close_shares(systems, beta, LayerClock(value), times, threshold) for systems in chunks
         )
     return {name: values.tolist() for name, values in found._asdict().items()}

@@ -19,11 +19,11 @@ from spinodal.errors import ConvergenceError, InputError
 from spinodal.flows.engines.law import Law
 from spinodal.flows.ensembles.systems import (
     Systems,
+    attention_sums,
     close_pairs,
     consensus_is_final,
     normalise,
     product,
-    pull,
 )
 from spinodal.integrate import DORMAND_PRINCE, Controller, interpolant, next_step, repeated_step, stage_sum
 from spinodal.loops import compiled, in_parts, wide
@@ -112,7 +112,7 @@ def largest(y, n, length):
 
 @compiled()
 @no_type_check
-def merged(x, w, root, S, n):
+def merge_near(x, w, root, S, n):
     """Joins tokens with S_ij > 1 - NEAR at their weighted mean, and says whether there were any."""
     some = False
     for i in range(n):
@@ -144,13 +144,13 @@ def stages(K, y, x, w, h, kappa, clock, room):
     for s in range(1, STAGES):
         combine(y, x, K, h * TABLEAU[s, :s])
         normalise(y, length)
-        pull(M, Z, E, S, y, w, kappa)
+        attention_sums(M, Z, E, S, y, w, kappa)
         drift(K[s], Z, length, y, M, clock)
 
 
 @compiled()
 @no_type_check
-def dense(y, x, K, h, theta, length):
+def interpolate(y, x, K, h, theta, length):
     """y = x(t + theta h), of order four."""
     combine(y, x, K, h * interpolant(theta))
     normalise(y, length)
@@ -170,7 +170,7 @@ def advance(systems, weights, n, numbers, times, shares):
         t, h, m, fresh = 0.0, 0.0, 0, True
         for _ in range(most):
             if fresh:
-                pull(M, Z, E, S, x, w, kappa)
+                attention_sums(M, Z, E, S, x, w, kappa)
                 drift(K[0], Z, length, x, M, clock)
             if h == 0.0:
                 h = 0.01 / max(largest(K[0], n, length), 1e-3)
@@ -182,7 +182,7 @@ def advance(systems, weights, n, numbers, times, shares):
             fresh = False
             if error <= 1:
                 while m < times.size and (last or times[m] <= t + h):
-                    dense(M, x, K, h, (times[m] - t) / h if h > 0 else 0.0, length)
+                    interpolate(M, x, K, h, (times[m] - t) / h if h > 0 else 0.0, length)
                     product(E, M.T, M)
                     shares[b, m] = close_pairs(E, n, threshold)
                     m += 1
@@ -194,7 +194,7 @@ def advance(systems, weights, n, numbers, times, shares):
                     break
                 t += h
                 K[0] = K[STAGES - 1]
-                fresh = merged(x, w, root, S, n)
+                fresh = merge_near(x, w, root, S, n)
                 h = next_step(CONTROLLER, h, error)
             else:
                 h = repeated_step(CONTROLLER, h, error)

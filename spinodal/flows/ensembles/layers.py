@@ -8,7 +8,13 @@ from jaxtyping import Float
 
 from spinodal.errors import InputError
 from spinodal.flows.engines.law import Law
-from spinodal.flows.ensembles.systems import Systems, close_pairs, consensus_is_final, normalise, pull
+from spinodal.flows.ensembles.systems import (
+    Systems,
+    attention_sums,
+    close_pairs,
+    consensus_is_final,
+    normalise,
+)
 from spinodal.loops import compiled, in_parts, wide
 
 LEAST = 8  # systems worth a thread
@@ -87,7 +93,7 @@ def advance(systems, w, n, numbers, marks, shares):
     for b in range(len(systems)):
         x, m = systems[b], 0
         for layer in range(marks[-1] + 1):
-            pull(M, Z, E, S, x, w, kappa)
+            attention_sums(M, Z, E, S, x, w, kappa)
             if layer == marks[m]:
                 shares[b, m] = close_pairs(S, n, threshold)
                 if final and shares[b, m] == 1.0:

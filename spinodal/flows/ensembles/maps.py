@@ -18,7 +18,13 @@ from jaxtyping import Float
 
 from spinodal.errors import InputError
 from spinodal.flows.engines.law import Law
-from spinodal.flows.ensembles.systems import Clock, packed, reduced, starts, unpacked
+from spinodal.flows.ensembles.systems import (
+    Clock,
+    pack_systems,
+    triangular_coordinates,
+    uniform_systems,
+    unpack_systems,
+)
 
 CLOSE = 1 - 1e-3  # cosine from which two tokens count as one [glpr2023]
 MOST_SYSTEMS = 256  # of a chunk
@@ -62,14 +68,16 @@ def close_shares(
     threshold: float = CLOSE,
 ) -> Float[np.ndarray, "b t"]:
     """The share of the pairs of every system with <x_i, x_j> >= threshold, at times >= 0 that increase."""
-    return clock.run(packed(reduced(x)), law, times, threshold)
+    return clock.run(pack_systems(triangular_coordinates(x)), law, times, threshold)
 
 
-def evolved(x: Float[np.ndarray, "b n d"], law: Law, clock: Clock, time: float) -> Float[np.ndarray, "b n d"]:
-    """The systems at a time, in the coordinates they are given in: `reduced` ones are cheaper."""
-    systems = packed(x)
+def evolve_systems(
+    x: Float[np.ndarray, "b n d"], law: Law, clock: Clock, time: float
+) -> Float[np.ndarray, "b n d"]:
+    """The systems at a time, in the coordinates they are given in: those of `triangular_coordinates` are cheaper."""
+    systems = pack_systems(x)
     clock.run(systems, law, np.array([time]), np.inf)
-    return unpacked(systems)
+    return unpack_systems(systems)
 
 
 def estimate(
@@ -77,16 +85,16 @@ def estimate(
 ) -> Estimate:
     """P(<x_i, x_j> >= threshold) at the times, for the flow with Q = K = V = I."""
     n, d, seed = ensemble.n, ensemble.d, ensemble.seed
-    chunks = (known_starts(n, d, numbers, seed) for numbers in ensemble.chunks(min(n, d)))
-    return averaged(clock.run(packed(x), law, times, threshold) for x in chunks)
+    chunks = (cached_starts(n, d, numbers, seed) for numbers in ensemble.chunks(min(n, d)))
+    return mean_and_error(clock.run(pack_systems(x), law, times, threshold) for x in chunks)
 
 
 @lru_cache(maxsize=32)
-def known_starts(n: int, d: int, numbers: range, seed: int) -> Float[np.ndarray, "b n r"]:
-    return starts(n, d, numbers, seed)
+def cached_starts(n: int, d: int, numbers: range, seed: int) -> Float[np.ndarray, "b n r"]:
+    return uniform_systems(n, d, numbers, seed)
 
 
-def averaged(chunks: Iterator[Float[np.ndarray, "_ t"]]) -> Estimate:
+def mean_and_error(chunks: Iterator[Float[np.ndarray, "_ t"]]) -> Estimate:
     """Mean over the rows of all chunks and its standard error, of two rows or more."""
     number, total, squares = 0, np.zeros(1), np.zeros(1)
     for shares in chunks:

@@ -51,16 +51,16 @@ class Clock(Protocol):
         ...
 
 
-def starts(n: int, d: int, numbers: range, seed: int) -> Float[np.ndarray, "b n r"]:
+def uniform_systems(n: int, d: int, numbers: range, seed: int) -> Float[np.ndarray, "b n r"]:
     """Systems of n uniform tokens of S^{d-1}, in r = min(n, d) coordinates.
 
     System `number` is the same whatever others are asked for: more samples extend fewer.
     """
     draw = lambda number: sphere.uniform(n, d, np.random.default_rng([seed, n, d, number]))
-    return np.concatenate([reduced(draw(number)[None]) for number in numbers])
+    return np.concatenate([triangular_coordinates(draw(number)[None]) for number in numbers])
 
 
-def reduced(x: Float[np.ndarray, "b n d"]) -> Float[np.ndarray, "b n r"]:
+def triangular_coordinates(x: Float[np.ndarray, "b n d"]) -> Float[np.ndarray, "b n r"]:
     """c with c c^T = x x^T and r = min(n, d): the triangular factor of a QR decomposition."""
     if x.shape[1] >= x.shape[2]:
         return x
@@ -68,7 +68,7 @@ def reduced(x: Float[np.ndarray, "b n d"]) -> Float[np.ndarray, "b n r"]:
     return sphere.normalised(np.ascontiguousarray(R.mT))
 
 
-def packed(x: Float[np.ndarray, "b n d"]) -> Systems:
+def pack_systems(x: Float[np.ndarray, "b n d"]) -> Systems:
     """Systems in the layout of the loops; InputError for tokens that are not unit vectors."""
     b, n, d = x.shape
     if n < 2:
@@ -81,7 +81,7 @@ def packed(x: Float[np.ndarray, "b n d"]) -> Systems:
     return Systems(filled, weights, n, d)
 
 
-def unpacked(systems: Systems) -> Float[np.ndarray, "b n d"]:
+def unpack_systems(systems: Systems) -> Float[np.ndarray, "b n d"]:
     return np.ascontiguousarray(systems.x[:, : systems.d, : systems.n].transpose(0, 2, 1))
 
 
@@ -96,7 +96,7 @@ def consensus_is_final(threshold: float) -> bool:
 
 @compiled()
 @no_type_check
-def weigh(E, Z, S, w, kappa):
+def attention_weights(E, Z, S, w, kappa):
     """E_ij = w_i 2^{kappa (S_ij - 1)} and Z_j = sum_i E_ij, with kappa = beta / ln 2."""
     wide()
     for j in range(Z.size):
@@ -111,10 +111,10 @@ def weigh(E, Z, S, w, kappa):
 
 @compiled()
 @no_type_check
-def pull(M, Z, E, S, x, w, kappa):
+def attention_sums(M, Z, E, S, x, w, kappa):
     """M_j = sum_i x_i E_ij and Z_j of one system, and its cosines S."""
     product(S, x.T, x)
-    weigh(E, Z, S, w, kappa)
+    attention_weights(E, Z, S, w, kappa)
     product(M, x, E)
 
 

@@ -33,7 +33,7 @@ def panel(width: int):
     @no_type_check
     def multiply(context, C, A, B, j):
         def generate(context, builder, signature, arguments):
-            return emitted(context, builder, signature, arguments, width)
+            return emit_kernel(context, builder, signature, arguments, width)
 
         return types.void(C, A, B, j), generate
 
@@ -41,7 +41,7 @@ def panel(width: int):
 
 
 @no_type_check
-def emitted(context, builder, signature, arguments, width):
+def emit_kernel(context, builder, signature, arguments, width):
     arrays = [
         context.make_array(kind)(context, builder, value)
         for kind, value in zip(signature.args[:3], arguments[:3], strict=True)

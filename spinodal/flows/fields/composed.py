@@ -24,7 +24,7 @@ from spinodal.flows.engines.law import EPS
 from spinodal.flows.fields.feed import FeedForward
 from spinodal.flows.fields.heads import IDENTITY, Head
 from spinodal.flows.fields.interactions import Interaction
-from spinodal.flows.fields.schemes import POST, Pull, Scheme
+from spinodal.flows.fields.schemes import POST, AttentionOutput, Scheme
 from spinodal.flows.state import Rate, State
 
 
@@ -89,15 +89,15 @@ class AttentionField:
 
     @property
     def in_span(self) -> bool:
-        """Whether tokens stay in the span of the start, so that `engines.span.reduced` flows the same in min(n, d)."""
+        """Whether tokens stay in the span of the start, in which `reduce_to_span` has min(n, d) coordinates."""
         return all(head.isotropic for head in self.heads) and self.feed_forward is None and self.noise == 0
 
     def __call__(self, time: float, state: State, weights: Float[np.ndarray, " n"]) -> Rate:
         """The rate of directions and lengths, the scaled Z (the mean over heads), and the bound on the drift."""
-        fits(state, weights, self.d)
+        check_dimensions(state, weights, self.d)
         if not finite(state):
-            return nowhere(state)
-        A = self.pull(state.directions, weights, self.scheme.radial(time))
+            return nan_rate(state)
+        A = self.attention_output(state.directions, weights, self.scheme.radial(time))
         s, growth = self.scheme(time, state.lengths, A)
         if isinstance(s, np.ndarray):  # which may hold |A|, with errors of its own
             drift = A.tangent / s[:, None]
@@ -106,11 +106,11 @@ class AttentionField:
             drift, bound = (A.tangent, A.error_bound) if s == 1 else (A.tangent / s, A.error_bound / s)
         return Rate(drift, growth, A.Z, bound, A.engine)
 
-    def pull(
+    def attention_output(
         self, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], radial: bool = True
-    ) -> Pull:
+    ) -> AttentionOutput:
         """A: of all heads and the feed-forward together."""
-        first, *rest = (interaction.pull(x, weights, radial) for interaction in self.interactions)
+        first, *rest = (interaction.attention_output(x, weights, radial) for interaction in self.interactions)
         if not rest and self.feed_forward is None:
             return first
         parts = zip(*(pull[:4] for pull in (first, *rest)), strict=True)
@@ -120,10 +120,10 @@ class AttentionField:
             along = np.sum(push * x, 1)
             T, a, bound = T + push - along[:, None] * x, a + along, bound + self.feed_forward.error_bound
         engines = dict.fromkeys(pull.engine for pull in (first, *rest))
-        return Pull(T, a, Z / len(self.heads), bound, ", ".join(engines))
+        return AttentionOutput(T, a, Z / len(self.heads), bound, ", ".join(engines))
 
 
-def fits(state: State, weights: Float[np.ndarray, " n"], d: int | None) -> None:
+def check_dimensions(state: State, weights: Float[np.ndarray, " n"], d: int | None) -> None:
     """InputError where the numbers of tokens differ, or the matrices are for another d."""
     x, r = state
     n = len(x)
@@ -143,7 +143,7 @@ def finite(state: State) -> bool:
         return math.isfinite(state.directions.sum() + state.lengths.sum())
 
 
-def nowhere(state: State) -> Rate:
+def nan_rate(state: State) -> Rate:
     """The rate of a state that is not finite: NaN throughout, and engines are not asked."""
     unknown = np.full(len(state.lengths), np.nan)
     return Rate(np.full_like(state.directions, np.nan), unknown, unknown, unknown)

@@ -64,7 +64,7 @@ class Energy:
         The energy stands still among clusters; this does not.
         """
         interaction, scheme = self.field.interactions[0], self.field.scheme
-        A = interaction.pull(state.directions, weights, scheme.radial(time))
+        A = interaction.attention_output(state.directions, weights, scheme.radial(time))
         s, _ = scheme(time, state.lengths, A)
         if self.field.kind == "sa":
             log_zeta = interaction.log_partition(state.directions, weights)
@@ -106,7 +106,7 @@ def energy_of(field: AttentionField | UnnormalisedField) -> Energy:
         if stands:
             raise InputError(f"no energy: {obstacle}")
     head = field.heads[0]
-    M, V = head.coupling, head.pull
+    M, V = head.coupling, head.value_matrix
     if field.interactions[0].top == 0 and proportion(V, M) == 0:
         if not symmetric(V):
             raise InputError("no energy: V is not symmetric")

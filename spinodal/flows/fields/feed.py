@@ -10,7 +10,7 @@ from spinodal.errors import InputError
 from spinodal.flows.engines.kernel import norm
 from spinodal.flows.engines.law import EPS
 from spinodal.flows.fields.heads import finite
-from spinodal.flows.names import known
+from spinodal.flows.names import require_known
 
 ACTIVATIONS = {
     "relu": lambda u: np.maximum(u, 0.0),
@@ -29,7 +29,7 @@ class FeedForward:
     activation: str = "relu"
 
     def __post_init__(self) -> None:
-        known("activation", self.activation, ACTIVATIONS)
+        require_known("activation", self.activation, ACTIVATIONS)
         for name in ("outer", "inner"):
             object.__setattr__(self, name, finite(name, getattr(self, name)))
             if np.ndim(getattr(self, name)) != 2:

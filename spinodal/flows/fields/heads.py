@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from spinodal.errors import InputError
-from spinodal.flows.engines.kernel import Kernel, Matrix, norm, simplified
+from spinodal.flows.engines.kernel import Kernel, Matrix, norm, scalar_or_matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,14 +74,14 @@ class Head:
         return norm(self.coupling)
 
     @cached_property
-    def pull(self) -> Matrix:
+    def value_matrix(self) -> Matrix:
         """V, as a number where it is a multiple of the identity."""
-        return simplified(self.values)
+        return scalar_or_matrix(self.values)
 
     @property
     def isotropic(self) -> bool:
         """Q^T K = a I, a >= 0, and V = v I: the head of Q = K = V = I at another beta."""
-        return np.ndim(self.coupling) == 0 and float(self.coupling) >= 0 and np.ndim(self.pull) == 0
+        return np.ndim(self.coupling) == 0 and float(self.coupling) >= 0 and np.ndim(self.value_matrix) == 0
 
 
 def finite(name: str, matrix: Matrix) -> Matrix:
@@ -100,7 +100,7 @@ def finite(name: str, matrix: Matrix) -> Matrix:
 IDENTITY = Head()
 
 
-def stacked_heads(queries: Matrix, keys: Matrix, values: Matrix) -> tuple[Head, ...]:
+def stack_heads(queries: Matrix, keys: Matrix, values: Matrix) -> tuple[Head, ...]:
     """A head of each matrix along the first axis of three; numbers and matrices with two axes are shared.
 
     InputError where they are of different numbers of heads.

@@ -4,7 +4,7 @@ r"""One head at work: A_i = zeta_i sum_j p_ij V x_j, split at the token it pulls
     A_i = zeta_i V (x_i + m_i),      zeta = 1 for SA, Z_i for USA, e^{-b} Z_i for "gkpr".
 
 Differences come first and V after, so that a cluster loses no digits: with V = v I, P V x_i = 0 and only
-V m_i is left, as small as the distances. In `Pull` Z is scaled by e^{-b |Q^T K|} and lies in (0, 1].
+V m_i is left, as small as the distances. In `AttentionOutput` Z is scaled by e^{-b |Q^T K|} and lies in (0, 1].
 """
 
 import math
@@ -15,13 +15,13 @@ import numpy as np
 from jaxtyping import Float
 
 from spinodal.errors import InputError
-from spinodal.flows.engines.choose import choose_engines, compute_average, evaluated, mean_and_engine
+from spinodal.flows.engines.choose import choose_engines, compute_average, mean_and_engine, unchecked_drift
 from spinodal.flows.engines.engine import Problem
 from spinodal.flows.engines.kernel import Kernel, norm, times
 from spinodal.flows.engines.law import BETA_MAX, EPS, Attention, Law, law
 from spinodal.flows.fields.heads import Head
-from spinodal.flows.fields.schemes import Pull
-from spinodal.flows.names import known
+from spinodal.flows.fields.schemes import AttentionOutput
+from spinodal.flows.names import require_known
 
 KINDS = ("sa", "usa", "gkpr")
 EXPONENT_MAX = math.log(np.finfo(np.float64).max)
@@ -42,7 +42,7 @@ class Interaction:
     engine: str
 
     def __post_init__(self) -> None:
-        known("kind", self.kind, KINDS)
+        require_known("kind", self.kind, KINDS)
         if self.hard:
             if self.kind != "sa":
                 raise InputError(f"beta = inf is the hardmax limit of kind 'sa'; kind {self.kind!r} has none")
@@ -82,30 +82,32 @@ class Interaction:
         """Of Q = K = V = I at the temperature that an isotropic head amounts to."""
         return Law(self.top, None if self.kind == "sa" else math.exp(self.exponent))
 
-    def pull(self, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], radial: bool) -> Pull:
+    def attention_output(
+        self, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], radial: bool
+    ) -> AttentionOutput:
         """A_i in its two parts; without `radial` the drift alone may serve, which does not know <x, A>."""
         head = self.head
         if head.isotropic and not (radial or self.causal or self.hard):
-            v, answer = float(head.pull), evaluated(x, weights, self.law, self.engine)
+            v, answer = float(head.value_matrix), unchecked_drift(x, weights, self.law, self.engine)
             drift, Z, bound = answer
             unasked = np.broadcast_to(np.nan, len(x))
             if v != 1:
                 drift, bound = v * drift, abs(v) * bound
-            return Pull(drift, unasked, Z, bound, answer.engine)
+            return AttentionOutput(drift, unasked, Z, bound, answer.engine)
         pull, name = compute_average(self.kernel, x, weights, lambda m: self.split(x, m), engine=self.engine)
-        return Pull(*pull[:4], name)
+        return AttentionOutput(*pull[:4], name)
 
     def log_partition(
         self, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]
     ) -> Float[np.ndarray, " n"]:
         """log sum_j w_j e^{b <Q x_i, K x_j>}."""
         if self.head.isotropic and not (self.causal or self.hard):
-            return np.log(evaluated(x, weights, self.law, self.engine).Z) + self.top
+            return np.log(unchecked_drift(x, weights, self.law, self.engine).Z) + self.top
         return mean_and_engine(self.kernel, x, weights, self.engine)[0].log_partition
 
-    def split(self, x: Float[np.ndarray, "n d"], mean: Attention) -> Pull:
+    def split(self, x: Float[np.ndarray, "n d"], mean: Attention) -> AttentionOutput:
         """T, <x, A>, the scaled Z and the bound from m_i; A = 0 for a token that sees no mass."""
-        V, m, log_Z = self.head.pull, mean.shift, mean.log_partition
+        V, m, log_Z = self.head.value_matrix, mean.shift, mean.log_partition
         size = norm(V)
         pull, bound = times(V, m), size * mean.error_bound
         if np.ndim(V) == 0:
@@ -119,4 +121,4 @@ class Interaction:
         scaled = log_Z if self.hard else log_Z - self.top
         seen = 1.0 * (log_Z > -np.inf)
         zeta = seen if self.kind == "sa" else np.exp(scaled + self.exponent)
-        return Pull(zeta[:, None] * pull, zeta * radial, np.exp(scaled), zeta * bound)
+        return AttentionOutput(zeta[:, None] * pull, zeta * radial, np.exp(scaled), zeta * bound)

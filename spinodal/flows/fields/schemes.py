@@ -25,11 +25,11 @@ from jaxtyping import Float
 
 from spinodal.errors import InputError
 from spinodal.flows.engines.kernel import Number
-from spinodal.flows.names import known
+from spinodal.flows.names import require_known
 from spinodal.runs import register
 
 
-class Pull(NamedTuple):
+class AttentionOutput(NamedTuple):
     """A as T and a, the scaled Z, a bound on the error of T, and the engine; a is NaN where it was not asked for."""
 
     tangent: Float[np.ndarray, "n d"]
@@ -44,7 +44,7 @@ class Pull(NamedTuple):
         return np.hypot(np.linalg.norm(self.tangent, axis=1), self.radial)
 
 
-class Regulated(NamedTuple):
+class NormalisedSpeed(NamedTuple):
     """The speed regulator s and the growth r' of every token."""
 
     speed: Float[np.ndarray, " n"] | float
@@ -64,7 +64,9 @@ class Scheme(Protocol):
         """Whether <theta, A> is needed at this time."""
         ...
 
-    def __call__(self, time: float, lengths: Float[np.ndarray, " n"], A: Pull) -> Regulated: ...
+    def __call__(
+        self, time: float, lengths: Float[np.ndarray, " n"], A: AttentionOutput
+    ) -> NormalisedSpeed: ...
 
 
 @register("post")
@@ -77,8 +79,8 @@ class Post:
     def radial(self, time: float) -> bool:
         return False
 
-    def __call__(self, time: float, lengths: Float[np.ndarray, " n"], A: Pull) -> Regulated:
-        return Regulated(1.0, np.zeros(len(lengths)))
+    def __call__(self, time: float, lengths: Float[np.ndarray, " n"], A: AttentionOutput) -> NormalisedSpeed:
+        return NormalisedSpeed(1.0, np.zeros(len(lengths)))
 
 
 @register("pre")
@@ -91,8 +93,8 @@ class Pre:
     def radial(self, time: float) -> bool:
         return True
 
-    def __call__(self, time: float, lengths: Float[np.ndarray, " n"], A: Pull) -> Regulated:
-        return Regulated(positive(lengths), A.radial)
+    def __call__(self, time: float, lengths: Float[np.ndarray, " n"], A: AttentionOutput) -> NormalisedSpeed:
+        return NormalisedSpeed(positive(lengths), A.radial)
 
 
 @register("mix")
@@ -113,7 +115,7 @@ class Mix:
     def radial(self, time: float) -> bool:
         return bool(time >= self.tau)
 
-    def __call__(self, time: float, lengths: Float[np.ndarray, " n"], A: Pull) -> Regulated:
+    def __call__(self, time: float, lengths: Float[np.ndarray, " n"], A: AttentionOutput) -> NormalisedSpeed:
         return (Pre() if time >= self.tau else Post())(time, lengths, A)
 
 
@@ -127,9 +129,9 @@ class Peri:
     def radial(self, time: float) -> bool:
         return True
 
-    def __call__(self, time: float, lengths: Float[np.ndarray, " n"], A: Pull) -> Regulated:
+    def __call__(self, time: float, lengths: Float[np.ndarray, " n"], A: AttentionOutput) -> NormalisedSpeed:
         size = positive(A.size)
-        return Regulated(positive(lengths) * size, A.radial / size)
+        return NormalisedSpeed(positive(lengths) * size, A.radial / size)
 
 
 @register("ngpt")
@@ -157,8 +159,8 @@ class NGPT:
     def radial(self, time: float) -> bool:
         return True
 
-    def __call__(self, time: float, lengths: Float[np.ndarray, " n"], A: Pull) -> Regulated:
-        return Regulated(positive(A.size) / self.at(time), np.zeros(len(lengths)))
+    def __call__(self, time: float, lengths: Float[np.ndarray, " n"], A: AttentionOutput) -> NormalisedSpeed:
+        return NormalisedSpeed(positive(A.size) / self.at(time), np.zeros(len(lengths)))
 
 
 @register("sqrt")
@@ -171,8 +173,8 @@ class Sqrt:
     def radial(self, time: float) -> bool:
         return False
 
-    def __call__(self, time: float, lengths: Float[np.ndarray, " n"], A: Pull) -> Regulated:
-        return Regulated(math.sqrt(time + 1), np.zeros(len(lengths)))
+    def __call__(self, time: float, lengths: Float[np.ndarray, " n"], A: AttentionOutput) -> NormalisedSpeed:
+        return NormalisedSpeed(math.sqrt(time + 1), np.zeros(len(lengths)))
 
 
 POST = Post()
@@ -189,7 +191,7 @@ PARAMETERS = {"mix": "tau", "ngpt": "alpha"}
 
 def scheme(name: str, parameter: Number | None = None) -> Scheme:
     """The scheme of a name; its parameter is tau for "mix" (needed) and alpha for "ngpt" (1 if left out)."""
-    build = SCHEMES[known("normalisation", name, SCHEMES)]
+    build = SCHEMES[require_known("normalisation", name, SCHEMES)]
     if parameter is None:
         if name == "mix":
             raise InputError(

@@ -15,7 +15,7 @@ from spinodal.errors import InputError
 from spinodal.flows.engines import pairs
 from spinodal.flows.engines.kernel import Number, norm, times
 from spinodal.flows.engines.law import Attention, law
-from spinodal.flows.fields.composed import finite, fits, nowhere
+from spinodal.flows.fields.composed import check_dimensions, finite, nan_rate
 from spinodal.flows.fields.heads import IDENTITY, Head
 from spinodal.flows.fields.schemes import positive
 from spinodal.flows.state import Rate, State
@@ -41,13 +41,13 @@ class UnnormalisedField:
 
     def __call__(self, time: float, state: State, weights: Float[np.ndarray, " n"]) -> Rate:
         """theta' = P z' / r, r' = <theta, z'>; NaN where r is not positive."""
-        fits(state, weights, self.head.d)
+        check_dimensions(state, weights, self.head.d)
         theta, r = state
         if not finite(state):
-            return nowhere(state)
+            return nan_rate(state)
         z = r[:, None] * theta
         mean, largest = self.mean(time, z, weights)
-        v, V = times(self.head.pull, mean.shift), norm(self.head.pull)
+        v, V = times(self.head.value_matrix, mean.shift), norm(self.head.value_matrix)
         along = np.sum(v * theta, 1)
         Z = np.exp(mean.log_partition - largest)
         r = positive(r)
@@ -59,13 +59,13 @@ class UnnormalisedField:
         self, time: float, z: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]
     ) -> Float[np.ndarray, "n d"]:
         """z' in R^d, where z_i = 0 is a point like any other."""
-        return times(self.head.pull, self.mean(time, z, weights)[0].shift)
+        return times(self.head.value_matrix, self.mean(time, z, weights)[0].shift)
 
     def mean(
         self, time: float, z: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]
     ) -> tuple[Attention, Float[np.ndarray, " n"]]:
         """sum_j p_ij (z_j - z_i), and the largest exponent of each token."""
-        V = self.head.pull
+        V = self.head.value_matrix
         with np.errstate(over="ignore", invalid="ignore"):
             grown = times(np.exp(time * V), z) if np.ndim(V) == 0 else times(expm(time * np.asarray(V)), z)
             targets, sources = self.beta * times(self.head.queries, grown), times(self.head.keys, grown)

@@ -1,4 +1,14 @@
 from .merging import MERGE, Merges
-from .simulate import CONSENSUS, Adaptive, Keeper, Layers, Noisy, Run, simulate
+from .simulate import CONSENSUS, Adaptive, CheckpointPolicy, Layers, Noisy, SimulationResult, simulate
 
-__all__ = ["CONSENSUS", "MERGE", "Adaptive", "Keeper", "Layers", "Merges", "Noisy", "Run", "simulate"]
+__all__ = [
+    "CONSENSUS",
+    "MERGE",
+    "Adaptive",
+    "CheckpointPolicy",
+    "Layers",
+    "Merges",
+    "Noisy",
+    "SimulationResult",
+    "simulate",
+]

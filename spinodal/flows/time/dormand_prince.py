@@ -42,7 +42,7 @@ LEAST = 20000  # tokens a thread takes at least
 CLOSING = 0.8  # of the path that is left to a point of rest, the longest next step
 
 
-def moved(
+def move_along(
     x: Float[np.ndarray, "n d"], k: Float[np.ndarray, "s n d"], a: Float[np.ndarray, " s"]
 ) -> Float[np.ndarray, "n d"]:
     """normalise(x + sum_j a_j k_j)."""
@@ -67,7 +67,7 @@ class Stages:
         self.sigma, self.noise = np.zeros((2, 7))
         self.grow = self.resting = False
 
-    def put(self, j: int, rate: Rate, state: State) -> None:
+    def set_rate(self, j: int, rate: Rate, state: State) -> None:
         """The rate of stage j, scaled to unit speed, or to less where the drift is all rounding."""
         self.grow |= bool(rate.growth.any())
         speed, doubt = norm(rate.drift), norm(rate.error_bound)
@@ -81,11 +81,11 @@ class Stages:
         if self.grow:
             self.g[j] = rate.growth * self.sigma[j]
 
-    def along(self, state: State, a: Float[np.ndarray, " s"]) -> State:
+    def state_along(self, state: State, a: Float[np.ndarray, " s"]) -> State:
         """The state moved by sum_j a_j (k_j, g_j)."""
         x, r = state
         s = len(a)
-        return State(moved(x, self.k[:s], a), r + a @ self.g[:s] if self.grow else r)
+        return State(move_along(x, self.k[:s], a), r + a @ self.g[:s] if self.grow else r)
 
     def error(self, state: State, since: float, h: float, tolerance: float) -> float:
         """e: the largest error of a token's direction, of a length beside 1 + r, or of time beside `since`.
@@ -100,7 +100,7 @@ class Stages:
         late = max(abs(E @ self.sigma) - np.abs(E) @ (self.noise * self.sigma), 0.0) / since
         return float(h * np.maximum(worst, late) / tolerance)
 
-    def rest(self, h: float) -> float:
+    def path_to_rest(self, h: float) -> float:
         """The path from the end of a step h to where all would rest, were the speed to fall as it did; inf if it rose.
 
         Where tokens meet the speed falls linearly to zero, and a step beyond that point is in vain.
@@ -108,7 +108,7 @@ class Stages:
         first, last = 1 / self.sigma[0], 1 / self.sigma[6]
         return h * last / (first - last) if last < first else np.inf
 
-    def met(self) -> None:
+    def freeze_speed(self) -> None:
         """From here on no speed below the present one is taken for a direction to go."""
         self.slowest = 1 / float(self.sigma[6])
 
@@ -122,15 +122,15 @@ def norm(values: Float[np.ndarray, "..."]) -> float:
     return top * math.sqrt(float(np.sum((values / top) ** 2))) if 0 < top < math.inf else top
 
 
-def stepped(
+def take_step(
     field: RateAt, time: float, state: State, weights: Float[np.ndarray, " n"], h: float, stages: Stages
 ) -> tuple[State, Rate]:
     """One step of size h from a state whose rate is in stage 0."""
 
     def at(j: int) -> tuple[State, Rate]:
-        there = stages.along(state, h * A[j, :j])
+        there = stages.state_along(state, h * A[j, :j])
         rate = field(time + h * float(np.sum(A[j, :j] * stages.sigma[:j])), there, weights)
-        stages.put(j, rate, there)
+        stages.set_rate(j, rate, there)
         return there, rate
 
     for j in range(1, 6):
@@ -138,19 +138,19 @@ def stepped(
     return at(6)
 
 
-def between(state: State, h: float, theta: float, stages: Stages) -> State:
+def interpolated_state(state: State, h: float, theta: float, stages: Stages) -> State:
     """The state a part theta along the path of the step last taken from `state`, of fourth order."""
-    return stages.along(state, h * interpolant(theta))
+    return stages.state_along(state, h * interpolant(theta))
 
 
-def elapsed(h: float, theta: float, stages: Stages) -> float:
+def elapsed_time(h: float, theta: float, stages: Stages) -> float:
     """The time from the beginning of the step to a part theta of its path, of the order of the interpolant."""
     return h * float(stages.sigma @ interpolant(theta))
 
 
-def part_at(time: float, h: float, stages: Stages) -> float:
-    """theta with `elapsed` = time; 0 or 1 where rounding leaves none between."""
-    if not 0 < time < elapsed(h, 1.0, stages):
+def path_fraction(time: float, h: float, stages: Stages) -> float:
+    """theta with `elapsed_time` = time; 0 or 1 where rounding leaves none between."""
+    if not 0 < time < elapsed_time(h, 1.0, stages):
         return float(time > 0)
-    root: Any = brentq(lambda theta: elapsed(h, theta, stages) - time, 0.0, 1.0, xtol=1e-15)
+    root: Any = brentq(lambda theta: elapsed_time(h, theta, stages) - time, 0.0, 1.0, xtol=1e-15)
     return float(root)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
-def noticed_interruption() -> Iterator[Callable[[], bool]]:
+def watch_interruption() -> Iterator[Callable[[], bool]]:
     """Yields whether ctrl-C was pressed; pressed again, it interrupts at once.
 
     Outside the main thread, or where the process has its own way with the signal, nothing changes and the answer

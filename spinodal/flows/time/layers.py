@@ -16,12 +16,12 @@ from spinodal.flows.fields import AttentionField
 from spinodal.flows.state import Rate, State
 
 
-def layered(
+def take_layer(
     field: AttentionField, time: float, state: State, weights: Float[np.ndarray, " n"], h: float
 ) -> tuple[State, Rate]:
     """The state after one layer of step h, and the rate before it."""
     theta, r = state
-    A = field.pull(theta, weights, radial=True)
+    A = field.attention_output(theta, weights, radial=True)
     s, growth = field.scheme(time, r, A)
     speed = np.broadcast_to(s, r.shape)[:, None]
     rate = Rate(A.tangent / speed, growth, A.Z, A.error_bound / speed[:, 0], A.engine)

@@ -84,7 +84,7 @@ class Tree:
         self.time[new] = np.maximum(time, self.time[pair].max(1))
         return new
 
-    def expanded(
+    def expand(
         self, living: Int[np.ndarray, " m"], x: Float[np.ndarray, "m d"], time: float
     ) -> Float[np.ndarray, "n d"]:
         """The directions of all n original tokens, from those of the living nodes."""
@@ -122,7 +122,7 @@ class Motion(NamedTuple):
     h: float
 
 
-class Crowd:
+class ActiveTokens:
     """The living tokens of a flow that merges: their nodes and weights.
 
     On the circle they are kept in their cyclic order, which a flow cannot change, so that neighbours are next to
@@ -135,25 +135,25 @@ class Crowd:
         self.living, self.weights = order, weights[order]
         self.tree, self.radius, self.clearance = Tree(n, d), radius, 0.0
 
-    def met(self, motion: Motion) -> Float[np.ndarray, "m d"] | None:
+    def merge_and_capture(self, motion: Motion) -> Float[np.ndarray, "m d"] | None:
         """The directions once all that is near has merged and all that can be is captured; None if nothing was."""
         changed = None
-        while len(self.living) > 1 and self.due(motion):
+        while len(self.living) > 1 and self.may_be_near(motion):
             pair = self.neighbours(motion.x)
-            delta, time, rate = meetings(pair, motion, self.radius)
+            delta, time, rate = meeting_times(pair, motion, self.radius)
             self.clearance = float(delta.min()) - BLUR
             fair = np.flatnonzero(time == time)
-            fair = fair[mutual(pair[fair], delta[fair], len(self.living))]
+            fair = fair[mutual_nearest(pair[fair], delta[fair], len(self.living))]
             few = len(fair) < FEW * len(self.living)
             if len(fair) == 0 or (few and len(self.living) > MANY):
                 break
-            motion = self.joined(pair[fair], rate[fair], time[fair], motion)
+            motion = self.join_pairs(pair[fair], rate[fair], time[fair], motion)
             changed = motion.x
             if few:
                 break
         return changed
 
-    def saved(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, Any]:
         tree, most = self.tree, self.tree.edges[-1]
         parts = {name: getattr(tree, name)[:most] for name in PARTS}
         mine = {"living": self.living, "clearance": self.clearance, "edges": np.array(tree.edges)}
@@ -165,7 +165,7 @@ class Crowd:
         for name in PARTS:
             getattr(self.tree, name)[: self.tree.edges[-1]] = saved[f"tree_{name}"]
 
-    def due(self, motion: Motion) -> bool:
+    def may_be_near(self, motion: Motion) -> bool:
         """Whether two tokens can be within the radius, given how far they were and how far they have moved."""
         x, y = motion.x, motion.y
         if x.shape[1] == 2:
@@ -188,7 +188,9 @@ class Crowd:
             closest = np.where(two[:, 0] == token, two[:, 1], two[:, 0])
         return np.stack([token, closest], 1)[: m if m > 2 else 1]
 
-    def joined(self, pair: Int[np.ndarray, "k 2"], rate: Numbers, time: Numbers, motion: Motion) -> Motion:
+    def join_pairs(
+        self, pair: Int[np.ndarray, "k 2"], rate: Numbers, time: Numbers, motion: Motion
+    ) -> Motion:
         """The motion with each pair replaced, in the row of its first, by its mean by mass."""
         weight = self.weights[pair]
         total = weight.sum(1, keepdims=True)
@@ -197,13 +199,13 @@ class Crowd:
         keep[pair[:, 1]] = False
         row = (np.cumsum(keep) - 1)[pair[:, 0]]
 
-        def thinned(part: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "k d"]:
+        def merge_rows(part: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "k d"]:
             mean = np.einsum("kp,kpd->kd", share, part[pair])
             part = part[keep]
             part[row] = mean
             return part
 
-        x, f, y, g = map(thinned, motion[:4])
+        x, f, y, g = map(merge_rows, motion[:4])
         x[row] /= np.linalg.norm(x[row], axis=1, keepdims=True)
         offsets = motion.x[pair] - x[row, None]
         offsets[rate == 0] = 0.0
@@ -213,7 +215,7 @@ class Crowd:
         return Motion(x, f, y, g, motion.time, motion.h)
 
 
-def mutual(pair: Int[np.ndarray, "k 2"], delta: Numbers, m: int) -> Int[np.ndarray, " _"]:
+def mutual_nearest(pair: Int[np.ndarray, "k 2"], delta: Numbers, m: int) -> Int[np.ndarray, " _"]:
     """Which pairs are of tokens that are each other's nearest; of equally near ones the first."""
     rank = np.empty(len(pair), np.int64)
     rank[np.lexsort((pair.max(1), pair.min(1), delta))] = np.arange(len(pair))
@@ -225,7 +227,7 @@ def mutual(pair: Int[np.ndarray, "k 2"], delta: Numbers, m: int) -> Int[np.ndarr
 
 @compiled(fastmath={"contract"})
 @no_type_check
-def squared(x, i, j):
+def squared_distance(x, i, j):
     """|x_i - x_j|^2."""
     q = 0.0
     for c in range(x.shape[1]):
@@ -247,18 +249,18 @@ def contraction(x, f, i, j):
 
 @compiled(fastmath={"contract"})
 @no_type_check
-def judged(pair, x, f, y, g, clock, out):
+def fill_meetings(pair, x, f, y, g, clock, out):
     """Fills (delta, time of meeting, rate) of each pair; clock = (time, h, radius)."""
     now, h, radius = clock
     for k in range(len(pair)):
         i, j = pair[k]
-        delta = np.sqrt(squared(x, i, j))
+        delta = np.sqrt(squared_distance(x, i, j))
         out[0, k], out[1, k], out[2, k] = delta, np.nan, 0.0
         if delta >= radius:
             continue
         rate = contraction(x, f, i, j)
         if delta < TOUCHING or (delta <= MERGE and rate >= 0):
-            before = np.sqrt(squared(y, i, j))
+            before = np.sqrt(squared_distance(y, i, j))
             part = np.log(before / MERGE) / np.log(before / delta)
             out[1, k] = max(now - h * (1 - min(part, 1.0)), 0.0) if abs(part) < np.inf else now
         elif delta > MERGE and rate > 0 and h > 0:
@@ -268,10 +270,12 @@ def judged(pair, x, f, y, g, clock, out):
                 out[1, k], out[2, k] = now + left, rate
 
 
-def meetings(pair: Int[np.ndarray, "k 2"], motion: Motion, radius: float) -> tuple[Numbers, Numbers, Numbers]:
+def meeting_times(
+    pair: Int[np.ndarray, "k 2"], motion: Motion, radius: float
+) -> tuple[Numbers, Numbers, Numbers]:
     """The distance of each pair, when it is at MERGE (nan where it may not merge yet) and its rate, 0 if it has met."""
     out = np.empty((3, len(pair)))
     clock = (motion.time, motion.h, radius)
-    loop = lambda start, stop: judged(pair[start:stop], *motion[:4], clock, out[:, start:stop])
+    loop = lambda start, stop: fill_meetings(pair[start:stop], *motion[:4], clock, out[:, start:stop])
     in_parts(loop, len(pair), LEAST)
     return out[0], out[1], out[2]

@@ -20,7 +20,7 @@ from spinodal import sphere
 from spinodal.flows.state import Field, Rate, State
 
 
-def draws(seed: int, step: int, shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
+def normal_draws(seed: int, step: int, shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
     """Standard normal numbers of one step."""
     return np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 0, step])).standard_normal(shape)
 
@@ -39,14 +39,16 @@ def noisy_step(
     field: Field, time: float, state: State, weights: Float[np.ndarray, " n"], h: float, key: tuple[int, int]
 ) -> tuple[State, Rate]:
     """Half of the noise, a midpoint step of the drift, half of the noise; key is (seed, number of the step)."""
-    xi = draws(*key, (2, *state.directions.shape))
+    xi = normal_draws(*key, (2, *state.directions.shape))
     start = State(brownian(state.directions, field.noise * h / 2, xi[0]), state.lengths)
     first = field(time, start, weights)
-    middle = pushed(start, first.drift, first.growth, h / 2)
+    middle = displace(start, first.drift, first.growth, h / 2)
     rate = field(time + h / 2, middle, weights)
-    end = pushed(start, rate.drift, rate.growth, h)
+    end = displace(start, rate.drift, rate.growth, h)
     return State(brownian(end.directions, field.noise * h / 2, xi[1]), end.lengths), rate
 
 
-def pushed(state: State, drift: Float[np.ndarray, "n d"], growth: Float[np.ndarray, " n"], h: float) -> State:
+def displace(
+    state: State, drift: Float[np.ndarray, "n d"], growth: Float[np.ndarray, " n"], h: float
+) -> State:
     return State(sphere.normalised(state.directions + h * drift), state.lengths + h * growth)

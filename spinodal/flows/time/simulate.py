@@ -22,8 +22,8 @@ from spinodal.errors import ConvergenceError, InputError
 from spinodal.flows.engines.field import check
 from spinodal.flows.fields import AttentionField
 from spinodal.flows.state import Field, State
-from spinodal.flows.time.flows import AdaptiveFlow, Flow, LayerFlow, NoisyFlow
-from spinodal.flows.time.interruption import noticed_interruption
+from spinodal.flows.time.integrators import AdaptiveIntegrator, Integrator, LayerIntegrator, NoisyIntegrator
+from spinodal.flows.time.interruption import watch_interruption
 from spinodal.flows.time.merging import MERGE, Merges
 from spinodal.runs import read_checkpoint, register, write_checkpoint
 from spinodal.types import Trajectory
@@ -66,10 +66,10 @@ class Adaptive:
                 field="method",
             )
 
-    def begin(self, field: Field, start: State, weights: Float[np.ndarray, " n"]) -> Flow:
+    def begin(self, field: Field, start: State, weights: Float[np.ndarray, " n"]) -> Integrator:
         self.check(field)
         radius = self.radius or min(1e-3, max(MERGE, 0.1 * self.tolerance**0.5))
-        return AdaptiveFlow(field, start, weights, self.tolerance, radius)
+        return AdaptiveIntegrator(field, start, weights, self.tolerance, radius)
 
 
 @register("layers")
@@ -81,15 +81,15 @@ class Layers:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        fair(self.step, self.seed)
+        check_step(self.step, self.seed)
 
-    def begin(self, field: Field, start: State, weights: Float[np.ndarray, " n"]) -> Flow:
+    def begin(self, field: Field, start: State, weights: Float[np.ndarray, " n"]) -> Integrator:
         if not isinstance(field, AttentionField):
             raise InputError(
                 f"`field`: {type(field).__name__} has no layers: the layer clock needs an AttentionField",
                 field="field",
             )
-        return LayerFlow(field, start, weights, self.step, self.seed)
+        return LayerIntegrator(field, start, weights, self.step, self.seed)
 
 
 @register("noisy")
@@ -101,17 +101,17 @@ class Noisy:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        fair(self.step, self.seed)
+        check_step(self.step, self.seed)
 
-    def begin(self, field: Field, start: State, weights: Float[np.ndarray, " n"]) -> Flow:
-        return NoisyFlow(field, start, weights, self.step, self.seed)
+    def begin(self, field: Field, start: State, weights: Float[np.ndarray, " n"]) -> Integrator:
+        return NoisyIntegrator(field, start, weights, self.step, self.seed)
 
 
 Method = Adaptive | Layers | Noisy
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class SimulationResult:
     """What a simulation yields. Tokens are directions; `lengths` are theirs, one row a time.
 
     `error_bound` is the largest bound on a drift met, beside the largest drift of its moment; `engines` are those
@@ -141,7 +141,7 @@ def as_trajectory(times: Float[np.ndarray, " t"], tokens: Float[np.ndarray, "t n
 
 
 @dataclass
-class Keeper:
+class CheckpointPolicy:
     """A checkpoint every so many seconds, and at ctrl-C; with `resume` the flow goes on from the one at `path`.
 
     The label says which run it is: another label's checkpoint is refused. `begin` is called before each is written.
@@ -154,7 +154,7 @@ class Keeper:
     begin: Callable[[], object] = lambda: None
 
 
-class Frames:
+class SavedFrames:
     """Times at which tokens are kept: of an increasing sequence, which may be endless, and the end."""
 
     def __init__(self, times: Iterable[float]):
@@ -163,9 +163,9 @@ class Frames:
         self.tokens: list[np.ndarray] = []
         self.lengths: list[np.ndarray] = []
         self.next = -math.inf
-        self.after(0.0)
+        self.advance_past(0.0)
 
-    def after(self, time: float) -> None:
+    def advance_past(self, time: float) -> None:
         """The next wanted time is the first above this one."""
         while self.next <= time:
             following = float(next(self.wanted, math.inf))
@@ -182,7 +182,7 @@ class Frames:
         self.tokens.append(state.directions)
         self.lengths.append(state.lengths)
 
-    def saved(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, Any]:
         return {"frame_times": self.times, "frame_tokens": self.tokens, "frame_lengths": self.lengths}
 
     def restore(self, saved: dict[str, Any]) -> None:
@@ -198,9 +198,9 @@ def simulate(
     weights: Float[np.ndarray, " n"] | None = None,
     method: Method = Adaptive(),
     saves: Iterable[float] = (),
-    keeper: Keeper | None = None,
+    checkpoints: CheckpointPolicy | None = None,
     progress: Callable[[float, int, int], object] | None = None,
-) -> Run:
+) -> SimulationResult:
     """Flows from `start` until a time, or until `CONSENSUS`: one token left, or all within 1e-8 of the first.
 
     Weights are equal if not given. Kept are the start, the times in `saves` (an increasing sequence, endless
@@ -219,51 +219,55 @@ def simulate(
         raise InputError(f"`until` {until}: a time >= 0, or CONSENSUS", field="until")
     if until == CONSENSUS and field.noise > 0:
         raise InputError("`until` consensus: noise keeps tokens apart for ever; give a time", field="until")
-    flow, frames = method.begin(field, start, weights), Frames(saves)
-    saved = read_checkpoint(keeper.path, keeper.label) if keeper and keeper.resume else None
+    flow, frames = method.begin(field, start, weights), SavedFrames(saves)
+    saved = (
+        read_checkpoint(checkpoints.path, checkpoints.label) if checkpoints and checkpoints.resume else None
+    )
     if saved:
         flow.restore(saved)
         frames.restore(saved)
     else:
         frames.keep(0.0, flow.at(0.0))
-    frames.after(max(flow.hi, frames.times[-1]))
-    travel(flow, frames, until, keeper, progress)
-    merges = flow.crowd.tree.merges(flow.hi) if flow.crowd else NONE
-    return Run(
+    frames.advance_past(max(flow.hi, frames.times[-1]))
+    advance_to_end(flow, frames, until, checkpoints, progress)
+    merges = flow.active.tree.merges(flow.hi) if flow.active else NONE
+    return SimulationResult(
         np.array(frames.times), np.stack(frames.tokens), np.stack(frames.lengths), merges,
         flow.bound, flow.steps, flow.evaluations, tuple(flow.engines),
     )  # fmt: skip
 
 
-def travel(flow: Flow, frames: Frames, until: float, keeper: Keeper | None, progress) -> None:
+def advance_to_end(
+    flow: Integrator, frames: SavedFrames, until: float, checkpoints: CheckpointPolicy | None, progress
+) -> None:
     """Takes steps to the end, and keeps frames on the way."""
     written = time.monotonic()
-    with noticed_interruption() if keeper else contextlib.nullcontext(lambda: False) as interrupted:
-        while flow.hi < (limit := end(flow, until)):
+    with watch_interruption() if checkpoints else contextlib.nullcontext(lambda: False) as interrupted:
+        while flow.hi < (limit := stop_time(flow, until)):
             flow.advance(limit)
             while frames.next <= flow.hi:
-                now = frames.next if isinstance(flow, AdaptiveFlow) else flow.hi
+                now = frames.next if isinstance(flow, AdaptiveIntegrator) else flow.hi
                 frames.keep(now, flow.at(now))
-                frames.after(now)
+                frames.advance_past(now)
             flow.settle()
             if progress:
                 progress(flow.hi, flow.clusters, flow.steps)
-            if keeper and (interrupted() or time.monotonic() - written >= keeper.seconds):
-                keeper.begin()
-                write_checkpoint(keeper.path, keeper.label, flow.saved() | frames.saved())
+            if checkpoints and (interrupted() or time.monotonic() - written >= checkpoints.seconds):
+                checkpoints.begin()
+                write_checkpoint(checkpoints.path, checkpoints.label, flow.snapshot() | frames.snapshot())
                 written = time.monotonic()
             if interrupted():
                 raise KeyboardInterrupt
     frames.keep(flow.hi, flow.at(flow.hi))
 
 
-def end(flow: Flow, until: float) -> float:
+def stop_time(flow: Integrator, until: float) -> float:
     """The time at which to stop; for a consensus infinity, until it is known."""
     if until < CONSENSUS:
         return until
-    if flow.crowd:
+    if flow.active:
         if flow.clusters == 1:
-            return max(flow.hi, float(flow.crowd.tree.time.max()))
+            return max(flow.hi, float(flow.active.tree.time.max()))
     else:
         x = flow.state.directions
         if np.max(np.sum((x - x[0]) ** 2, 1)) <= MERGE**2:
@@ -276,7 +280,7 @@ def end(flow: Flow, until: float) -> float:
     return until
 
 
-def fair(step: float, seed: int) -> None:
+def check_step(step: float, seed: int) -> None:
     if not 0 < step < math.inf:
         raise InputError(f"`step` {step}: must be positive and finite", field="step")
     if seed < 0:

@@ -3,7 +3,7 @@ r"""Three ways through time, one interface: adaptive steps along the path, layer
 advance   one step, not beyond a limit
 at        the tokens at any time within the last step
 settle    what has to happen between two steps: merging
-saved     all that the rest depends on, so that a resumed flow is equal bit for bit
+snapshot  all that the rest depends on, so that a resumed flow is equal bit for bit
 """
 
 from typing import Any
@@ -15,9 +15,9 @@ from spinodal.errors import ConvergenceError, InputError
 from spinodal.flows.fields import AttentionField
 from spinodal.flows.state import Field, Rate, State
 from spinodal.flows.time import dormand_prince as dp
-from spinodal.flows.time.layers import layered
-from spinodal.flows.time.merging import MERGE, Crowd, Motion
-from spinodal.flows.time.noise import brownian, draws, noisy_step
+from spinodal.flows.time.layers import take_layer
+from spinodal.flows.time.merging import MERGE, ActiveTokens, Motion
+from spinodal.flows.time.noise import brownian, noisy_step, normal_draws
 from spinodal.integrate import next_step, repeated_step
 
 END = 1e305  # a time beyond all others
@@ -30,13 +30,15 @@ SPENT = Rate(np.empty((0, 2)), np.empty(0), np.empty(0), np.empty(0))
 CONTROL = ("proposed", "error", "taken", "shortest")
 
 
-class Flow:
+class Integrator:
     """Tokens on their way. Time is hi + lo: far out a step is less than the rounding of the time alone."""
 
     def __init__(self, field: Field, start: State, weights: Float[np.ndarray, " n"], radius: float):
         self.field, self.lengths = field, start.lengths
-        self.crowd = Crowd(start.directions, weights, radius) if field.merges and field.noise == 0 else None
-        living = self.crowd.living if self.crowd else slice(None)
+        self.active = (
+            ActiveTokens(start.directions, weights, radius) if field.merges and field.noise == 0 else None
+        )
+        living = self.active.living if self.active else slice(None)
         self.weights = weights[living]
         self.state = self.before = State(start.directions[living], start.lengths[living])
         self.hi = self.lo = self.h = self.bound = 0.0
@@ -45,9 +47,9 @@ class Flow:
 
     def rate_at(self, time: float, state: State, weights: Float[np.ndarray, " n"]) -> Rate:
         """The rate of the field, whose engine is remembered."""
-        return self.remembered(self.field(time, state, weights))
+        return self.note_engine(self.field(time, state, weights))
 
-    def remembered(self, rate: Rate) -> Rate:
+    def note_engine(self, rate: Rate) -> Rate:
         if rate.engine not in self.engines and rate.engine:
             self.engines[rate.engine] = None
         return rate
@@ -60,19 +62,19 @@ class Flow:
 
     def at(self, time: float) -> State:
         """All the tokens of the start, in their order, at the end of the last step."""
-        return self.expanded(self.state, time)
+        return self.expand(self.state, time)
 
     @property
     def clusters(self) -> int:
         return len(self.weights)
 
-    def left(self, limit: float) -> float:
+    def time_left(self, limit: float) -> float:
         return (limit - self.hi) - self.lo
 
-    def elapse(self, h: float, limit: float) -> None:
+    def advance_clock(self, h: float, limit: float) -> None:
         """hi + lo <- hi + lo + h, or the limit itself where that is all that was left."""
         self.h, self.steps = h, self.steps + 1
-        if h >= self.left(limit):
+        if h >= self.time_left(limit):
             self.hi, self.lo = limit, 0.0
             return
         total = self.hi + h
@@ -81,32 +83,32 @@ class Flow:
         self.hi = total + rest
         self.lo = rest - (self.hi - total)
 
-    def met_bound(self, rate: Rate) -> None:
+    def record_bound(self, rate: Rate) -> None:
         """Remembers the largest bound beside the largest drift; where all tokens rest there is nothing beside it."""
         top = max(float(rate.drift.max()), -float(rate.drift.min()))
         if top > 0:
             self.bound = max(self.bound, float(rate.error_bound.max() / top))
 
-    def merged(self, motion: Motion) -> bool:
+    def merge_tokens(self, motion: Motion) -> bool:
         """Whether tokens have met, and are replaced by their means."""
-        met = self.crowd.met(motion) if self.crowd and self.clusters > 1 else None
-        if self.crowd is None or met is None:
+        met = self.active.merge_and_capture(motion) if self.active and self.clusters > 1 else None
+        if self.active is None or met is None:
             return False
         self.state = State(met, self.state.lengths[: len(met)])
-        self.weights = self.crowd.weights
+        self.weights = self.active.weights
         return True
 
-    def expanded(self, state: State, time: float) -> State:
-        if not self.crowd:
+    def expand(self, state: State, time: float) -> State:
+        if not self.active:
             return state
-        return State(self.crowd.tree.expanded(self.crowd.living, state.directions, time), self.lengths)
+        return State(self.active.tree.expand(self.active.living, state.directions, time), self.lengths)
 
-    def saved(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, Any]:
         own = (
             {name: getattr(self, name) for name in NUMBERS} | self.state._asdict() | {"weights": self.weights}
         )
         own["engines"] = np.array(list(self.engines), dtype=str)
-        return own | (self.crowd.saved() if self.crowd else {})
+        return own | (self.active.snapshot() if self.active else {})
 
     def restore(self, saved: dict[str, Any]) -> None:
         for name in NUMBERS:
@@ -116,11 +118,11 @@ class Flow:
         self.engines = dict.fromkeys(
             saved["engines"].tolist() if "engines" in saved else ()
         )  # older ones say nothing
-        if self.crowd:
-            self.crowd.restore(saved)
+        if self.active:
+            self.active.restore(saved)
 
 
-class AdaptiveFlow(Flow):
+class AdaptiveIntegrator(Integrator):
     """Dormand--Prince with error control; pairs are captured within `radius`."""
 
     def __init__(
@@ -139,23 +141,23 @@ class AdaptiveFlow(Flow):
         self.before, self.h, self.rate = self.state, 0.0, SPENT
         self.rate = self.rate_at(self.hi, self.state, self.weights)
         self.evaluations += 1
-        self.first()
+        self.fill_first_stage()
 
-    def first(self) -> None:
-        self.stages.put(0, self.rate, self.state)
+    def fill_first_stage(self) -> None:
+        self.stages.set_rate(0, self.rate, self.state)
         self.shortest = min(self.shortest, float(self.stages.sigma[0]))
         if not self.stages.resting:
-            self.met_bound(self.rate)
+            self.record_bound(self.rate)
 
     def advance(self, limit: float) -> None:
         if self.stages.resting:
             self.before = self.state
-            self.elapse(min(self.left(limit), END), limit)
+            self.advance_clock(min(self.time_left(limit), END), limit)
             return
         self.rate = SPENT
         h, most = self.proposed, dp.CONTROLLER.grow
         while True:
-            state, rate, error, fault = self.tried(h)
+            state, rate, error, fault = self.try_step(h)
             if error <= 1:
                 break
             h, most = repeated_step(dp.CONTROLLER, h, error), 1.0
@@ -164,39 +166,41 @@ class AdaptiveFlow(Flow):
                     f"the step underflows at t = {self.hi:.17g}: a path of {h:.3g} moves no token by more than "
                     f"rounding, and the error is still {error:.3g} times the tolerance {self.tolerance:g}"
                 ) from fault
-        duration = dp.elapsed(h, 1.0, self.stages)
-        if duration > self.left(limit):
+        duration = dp.elapsed_time(h, 1.0, self.stages)
+        if duration > self.time_left(limit):
             self.arrive(h, limit)
             return
         following = next_step(dp.CONTROLLER, h, error, (self.taken, self.error))
-        rest = self.stages.rest(h)
-        if rest < dp.MET and not self.crowd:
-            self.stages.met()
+        rest = self.stages.path_to_rest(h)
+        if rest < dp.MET and not self.active:
+            self.stages.freeze_speed()
         self.proposed = min(most * h, following, dp.CLOSING * rest)
         self.error, self.taken = max(error, 1e-4), h
         self.finish(h, state, rate, duration, limit)
 
     def arrive(self, h: float, limit: float) -> None:
         """A shorter step than h to the limit itself, what is missed of it made up for in a straight line."""
-        theta = dp.part_at(self.left(limit), h, self.stages)
-        state, rate, _, fault = self.tried(theta * h)
+        theta = dp.path_fraction(self.time_left(limit), h, self.stages)
+        state, rate, _, fault = self.try_step(theta * h)
         if fault:
             raise fault
-        missed = self.left(limit) - dp.elapsed(theta * h, 1.0, self.stages)
-        x = dp.moved(state.directions, rate.drift[None], np.array([missed]))
-        self.finish(theta * h, State(x, state.lengths + missed * rate.growth), rate, self.left(limit), limit)
+        missed = self.time_left(limit) - dp.elapsed_time(theta * h, 1.0, self.stages)
+        x = dp.move_along(state.directions, rate.drift[None], np.array([missed]))
+        self.finish(
+            theta * h, State(x, state.lengths + missed * rate.growth), rate, self.time_left(limit), limit
+        )
 
     def finish(self, h: float, state: State, rate: Rate, duration: float, limit: float) -> None:
         self.before, self.state, self.rate, self.path = self.state, state, rate, h
-        self.elapse(duration, limit)
+        self.advance_clock(duration, limit)
 
-    def tried(self, h: float) -> tuple[State, Rate, float, InputError | None]:
+    def try_step(self, h: float) -> tuple[State, Rate, float, InputError | None]:
         """A step of size h and its error; where the field refuses a stage, it is a step too far."""
         self.evaluations += 6
         since = max(self.shortest, PUNCTUAL * self.hi)
         try:
             with np.errstate(invalid="ignore"):  # which is a step too far as well
-                state, rate = dp.stepped(self.rate_at, self.hi, self.state, self.weights, h, self.stages)
+                state, rate = dp.take_step(self.rate_at, self.hi, self.state, self.weights, h, self.stages)
                 return state, rate, self.stages.error(self.state, since, h, self.tolerance), None
         except InputError as fault:
             return self.state, SPENT, np.nan, fault
@@ -205,21 +209,21 @@ class AdaptiveFlow(Flow):
         """By the interpolant of fourth order inside the last step."""
         if time == self.hi or self.before is self.state:
             return super().at(time)
-        theta = dp.part_at(self.h + ((time - self.hi) - self.lo), self.path, self.stages)
-        return self.expanded(dp.between(self.before, self.path, theta, self.stages), time)
+        theta = dp.path_fraction(self.h + ((time - self.hi) - self.lo), self.path, self.stages)
+        return self.expand(dp.interpolated_state(self.before, self.path, theta, self.stages), time)
 
     def settle(self) -> None:
         x, y = self.state.directions, self.before.directions
         earlier = self.stages.k[0]
         earlier /= self.stages.sigma[0]  # in its place, which the rate of the next step takes
-        if self.merged(Motion(x, self.rate.drift, y, earlier, self.hi, self.h)):
+        if self.merge_tokens(Motion(x, self.rate.drift, y, earlier, self.hi, self.h)):
             self.begin()
         else:
-            self.first()
+            self.fill_first_stage()
 
-    def saved(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in CONTROL} | {"slowest": self.stages.slowest}
-        return super().saved() | own
+        return super().snapshot() | own
 
     def restore(self, saved: dict[str, Any]) -> None:
         super().restore(saved)
@@ -230,13 +234,13 @@ class AdaptiveFlow(Flow):
             setattr(self, name, saved[name].item())
 
 
-class SteppedFlow(Flow):
+class FixedStepIntegrator(Integrator):
     """Steps of one size, of which there are `steps` so far: no time is lost to rounding. No time lies between two."""
 
     def __init__(self, field: Field, start: State, weights: Float[np.ndarray, " n"], step: float, seed: int):
         super().__init__(field, start, weights, MERGE)
         self.step, self.seed = step, seed
-        self.merged(self.motion(0.0))
+        self.merge_tokens(self.motion(0.0))
 
     def motion(self, h: float) -> Motion:
         x, y = self.state.directions, self.before.directions
@@ -244,40 +248,40 @@ class SteppedFlow(Flow):
         return Motion(x, f, y, f, self.hi, h)
 
     def settle(self) -> None:
-        if self.merged(self.motion(self.step)):
+        if self.merge_tokens(self.motion(self.step)):
             self.before = self.state
 
     def advance(self, limit: float) -> None:
         self.before, self.h = self.state, self.step
-        self.state = self.stepped()
+        self.state = self.next_state()
         self.steps += 1
         self.hi = self.steps * self.step
 
-    def stepped(self) -> State:
+    def next_state(self) -> State:
         raise NotImplementedError
 
 
-class LayerFlow(SteppedFlow):
+class LayerIntegrator(FixedStepIntegrator):
     """x <- normalise(x + h A(x)), followed by the noise of a time h if the field has any."""
 
     field: AttentionField
 
-    def stepped(self) -> State:
-        state, rate = layered(self.field, self.hi, self.state, self.weights, self.step)
-        self.met_bound(self.remembered(rate))
+    def next_state(self) -> State:
+        state, rate = take_layer(self.field, self.hi, self.state, self.weights, self.step)
+        self.record_bound(self.note_engine(rate))
         self.evaluations += 1
         if self.field.noise == 0:
             return state
-        xi = draws(self.seed, self.steps, state.directions.shape)
+        xi = normal_draws(self.seed, self.steps, state.directions.shape)
         return State(brownian(state.directions, self.field.noise * self.step, xi), state.lengths)
 
 
-class NoisyFlow(SteppedFlow):
+class NoisyIntegrator(FixedStepIntegrator):
     """dX = F dt + sqrt(2 / kappa) dW, of weak order two."""
 
-    def stepped(self) -> State:
+    def next_state(self) -> State:
         self.evaluations += 2
         key = (self.seed, self.steps)
         state, rate = noisy_step(self.field, self.hi, self.state, self.weights, self.step, key)
-        self.met_bound(self.remembered(rate))
+        self.record_bound(self.note_engine(rate))
         return state
