@@ -19,7 +19,7 @@ from transformers.utils import logging
 
 from spinodal import thermodynamics
 from spinodal.mixers.channel.partition import Literal, PhaseParameterisation, Simplex
-from spinodal.training import Experiment, Label, Schedule, Text, train
+from spinodal.training import DataConfig, Experiment, Label, Schedule, train
 
 FORMS: dict[str, tuple[str, PhaseParameterisation]] = {
     "exp K, softmax L": ("partition", Simplex()),
@@ -38,10 +38,10 @@ def poles(parameterisation: PhaseParameterisation, scale: float) -> float:
     return float((thermodynamics.dilution(K, L[:, :-1]) <= 0).float().mean())
 
 
-def trained(channel: str, rate: float) -> dict:
+def train_form(channel: str, rate: float) -> dict:
     """Held-out loss after 150 steps, and the largest gradient norm on the way; NaN where it diverged."""
     experiment = Experiment(
-        Text(tokenizer="characters", length=64),
+        DataConfig(tokenizer="characters", length=64),
         {"width": 64, "depth": 2, "channel": channel, "phases": PHASES, "hidden": 64},
         Schedule(steps=150, batch=16, lr=rate, log_every=1, evaluate_every=150, save_every=150),
     )
@@ -66,7 +66,7 @@ def main():
     for name, (channel, parameterisation) in FORMS.items():
         shares = {scale: poles(parameterisation, scale) for scale in SCALES}
         rows.append(
-            {"form": name, "poles": shares} | {f"lr {rate:g}": trained(channel, rate) for rate in RATES}
+            {"form": name, "poles": shares} | {f"lr {rate:g}": train_form(channel, rate) for rate in RATES}
         )
         print(f"\n{name}")
         print("  u <= 0:   " + ", ".join(f"{share:.1%} at scale {scale}" for scale, share in shares.items()))

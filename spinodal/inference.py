@@ -19,7 +19,7 @@ from transformers import (
 )
 
 import spinodal.models  # noqa: F401  registers our models with the Auto classes
-from spinodal.data import encoded
+from spinodal.data import encode_prompt
 from spinodal.errors import InputError
 
 
@@ -38,7 +38,7 @@ KINDS: dict[str, tuple[Any, str]] = {
 }
 
 
-def loaded(run: Path, kind: str) -> tuple[Any, PreTrainedTokenizerBase]:
+def load_model(run: Path, kind: str) -> tuple[Any, PreTrainedTokenizerBase]:
     """Model and tokenizer of a run's folder, or of a folder that `save_pretrained` wrote; `kind` is a key of KINDS.
 
     InputError where there is none, or where it is damaged or of another kind.
@@ -74,7 +74,7 @@ class Sampling(NamedTuple):
     beams: int = 1
     seed: int = 0
 
-    def checked(self) -> "Sampling":
+    def check(self) -> "Sampling":
         """Itself; InputError that names the first value out of its range."""
         for name, fair, want in (
             (
@@ -109,11 +109,11 @@ def continuation(
     InputError for an empty prompt, one with characters that the model's tokenizer does not know, and one that
     is too long for a model of fixed length.
     """
-    sampling = (sampling or Sampling()).checked()
+    sampling = (sampling or Sampling()).check()
     if tokens < 1:
         raise InputError(f"tokens={tokens}: at least one new token")
-    model, tokenizer = loaded(run, "ForCausalLM")
-    ids = encoded(tokenizer, prompt)[None]
+    model, tokenizer = load_model(run, "ForCausalLM")
+    ids = encode_prompt(tokenizer, prompt)[None]
     set_seed(sampling.seed)
     streamer = TextStreamer(tokenizer, skip_special_tokens=True) if stream and sampling.beams == 1 else None
     found = model.generate(ids, max_new_tokens=tokens, streamer=streamer, **sampling.arguments())
@@ -126,12 +126,12 @@ def translations(run: Path, texts: Sequence[str], *, sampling: Sampling | None =
     InputError, before the first is translated, for an empty text, for unknown characters, and for a text longer than
     the sources that the model read in training.
     """
-    sampling = (sampling or Sampling(temperature=0)).checked()
-    model, tokenizer = loaded(run, "ForSeq2SeqLM")
+    sampling = (sampling or Sampling(temperature=0)).check()
+    model, tokenizer = load_model(run, "ForSeq2SeqLM")
     sources = []
     for number, text in enumerate(texts, start=1):
         try:
-            ids = torch.cat([encoded(tokenizer, text), torch.tensor([tokenizer.eos_token_id])])
+            ids = torch.cat([encode_prompt(tokenizer, text), torch.tensor([tokenizer.eos_token_id])])
         except InputError as error:
             raise InputError(f"text {number}: {error}") from None
         if len(ids) > model.config.source_length:
@@ -141,11 +141,11 @@ def translations(run: Path, texts: Sequence[str], *, sampling: Sampling | None =
             )
         sources.append(ids)
     set_seed(sampling.seed)
-    return (translated(model, tokenizer, ids, sampling) for ids in sources)
+    return (translate(model, tokenizer, ids, sampling) for ids in sources)
 
 
 @torch.no_grad()
-def translated(
+def translate(
     model: Any, tokenizer: PreTrainedTokenizerBase, source: Int64[Tensor, " n"], sampling: Sampling
 ) -> str:
     """What the model writes after reading the tokens of a source."""
@@ -162,7 +162,7 @@ def fillings(run: Path, text: str, *, top: int = 5) -> list[list[Candidate]]:
 
     Masks are filled independently of one another: each text shows one mask filled.
     """
-    model, tokenizer = loaded(run, "ForMaskedLM")
+    model, tokenizer = load_model(run, "ForMaskedLM")
     if top < 1:
         raise InputError(f"top={top}: at least one word a mask")
     exact = model.config.length if getattr(model.config, "channel", None) == "dense" else None

@@ -16,7 +16,7 @@ from spinodal import cli
 from spinodal.errors import InputError
 from spinodal.recipes import pet_lm
 from spinodal.runs import read_run
-from spinodal.training import Recipe, changed, compare, train
+from spinodal.training import Recipe, compare, override, train
 from spinodal.training.run import PAGES
 
 TINY = {
@@ -77,7 +77,7 @@ def test_lines_of_a_file_are_all_read_before_one_is_translated(monkeypatch, caps
 def test_a_rival_that_cannot_be_trained_is_found_before_any_is(
     corpus: Path, tmp_path: Path, rival, values, said
 ):
-    own = changed(pet_lm.RECIPE.experiment, TINY | values | {"corpus": str(corpus)})
+    own = override(pet_lm.RECIPE.experiment, TINY | values | {"corpus": str(corpus)})
     out = tmp_path / "out"
     with pytest.raises(InputError, match=said):
         compare("pet-lm", Recipe(own, {"rival": rival}), out, command="test", seeds=1, jobs=1)
@@ -125,14 +125,14 @@ def test_a_report_belongs_to_its_run(monkeypatch, capsys, corpus: Path, tmp_path
     def stop(step: int, loss: float):
         raise InterruptedError
 
-    plan = changed(pet_lm.RECIPE.experiment, TINY | {"corpus": str(corpus)})
+    plan = override(pet_lm.RECIPE.experiment, TINY | {"corpus": str(corpus)})
     with pytest.raises(InterruptedError):
         train(plan, out, overwrite=True, progress=stop)
     assert not any((out / name).exists() for name in PAGES)
 
 
 def test_a_comparison_that_grows_keeps_no_old_report(monkeypatch, corpus: Path, tmp_path: Path):
-    own, out = Recipe(changed(pet_lm.RECIPE.experiment, TINY | {"corpus": str(corpus)})), tmp_path / "out"
+    own, out = Recipe(override(pet_lm.RECIPE.experiment, TINY | {"corpus": str(corpus)})), tmp_path / "out"
 
     def fail(*_: object):
         raise RuntimeError("no ink")
@@ -184,7 +184,7 @@ def test_a_comparison_that_ends_leaves_no_worker(corpus: Path, tmp_path: Path, e
 
 
 def test_bars_of_a_comparison_reach_their_ends(corpus: Path, tmp_path: Path):
-    own = changed(pet_lm.RECIPE.experiment, TINY | {"corpus": str(corpus)})
+    own = override(pet_lm.RECIPE.experiment, TINY | {"corpus": str(corpus)})
     last: dict[str, tuple[int, int]] = {}
 
     def report(run: str, step: int, steps: int, loss: float):

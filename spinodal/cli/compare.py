@@ -33,10 +33,10 @@ def compare_command(
 
     KEY=VALUE changes all of them. Finished runs are kept: the same command goes on where it stopped.
     """
-    from spinodal.training import changed, compare, overrides
+    from spinodal.training import compare, override, parse_overrides
 
     plan = recipes.module(recipe, "compare").RECIPE
-    plan = replace(plan, experiment=changed(plan.experiment, overrides(values or [])))
+    plan = replace(plan, experiment=override(plan.experiment, parse_overrides(values or [])))
     if models:
         plan = plan.against(models.split(","))
     out = out or Path("runs") / f"compare-{recipe}"

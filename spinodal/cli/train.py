@@ -32,9 +32,9 @@ def train_command(
     Writes run.json, model/ (for the Auto classes of transformers after `import spinodal.models`) and report.html.
     """
     from spinodal.runs import read_run
-    from spinodal.training import Label, changed, overrides, train
+    from spinodal.training import Label, override, parse_overrides, train
 
-    experiment = changed(recipes.module(recipe, "train").RECIPE.experiment, overrides(values or []))
+    experiment = override(recipes.module(recipe, "train").RECIPE.experiment, parse_overrides(values or []))
     seed = experiment.schedule.seed
     out = out or Path("runs") / f"{recipe}-seed{seed}"
     with step_bars(

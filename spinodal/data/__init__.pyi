@@ -9,8 +9,8 @@ from .puzzles import reversals, sortings
 from .reading import read_pairs
 from .recall import Recall, RecallWindows, recall_windows
 from .samples import Samples
-from .tokenizers import byte_pair_tokenizer, character_tokenizer, encoded, token_stream
-from .translation import PairWindows, pair_windows, trimmed
+from .tokenizers import byte_pair_tokenizer, character_tokenizer, encode_prompt, token_stream
+from .translation import PairWindows, pair_windows, trim_padding
 
 __all__ = [
     "PINNED_MODELS",
@@ -28,7 +28,7 @@ __all__ = [
     "byte_pair_tokenizer",
     "causal_windows",
     "character_tokenizer",
-    "encoded",
+    "encode_prompt",
     "fetch",
     "fetch_model",
     "file_text",
@@ -40,5 +40,5 @@ __all__ = [
     "reversals",
     "sortings",
     "token_stream",
-    "trimmed",
+    "trim_padding",
 ]

@@ -29,7 +29,7 @@ class Masking:
         refuse_seed(self.seed)
 
 
-def masked(
+def mask_tokens(
     tokens: Int64[np.ndarray, " n"],
     random: np.random.Generator,
     *,
@@ -74,7 +74,7 @@ class MaskedWindows(Contexts):
 
     def sample(self, index: int) -> dict[str, Int64[np.ndarray, " n"]]:
         random = generator(self.seed, self.epoch, index)
-        inputs, labels = masked(
+        inputs, labels = mask_tokens(
             self.context(index),
             random,
             mask=self.mask,

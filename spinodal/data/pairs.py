@@ -35,7 +35,7 @@ class Pairs:
         """Both sides, for a tokenizer that reads and writes."""
         return self.sources + self.targets
 
-    def turned(self) -> "Pairs":
+    def swapped(self) -> "Pairs":
         """From the targets to the sources."""
         return Pairs(f"{self.name}, turned", self.targets, self.sources)
 
@@ -49,7 +49,7 @@ class Pairs:
         Pairs that have a text in common, on whichever side, are in one part: so no text that is
         judged was trained on. Texts are the same if they differ in nothing but case, width, white
         space and punctuation; those that differ in a word (the Gospels tell much alike) are not.
-        The parts are those of the pairs `turned`, and of any other order.
+        The parts are those of the pairs `swapped`, and of any other order.
 
         InputError where a part would be empty: all pairs hang together, or there are too few.
         """
@@ -78,7 +78,7 @@ class Pairs:
         return training, validation, test
 
 
-def paired(name: str, rows: Iterable[tuple[str, str]]) -> Pairs:
+def pairs_from_rows(name: str, rows: Iterable[tuple[str, str]]) -> Pairs:
     """Pairs of (source, target) rows."""
     rows = list(rows)
     return Pairs(name, tuple(source for source, _ in rows), tuple(target for _, target in rows))

@@ -2,7 +2,7 @@
 a token by its place (`reversals`) or by its content (`sortings`). Pair i is drawn by (seed, i).
 """
 
-from spinodal.data.pairs import Pairs, paired
+from spinodal.data.pairs import Pairs, pairs_from_rows
 from spinodal.data.samples import generator, refuse_seed
 from spinodal.errors import InputError
 
@@ -18,7 +18,7 @@ def reversals(count: int = 20_000, *, longest: int = 16, seed: int = 0) -> Pairs
         letters = random.integers(26, size=random.integers(4, longest + 1))
         text = "".join(chr(ord("a") + letter) for letter in letters)
         rows.append((text, text[::-1]))
-    return paired("reverse", rows)
+    return pairs_from_rows("reverse", rows)
 
 
 def sortings(count: int = 20_000, *, most: int = 6, seed: int = 0) -> Pairs:
@@ -32,7 +32,7 @@ def sortings(count: int = 20_000, *, most: int = 6, seed: int = 0) -> Pairs:
             syllables = random.integers([len(_CONSONANTS), len(_VOWELS)], size=(random.integers(1, 4), 2))
             words.append("".join(_CONSONANTS[c] + _VOWELS[v] for c, v in syllables))
         rows.append((" ".join(words), " ".join(sorted(words))))
-    return paired("sort", rows)
+    return pairs_from_rows("sort", rows)
 
 
 def _refuse(count: int, name: str, value: int, *, least: int, seed: int) -> None:

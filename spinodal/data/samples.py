@@ -112,10 +112,10 @@ S = TypeVar("S", bound=Samples)
 
 def parts(corpus: Corpus, samples: Callable[[Corpus, bool], S]) -> tuple[S, S]:
     """(training, validation) of `Corpus.split`, the latter frozen; an InputError names its part."""
-    made = []
+    sets = []
     for part, frozen in zip(corpus.split(), (False, True), strict=True):
         try:
-            made.append(samples(part, frozen))
+            sets.append(samples(part, frozen))
         except InputError as error:
             raise InputError(f"{part.name}: {error}") from None
-    return made[0], made[1]
+    return sets[0], sets[1]

@@ -55,7 +55,7 @@ def byte_pair_tokenizer(texts: Sequence[str], *, vocabulary: int = 2048) -> PreT
     tokenizer.train_from_iterator(texts, trainer)
     if (found := tokenizer.get_vocab_size()) < vocabulary:
         warnings.warn(f"the text yields only {found} of the {vocabulary} tokens asked for", stacklevel=2)
-    return _dressed(tokenizer)
+    return _with_special_tokens(tokenizer)
 
 
 def character_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
@@ -66,7 +66,7 @@ def character_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(models.BPE(ids, [], unk_token="<unk>"))
     tokenizer.decoder = decoders.Fuse()
     tokenizer.add_special_tokens(_special_tokens(mask_takes_space=False))
-    return _dressed(tokenizer)
+    return _with_special_tokens(tokenizer)
 
 
 def closing_token(tokenizer: PreTrainedTokenizerBase) -> int:
@@ -100,7 +100,7 @@ def token_stream(corpus: Corpus, tokenizer: PreTrainedTokenizerBase) -> Int32[np
     return np.concatenate(pieces)
 
 
-def encoded(tokenizer: PreTrainedTokenizerBase, text: str) -> Int64[Tensor, " n"]:
+def encode_prompt(tokenizer: PreTrainedTokenizerBase, text: str) -> Int64[Tensor, " n"]:
     """A prompt's tokens, to the letter and with nothing added.
 
     InputError for a text without a token, for one that is not Unicode, and for one that holds what the tokenizer
@@ -147,7 +147,7 @@ def _special_tokens(*, mask_takes_space: bool) -> list[AddedToken]:
     ]
 
 
-def _dressed(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
+def _with_special_tokens(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
     names = dict(
         zip(("pad_token", "unk_token", "mask_token", "bos_token", "eos_token"), SPECIAL, strict=True)
     )

@@ -4,7 +4,7 @@
     attention_mask  [m]  1 on the source and its <eos>
     labels          [n]  the target's tokens, <eos>, then -100
 
-m and n are the same for every pair, as a mixer of fixed length needs; `trimmed` makes batches as
+m and n are the same for every pair, as a mixer of fixed length needs; `trim_padding` makes batches as
 short as their longest pair, for one that does not. By Hugging Face's convention the model makes
 its decoder's input of the labels, shifted right behind <bos>.
 """
@@ -93,12 +93,12 @@ def pair_windows(
     return training, validation, test
 
 
-def trimmed(
+def trim_padding(
     items: Sequence[dict[str, Int64[Tensor, " _"]]], *, multiple: int = 16
 ) -> dict[str, Int64[Tensor, "b _"]]:
     """A batch of pairs without the columns that are padding in all of them, up to a multiple of `multiple`.
 
-    For `DataLoader(collate_fn=trimmed)`. The lengths depend on the batch alone.
+    For `DataLoader(collate_fn=trim_padding)`. The lengths depend on the batch alone.
     """
     batch = {name: torch.stack([item[name] for item in items]) for name in items[0]}
     longest = {

@@ -7,11 +7,11 @@ Minutes: 10
 Expected: exact targets near 1 with cross=attention and near 0 with cross=static, at equal parameters; corpus=sort alike
 """
 
-from spinodal.training import Experiment, Recipe, Schedule, Text
+from spinodal.training import DataConfig, Experiment, Recipe, Schedule
 
 RECIPE = Recipe(
     Experiment(
-        Text("reverse", task="translation", tokenizer="characters", length=24, source_length=24),
+        DataConfig("reverse", task="translation", tokenizer="characters", length=24, source_length=24),
         {
             "depth": 2, "width": 64, "mixer": "retention", "encoder_mixer": "retention",
             "channel": "swiglu", "hidden": 128,

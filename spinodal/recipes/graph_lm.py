@@ -7,11 +7,11 @@ Minutes: 20
 Expected: docs/results.md, where a result against us stands too
 """
 
-from spinodal.training import Experiment, Recipe, Schedule, Text
+from spinodal.training import DataConfig, Experiment, Recipe, Schedule
 
 RECIPE = Recipe(
     Experiment(
-        Text(task="causal", vocabulary=1024),
+        DataConfig(task="causal", vocabulary=1024),
         {"mixer": "graph", "channel": "swiglu", "hidden": 256},
         Schedule(steps=400, batch=8, lr=8e-3),
     ),

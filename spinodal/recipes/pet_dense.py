@@ -7,11 +7,11 @@ Minutes: 3
 Expected: a held-out loss of 3.11 nats a character with 4.5 million parameters (seed 0): far behind the factorised form
 """
 
-from spinodal.training import Experiment, Recipe, Schedule, Text
+from spinodal.training import DataConfig, Experiment, Recipe, Schedule
 
 RECIPE = Recipe(
     Experiment(
-        Text(tokenizer="characters", length=16),
+        DataConfig(tokenizer="characters", length=16),
         {
             "mixer": "none", "channel": "dense", "reading": "feature", "pathway": "III",
             "width": 32, "depth": 2, "heads": 4, "phases": 2, "reactions": 2,

@@ -7,10 +7,10 @@ Minutes: 15
 Expected: docs/results.md, where a result against us stands too
 """
 
-from spinodal.training import Experiment, Recipe, Schedule, Text
+from spinodal.training import DataConfig, Experiment, Recipe, Schedule
 
 RECIPE = Recipe(
-    Experiment(Text(task="causal", vocabulary=1024), schedule=Schedule(steps=400, batch=8, lr=8e-3)),
+    Experiment(DataConfig(task="causal", vocabulary=1024), schedule=Schedule(steps=400, batch=8, lr=8e-3)),
     rivals={
         "transformer": {"mixer": "attention", "channel": "swiglu"},
         "linear-swiglu": {"channel": "swiglu", "lr": 16e-3},

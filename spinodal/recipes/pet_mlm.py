@@ -7,10 +7,10 @@ Minutes: 5
 Expected: see the README, where a result against us stands too
 """
 
-from spinodal.training import Experiment, Recipe, Schedule, Text
+from spinodal.training import DataConfig, Experiment, Recipe, Schedule
 
 RECIPE = Recipe(
-    Experiment(Text(vocabulary=1024), schedule=Schedule(steps=400, batch=8, lr=8e-3)),
+    Experiment(DataConfig(vocabulary=1024), schedule=Schedule(steps=400, batch=8, lr=8e-3)),
     rivals={
         "transformer": {"mixer": "attention", "channel": "swiglu"},
         "linear-swiglu": {"channel": "swiglu"},

@@ -8,10 +8,10 @@ Expected: F and g1 end below their tolerance of 0.05 while the spread of log K g
 """
 
 from spinodal.recipes.pet_mlm import RECIPE as STRONG
-from spinodal.training import Recipe, changed
+from spinodal.training import Recipe, override
 
 RECIPE = Recipe(
-    changed(
+    override(
         STRONG.experiment,
         {
             "channel": "partition",

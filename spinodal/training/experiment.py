@@ -20,7 +20,7 @@ from spinodal.errors import InputError
 from spinodal.models import SpinodalConfig
 from spinodal.training.constraints import Constraint
 from spinodal.training.rates import step_size_named
-from spinodal.training.tasks import Text, task_named
+from spinodal.training.tasks import DataConfig, task_named
 
 MODEL_KEYS = (
     "width", "depth", "heads", "mixer", "channel", "hidden", "phases", "reactions",
@@ -68,9 +68,9 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Experiment:
-    """Text, model, schedule and constraint; `parameters` > 0 sets `hidden` by the size of the model."""
+    """Data, model, schedule and constraint; `parameters` > 0 sets `hidden` by the size of the model."""
 
-    text: Text = field(default_factory=Text)
+    data: DataConfig = field(default_factory=DataConfig)
     model: Mapping[str, Any] = field(default_factory=dict)
     schedule: Schedule = field(default_factory=Schedule)
     constraint: Constraint = field(default_factory=Constraint)
@@ -78,7 +78,7 @@ class Experiment:
 
     def flat(self) -> dict[str, Any]:
         """Every value by its name, as JSON keeps it and the command line changes it; UNWRITTEN ones are left out."""
-        parts = (dataclasses.asdict(part) for part in (self.text, self.schedule, self.constraint))
+        parts = (dataclasses.asdict(part) for part in (self.data, self.schedule, self.constraint))
         model = {key: getattr(SpinodalConfig(), key) for key in MODEL_KEYS} | dict(self.model)
         values = {name: value for part in (*parts, model) for name, value in part.items()}
         values["parameters"] = self.parameters
@@ -92,7 +92,7 @@ class Experiment:
             name: hints[name](
                 **{f.name: values[f.name] for f in dataclasses.fields(hints[name]) if f.name in values}
             )
-            for name in ("text", "schedule", "constraint")
+            for name in ("data", "schedule", "constraint")
         }
         model = {key: values[key] for key in MODEL_KEYS if key in values}
         return cls(model=model, parameters=values.get("parameters", 0), **parts)
@@ -107,15 +107,15 @@ OF_TASKS = {
 }
 
 
-def kinds() -> dict[str, type]:
+def value_types() -> dict[str, type]:
     """The type of every value that can be changed."""
     hints = {key: SpinodalConfig.__annotations__[key] for key in MODEL_KEYS}
-    for part in (Text, Schedule, Constraint):
+    for part in (DataConfig, Schedule, Constraint):
         hints |= typing.get_type_hints(part)
     return hints | {"parameters": int}
 
 
-def parsed(key: str, text: str, kind: type) -> object:
+def parse_value(key: str, text: str, kind: type) -> object:
     """A value of the given type from its text; InputError names the key, the text and the type."""
     try:
         if kind is bool:
@@ -131,9 +131,9 @@ def parsed(key: str, text: str, kind: type) -> object:
     return value
 
 
-def changed(experiment: Experiment, values: Mapping[str, Any]) -> Experiment:
+def override(experiment: Experiment, values: Mapping[str, Any]) -> Experiment:
     """The experiment with some values replaced; InputError for a name that none has, or that its task does not read."""
-    known, task = kinds(), values.get("task", experiment.text.task)
+    known, task = value_types(), values.get("task", experiment.data.task)
     for key, value in values.items():
         if key not in known:
             near = difflib.get_close_matches(key, known, n=2)
@@ -151,7 +151,7 @@ def changed(experiment: Experiment, values: Mapping[str, Any]) -> Experiment:
         return dataclasses.replace(old, **{k: v for k, v in values.items() if k in names})
 
     return Experiment(
-        part(experiment.text),
+        part(experiment.data),
         dict(experiment.model) | {k: v for k, v in values.items() if k in MODEL_KEYS},
         part(experiment.schedule),
         part(experiment.constraint),
@@ -159,21 +159,21 @@ def changed(experiment: Experiment, values: Mapping[str, Any]) -> Experiment:
     )
 
 
-def overrides(arguments: Iterable[str]) -> dict[str, Any]:
+def parse_overrides(arguments: Iterable[str]) -> dict[str, Any]:
     """{"steps": 400} from ["steps=400"]."""
-    known, values = kinds(), {}
+    known, values = value_types(), {}
     for argument in arguments:
         key, equals, text = argument.partition("=")
         if not equals:
             raise InputError(f"{argument!r} is not of the form key=value")
-        values[key] = parsed(key, text, known[key]) if key in known else text
+        values[key] = parse_value(key, text, known[key]) if key in known else text
     return values
 
 
 def parameter_count(experiment: Experiment, config: SpinodalConfig) -> int:
     """Trainable parameters of the experiment's model in this shape, tied weights once."""
     with torch.device("meta"):
-        model = task_named(experiment.text.task).model(config)
+        model = task_named(experiment.data.task).model(config)
     return sum(p.numel() for p in model.parameters())
 
 
@@ -183,10 +183,10 @@ def model_config(experiment: Experiment, *, vocabulary: int) -> SpinodalConfig:
     The count grows with `hidden`, linearly but for the dense network; InputError where even
     hidden = 1 is too large.
     """
-    text = experiment.text
+    data = experiment.data
     fixed = {
-        "vocab_size": vocabulary, "length": text.length, "source_length": text.source_length,
-        "is_encoder_decoder": text.task == "translation",
+        "vocab_size": vocabulary, "length": data.length, "source_length": data.source_length,
+        "is_encoder_decoder": data.task == "translation",
     }  # fmt: skip
 
     def shape(values: dict[str, Any]) -> SpinodalConfig:

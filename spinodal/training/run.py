@@ -22,8 +22,8 @@ from spinodal.models.encoder import SpinodalPreTrainedModel
 from spinodal.runs import Run, RunFolder, SaveError, newest_checkpoint, open_run, read_run
 from spinodal.training.constraints import Constraints
 from spinodal.training.experiment import Experiment, model_config
-from spinodal.training.portrait import Portrait, portrait
-from spinodal.training.tasks import Prepared, task_named
+from spinodal.training.probe import Probe, probe_model
+from spinodal.training.tasks import PreparedData, task_named
 from spinodal.training.trainer import PhysicsTrainer, Progress
 
 PAGES = ("report.html", "loss.png")
@@ -54,17 +54,17 @@ class TrainingResult:
     parameters: int
     metrics: list[dict[str, Number]] = field(repr=False)
     final: dict[str, Number]
-    probe: Portrait | None = field(default=None, repr=False)
+    probe: Probe | None = field(default=None, repr=False)
     scored: bool = True
 
 
-def prepared(experiment: Experiment) -> Prepared:
+def prepare_data(experiment: Experiment) -> PreparedData:
     """Samples and tokenizer of an experiment; InputError where they do not fill one batch."""
-    text, schedule = experiment.text, experiment.schedule
-    found = task_named(text.task).prepared(text, schedule.seed)
+    config, schedule = experiment.data, experiment.schedule
+    found = task_named(config.task).prepare(config, schedule.seed)
     if len(found.training) < schedule.batch:
         raise InputError(
-            f"{text.corpus} gives {len(found.training)} samples of {found.tokens} tokens, less than one batch of "
+            f"{config.corpus} gives {len(found.training)} samples of {found.tokens} tokens, less than one batch of "
             f"{schedule.batch}: lower batch or length, or take more text"
         )
     return found
@@ -102,7 +102,7 @@ def train(
         label=vars(label),
     ) as folder:
         if folder.previous is not None and folder.previous.finished:
-            result = known(folder, folder.previous, experiment, progress)
+            result = finished_result(folder, folder.previous, experiment, progress)
         else:
             result = train_in(folder, experiment, progress)
         if draw:
@@ -112,21 +112,23 @@ def train(
 
 def train_in(folder: RunFolder, experiment: Experiment, progress: Progress | None) -> TrainingResult:
     """The result of training from the start, or from the newest whole checkpoint of what the folder holds."""
-    data = prepared(experiment)
-    model = rehearsed(experiment, data)
+    data = prepare_data(experiment)
+    model = build_model(experiment, data)
     trainer = PhysicsTrainer(model, data, experiment, folder.path, progress=progress)
     checkpoint = newest_checkpoint(folder.path, experiment=experiment.flat()) if folder.previous else None
     if checkpoint:
         trainer.resume(checkpoint)
     folder.begin(hidden=model.config.hidden)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    result = results(trainer, sum(p.numel() for p in model.parameters()))
-    save(folder, model, data.tokenizer)
+    result = training_result(trainer, sum(p.numel() for p in model.parameters()))
+    save_model(folder, model, data.tokenizer)
     folder.finish(result)
-    return scored(folder, result, experiment, model, data)
+    return score_model(folder, result, experiment, model, data)
 
 
-def known(folder: RunFolder, run: Run, experiment: Experiment, progress: Progress | None) -> TrainingResult:
+def finished_result(
+    folder: RunFolder, run: Run, experiment: Experiment, progress: Progress | None
+) -> TrainingResult:
     """The result of a finished run, scored now where it was not."""
     result = run.result_as(TrainingResult)
     folder.adopt()
@@ -134,21 +136,21 @@ def known(folder: RunFolder, run: Run, experiment: Experiment, progress: Progres
         progress(int(result.final["steps"]), result.final["held_out_loss"])
     if result.scored:
         return result
-    model = task_named(experiment.text.task).model.from_pretrained(folder.path / "model")
-    return scored(folder, result, experiment, model, prepared(experiment))
+    model = task_named(experiment.data.task).model.from_pretrained(folder.path / "model")
+    return score_model(folder, result, experiment, model, prepare_data(experiment))
 
 
-def scored(
+def score_model(
     folder: RunFolder,
     result: TrainingResult,
     experiment: Experiment,
     model: SpinodalPreTrainedModel,
-    data: Prepared,
+    data: PreparedData,
 ) -> TrainingResult:
-    """The result with portrait and scores, measured on the model that is saved; ScoringError if that fails."""
+    """The result with probe and scores, measured on the model that is saved; ScoringError if that fails."""
     try:
-        probe = portrait(model.eval(), data)
-        final = result.final | task_named(experiment.text.task).scores(model, data)
+        probe = probe_model(model.eval(), data)
+        final = result.final | task_named(experiment.data.task).scores(model, data)
     except Exception as error:  # whatever it is, the model is there and must not look lost
         raise ScoringError(
             f"{folder.path}: the model is trained and saved in {folder.path / 'model'}, but scoring it failed "
@@ -160,14 +162,14 @@ def scored(
 
 
 @torch.no_grad()
-def rehearsed(experiment: Experiment, data: Prepared) -> SpinodalPreTrainedModel:
+def build_model(experiment: Experiment, data: PreparedData) -> SpinodalPreTrainedModel:
     """The experiment's model at its start, through which one sample went: what does not fit together shows here."""
     set_seed(experiment.schedule.seed)
     config = model_config(experiment, vocabulary=data.vocabulary)
     if data.tokenizer:
         for name in ("pad", "bos", "eos", "mask"):
             setattr(config, f"{name}_token_id", getattr(data.tokenizer, f"{name}_token_id"))
-    model = task_named(experiment.text.task).model(config)
+    model = task_named(experiment.data.task).model(config)
     sample = {name: value[None] for name, value in data.held_out[0].items()}
     out = model.eval()(**sample, output_residuals=True)
     constraints = Constraints(experiment.constraint)
@@ -180,7 +182,7 @@ def rehearsed(experiment: Experiment, data: Prepared) -> SpinodalPreTrainedModel
     return model
 
 
-def results(trainer: PhysicsTrainer, parameters: int) -> TrainingResult:
+def training_result(trainer: PhysicsTrainer, parameters: int) -> TrainingResult:
     """Metrics by step, and the last of them, of a trainer that is done."""
     rows = [{k: v for k, v in row.items() if k != "epoch"} for row in trainer.state.log_history]
     last = [row for row in rows if "held_out_loss" in row][-1]
@@ -193,7 +195,7 @@ def results(trainer: PhysicsTrainer, parameters: int) -> TrainingResult:
     return TrainingResult(parameters, rows, final, scored=False)
 
 
-def save(
+def save_model(
     folder: RunFolder, model: SpinodalPreTrainedModel, tokenizer: PreTrainedTokenizerBase | None
 ) -> None:
     """The model's folder, before the record: whoever finds a finished run finds the model whole."""

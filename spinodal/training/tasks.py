@@ -33,7 +33,7 @@ from spinodal.data import (
     read_corpus,
     read_pairs,
     recall_windows,
-    trimmed,
+    trim_padding,
 )
 from spinodal.errors import InputError
 from spinodal.models import SpinodalForCausalLM, SpinodalForMaskedLM, SpinodalForSeq2SeqLM
@@ -45,7 +45,7 @@ Collator = Callable[[list], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
-class Text:
+class DataConfig:
     """What is read, and what for.
 
     `corpus` is a named corpus, a file or a folder, cut to contexts of `length` tokens; for translation
@@ -66,7 +66,7 @@ class Text:
         task_named(self.task)
 
 
-class Prepared(NamedTuple):
+class PreparedData(NamedTuple):
     """Training and held-out samples, the test samples of a task that has them, and the tokenizer if there is text."""
 
     training: Samples
@@ -82,8 +82,8 @@ class Task:
     """A model class and its samples; `scores` measures a trained model beyond its loss."""
 
     model: type[SpinodalPreTrainedModel]
-    prepared: Callable[[Text, int], Prepared]
-    scores: Callable[[Any, Prepared], dict[str, float]] = lambda model, prepared: {}
+    prepare: Callable[[DataConfig, int], PreparedData]
+    scores: Callable[[Any, PreparedData], dict[str, float]] = lambda model, data: {}
     collate: Collator = default_collate
 
 
@@ -93,7 +93,7 @@ TOKENIZERS: dict[str, Callable[[Corpus | Pairs, int], PreTrainedTokenizerBase]] 
 }
 
 
-def made(text: Corpus | Pairs, tokenizer: str, vocabulary: int) -> PreTrainedTokenizerBase:
+def train_tokenizer(text: Corpus | Pairs, tokenizer: str, vocabulary: int) -> PreTrainedTokenizerBase:
     """A tokenizer of this kind, trained on the text."""
     if tokenizer not in TOKENIZERS:
         raise InputError(f"tokenizer={tokenizer}: one of {', '.join(TOKENIZERS)}")
@@ -101,44 +101,46 @@ def made(text: Corpus | Pairs, tokenizer: str, vocabulary: int) -> PreTrainedTok
 
 
 @lru_cache(maxsize=4)
-def corpus_read(name: str, tokenizer: str, vocabulary: int) -> tuple[Corpus, PreTrainedTokenizerBase]:
+def read_tokenized_corpus(
+    name: str, tokenizer: str, vocabulary: int
+) -> tuple[Corpus, PreTrainedTokenizerBase]:
     """A corpus and its tokenizer, once a process."""
     corpus = read_corpus(name)
-    return corpus, made(corpus, tokenizer, vocabulary)
+    return corpus, train_tokenizer(corpus, tokenizer, vocabulary)
 
 
 @lru_cache(maxsize=4)
-def pairs_read(name: str, tokenizer: str, vocabulary: int) -> tuple[Pairs, PreTrainedTokenizerBase]:
+def read_tokenized_pairs(name: str, tokenizer: str, vocabulary: int) -> tuple[Pairs, PreTrainedTokenizerBase]:
     """Pairs and the tokenizer of both their sides, once a process."""
     pairs = read_pairs(name)
-    return pairs, made(pairs, tokenizer, vocabulary)
+    return pairs, train_tokenizer(pairs, tokenizer, vocabulary)
 
 
-def masked(text: Text, seed: int) -> Prepared:
-    corpus, tokenizer = corpus_read(text.corpus, text.tokenizer, text.vocabulary)
-    windows = masked_windows(corpus, tokenizer, Masking(text.length, text.masked, seed))
-    return Prepared(*windows, None, tokenizer, len(tokenizer), text.length)
+def prepare_masked(config: DataConfig, seed: int) -> PreparedData:
+    corpus, tokenizer = read_tokenized_corpus(config.corpus, config.tokenizer, config.vocabulary)
+    windows = masked_windows(corpus, tokenizer, Masking(config.length, config.masked, seed))
+    return PreparedData(*windows, None, tokenizer, len(tokenizer), config.length)
 
 
-def causal(text: Text, seed: int) -> Prepared:
-    corpus, tokenizer = corpus_read(text.corpus, text.tokenizer, text.vocabulary)
-    windows = causal_windows(corpus, tokenizer, text.length, seed=seed)
-    return Prepared(*windows, None, left_padded(tokenizer), len(tokenizer), text.length)
+def prepare_causal(config: DataConfig, seed: int) -> PreparedData:
+    corpus, tokenizer = read_tokenized_corpus(config.corpus, config.tokenizer, config.vocabulary)
+    windows = causal_windows(corpus, tokenizer, config.length, seed=seed)
+    return PreparedData(*windows, None, pad_left(tokenizer), len(tokenizer), config.length)
 
 
-def translation(text: Text, seed: int) -> Prepared:
-    pairs, tokenizer = pairs_read(text.corpus, text.tokenizer, text.vocabulary)
-    windows = pair_windows(pairs, tokenizer, source_length=text.source_length, target_length=text.length)
-    return Prepared(*windows, tokenizer, len(tokenizer), text.source_length + text.length)
+def prepare_translation(config: DataConfig, seed: int) -> PreparedData:
+    pairs, tokenizer = read_tokenized_pairs(config.corpus, config.tokenizer, config.vocabulary)
+    windows = pair_windows(pairs, tokenizer, source_length=config.source_length, target_length=config.length)
+    return PreparedData(*windows, tokenizer, len(tokenizer), config.source_length + config.length)
 
 
-def recall(text: Text, seed: int) -> Prepared:
-    puzzle = Recall(text.length, text.pairs, seed=seed)
+def prepare_recall(config: DataConfig, seed: int) -> PreparedData:
+    puzzle = Recall(config.length, config.pairs, seed=seed)
     windows = recall_windows(puzzle)
-    return Prepared(*windows, None, None, puzzle.vocabulary, text.length)
+    return PreparedData(*windows, None, None, puzzle.vocabulary, config.length)
 
 
-def left_padded(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+def pad_left(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
     """A tokenizer like this that pads on the left, saved too: a prompt must end where its continuation begins."""
     own = copy.deepcopy(tokenizer)
     own.padding_side = own.init_kwargs["padding_side"] = "left"  # the latter alone goes into files
@@ -146,13 +148,13 @@ def left_padded(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
 
 
 @torch.no_grad()
-def translation_scores(model: Any, prepared: Prepared) -> dict[str, float]:
+def translation_scores(model: Any, data: PreparedData) -> dict[str, float]:
     """BLEU, chrF and the share of exact targets over the first SCORED test pairs, translated greedily."""
-    windows, tokenizer = cast(PairWindows, prepared.test), cast(PreTrainedTokenizerBase, prepared.tokenizer)
+    windows, tokenizer = cast(PairWindows, data.test), cast(PreTrainedTokenizerBase, data.tokenizer)
     count = min(SCORED, len(windows))
     said = []
     for start in range(0, count, 32):
-        batch = trimmed([windows[i] for i in range(start, min(start + 32, count))])
+        batch = trim_padding([windows[i] for i in range(start, min(start + 32, count))])
         ids = model.generate(
             input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], do_sample=False,
             max_new_tokens=windows.target_length,
@@ -169,10 +171,10 @@ def translation_scores(model: Any, prepared: Prepared) -> dict[str, float]:
 
 
 @torch.no_grad()
-def recall_accuracy(model: Any, prepared: Prepared) -> dict[str, float]:
+def recall_accuracy(model: Any, data: PreparedData) -> dict[str, float]:
     """The share of held-out answers that the model thinks most probable."""
     right = total = 0
-    for batch in DataLoader(prepared.held_out, batch_size=32):
+    for batch in DataLoader(data.held_out, batch_size=32):
         guess = model(batch["input_ids"]).logits[:, :-1].argmax(-1)
         labels = batch["labels"][:, 1:]
         asked = labels >= 0
@@ -182,10 +184,10 @@ def recall_accuracy(model: Any, prepared: Prepared) -> dict[str, float]:
 
 
 TASKS: dict[str, Task] = {
-    "masked": Task(SpinodalForMaskedLM, masked),
-    "causal": Task(SpinodalForCausalLM, causal),
-    "translation": Task(SpinodalForSeq2SeqLM, translation, translation_scores, trimmed),
-    "recall": Task(SpinodalForCausalLM, recall, recall_accuracy),
+    "masked": Task(SpinodalForMaskedLM, prepare_masked),
+    "causal": Task(SpinodalForCausalLM, prepare_causal),
+    "translation": Task(SpinodalForSeq2SeqLM, prepare_translation, translation_scores, trim_padding),
+    "recall": Task(SpinodalForCausalLM, prepare_recall, recall_accuracy),
 }
 
 

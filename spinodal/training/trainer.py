@@ -27,7 +27,7 @@ from spinodal.runs import SaveError, close_checkpoint, discard, encode, write_js
 from spinodal.training.constraints import Constraints
 from spinodal.training.experiment import Experiment
 from spinodal.training.rates import constant, energy_adaptive, step_size_named
-from spinodal.training.tasks import Collator, Prepared, task_named
+from spinodal.training.tasks import Collator, PreparedData, task_named
 
 STATE = "spinodal.json"
 Progress = Callable[[int, float], None]  # step, loss: nan where training begins
@@ -70,7 +70,7 @@ def arguments(experiment: Experiment, out: Path) -> TrainingArguments:
     )
 
 
-class Conductor(TrainerCallback):
+class TrainingCallback(TrainerCallback):
     """Tells the data its epoch, the clock its steps and the caller how far it is."""
 
     def __init__(self, trainer: "PhysicsTrainer", progress: Progress | None):
@@ -106,7 +106,7 @@ class PhysicsTrainer(Trainer):
     def __init__(
         self,
         model: nn.Module,
-        data: Prepared,
+        data: PreparedData,
         experiment: Experiment,
         out: Path,
         *,
@@ -116,7 +116,7 @@ class PhysicsTrainer(Trainer):
         self.network, self.data, self.out = model, data, out
         self.experiment, self.seconds = experiment, 0.0
         self.recorded: dict[str, list[Tensor]] = {}
-        self.collate = task_named(experiment.text.task).collate
+        self.collate = task_named(experiment.data.task).collate
         super().__init__(
             model,
             arguments(experiment, out),
@@ -127,7 +127,7 @@ class PhysicsTrainer(Trainer):
         self.callback_handler.callbacks = [
             c for c in self.callback_handler.callbacks if type(c).__name__ != "PrinterCallback"
         ]
-        self.add_callback(Conductor(self, progress))
+        self.add_callback(TrainingCallback(self, progress))
 
     def compute_loss(
         self,
@@ -150,7 +150,7 @@ class PhysicsTrainer(Trainer):
         loss = out.loss
         if self.constraints.active:
             loss = loss + self.constraints.loss(residuals)
-            self.constraints.ascend(self.agreed(residuals))
+            self.constraints.ascend(self.process_mean(residuals))
         return (loss, out) if return_outputs else loss
 
     def create_optimizer(self, model: nn.Module | None = None) -> Optimizer:
@@ -159,7 +159,7 @@ class PhysicsTrainer(Trainer):
         rule = step_size_named(self.experiment.schedule.step_size)
         return optimizer if rule is constant else energy_adaptive(optimizer, rule)
 
-    def agreed(self, residuals: dict[str, Tensor]) -> dict[str, float]:
+    def process_mean(self, residuals: dict[str, Tensor]) -> dict[str, float]:
         """The residuals averaged over processes, so that every process has the same multipliers."""
         values = torch.stack([value.detach() for value in residuals.values()])
         mean = cast(Tensor, self.accelerator.reduce(values, "mean"))

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from transformers import BertConfig, BertForMaskedLM, Trainer, TrainingArguments, default_data_collator
 
 from spinodal.data import Corpus, Document, MaskedWindows, Masking, character_tokenizer, masked_windows
-from spinodal.data.masking import masked
+from spinodal.data.masking import mask_tokens
 from spinodal.data.samples import UNSELECTED, generator
 from spinodal.errors import InputError
 
@@ -49,7 +49,7 @@ def test_windows_tile_the_stream():
 def test_the_fractions_are_berts_within_binomial_error(fraction):
     n, v = 400_000, 26
     tokens = np.random.default_rng(1).integers(5, 5 + v, n)
-    inputs, labels = masked(
+    inputs, labels = mask_tokens(
         tokens, generator(3, 0, 0), mask=2, ordinary=np.arange(5, 5 + v), fraction=fraction
     )
     selected = labels != UNSELECTED

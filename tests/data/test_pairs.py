@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spinodal.data import Pairs, read_pairs, reversals, sortings
-from spinodal.data.pairs import paired
+from spinodal.data.pairs import pairs_from_rows
 from spinodal.data.reading import pronunciations, verses
 from spinodal.errors import InputError
 
@@ -34,7 +34,7 @@ def archive(path, files: dict[str, bytes]):
 @given(st.lists(st.tuples(WORDS, WORDS), max_size=60), st.randoms())
 def test_parts_share_no_text_and_lose_no_pair(made, shuffle):
     made += [("one", "uno"), ("two", "due"), ("three", "tre")]  # three groups, for three parts
-    parts = paired("made", made).split()
+    parts = pairs_from_rows("made", made).split()
     assert sum((Counter(rows(part)) for part in parts), Counter()) == Counter(made)
     texts = [set(part.texts) for part in parts]
     assert sum(map(len, texts)) == len(set().union(*texts))
@@ -42,13 +42,16 @@ def test_parts_share_no_text_and_lose_no_pair(made, shuffle):
     other = list(made)
     shuffle.shuffle(other)
     for part, again, turned in zip(
-        parts, paired("made", other).split(), paired("made", other).turned().split(), strict=True
+        parts,
+        pairs_from_rows("made", other).split(),
+        pairs_from_rows("made", other).swapped().split(),
+        strict=True,
     ):
-        assert Counter(rows(part)) == Counter(rows(again)) == Counter(rows(turned.turned()))
+        assert Counter(rows(part)) == Counter(rows(again)) == Counter(rows(turned.swapped()))
 
 
 def test_parts_take_a_twentieth_and_follow_the_content_alone():
-    pairs = paired("made", [(f"word {i}", f"parola {i}") for i in range(1000)])
+    pairs = pairs_from_rows("made", [(f"word {i}", f"parola {i}") for i in range(1000)])
     training, validation, test = pairs.split()
     assert (len(training), len(validation), len(test)) == (900, 50, 50)
     assert (training.name, test.name) == ("made (training part)", "made (test part)")
@@ -66,13 +69,13 @@ def test_texts_that_look_the_same_stay_together():
     alike = [("The Lord said,", "a"), ("the lord said", "b"), ("Ｔｈｅ Lord, said!", "c")]
     for seed in range(20):
         made = alike + [(f"{seed} {i}", f"x {seed} {i}") for i in range(60)]
-        counts = [len(set(rows(part)) & set(alike)) for part in paired("made", made).split()]
+        counts = [len(set(rows(part)) & set(alike)) for part in pairs_from_rows("made", made).split()]
         assert sorted(counts) == [0, 0, 3]
 
 
 @pytest.mark.parametrize("count", [1, 2, 50])
 def test_pairs_that_hang_together_have_no_parts(count):
-    pairs = paired("answers", [(f"question {i}", "yes") for i in range(count)])
+    pairs = pairs_from_rows("answers", [(f"question {i}", "yes") for i in range(count)])
     with pytest.raises(InputError, match=rf"answers: its {count} pairs leave none for the \w+ part"):
         pairs.split()
 
@@ -227,10 +230,10 @@ def test_the_bible_has_31055_pairs_in_both_directions():
         "元始に神天地を創造たまへり",
     )
     assert pairs.targets[-1] == "願はくは主イエスの恩惠なんぢら凡ての者と偕に在らんことを。"
-    assert rows(turned) == rows(pairs.turned())
+    assert rows(turned) == rows(pairs.swapped())
     assert not set("{}&>○") & set("".join(pairs.texts)) - {"}"}
     for part, other in zip(pairs.split(), turned.split(), strict=True):
-        assert rows(part) == rows(other.turned())
+        assert rows(part) == rows(other.swapped())
 
 
 @pytest.mark.slow

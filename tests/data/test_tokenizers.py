@@ -11,7 +11,7 @@ from spinodal.data import (
     Document,
     byte_pair_tokenizer,
     character_tokenizer,
-    encoded,
+    encode_prompt,
     read_corpus,
     token_stream,
 )
@@ -126,18 +126,18 @@ def test_no_text_trains_no_tokenizer(train, texts):
 
 
 def test_a_prompt_is_read_to_the_letter():
-    assert BYTES.decode(encoded(BYTES, "to <mask> 日本\n")) == "to <mask> 日本\n"
-    assert BYTES.mask_token_id not in encoded(BYTES, "to <mask>")
-    assert CHARACTERS.decode(encoded(CHARACTERS, "to be")) == "to be"
+    assert BYTES.decode(encode_prompt(BYTES, "to <mask> 日本\n")) == "to <mask> 日本\n"
+    assert BYTES.mask_token_id not in encode_prompt(BYTES, "to <mask>")
+    assert CHARACTERS.decode(encode_prompt(CHARACTERS, "to be")) == "to be"
 
 
 @pytest.mark.parametrize("text", ["to be 日本", "to be \U0001f600", "to be <eos>"])
 def test_a_prompt_of_unknown_characters_is_refused(text):
     with pytest.raises(InputError, match=f"holds '{text[6]}' at character 7, .* tokenizer=bpe"):
-        encoded(CHARACTERS, text)
+        encode_prompt(CHARACTERS, text)
 
 
 @BOTH
 def test_an_empty_prompt_is_refused(tokenizer):
     with pytest.raises(InputError, match="the text is empty"):
-        encoded(tokenizer, "")
+        encode_prompt(tokenizer, "")

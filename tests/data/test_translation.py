@@ -13,13 +13,13 @@ from spinodal.data import (
     character_tokenizer,
     pair_windows,
     reversals,
-    trimmed,
+    trim_padding,
 )
-from spinodal.data.pairs import paired
+from spinodal.data.pairs import pairs_from_rows
 from spinodal.data.samples import UNSELECTED
 from spinodal.errors import InputError
 
-PAIRS = paired(
+PAIRS = pairs_from_rows(
     "made", [("the cat", "il gatto"), ("a <mask>", "una maschera"), ("日本", "Giappone"), ("oh", "o")]
 )
 CHARACTERS = character_tokenizer(PAIRS.texts)
@@ -66,7 +66,7 @@ def test_a_model_is_judged_on_the_target_and_trimming_changes_nothing():
     })  # fmt: skip
     model = T5ForConditionalGeneration(config).eval()
     windows = PairWindows(PAIRS, CHARACTERS, source_length=64, target_length=48)
-    whole, short = (trimmed([windows[i] for i in (0, 1, 3)], multiple=multiple) for multiple in (48, 4))
+    whole, short = (trim_padding([windows[i] for i in (0, 1, 3)], multiple=multiple) for multiple in (48, 4))
     assert {name: values.shape[1] for name, values in whole.items()} == {
         "input_ids": 48, "attention_mask": 48, "labels": 48,
     }  # fmt: skip
@@ -88,7 +88,7 @@ def test_a_model_is_judged_on_the_target_and_trimming_changes_nothing():
 
 def test_a_batch_is_never_longer_than_the_pairs_are():
     windows = PairWindows(PAIRS, CHARACTERS, source_length=10, target_length=14)
-    batch = trimmed([windows[i] for i in range(4)])
+    batch = trim_padding([windows[i] for i in range(4)])
     assert batch["input_ids"].shape == (4, 10)
     assert batch["labels"].shape == (4, 14)
 

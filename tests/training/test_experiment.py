@@ -4,24 +4,24 @@ import pytest
 
 from spinodal.errors import InputError
 from spinodal.models import SpinodalConfig
-from spinodal.training import Experiment, changed, overrides
-from spinodal.training.experiment import UNWRITTEN, kinds, model_config, parameter_count
+from spinodal.training import Experiment, override, parse_overrides
+from spinodal.training.experiment import UNWRITTEN, model_config, parameter_count, value_types
 
 
 def test_values_are_changed_by_name_and_type():
-    values = overrides(["steps=7", "lr=1e-2", "mixer=attention", "fused=true", "width=32"])
-    experiment = changed(Experiment(), values)
+    values = parse_overrides(["steps=7", "lr=1e-2", "mixer=attention", "fused=true", "width=32"])
+    experiment = override(Experiment(), values)
     assert (experiment.schedule.steps, experiment.schedule.lr) == (7, 0.01)
     assert experiment.model == {"mixer": "attention", "fused": True, "width": 32}
     assert experiment.flat()["fused"] is True
 
 
 def test_every_value_has_one_name_and_a_default():
-    assert kinds().keys() == Experiment().flat().keys() | UNWRITTEN.keys()
+    assert value_types().keys() == Experiment().flat().keys() | UNWRITTEN.keys()
 
 
 def test_a_value_at_its_default_that_older_records_lack_is_not_written_and_read_back():
-    chosen = changed(Experiment(), {"step_size": "bounded"})
+    chosen = override(Experiment(), {"step_size": "bounded"})
     assert "step_size" not in Experiment().flat()
     assert chosen.flat() == Experiment().flat() | {"step_size": "bounded"}
     for experiment in (chosen, Experiment()):
@@ -30,7 +30,7 @@ def test_a_value_at_its_default_that_older_records_lack_is_not_written_and_read_
 
 def test_an_unknown_step_size_is_named():
     with pytest.raises(InputError, match="step_size=adaptive: one of constant, inverse, bounded"):
-        changed(Experiment(), {"step_size": "adaptive"})
+        override(Experiment(), {"step_size": "adaptive"})
 
 
 @pytest.mark.parametrize(
@@ -46,14 +46,14 @@ def test_an_unknown_step_size_is_named():
 )
 def test_wrong_arguments_are_named(argument: str, said: str):
     with pytest.raises(InputError, match=said):
-        changed(Experiment(), overrides([argument]))
+        override(Experiment(), parse_overrides([argument]))
 
 
 @pytest.mark.parametrize("task", ["masked", "causal", "translation", "recall"])
 @pytest.mark.parametrize("channel", ["swiglu", "competition", "driving-force", "partition"])
 def test_parameters_set_hidden(task: str, channel: str):
     values = {"task": task, "channel": channel, "phases": 4, "parameters": 900_000}
-    experiment = changed(Experiment(), values)
+    experiment = override(Experiment(), values)
     config = model_config(experiment, vocabulary=300)
     smaller = SpinodalConfig.from_dict(config.to_dict() | {"hidden": config.hidden - 1})
     step = parameter_count(experiment, config) - parameter_count(experiment, smaller)
@@ -62,4 +62,4 @@ def test_parameters_set_hidden(task: str, channel: str):
 
 def test_an_unknown_task_is_named():
     with pytest.raises(InputError, match="task=clm: one of masked, causal, translation, recall"):
-        changed(Experiment(), {"task": "clm"})
+        override(Experiment(), {"task": "clm"})

@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from spinodal.training import Constraint, Experiment, Label, Schedule, Text, TrainingResult, changed, train
+from spinodal.training import (
+    Constraint,
+    DataConfig,
+    Experiment,
+    Label,
+    Schedule,
+    TrainingResult,
+    override,
+    train,
+)
 
 LABEL = Label("test", "test", "test")
 
@@ -17,7 +26,7 @@ LABEL = Label("test", "test", "test")
 def small(corpus: Path) -> Experiment:
     """Twelve batches an epoch, so that thirty steps cross two ends of an epoch."""
     return Experiment(
-        Text(str(corpus), tokenizer="characters", length=16),
+        DataConfig(str(corpus), tokenizer="characters", length=16),
         {
             "width": 16,
             "depth": 1,
@@ -46,7 +55,7 @@ def history(run: TrainingResult) -> list[dict]:
 
 @pytest.mark.parametrize("step_size", ["constant", "bounded"])
 def test_killed_and_resumed_is_bit_equal(step_size: str, corpus: Path, tmp_path: Path):
-    experiment = changed(small(corpus), {"step_size": step_size})
+    experiment = override(small(corpus), {"step_size": step_size})
     whole = train(experiment, tmp_path / "whole", LABEL)
     out = tmp_path / "killed"
 

@@ -18,8 +18,8 @@ from spinodal.errors import InputError
 from spinodal.inference import fillings
 from spinodal.runs import SaveError, decode, encode, newest_checkpoint, read_run
 from spinodal.runs.checkpoints import MANIFEST
-from spinodal.training import Experiment, TrainingResult, changed, train
-from spinodal.training.run import prepared, rehearsed
+from spinodal.training import Experiment, TrainingResult, override, train
+from spinodal.training.run import build_model, prepare_data
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +57,8 @@ def test_step_size_scales_the_step_of_training_by_its_formula(corpus: Path, tmp_
     moved, gradient = {}, 0.0
     for step_size in ("constant", "inverse", "bounded"):
         values = {"step_size": step_size, "steps": 1, "evaluate_every": 1, "save_every": 1, "method": "none"}
-        experiment = changed(small(corpus), values | {"clip": 0.5})
-        start = rehearsed(experiment, prepared(experiment)).state_dict()
+        experiment = override(small(corpus), values | {"clip": 0.5})
+        start = build_model(experiment, prepare_data(experiment)).state_dict()
         run = train(experiment, tmp_path / step_size, LABEL)
         row = run.metrics[0]
         assert row["learning_rate"] == experiment.schedule.lr  # the optimiser's own, as schedulers see it
@@ -72,7 +72,7 @@ def test_step_size_scales_the_step_of_training_by_its_formula(corpus: Path, tmp_
 
 
 def test_a_run_with_a_step_size_is_not_gone_on_with_by_another(corpus: Path, tmp_path: Path):
-    experiment = changed(small(corpus), {"step_size": "bounded"})
+    experiment = override(small(corpus), {"step_size": "bounded"})
     train(experiment, tmp_path / "run", LABEL)
     with pytest.raises(InputError, match=r"another experiment \(step_size=bounded there"):
         train(small(corpus), tmp_path / "run", LABEL, resume=True)
@@ -87,7 +87,7 @@ def test_experiment_and_result_go_to_json_and_come_back_equal(finished: Path, co
 
 
 def test_a_run_needs_no_label(corpus: Path, tmp_path: Path):
-    result = train(changed(small(corpus), {"steps": 2, "evaluate_every": 2}), str(tmp_path / "mine"))
+    result = train(override(small(corpus), {"steps": 2, "evaluate_every": 2}), str(tmp_path / "mine"))
     assert result.final["steps"] == 2
     assert read_run(tmp_path / "mine").record["name"] == "mine"
 
@@ -120,14 +120,14 @@ def test_a_folder_in_use_is_refused(finished: Path, corpus: Path):
     assert train(small(corpus), finished, LABEL, resume=True) == before.result_as(TrainingResult)
     assert read_run(finished) == before
     with pytest.raises(InputError, match=r"lr=0\.004 there, 0\.1 asked"):
-        train(changed(small(corpus), {"lr": 0.1}), finished, LABEL, resume=True)
+        train(override(small(corpus), {"lr": 0.1}), finished, LABEL, resume=True)
 
 
 def test_a_mistake_with_overwrite_loses_nothing(finished: Path, corpus: Path):
     before = sorted((path, path.stat().st_mtime_ns) for path in finished.rglob("*"))
     for values, said in (({"corpus": "nowhere.txt"}, "nowhere"), ({"heads": 5}, "heads=5")):
         with pytest.raises(InputError, match=said):
-            train(changed(small(corpus), values), finished, LABEL, overwrite=True)
+            train(override(small(corpus), values), finished, LABEL, overwrite=True)
     with pytest.raises(InputError, match="give one of them"):
         train(small(corpus), finished, LABEL, overwrite=True, resume=True)
     assert sorted((path, path.stat().st_mtime_ns) for path in finished.rglob("*")) == before
@@ -145,11 +145,11 @@ def test_folders_that_no_run_wrote_are_left_alone(corpus: Path, tmp_path: Path, 
 
 def test_a_finished_run_of_another_size_is_no_run_of_this_experiment(finished: Path, corpus: Path):
     with pytest.raises(InputError, match=r"hidden=\d+ there, 99 asked"):
-        train(changed(small(corpus), {"hidden": 99}), finished, LABEL, resume=True)
+        train(override(small(corpus), {"hidden": 99}), finished, LABEL, resume=True)
 
 
 def test_the_last_step_is_reported_though_its_row_is_not_due(corpus: Path, tmp_path: Path):
-    plan = changed(small(corpus), {"steps": 5, "log_every": 3, "save_every": 3, "evaluate_every": 50})
+    plan = override(small(corpus), {"steps": 5, "log_every": 3, "save_every": 3, "evaluate_every": 50})
     for _ in range(2):  # trained, and then found finished
         seen = []
         train(
@@ -215,7 +215,7 @@ def test_without_a_whole_checkpoint_nothing_is_resumed(halfway: Path, corpus: Pa
 
 def test_a_checkpoint_of_another_experiment_is_refused(halfway: Path, corpus: Path):
     with pytest.raises(InputError, match=r"batch=8 there, 4 asked"):
-        train(changed(small(corpus), {"batch": 4}), halfway, LABEL, resume=True)
+        train(override(small(corpus), {"batch": 4}), halfway, LABEL, resume=True)
 
 
 def train_until_the_disk_is_full(corpus: Path, out: Path, said: Connection):
@@ -249,7 +249,7 @@ def test_a_full_disk_loses_nothing_that_was_saved(corpus: Path, tmp_path: Path):
 
 def test_a_loss_that_is_not_a_number_ends_the_run(corpus: Path, tmp_path: Path):
     with pytest.raises(FloatingPointError, match=r"the loss is nan at step \d+; lower lr"):
-        train(changed(small(corpus), {"lr": 1e30, "clip": 1e30, "warmup": 0.0}), tmp_path / "run", LABEL)
+        train(override(small(corpus), {"lr": 1e30, "clip": 1e30, "warmup": 0.0}), tmp_path / "run", LABEL)
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,9 @@ def test_a_loss_that_is_not_a_number_ends_the_run(corpus: Path, tmp_path: Path):
 def test_wrong_values_are_found_before_the_first_step(corpus: Path, tmp_path: Path, values: dict, said: str):
     out = tmp_path / "run"
     with pytest.raises(InputError, match=said):
-        train(changed(small(corpus), values), out, LABEL, progress=lambda *_: pytest.fail("a step was taken"))
+        train(
+            override(small(corpus), values), out, LABEL, progress=lambda *_: pytest.fail("a step was taken")
+        )
     assert not out.exists()
 
 
@@ -310,7 +312,7 @@ def test_weights_that_are_missing_are_not_made_up(finished: Path, tmp_path: Path
 def test_a_choice_of_blocks_that_nothing_teaches_is_told(corpus: Path, tmp_path: Path):
     blocks = {"mixer": "graph", "block_size": 4, "top_blocks": 1, "method": "none", "steps": 1}
     with pytest.warns(UserWarning, match="constrain=selection"):
-        train(changed(small(corpus), blocks), tmp_path / "untaught", LABEL)
+        train(override(small(corpus), blocks), tmp_path / "untaught", LABEL)
     taught = blocks | {"method": "penalty", "constrain": "selection", "tolerance": 0.0}
-    run = train(changed(small(corpus), taught), tmp_path / "taught", LABEL)
+    run = train(override(small(corpus), taught), tmp_path / "taught", LABEL)
     assert "selection" in run.metrics[0]

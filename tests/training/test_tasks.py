@@ -17,7 +17,7 @@ from spinodal.errors import InputError, ScoringError
 from spinodal.inference import Sampling, continuation, fillings, translations
 from spinodal.models import SpinodalForSeq2SeqLM
 from spinodal.runs import read_run
-from spinodal.training import Experiment, Schedule, Text, TrainingResult, changed, train
+from spinodal.training import DataConfig, Experiment, Schedule, TrainingResult, override, train
 
 TINY = {"width": 16, "depth": 1, "heads": 2, "channel": "swiglu", "hidden": 8}
 STEPS = Schedule(steps=12, batch=8, log_every=1, evaluate_every=6, save_every=6)
@@ -47,9 +47,11 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def experiment(task: str, texts: dict[str, Path]) -> Experiment:
     text = {
-        "causal": Text(str(texts["corpus"]), "causal", "characters", length=16),
-        "translation": Text(str(texts["pairs"]), "translation", "characters", length=16, source_length=16),
-        "recall": Text(task="recall", length=16, pairs=3),
+        "causal": DataConfig(str(texts["corpus"]), "causal", "characters", length=16),
+        "translation": DataConfig(
+            str(texts["pairs"]), "translation", "characters", length=16, source_length=16
+        ),
+        "recall": DataConfig(task="recall", length=16, pairs=3),
     }
     return Experiment(text[task], TINY, STEPS)
 
@@ -142,10 +144,10 @@ def test_the_scores_are_those_of_the_saved_model(
     runs: dict[str, tuple[Path, TrainingResult]], texts: dict[str, Path]
 ):
     from spinodal.scores import chrf
-    from spinodal.training.run import prepared
+    from spinodal.training.run import prepare_data
 
     run, result = runs["translation"]
-    test = present(prepared(experiment("translation", texts)).test)
+    test = present(prepare_data(experiment("translation", texts)).test)
     said = list(translations(run, list(test.pairs.sources)))
     assert result.final["chrf"] == pytest.approx(chrf(said, test.pairs.targets).value)
 
@@ -179,7 +181,7 @@ def test_what_is_refused(runs: dict[str, tuple[Path, TrainingResult]], call, mes
 
 
 def test_a_fixed_length_is_said_before_work(texts: dict[str, Path], tmp_path: Path):
-    plan = changed(experiment("causal", texts), {"mixer": "toeplitz", "steps": 6})
+    plan = override(experiment("causal", texts), {"mixer": "toeplitz", "steps": 6})
     train(plan, tmp_path / "run", LABEL)
     assert continuation(tmp_path / "run", "phase", tokens=12).startswith("phase")
     with pytest.raises(InputError, match="at most 16 tokens"):

@@ -1,6 +1,6 @@
-"""A portrait of a trained model: where one held-out sentence goes in its phases and its layers.
+"""A probe of a trained model: the phases and layers that one held-out sentence passes through.
 
-Of an encoder-decoder the encoder sits for it.
+Of an encoder-decoder it is the encoder that is probed.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from spinodal.data import MaskedWindows, Samples
 from spinodal.mixers.base import PhaseMixer
 from spinodal.models.encoder import SpinodalPreTrainedModel
 from spinodal.observables import cosine_histogram, mean_cosine
-from spinodal.training.tasks import Prepared
+from spinodal.training.tasks import PreparedData
 from spinodal.watch import record
 
 TOKENS = 32  # of the sentence whose phases are shown
@@ -22,7 +22,7 @@ BINS = 40
 
 
 @dataclass(frozen=True)
-class Portrait:
+class Probe:
     """Phase fractions [layer][token][phase] of one sentence; cosines of tokens by layer over eight contexts.
 
     A layer without phases has None for its fractions; layer 0 of the cosines is the embedding.
@@ -36,11 +36,11 @@ class Portrait:
 
 
 @torch.no_grad()
-def portrait(model: SpinodalPreTrainedModel, data: Prepared) -> Portrait:
-    """The portrait of a model on the first held-out samples."""
+def probe_model(model: SpinodalPreTrainedModel, data: PreparedData) -> Probe:
+    """Phase fractions and cosines of a model's tokens on the first held-out samples."""
     network: Any = model.eval().cpu().base_model
     network = getattr(network, "encoder", network)
-    contexts = sentences(data.held_out)
+    contexts = probe_contexts(data.held_out)
     seen: list[list | None] = [None] * len(network.blocks)
 
     def keep(layer: int):
@@ -59,7 +59,7 @@ def portrait(model: SpinodalPreTrainedModel, data: Prepared) -> Portrait:
     for hook in hooks:
         hook.remove()
     shown = contexts["input_ids"][0, :TOKENS].tolist()
-    return Portrait(
+    return Probe(
         tokens=[str(data.tokenizer.decode([token])) if data.tokenizer else str(token) for token in shown],
         phase_fractions=seen if any(seen) else None,
         cosine_edges=torch.linspace(-1, 1, BINS + 1).tolist(),
@@ -68,7 +68,7 @@ def portrait(model: SpinodalPreTrainedModel, data: Prepared) -> Portrait:
     )
 
 
-def sentences(samples: Samples) -> dict[str, Tensor]:
+def probe_contexts(samples: Samples) -> dict[str, Tensor]:
     """The first eight samples as a model reads them, without the masks of masked language modelling."""
     count = min(8, len(samples))
     if isinstance(samples, MaskedWindows):
