@@ -16,13 +16,28 @@ ROOT = Path(__file__).parent.parent
 KEYS = set(re.findall(r"^@\w+\{(\w+),", (ROOT / "references.bib").read_text(), flags=re.MULTILINE))
 RECIPES = [module.name for module in pkgutil.iter_modules(recipes.__path__)]
 ARGUMENTS = "(out: pathlib.Path, *, seed: int = 0, quick: bool = False)"
+PLACES = (ROOT, ROOT / "spinodal", ROOT / "docs")  # that paths are named from
 SOURCES = sorted([*ROOT.glob("spinodal/**/*.py"), *ROOT.glob("docs/*.md"), ROOT / "README.md"])
+TEXTS = sorted({*SOURCES, *ROOT.glob("*.md"), *ROOT.glob("tests/**/*.py"), *ROOT.glob("benchmarks/*.py")})
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_key_that_is_cited_exists(path: Path):
     cited = set(re.findall(r"\b([a-z]+(?:19|20)\d\d)\b(?=[\],;])", path.read_text()))
     assert cited <= KEYS
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_file_that_is_named_exists(path: Path):
+    """As a path from the root or from the package, and in pages as a link; NAME stands for any name."""
+    text = path.read_text()
+    named = set(re.findall(r"(?<![\w/.:])(?:[a-z_]+/)+\w+\.(?:py|md|bib|toml|png|gif)\b", text))
+    ours = {name for name in named if any((at / name.split("/")[0]).is_dir() for at in PLACES)}
+    missing = {name for name in ours if "NAME" not in name and not any((at / name).exists() for at in PLACES)}
+    if path.suffix == ".md":
+        links = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text)
+        missing |= {link for link in links if not (path.parent / link).exists()}
+    assert not missing
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -165,7 +165,7 @@ def test_reaction_residuals_are_mass_action_type_by_type(kind: str, reading: str
 
 
 def test_sign_residual_moves_stoichiometry_alone():
-    """t and tau are piecewise constant: g2 has no slope in z-hat nor Omega  [partition.md 2.6]."""
+    """t and tau are piecewise constant: g2 has no slope in z-hat nor Omega  [docs/partition.md]."""
     mixer = built("factorised", "token", "I")
     mixer(tokens(), residuals=True).residuals["g2"].backward()
     moved = {
