@@ -32,8 +32,8 @@ from spinodal.meanfield import (
     SphereModes,
     Zonal,
     ZonalModes,
-    flow,
-    packed,
+    drift_law,
+    harmonic_index,
     tokens,
 )
 from spinodal.meanfield.kernel import spectrum
@@ -58,11 +58,13 @@ def advanced(solver, times: np.ndarray) -> Moments:
 
 
 def panels(tolerance: float) -> Callable[[np.ndarray], Moments]:
-    return lambda times: advanced(Circle(flow("sa", BETA), FOUR, tolerance=tolerance), times)
+    return lambda times: advanced(Circle(drift_law("sa", BETA), FOUR, tolerance=tolerance), times)
 
 
 def fourier(degrees: int) -> Callable[[np.ndarray], Moments]:
-    return lambda times: advanced(Fourier(flow("sa", BETA), FOUR, degrees=degrees, tolerance=1e-8), times)
+    return lambda times: advanced(
+        Fourier(drift_law("sa", BETA), FOUR, degrees=degrees, tolerance=1e-8), times
+    )
 
 
 def quantiles(n: int) -> Callable[[np.ndarray], Moments]:
@@ -72,7 +74,7 @@ def quantiles(n: int) -> Callable[[np.ndarray], Moments]:
         2 * np.pi
     )
     theta = np.interp((np.arange(n) + 0.5) / n, cdf, a)
-    return lambda times: advanced(tokens(flow("sa", BETA), theta, np.full(n, 1 / n)), times)
+    return lambda times: advanced(tokens(drift_law("sa", BETA), theta, np.full(n, 1 / n)), times)
 
 
 def finite_volume(n: int) -> Callable[[np.ndarray], Moments]:
@@ -162,7 +164,7 @@ def rates() -> list[dict]:
     for where, d in [("circle", 2), ("sphere", 3), ("zonal", 3), ("zonal", 4), ("zonal", 8), ("zonal", 16)]:
         worst = 0.0
         for beta in (1.0, 5.0, 9.0):
-            law, fastest = flow("sa", beta, d), int(theory.fastest_degree(d, beta))
+            law, fastest = drift_law("sa", beta, d), int(theory.fastest_degree(d, beta))
             until = 0.4 / float(theory.growth_rate_sa(fastest, d, beta))
             for k in {fastest, max(1, fastest - 1)}:
 
@@ -172,8 +174,8 @@ def rates() -> list[dict]:
                         return Circle(law, start, tolerance=1e-14)
                     if where == "zonal":
                         return Zonal(law, ZonalModes(np.eye(k)[-1] * a, d), tolerance=1e-14)
-                    alm = np.zeros(packed(k, k, k) + 1, complex)
-                    alm[0], alm[packed(k, k, k)] = np.sqrt(4 * np.pi), a
+                    alm = np.zeros(harmonic_index(k, k, k) + 1, complex)
+                    alm[0], alm[harmonic_index(k, k, k)] = np.sqrt(4 * np.pi), a
                     return Sphere(law, SphereModes(alm, k), degree=24, tolerance=1e-13)
 
                 worst = max(worst, grown(solver_of, k, float(theory.growth_rate_sa(k, d, beta)), until))
@@ -186,7 +188,7 @@ def consensus() -> list[dict]:
     rows = []
     for beta, tolerance in [(9.0, 1e-8), (25.0, 1e-8), (25.0, 1e-9), (81.0, 1e-8)]:
         began, steps = time.process_time(), 0
-        solver = Circle(flow("sa", beta), FOUR, tolerance=tolerance)
+        solver = Circle(drift_law("sa", beta), FOUR, tolerance=tolerance)
         while not solver.consensus:
             solver.advance(np.inf)
             steps += 1

@@ -18,13 +18,13 @@ SHORTEST = 1e-150  # below, squares of a vector's entries leave the range of dou
 def normalised(x: Array) -> Array:
     """x / |x| along the last axis. InputError for a zero vector, for NaN or infinity, and for d = 1."""
     length = lengths(x)
-    first_fault(x, (length > SHORTEST) & (length < 1 / SHORTEST), "and so no direction")
+    first_invalid(x, (length > SHORTEST) & (length < 1 / SHORTEST), "and so no direction")
     return x / length[..., None]
 
 
-def unit(x: Array, within: float = 1e-13) -> Array:
+def require_unit(x: Array, within: float = 1e-13) -> Array:
     """x itself, if every |x| = 1 to `within`; else InputError."""
-    first_fault(x, abs(lengths(x) - 1) <= within, "and not 1: see sphere.normalised")
+    first_invalid(x, abs(lengths(x) - 1) <= within, "and not 1: see sphere.normalised")
     return x
 
 
@@ -35,7 +35,7 @@ def lengths(x: Any) -> Any:
         return (x * x).sum(-1) ** 0.5
 
 
-def first_fault(x: Any, fair: Any, what: str) -> None:
+def first_invalid(x: Any, fair: Any, what: str) -> None:
     """InputError that names the first vector which is not fair, and how many there are."""
     if bool(fair.all()):
         return
@@ -56,7 +56,7 @@ def tangent(x: Array, y: Array) -> Array:
     return y - x * radial
 
 
-def retracted(x: Array, v: Array) -> Array:
+def retract(x: Array, v: Array) -> Array:
     """R_x v = (x + v) / |x + v|: agrees with the geodesic to second order for tangent v."""
     return normalised(x + v)
 

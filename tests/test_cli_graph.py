@@ -10,7 +10,7 @@ import pytest
 from typed import of_kind
 
 from spinodal import cli, graphs
-from spinodal.graphs import System, coupling, named, twisted_state
+from spinodal.graphs import System, coupling, named_graph, twisted_state
 from spinodal.recipes import g1_equilibria, g2_bifurcations, g3_energy_descent
 from spinodal.runs import equal, read_run
 
@@ -36,7 +36,7 @@ def test_equilibria_as_json(monkeypatch, capsys):
     assert circle["energy"] == pytest.approx(-0.5)
     assert (circle["index"], circle["nullity"], circle["stability"]) == (0, 1, "lyapunov")
     assert (origin["state"], origin["stability"]) == ([0, 0, 0], "unstable")
-    system = System(named("cycle:3"), coupling(CUBIC))
+    system = System(named_graph("cycle:3"), coupling(CUBIC))
     assert np.abs(system.gradient(np.array(circle["state"]))).max() < 1e-9
 
 
@@ -60,7 +60,7 @@ def test_equilibria_of_a_file_with_weights_and_names(monkeypatch, capsys, tmp_pa
     run = read_run(tmp_path / "run")
     search, result = run.config_as(graphs.EquilibriumSearch), run.result_as(graphs.Equilibria)
     assert (search.system.graph.names, search.system.coupling.parameters) == (("b", "a", "c"), {"k": 0.5})
-    assert [e.energy for e in result.found] == [e["energy"] for e in found["equilibria"]]
+    assert [e.energy for e in result.entries] == [e["energy"] for e in found["equilibria"]]
     assert equal(graphs.find_equilibria(search), result)
     assert np.load(tmp_path / "run" / "results.npz")["states"].shape == (9, 3)
     assert graph(monkeypatch, "equilibria", *options, "--out", tmp_path / "run") == 2

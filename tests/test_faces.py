@@ -81,7 +81,7 @@ def test_theory_and_graphs_compute_without_torch():
     names, _ = loaded(
         "import numpy as np\nimport spinodal\nfrom spinodal import graphs, theory\n"
         "theory.gamma_time_sa(0.999, 32, 5.0), spinodal.sphere.uniform(3, 2)\n"
-        "system = graphs.System(graphs.named('cycle:3'), graphs.coupling('sin'))\n"
+        "system = graphs.System(graphs.named_graph('cycle:3'), graphs.coupling('sin'))\n"
         "graphs.equilibria(system), graphs.gradient_flow(system, np.arange(3.0), np.linspace(0, 1, 3))\n"
     )
     assert not names & {"torch", "transformers", "matplotlib"}
@@ -95,7 +95,7 @@ def test_flows_and_densities_compute_without_torch():
         "run = flows.simulate(flows.AttentionField(4.0), x, 1.0)\n"
         "run.times, run.tokens, run.merges\n"
         "start = meanfield.CircleModes(np.array([0.1]), np.zeros(1))\n"
-        "meanfield.Circle(meanfield.flow('sa', 4.0), start).advance(0.1)\n"
+        "meanfield.Circle(meanfield.drift_law('sa', 4.0), start).advance(0.1)\n"
     )
     assert not names & {"torch", "transformers", "matplotlib"}
 

@@ -57,20 +57,20 @@ def equilibria_command(
 
 
 def print_json(vertices: tuple[str, ...], result: "graphs.Equilibria") -> None:
-    rows = [e._asdict() | {"state": e.state.tolist()} for e in result.found]
+    rows = [e._asdict() | {"state": e.state.tolist()} for e in result.entries]
     sizes = {"betti": result.betti, "dimension": result.dimension, "dimension_bound": result.bound}
     print(json.dumps({"vertices": vertices, "equilibria": rows, **sizes, "unseen": result.unseen}))
 
 
 def show_equilibria(result: "graphs.Equilibria") -> None:
     table = Table("energy", "index", "nullity", "dimension", "stability", "state")
-    for e in result.found:
+    for e in result.entries:
         kind = e.stability + (", asymptotic" if e.asymptotic and e.stability != "linear" else "")
         state = " ".join(f"{v:.4f}" for v in e.state[:8]) + (" ..." if len(e.state) > 8 else "")
         table.add_row(f"{e.energy:.10g}", str(e.index), str(e.nullity), str(e.dimension), kind, state)
     console.print(table)
     console.print(
-        f"{len(result.found)} equilibria; Betti number {result.betti}, dimension {result.dimension} "
+        f"{len(result.entries)} equilibria; Betti number {result.betti}, dimension {result.dimension} "
         f"(the graph allows {result.bound})",
         highlight=False,
     )

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from spinodal.figures.style import INK, MUTED, colours, label_ends, panel, styled
-from spinodal.graphs import Branch, Continuation, Flow, GradientFlow, System
+from spinodal.graphs import Branch, Continuation, FlowResult, GradientFlow, System
 
 STABILITIES = ("linear", "unstable", "lyapunov")
 COLOUR = colours(STABILITIES)
@@ -37,7 +37,7 @@ class Landscape(NamedTuple):
     points: dict[str, Float[np.ndarray, "_ 2"]]
 
 
-def draw_flow(experiment: GradientFlow, flow: Flow) -> dict[str, Figure]:
+def draw_flow(experiment: GradientFlow, flow: FlowResult) -> dict[str, Figure]:
     """The energy over time."""
     curves = {experiment.system.coupling.text: (flow.times, flow.energies)}
     title = f"energy on {graph_name(experiment.system)}"

@@ -4,10 +4,10 @@ from .blocks import (
     blocks,
     dimension_bound,
     effective_resistance,
-    pulled_back,
+    pull_back,
     require_covering,
 )
-from .continuation import Branch, Start, continued, require_bounds, started, switched
+from .continuation import Branch, BranchStart, branch_start, continue_branch, require_bounds, switch_branch
 from .couplings import Coupling, coupling, odd_polynomial, trigonometric_series
 from .energy import OnSite, System, build_system, onsite
 from .equilibria import equilibria
@@ -23,20 +23,20 @@ from .experiment import (
 )
 from .flow import (
     Descent,
-    Flow,
+    FlowResult,
     Penalty,
-    Thresholded,
+    ThresholdedState,
     descent,
     gradient_flow,
     hard_threshold,
     l0,
     l1,
     soft_threshold,
-    thresholded_once,
+    threshold_once,
     trajectory,
 )
-from .graph import Graph, edge_list, from_adjacency, from_networkx, named
-from .newton import refined
+from .graph import Graph, edge_list, from_adjacency, from_networkx, named_graph
+from .newton import refine_states
 from .results import Equilibria, Equilibrium, StabilityReport
 from .stability import (
     Stability,
@@ -49,13 +49,14 @@ from .stability import (
     spectrum,
     stability,
 )
-from .states import State, checked_state, initial_state, twisted_state
+from .states import State, initial_state, state_vector, twisted_state
 from .tokens import attention_weights, level_average, row_softmax, vertex_rate
 
 __all__ = [
     "Basin",
     "Basins",
     "Branch",
+    "BranchStart",
     "Continuation",
     "Coupling",
     "Descent",
@@ -63,7 +64,7 @@ __all__ = [
     "Equilibrium",
     "EquilibriumSearch",
     "Family",
-    "Flow",
+    "FlowResult",
     "GradientFlow",
     "Graph",
     "OnSite",
@@ -72,17 +73,16 @@ __all__ = [
     "Stability",
     "StabilityAnalysis",
     "StabilityReport",
-    "Start",
     "State",
     "System",
-    "Thresholded",
+    "ThresholdedState",
     "analyse_stability",
     "attention_weights",
     "basins",
     "blocks",
+    "branch_start",
     "build_system",
-    "checked_state",
-    "continued",
+    "continue_branch",
     "coordinate_curvatures",
     "coupling",
     "descent",
@@ -103,13 +103,13 @@ __all__ = [
     "l1",
     "level_average",
     "local_dimension",
-    "named",
+    "named_graph",
     "negative_cut",
     "odd_polynomial",
     "onsite",
     "positive_test",
-    "pulled_back",
-    "refined",
+    "pull_back",
+    "refine_states",
     "require_bounds",
     "require_covering",
     "row_softmax",
@@ -118,9 +118,9 @@ __all__ = [
     "soft_threshold",
     "spectrum",
     "stability",
-    "started",
-    "switched",
-    "thresholded_once",
+    "state_vector",
+    "switch_branch",
+    "threshold_once",
     "trajectory",
     "trigonometric_series",
     "twisted_state",

@@ -12,8 +12,14 @@ from jaxtyping import Float
 
 from spinodal.errors import ConvergenceError
 from spinodal.graphs.energy import System
-from spinodal.graphs.equilibria import Equilibrium, canonical, described, distinct, sorted_out
-from spinodal.graphs.newton import refined
+from spinodal.graphs.equilibria import (
+    Equilibrium,
+    canonical,
+    classify_states,
+    describe_state,
+    distinct_states,
+)
+from spinodal.graphs.newton import refine_states
 
 SETTLED = 1e-6  # |grad E|, relative to the scale, from which Newton's method takes over
 
@@ -29,7 +35,7 @@ class Basin(NamedTuple):
 class Basins(NamedTuple):
     """Basins by falling share, and the share of states that had not settled."""
 
-    found: list[Basin]
+    entries: list[Basin]
     unsettled: float
 
 
@@ -38,25 +44,25 @@ def basins(system: System, starts: Float[np.ndarray, "b n"], *, steps: int = 20_
 
     ConvergenceError where states run off to infinity.
     """
-    x, settled = flowed(system, starts, steps)
-    ends, residual = refined(system, x[settled])
+    x, settled = flow_to_rest(system, starts, steps)
+    ends, residual = refine_states(system, x[settled])
     ends = canonical(system, ends[residual < SETTLED * system.scale])
-    states, met = distinct(system, ends, np.arange(len(ends)))
-    kinds, isolated = sorted_out(system, states)
+    states, met = distinct_states(system, ends, np.arange(len(ends)))
+    kinds, isolated = classify_states(system, states)
     found = []
     for kind in np.unique(kinds, axis=0):
         members = np.flatnonzero((kinds == kind).all(-1))
-        one = described(system, states[members[0]])
+        one = describe_state(system, states[members[0]])
         groups = [[k] for k in members] if isolated[members[0]] or not one.dimension else [list(members)]
         for group in groups:
             share = float(met[group].sum() / len(starts))
-            attractor = one if group[0] == members[0] else described(system, states[group[0]])
+            attractor = one if group[0] == members[0] else describe_state(system, states[group[0]])
             found.append(Basin(attractor, share, math.sqrt(share * (1 - share) / len(starts))))
     found.sort(key=lambda basin: -basin.share)
     return Basins(found, 1 - sum(basin.share for basin in found))
 
 
-def flowed(
+def flow_to_rest(
     system: System, x: Float[np.ndarray, "b n"], steps: int
 ) -> tuple[Float[np.ndarray, "b n"], np.ndarray]:
     """The ends of the flow, and which of them have settled."""

@@ -61,7 +61,7 @@ class Family:
         self.Q, self.scale = system.basis, system.scale
         self.linear = parameter in ("mu", "gamma")
         # Newton's method asks for the same value several times
-        self.known = functools.lru_cache(maxsize=4)(lambda value: system.varied(parameter, value))
+        self.known = functools.lru_cache(maxsize=4)(lambda value: system.with_parameter(parameter, value))
         self.at(1.0)  # an unknown name shows now
         self.constant = system.sensitivity(parameter) if self.linear else None
 

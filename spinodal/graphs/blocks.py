@@ -90,7 +90,7 @@ def require_covering(cover: Graph, base: Graph, p: Int[np.ndarray, " n"]) -> Non
             )
 
 
-def pulled_back(
+def pull_back(
     x: Float[np.ndarray, "*b n"], cover: Graph, base: Graph, p: Int[np.ndarray, " _"]
 ) -> Float[np.ndarray, "*b m"]:
     """x_u = x_p(u): equilibria of the base are equilibria of every covering, which has at least their dimension."""

@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 
 from spinodal.errors import ConvergenceError, InputError
 from spinodal.graphs.bifurcations import Family, SingularPoint, newton, singular_point
-from spinodal.graphs.newton import refined
+from spinodal.graphs.newton import refine_states
 
 CLOSE = 1e-9  # of two points, between which crossings count as one
 NEAR = 1e-5  # of two points, from which Newton's method finds the crossing between them
@@ -39,14 +39,14 @@ class Branch:
     end: str
 
 
-class Place(NamedTuple):
+class CurvePoint(NamedTuple):
     """A point u = (z, l) on the curve, and the index there."""
 
     u: Float[np.ndarray, " _"]
     index: int
 
 
-class Start(NamedTuple):
+class BranchStart(NamedTuple):
     """A point of a curve, and the direction of (x, l) to set out in."""
 
     state: Float[np.ndarray, " n"]
@@ -54,18 +54,18 @@ class Start(NamedTuple):
     heading: Float[np.ndarray, " n+1"]
 
 
-def started(family: Family, x: Float[np.ndarray, " n"], bounds: tuple[float, float]) -> Start:
+def branch_start(family: Family, x: Float[np.ndarray, " n"], bounds: tuple[float, float]) -> BranchStart:
     """The equilibrium near x at bounds[0], heading for bounds[1]; ConvergenceError where Newton's method finds none."""
     value = float(bounds[0])
-    states, residual = refined(family.at(value), (family.Q @ (family.Q.T @ x))[None])
+    states, residual = refine_states(family.at(value), (family.Q @ (family.Q.T @ x))[None])
     if residual[0] > SOLVED * family.scale:
         raise ConvergenceError(
             f"no equilibrium near the start at {family.parameter} = {value:g}: |grad E| = {residual[0]:.3g}"
         )
-    return Start(states[0], value, np.append(np.zeros(len(x)), bounds[1] - bounds[0]))
+    return BranchStart(states[0], value, np.append(np.zeros(len(x)), bounds[1] - bounds[0]))
 
 
-def switched(family: Family, point: SingularPoint, amplitude: float) -> Start:
+def switch_branch(family: Family, point: SingularPoint, amplitude: float) -> BranchStart:
     """Onto the curve that branches off: the state at v.(x - x_0) = amplitude, heading away from the point."""
     z0, v = family.Q.T @ point.state, family.Q.T @ point.kernel
 
@@ -78,12 +78,12 @@ def switched(family: Family, point: SingularPoint, amplitude: float) -> Start:
         raise ConvergenceError(
             f"no branch found at {family.parameter} = {point.value:.9g}, the last step was {error:.3g}"
         )
-    return Start(family.x(u[:-1]), float(u[-1]), np.append(amplitude * point.kernel, 0.0))
+    return BranchStart(family.x(u[:-1]), float(u[-1]), np.append(amplitude * point.kernel, 0.0))
 
 
-def continued(
+def continue_branch(
     family: Family,
-    start: Start,
+    start: BranchStart,
     bounds: tuple[float, float],
     *,
     points: int = 2000,
@@ -96,12 +96,12 @@ def continued(
     step = longest / 4
     u = np.append(family.Q.T @ start.state, start.value)
     t = tangent(family, u, np.append(family.Q.T @ start.heading[:-1], start.heading[-1]))
-    places, singular, end = [place(family, u)], [], f"{points} points"
+    places, singular, end = [curve_point(family, u)], [], f"{points} points"
     while len(places) < points:
-        u, t, step = advanced(family, u, t, step, longest)
+        u, t, step = next_point(family, u, t, step, longest)
         if out := not low <= u[-1] <= high:
-            u = clipped(family, places[-1].u, u, low if u[-1] < low else high)
-        places.append(place(family, u))
+            u = clip_to_bound(family, places[-1].u, u, low if u[-1] < low else high)
+        places.append(curve_point(family, u))
         singular += crossings(family, places[-2], places[-1])
         if progress:
             progress(float(u[-1]))
@@ -133,8 +133,8 @@ def curve(family: Family, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def place(family: Family, u: np.ndarray) -> Place:
-    return Place(u, int((np.linalg.eigvalsh(family.hessian(u[:-1], u[-1])) < 0).sum()))
+def curve_point(family: Family, u: np.ndarray) -> CurvePoint:
+    return CurvePoint(u, int((np.linalg.eigvalsh(family.hessian(u[:-1], u[-1])) < 0).sum()))
 
 
 def tangent(family: Family, u: np.ndarray, toward: np.ndarray) -> np.ndarray:
@@ -148,7 +148,7 @@ def tangent(family: Family, u: np.ndarray, toward: np.ndarray) -> np.ndarray:
     return t / np.linalg.norm(t)
 
 
-def corrected(family: Family, guess: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, float]:
+def correct_point(family: Family, guess: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, float]:
     """The point of the curve on the plane through the guess across t."""
 
     def equations(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -158,10 +158,10 @@ def corrected(family: Family, guess: np.ndarray, t: np.ndarray) -> tuple[np.ndar
     return newton(equations, guess, steps=10)
 
 
-def advanced(family: Family, u: np.ndarray, t: np.ndarray, step: float, longest: float):
+def next_point(family: Family, u: np.ndarray, t: np.ndarray, step: float, longest: float):
     """The next point, its tangent, and the step to try after it; ConvergenceError where steps become too short."""
     while step > 1e-9 * longest:
-        new, error = corrected(family, u + step * t, t)
+        new, error = correct_point(family, u + step * t, t)
         moved = np.linalg.norm(new - u)
         if error <= SOLVED * (1 + np.linalg.norm(new)) and moved < 2 * step:
             turned = tangent(family, new, t)
@@ -171,17 +171,17 @@ def advanced(family: Family, u: np.ndarray, t: np.ndarray, step: float, longest:
     raise ConvergenceError(f"the curve is lost at {family.parameter} = {u[-1]:.9g}: no step converges")
 
 
-def clipped(family: Family, inside: np.ndarray, outside: np.ndarray, bound: float) -> np.ndarray:
+def clip_to_bound(family: Family, inside: np.ndarray, outside: np.ndarray, bound: float) -> np.ndarray:
     """The point of the curve at the bound of the parameter, between the two."""
     share = (bound - inside[-1]) / (outside[-1] - inside[-1])
     guess = inside + share * (outside - inside)
     guess[-1] = bound
     across = np.append(np.zeros(len(guess) - 1), 1.0)
-    u, error = corrected(family, guess, across)
+    u, error = correct_point(family, guess, across)
     return np.append(u[:-1], bound) if error <= SOLVED * (1 + np.linalg.norm(u)) else outside
 
 
-def crossings(family: Family, a: Place, b: Place) -> list[SingularPoint]:
+def crossings(family: Family, a: CurvePoint, b: CurvePoint) -> list[SingularPoint]:
     """The singular points between two places of the curve."""
     if a.index == b.index:
         return []
@@ -189,9 +189,9 @@ def crossings(family: Family, a: Place, b: Place) -> list[SingularPoint]:
     single = abs(a.index - b.index) == 1
     if gap > (NEAR if single else CLOSE):
         t = (b.u - a.u) / gap
-        u, _ = corrected(family, (a.u + b.u) / 2, t)
+        u, _ = correct_point(family, (a.u + b.u) / 2, t)
         if np.linalg.norm(u - a.u) + np.linalg.norm(u - b.u) < 2 * gap:
-            middle = place(family, u)
+            middle = curve_point(family, u)
             return crossings(family, a, middle) + crossings(family, middle, b)
     z, value = (a.u + b.u)[:-1] / 2, float((a.u + b.u)[-1] / 2)
     try:

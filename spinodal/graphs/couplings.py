@@ -172,7 +172,7 @@ class Coupling:
 @lru_cache(maxsize=256)
 def expression_of(text: str, by: tuple[str, ...]) -> Expression:
     """The derivative of a formula with respect to parameters, or of the one that a name stands for."""
-    expression = expressions.parsed(NAMES.get(text.strip(), text))
+    expression = expressions.parse_expression(NAMES.get(text.strip(), text))
     for name in by:
         expression = expressions.derivative(expression, name)
     return expression

@@ -25,7 +25,7 @@ from jaxtyping import Float
 
 from spinodal.errors import InputError
 from spinodal.graphs.couplings import Coupling, coupling
-from spinodal.graphs.graph import Graph, named
+from spinodal.graphs.graph import Graph, named_graph
 
 IDENTITY = coupling("identity")
 
@@ -160,7 +160,7 @@ class System:
             pull = float(s.stiffness.max()) * s.pull.slope_bound(radius)
         return slope * self.graph.largest_eigenvalue + pull if self.graph.m else pull
 
-    def varied(self, name: str, value: float) -> "System":
+    def with_parameter(self, name: str, value: float) -> "System":
         """The system with a parameter set: one of the coupling, `mu` times the drive, `gamma` times the stiffness."""
         if name not in ("mu", "gamma"):
             return replace(self, coupling=self.coupling.at(**{name: value}))
@@ -170,7 +170,7 @@ class System:
         return replace(self, onsite=replace(s, stiffness=value * s.stiffness))
 
     def sensitivity(self, name: str) -> "System":
-        """The system whose energy is dE/d(name), E as `varied` has it."""
+        """The system whose energy is dE/d(name), E as `with_parameter` has it."""
         if name not in ("mu", "gamma"):
             return System(self.graph, self.coupling.sensitivity(name))
         s = self.require_onsite(name)
@@ -192,12 +192,12 @@ def build_system(
     stiffness: float | Float[np.ndarray, " _"] = 0.0,
     drive: float | Float[np.ndarray, " _"] = 0.0,
 ) -> System:
-    """The system of a graph, a coupling, and anchors and a drive where they are not 0; names as of `named`, `coupling`.
+    """The system of a graph, a coupling, and anchors and a drive where they are not 0; names as of those two.
 
     >>> build_system("cycle:3", "y**3 - y").graph.n
     3
     """
-    shape = named(graph) if isinstance(graph, str) else graph
+    shape = named_graph(graph) if isinstance(graph, str) else graph
     pull = coupling(f) if isinstance(f, str) else f
     system = System(shape, pull, onsite(shape.n, stiffness=stiffness, drive=drive))
     return System(shape, pull) if system.free else system

@@ -24,8 +24,8 @@ from spinodal.errors import InputError
 from spinodal.graphs.blocks import blocks, dimension_bound
 from spinodal.graphs.energy import OnSite, System
 from spinodal.graphs.graph import DENSE, Graph, edge_list
-from spinodal.graphs.newton import refined
-from spinodal.graphs.results import Equilibria, Equilibrium, listed
+from spinodal.graphs.newton import refine_states
+from spinodal.graphs.results import Equilibria, Equilibrium, equilibria_table
 from spinodal.graphs.stability import TOLERANCE, spectrum, stability
 
 SAME = 1e-4  # distance of states that are one: degenerate ones are found to 1e-6
@@ -64,7 +64,7 @@ def equilibria(
     rng = np.random.default_rng(seed)
     lists, unseen = [], 0.0
     for k, unit in enumerate(parts):
-        known, missing = searched(unit.system, starts, rng)
+        known, missing = search_unit(unit.system, starts, rng)
         lists.append(known)
         unseen = max(unseen, missing)
         if progress:
@@ -74,13 +74,13 @@ def equilibria(
         raise InputError(
             f"{count} equilibria, combinations of {len(parts)} blocks' own: more than the limit of {limit}"
         )
-    found = [combined(system, parts, choice) for choice in itertools.product(*lists)]
+    found = [combine_units(system, parts, choice) for choice in itertools.product(*lists)]
     dimension = sum(max((e.dimension for e in known), default=0) for known in lists)
     found.sort(key=lambda e: (round(e.energy, 9), e.index, e.nullity))
     bound = (
         dimension_bound(system.graph) if system.free else sum(part.system.basis.shape[1] for part in parts)
     )
-    return listed(
+    return equilibria_table(
         found, system.graph.n, betti=system.graph.betti, dimension=dimension, bound=bound, unseen=unseen
     )
 
@@ -102,12 +102,15 @@ def units(system: System) -> list[Unit]:
         place[vertices] = np.arange(len(vertices))
         part = edge_list(len(vertices), place[ends], graph.weights[edges])
         parts.append(
-            Unit(System(part, system.coupling, restricted(system, vertices)), gates(graph, edges, place))
+            Unit(
+                System(part, system.coupling, restrict_onsite(system, vertices)),
+                attachment_vertices(graph, edges, place),
+            )
         )
     return parts
 
 
-def restricted(system: System, vertices: Int[np.ndarray, " m"]) -> OnSite | None:
+def restrict_onsite(system: System, vertices: Int[np.ndarray, " m"]) -> OnSite | None:
     """The on-site part of a component; InputError for a drive that does not balance where nothing anchors."""
     s = system.onsite
     if s is None or system.free:
@@ -121,7 +124,9 @@ def restricted(system: System, vertices: Int[np.ndarray, " m"]) -> OnSite | None
     return replace(s, **parts)
 
 
-def gates(graph: Graph, edges: Int[np.ndarray, " _"], place: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+def attachment_vertices(
+    graph: Graph, edges: Int[np.ndarray, " _"], place: Int[np.ndarray, " n"]
+) -> Int[np.ndarray, " n"]:
     """For every vertex the unit's own vertex that it hangs on once the unit's edges are cut; -1 if none."""
     rest = np.ones(graph.m)
     rest[edges] = 0.0
@@ -133,7 +138,7 @@ def gates(graph: Graph, edges: Int[np.ndarray, " _"], place: Int[np.ndarray, " n
     return of_piece[piece]
 
 
-def combined(system: System, parts: list[Unit], choice: tuple[Equilibrium, ...]) -> Equilibrium:
+def combine_units(system: System, parts: list[Unit], choice: tuple[Equilibrium, ...]) -> Equilibrium:
     """The state of the whole in which every unit is in its own equilibrium; what is counted adds up."""
     x = np.zeros(system.graph.n)
     for unit, e in zip(parts, choice, strict=True):
@@ -149,7 +154,7 @@ def combined(system: System, parts: list[Unit], choice: tuple[Equilibrium, ...])
     )
 
 
-def periodic(system: System) -> bool:
+def is_periodic(system: System) -> bool:
     """States are the same modulo the period at every vertex: f is periodic and nothing anchors it."""
     return system.coupling.period is not None and (system.onsite is None or not system.onsite.stiffness.any())
 
@@ -159,37 +164,39 @@ def canonical(system: System, x: Float[np.ndarray, "b n"]) -> Float[np.ndarray, 
     x = x.copy()
     for c in system.floating:
         inside = np.flatnonzero(system.graph.components == c)
-        x[:, inside] -= x[:, inside[:1]] if periodic(system) else x[:, inside].mean(-1, keepdims=True)
-    if periodic(system):
+        x[:, inside] -= x[:, inside[:1]] if is_periodic(system) else x[:, inside].mean(-1, keepdims=True)
+    if is_periodic(system):
         x -= 2 * np.pi * np.round(x / (2 * np.pi))
         x[x < -np.pi + 1e-9] += 2 * np.pi
     return x
 
 
-def searched(system: System, starts: int | None, rng: np.random.Generator) -> tuple[list[Equilibrium], float]:
+def search_unit(
+    system: System, starts: int | None, rng: np.random.Generator
+) -> tuple[list[Equilibrium], float]:
     """Equilibria of one unit, and the share of searches that would find another."""
     if system.free and system.graph.m == 1:
-        return on_an_edge(system), 0.0
+        return edge_states(system), 0.0
     if system.graph.n > DENSE:
         raise InputError(f"a block of {system.graph.n} vertices: equilibria are searched for up to {DENSE}")
     starts = starts or int(np.clip(WORK / system.graph.n**3, 16, MOST))
     met, owners = np.zeros((0, system.graph.n)), np.zeros(0, dtype=int)
     before, after, once, used = -1, 0, 1, 0
     while used < starts and (once or after > before):
-        x, residual = refined(system, random_states(system, min(ROUND, starts - used), rng))
+        x, residual = refine_states(system, random_states(system, min(ROUND, starts - used), rng))
         good = np.flatnonzero(residual <= SOLVED * system.scale)
-        images = [x[good], -x[good]] if odd(system) else [x[good]]
+        images = [x[good], -x[good]] if is_odd(system) else [x[good]]
         met = np.concatenate([met, *images])
         owners = np.concatenate([owners, np.tile(used + good, len(images))])
         used += len(x)
-        states, times_met = distinct(system, canonical(system, met), owners)
-        kinds, isolated = sorted_out(system, states)
+        states, times_met = distinct_states(system, canonical(system, met), owners)
+        kinds, isolated = classify_states(system, states)
         before, after = after, int(isolated.sum()) + len(np.unique(kinds[~isolated], axis=0))
         once = int((times_met[isolated] == 1).sum())
     return representatives(system, states, kinds), once / used
 
 
-def odd(system: System) -> bool:
+def is_odd(system: System) -> bool:
     """-x is an equilibrium where x is: no drive, and anchors at zero."""
     s = system.onsite
     return s is None or not (s.drive.any() or (s.stiffness * s.centre).any())
@@ -207,24 +214,24 @@ def random_states(system: System, count: int, rng: np.random.Generator) -> Float
     return np.concatenate([spread, near]) + centre
 
 
-def on_an_edge(system: System) -> list[Equilibrium]:
+def edge_states(system: System) -> list[Equilibrium]:
     """y = every zero of f."""
     states = np.stack([np.zeros_like(z := system.coupling.zeros), z], 1)
     if system.graph.heads[0] == 0:
         states = states[:, ::-1]
-    return [described(system, x) for x in canonical(system, states)]
+    return [describe_state(system, x) for x in canonical(system, states)]
 
 
-def described(system: System, x: Float[np.ndarray, " n"]) -> Equilibrium:
+def describe_state(system: System, x: Float[np.ndarray, " n"]) -> Equilibrium:
     s = stability(system, x)
     return Equilibrium(x, float(system.energy(x)), s.index, s.nullity, s.name, s.asymptotic, s.dimension)
 
 
-def distinct(
+def distinct_states(
     system: System, states: Float[np.ndarray, "b n"], starts: Int[np.ndarray, " b"]
 ) -> tuple[Float[np.ndarray, "u n"], Int[np.ndarray, " u"]]:
     """The states that differ, and how many starts met each: a state and its mirror image, of one start, may be one."""
-    place = np.concatenate([np.cos(states), np.sin(states)], -1) if periodic(system) else states
+    place = np.concatenate([np.cos(states), np.sin(states)], -1) if is_periodic(system) else states
     _, first, cell = np.unique(np.round(place / SAME), axis=0, return_index=True, return_inverse=True)
     pairs = KDTree(place[first]).query_pairs(SAME, output_type="ndarray")
     links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(first), len(first)))
@@ -234,7 +241,7 @@ def distinct(
     return states[first], np.bincount(meetings)
 
 
-def sorted_out(
+def classify_states(
     system: System, states: Float[np.ndarray, "u n"]
 ) -> tuple[Float[np.ndarray, "u 3"], Bool[np.ndarray, " u"]]:
     """The kind of every state, its energy (rounded), index and nullity; and whether the nullity is 0."""
@@ -256,11 +263,11 @@ def representatives(
     for kind in np.unique(kinds, axis=0):
         members = states[(kinds == kind).all(-1)]
         spectra = np.round(spectrum(system, members) / system.scale, 4) + 0.0
-        if kind[2] and described(system, members[0]).dimension:
+        if kind[2] and describe_state(system, members[0]).dimension:
             spectra = spectra[:1]  # a manifold: spectra vary along it
         for one in np.unique(spectra, axis=0):
             same = members[: len(spectra)][(spectra == one).all(-1)]
-            known = described(system, same[0])
+            known = describe_state(system, same[0])
             if known.dimension:
                 found.append(known)
                 break

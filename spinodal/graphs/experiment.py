@@ -66,7 +66,7 @@ class GradientFlow:
         start_of(self)
 
 
-def integrate_flow(flow: GradientFlow) -> "graphs.Flow":
+def integrate_flow(flow: GradientFlow) -> "graphs.FlowResult":
     """x' = -grad E from the start, with the energy at each kept state."""
     import numpy as np
 
@@ -105,8 +105,8 @@ def follow_branch(
     """
     family = graphs.Family(continuation.system, continuation.parameter)
     bounds = (continuation.first, continuation.last)
-    begin = graphs.started(family, start_of(continuation), bounds)
-    return graphs.continued(family, begin, bounds, points=continuation.points, progress=progress)
+    begin = graphs.branch_start(family, start_of(continuation), bounds)
+    return graphs.continue_branch(family, begin, bounds, points=continuation.points, progress=progress)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +120,7 @@ class StabilityAnalysis:
 
     def __post_init__(self):
         require_seed(self.seed)
-        graphs.checked_state(self.state, self.system.graph.n, field="state")
+        graphs.state_vector(self.state, self.system.graph.n, field="state")
 
 
 def analyse_stability(analysis: StabilityAnalysis) -> "graphs.StabilityReport":
@@ -130,7 +130,7 @@ def analyse_stability(analysis: StabilityAnalysis) -> "graphs.StabilityReport":
     """
     system, x = analysis.system, analysis.state
     if analysis.refine:
-        x = graphs.refined(system, x[None])[0][0]
+        x = graphs.refine_states(system, x[None])[0][0]
     found = graphs.stability(system, x, seed=analysis.seed)
     w = system.edgewise(x, 1)
     cut = graphs.negative_cut(system.graph, w) if system.free else None
@@ -151,7 +151,7 @@ def start_of(experiment: GradientFlow | Continuation) -> "graphs.State":
     n = experiment.system.graph.n
     if isinstance(experiment.start, str):
         return graphs.initial_state(experiment.start, n, seed=experiment.seed)
-    return graphs.checked_state(experiment.start, n, field="start")
+    return graphs.state_vector(experiment.start, n, field="start")
 
 
 def require_seed(seed: int) -> None:

@@ -20,7 +20,7 @@ LONGEST = 400  # letters
 HIGHEST = 31  # power of y
 
 
-def parsed(text: str) -> Expression:
+def parse_expression(text: str) -> Expression:
     """The expression that a text means: `y**3 - lam*y`, `sin(y) + 0.5*sin(2*y)`, `2*tanh(y)`."""
     if len(text) > LONGEST:
         raise InputError(f"a coupling of {len(text)} letters: at most {LONGEST}")
@@ -31,14 +31,14 @@ def parsed(text: str) -> Expression:
             f"coupling {text!r} is no formula; examples: sin, y**3 - y, sin(y) + lam*sin(2*y)"
         ) from None
     try:
-        return value(tree.body)
+        return expression_of_node(tree.body)
     except InputError as error:
         raise InputError(f"coupling {text!r}: {error}") from None
     except (OverflowError, ZeroDivisionError):
         raise InputError(f"coupling {text!r}: a number in it is not finite") from None
 
 
-def value(node: ast.expr) -> Expression:
+def expression_of_node(node: ast.expr) -> Expression:
     match node:
         case ast.Constant(value=int() | float() as given) if not isinstance(given, bool):
             return {(ONE, ()): float(given)}
@@ -49,21 +49,23 @@ def value(node: ast.expr) -> Expression:
                 raise InputError(f"{name} is taken, it is {RESERVED[name]}; choose another name")
             return {(ONE, ((name, 1),)): 1.0}
         case ast.UnaryOp(op=ast.USub(), operand=inner):
-            return product({(ONE, ()): -1.0}, value(inner))
+            return product({(ONE, ()): -1.0}, expression_of_node(inner))
         case ast.UnaryOp(op=ast.UAdd(), operand=inner):
-            return value(inner)
+            return expression_of_node(inner)
         case ast.BinOp(left=left, op=ast.Add(), right=right):
-            return total(value(left), value(right))
+            return total(expression_of_node(left), expression_of_node(right))
         case ast.BinOp(left=left, op=ast.Sub(), right=right):
-            return total(value(left), product({(ONE, ()): -1.0}, value(right)))
+            return total(expression_of_node(left), product({(ONE, ()): -1.0}, expression_of_node(right)))
         case ast.BinOp(left=left, op=ast.Mult(), right=right):
-            return product(value(left), value(right))
+            return product(expression_of_node(left), expression_of_node(right))
         case ast.BinOp(left=left, op=ast.Div(), right=right):
-            return product(value(left), {(ONE, ()): 1 / number(value(right), "a divisor")})
+            return product(
+                expression_of_node(left), {(ONE, ()): 1 / number(expression_of_node(right), "a divisor")}
+            )
         case ast.BinOp(left=left, op=ast.Pow(), right=right):
-            return power(value(left), number(value(right), "an exponent"))
+            return power(expression_of_node(left), number(expression_of_node(right), "an exponent"))
         case ast.Call(func=ast.Name(id="sin" | "tanh" as name), args=[inner], keywords=[]):
-            return wave(name, value(inner))
+            return wave(name, expression_of_node(inner))
     raise InputError(
         f"{ast.unparse(node)} is none of numbers, y, parameters, + - * / **, sin(m*y), tanh(m*y)"
     )
@@ -79,12 +81,14 @@ def total(*parts: Expression) -> Expression:
 
 def product(left: Expression, right: Expression) -> Expression:
     parts = [
-        {(joined(a, b), merged(p, q)): c * d} for (a, p), c in left.items() for (b, q), d in right.items()
+        {(multiply_atoms(a, b), multiply_powers(p, q)): c * d}
+        for (a, p), c in left.items()
+        for (b, q), d in right.items()
     ]
     return total(*parts)
 
 
-def joined(a: Atom, b: Atom) -> Atom:
+def multiply_atoms(a: Atom, b: Atom) -> Atom:
     if a[0] == b[0] == "y":
         if a[1] + b[1] > HIGHEST:
             raise InputError(f"y**{a[1] + b[1]:g} is above the highest power, {HIGHEST}")
@@ -94,7 +98,7 @@ def joined(a: Atom, b: Atom) -> Atom:
     raise InputError(f"{a[0]} times {b[0]}: products of y, sin and tanh are not known here, sums are")
 
 
-def merged(p: Powers, q: Powers) -> Powers:
+def multiply_powers(p: Powers, q: Powers) -> Powers:
     powers: dict[str, int] = defaultdict(int)
     for name, exponent in (*p, *q):
         powers[name] += exponent

@@ -8,7 +8,7 @@ Where |f'| has no bound (polynomials) the step is halved until the energy falls 
 The proximal map is that of the metric M, threshold eta tau / m_i for P = tau |x|_1: then what is found is a
 minimum of E + P whatever M and eta are. With the threshold eta tau for every i, as one would write it
 first, M would weigh the penalty, tau sum m_i |x_i|. The formulas of the article [preetham2023] are lost and
-these are ours [derived]; its own threshold, once and after convergence, is `thresholded_once`.
+these are ours [derived]; its own threshold, once and after convergence, is `threshold_once`.
 
     symbol  meaning                            shape
     x       state                              n
@@ -35,7 +35,7 @@ ROUNDING = 1e-14  # of an energy
 
 
 @dataclass(frozen=True, eq=False)
-class Flow:
+class FlowResult:
     """States and their energies over time; `residual` is |grad E| at the last."""
 
     times: Float[np.ndarray, " t"]
@@ -105,13 +105,13 @@ def gradient_flow(
     *,
     M: Float[np.ndarray, " n"] | None = None,
     accuracy: float = 1e-9,
-) -> Flow:
+) -> FlowResult:
     """x' = -M^-1 grad E from x at times[0], Dormand and Prince's eighth order with its error held to `accuracy`.
 
     The energy falls up to that error. Sparse in the edges. ConvergenceError where the state runs off to
     infinity, as it does for a polynomial coupling that repels at a distance.
     """
-    m = checked_mobility(system, x, M)
+    m = mobility_vector(system, x, M)
     if len(times) < 2 or not (np.diff(times) > 0).all():
         raise InputError("times must ascend, two of them or more")
     with np.errstate(over="ignore", invalid="ignore"):
@@ -125,7 +125,7 @@ def gradient_flow(
         )
     states = np.ascontiguousarray(solution.y.T)
     residual = float(np.abs(system.gradient(states[-1])).max())
-    return Flow(times, states, system.energy(states), residual)
+    return FlowResult(times, states, system.energy(states), residual)
 
 
 def descent(
@@ -144,7 +144,7 @@ def descent(
     max |M (x - x') / eta|, which without a penalty is |grad E|. InputError for an eta that could let the
     energy rise: 2 / L and above, with a penalty more than 1 / L.
     """
-    m = checked_mobility(system, x, M)
+    m = mobility_vector(system, x, M)
     L = system.curvature_bound() / m.min()
     fixed = math.isfinite(L)
     if not fixed:
@@ -181,7 +181,7 @@ def descent(
     return Descent(x, np.array(energies), residual, residual <= TOLERANCE * system.scale)
 
 
-def checked_mobility(
+def mobility_vector(
     system: System, x: Float[np.ndarray, " _"], M: Float[np.ndarray, " _"] | None
 ) -> Float[np.ndarray, " n"]:
     n = system.graph.n
@@ -194,7 +194,7 @@ def checked_mobility(
     return M
 
 
-class Thresholded(NamedTuple):
+class ThresholdedState(NamedTuple):
     """A state thresholded once, the rise of its energy, and the |grad E| that it leaves."""
 
     state: Float[np.ndarray, " n"]
@@ -202,7 +202,7 @@ class Thresholded(NamedTuple):
     residual: float
 
 
-def thresholded_once(system: System, x: Float[np.ndarray, " n"], tau: float) -> Thresholded:
+def threshold_once(system: System, x: Float[np.ndarray, " n"], tau: float) -> ThresholdedState:
     """x <- x 1[|x| > tau] after convergence, the article's form  [preetham2023].
 
     It leaves the equilibrium: the energy rises and a residual stays, and both are told. `descent` with a
@@ -211,10 +211,10 @@ def thresholded_once(system: System, x: Float[np.ndarray, " n"], tau: float) -> 
     require_threshold(tau)
     cut = hard_threshold(x, tau)
     rise = float(system.energy(cut) - system.energy(x))
-    return Thresholded(cut, rise, float(np.abs(system.gradient(cut)).max()))
+    return ThresholdedState(cut, rise, float(np.abs(system.gradient(cut)).max()))
 
 
-def trajectory(flow: Flow, *, circle: bool) -> Trajectory:
+def trajectory(flow: FlowResult, *, circle: bool) -> Trajectory:
     """The flow as the library's common currency: tokens (cos x, sin x) on the circle, or x on the line."""
     import torch
 

@@ -189,7 +189,7 @@ def from_adjacency(A: Float[np.ndarray, "n n"]) -> Graph:
     return edge_list(len(A), np.stack([tails, heads], 1), A[tails, heads])
 
 
-def named(text: str) -> Graph:
+def named_graph(text: str) -> Graph:
     """cycle:8, complete:5, path:4, star:6 (n vertices), bowtie, diamond, cube, or FILE.graphml."""
     shape, colon, size = text.partition(":")
     if text in NAMED:

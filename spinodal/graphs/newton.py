@@ -25,7 +25,7 @@ class Sphere(NamedTuple):
     radius: float
 
 
-def refined(
+def refine_states(
     system: System, x: Float[np.ndarray, "b n"], *, sphere: Sphere | None = None, steps: int = 120
 ) -> tuple[Float[np.ndarray, "b n"], Float[np.ndarray, " b"]]:
     """States with |grad E|^2 as small as descent from x makes it, and max |grad E| of each.

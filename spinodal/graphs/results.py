@@ -27,7 +27,7 @@ class Equilibrium(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Equilibria:
-    """What was found, by ascending energy: arrays with a row for each equilibrium, which `found` lists one by one.
+    """What was found, by ascending energy: arrays with a row for each equilibrium, which `entries` lists one by one.
 
     `dimension` is the largest of the equilibrium set, `bound` what the graph alone allows it to be, and
     `unseen` estimates the share of further searches that would end in an isolated equilibrium not yet known
@@ -47,7 +47,7 @@ class Equilibria:
     unseen: float
 
     @cached_property
-    def found(self) -> list[Equilibrium]:
+    def entries(self) -> list[Equilibrium]:
         numbers = (self.energies, self.indices, self.nullities, self.asymptotic, self.dimensions)
         energies, indices, nullities, asymptotic, dimensions = (column.tolist() for column in numbers)
         return [
@@ -65,7 +65,7 @@ class Equilibria:
         ]
 
 
-def listed(
+def equilibria_table(
     found: list[Equilibrium], n: int, *, betti: int, dimension: int, bound: int, unseen: float
 ) -> Equilibria:
     """Equilibria of n vertices as arrays."""

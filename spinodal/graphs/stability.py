@@ -29,7 +29,7 @@ from spinodal.errors import InputError
 from spinodal.graphs.blocks import effective_resistance
 from spinodal.graphs.energy import System
 from spinodal.graphs.graph import Graph
-from spinodal.graphs.newton import Sphere, refined
+from spinodal.graphs.newton import Sphere, refine_states
 
 TOLERANCE = (
     1e-6  # of an eigenvalue of zero, relative to the scale: Newton ends 1e-6 away from degenerate points
@@ -147,12 +147,12 @@ def local_dimension(system: System, x: Float[np.ndarray, " n"], *, seed: int = 0
         return 0
     steps = rng.standard_normal((tries, K.shape[1])) @ K.T
     steps *= RADIUS / np.linalg.norm(steps, axis=1, keepdims=True)
-    neighbours, residual = refined(system, x + steps, sphere=Sphere(x, RADIUS))
+    neighbours, residual = refine_states(system, x + steps, sphere=Sphere(x, RADIUS))
     dimension = 0
     for z in neighbours[residual < NEIGHBOUR * system.scale]:
         V = kernel(system, z)[0]
         if V.shape[1] > dimension:
-            moved, _ = refined(system, z + STRIDE * V.T)
+            moved, _ = refine_states(system, z + STRIDE * V.T)
             moves = (moved - z) @ V / STRIDE
             dimension = max(dimension, int((np.linalg.svd(moves, compute_uv=False) > 0.3).sum()))
     return dimension

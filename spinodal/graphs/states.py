@@ -31,7 +31,7 @@ def initial_state(name: str, n: int, *, seed: int = 0) -> State:
     )
 
 
-def checked_state(x: np.ndarray, n: int, *, field: str) -> State:
+def state_vector(x: np.ndarray, n: int, *, field: str) -> State:
     """x as numbers; InputError unless it is n finite ones, one a vertex."""
     if x.dtype.kind not in "biuf" or x.shape != (n,) or not np.isfinite(x).all():
         raise InputError(

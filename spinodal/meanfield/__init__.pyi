@@ -1,18 +1,18 @@
-from .chaos import Chaos, chaos, sampled
+from .chaos import PropagationOfChaos, propagation_of_chaos, sample_angles
 from .eulerian import Fourier, Gegenbauer
 from .evolution import evolve, solver_of
 from .experiment import DensityExperiment
-from .kernel import Flow, dimensions, flow
+from .kernel import DriftLaw, dimensions, drift_law
 from .lagrangian import Circle, Zonal, tokens
 from .linear import SATURATED, Forecast, forecast, saturation_times, winning_probabilities
-from .noise import Branch, bending, branch, critical_kappa
+from .noise import StationaryBranch, branch_curvature, critical_kappa, stationary_branch
 from .record import (
     Record,
     clustering_rate,
     clusters,
     distance,
     measured_rates,
-    recorded,
+    record_evolution,
 )
 from .result import (
     Amplitudes,
@@ -31,8 +31,8 @@ from .starts import (
     ZonalModes,
     circle_noise,
     circle_values,
+    harmonic_index,
     harmonics,
-    packed,
     sphere_noise,
     zonal_noise,
 )
@@ -40,30 +40,28 @@ from .starts import (
 __all__ = [
     "SATURATED",
     "Amplitudes",
-    "Branch",
-    "Chaos",
     "Circle",
     "CircleModes",
     "DensityExperiment",
     "DensityResult",
-    "Flow",
+    "DriftLaw",
     "Forecast",
     "Fourier",
     "Gegenbauer",
     "GrowthRate",
     "PatternDistance",
     "PatternForecast",
+    "PropagationOfChaos",
     "Record",
     "Solver",
     "Sphere",
     "SphereModes",
     "Start",
+    "StationaryBranch",
     "WhiteNoise",
     "Zonal",
     "ZonalModes",
-    "bending",
-    "branch",
-    "chaos",
+    "branch_curvature",
     "circle_noise",
     "circle_values",
     "clustering_rate",
@@ -71,17 +69,19 @@ __all__ = [
     "critical_kappa",
     "dimensions",
     "distance",
+    "drift_law",
     "evolve",
-    "flow",
     "forecast",
+    "harmonic_index",
     "harmonics",
     "measured_rates",
-    "packed",
-    "recorded",
-    "sampled",
+    "propagation_of_chaos",
+    "record_evolution",
+    "sample_angles",
     "saturation_times",
     "solver_of",
     "sphere_noise",
+    "stationary_branch",
     "tokens",
     "winning_probabilities",
     "zonal_noise",

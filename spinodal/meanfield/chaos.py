@@ -9,14 +9,14 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from spinodal.meanfield.kernel import Flow
+from spinodal.meanfield.kernel import DriftLaw
 from spinodal.meanfield.lagrangian import Circle, tokens
 from spinodal.meanfield.starts import CircleModes
 
 DEGREES = 10
 
 
-class Chaos(NamedTuple):
+class PropagationOfChaos(NamedTuple):
     """Root mean square distance for every n, and the slope of its logarithm against that of n."""
 
     n: Int[np.ndarray, " c"]
@@ -24,7 +24,7 @@ class Chaos(NamedTuple):
     slope: float
 
 
-def sampled(start: CircleModes, n: int, rng: np.random.Generator) -> Float[np.ndarray, " n"]:
+def sample_angles(start: CircleModes, n: int, rng: np.random.Generator) -> Float[np.ndarray, " n"]:
     """n independent angles of the density, by its distribution function, integrated in closed form."""
     theta = np.linspace(0, 2 * np.pi, 64 * (start.highest + 1) + 1)
     k = np.arange(1, start.highest + 1)[:, None]
@@ -36,31 +36,31 @@ def sampled(start: CircleModes, n: int, rng: np.random.Generator) -> Float[np.nd
     return np.interp(rng.random(n), (theta + waves.sum(0)) / (2 * np.pi), theta)
 
 
-def chaos(
-    flow: Flow,
+def propagation_of_chaos(
+    flow: DriftLaw,
     start: CircleModes,
     sizes: Int[np.ndarray, " c"],
     *,
     until: float,
     samples: int = 16,
     seed: int = 0,
-) -> Chaos:
+) -> PropagationOfChaos:
     """Ensembles of n tokens on the circle against the density, at one time."""
     rng = np.random.default_rng(seed)
-    density = moved(Circle(flow, start), until)
+    density = moments_at(Circle(flow, start), until)
     k = np.arange(1, DEGREES + 1)
     error = []
     for n in sizes:
         square = 0.0
         for _ in range(samples):
-            cloud = tokens(flow, sampled(start, int(n), rng), np.full(n, 1 / n), tolerance=1e-6)
-            square += float(np.sum(np.abs(moved(cloud, until) - density) ** 2 / k**2))
+            cloud = tokens(flow, sample_angles(start, int(n), rng), np.full(n, 1 / n), tolerance=1e-6)
+            square += float(np.sum(np.abs(moments_at(cloud, until) - density) ** 2 / k**2))
         error.append(np.sqrt(square / samples))
     slope = np.polyfit(np.log(sizes), np.log(error), 1)[0]
-    return Chaos(np.asarray(sizes), np.array(error), float(slope))
+    return PropagationOfChaos(np.asarray(sizes), np.array(error), float(slope))
 
 
-def moved(solver: Circle, until: float) -> np.ndarray:
+def moments_at(solver: Circle, until: float) -> np.ndarray:
     """m_1 .. m_10 at a time."""
     while solver.time < until:
         solver.advance(until)

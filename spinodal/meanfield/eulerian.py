@@ -14,7 +14,7 @@ from scipy.integrate import LSODA
 from scipy.special import roots_jacobi
 
 from spinodal.errors import ConvergenceError, InputError
-from spinodal.meanfield.kernel import Flow, Spectrum, dimensions, spectrum
+from spinodal.meanfield.kernel import DriftLaw, Spectrum, dimensions, spectrum
 from spinodal.meanfield.starts import CircleModes, ZonalModes
 
 UNRESOLVED = 1e-4  # root mean square of the density in the last eighth of the degrees
@@ -26,7 +26,7 @@ class Eulerian:
     geometry: str
     diracs = consensus = False  # a resolved density has no atoms
 
-    def __init__(self, flow: Flow, kappa: float, degrees: int, tolerance: float):
+    def __init__(self, flow: DriftLaw, kappa: float, degrees: int, tolerance: float):
         if not kappa > 0:
             raise InputError(f"kappa = {kappa:g}: the noise is 1 / kappa, kappa > 0; inf for none")
         self.flow, self.kappa, self.degrees, self.tolerance = flow, kappa, degrees, tolerance
@@ -65,17 +65,17 @@ class Eulerian:
     def least_density(self) -> float:
         return float(self.values().min())
 
-    def packed(self, m: np.ndarray) -> Float[np.ndarray, " k"]:
+    def pack(self, m: np.ndarray) -> Float[np.ndarray, " k"]:
         return m[1:].view(float).copy()
 
-    def unpacked(self, y: Float[np.ndarray, " k"]) -> np.ndarray:
+    def unpack(self, y: Float[np.ndarray, " k"]) -> np.ndarray:
         return np.append(1.0, np.ascontiguousarray(y).view(self.m.dtype))
 
     def advance(self, until: float) -> None:
         """One step, not beyond `until`. ConvergenceError when the last degrees are no longer small."""
         if self._solver is None or self._solver.status != "running" or self._solver.t_bound != until:
             self._solver = LSODA(
-                lambda _, y: self.packed(self.rates(self.unpacked(y))), self.time, self.packed(self.m), until,
+                lambda _, y: self.pack(self.rates(self.unpack(y))), self.time, self.pack(self.m), until,
                 rtol=self.tolerance, atol=1e-6 * self.tolerance,
             )  # fmt: skip
         message = self._solver.step()
@@ -83,7 +83,7 @@ class Eulerian:
             raise ConvergenceError(
                 f"at t = {self.time:g} the integrator stopped: {message}; raise the tolerance"
             )
-        self.time, self.m = float(self._solver.t), self.unpacked(self._solver.y)
+        self.time, self.m = float(self._solver.t), self.unpack(self._solver.y)
         self.check()
 
     @property
@@ -105,7 +105,7 @@ class Eulerian:
         return np.append(self.m, np.zeros(max(0, top - self.degrees)))[: top + 1]
 
 
-def enough(start: CircleModes | ZonalModes, degrees: int, s: Spectrum) -> int:
+def required_degrees(start: CircleModes | ZonalModes, degrees: int, s: Spectrum) -> int:
     """The degrees asked for; InputError where start or kernel have more."""
     if start.highest > degrees:
         raise InputError(
@@ -122,7 +122,7 @@ class Fourier(Eulerian):
 
     def __init__(
         self,
-        flow: Flow,
+        flow: DriftLaw,
         start: CircleModes,
         *,
         kappa: float = np.inf,
@@ -132,7 +132,7 @@ class Fourier(Eulerian):
         if flow.d != 2:
             raise InputError(f"d = {flow.d}: Fourier is for the circle, d = 2; use Gegenbauer")
         s = spectrum(2, flow.beta)
-        super().__init__(flow, kappa, enough(start, degrees, s), tolerance)
+        super().__init__(flow, kappa, required_degrees(start, degrees, s), tolerance)
         self.k = np.arange(self.degrees + 1)
         self.M = 2 ** int(np.ceil(np.log2(4 * self.degrees)))
         self.grid = 2 * np.pi * np.arange(self.M) / self.M
@@ -163,7 +163,7 @@ class Gegenbauer(Eulerian):
 
     def __init__(
         self,
-        flow: Flow,
+        flow: DriftLaw,
         start: ZonalModes,
         *,
         kappa: float = np.inf,
@@ -173,7 +173,7 @@ class Gegenbauer(Eulerian):
         if start.d != flow.d:
             raise InputError(f"the start is on S^{start.d - 1}, the flow on S^{flow.d - 1}: make d the same")
         d, s = flow.d, spectrum(flow.d, flow.beta)
-        super().__init__(flow, kappa, enough(start, degrees, s), tolerance)
+        super().__init__(flow, kappa, required_degrees(start, degrees, s), tolerance)
         K = self.degrees
         u, q = roots_jacobi(2 * K, (d - 3) / 2, (d - 3) / 2)
         self.u, self.q = u, q / q.sum()

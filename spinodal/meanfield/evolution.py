@@ -15,10 +15,10 @@ from jaxtyping import Float, Int
 from spinodal import theory
 from spinodal.meanfield.eulerian import Fourier, Gegenbauer
 from spinodal.meanfield.experiment import ENDS, DensityExperiment
-from spinodal.meanfield.kernel import Flow, dimensions, flow
+from spinodal.meanfield.kernel import DriftLaw, dimensions, drift_law
 from spinodal.meanfield.lagrangian import Circle, Zonal
 from spinodal.meanfield.linear import forecast
-from spinodal.meanfield.record import Record, clustering_rate, distance, measured_rates, recorded
+from spinodal.meanfield.record import Record, clustering_rate, distance, measured_rates, record_evolution
 from spinodal.meanfield.result import (
     Amplitudes,
     DensityResult,
@@ -36,17 +36,17 @@ SHOWN = 16  # degrees in run.json
 ROWS = 400  # times in run.json; the record has all
 
 
-def flow_of(experiment: DensityExperiment) -> Flow:
+def drift_law_of(experiment: DensityExperiment) -> DriftLaw:
     """dx/dt = value * drift, at the temperature that the head amounts to."""
     field = experiment.field
     at = field.interactions[0]
-    checked = flow(field.kind, at.top, experiment.d)
+    checked = drift_law(field.kind, at.top, experiment.d)
     return checked._replace(law=at.law, value=float(field.heads[0].value_matrix))
 
 
 def solver_of(experiment: DensityExperiment) -> Solver:
     """A solver at the start of an experiment; InputError where the start is finer than the resolution."""
-    law, kappa, tolerance = flow_of(experiment), float(experiment.field.kappa), experiment.tolerance
+    law, kappa, tolerance = drift_law_of(experiment), float(experiment.field.kappa), experiment.tolerance
     degrees = experiment.resolution or DEGREES[experiment.geometry]
     start = experiment.start
     if isinstance(start, WhiteNoise):
@@ -65,7 +65,7 @@ def solver_of(experiment: DensityExperiment) -> Solver:
             return Sphere(law, start, degree=degrees, tolerance=tolerance)
 
 
-def theory_rates(law: Flow, kappa: float, k: Int[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
+def theory_rates(law: DriftLaw, kappa: float, k: Int[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
     """lambda_k of linear theory in the clock of the field: that of SA times clock * e^{-beta} a_0  [bpa2024]."""
     clock = law.law.clock
     scale = (
@@ -85,7 +85,7 @@ def evolve(
     """
     solver = solver_of(experiment)
     stop = str(experiment.until) if experiment.until in ENDS else "time"
-    record = recorded(
+    record = record_evolution(
         solver,
         until=float(experiment.until) if stop == "time" else np.inf,
         stop=stop,
@@ -112,7 +112,7 @@ def evolve(
     )
 
 
-def patterns(record: Record, law: Flow, kappa: float) -> dict[str, Any]:
+def patterns(record: Record, law: DriftLaw, kappa: float) -> dict[str, Any]:
     """The fields of a result that tell of degrees: rates beside theory, the forecast, how far its pattern is."""
     k = np.arange(1, record.moments.shape[1])
     rates, measured = theory_rates(law, kappa, k), measured_rates(record)

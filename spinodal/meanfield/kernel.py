@@ -25,7 +25,7 @@ TAIL = 1e-17  # sum of what is left out, relative to the largest value of the ke
 BETA_MAX = 1e4
 
 
-class Flow(NamedTuple):
+class DriftLaw(NamedTuple):
     """dx/dt = value * drift of attention on S^{d-1}: value = -1 is V = -I, the repulsive flow."""
 
     law: Law
@@ -37,7 +37,7 @@ class Flow(NamedTuple):
         return self.law.beta
 
 
-def flow(kind: str, beta: float, d: int = 2, *, repulsive: bool = False) -> Flow:
+def drift_law(kind: str, beta: float, d: int = 2, *, repulsive: bool = False) -> DriftLaw:
     """The flow of a field ("sa", "usa", "gkpr"), checked: `spinodal.flows.law` has the conventions."""
     if d < 2:
         raise InputError(f"d = {d}: tokens live on spheres of R^2 and above")
@@ -47,7 +47,7 @@ def flow(kind: str, beta: float, d: int = 2, *, repulsive: bool = False) -> Flow
             f"beta = {beta:g}: densities end at {BETA_MAX:g}, where clusters are as narrow as {BETA_MAX**-0.5:g}; "
             "simulate particles, whose fields go further"
         )
-    return Flow(checked, d, -1.0 if repulsive else 1.0)
+    return DriftLaw(checked, d, -1.0 if repulsive else 1.0)
 
 
 class Spectrum(NamedTuple):

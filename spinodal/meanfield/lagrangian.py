@@ -20,18 +20,18 @@ from scipy.special import gammaln
 from spinodal.errors import ConvergenceError, InputError
 from spinodal.flows import unchecked_drift
 from spinodal.loops import compiled
-from spinodal.meanfield.kernel import Flow, spectrum
+from spinodal.meanfield.kernel import DriftLaw, spectrum
 from spinodal.meanfield.panels import (
     GAUSS,
     Line,
-    atomic,
+    atoms_only,
     inversion,
-    merged,
-    meshed,
-    refined,
-    rule,
-    seen,
+    merge_atoms,
+    panel_rule,
+    refine_line,
+    resolved_line,
     stretches,
+    uniform_panels,
 )
 from spinodal.meanfield.solver import core_width
 from spinodal.meanfield.starts import CircleModes, Start, ZonalModes
@@ -46,11 +46,11 @@ class Lagrangian:
     `line` has the panels and atoms, `points` and `weights` all their nodes, of total mass one.
     """
 
-    def __init__(self, flow: Flow, start: Start | Line, *, tolerance: float = 1e-8):
+    def __init__(self, flow: DriftLaw, start: Start | Line, *, tolerance: float = 1e-8):
         self.flow, self.time, self.tolerance = flow, 0.0, tolerance
-        self.rule = rule(tolerance, flow.beta)
+        self.rule = panel_rule(tolerance, flow.beta)
         self.start = start if isinstance(start, Start) else None
-        self.line = start if isinstance(start, Line) else meshed(self.mass, self.ends, self.rule)
+        self.line = start if isinstance(start, Line) else uniform_panels(self.mass, self.ends, self.rule)
         self._rate: Float[np.ndarray, " n"] | None = None
         self._try = 1e-3
 
@@ -63,9 +63,9 @@ class Lagrangian:
     ) -> Float[np.ndarray, " n"]:
         raise NotImplementedError
 
-    def seen(self, degree: int) -> Line:
+    def resolved_line(self, degree: int) -> Line:
         """Panels that integrate harmonics up to this degree; the solver's own may be too long for high ones."""
-        return seen(self.line, self.mass, degree)
+        return resolved_line(self.line, self.mass, degree)
 
     def moments(self, top: int) -> Complex[np.ndarray, " k"] | Float[np.ndarray, " k"]:
         """m_0 = 1, m_1, ..., m_top."""
@@ -141,8 +141,8 @@ class Lagrangian:
         self.time = until if done.taken >= rest else self.time + done.taken
         # a step cut short by `until` says little about the next
         self._try = max(done.following, self._try) if done.taken >= rest else done.following
-        moved = self.line.moved(done.y)
-        self.line = merged(refined(moved, self.mass, self.rule), self.rule, self.period)
+        moved = self.line.moved_to(done.y)
+        self.line = merge_atoms(refine_line(moved, self.mass, self.rule), self.rule, self.period)
         self._rate = done.rate if self.line is moved else None
 
 
@@ -151,7 +151,7 @@ class Circle(Lagrangian):
 
     geometry, ends, period = "circle", (0.0, 2 * np.pi), 2 * np.pi
 
-    def __init__(self, flow: Flow, start: CircleModes | Line, *, tolerance: float = 1e-8):
+    def __init__(self, flow: DriftLaw, start: CircleModes | Line, *, tolerance: float = 1e-8):
         if flow.d != 2:
             raise InputError(f"d = {flow.d}: the circle has d = 2; use Zonal or Sphere")
         super().__init__(flow, start, tolerance=tolerance)
@@ -169,7 +169,7 @@ class Circle(Lagrangian):
 
     def moments(self, top: int) -> Complex[np.ndarray, " k"]:
         """m_k = sum_j w_j e^{ik theta_j}, k = 0..top."""
-        line = self.seen(top)
+        line = self.resolved_line(top)
         turn = np.exp(1j * line.points)
         power = line.weights.astype(complex)
         m = np.empty(top + 1, complex)
@@ -191,7 +191,7 @@ class Zonal(Lagrangian):
 
     geometry, ends, period = "zonal", (0.0, np.pi), None
 
-    def __init__(self, flow: Flow, start: ZonalModes | Line, *, tolerance: float = 1e-8):
+    def __init__(self, flow: DriftLaw, start: ZonalModes | Line, *, tolerance: float = 1e-8):
         super().__init__(flow, start, tolerance=tolerance)
 
     def area(self, at: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
@@ -220,7 +220,7 @@ class Zonal(Lagrangian):
 
     def moments(self, top: int) -> Float[np.ndarray, " k"]:
         """m_k = sum_j w_j P_k(cos phi_j), k = 0..top."""
-        line = self.seen(top)
+        line = self.resolved_line(top)
         return ring_moments(np.cos(line.points), line.weights, top + 1, self.flow.d)
 
     def width(self, m: np.ndarray) -> float:
@@ -278,7 +278,11 @@ def ring_sums(u, values, slopes, d):
 
 
 def tokens(
-    flow: Flow, points: Float[np.ndarray, " n"], weights: Float[np.ndarray, " n"], *, tolerance: float = 1e-8
+    flow: DriftLaw,
+    points: Float[np.ndarray, " n"],
+    weights: Float[np.ndarray, " n"],
+    *,
+    tolerance: float = 1e-8,
 ) -> Circle:
     """Finitely many weighted tokens on the circle, in the solver of densities."""
-    return Circle(flow, atomic(points, weights), tolerance=tolerance)
+    return Circle(flow, atoms_only(points, weights), tolerance=tolerance)

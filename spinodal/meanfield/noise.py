@@ -16,12 +16,12 @@ from scipy.special import roots_jacobi
 
 from spinodal.errors import ConvergenceError, InputError
 from spinodal.meanfield.eulerian import polynomials
-from spinodal.meanfield.kernel import Flow, spectrum
+from spinodal.meanfield.kernel import DriftLaw, spectrum
 
 NODES = 256
 
 
-class Branch(NamedTuple):
+class StationaryBranch(NamedTuple):
     """Stationary densities of order parameter r = m_1 > 0: the kappa that each needs, and its moments m_0..m_K."""
 
     r: Float[np.ndarray, " c"]
@@ -29,7 +29,7 @@ class Branch(NamedTuple):
     moments: Float[np.ndarray, "c k"]
 
 
-def critical_kappa(flow: Flow) -> float:
+def critical_kappa(flow: DriftLaw) -> float:
     """kappa above which the uniform density is unstable: 1 / (clock a_1 / beta), SA: beta a_0 / a_1."""
     s = spectrum(flow.d, flow.beta)
     if flow.value < 0:
@@ -38,7 +38,7 @@ def critical_kappa(flow: Flow) -> float:
     return float(1 / (s.slope[1] * clock) if clock is not None else s.a[0] / s.slope[1])
 
 
-def branch(flow: Flow, r: Float[np.ndarray, " c"]) -> Branch:
+def stationary_branch(flow: DriftLaw, r: Float[np.ndarray, " c"]) -> StationaryBranch:
     """The stationary densities with m_1 = r, for ascending r in (0, 1), each found from the last by Newton."""
     if not (np.all(r > 0) and np.all(r < 1) and np.all(np.diff(r) > 0)):
         raise InputError("order parameters must ascend within (0, 1)")
@@ -74,14 +74,14 @@ def branch(flow: Flow, r: Float[np.ndarray, " c"]) -> Branch:
         unknown = solved.x
         found.append(np.concatenate([[critical * np.exp(unknown[0]), 1.0, order], unknown[1:]]))
     rows = np.array(found)
-    return Branch(r, rows[:, 0], rows[:, 1:])
+    return StationaryBranch(r, rows[:, 0], rows[:, 1:])
 
 
-def bending(flow: Flow) -> float:
+def branch_curvature(flow: DriftLaw) -> float:
     """d(kappa / kappa_c) / d(r^2) at r = 0: positive where the transition is continuous, negative where it jumps.
 
     From r = 0.02 and 0.04, with their fourth order removed.
     """
     r = np.array([0.02, 0.04])
-    c = (branch(flow, r).kappa / critical_kappa(flow) - 1) / r**2
+    c = (stationary_branch(flow, r).kappa / critical_kappa(flow) - 1) / r**2
     return float((4 * c[0] - c[1]) / 3)

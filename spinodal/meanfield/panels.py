@@ -43,13 +43,15 @@ class Rule(NamedTuple):
     width: float
     fastest: float
 
-    def one(self, gap: Float[np.ndarray, " *m"], mass: Float[np.ndarray, " *m"]) -> Bool[np.ndarray, " *m"]:
+    def is_negligible(
+        self, gap: Float[np.ndarray, " *m"], mass: Float[np.ndarray, " *m"]
+    ) -> Bool[np.ndarray, " *m"]:
         """True where a mass may be moved by a gap: at tiny gaps always, at small ones if it is light."""
         cheap = gap * mass < SHARE * self.tolerance
         return (gap <= 1e-3 * np.sqrt(self.tolerance)) | (cheap & (gap <= CLOSE * self.width))
 
 
-def rule(tolerance: float, beta: float) -> Rule:
+def panel_rule(tolerance: float, beta: float) -> Rule:
     """The kernel e^{beta cos} is 1 / sqrt(beta) wide; moments up to ten are kept too."""
     return Rule(tolerance, 1 / np.sqrt(max(beta, 1.0)), max(10.0, 2 * np.sqrt(beta)))
 
@@ -72,23 +74,23 @@ class Line(NamedTuple):
     def weights(self) -> Float[np.ndarray, " n"]:
         return np.concatenate([self.w.ravel(), self.masses])
 
-    def moved(self, points: Float[np.ndarray, " n"]) -> "Line":
+    def moved_to(self, points: Float[np.ndarray, " n"]) -> "Line":
         return self._replace(y=points[: self.y.size].reshape(self.y.shape), atoms=points[self.y.size :])
 
 
 Density = Callable[[Float[np.ndarray, "..."]], Float[np.ndarray, "..."]]
 
 
-def labels(left: Float[np.ndarray, " m"], right: Float[np.ndarray, " m"]) -> Float[np.ndarray, "m g"]:
+def node_labels(left: Float[np.ndarray, " m"], right: Float[np.ndarray, " m"]) -> Float[np.ndarray, "m g"]:
     return (left + right)[:, None] / 2 + (right - left)[:, None] / 2 * X
 
 
-def meshed(density: Density, ends: tuple[float, float], rule: Rule) -> Line:
+def uniform_panels(density: Density, ends: tuple[float, float], rule: Rule) -> Line:
     """As many equal panels as make the density's last coefficients rounding and the fastest mode slow."""
     panels = 1 + int((ends[1] - ends[0]) * rule.fastest / (REACH * NODES))
     while True:
         edges = np.linspace(*ends, panels + 1)
-        a = labels(edges[:-1], edges[1:])
+        a = node_labels(edges[:-1], edges[1:])
         mu = density(a)
         if tails(mu).max() < 1e-13 * mu.max() or panels > 4096:
             break
@@ -97,7 +99,7 @@ def meshed(density: Density, ends: tuple[float, float], rule: Rule) -> Line:
     return Line(edges[:-1], edges[1:], a, w / w.sum(), np.empty(0), np.empty(0))
 
 
-def atomic(points: Float[np.ndarray, " n"], masses: Float[np.ndarray, " n"]) -> Line:
+def atoms_only(points: Float[np.ndarray, " n"], masses: Float[np.ndarray, " n"]) -> Line:
     """No panels: tokens."""
     none, empty = np.empty(0), np.empty((0, NODES))
     return Line(none, none, empty, empty, points, masses)
@@ -107,11 +109,11 @@ def tails(values: Float[np.ndarray, "m g"]) -> Float[np.ndarray, " m"]:
     return np.abs(values @ COEFFICIENTS[-2:].T).max(1)
 
 
-def refined(line: Line, density: Density, rule: Rule) -> Line:
+def refine_line(line: Line, density: Density, rule: Rule) -> Line:
     """The line after all that is due to its panels; the same object where nothing is."""
     mass, tail = line.w.sum(1), tails(line.y)
     spread = np.ptp(line.y, axis=1)
-    flat = rule.one(spread, mass)
+    flat = rule.is_negligible(spread, mass)
     light = ~flat & (mass < rule.tolerance)
     coarse = (spread * rule.fastest > REACH * NODES) | (tail > CLOSE * rule.width)
     broken = ~flat & ~light & ((mass * tail > rule.tolerance) | coarse)
@@ -122,23 +124,23 @@ def refined(line: Line, density: Density, rule: Rule) -> Line:
     masses = np.concatenate([line.masses, mass[flat], line.w[light].ravel()])
     kept = ~(flat | light | broken)
     old = line.left[kept], line.right[kept], line.y[kept], line.w[kept]
-    left, right, y, w = map(np.concatenate, zip(old, halved(line, broken, density), strict=True))
+    left, right, y, w = map(np.concatenate, zip(old, halve_panels(line, broken, density), strict=True))
     order = np.argsort(left)
     return Line(left[order], right[order], y[order], w[order], atoms, masses)
 
 
-def halved(line: Line, some: Bool[np.ndarray, " m"], density: Density) -> tuple[np.ndarray, ...]:
+def halve_panels(line: Line, some: Bool[np.ndarray, " m"], density: Density) -> tuple[np.ndarray, ...]:
     """(left, right, y, w) of the children of some panels; siblings share their parent's mass exactly."""
     left, right, y = line.left[some], line.right[some], line.y[some]
     middle = (left + right) / 2
     left, right = np.concatenate([left, middle]), np.concatenate([middle, right])
-    w = density(labels(left, right)) * GAUSS
+    w = density(node_labels(left, right)) * GAUSS
     total = w.sum(1)[: len(middle)] + w.sum(1)[len(middle) :]
     w *= np.tile(line.w[some].sum(1) / np.maximum(total, TINY), 2)[:, None]
     return left, right, np.concatenate([y @ half for half in HALVES]), w
 
 
-def merged(line: Line, rule: Rule, period: float | None) -> Line:
+def merge_atoms(line: Line, rule: Rule, period: float | None) -> Line:
     """Atoms that have met are one, at their common centre; on a circle they meet across its period too."""
     if len(line.atoms) < 2:
         return line
@@ -149,7 +151,7 @@ def merged(line: Line, rule: Rule, period: float | None) -> Line:
         cut = int(np.argmax(np.diff(at, append=at[0] + period))) + 1
         at, masses = np.roll(at, -cut), np.roll(masses, -cut)
         at[len(at) - cut :] += period
-    apart = ~rule.one(np.diff(at), np.minimum(masses[1:], masses[:-1]))
+    apart = ~rule.is_negligible(np.diff(at), np.minimum(masses[1:], masses[:-1]))
     if apart.all():
         return line
     group = np.append(0, np.cumsum(apart))
@@ -157,7 +159,7 @@ def merged(line: Line, rule: Rule, period: float | None) -> Line:
     return line._replace(atoms=at[0] + np.bincount(group, masses * (at - at[0])) / mass, masses=mass)
 
 
-def seen(line: Line, density: Density, degree: int) -> Line:
+def resolved_line(line: Line, density: Density, degree: int) -> Line:
     """The same measure on panels short enough for Gauss's rule to see harmonics up to this degree."""
     while (coarse := np.ptp(line.y, axis=1) * degree > REACH * NODES).any():
         kept = line.left[~coarse], line.right[~coarse], line.y[~coarse], line.w[~coarse]
@@ -165,7 +167,7 @@ def seen(line: Line, density: Density, degree: int) -> Line:
             **dict(
                 zip(
                     ("left", "right", "y", "w"),
-                    map(np.concatenate, zip(kept, halved(line, coarse, density), strict=True)),
+                    map(np.concatenate, zip(kept, halve_panels(line, coarse, density), strict=True)),
                     strict=True,
                 )
             )

@@ -48,7 +48,7 @@ class Record(NamedTuple):
     width: Float[np.ndarray, " t"]
 
 
-def recorded(
+def record_evolution(
     solver: Solver,
     *,
     until: float = np.inf,
@@ -62,7 +62,7 @@ def recorded(
     """
     rows = []
     for _ in range(STEPS):
-        rows.append(row(solver, degrees))
+        rows.append(record_row(solver, degrees))
         if frame:
             frame(solver)
         if solver.time >= until or (stop != "time" and getattr(solver, stop)):
@@ -71,7 +71,7 @@ def recorded(
     raise ConvergenceError(f"{STEPS} steps ended at t = {solver.time:g}: raise the tolerance or stop earlier")
 
 
-def row(solver: Solver, degrees: int) -> tuple:
+def record_row(solver: Solver, degrees: int) -> tuple:
     m = solver.moments(degrees)
     mass_error = abs(solver.total_mass() - 1)
     least, crossed = solver.least_density(), solver.inversion()

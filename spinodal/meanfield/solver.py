@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from spinodal.meanfield.kernel import Flow
+from spinodal.meanfield.kernel import DriftLaw
 
 CORE = 0.99  # of the mass, whose width counts
 
@@ -20,7 +20,7 @@ class Solver(Protocol):
     """A density with its clock: `advance` takes one step, not beyond a time."""
 
     geometry: str  # "circle", "zonal" or "sphere"
-    flow: Flow
+    flow: DriftLaw
     time: float
 
     def advance(self, until: float) -> None: ...

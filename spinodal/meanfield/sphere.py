@@ -20,8 +20,8 @@ from scipy.spatial import KDTree
 from spinodal.errors import InputError
 from spinodal.flows import unchecked_drift
 from spinodal.flows.engines import sphere as engine
-from spinodal.meanfield.kernel import Flow
-from spinodal.meanfield.panels import rule
+from spinodal.meanfield.kernel import DriftLaw
+from spinodal.meanfield.panels import panel_rule
 from spinodal.meanfield.solver import core_width
 from spinodal.meanfield.starts import SphereModes
 from spinodal.meanfield.steps import step
@@ -34,7 +34,7 @@ class Sphere:
 
     geometry = "sphere"
 
-    def __init__(self, flow: Flow, start: SphereModes, *, degree: int = 32, tolerance: float = 1e-8):
+    def __init__(self, flow: DriftLaw, start: SphereModes, *, degree: int = 32, tolerance: float = 1e-8):
         if flow.d != 3:
             raise InputError(f"d = {flow.d}: the sphere has d = 3; use Circle for 2 and Zonal for more")
         if start.highest > degree:
@@ -42,7 +42,7 @@ class Sphere:
                 f"the start has degree {start.highest}, beyond the nodes' {degree}: raise `degree`"
             )
         self.flow, self.time, self.tolerance, self.degree = flow, 0.0, tolerance, degree
-        self.rule = rule(tolerance, flow.beta)
+        self.rule = panel_rule(tolerance, flow.beta)
         self.x, w = gauss_nodes(degree)
         rho = start.density(self.x)
         self.weights = w * rho / (w @ rho)
@@ -123,7 +123,7 @@ class Sphere:
             return
         i, j = np.asarray(pairs).T
         gap = np.sqrt(np.sum((self.x[i] - self.x[j]) ** 2, 1))
-        met = self.rule.one(gap, np.minimum(self.weights[i], self.weights[j]))
+        met = self.rule.is_negligible(gap, np.minimum(self.weights[i], self.weights[j]))
         if not met.any():
             return
         n = len(self.x)

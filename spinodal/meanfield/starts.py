@@ -50,9 +50,9 @@ class CircleModes(Start):
     phases: Float[np.ndarray, " k"]
 
     def __post_init__(self):
-        bounded(self.highest)
+        check_amplitudes(self.highest)
         theta = np.linspace(0, 2 * np.pi, 16 * (self.highest + 1), endpoint=False)
-        positive(theta, self.density(theta), "theta")
+        require_positive(theta, self.density(theta), "theta")
 
     @property
     def highest(self) -> int:
@@ -82,9 +82,9 @@ class ZonalModes(Start):
     d: int
 
     def __post_init__(self):
-        bounded(self.highest)
+        check_amplitudes(self.highest)
         phi = np.linspace(0, np.pi, 8 * (self.highest + 1) + 1)
-        positive(phi, self.density(phi), "phi")
+        require_positive(phi, self.density(phi), "phi")
 
     @property
     def highest(self) -> int:
@@ -111,12 +111,12 @@ class SphereModes(Start):
     highest: int
 
     def __post_init__(self):
-        bounded(self.highest)
+        check_amplitudes(self.highest)
         grid = ducc0.sht.synthesis_2d(
             alm=self.alm[None], spin=0, lmax=self.highest, ntheta=4 * self.highest + 4,
             nphi=8 * self.highest + 8, geometry="CC",
         )  # fmt: skip
-        positive(np.arange(grid.size, dtype=float), grid.ravel(), "grid point")
+        require_positive(np.arange(grid.size, dtype=float), grid.ravel(), "grid point")
 
     def density(self, at: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, " n"]:
         theta = np.arctan2(np.hypot(at[:, 0], at[:, 1]), at[:, 2])
@@ -127,12 +127,12 @@ class SphereModes(Start):
         )[0]
 
 
-def packed(l: int, m: int, highest: int) -> int:
+def harmonic_index(l: int, m: int, highest: int) -> int:
     """Where ducc0 keeps a_lm, m >= 0."""
     return m * (2 * highest + 1 - m) // 2 + l
 
 
-def bounded(highest: int) -> None:
+def check_amplitudes(highest: int) -> None:
     if highest > HIGHEST:
         raise InputError(
             f"`start`: degree {highest} is beyond the resolution of a start, {HIGHEST}: the kernel passes degrees "
@@ -141,7 +141,7 @@ def bounded(highest: int) -> None:
         )
 
 
-def positive(at: Float[np.ndarray, " n"], density: Float[np.ndarray, " n"], name: str) -> None:
+def require_positive(at: Float[np.ndarray, " n"], density: Float[np.ndarray, " n"], name: str) -> None:
     if not np.isfinite(density).all():
         raise InputError(
             "`start`: the density is not finite: amplitudes and phases must be numbers", field="start"
@@ -157,7 +157,7 @@ def positive(at: Float[np.ndarray, " n"], density: Float[np.ndarray, " n"], name
 
 def circle_noise(sigma: float, rng: np.random.Generator, *, degrees: int = NOISY_DEGREES) -> CircleModes:
     """White noise of deviation sigma: cosines and sines are independent, of deviation sigma sqrt(2 / 10^4)."""
-    c, s = spread(sigma) * np.sqrt(2) * rng.standard_normal((2, degrees))
+    c, s = noise_deviation(sigma) * np.sqrt(2) * rng.standard_normal((2, degrees))
     return CircleModes(np.hypot(c, s), np.arctan2(s, c))
 
 
@@ -165,23 +165,23 @@ def zonal_noise(
     sigma: float, d: int, rng: np.random.Generator, *, degrees: int = NOISY_DEGREES
 ) -> ZonalModes:
     """The zonal harmonics of white noise: a_k of deviation sigma sqrt(N_k / 10^4), while that is small."""
-    scale = spread(sigma) * np.sqrt(dimensions(np.arange(1, degrees + 1), d))
+    scale = noise_deviation(sigma) * np.sqrt(dimensions(np.arange(1, degrees + 1), d))
     seen = scale < 0.02 if d > 3 else np.ones(degrees, bool)
     return ZonalModes((scale * rng.standard_normal(degrees))[seen], d)
 
 
 def sphere_noise(sigma: float, rng: np.random.Generator, *, degrees: int = NOISY_HARMONICS) -> SphereModes:
     """Every real harmonic of degree 1..degrees has an amplitude of deviation sigma / 100."""
-    alm = np.zeros(packed(degrees, degrees, degrees) + 1, complex)
+    alm = np.zeros(harmonic_index(degrees, degrees, degrees) + 1, complex)
     for m in range(degrees + 1):
         for l in range(max(m, 1), degrees + 1):
-            a, b = spread(sigma) * np.sqrt(4 * np.pi) * rng.standard_normal(2)
-            alm[packed(l, m, degrees)] = a if m == 0 else (a - 1j * b) / np.sqrt(2)
+            a, b = noise_deviation(sigma) * np.sqrt(4 * np.pi) * rng.standard_normal(2)
+            alm[harmonic_index(l, m, degrees)] = a if m == 0 else (a - 1j * b) / np.sqrt(2)
     alm[0] = np.sqrt(4 * np.pi)
     return SphereModes(alm, degrees)
 
 
-def spread(sigma: float) -> float:
+def noise_deviation(sigma: float) -> float:
     if not 0 < sigma <= 1:
         raise InputError(
             f"`sigma`: white noise {sigma:g} must lie in (0, 1], as the density's mean is one",
@@ -234,7 +234,7 @@ class WhiteNoise:
 
     def __post_init__(self) -> None:
         dimension(self.geometry, self.d)
-        spread(self.sigma)
+        noise_deviation(self.sigma)
         if self.seed < 0:
             raise InputError(f"`seed` {self.seed}: a whole number from 0", field="seed")
 
@@ -289,7 +289,7 @@ def sphere_harmonics(
 ) -> SphereModes:
     """1 + sum of amplitude * Y_lm, real and of mean square one."""
     top = int(degrees.max())
-    alm = np.zeros(packed(top, top, top) + 1, complex)
+    alm = np.zeros(harmonic_index(top, top, top) + 1, complex)
     alm[0] = np.sqrt(4 * np.pi)
     for l, m, amplitude in zip(degrees, orders, amplitudes, strict=True):
         if m != round(m) or abs(m) > l:
@@ -297,5 +297,5 @@ def sphere_harmonics(
                 f"`start`: order m = {m:g} of degree {l}: a whole number from -l to l", field="start"
             )
         size = np.sqrt(4 * np.pi) * (1 if m == 0 else (1 if m > 0 else 1j) / np.sqrt(2))
-        alm[packed(int(l), abs(int(m)), top)] += amplitude * size
+        alm[harmonic_index(int(l), abs(int(m)), top)] += amplitude * size
     return SphereModes(alm, top)

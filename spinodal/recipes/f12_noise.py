@@ -16,7 +16,14 @@ from scipy.optimize import brentq
 
 from spinodal import theory
 from spinodal.figures import densities
-from spinodal.meanfield import CircleModes, Fourier, bending, branch, critical_kappa, flow
+from spinodal.meanfield import (
+    CircleModes,
+    Fourier,
+    branch_curvature,
+    critical_kappa,
+    drift_law,
+    stationary_branch,
+)
 
 
 def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
@@ -25,23 +32,28 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     r = np.linspace(0.02, 0.9, 23 if quick else 89)
     curves = {}
     for kind, beta in (("usa", 1.0), ("usa", 2.4469), ("usa", 4.0), ("sa", 4.0)):
-        law = flow(kind, beta)
-        curves[f"{kind.upper()}, beta = {beta:g}"] = (branch(law, r).kappa / critical_kappa(law), r)
+        law = drift_law(kind, beta)
+        curves[f"{kind.upper()}, beta = {beta:g}"] = (
+            stationary_branch(law, r).kappa / critical_kappa(law),
+            r,
+        )
     densities.branches(curves).savefig(out / "branches.png", dpi=150)
     measured = {}
     for d in (2, 3):
-        switch = float(brentq(lambda b, d=d: bending(flow("usa", b, d)), 1.0, 4.0))  # type: ignore[arg-type]
+        switch = float(brentq(lambda b, d=d: branch_curvature(drift_law("usa", b, d)), 1.0, 4.0))  # type: ignore[arg-type]
         measured[f"switch to a jump in d = {d}"] = switch
         measured[f"off theory in d = {d} by"] = abs(switch - theory.tricritical_beta(d))
-    measured["least bending of SA on the circle"] = min(bending(flow("sa", b)) for b in (0.5, 2.0, 5.0, 20.0))
+    measured["least bending of SA on the circle"] = min(
+        branch_curvature(drift_law("sa", b)) for b in (0.5, 2.0, 5.0, 20.0)
+    )
     measured["noisy flow off the branch by"] = rest(1.5, 0.6)
     return measured
 
 
 def rest(beta: float, order: float) -> float:
     """|m_1| of the Fokker-Planck equation after a long time, less that of the branch."""
-    law = flow("usa", beta)
-    kappa = float(branch(law, np.array([order / 2, order])).kappa[-1])
+    law = drift_law("usa", beta)
+    kappa = float(stationary_branch(law, np.array([order / 2, order])).kappa[-1])
     solver = Fourier(law, CircleModes(np.array([0.8]), np.zeros(1)), kappa=kappa, degrees=32, tolerance=1e-7)
     while solver.time < 60:
         solver.advance(60.0)

@@ -22,8 +22,8 @@ from spinodal.meanfield import (
     DensityExperiment,
     WhiteNoise,
     circle_noise,
+    drift_law,
     evolve,
-    flow,
     forecast,
     measured_rates,
     winning_probabilities,
@@ -53,7 +53,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
 
 def winner(beta: float, seed: int, rates: np.ndarray) -> tuple[int, int]:
     """(degree forecast from the start, degree whose root mean square was first at SATURATED)."""
-    solver = Circle(flow("usa", beta), circle_noise(SIGMA, np.random.default_rng(seed)), tolerance=1e-6)
+    solver = Circle(drift_law("usa", beta), circle_noise(SIGMA, np.random.default_rng(seed)), tolerance=1e-6)
     told = forecast(solver.moments(32)[1:], TWO, rates).degree
     while (size := np.sqrt(2) * np.abs(solver.moments(32)[1:])).max() < SATURATED:
         solver.advance(np.inf)
@@ -62,7 +62,7 @@ def winner(beta: float, seed: int, rates: np.ndarray) -> tuple[int, int]:
 
 def pictured(out: Path, beta: float, seed: int, rates: np.ndarray) -> dict[str, float | None]:
     """One seed in full: its life through the birth of Diracs, and its growth rates."""
-    solver = Circle(flow("usa", beta), circle_noise(SIGMA, np.random.default_rng(seed)))
+    solver = Circle(drift_law("usa", beta), circle_noise(SIGMA, np.random.default_rng(seed)))
     told = forecast(solver.moments(32)[1:], TWO, rates)
     experiment = DensityExperiment(
         AttentionField(beta, "usa"), WhiteNoise(SIGMA, seed=seed), until=2 * told.time

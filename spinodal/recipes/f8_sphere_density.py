@@ -22,9 +22,9 @@ from spinodal.meanfield import (
     Zonal,
     ZonalModes,
     clusters,
-    flow,
-    packed,
-    recorded,
+    drift_law,
+    harmonic_index,
+    record_evolution,
     sphere_noise,
 )
 from spinodal.meanfield.sphere import potential
@@ -37,7 +37,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     fastest = [int(theory.fastest_degree(3, beta)) for beta in BETAS]
     on_sphere = {
         beta: rate(
-            lambda a, b=beta, l=l: Sphere(flow("sa", b, 3), harmonic(l, a), degree=24, tolerance=1e-13),
+            lambda a, b=beta, l=l: Sphere(drift_law("sa", b, 3), harmonic(l, a), degree=24, tolerance=1e-13),
             l,
             beta,
             3,
@@ -48,7 +48,9 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     for d in (3, 16) if quick else (3, 4, 8, 16):
         k = int(theory.fastest_degree(d, 6.0))
         start = lambda a, k=k, d=d: ZonalModes(np.eye(k)[-1] * a, d)
-        zonal[d] = rate(lambda a, d=d, s=start: Zonal(flow("sa", 6.0, d), s(a), tolerance=1e-14), k, 6.0, d)
+        zonal[d] = rate(
+            lambda a, d=d, s=start: Zonal(drift_law("sa", 6.0, d), s(a), tolerance=1e-14), k, 6.0, d
+        )
     return {
         "fastest degrees on the sphere": ", ".join(map(str, fastest)),
         "largest relative error on the sphere": max(map(abs, on_sphere.values())),
@@ -59,8 +61,8 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
 
 def harmonic(l: int, amplitude: float) -> SphereModes:
     """1 + amplitude * sqrt(2 l + 1) P_l(z)."""
-    alm = np.zeros(packed(l, l, l) + 1, complex)
-    alm[0], alm[packed(l, 0, l)] = np.sqrt(4 * np.pi), amplitude * np.sqrt(4 * np.pi)
+    alm = np.zeros(harmonic_index(l, l, l) + 1, complex)
+    alm[0], alm[harmonic_index(l, 0, l)] = np.sqrt(4 * np.pi), amplitude * np.sqrt(4 * np.pi)
     return SphereModes(alm, l)
 
 
@@ -80,8 +82,8 @@ def rate(solver_of: Callable, k: int, beta: float, d: int) -> float:
 def cloud(out: Path, seed: int, quick: bool) -> dict[str, float]:
     """White noise at beta = 10 to its clusters, degree 4 the fastest."""
     start = sphere_noise(0.01, np.random.default_rng(seed))
-    solver = Sphere(flow("sa", 10.0, 3), start, degree=24 if quick else 32, tolerance=1e-5)
-    record = recorded(solver, until=1e3, stop="diracs", degrees=16)
+    solver = Sphere(drift_law("sa", 10.0, 3), start, degree=24 if quick else 32, tolerance=1e-5)
+    record = record_evolution(solver, until=1e3, stop="diracs", degrees=16)
     rates = np.asarray(theory.growth_rate_sa(np.arange(1, 7), 3, 10.0))
     densities.amplitudes(record.times, record.moments[:, 1:7], rates).savefig(out / "amplitudes.png", dpi=150)
     theta, phi = np.meshgrid(np.linspace(0, np.pi, 91), np.linspace(-np.pi, np.pi, 181), indexing="ij")

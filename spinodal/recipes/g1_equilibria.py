@@ -14,7 +14,7 @@ import numpy as np
 
 from spinodal import graphs
 from spinodal.figures.graphs import Landscape, landscapes, manifold
-from spinodal.graphs import System, coupling, named
+from spinodal.graphs import System, coupling, named_graph
 
 PLANE = np.array([[1, -1, 0], [1, 1, -2]]) / np.sqrt([[2], [6]])  # coordinates of 1-perp of three vertices
 CASES = {
@@ -35,21 +35,21 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     crossing_circles(seed, 300 if quick else 1500).savefig(out / "square.png", dpi=150)
     measured = {}
     for name, text in CASES.items():
-        result = graphs.equilibria(System(named(name), coupling(text)), seed=seed)
+        result = graphs.equilibria(System(named_graph(name), coupling(text)), seed=seed)
         measured |= {f"{name}, {text}: dimension": result.dimension, f"{name}, {text}: bound": result.bound}
         if name == "path:5":
-            measured["path:5: equilibria"] = len(result.found)
-            measured["path:5: linearly stable"] = sum(e.stability == "linear" for e in result.found)
+            measured["path:5: equilibria"] = len(result.entries)
+            measured["path:5: linearly stable"] = sum(e.stability == "linear" for e in result.entries)
     return measured
 
 
 def landscape(title: str, text: str, reach: float, seed: int) -> Landscape:
     """The energy of the triangle over the plane of its differences, and all that Newton's method finds there."""
-    system = System(named("cycle:3"), coupling(text))
+    system = System(named_graph("cycle:3"), coupling(text))
     grid = np.linspace(-reach, reach, 161)
     plane = np.stack(np.meshgrid(grid, grid), -1) @ PLANE
     starts = reach * np.random.default_rng(seed).uniform(-1, 1, (400, 2)) @ PLANE
-    states, residual = graphs.refined(system, starts)
+    states, residual = graphs.refine_states(system, starts)
     states = states[residual < 1e-10]
     names = names_of(system, states)
     flat = states @ PLANE.T
@@ -71,9 +71,9 @@ def names_of(system: System, states: np.ndarray) -> list[str]:
 
 def crossing_circles(seed: int, count: int):
     """C4 with sin: circles of equilibria in the torus of differences, and points."""
-    system = System(named("cycle:4"), coupling("sin"))
+    system = System(named_graph("cycle:4"), coupling("sin"))
     starts = np.random.default_rng(seed).uniform(-np.pi, np.pi, (count, 4))
-    states, residual = graphs.refined(system, starts)
+    states, residual = graphs.refine_states(system, starts)
     x = states[residual < 1e-10]
     y = x[:, 1:] - x[:, :1]
     y -= 2 * np.pi * np.round(y / (2 * np.pi))

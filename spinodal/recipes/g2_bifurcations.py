@@ -12,7 +12,17 @@ from pathlib import Path
 import numpy as np
 
 from spinodal.figures.graphs import Curve, bifurcation_diagram
-from spinodal.graphs import Branch, Family, System, continued, coupling, named, onsite, started, switched
+from spinodal.graphs import (
+    Branch,
+    Family,
+    System,
+    branch_start,
+    continue_branch,
+    coupling,
+    named_graph,
+    onsite,
+    switch_branch,
+)
 
 DRIVES = {"path:2": [0.5, -0.5], "path:4": [1, 0.5, -0.5, -1], "cycle:3": [1, 0, -1]}
 
@@ -27,13 +37,15 @@ def first_vertex(branch: Branch) -> Curve:
 
 
 def pitchforks(out: Path, drawn: int) -> dict[str, float]:
-    system = System(named("path:4"), coupling("y**3 - lam*y", lam=0.0), onsite(4, stiffness=1.0))
+    system = System(named_graph("path:4"), coupling("y**3 - lam*y", lam=0.0), onsite(4, stiffness=1.0))
     family, bounds = Family(system, "lam"), (0.0, 2.5)
-    trunk = continued(family, started(family, np.zeros(4), bounds), bounds)
+    trunk = continue_branch(family, branch_start(family, np.zeros(4), bounds), bounds)
     curves = [first_vertex(trunk)]
     for point in trunk.singular[:drawn]:
         for side in (0.05, -0.05):
-            curves.append(first_vertex(continued(family, switched(family, point, side), bounds, points=400)))
+            curves.append(
+                first_vertex(continue_branch(family, switch_branch(family, point, side), bounds, points=400))
+            )
     marks = [(p.value, 0.0, "") for p in trunk.singular]
     title = "P4, f = y^3 - lam y, anchored: full lines are stable"
     bifurcation_diagram(curves, marks, parameter="lam", height="x0", title=title).savefig(
@@ -46,9 +58,9 @@ def folds(out: Path) -> dict[str, float]:
     measured, bounds = {}, (0.0, 3.0)
     for name, drive in DRIVES.items():
         n = len(drive)
-        system = System(named(name), coupling("sin"), onsite(n, drive=np.array(drive, dtype=float)))
+        system = System(named_graph(name), coupling("sin"), onsite(n, drive=np.array(drive, dtype=float)))
         family = Family(system, "mu")
-        branch = continued(family, started(family, np.zeros(n), bounds), bounds)
+        branch = continue_branch(family, branch_start(family, np.zeros(n), bounds), bounds)
         fold = next(point for point in branch.singular if point.kind == "fold")
         measured[f"fold of {name}"] = fold.value
         if name == "cycle:3":

@@ -13,7 +13,7 @@ import numpy as np
 
 from spinodal import graphs
 from spinodal.figures.graphs import energies_over_time
-from spinodal.graphs import System, coupling, named, onsite
+from spinodal.graphs import System, coupling, named_graph, onsite
 
 COUPLINGS = ["sin", "tanh", "y**3 - y"]
 TAU = 0.3
@@ -27,7 +27,7 @@ def flows(out: Path, seed: int, points: int) -> dict:
     x = np.random.default_rng(seed).normal(size=8)
     times, curves, rise, drift = np.linspace(0, 3, points), {}, 0.0, 0.0
     for text in COUPLINGS:
-        flow = graphs.gradient_flow(System(named("cube"), coupling(text)), x, times)
+        flow = graphs.gradient_flow(System(named_graph("cube"), coupling(text)), x, times)
         curves[text] = (times, flow.energies)
         rise = max(rise, float(np.diff(flow.energies).max()))
         drift = max(drift, float(np.abs(flow.states.sum(1) - x.sum()).max()))
@@ -39,10 +39,10 @@ def flows(out: Path, seed: int, points: int) -> dict:
 def thresholds(out: Path, seed: int) -> dict:
     """E + tau |x|_1 along the proximal descent, and what the article's single threshold leaves."""
     rng = np.random.default_rng(seed)
-    system = System(named("cube"), coupling("sin"), onsite(8, stiffness=0.7, centre=rng.normal(size=8)))
+    system = System(named_graph("cube"), coupling("sin"), onsite(8, stiffness=0.7, centre=rng.normal(size=8)))
     sparse = graphs.descent(system, rng.normal(size=8), penalty=graphs.l1(TAU))
     plain = graphs.descent(system, np.zeros(8))
-    cut = graphs.thresholded_once(system, plain.state, TAU)
+    cut = graphs.threshold_once(system, plain.state, TAU)
     above = sparse.energies - sparse.energies[-1]
     curves = {"proximal": (np.arange(len(above), dtype=float), above)}
     title = "E + tau |x|_1 above its end, by steps of the proximal descent"

@@ -123,7 +123,7 @@ def test_the_energy_is_monotone_to_rounding(name, norm):
     for step in range(60):
         rate = field(h * step, state, w)
         half = State(
-            sphere.retracted(state.directions, h / 2 * rate.drift), state.lengths + h / 2 * rate.growth
+            sphere.retract(state.directions, h / 2 * rate.drift), state.lengths + h / 2 * rate.growth
         )
         rate = field(h * (step + 0.5), half, w)
         state = State(

@@ -10,16 +10,16 @@ from typed import of_kind
 from spinodal import graphs
 from spinodal.errors import ConvergenceError, InputError
 from spinodal.graphs import (
+    BranchStart,
     Family,
-    Start,
     System,
-    continued,
+    branch_start,
+    continue_branch,
     coupling,
-    named,
+    named_graph,
     onsite,
     singular_point,
-    started,
-    switched,
+    switch_branch,
     twisted_state,
 )
 
@@ -28,12 +28,12 @@ DRIVES = {"path:2": [0.5, -0.5], "path:4": [1, 0.5, -0.5, -1], "cycle:3": [1, 0,
 
 
 def driven(name: str) -> Family:
-    graph = named(name)
+    graph = named_graph(name)
     return Family(System(graph, SINE, onsite(graph.n, drive=np.array(DRIVES[name], dtype=float))), "mu")
 
 
 def followed(family: Family, x: np.ndarray, bounds: tuple[float, float]):
-    return continued(family, started(family, x, bounds), bounds)
+    return continue_branch(family, branch_start(family, x, bounds), bounds)
 
 
 def triangle_fold() -> float:
@@ -70,7 +70,7 @@ def test_the_articles_test_by_coordinates_misses_folds_and_sees_some_where_there
     family = driven("path:4")
     fold = singular_point(family, *near_fold(family))
     assert np.abs(graphs.coordinate_curvatures(family.at(fold.value), fold.state)).min() > 0.5
-    path = System(named("path:3"), SINE)
+    path = System(named_graph("path:3"), SINE)
     x = np.array([0, 0, np.pi])
     assert np.abs(path.gradient(x)).max() < 1e-15
     assert abs(graphs.coordinate_curvatures(path, x)[1]) < 1e-15
@@ -86,7 +86,7 @@ def near_fold(family: Family):
 def test_pitchforks_of_an_anchored_path_come_one_at_a_time():
     """y^3 - lam y with anchors gamma / 2 |x|^2: lam = gamma / mu_k, mu_k = 2 - sqrt 2, 2, 2 + sqrt 2 on P4."""
     gamma = 0.8
-    system = System(named("path:4"), coupling("y**3 - lam*y", lam=0.0), onsite(4, stiffness=gamma))
+    system = System(named_graph("path:4"), coupling("y**3 - lam*y", lam=0.0), onsite(4, stiffness=gamma))
     family = Family(system, "lam")
     branch = followed(family, np.zeros(4), (0.0, 3.0))
     assert [p.kind for p in branch.singular] == ["pitchfork"] * 3
@@ -99,13 +99,13 @@ def test_pitchforks_of_an_anchored_path_come_one_at_a_time():
 def test_the_branch_of_a_pitchfork_leaves_as_a_square_root():
     """P2, y^3 - lam y, gamma: x = (-u, u), E = gamma u^2 + 4 u^4 - 2 lam u^2: u^2 = (2 lam - gamma) / 8."""
     family = Family(
-        System(named("path:2"), coupling("y**3 - lam*y", lam=0.0), onsite(2, stiffness=1.0)), "lam"
+        System(named_graph("path:2"), coupling("y**3 - lam*y", lam=0.0), onsite(2, stiffness=1.0)), "lam"
     )
     (point,) = followed(family, np.zeros(2), (0.0, 2.0)).singular
     assert point.value == pytest.approx(0.5, abs=1e-12)
-    start = switched(family, point, 0.1)
+    start = switch_branch(family, point, 0.1)
     assert 8 * start.state[1] ** 2 == pytest.approx(2 * start.value - 1, abs=1e-12)
-    branch = continued(family, start, (0.0, 2.0))
+    branch = continue_branch(family, start, (0.0, 2.0))
     np.testing.assert_allclose(8 * branch.states[:, 1] ** 2, 2 * branch.values - 1, atol=1e-9)
     assert (branch.indices == 0).all()
     assert branch.values[-1] == 2.0
@@ -114,23 +114,25 @@ def test_the_branch_of_a_pitchfork_leaves_as_a_square_root():
 def test_subcritical_and_transcritical_points():
     """Anchored P2, -lam y - y^3, bends down. y (y^2 - 1) (y^2 - 1 - lam): y = 1 crosses y^2 = 1 + lam at 0."""
     down = Family(
-        System(named("path:2"), coupling("-lam*y - y**3", lam=0.0), onsite(2, stiffness=1.0)), "lam"
+        System(named_graph("path:2"), coupling("-lam*y - y**3", lam=0.0), onsite(2, stiffness=1.0)), "lam"
     )
     (point,) = followed(down, np.zeros(2), (0.0, 2.0)).singular
     assert (point.kind, point.note) == ("pitchfork", "subcritical")
-    crossing = Family(System(named("path:2"), coupling("y*(y**2 - 1)*(y**2 - 1 - lam)", lam=0.0)), "lam")
+    crossing = Family(
+        System(named_graph("path:2"), coupling("y*(y**2 - 1)*(y**2 - 1 - lam)", lam=0.0)), "lam"
+    )
     (point,) = followed(crossing, np.array([-0.5, 0.5]), (-0.5, 0.5)).singular
     assert point.kind == "transcritical"
     assert point.value == pytest.approx(0, abs=1e-10)
     for amplitude in (0.05, -0.05):
-        start = switched(crossing, point, amplitude)
+        start = switch_branch(crossing, point, amplitude)
         y = start.state[1] - start.state[0]
         assert y**2 == pytest.approx(1 + start.value, abs=1e-12)
 
 
 def test_modes_that_cross_at_once_are_refused_not_classified():
     """y^3 - lam y without anchor: all n - 1 modes at lam = 0. C12, q = 2, sin y + lam sin 2y: all 11 at 0.5."""
-    free = Family(System(named("complete:4"), coupling("y**3 - lam*y", lam=0.0)), "lam")
+    free = Family(System(named_graph("complete:4"), coupling("y**3 - lam*y", lam=0.0)), "lam")
     branch = followed(free, np.zeros(4), (-1.0, 1.0))
     (point,) = branch.singular
     assert point.kind == "refused"
@@ -138,7 +140,7 @@ def test_modes_that_cross_at_once_are_refused_not_classified():
     assert point.value == pytest.approx(0, abs=1e-8)
     with pytest.raises(InputError, match="3 modes cross at once"):
         singular_point(free, np.zeros(4), 0.0)
-    ring = Family(System(named("cycle:12"), coupling("sin(y) + lam*sin(2*y)", lam=0.0)), "lam")
+    ring = Family(System(named_graph("cycle:12"), coupling("sin(y) + lam*sin(2*y)", lam=0.0)), "lam")
     branch = followed(ring, twisted_state(12, 2), (0.0, 1.0))
     (point,) = branch.singular
     assert (point.kind, branch.indices[0], branch.indices[-1]) == ("refused", 0, 11)
@@ -149,17 +151,19 @@ def test_modes_that_cross_at_once_are_refused_not_classified():
 
 def test_more_than_the_kernel_is_asked_for():
     """y^5 - lam y: the fourth power of the reduced energy vanishes, and no pitchfork is claimed."""
-    flat = Family(System(named("path:2"), coupling("y**5 - lam*y", lam=0.0), onsite(2, stiffness=1.0)), "lam")
+    flat = Family(
+        System(named_graph("path:2"), coupling("y**5 - lam*y", lam=0.0), onsite(2, stiffness=1.0)), "lam"
+    )
     with pytest.raises(InputError, match="no fourth power"):
         singular_point(flat, np.zeros(2), 0.49)
-    touch = Family(System(named("path:2"), coupling("y**3 + lam**2*y", lam=0.0)), "lam")
+    touch = Family(System(named_graph("path:2"), coupling("y**3 + lam**2*y", lam=0.0)), "lam")
     with pytest.raises((InputError, ConvergenceError)):
         singular_point(touch, np.zeros(2), 0.01)
 
 
 def test_stiffness_is_a_parameter_too():
     """P2, f = -y + y^3: with gamma x the origin is stable for gamma > 2."""
-    system = System(named("path:2"), coupling("y**3 - y"), onsite(2, stiffness=1.0))
+    system = System(named_graph("path:2"), coupling("y**3 - y"), onsite(2, stiffness=1.0))
     branch = followed(Family(system, "gamma"), np.zeros(2), (3.0, 1.0))
     (point,) = branch.singular
     assert point.kind == "pitchfork"
@@ -170,8 +174,10 @@ def test_stiffness_is_a_parameter_too():
 
 def test_a_closed_curve_closes():
     """P2, f = y^3 + (lam^2 - 1) y: the circle y^2 + lam^2 = 1, which crosses y = 0 at lam = +-1."""
-    family = Family(System(named("path:2"), coupling("y**3 + (lam**2 - 1)*y", lam=0.0)), "lam")
-    branch = continued(family, Start(np.array([-0.5, 0.5]), 0.0, np.array([0.0, 0, 1])), (-3.0, 3.0))
+    family = Family(System(named_graph("path:2"), coupling("y**3 + (lam**2 - 1)*y", lam=0.0)), "lam")
+    branch = continue_branch(
+        family, BranchStart(np.array([-0.5, 0.5]), 0.0, np.array([0.0, 0, 1])), (-3.0, 3.0)
+    )
     assert branch.end == "closed"
     y = np.diff(branch.states).ravel()
     np.testing.assert_allclose(y**2 + branch.values**2, 1, atol=1e-9)
@@ -179,7 +185,7 @@ def test_a_closed_curve_closes():
 
 
 def test_mistakes_are_named():
-    system = System(named("path:2"), SINE, onsite(2, drive=np.array([0.5, -0.5])))
+    system = System(named_graph("path:2"), SINE, onsite(2, drive=np.array([0.5, -0.5])))
     with pytest.raises(InputError, match="no parameter 'lam'"):
         Family(system, "lam")
     with pytest.raises(InputError, match="there is none"):

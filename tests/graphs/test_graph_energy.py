@@ -17,7 +17,7 @@ from spinodal.graphs import (
     equilibria,
     from_adjacency,
     from_networkx,
-    named,
+    named_graph,
     onsite,
 )
 
@@ -136,9 +136,9 @@ def test_row_2_the_jacobian_is_symmetric_iff_a_is(symmetric: bool):
 
 def test_row_8_powers_vanish_and_flows_circulate_at_every_equilibrium():
     for name, text in (("diamond", "y**3 - y"), ("cycle:5", "sin"), ("complete:4", "y**3 - y")):
-        graph = named(name)
+        graph = named_graph(name)
         f = coupling(text)
-        found = equilibria(System(graph, f)).found
+        found = equilibria(System(graph, f)).entries
         assert len(found) > 5
         for e in found:
             y = graph.differences(e.state)
@@ -168,13 +168,13 @@ def test_graphs_by_name_and_from_networkx(tmp_path):
     sizes = {"cycle:8": (8, 8, 1), "complete:5": (5, 10, 6), "path:4": (4, 3, 0), "star:6": (6, 5, 0)}
     sizes |= {"bowtie": (5, 6, 2), "diamond": (4, 5, 2), "cube": (8, 12, 5)}
     for name, (n, m, betti) in sizes.items():
-        graph = named(name)
+        graph = named_graph(name)
         assert (graph.n, graph.m, graph.betti) == (n, m, betti)
     other = nx.Graph()
     other.add_weighted_edges_from([("a", "b", 2.0), ("b", "c", 0.5)])
     other.add_node("alone")
     nx.write_graphml(other, tmp_path / "g.graphml")
-    graph = named(str(tmp_path / "g.graphml"))
+    graph = named_graph(str(tmp_path / "g.graphml"))
     assert graph.names == ("a", "b", "c", "alone")
     np.testing.assert_array_equal(graph.weights, [2, 0.5])
     assert graph.components.tolist() == [0, 0, 0, 1]
@@ -203,18 +203,18 @@ def test_graphs_that_have_no_energy_are_refused(other, said):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: named("cycle:2"),
-        lambda: named("cycle:x"),
-        lambda: named("torus:3"),
-        lambda: named("nowhere.graphml"),
+        lambda: named_graph("cycle:2"),
+        lambda: named_graph("cycle:x"),
+        lambda: named_graph("torus:3"),
+        lambda: named_graph("nowhere.graphml"),
         lambda: edge_list(3, [(0, 1), (1, 0)]),
         lambda: edge_list(2, [(0, 2)]),
         lambda: from_adjacency(np.array([[0.0, 1], [0.5, 0]])),
         lambda: onsite(3, stiffness=-1.0),
         lambda: onsite(3, drive=np.array([1.0, 2])),
         lambda: onsite(2, drive=np.nan),
-        lambda: System(named("path:3"), coupling("sin"), onsite(2)),
-        lambda: System(named("path:3"), coupling("sin")).varied("mu", 1.0),
+        lambda: System(named_graph("path:3"), coupling("sin"), onsite(2)),
+        lambda: System(named_graph("path:3"), coupling("sin")).with_parameter("mu", 1.0),
     ],
 )
 def test_wrong_input_is_named(make):

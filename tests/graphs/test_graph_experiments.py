@@ -42,7 +42,7 @@ def test_an_experiment_and_its_result_come_back_equal(experiment, answer):
 
 def test_what_was_found_is_listed_by_rows():
     result = graphs.find_equilibria(graphs.EquilibriumSearch(TRIANGLE))
-    circle, origin = result.found
+    circle, origin = result.entries
     assert (circle.index, circle.stability, circle.dimension) == (0, "lyapunov", 1)
     np.testing.assert_array_equal(result.states, [circle.state, origin.state])
 
@@ -54,7 +54,7 @@ def test_a_derivative_of_a_coupling_comes_back_equal():
 
 def test_a_system_without_anchor_and_drive_has_nothing_on_the_sites():
     assert TRIANGLE.onsite is None
-    assert graphs.build_system(graphs.named("path:2"), "sin", drive=0.0).graph.name == "path:2"
+    assert graphs.build_system(graphs.named_graph("path:2"), "sin", drive=0.0).graph.name == "path:2"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from scipy.optimize import minimize_scalar
 from spinodal import flows, graphs
 from spinodal.errors import ConvergenceError, InputError
 from spinodal.flows import law
-from spinodal.graphs import System, coupling, descent, edge_list, gradient_flow, l0, l1, named, onsite
+from spinodal.graphs import System, coupling, descent, edge_list, gradient_flow, l0, l1, named_graph, onsite
 
 RNG = np.random.default_rng(1)
 TIMES = np.linspace(0, 4, 81)
@@ -16,7 +16,7 @@ COUPLINGS = ["sin", "tanh", "y**3 - y", "sin(y) - 0.3*sin(2*y)"]
 
 @pytest.mark.parametrize("text", COUPLINGS)
 def test_row_4_energy_falls_at_the_rate_of_the_speed_squared(text):
-    system = System(named("cube"), coupling(text))
+    system = System(named_graph("cube"), coupling(text))
     x = RNG.normal(size=8)
     flow = gradient_flow(system, x, TIMES)
     assert np.diff(flow.energies).max() <= 1e-12 * (1 + np.abs(flow.energies).max())
@@ -31,7 +31,9 @@ def test_row_4_energy_falls_at_the_rate_of_the_speed_squared(text):
 
 def test_row_9_every_mobility_has_the_same_equilibria_and_descends():
     M = RNG.uniform(0.5, 3, 5)
-    system = System(named("cycle:5"), coupling("sin"), onsite(5, stiffness=0.3, centre=RNG.normal(size=5)))
+    system = System(
+        named_graph("cycle:5"), coupling("sin"), onsite(5, stiffness=0.3, centre=RNG.normal(size=5))
+    )
     x = RNG.normal(size=5)
     plain, mobile = descent(system, x), descent(system, x, M=M)
     assert plain.converged
@@ -45,12 +47,12 @@ def test_row_9_every_mobility_has_the_same_equilibria_and_descends():
 
 
 def test_attractive_couplings_reach_consensus_at_the_rate_of_the_second_eigenvalue():
-    graph = named("path:5")
+    graph = named_graph("path:5")
     lambda_2 = np.linalg.eigvalsh(graph.laplacian(graph.weights))[1]
     for text, slope in (("tanh(2*y)", 2.0), ("y**3 + y/2", 0.5), ("y + sin(y)/2", 1.5)):
         system = System(graph, coupling(text))
         assert system.coupling.attractive
-        assert [tuple(e.state) for e in graphs.equilibria(system).found] == [(0, 0, 0, 0, 0)]
+        assert [tuple(e.state) for e in graphs.equilibria(system).entries] == [(0, 0, 0, 0, 0)]
         rate = slope * lambda_2
         x = gradient_flow(system, RNG.normal(size=5), np.array([0, 8, 9]) / rate, accuracy=1e-12).states
         spread = np.abs(x - x.mean(1, keepdims=True)).max(1)
@@ -88,10 +90,12 @@ def test_row_6_thresholds_are_proximal_maps(tau: float):
 
 
 def test_row_6b_a_threshold_after_convergence_raises_the_energy_and_leaves_a_residual():
-    system = System(named("path:6"), coupling("sin"), onsite(6, stiffness=0.5, centre=RNG.normal(size=6)))
+    system = System(
+        named_graph("path:6"), coupling("sin"), onsite(6, stiffness=0.5, centre=RNG.normal(size=6))
+    )
     end = descent(system, np.zeros(6))
     assert end.converged
-    cut = graphs.thresholded_once(system, end.state, 0.2)
+    cut = graphs.threshold_once(system, end.state, 0.2)
     assert np.count_nonzero(cut.state) < 6
     assert cut.rise > 1e-3
     assert cut.residual > 1e-2
@@ -104,7 +108,7 @@ def test_row_7_energy_and_penalty_never_rise(text, penalty):
     n = 8
     M = RNG.uniform(0.5, 3, n)
     sites = onsite(n, stiffness=0.7, centre=2 * RNG.normal(size=n))
-    system = System(named("cube"), coupling(text), sites)
+    system = System(named_graph("cube"), coupling(text), sites)
     end = descent(system, RNG.normal(size=n), penalty=penalty, M=M)
     assert end.converged
     assert len(end.energies) > 5
@@ -115,7 +119,7 @@ def test_row_7_sparsity_does_not_depend_on_the_step_or_the_mobility():
     """With the threshold eta tau / m_i; with eta tau alone M weighs the penalty, with tau alone the step does."""
     n, tau = 12, 0.5
     sites = onsite(n, stiffness=1.0, centre=RNG.normal(size=n))
-    system = System(named("cycle:12"), coupling("tanh"), sites)
+    system = System(named_graph("cycle:12"), coupling("tanh"), sites)
     L = system.curvature_bound()
     M = np.linspace(1, 4, n)
     ends = [descent(system, np.zeros(n), penalty=l1(tau), eta=eta, M=m).state
@@ -145,7 +149,7 @@ def test_row_7_as_written_lets_the_plain_penalty_rise_with_a_mobility():
     n, tau = 2, 0.5
     M = np.array([1.0, 30.0])
     system = System(
-        named("path:2"), coupling("identity"), onsite(n, stiffness=1.0, centre=np.array([0.0, 1.0]))
+        named_graph("path:2"), coupling("identity"), onsite(n, stiffness=1.0, centre=np.array([0.0, 1.0]))
     )
     x = descent(system, np.zeros(n), penalty=l1(tau)).state
     assert x[1] > 0
@@ -157,7 +161,7 @@ def test_row_7_as_written_lets_the_plain_penalty_rise_with_a_mobility():
 
 @pytest.mark.parametrize("text", ["sin", "tanh", "identity", "sin(y) - 0.3*sin(2*y)"])
 def test_euler_descends_below_two_over_l_and_not_above(text):
-    system = System(named("complete:5"), coupling(text))
+    system = System(named_graph("complete:5"), coupling(text))
     L = system.curvature_bound()
     x = RNG.normal(size=5)
     assert np.diff(descent(system, x, eta=1.99 / L, steps=300).energies).max() <= 1e-15
@@ -185,7 +189,7 @@ def test_a_hundred_thousand_edges_flow():
 
 
 def test_what_cannot_flow_is_told():
-    system = System(named("path:3"), coupling("y - y**3"))
+    system = System(named_graph("path:3"), coupling("y - y**3"))
     with pytest.raises(ConvergenceError):
         gradient_flow(system, np.array([0.0, 3, -3]), TIMES)
     with pytest.raises(InputError, match="ascend"):

@@ -15,21 +15,21 @@ from spinodal.meanfield import (
     Gegenbauer,
     Sphere,
     ZonalModes,
-    bending,
-    branch,
-    chaos,
+    branch_curvature,
     circle_noise,
     circle_values,
     clustering_rate,
     clusters,
     critical_kappa,
     distance,
-    flow,
+    drift_law,
     forecast,
     measured_rates,
-    recorded,
-    sampled,
+    propagation_of_chaos,
+    record_evolution,
+    sample_angles,
     sphere_noise,
+    stationary_branch,
     tokens,
     winning_probabilities,
 )
@@ -41,7 +41,7 @@ K = np.arange(1, 33)
 
 def winner(beta: float, seed: int) -> tuple[int, int]:
     """(degree forecast from the start, degree that saturated first) on [bpa2024]'s white noise."""
-    solver = Circle(flow("usa", beta), circle_noise(0.01, np.random.default_rng(seed)), tolerance=1e-6)
+    solver = Circle(drift_law("usa", beta), circle_noise(0.01, np.random.default_rng(seed)), tolerance=1e-6)
     told = forecast(solver.moments(32)[1:], np.full(32, 2.0), array(growth_rate_usa(K, 2, beta))).degree
     while (size := np.sqrt(2) * np.abs(solver.moments(32)[1:])).max() < SATURATED:
         solver.advance(10.0)
@@ -70,12 +70,12 @@ def test_winning_probabilities_are_frequencies():
 
 def test_forecast_says_where_clusters_will_be():
     start = CircleModes(np.array([0.0, 0.0, 1e-3]), np.array([0.0, 0.0, 1.0]))
-    solver = Circle(flow("sa", 5.0), start)
+    solver = Circle(drift_law("sa", 5.0), start)
     told = forecast(solver.moments(32)[1:], np.full(32, 2.0), array(growth_rate_sa(K, 2, 5.0)))
     assert told.degree == 3
     assert told.positions == pytest.approx((1 + 2 * np.pi * np.arange(3)) / 3)
     assert told.time == pytest.approx(np.log(SATURATED / (1e-3 / np.sqrt(2))) / growth_rate_sa(3, 2, 5.0))
-    record = recorded(solver, until=1.5 * told.time)
+    record = record_evolution(solver, until=1.5 * told.time)
     assert clusters(solver) == 3
     assert np.abs(record.moments[-1, 3]) > 0.5
     assert distance(record.moments, 3, 2).max() < 1e-5
@@ -86,9 +86,9 @@ def test_forecast_says_where_clusters_will_be():
 
 @pytest.mark.parametrize("d", [2, 3, 5])
 def test_noise_threshold_and_where_the_transition_becomes_a_jump(d):
-    law = flow("usa", 3.0, d)
+    law = drift_law("usa", 3.0, d)
     assert critical_kappa(law) == pytest.approx(noise_threshold(d, 3.0), rel=1e-12)
-    switch = brentq(lambda beta: bending(flow("usa", beta, d)), 1.0, 4.0)
+    switch = brentq(lambda beta: branch_curvature(drift_law("usa", beta, d)), 1.0, 4.0)
     assert switch == pytest.approx(tricritical_beta(d), abs=1e-5)
 
 
@@ -97,14 +97,14 @@ def test_noisy_sa_never_jumps_on_the_circle(beta):
     """(1 - j) (1/2 + j - q (1 - j) / (2 - 2q)) > 0, j = I_1/I_0 > q = I_2/I_1, by weakly nonlinear expansion."""
     j, q = ive(1, beta) / ive(0, beta), ive(2, beta) / ive(1, beta)
     expected = (1 - j) * (0.5 + j - q * (1 - j) / (2 - 2 * q))
-    assert bending(flow("sa", beta)) == pytest.approx(expected, rel=2e-3)
+    assert branch_curvature(drift_law("sa", beta)) == pytest.approx(expected, rel=2e-3)
     assert expected > 0
 
 
 @pytest.mark.parametrize("kind", ["sa", "usa"])
 def test_branch_is_where_the_noisy_flow_rests(kind):
-    law = flow(kind, 2.0, 3)
-    found = branch(law, np.array([0.2, 0.4]))
+    law = drift_law(kind, 2.0, 3)
+    found = stationary_branch(law, np.array([0.2, 0.4]))
     solver = Gegenbauer(law, ZonalModes(np.array([0.1]), 3), kappa=found.kappa[1], degrees=64)
     m = np.zeros(65)
     m[: found.moments.shape[1]] = found.moments[1]
@@ -112,8 +112,8 @@ def test_branch_is_where_the_noisy_flow_rests(kind):
 
 
 def test_noisy_flow_ends_on_the_branch():
-    law = flow("usa", 1.5)
-    found = branch(law, np.array([0.3, 0.6]))
+    law = drift_law("usa", 1.5)
+    found = stationary_branch(law, np.array([0.3, 0.6]))
     solver = Fourier(
         law, CircleModes(np.array([0.8]), np.array([2.0])), kappa=found.kappa[1], degrees=32, tolerance=1e-7
     )
@@ -124,7 +124,7 @@ def test_noisy_flow_ends_on_the_branch():
 
 
 def test_uniform_is_stable_below_the_threshold():
-    law = flow("sa", 3.0)
+    law = drift_law("sa", 3.0)
     for factor, sign in ((0.9, -1), (1.1, 1)):
         kappa = factor * critical_kappa(law)
         solver = Fourier(law, CircleModes(np.array([1e-4]), np.zeros(1)), kappa=kappa)
@@ -134,17 +134,17 @@ def test_uniform_is_stable_below_the_threshold():
         assert rate == pytest.approx(growth_rate_sa(1, 2, 3.0, kappa=kappa), rel=1e-6)
         assert np.sign(rate) == sign
     with pytest.raises(InputError, match="nothing becomes unstable"):
-        critical_kappa(flow("sa", 3.0, repulsive=True))
+        critical_kappa(drift_law("sa", 3.0, repulsive=True))
 
 
 @pytest.mark.parametrize("d", [2, 3])
 def test_an_unresolved_eulerian_run_stops_and_says_why(d):
-    law = flow("sa", 9.0, d)
+    law = drift_law("sa", 9.0, d)
     solver = (
         Fourier(law, FOUR, degrees=64) if d == 2 else Gegenbauer(law, ZonalModes(np.array([0.1, 0.2]), 3))
     )
     with pytest.raises(ConvergenceError, match=r"no longer resolved by \d+ degrees.*Lagrangian"):
-        recorded(solver, until=30.0)
+        record_evolution(solver, until=30.0)
     assert solver.time < 12
     assert solver.moments(1)[0] == 1
 
@@ -152,16 +152,16 @@ def test_an_unresolved_eulerian_run_stops_and_says_why(d):
 def test_modes_beyond_the_resolution_are_refused():
     start = CircleModes(np.append(np.zeros(79), 1e-3), np.zeros(80))
     with pytest.raises(InputError, match="degree 80, beyond the resolution of 64"):
-        Fourier(flow("sa", 5.0), start, degrees=64)
+        Fourier(drift_law("sa", 5.0), start, degrees=64)
     with pytest.raises(InputError, match="kappa > 0"):
-        Fourier(flow("sa", 5.0), FOUR, kappa=-1.0)
+        Fourier(drift_law("sa", 5.0), FOUR, kappa=-1.0)
 
 
 @pytest.mark.parametrize(("kind", "rate"), [("sa", 1.0), ("usa", np.exp(2.0))])
 def test_clustering_rate_near_the_end(kind, rate):
     bump = np.exp(6 * np.cos(2 * np.pi * np.arange(64) / 64) - 6)
     start = circle_values(bump / (2 * np.pi * bump.mean()))
-    record = recorded(Circle(flow(kind, 2.0), start, tolerance=1e-7), until=20 / rate)
+    record = record_evolution(Circle(drift_law(kind, 2.0), start, tolerance=1e-7), until=20 / rate)
     assert clustering_rate(record) == pytest.approx(rate, rel=1e-2)
     assert record.clusters[-1] == 1
     assert record.mass_error.max() < 1e-14
@@ -170,19 +170,21 @@ def test_clustering_rate_near_the_end(kind, rate):
 
 
 def test_measured_rates_beside_theory():
-    record = recorded(Circle(flow("sa", 5.0), circle_noise(0.01, np.random.default_rng(1))), until=3.0)
+    record = record_evolution(
+        Circle(drift_law("sa", 5.0), circle_noise(0.01, np.random.default_rng(1))), until=3.0
+    )
     assert measured_rates(record)[:4] == pytest.approx(growth_rate_sa(K[:4], 2, 5.0), rel=0.01)
 
 
 def test_clusters_of_tokens_are_counted_by_mass():
     at, w = np.array([0.0, 0.05, 2.0, 4.0]), np.array([0.4, 0.2, 0.399, 0.001])
-    assert clusters(tokens(flow("sa", 9.0), at, w)) == 2
+    assert clusters(tokens(drift_law("sa", 9.0), at, w)) == 2
     even = 2 * np.pi * np.arange(64) / 64
-    assert clusters(tokens(flow("sa", 9.0), even, np.full(64, 1 / 64))) == 0
+    assert clusters(tokens(drift_law("sa", 9.0), even, np.full(64, 1 / 64))) == 0
 
 
 def test_clusters_on_the_sphere():
-    solver = Sphere(flow("sa", 9.0, 3), sphere_noise(0.01, np.random.default_rng(0)), degree=20)
+    solver = Sphere(drift_law("sa", 9.0, 3), sphere_noise(0.01, np.random.default_rng(0)), degree=20)
     assert clusters(solver) == 0
     solver.x, solver.weights = np.concatenate([np.eye(3), -np.eye(3)]), np.full(6, 1 / 6)
     assert clusters(solver) == 6
@@ -190,8 +192,8 @@ def test_clusters_on_the_sphere():
 
 def test_tokens_drawn_from_a_density_follow_it():
     rng = np.random.default_rng(0)
-    theta = sampled(FOUR, 40_000, rng)
+    theta = sample_angles(FOUR, 40_000, rng)
     m = np.exp(1j * K[:6, None] * theta).mean(1)
     assert m == pytest.approx(np.append(FOUR.moments, [0, 0]), abs=0.015)
-    found = chaos(flow("sa", 2.0), FOUR, np.array([16, 256]), until=0.2, samples=10)
+    found = propagation_of_chaos(drift_law("sa", 2.0), FOUR, np.array([16, 256]), until=0.2, samples=10)
     assert found.slope == pytest.approx(-0.5, abs=0.2)

@@ -15,8 +15,8 @@ from spinodal.meanfield import (
     SphereModes,
     Zonal,
     ZonalModes,
-    flow,
-    packed,
+    drift_law,
+    harmonic_index,
     sphere_noise,
     zonal_noise,
 )
@@ -33,9 +33,9 @@ def moved(solver, until):
 
 
 def harmonic(l: int, m: int, amplitude: float, highest: int = 8) -> SphereModes:
-    alm = np.zeros(packed(highest, highest, highest) + 1, complex)
+    alm = np.zeros(harmonic_index(highest, highest, highest) + 1, complex)
     alm[0] = np.sqrt(4 * np.pi)
-    alm[packed(l, m, highest)] = amplitude * np.sqrt(4 * np.pi) / (1 if m == 0 else np.sqrt(2))
+    alm[harmonic_index(l, m, highest)] = amplitude * np.sqrt(4 * np.pi) / (1 if m == 0 else np.sqrt(2))
     return SphereModes(alm, highest)
 
 
@@ -69,7 +69,7 @@ def ring_average(phi, other, d, beta):
 def test_velocity_is_the_slope_of_the_averaged_kernel(d):
     rng = np.random.default_rng(0)
     phi, w = np.sort(rng.uniform(0.2, 3.0, 9)), rng.dirichlet(np.ones(9))
-    solver = Zonal(flow("sa", 6.0, d), ZonalModes(np.zeros(1), d))
+    solver = Zonal(drift_law("sa", 6.0, d), ZonalModes(np.zeros(1), d))
     log = lambda at: np.log(ring_average(at[:, None], phi, d, 6.0) @ w) / 6.0
     h = 1e-5
     assert solver.velocity(phi, w) == pytest.approx((log(phi + h) - log(phi - h)) / (2 * h), abs=1e-9)
@@ -82,7 +82,7 @@ def test_rings_of_tokens_move_as_one():
     x = np.stack([
         np.outer(np.sin(phi), np.cos(turn)), np.outer(np.sin(phi), np.sin(turn)), np.outer(np.cos(phi), np.ones(48)),
     ], -1).reshape(-1, 3)  # fmt: skip
-    law = flow("usa", 5.0, 3)
+    law = drift_law("usa", 5.0, 3)
     drift = unchecked_drift(x, np.repeat(w / 48, 48), law.law).drift[::48]
     towards = np.stack([np.cos(phi), 0 * phi, -np.sin(phi)], 1)
     solver = Zonal(law, ZonalModes(np.zeros(1), 3))
@@ -94,7 +94,7 @@ def test_rings_of_tokens_move_as_one():
 def test_growth_rates_in_any_dimension(d, kind, degree):
     rate = RATES[kind](degree, d, 5.0)
     fastest = float(RATES[kind](int(fastest_degree(d, 5.0)), d, 5.0))
-    law, start = flow(kind, 5.0, d), lambda a: ZonalModes(np.eye(degree)[-1] * a, d)
+    law, start = drift_law(kind, 5.0, d), lambda a: ZonalModes(np.eye(degree)[-1] * a, d)
     assert growth(lambda a: Zonal(law, start(a), tolerance=1e-14), degree, 0.4 / fastest) == pytest.approx(
         rate, rel=1e-6
     )
@@ -105,7 +105,7 @@ def test_growth_rates_in_any_dimension(d, kind, degree):
 @pytest.mark.parametrize(("l", "m"), [(1, 0), (2, 1), (3, 3)])
 def test_growth_rates_on_the_sphere(l, m):
     time, rate = 0.4 / growth_rate_sa(2, 3, 5.0), growth_rate_sa(l, 3, 5.0)
-    solver = Sphere(flow("sa", 5.0, 3), harmonic(l, m, 1e-5), degree=20, tolerance=1e-13)
+    solver = Sphere(drift_law("sa", 5.0, 3), harmonic(l, m, 1e-5), degree=20, tolerance=1e-13)
     before, grew = solver.moments(l)[l], present(solver.log_density).copy()
     moved(solver, time)
     assert np.log(solver.moments(l)[l] / before) / time == pytest.approx(rate, rel=1e-7)
@@ -116,7 +116,7 @@ def test_growth_rates_on_the_sphere(l, m):
 
 def test_without_temperature_the_flow_is_a_moebius_map():
     """beta = 0: log tan(phi/2) of every ring moves by the same amount."""
-    solver = Zonal(flow("sa", 0.0, 5), ZonalModes(np.array([0.5, 0.1]), 5), tolerance=1e-11)
+    solver = Zonal(drift_law("sa", 0.0, 5), ZonalModes(np.array([0.5, 0.1]), 5), tolerance=1e-11)
     a = solver.points.copy()
     moved(solver, 1.0)
     shift = np.log(np.tan(solver.points / 2) / np.tan(a / 2))
@@ -125,10 +125,12 @@ def test_without_temperature_the_flow_is_a_moebius_map():
 
 
 def test_sphere_and_zonal_agree_on_what_both_can_do():
-    zonal = moved(Zonal(flow("sa", 5.0, 3), ZonalModes(np.array([0.0, 0.3, 0.1]), 3), tolerance=1e-10), 2.0)
-    alm = np.zeros(packed(3, 3, 3) + 1, complex)
+    zonal = moved(
+        Zonal(drift_law("sa", 5.0, 3), ZonalModes(np.array([0.0, 0.3, 0.1]), 3), tolerance=1e-10), 2.0
+    )
+    alm = np.zeros(harmonic_index(3, 3, 3) + 1, complex)
     alm[0], alm[2], alm[3] = np.sqrt(4 * np.pi) * np.array([1, 0.3 / np.sqrt(5), 0.1 / np.sqrt(7)])
-    sphere = moved(Sphere(flow("sa", 5.0, 3), SphereModes(alm, 3), tolerance=1e-9), 2.0)
+    sphere = moved(Sphere(drift_law("sa", 5.0, 3), SphereModes(alm, 3), tolerance=1e-9), 2.0)
     assert sphere.moments(8) == pytest.approx(np.abs(zonal.moments(8)), abs=1e-7)
     y, rho = zonal.density()
     order = np.argsort(y.ravel())
@@ -139,7 +141,7 @@ def test_sphere_and_zonal_agree_on_what_both_can_do():
 
 
 def test_zonal_ends_in_two_poles():
-    solver = Zonal(flow("sa", 9.0, 3), zonal_noise(0.01, 3, np.random.default_rng(0)), tolerance=1e-7)
+    solver = Zonal(drift_law("sa", 9.0, 3), zonal_noise(0.01, 3, np.random.default_rng(0)), tolerance=1e-7)
     while not solver.diracs:
         solver.advance(60.0)
     moved(solver, 60.0)  # a ring is an atom too, and shrinks to its pole
@@ -150,7 +152,7 @@ def test_zonal_ends_in_two_poles():
 
 def test_sphere_merges_to_atoms_with_all_the_mass():
     solver = Sphere(
-        flow("sa", 9.0, 3), sphere_noise(0.01, np.random.default_rng(0)), degree=24, tolerance=1e-4
+        drift_law("sa", 9.0, 3), sphere_noise(0.01, np.random.default_rng(0)), degree=24, tolerance=1e-4
     )
     while not solver.diracs:
         solver.advance(200.0)
@@ -166,22 +168,22 @@ def test_bad_input_is_refused():
     with pytest.raises(InputError, match="must not be negative"):
         harmonic(2, 1, 3.0)
     with pytest.raises(InputError, match="raise `degree`"):
-        Sphere(flow("sa", 1.0, 3), sphere_noise(0.01, np.random.default_rng(0)), degree=8)
+        Sphere(drift_law("sa", 1.0, 3), sphere_noise(0.01, np.random.default_rng(0)), degree=8)
     with pytest.raises(InputError, match="use Circle for 2"):
-        Sphere(flow("sa", 1.0, 2), harmonic(1, 0, 0.1))
+        Sphere(drift_law("sa", 1.0, 2), harmonic(1, 0, 0.1))
     with pytest.raises(InputError, match="must lie in"):
         sphere_noise(-1.0, np.random.default_rng(0))
 
 
 def test_rounding_of_thin_rings_is_told():
-    solver = Zonal(flow("sa", 200.0, 24), ZonalModes(np.array([0.1]), 24))
+    solver = Zonal(drift_law("sa", 200.0, 24), ZonalModes(np.array([0.1]), 24))
     with pytest.raises(ConvergenceError, match="sees too little of itself"):
         moved(solver, 1.0)
 
 
 def test_the_tail_of_the_map_is_that_of_all_coordinates():
     for axis in range(3):
-        solver = Sphere(flow("sa", 3.0, 3), harmonic(2, 0, 0.1), degree=16)
+        solver = Sphere(drift_law("sa", 3.0, 3), harmonic(2, 0, 0.1), degree=16)
         before = solver.map_tail()
         solver.x[:, axis] += 0.1 * eval_gegenbauer(16, 0.5, solver.x[:, 2])
         assert before < 1e-10 < 1e-2 < solver.map_tail()

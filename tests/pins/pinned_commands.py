@@ -220,7 +220,7 @@ def graph_results(path: Path) -> dict[str, Any]:
     run = read_run(path)
     asked, answered = {
         "graph-equilibria": (graphs.EquilibriumSearch, graphs.Equilibria),
-        "graph-flow": (graphs.GradientFlow, graphs.Flow),
+        "graph-flow": (graphs.GradientFlow, graphs.FlowResult),
         "graph-continue": (graphs.Continuation, graphs.Branch),
     }[run.kind]
     experiment, found = run.config_as(asked), run.result_as(answered)
@@ -234,10 +234,10 @@ def graph_results(path: Path) -> dict[str, Any]:
         **{name: getattr(experiment, name) for name in SCALARS if hasattr(experiment, name)},
     }  # fmt: skip
     if isinstance(found, graphs.Equilibria):
-        rows = [e._asdict() | {"state": e.state.tolist()} for e in found.found]
+        rows = [e._asdict() | {"state": e.state.tolist()} for e in found.entries]
         measured = {"vertices": list(system.graph.names), "equilibria": rows, "dimension_bound": found.bound}
         measured |= {name: getattr(found, name) for name in ("betti", "dimension", "unseen")}
-    elif isinstance(found, graphs.Flow):
+    elif isinstance(found, graphs.FlowResult):
         measured = {
             "energy at the start": found.energies[0].item(), "energy at the end": found.energies[-1].item(),
             "largest rise": found.largest_rise, "|grad E| at the end": found.residual,

@@ -49,7 +49,7 @@ def check(x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " _"]) -> None
         raise InputError(f"weights have shape {weights.shape}, {n} tokens need ({n},)")
     crooked, negative, total = first_faults(x, weights)
     if crooked:
-        unit_sphere.unit(x, UNIT)
+        unit_sphere.require_unit(x, UNIT)
     if negative:
         i = int(np.flatnonzero(~(weights >= 0))[0])
         raise InputError(f"weight {i} is {weights[i]:g}: weights are >= 0")

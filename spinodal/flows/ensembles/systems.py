@@ -73,7 +73,7 @@ def pack_systems(x: Float[np.ndarray, "b n d"]) -> Systems:
     b, n, d = x.shape
     if n < 2:
         raise InputError(f"n = {n}: a system has at least two tokens, so that there are pairs")
-    sphere.unit(x, 1e-12)
+    sphere.require_unit(x, 1e-12)
     filled = np.zeros((b, d + -d % TILE, n + -n % LANES))
     filled[:, :d, :n] = x.transpose(0, 2, 1)
     filled[:, :, n:] = filled[:, :, :1]
