@@ -100,6 +100,9 @@ class Sampling(NamedTuple):
         }  # fmt: skip
 
 
+GREEDY = Sampling(temperature=0.0)
+
+
 @torch.no_grad()
 def continuation(
     run: Path, prompt: str, *, tokens: int = 128, sampling: Sampling | None = None, stream: bool = False
@@ -126,7 +129,7 @@ def translations(run: Path, texts: Sequence[str], *, sampling: Sampling | None =
     InputError, before the first is translated, for an empty text, for unknown characters, and for a text longer than
     the sources that the model read in training.
     """
-    sampling = (sampling or Sampling(temperature=0)).check()
+    sampling = (sampling or GREEDY).check()
     model, tokenizer = load_model(run, "ForSeq2SeqLM")
     sources = []
     for number, text in enumerate(texts, start=1):

@@ -9,6 +9,9 @@ from rich.table import Table
 from spinodal import graphs
 from spinodal.cli._graph_files import run_folder, start_of
 from spinodal.cli._graph_options import (
+    ANCHOR,
+    COUPLING,
+    DRIVE,
     Anchor,
     CouplingText,
     Drive,
@@ -30,10 +33,10 @@ def continue_command(
     ],
     first: Annotated[float, typer.Option("--from", help="Its first value.")],
     last: Annotated[float, typer.Option("--to", help="The value at which the curve ends.")],
-    coupling_text: CouplingText = "sin",
+    coupling_text: CouplingText = COUPLING,
     set_: Values = None,
-    anchor: Anchor = "0",
-    drive: Drive = "0",
+    anchor: Anchor = ANCHOR,
+    drive: Drive = DRIVE,
     start: StartText = str(graphs.Continuation.start),
     points: Annotated[int, typer.Option(help="Most points of the curve.")] = graphs.Continuation.points,
     seed: Seed = graphs.Continuation.seed,

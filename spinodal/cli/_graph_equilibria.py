@@ -9,6 +9,9 @@ from rich.table import Table
 from spinodal import graphs
 from spinodal.cli._graph_files import run_folder
 from spinodal.cli._graph_options import (
+    ANCHOR,
+    COUPLING,
+    DRIVE,
     Anchor,
     CouplingText,
     Drive,
@@ -25,10 +28,10 @@ from spinodal.cli._output import console, progress_bar
 
 def equilibria_command(
     graph: GraphName,
-    coupling_text: CouplingText = "sin",
+    coupling_text: CouplingText = COUPLING,
     set_: Values = None,
-    anchor: Anchor = "0",
-    drive: Drive = "0",
+    anchor: Anchor = ANCHOR,
+    drive: Drive = DRIVE,
     starts: Annotated[
         int | None, typer.Option(help="Most searches in each block; by its size if not given.")
     ] = graphs.EquilibriumSearch.starts,

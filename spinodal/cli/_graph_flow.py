@@ -7,6 +7,9 @@ import typer
 from spinodal import graphs
 from spinodal.cli._graph_files import run_folder, save_state, start_of
 from spinodal.cli._graph_options import (
+    ANCHOR,
+    COUPLING,
+    DRIVE,
     Anchor,
     CouplingText,
     Drive,
@@ -23,10 +26,10 @@ from spinodal.cli._output import drawing, save_figures, show_measures
 
 def flow_command(
     graph: GraphName,
-    coupling_text: CouplingText = "sin",
+    coupling_text: CouplingText = COUPLING,
     set_: Values = None,
-    anchor: Anchor = "0",
-    drive: Drive = "0",
+    anchor: Anchor = ANCHOR,
+    drive: Drive = DRIVE,
     start: StartText = str(graphs.GradientFlow.start),
     time: Annotated[float, typer.Option(help="How long it flows.")] = graphs.GradientFlow.time,
     points: Annotated[int, typer.Option(help="How many states are kept.")] = graphs.GradientFlow.points,

@@ -6,8 +6,12 @@ from typing import Annotated, Any
 import typer
 
 from spinodal import graphs
+from spinodal.cli._defaults import default
 from spinodal.cli._values import number
 from spinodal.errors import InputError
+
+COUPLING = default("graphs.build_system.f")
+ANCHOR, DRIVE = (f"{default(f'graphs.build_system.{name}'):g}" for name in ("stiffness", "drive"))
 
 GraphName = Annotated[
     str,

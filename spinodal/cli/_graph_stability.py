@@ -8,6 +8,9 @@ import typer
 
 from spinodal import graphs
 from spinodal.cli._graph_options import (
+    ANCHOR,
+    COUPLING,
+    DRIVE,
     Anchor,
     CouplingText,
     Drive,
@@ -23,10 +26,10 @@ from spinodal.cli._output import show_measures
 def stability_command(
     state: Annotated[Path, typer.Argument(help="STATE.npy, one number a vertex.")],
     graph: GraphName,
-    coupling_text: CouplingText = "sin",
+    coupling_text: CouplingText = COUPLING,
     set_: Values = None,
-    anchor: Anchor = "0",
-    drive: Drive = "0",
+    anchor: Anchor = ANCHOR,
+    drive: Drive = DRIVE,
     refine: Annotated[
         bool, typer.Option("--refine", help="Newton's method first, for a state near one.")
     ] = graphs.StabilityAnalysis.refine,

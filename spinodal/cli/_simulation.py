@@ -3,6 +3,7 @@
 from typing import Any
 
 from spinodal.cli._arrays import read_array
+from spinodal.cli._output import given
 from spinodal.errors import InputError
 
 
@@ -27,13 +28,13 @@ def matrix_heads(q: str | None, k: str | None, v: str | None, repulsive: bool) -
 
 
 def token_start(
-    text: str, n: int | None, d: int | None, width: int, seed: int, normalise: bool, perturb: float
+    text: str, n: int | None, d: int | None, seed: int, normalise: bool, perturb: float | None
 ) -> Any:
     """The start that --start names, or of the tokens in its file; moved where `perturb` is not 0."""
     from spinodal.flows import NAMED_STARTS, PerturbedStart, named_start
 
     if text in NAMED_STARTS:
-        begin = named_start(text, 64 if n is None else n, width if d is None else d, seed)
+        begin = named_start(text, **given(n=n, d=d), seed=seed)
     else:
         begin = given_tokens(text, n, d, normalise)
     return PerturbedStart(begin, perturb, seed) if perturb else begin
@@ -43,31 +44,13 @@ def given_tokens(file: str, n: int | None, d: int | None, normalise: bool) -> An
     """The tokens of a file; InputError where they are not as many, or not as wide, as was asked."""
     from spinodal.flows import TokenStart
 
-    given = read_array(file)
-    for name, asked, found in zip("nd", (n, d), given.shape, strict=False):
+    read = read_array(file)
+    for name, asked, found in zip("nd", (n, d), read.shape, strict=False):
         if asked not in (None, found):
             raise InputError(
                 f"`{name}` {asked}, but `start` {file} has {name} = {found}", field=(name, "start")
             )
     try:
-        return TokenStart(given, normalise)
+        return TokenStart(read, normalise)
     except InputError as error:
         raise InputError(str(error).replace("`start`", f"`start` {file}", 1), field=error.fields) from None
-
-
-def flow_method(clock: str, step: float | None, tol: float, seed: int, *, noisy: bool) -> Any:
-    """The clock of a simulation: its own steps for ode, layers, or steps for a field with noise."""
-    from spinodal.flows import Adaptive, Layers, Noisy
-
-    if clock not in ("ode", "layer"):
-        raise InputError(f"`clock` {clock!r} is none of ode, layer", field="clock")
-    if clock == "layer":
-        return Layers(0.1 if step is None else step, seed)
-    if noisy:
-        return Noisy(0.01 if step is None else step, seed)
-    if step is not None:
-        raise InputError(
-            f"`step` {step:g}: the ode clock chooses its steps by `tol`; steps are for layers and noise",
-            field=("step", "tol"),
-        )
-    return Adaptive(tol)

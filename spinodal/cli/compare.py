@@ -9,8 +9,11 @@ import typer
 from rich.progress import TaskID
 
 from spinodal import recipes
+from spinodal.cli._defaults import default
 from spinodal.cli._options import RecipeName, Values
 from spinodal.cli._output import advance, command_line, draw_report, show_report, step_bars
+
+JOBS = default("training.compare.jobs")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -23,11 +26,13 @@ def compare_command(
     out: Annotated[
         Path | None, typer.Option(help="Folder of the comparison; runs/compare-RECIPE if not given.")
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Runs of each model, for the spread.")] = 3,
+    seeds: Annotated[int, typer.Option(help="Runs of each model, for the spread.")] = default(
+        "training.compare.seeds"
+    ),
     models: Annotated[
-        str, typer.Option(help="Names, with commas, of the rivals to keep; all if not given.")
-    ] = "",
-    jobs: Annotated[int, typer.Option(help="Runs at once; 0 is one a core, or one with a GPU.")] = 0,
+        str | None, typer.Option(help="Names, with commas, of the rivals to keep; all if not given.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Runs at once; 0 is one a core, or one with a GPU.")] = JOBS,
 ):
     """Train a recipe's model and its rivals at equal parameters and at equal time, over seeds.
 

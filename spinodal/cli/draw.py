@@ -1,5 +1,6 @@
 """draw: the figure of a recipe, its numbers beside those that were expected."""
 
+import inspect
 import time
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +22,9 @@ def draw_command(
     out: Annotated[
         Path | None, typer.Option(help="Folder of the pictures; runs/RECIPE if not given.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of everything that is drawn by chance.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(help="Of everything that is drawn by chance; the figure's own if not given.")
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A small version, in seconds.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Draw again where a figure is.")] = False,
 ):
@@ -33,6 +36,7 @@ def draw_command(
 
     module, header = recipes.module(recipe, "draw"), recipes.header(recipe)
     out = out or Path("runs") / recipe
+    seed = inspect.signature(module.draw).parameters["seed"].default if seed is None else seed
     if seed < 0:
         raise InputError(f"`seed` {seed}: must be 0 or more", field="seed")
     label = {

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from spinodal.cli._defaults import default
 from spinodal.cli._options import Run
 from spinodal.cli._output import console
 
@@ -16,7 +17,9 @@ def add_to(app: typer.Typer) -> None:
 def fill_command(
     run: Run,
     text: Annotated[str, typer.Argument(help='Text with one <mask> or more: "to be or <mask> to be".')],
-    top: Annotated[int, typer.Option(help="How many words to show for each mask.")] = 5,
+    top: Annotated[int, typer.Option(help="How many words to show for each mask.")] = default(
+        "inference.fillings.top"
+    ),
 ):
     """Fill in masked words: `spinodal fill runs/pet-mlm-seed0 "to be or <mask> to be"`."""
     from spinodal.inference import fillings

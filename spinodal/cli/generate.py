@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from spinodal.cli._defaults import default
 from spinodal.cli._options import Beams, Run, Seed, Temperature, TopK, TopP
 
 
@@ -14,12 +15,14 @@ def add_to(app: typer.Typer) -> None:
 def generate_command(
     run: Run,
     prompt: Annotated[str, typer.Option(help="The text to go on with.")],
-    tokens: Annotated[int, typer.Option(help="New tokens at most.")] = 128,
-    temperature: Temperature = 0.8,
-    top_k: TopK = 0,
-    top_p: TopP = 1.0,
-    beams: Beams = 1,
-    seed: Seed = 0,
+    tokens: Annotated[int, typer.Option(help="New tokens at most.")] = default(
+        "inference.continuation.tokens"
+    ),
+    temperature: Temperature = default("inference.Sampling.temperature"),
+    top_k: TopK = default("inference.Sampling.top_k"),
+    top_p: TopP = default("inference.Sampling.top_p"),
+    beams: Beams = default("inference.Sampling.beams"),
+    seed: Seed = default("inference.Sampling.seed"),
 ):
     """Go on with a text, token by token: `spinodal generate runs/pet-lm-seed0 --prompt "To be, or"`.
 

@@ -6,9 +6,12 @@ from typing import Annotated, Any
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from spinodal.cli._defaults import default
 from spinodal.cli._output import command_line, console, drawing, given, renamed, save_figures
 from spinodal.cli._values import number_or_text
 from spinodal.errors import InputError
+
+UNTIL, TOLERANCE = (default(f"meanfield.DensityExperiment.{name}") for name in ("until", "tolerance"))
 
 
 def add_to(app: typer.Typer) -> None:
@@ -19,24 +22,29 @@ def meanfield_command(
     out: Annotated[Path, typer.Option(help="Folder for run.json, record.npz and the pictures.")],
     geometry: Annotated[
         str, typer.Option(help="circle; sphere (S^2); zonal (about an axis of S^(d-1)).")
-    ] = "circle",
+    ] = default("meanfield.WhiteNoise.geometry"),
     d: Annotated[int | None, typer.Option(help="For zonal: tokens live on the unit sphere of R^d.")] = None,
     field: Annotated[
         str, typer.Option(help="sa; usa (weights e^(beta <x,y>) / n); gkpr (e^beta slower).")
-    ] = "sa",
-    beta: Annotated[float, typer.Option(help="Inverse temperature.")] = 5.0,
+    ] = default("meanfield.DensityExperiment.field.kind"),
+    beta: Annotated[float, typer.Option(help="Inverse temperature.")] = default(
+        "meanfield.DensityExperiment.field.beta"
+    ),
     start: Annotated[
         str | None,
         typer.Option(
             help="uniform+noise:SIGMA, or modes:FILE (lines 'k amplitude phase' on the circle, 'k amplitude' zonal, "
             "'l m amplitude' on the sphere), or density:FILE (circle: values at equal steps, uniform = 1/2pi). "
-            "White noise of 0.01 if not given."
+            f"White noise of {default('meanfield.WhiteNoise.sigma')} if not given."
         ),
     ] = None,
-    until: Annotated[str | None, typer.Option(help="A time, diracs (if not given) or consensus.")] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(help=f"A time, diracs or consensus; {UNTIL} if not given."),
+    ] = None,
     tol: Annotated[
         float | None,
-        typer.Option(help="Error of a step, in transported mass times distance; 1e-8 if not given."),
+        typer.Option(help=f"Error of a step, in transported mass times distance; {TOLERANCE} if not given."),
     ] = None,
     noise: Annotated[
         float | None, typer.Option(metavar="KAPPA", help="Fokker-Planck with noise sqrt(2 / KAPPA) dW.")
@@ -46,7 +54,7 @@ def meanfield_command(
         int | None,
         typer.Option(help="With noise: degrees kept (64). On the sphere: degree of the nodes (32)."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the white noise.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the white noise.")] = default("meanfield.WhiteNoise.seed"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in the folder.")] = False,
 ):
     """Follow a density: `spinodal meanfield --geometry circle --field sa --beta 5 --until diracs --out runs/density`.

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Option
 
+from spinodal.cli._defaults import default
 from spinodal.cli._output import REPORT, command_line, console, drawing, given, named_bars
 from spinodal.errors import InputError
 
 if TYPE_CHECKING:
     from spinodal.runs import RunFolder
     from spinodal.watch import Compared, Observed
+
+VIEW, EPSILON = default("watch.Question.view"), default("watch.Question.epsilon")
+NULLS, MOST = ",".join(default("watch.Question.nulls")), default("watch.source_named.most")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -28,28 +32,24 @@ def observe_command(
             "(.npz, .safetensors: layers x tokens x d).",
         ),
     ],
-    text: Annotated[str, Option(help='A text, or a file with one a line: --text "To be or not".')] = "",
+    text: Annotated[str | None, Option(help='A text, or a file with one a line: --text "To be or not".')] = None,
     sound: Annotated[Path | None, Option(help="A .wav file, for a model of speech.")] = None,
     out: Annotated[Path | None, Option(help="Folder; runs/observe-MODEL if not given.")] = None,
     compare: Annotated[bool, Option("--compare", help="Several models side by side.")] = False,
-    stack: Annotated[str, Option(help="Part of the layers' name: encoder, decoder; the longest if empty.")] = "",
+    stack: Annotated[str | None, Option(help="Part of the layers' name: encoder, decoder; else the longest.")] = None,
     view: Annotated[
-        str | None, Option(help="residual (if not given), read (after the norm) or attention (its output).")
+        str | None, Option(help=f"residual, read (after the norm) or attention (its output); {VIEW} if not given.")
     ] = None,
-    beta: Annotated[float, Option(help="Of the energy; 0 measures it on the attention.")] = 0.0,
+    beta: Annotated[float | None, Option(help="Of the energy; 0, or none, measures it on the attention.")] = None,
     epsilon: Annotated[
-        float | None, Option(help="Clusters have cosines of at least 1 - epsilon; .1 if not given.")
+        float | None, Option(help=f"Clusters have cosines of at least 1 - epsilon; {EPSILON} if not given.")
     ] = None,
-    depth: Annotated[int, Option(help="Iterate tied layers this often; 0 is as trained.")] = 0,
-    nulls: Annotated[
-        str | None, Option(help="random-weights,shuffled-tokens (if not given), one of them, or none.")
-    ] = None,
-    effect: Annotated[str, Option(help="Plug-ins to try, with commas: spinodal_beta:2,spinodal_usa.")] = "",
-    inputs: Annotated[
-        int | None, Option(help="The most lines of the text that are read; 256 if not given.")
-    ] = None,
+    depth: Annotated[int | None, Option(help="Iterate tied layers this often; 0, or none, is as trained.")] = None,
+    nulls: Annotated[str | None, Option(help=f"{NULLS} (if not given), one of them, or none.")] = None,
+    effect: Annotated[str | None, Option(help="Plug-ins to try, with commas: spinodal_beta:2,spinodal_usa.")] = None,
+    inputs: Annotated[int | None, Option(help=f"Most lines of the text that are read: {MOST} if not given.")] = None,
     truncate: Annotated[bool, Option("--truncate", help="Cut texts that are too long for the model.")] = False,
-    seed: Annotated[int, Option(help="Of the nulls.")] = 0,
+    seed: Annotated[int, Option(help="Of the nulls.")] = default("watch.Question.seed"),
     overwrite: Annotated[bool, Option("--overwrite", help="Write over an observation that is there.")] = False,
 ):  # fmt: skip
     """Watch the tokens of a trained model: `spinodal observe minilm --text "The cat sat on the mat." --out runs/cat`.

@@ -15,9 +15,18 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from typer import Option
 
+from spinodal.cli._defaults import default
 from spinodal.cli._output import command_line, console, drawing, renamed
 from spinodal.cli._values import spaced_numbers, whole_numbers
+
+FIELD, CLOCK, TOLERANCE = (
+    default("flows.Diagram.field"), default("flows.Diagram.clock")[0], default("flows.ensembles.OdeClock.tolerance"),
+)  # fmt: skip
+DIMENSIONS = ",".join(map(str, default("flows.Diagram.d")))
+BETAS = ":".join(f"{default(f'flows.ensembles.diagram_betas.{end}'):g}" for end in ("first", "last"))
+THRESHOLD, WORKERS = default("flows.Diagram.threshold"), default("flows.phase_diagram.workers")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -25,26 +34,24 @@ def add_to(app: typer.Typer) -> None:
 
 
 def phase_diagram_command(
-    out: Annotated[Path, typer.Option(help="Folder of the map; a killed sweep goes on there.")],
-    n: Annotated[int, typer.Option(help="Tokens of a system.")] = 32,
-    d: Annotated[str, typer.Option(help="Dimensions, with commas.")] = "2,8,32,128,512,1024",
-    samples: Annotated[int, typer.Option(help="Systems, each with its own uniform start.")] = 1024,
-    field: Annotated[str, typer.Option(help="sa, usa, or gkpr: USA with a clock e^beta slower.")] = "sa",
-    clock: Annotated[str, typer.Option(help="layer: normalise(x + h Att); ode: the flow itself.")] = "layer",
-    step: Annotated[float, typer.Option(help="h of the layer clock.")] = 0.1,
-    tolerance: Annotated[float, typer.Option(help="Error of a step of the ode clock.")] = 1e-6,
-    t_max: Annotated[float, typer.Option(help="The last time.")] = 30.0,
-    times: Annotated[int, typer.Option(help="Columns of the map.")] = 150,
-    beta: Annotated[str, typer.Option(help="The first and the last beta, LOW:HIGH, or one.")] = "0.1:9",
-    betas: Annotated[int, typer.Option(help="Rows of the map.")] = 200,
-    threshold: Annotated[float, typer.Option(help="Tokens of this cosine and above have met.")] = 0.999,
-    seed: Annotated[int, typer.Option(help="Of the starts.")] = 0,
-    scheduler: Annotated[
-        str | None, typer.Option(help="Address of a dask scheduler: tcp://host:8786.")
-    ] = None,
-    workers: Annotated[int, typer.Option(help="Processes of this machine; 0 is one a core.")] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a map of another sweep.")] = False,
-):
+    out: Annotated[Path, Option(help="Folder of the map; a killed sweep goes on there.")],
+    n: Annotated[int, Option(help="Tokens of a system.")] = default("flows.Diagram.n"),
+    d: Annotated[str, Option(help="Dimensions, with commas.")] = DIMENSIONS,
+    samples: Annotated[int, Option(help="Systems, each with its own start.")] = default("flows.Diagram.samples"),
+    field: Annotated[str, Option(help="sa, usa, or gkpr: USA with a clock e^beta slower.")] = FIELD,
+    clock: Annotated[str, Option(help="layer: normalise(x + h Att); ode: the flow itself.")] = CLOCK,
+    step: Annotated[float, Option(help="h of the layer clock.")] = default("flows.ensembles.LayerClock.step"),
+    tolerance: Annotated[float, Option(help="Error of a step of the ode clock.")] = TOLERANCE,
+    t_max: Annotated[float, Option(help="The last time.")] = default("flows.ensembles.diagram_times.end"),
+    times: Annotated[int, Option(help="Columns of the map.")] = default("flows.ensembles.diagram_times.number"),
+    beta: Annotated[str, Option(help="The first and the last beta, LOW:HIGH, or one.")] = BETAS,
+    betas: Annotated[int, Option(help="Rows of the map.")] = default("flows.ensembles.diagram_betas.number"),
+    threshold: Annotated[float, Option(help="Tokens of this cosine and above have met.")] = THRESHOLD,
+    seed: Annotated[int, Option(help="Of the starts.")] = default("flows.Diagram.seed"),
+    scheduler: Annotated[str | None, Option(help="Address of a dask scheduler: tcp://host:8786.")] = None,
+    workers: Annotated[int, Option(help="Processes of this machine; 0 is one a core.")] = WORKERS,
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace a map of another sweep.")] = False,
+):  # fmt: skip
     """Probability that two tokens have met: `spinodal phase-diagram --n 32 --d 2,1024 --samples 256 --out runs/map`.
 
     Writes map.npz (t, beta, d, probability and standard_error as (d, t, beta), and probability_2 ... by d), map.png
@@ -63,15 +70,9 @@ def phase_diagram_command(
     check_workers(scheduler, workers)
     started, owned = time.perf_counter(), ("map.npz", "map.png")
     with open_run(
-        out,
-        kind="phase-diagram",
-        config=diagram,
-        seed=seed,
-        owned=owned,
-        resume=not overwrite,
-        overwrite=overwrite,
+        out, kind="phase-diagram", config=diagram, seed=seed, owned=owned, resume=not overwrite, overwrite=overwrite,
         label={"command": command_line()},
-    ) as folder:
+    ) as folder:  # fmt: skip
         folder.begin()
         try:
             with bar(f"{len(diagram.d)} x {len(diagram.betas)} rows") as report:

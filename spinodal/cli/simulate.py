@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer import Option
 
+from spinodal.cli._defaults import default
 from spinodal.cli._output import (
     command_line,
     console,
@@ -14,13 +16,18 @@ from spinodal.cli._output import (
     refuse_finished,
     renamed,
     save_figures,
-)
+)  # fmt: skip
 from spinodal.cli._values import end_time
 from spinodal.errors import InputError
 
 FILES = (
     "checkpoint", "trajectory.npz", "cosines.png", "energy.png", "circle.png", "sphere.png", "movie.gif", "movie.mp4",
 )  # fmt: skip
+FIELD, ENGINE = default("flows.AttentionField.kind"), default("flows.AttentionField.engine")
+START, N, D = (default(f"flows.named_start.{name}") for name in ("name", "n", "d"))
+CLOCK, UNTIL = default("flows.named_method.clock"), default("flows.Simulation.until")
+LAYER, NOISY = default("flows.Layers.step"), default("flows.Noisy.step")
+NORMALISATION = default("flows.fields.scheme.name")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -28,37 +35,37 @@ def add_to(app: typer.Typer) -> None:
 
 
 def simulate_command(
-    out: Annotated[Path, typer.Option(help="Folder of the run.")],
-    field: Annotated[str, typer.Option(help="sa, usa, or gkpr: USA with a clock e^beta slower.")] = "sa",
-    n: Annotated[int | None, typer.Option(help="Tokens; 64, or as many as --start holds.")] = None,
-    d: Annotated[int | None, typer.Option(help="Dimension; 3, or that of --start.")] = None,
-    beta: Annotated[float, typer.Option(help="Inverse temperature, >= 0.")] = 1.0,
-    q: Annotated[str | None, typer.Option(help="Q as .npy, [k d], or [h k d] for h heads.")] = None,
-    k: Annotated[str | None, typer.Option(help="K as .npy.")] = None,
-    v: Annotated[str | None, typer.Option(help="V as .npy, [d d], or [h d d].")] = None,
-    causal: Annotated[bool, typer.Option("--causal", help="Token i sees tokens j <= i.")] = False,
-    repulsive: Annotated[bool, typer.Option("--repulsive", help="V = -V: tokens spread.")] = False,
-    normalisation: Annotated[str, typer.Option(help="post, pre, mix, peri, ngpt or sqrt.")] = "post",
-    parameter: Annotated[float | None, typer.Option(help="tau of mix, alpha of ngpt.")] = None,
-    noise: Annotated[float | None, typer.Option(help="kappa of sqrt(2 / kappa) dW.")] = None,
-    clock: Annotated[str, typer.Option(help="ode: the flow; layer: normalise(x + h Att(x)).")] = "ode",
-    step: Annotated[float | None, typer.Option(help="h of layers (0.1) or of noise (0.01).")] = None,
-    start: Annotated[str, typer.Option(help="uniform, orthonormal, lattice, or tokens as .npy.")] = "uniform",
-    perturb: Annotated[float, typer.Option(help="Moves the start by Gaussian steps of this size.")] = 0.0,
-    normalise: Annotated[bool, typer.Option("--normalise", help="Scale the start to unit length.")] = False,
-    weights: Annotated[str | None, typer.Option(help="Weights as .npy, [n], summing to one.")] = None,
-    until: Annotated[str, typer.Option(help="A time, or consensus: however long it takes.")] = "20",
+    out: Annotated[Path, Option(help="Folder of the run.")],
+    field: Annotated[str, Option(help="sa, usa, or gkpr: USA with a clock e^beta slower.")] = FIELD,
+    n: Annotated[int | None, Option(help=f"Tokens; {N}, or as many as --start holds.")] = None,
+    d: Annotated[int | None, Option(help=f"Dimension; {D}, or that of the matrices or of --start.")] = None,
+    beta: Annotated[float, Option(help="Inverse temperature, >= 0.")] = default("flows.AttentionField.beta"),
+    q: Annotated[str | None, Option(help=r"Q as .npy, \[k d], or \[h k d] for h heads.")] = None,
+    k: Annotated[str | None, Option(help="K as .npy.")] = None,
+    v: Annotated[str | None, Option(help=r"V as .npy, \[d d], or \[h d d].")] = None,
+    causal: Annotated[bool, Option("--causal", help="Token i sees tokens j <= i.")] = False,
+    repulsive: Annotated[bool, Option("--repulsive", help="V = -V: tokens spread.")] = False,
+    normalisation: Annotated[str, Option(help="post, pre, mix, peri, ngpt or sqrt.")] = NORMALISATION,
+    parameter: Annotated[float | None, Option(help="tau of mix, alpha of ngpt.")] = None,
+    noise: Annotated[float | None, Option(help="kappa of sqrt(2 / kappa) dW.")] = None,
+    clock: Annotated[str, Option(help="ode: the flow; layer: normalise(x + h Att(x)).")] = CLOCK,
+    step: Annotated[float | None, Option(help=f"h of layers ({LAYER}) or of noise ({NOISY}).")] = None,
+    start: Annotated[str, Option(help="uniform, orthonormal, lattice, or tokens as .npy.")] = START,
+    perturb: Annotated[float | None, Option(help="Moves the start by Gaussian steps of this size.")] = None,
+    normalise: Annotated[bool, Option("--normalise", help="Scale the start to unit length.")] = False,
+    weights: Annotated[str | None, Option(help=r"Weights as .npy, \[n], summing to one.")] = None,
+    until: Annotated[str, Option(help="A time, or consensus: however long it takes.")] = f"{UNTIL:g}",
     frames: Annotated[
-        int, typer.Option(help="Times to keep, evenly spread, as 256 MiB hold them; to consensus 8 a decade.")
-    ] = 101,
-    save_times: Annotated[str | None, typer.Option(help="Times to keep: .npy, or log.")] = None,
-    engine: Annotated[str, typer.Option(help="auto, direct, attention, circle, sphere, ...")] = "auto",
-    tol: Annotated[float, typer.Option(help="Error of a step of the ode clock.")] = 1e-8,
-    seed: Annotated[int, typer.Option(help="Of the start and of the noise.")] = 0,
-    movie: Annotated[str | None, typer.Option(help="gif: a movie too, for d = 2 and 3.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in --out.")] = False,
-):
+        int, Option(help="Times to keep, evenly spread, as 256 MiB hold them; to consensus 8 a decade.")
+    ] = default("flows.Simulation.times"),
+    save_times: Annotated[str | None, Option(help="Times to keep: .npy, or log.")] = None,
+    engine: Annotated[str, Option(help="auto, direct, attention, circle, sphere, ...")] = ENGINE,
+    tol: Annotated[float, Option(help="Error of a step of the ode clock.")] = default("flows.Adaptive.tolerance"),
+    seed: Annotated[int, Option(help="Of the start and of the noise.")] = default("flows.named_start.seed"),
+    movie: Annotated[str | None, Option(help="gif: a movie too, for d = 2 and 3.")] = None,
+    resume: Annotated[bool, Option("--resume", help="Go on from the last checkpoint.")] = False,
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace what is in --out.")] = False,
+):  # fmt: skip
     """Let tokens flow: `spinodal simulate --n 200 --d 2 --beta 25 --until consensus --out runs/wait`.
 
     Writes run.json (settings, engine, error_bound, merges with their times, energy, final state), trajectory.npz
@@ -66,9 +73,9 @@ def simulate_command(
     is at t = 7e20, and takes a second. A run that was stopped goes on with --resume, bit for bit.
     """
     from spinodal.cli._arrays import read_array
-    from spinodal.cli._simulation import flow_method, matrix_heads, simulation_options, token_start
+    from spinodal.cli._simulation import matrix_heads, simulation_options, token_start
     from spinodal.figures.simulation import draw_simulation, film_simulation
-    from spinodal.flows import AttentionField, Simulation, evolve
+    from spinodal.flows import AttentionField, Simulation, evolve, named_method
     from spinodal.flows.fields import scheme
     from spinodal.runs import check_folder, open_run
 
@@ -86,9 +93,9 @@ def simulate_command(
         )  # fmt: skip
         simulation = Simulation(
             attention,
-            token_start(start, n, d, attention.d or 3, seed, normalise, perturb),
+            token_start(start, n, d or attention.d, seed, normalise, perturb),
             end_time(until),
-            flow_method(clock, step, tol, seed, noisy=noise is not None),
+            named_method(clock, step=step, tolerance=tol, seed=seed, noisy=noise is not None),
             None if weights is None else read_array(weights, option="weights"),
             frames if kept is None else kept,
         )

@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 
 from spinodal import theory
+from spinodal.cli._defaults import default
 from spinodal.cli._output import console
 from spinodal.errors import InputError
 
@@ -16,8 +17,12 @@ def add_to(app: typer.Typer) -> None:
 
 
 def spectrum_command(
-    d: Annotated[int, typer.Option(help="Tokens live on the unit sphere of R^d; 2 is the circle.")] = 2,
-    beta: Annotated[float, typer.Option(help="Inverse temperature of the kernel e^(beta <x,y>).")] = 5.0,
+    d: Annotated[int, typer.Option(help="Tokens live on the unit sphere of R^d; 2 is the circle.")] = default(
+        "meanfield.starts.CIRCLE"
+    ),
+    beta: Annotated[float, typer.Option(help="Inverse temperature of the kernel e^(beta <x,y>).")] = default(
+        "meanfield.DensityExperiment.field.beta"
+    ),
     noise: Annotated[
         float | None, typer.Option(metavar="KAPPA", help="With noise sqrt(2 / KAPPA) dW.")
     ] = None,

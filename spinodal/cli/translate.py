@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from spinodal.cli._defaults import default
 from spinodal.cli._options import Beams, Run, Seed, Temperature, TopK, TopP
 from spinodal.errors import InputError
 
@@ -23,11 +24,11 @@ def translate_command(
         Path | None,
         typer.Option(help="A file with one text a line, empty lines left out; - for standard input."),
     ] = None,
-    temperature: Temperature = 0.0,
-    top_k: TopK = 0,
-    top_p: TopP = 1.0,
-    beams: Beams = 1,
-    seed: Seed = 0,
+    temperature: Temperature = default("inference.GREEDY.temperature"),
+    top_k: TopK = default("inference.Sampling.top_k"),
+    top_p: TopP = default("inference.Sampling.top_p"),
+    beams: Beams = default("inference.Sampling.beams"),
+    seed: Seed = default("inference.Sampling.seed"),
 ):
     """Translate texts: `spinodal translate runs/pet-translate-seed0 "In the beginning" --beams 4`."""
     from spinodal.inference import Sampling, translations

@@ -7,7 +7,7 @@ from .engines.registry import ENGINES
 from .engines.span import reduce_to_span
 from .ensembles import Diagram, DiagramResult, phase_diagram
 from .evolution import Evolution, evolve
-from .experiment import Simulation
+from .experiment import Simulation, named_method
 from .fields import AttentionField, FeedForward, Head, UnnormalisedField
 from .fields.heads import stack_heads
 from .starts import (
@@ -53,6 +53,7 @@ __all__ = [
     "evolve",
     "field",
     "law",
+    "named_method",
     "named_start",
     "phase_diagram",
     "reduce_to_span",

@@ -114,6 +114,28 @@ class Simulation:
         return (first * 10 ** (k / rate) for k in itertools.count())
 
 
+def named_method(
+    clock: str = "ode",
+    *,
+    step: float | None = None,
+    tolerance: float | None = None,
+    seed: int = 0,
+    noisy: bool = False,
+) -> Adaptive | Layers | Noisy:
+    """The method of a clock: layers, or for ode steps of its own, and of a fixed size where the field has noise."""
+    if clock not in ("ode", "layer"):
+        raise InputError(f"`clock` {clock!r} is none of ode, layer", field="clock")
+    if clock == "layer" or noisy:
+        method = Layers(seed=seed) if clock == "layer" else Noisy(seed=seed)
+        return method if step is None else dataclasses.replace(method, step=step)
+    if step is not None:
+        raise InputError(
+            f"`step` {step:g}: the ode clock chooses its steps by `tolerance`; steps are for layers and noise",
+            field=("step", "tolerance"),
+        )
+    return Adaptive() if tolerance is None else Adaptive(tolerance)
+
+
 def check_types(simulation: Simulation) -> None:
     """Numbers and arrays as they are computed with; InputError for a field that holds something else."""
 

@@ -138,7 +138,9 @@ class PerturbedStart:
 NAMED_STARTS = ("uniform", "orthonormal", "lattice")
 
 
-def named_start(name: str, n: int, d: int, seed: int = 0) -> UniformStart | OrthonormalStart | LatticeStart:
+def named_start(
+    name: str = "uniform", n: int = 64, d: int = 3, seed: int = 0
+) -> UniformStart | OrthonormalStart | LatticeStart:
     """The start of one of NAMED_STARTS; the seed is for uniform."""
     if name == "uniform":
         return UniformStart(n, d, seed)

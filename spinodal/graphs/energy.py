@@ -187,7 +187,7 @@ class System:
 
 def build_system(
     graph: Graph | str,
-    f: Coupling | str,
+    f: Coupling | str = "sin",
     *,
     stiffness: float | Float[np.ndarray, " _"] = 0.0,
     drive: float | Float[np.ndarray, " _"] = 0.0,

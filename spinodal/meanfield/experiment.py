@@ -18,6 +18,7 @@ ENDS = ("diracs", "consensus")
 FINEST, COARSEST = 1e-13, 1e-2
 FEWEST = 4  # degrees
 PLAIN = AttentionField(beta=0.0)
+FIELD = AttentionField(beta=5.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +35,7 @@ class DensityExperiment:
                     panels split by themselves
     """
 
-    field: AttentionField
+    field: AttentionField = FIELD
     start: WhiteNoise | CircleModes | ZonalModes | SphereModes = dataclasses.field(default_factory=WhiteNoise)
     until: float | str = "diracs"
     tolerance: float = 1e-8

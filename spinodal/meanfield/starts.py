@@ -24,7 +24,8 @@ POINTS = 10_000  # of the white noise
 NOISY_DEGREES = 64
 NOISY_HARMONICS = 20  # on the sphere
 HIGHEST = 1024
-GEOMETRIES = {"circle": 2, "sphere": 3, "zonal": None}  # and their d, where it is fixed
+CIRCLE = 2
+GEOMETRIES = {"circle": CIRCLE, "sphere": 3, "zonal": None}  # and their d, where it is fixed
 COLUMNS = {"circle": "k amplitude phase", "zonal": "k amplitude", "sphere": "l m amplitude"}
 
 

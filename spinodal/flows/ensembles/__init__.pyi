@@ -1,4 +1,12 @@
-from .diagram import Diagram, DiagramResult, check_workers, diagram_row, diagram_times, phase_diagram
+from .diagram import (
+    Diagram,
+    DiagramResult,
+    check_workers,
+    diagram_betas,
+    diagram_row,
+    diagram_times,
+    phase_diagram,
+)
 from .flow import OdeClock
 from .layers import LayerClock
 from .maps import Ensemble, Estimate, close_shares, estimate, evolve_systems
@@ -16,6 +24,7 @@ __all__ = [
     "OdeClock",
     "check_workers",
     "close_shares",
+    "diagram_betas",
     "diagram_row",
     "diagram_times",
     "estimate",

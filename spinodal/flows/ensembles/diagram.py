@@ -1,5 +1,6 @@
 r"""A phase diagram: P(<x_i, x_j> >= threshold) as a map of (t, beta), for several d; a cell is one row of it."""
 
+import dataclasses
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -20,7 +21,17 @@ from spinodal.runs import sweep
 CLOCKS = {"layer": LayerClock, "ode": OdeClock}
 
 
-def diagram_times(clock: tuple[str, float], end: float, number: int) -> tuple[float, ...]:
+LAYERS = ("layer", 0.1)
+
+
+def diagram_betas(first: float = 0.1, last: float = 9.0, number: int = 200) -> tuple[float, ...]:
+    """So many inverse temperatures, evenly spaced from the first to the last."""
+    return tuple(np.linspace(first, last, number).tolist())
+
+
+def diagram_times(
+    clock: tuple[str, float] = LAYERS, end: float = 30.0, number: int = 150
+) -> tuple[float, ...]:
     """So many times from 0, which is left out, to `end`, at which a diagram on this clock can be read.
 
     InputError for an unknown clock, and for times that are not there or more than the layers.
@@ -41,10 +52,10 @@ class Diagram:
     `field` is a kind of law ("sa", "usa", "gkpr"), or `matrices` the kinds of Q^T K and of V, SA on layers.
     """
 
-    d: tuple[int, ...]
-    betas: tuple[float, ...]
-    times: tuple[float, ...]
-    clock: tuple[str, float]
+    d: tuple[int, ...] = (2, 8, 32, 128, 512, 1024)
+    betas: tuple[float, ...] = dataclasses.field(default_factory=diagram_betas)
+    times: tuple[float, ...] = dataclasses.field(default_factory=diagram_times)
+    clock: tuple[str, float] = LAYERS
     n: int = 32
     samples: int = 1024
     seed: int = 0

@@ -26,7 +26,7 @@ from spinodal.flows.ensembles.systems import (
     unpack_systems,
 )
 
-CLOSE = 1 - 1e-3  # cosine from which two tokens count as one [glpr2023]
+CLOSE = 0.999  # cosine from which two tokens count as one [glpr2023]
 MOST_SYSTEMS = 256  # of a chunk
 MOST_NUMBERS = 1 << 20  # of a chunk
 

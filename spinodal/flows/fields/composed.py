@@ -39,7 +39,7 @@ class AttentionField:
     as does a length that is not positive where the scheme divides by it: a stepper then takes a smaller step.
     """
 
-    beta: Number
+    beta: Number = 1.0
     kind: str = "sa"
     heads: tuple[Head, ...] = (IDENTITY,)
     causal: bool = False

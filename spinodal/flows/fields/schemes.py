@@ -189,7 +189,7 @@ SCHEMES: dict[str, Callable[..., Scheme]] = {
 PARAMETERS = {"mix": "tau", "ngpt": "alpha"}
 
 
-def scheme(name: str, parameter: Number | None = None) -> Scheme:
+def scheme(name: str = "post", parameter: Number | None = None) -> Scheme:
     """The scheme of a name; its parameter is tau for "mix" (needed) and alpha for "ngpt" (1 if left out)."""
     build = SCHEMES[require_known("normalisation", name, SCHEMES)]
     if parameter is None:
