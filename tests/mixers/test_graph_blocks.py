@@ -9,12 +9,10 @@ from typed import present
 
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer
-from spinodal.mixers.graph import gather as graph_gather
-from spinodal.mixers.graph.blocks import Blocks, RoutedBlocks
+from spinodal.mixers.graph.blocks import Blocks
 from spinodal.mixers.graph.flex import block_mask, flex_averages
 from spinodal.mixers.graph.flow import SIN, GraphFlowAttention
 from spinodal.mixers.graph.form import Descent, FlowForm
-from spinodal.mixers.graph.gather import gathered_averages, gathered_products
 from spinodal.mixers.graph.levels import GraphLevels
 from spinodal.mixers.graph.links import scores
 from spinodal.mixers.graph.sparse import BlockGraphAttention
@@ -67,22 +65,6 @@ def test_gathered_blocks_are_attention_under_their_mask(name: str, causal: bool,
         grads = [torch.autograd.grad((y * weight).sum(), wanted) for y in (found, expected)]
         for one, other in zip(*grads, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
-
-
-@pytest.mark.parametrize("at_once", [1, 10**6])
-def test_what_is_gathered_has_gradients_of_all_orders(at_once: int, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(graph_gather, "AT_ONCE", (at_once, at_once))
-    random = torch.Generator().manual_seed(0)
-    index = torch.rand(2, 1, 4, 4, generator=random).argsort(-1)[..., :3]
-    choice = RoutedBlocks(index, index >= 0, torch.zeros(2, 1, 4, 4, dtype=torch.bool))
-    draw = lambda w: torch.randn(2, 1, 4, 2, w, generator=random, dtype=torch.float64, requires_grad=True)
-    q, x, p = draw(3), draw(3), draw(6)
-    taken = x.flatten(0, 2)[(index + 4 * torch.arange(2).view(2, 1, 1, 1)).flatten(0, 2)].flatten(1, 2)
-    torch.testing.assert_close(gathered_products(q, x, choice).flatten(0, 2), q.flatten(0, 2) @ taken.mT)
-    torch.testing.assert_close(gathered_averages(p, x, choice).flatten(0, 2), p.flatten(0, 2) @ taken)
-    for function, inputs in ((gathered_products, (q, x)), (gathered_averages, (p, x))):
-        assert torch.autograd.gradcheck(lambda one, other: function(one, other, choice), inputs)  # noqa: B023
-        assert torch.autograd.gradgradcheck(lambda one, other: function(one, other, choice), inputs)  # noqa: B023
 
 
 @pytest.mark.parametrize("causal", [False, True])

@@ -1,13 +1,11 @@
 """Short and Toeplitz convolutions against sums written out, and how the long one starts."""
 
-from functools import partial
-
 import pytest
 import torch
 from torch import Tensor
 
-from spinodal.mixers.token import convolution
-from spinodal.mixers.token.convolution import Convolution, Toeplitz, toeplitz_product
+from spinodal.mixers.ops.toeplitz import naive_toeplitz_product, toeplitz_product
+from spinodal.mixers.token.convolution import Convolution, Toeplitz
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -34,27 +32,6 @@ def compare(y: Tensor, expected: Tensor, wanted: list[Tensor]):
         torch.testing.assert_close(found, naive, rtol=1e-10, atol=1e-11)
 
 
-def dense_product(t: Tensor, v: Tensor, *, causal: bool) -> Tensor:
-    """Entry by entry; a lag k < 0 stands at index k, from the end."""
-    n = v.shape[2]
-    zero = t.new_zeros(len(t))
-    rows = [[zero if causal and i < j else t[:, i - j] for j in range(n)] for i in range(n)]
-    return torch.stack([torch.stack(row, -1) for row in rows], 1) @ v
-
-
-@pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize("n", [1, 2, 7, 8, 9, 16, 17, 33])
-@pytest.mark.parametrize("spare", [0, 3])
-def test_toeplitz_product_is_the_dense_one(monkeypatch: pytest.MonkeyPatch, n: int, spare: int, causal: bool):
-    monkeypatch.setattr(convolution, "DIRECT", 8)  # FFTs from 9 tokens on
-    torch.manual_seed(0)
-    length = n + spare
-    t = torch.randn(2, length if causal else 2 * length - 1, dtype=torch.float64, requires_grad=True)
-    v = torch.randn(2, 2, n, 3, dtype=torch.float64, requires_grad=True)
-    product = partial(toeplitz_product, t, v, causal=causal)
-    compare(product(), dense_product(t, v, causal=causal), [t, v])
-
-
 def test_ffts_leak_nothing_from_the_future():
     torch.manual_seed(0)
     n, cut = 300, 170
@@ -73,7 +50,7 @@ def test_toeplitz_mixer_is_its_filter_between_two_maps(causal: bool):
     x = torch.randn(2, 7, 6, dtype=torch.float64)
     v = mixer.value(x)
     y = [
-        dense_product(mixer.filter[h : h + 1], v[:, None, :, 3 * h : 3 * h + 3], causal=causal)[:, 0]
+        naive_toeplitz_product(mixer.filter[h : h + 1], v[:, None, :, 3 * h : 3 * h + 3], causal=causal)[:, 0]
         for h in (0, 1)
     ]
     torch.testing.assert_close(mixer(x).tokens, mixer.out(torch.cat(y, -1)))

@@ -17,7 +17,7 @@ from torch.nn import functional
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, OutputProjection, State
 from spinodal.mixers.ops.padding import mask_padding
-from spinodal.mixers.token.places import places, read, read_place, scatter_to_places
+from spinodal.mixers.ops.places import places, read_place, read_places, scatter_to_places
 from spinodal.types import Mixed
 
 
@@ -120,7 +120,7 @@ class StaticCross(CrossMixer):
         if x.shape[1] == 1:
             y = read_place(self.weight[:, place[:, 0].clamp(max=self.length - 1)], table)
         else:
-            y = read(self.weight[:, :n], table, place)
+            y = read_places(self.weight[:, :n], table, place)
         return self.out(y), (table, free)
 
 

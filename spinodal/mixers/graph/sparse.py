@@ -21,9 +21,9 @@ from spinodal.mixers.graph.blocks import BlockRouter, Blocks, RoutedBlocks, whol
 from spinodal.mixers.graph.flex import block_mask, flex_averages, flex_supported
 from spinodal.mixers.graph.flow import SIN, GraphFlowAttention, GraphInputs
 from spinodal.mixers.graph.form import FlowForm
-from spinodal.mixers.graph.gather import gathered_averages, gathered_products
 from spinodal.mixers.graph.links import Averages, add_self_links, allowed_links, scale, scores, strong
 from spinodal.mixers.graph.statistics import GraphStatistics
+from spinodal.mixers.ops.block_gather import gathered_averages, gathered_products
 from spinodal.mixers.ops.kv_cache import append_tokens
 from spinodal.types import Mixed
 
@@ -124,7 +124,9 @@ class BlockGraphAttention(GraphFlowAttention):
         A token's link to itself has the least number there is: nothing beside any other link, all where it is alone.
         """
         size = self.blocks.size
-        s = gathered_products(in_blocks(scale(inputs.q) * inputs.q, size), in_blocks(inputs.k, size), choice)
+        s = gathered_products(
+            in_blocks(scale(inputs.q) * inputs.q, size), in_blocks(inputs.k, size), choice.index
+        )
         hidden = ~choice.kept.repeat_interleave(size, -1)[:, :, :, None]
         if not seen.all():
             place = choice.index[..., None] * size + torch.arange(size, device=seen.device)
@@ -142,7 +144,9 @@ class BlockGraphAttention(GraphFlowAttention):
     def gathered(self, s: Float[Tensor, "b h I k j"], choice: RoutedBlocks, n: int) -> Averages:
         """P over the chosen blocks, formed once; a step gathers the values of their tokens."""
         P, size = s.softmax(-1), self.blocks.size
-        return lambda values: gathered_averages(P, in_blocks(values, size), choice).flatten(2, 3)[:, :, :n]
+        return lambda values: gathered_averages(P, in_blocks(values, size), choice.index).flatten(2, 3)[
+            :, :, :n
+        ]
 
     def flexed(self, inputs: GraphInputs, choice: RoutedBlocks, seen: Bool[Tensor, "b l"]) -> Averages:
         size, n = self.blocks.size, inputs.q.shape[2]

@@ -23,6 +23,13 @@ def position(cache: State | None, x: Shaped[Tensor, "b ..."]) -> Int[Tensor, " b
     return x.new_zeros(len(x), dtype=torch.long) if cache is None else cache[1]
 
 
+def naive_append(
+    held: Shaped[Tensor, "b h m c"] | None, new: Shaped[Tensor, "b h n c"]
+) -> Shaped[Tensor, "b h l c"]:
+    """All rows, copied at every call."""
+    return new if held is None else torch.cat([held, new], dim=2)
+
+
 def append(cache: State | None, new: Shaped[Tensor, "b h n c"]) -> tuple[State, Shaped[Tensor, "b h m c"]]:
     """The cache with the new rows behind its own, and all its rows. Capacity doubles, unless gradients are kept."""
     n = new.shape[2]

@@ -19,9 +19,8 @@ from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, OutputProjection, State
 from spinodal.mixers.ops.kv_cache import append, position
 from spinodal.mixers.ops.padding import mask_padding
+from spinodal.mixers.ops.toeplitz import toeplitz_product
 from spinodal.types import Mixed
-
-DIRECT = 128  # tokens up to which a product with the matrix is faster than FFTs
 
 
 class Convolution(Mixer):
@@ -54,36 +53,6 @@ class Convolution(Mixer):
         else:
             y = functional.conv1d(tokens.transpose(1, 2), self.weight, groups=x.shape[-1]).transpose(1, 2)
         return y, (tokens[:, x.shape[1] :].clone(),)
-
-
-def toeplitz_product(
-    t: Float[Tensor, "h k"], v: Float[Tensor, "b h n c"], *, causal: bool
-) -> Float[Tensor, "b h n c"]:
-    """y_i = sum_j t_{i-j} v_j; t holds the lags 0..n-1 at its head, and -(n-1)..-1 at its tail unless causal."""
-    n = v.shape[2]
-    if n <= DIRECT:
-        return toeplitz_matrix(t, n, causal=causal) @ v
-    if not causal:
-        lags = torch.cat([t[:, :n], t.new_zeros(len(t), 1), t[:, 1 - n :]], dim=1)
-        return circular_product(lags, v)[:, :, :n]
-    past, future = v[:, :, : n // 2], v[:, :, n // 2 :]
-    carried = circular_product(t[:, :n], past)[:, :, n // 2 :]
-    return torch.cat(
-        [toeplitz_product(t, past, causal=True), carried + toeplitz_product(t, future, causal=True)], dim=2
-    )
-
-
-def toeplitz_matrix(t: Float[Tensor, "h k"], n: int, *, causal: bool) -> Float[Tensor, "h n n"]:
-    """T_ij = t_{i-j}, lags laid out as in `toeplitz_product`."""
-    future = t.new_zeros(t.shape[0], n - 1) if causal else t[:, t.shape[1] - n + 1 :]
-    return torch.cat([future, t[:, :n]], dim=1).unfold(1, n, 1).flip(-1)
-
-
-def circular_product(t: Float[Tensor, "h m"], v: Float[Tensor, "b h n c"]) -> Float[Tensor, "b h m c"]:
-    """y_i = sum_j t_{(i-j) mod m} v_j by FFT."""
-    m = t.shape[1]
-    spectrum = torch.fft.rfft(t)[None, :, :, None] * torch.fft.rfft(v, m, dim=2)
-    return torch.fft.irfft(spectrum, m, dim=2)
 
 
 class Toeplitz(Mixer):

@@ -16,15 +16,12 @@ from torch.nn import functional
 
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, OutputProjection, State
-from spinodal.mixers.ops.scan import (
-    CHUNK,
-    REACH,
-    SHORT,
+from spinodal.mixers.ops.chunks import CHUNK, REACH, SHORT
+from spinodal.mixers.ops.decayed_linear_attention import (
     decayed_linear_attention,
     decayed_linear_attention_both_ways,
-    decayed_sum,
-    decayed_sum_both_ways,
 )
+from spinodal.mixers.ops.decayed_sum import decayed_sum, decayed_sum_both_ways
 from spinodal.types import Mixed
 
 RANK = 16  # of the map from tokens to the decays of gated linear attention [yang2023]

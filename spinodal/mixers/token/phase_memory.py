@@ -22,12 +22,11 @@ from torch import Tensor, nn
 
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, OutputProjection, State
-from spinodal.mixers.ops.scan import (
+from spinodal.mixers.ops.decayed_linear_attention import (
     decayed_linear_attention,
     decayed_linear_attention_both_ways,
-    decayed_sum,
-    decayed_sum_both_ways,
 )
+from spinodal.mixers.ops.decayed_sum import decayed_sum, decayed_sum_both_ways
 from spinodal.mixers.token.retention import log_decays
 from spinodal.types import Mixed
 

@@ -19,40 +19,9 @@ from torch import Tensor, nn
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, OutputProjection, State
 from spinodal.mixers.ops.padding import mask_padding
+from spinodal.mixers.ops.places import places, read_place, read_places, scatter_to_places
 from spinodal.mixers.token.retention import log_decays
 from spinodal.types import Mixed
-
-
-def places(
-    x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None, start: Int[Tensor, " b"]
-) -> tuple[Int[Tensor, "b n"], Int[Tensor, " b"]]:
-    """The place of each token and the first one free; padding stands where its neighbour does."""
-    if valid is None:
-        valid = x.new_ones(x.shape[:2], dtype=torch.bool)
-    count = valid.long().cumsum(1)
-    return start[:, None] + (count - 1).clamp(min=0), start + count[:, -1]
-
-
-def scatter_to_places(
-    v: Float[Tensor, "b n d"], place: Int[Tensor, "b n"], table: Float[Tensor, "b m d"]
-) -> Float[Tensor, "b m d"]:
-    """The table with each value added at its place; a value of padding is zero, so it may stand anywhere."""
-    place = place.clamp(max=table.shape[1] - 1)
-    return table.scatter_add(1, place[..., None].expand(v.shape), v)
-
-
-def read(
-    W: Float[Tensor, "h l m"], table: Float[Tensor, "b m d"], place: Int[Tensor, "b n"]
-) -> Float[Tensor, "b n d"]:
-    """y_i = sum_j W_{place_i j} table_j, head by head."""
-    y = torch.einsum("hlm,bmhc->blhc", W, table.unflatten(-1, (len(W), -1))).flatten(2)
-    place = place.clamp(max=y.shape[1] - 1)
-    return y.gather(1, place[..., None].expand(-1, -1, y.shape[2]))
-
-
-def read_place(rows: Float[Tensor, "h b m"], table: Float[Tensor, "b m d"]) -> Float[Tensor, "b 1 d"]:
-    """The same for one token a sample, whose rows of W are given."""
-    return torch.einsum("hbm,bmhc->bhc", rows, table.unflatten(-1, (len(rows), -1))).flatten(1)[:, None]
 
 
 class Triangular(Mixer):
@@ -105,7 +74,7 @@ class Triangular(Mixer):
         table = scatter_to_places(
             mask_padding(self.value(x), valid), place, x.new_zeros(len(x), n, x.shape[2])
         )
-        return Mixed(self.out(read(self.matrix(n), table, place)), {})
+        return Mixed(self.out(read_places(self.matrix(n), table, place)), {})
 
     def require(self, free: Int[Tensor, " b"]) -> int:
         """The places that are taken, of which there must be enough."""
@@ -125,5 +94,5 @@ class Triangular(Mixer):
         if x.shape[1] == 1:
             y = read_place(self.rows(place[:, 0].clamp(max=self.length - 1)), table)
         else:
-            y = read(self.matrix(n), table[:, :n], place)
+            y = read_places(self.matrix(n), table[:, :n], place)
         return self.out(y), (table, free)

@@ -12,7 +12,10 @@ from torch import Tensor, nn
 
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, OutputProjection, State
-from spinodal.mixers.ops.scan import decayed_linear_attention, decayed_linear_attention_both_ways
+from spinodal.mixers.ops.decayed_linear_attention import (
+    decayed_linear_attention,
+    decayed_linear_attention_both_ways,
+)
 from spinodal.mixers.token.attention import rotate
 from spinodal.types import Mixed
 
