@@ -30,7 +30,7 @@ DOORS: dict[str, set[str]] = {
     "training": {"runs", "models", "mixers", "data", "observables", "watch", "scores"},
     "inference": {"models", "data"},
     "watch": {"types", "runs", "observables", "theory", "data", "models"},
-    "figures": {"types", "theory", "observables", "flows", "meanfield", "graphs", "watch"},
+    "figures": {"types", "theory", "observables", "flows", "meanfield", "graphs", "watch", "runs"},
     "report": {"runs", "figures", "watch"},
 }
 OPEN = {"cli", "recipes", "__init__", "__main__"}  # these may import anything, and nobody imports them

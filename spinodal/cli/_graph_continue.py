@@ -58,11 +58,11 @@ def continue_command(
             )
         show_branch(parameter, branch)
         if folder:
-            from spinodal.figures.graphs import draw_branch
+            from spinodal.figures import draw
 
             folder.finish(branch)
             with drawing(folder):
-                save_figures(folder, draw_branch(experiment, branch))
+                save_figures(folder, draw(branch))
 
 
 def show_branch(parameter: str, branch: "graphs.Branch") -> None:

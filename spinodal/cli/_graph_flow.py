@@ -51,9 +51,9 @@ def flow_command(
             "largest rise": flow.largest_rise, "|grad E| at the end": flow.residual,
         })  # fmt: skip
         if folder:
-            from spinodal.figures.graphs import draw_flow
+            from spinodal.figures import draw
 
             save_state(folder, "state.npy", flow.states[-1])
             folder.finish(flow)
             with drawing(folder):
-                save_figures(folder, draw_flow(experiment, flow))
+                save_figures(folder, draw(flow))

@@ -61,7 +61,7 @@ def meanfield_command(
 
     Prints mass error, growth rates beside theory and plateaus; writes run.json, record.npz and pictures.
     """
-    from spinodal.figures.densities import draw_density
+    from spinodal.figures import draw
     from spinodal.flows import AttentionField, Head
     from spinodal.meanfield import DensityExperiment, evolve
     from spinodal.runs import open_run
@@ -85,7 +85,7 @@ def meanfield_command(
                 result = evolve(experiment, progress=lambda t: bar.update(task, description=f"t = {t:.4g}"))
             folder.finish(result, arrays="record.npz")
             with drawing(folder):
-                figures = draw_density(result)
+                figures = draw(result)
                 save_figures(folder, figures)
     console.print(str(result), highlight=False)
     pictures = " and ".join(f"{name}.png" for name in figures)

@@ -18,7 +18,7 @@ from rich.progress import (
 from typer import Option
 
 from spinodal.cli._defaults import default
-from spinodal.cli._output import command_line, console, drawing, renamed
+from spinodal.cli._output import command_line, console, drawing, renamed, save_figures
 from spinodal.cli._values import spaced_numbers, whole_numbers
 
 FIELD, CLOCK, TOLERANCE = (
@@ -57,7 +57,7 @@ def phase_diagram_command(
     Writes map.npz (t, beta, d, probability and standard_error as (d, t, beta), and probability_2 ... by d), map.png
     with the curve of the theory, and run.json. Rows are kept in cells/: the same command goes on after a kill.
     """
-    from spinodal.figures import maps
+    from spinodal.figures import draw, maps
     from spinodal.flows.ensembles import Diagram, check_workers, diagram_times, phase_diagram
     from spinodal.runs import open_run
 
@@ -85,8 +85,8 @@ def phase_diagram_command(
         contour = maps.contour_over_theory(result)
         named = {str(dimension): ratio for dimension, ratio in contour.items()}
         folder.finish({"seconds": time.perf_counter() - started, "contour_over_theory": named})
-        with drawing(folder), folder.replacing("map.png") as place:
-            maps.draw_diagram(result).savefig(place, dpi=150)
+        with drawing(folder):
+            save_figures(folder, draw(result))
     for dimension, ratio in contour.items():
         said = (
             "half of the pairs do not meet where the theory has a curve"

@@ -74,7 +74,8 @@ def simulate_command(
     """
     from spinodal.cli._arrays import read_array
     from spinodal.cli._simulation import matrix_heads, simulation_options, token_start
-    from spinodal.figures.simulation import draw_simulation, film_simulation
+    from spinodal.figures import draw
+    from spinodal.figures.simulation import film_simulation
     from spinodal.flows import AttentionField, Simulation, evolve, named_method
     from spinodal.flows.fields import scheme
     from spinodal.runs import check_folder, open_run
@@ -118,7 +119,7 @@ def simulate_command(
         folder.finish(result, arrays="trajectory.npz")
         folder.remove("checkpoint")
         with drawing(folder):
-            figures = draw_simulation(simulation, result)
+            figures = draw(result)
             save_figures(folder, figures)
             films = film_simulation(result, folder.place("movie.gif")) if movie else []
     console.print(str(result), highlight=False)

@@ -1,6 +1,7 @@
 from .cosines import cosine_histograms
 from .curves import final_losses, loss_over_steps, loss_over_time, residual_curves, speeds
 from .phases import mapped_layers, phase_map
+from .pictures import draw
 from .runs import Run, Runs, finished, number, readable, residual_names, stopped_being_finite
 from .style import colours, css_colours, svg, themed
 
@@ -10,6 +11,7 @@ __all__ = [
     "colours",
     "cosine_histograms",
     "css_colours",
+    "draw",
     "final_losses",
     "finished",
     "loss_over_steps",

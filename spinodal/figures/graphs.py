@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from spinodal.figures.style import INK, MUTED, colours, label_ends, panel, styled
-from spinodal.graphs import Branch, Continuation, FlowResult, GradientFlow, System
+from spinodal.graphs import Branch, Equilibria, FlowResult, System
 
 STABILITIES = ("linear", "unstable", "lyapunov")
 COLOUR = colours(STABILITIES)
@@ -37,25 +38,55 @@ class Landscape(NamedTuple):
     points: dict[str, Float[np.ndarray, "_ 2"]]
 
 
-def draw_flow(experiment: GradientFlow, flow: FlowResult) -> dict[str, Figure]:
-    """The energy over time."""
-    curves = {experiment.system.coupling.text: (flow.times, flow.energies)}
-    title = f"energy on {graph_name(experiment.system)}"
+def draw_flow(flow: FlowResult) -> dict[str, Figure]:
+    """The figure "energy": over time."""
+    system = flow.experiment and flow.experiment.system
+    curves = {system.coupling.text if system else "energy": (flow.times, flow.energies)}
+    title = f"energy on {graph_name(system)}"
     return {"energy": energies_over_time(curves, x="time", title=title, log=False)}
 
 
-def draw_branch(experiment: Continuation, branch: Branch) -> dict[str, Figure]:
-    """|x - mean| over the parameter, with what happens on the way."""
+def draw_branch(branch: Branch) -> dict[str, Figure]:
+    """The figure "branch": |x - mean| over the parameter, with what happens on the way."""
+    experiment = branch.experiment
+    system = experiment and experiment.system
+    coupling = system.coupling.text if system else "equilibria"
+    parameter = experiment.parameter if experiment else "parameter"
     heights = np.linalg.norm(branch.states - branch.states.mean(1, keepdims=True), axis=1)
     marks = [(p.value, float(np.linalg.norm(p.state - p.state.mean())), p.kind) for p in branch.singular]
     picture = bifurcation_diagram(
-        [Curve(branch.values, heights, branch.indices)], marks, parameter=experiment.parameter, height="|x - mean|",
-        title=f"{experiment.system.coupling.text} on {graph_name(experiment.system)}; full lines are stable",
+        [Curve(branch.values, heights, branch.indices)], marks, parameter=parameter, height="|x - mean|",
+        title=f"{coupling} on {graph_name(system)}; full lines are stable",
     )  # fmt: skip
     return {"branch": picture}
 
 
-def graph_name(system: System) -> str:
+def draw_equilibria(equilibria: Equilibria) -> dict[str, Figure]:
+    """The figure "equilibria": the energy of each over its index, the directions in which the energy falls."""
+    system = equilibria.experiment and equilibria.experiment.system
+    title = f"{len(equilibria.energies)} equilibria on {graph_name(system)}"
+    return {"equilibria": energies_by_index(equilibria, title=title)}
+
+
+@styled
+def energies_by_index(equilibria: Equilibria, *, title: str) -> Figure:
+    """A mark an equilibrium, by its stability."""
+    figure, axes = panel(5.2, 3.1)
+    kinds = np.array(equilibria.stabilities)
+    for kind in STABILITIES:
+        chosen = kinds == kind
+        if chosen.any():
+            place = equilibria.indices[chosen], equilibria.energies[chosen]
+            axes.plot(*place, MARK[kind], color=COLOUR[kind], markersize=5, label=kind, linestyle="none")
+    axes.set(xlabel="index: directions in which the energy falls", title=f"energy; {title}")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(frameon=False, fontsize=8, labelcolor=INK)
+    return figure
+
+
+def graph_name(system: System | None) -> str:
+    if system is None:
+        return "a graph"
     return system.graph.name or f"a graph of {system.graph.n} vertices"
 
 

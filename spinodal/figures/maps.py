@@ -86,8 +86,8 @@ def diagram_arrays(result: DiagramResult) -> dict[str, Float[np.ndarray, "..."] 
     return axes | {"theory": theory_curve(diagram)} | found | each
 
 
-def draw_diagram(result: DiagramResult) -> Figure:
-    """The maps of a diagram, a panel a dimension, with the curve of the theory."""
+def draw_diagram(result: DiagramResult) -> dict[str, Figure]:
+    """The figure "map": the maps of a diagram, a panel a dimension, with the curve of the theory."""
     diagram = result.diagram
     panels = {
         f"d = {d}, standard error ≤ {error.max():.3f}": probability
@@ -96,9 +96,8 @@ def draw_diagram(result: DiagramResult) -> Figure:
     kind, value = diagram.clock
     clock = f"layer clock of step {value:g}" if kind == "layer" else "ode clock"
     title = f"{diagram.field.upper()}, n = {diagram.n}, {diagram.samples} starts, {clock}"
-    return phase_maps(
-        np.array(diagram.times), np.array(diagram.betas), panels, title=title, curve=theory_curve(diagram)
-    )
+    axes = np.array(diagram.times), np.array(diagram.betas)
+    return {"map": phase_maps(*axes, panels, title=title, curve=theory_curve(diagram))}
 
 
 @styled

@@ -11,8 +11,8 @@ from matplotlib.ticker import MaxNLocator
 from scipy.cluster.hierarchy import dendrogram
 
 from spinodal.figures.cosines import cosine_ridges
-from spinodal.figures.style import INK, MODELS, MUTED, label_ends, panel, styled
-from spinodal.watch import LayerNumbers, Observed, StandardErrors
+from spinodal.figures.style import INK, MODELS, MUTED, colours, label_ends, panel, styled
+from spinodal.watch import Compared, LayerNumbers, Observed, StandardErrors
 
 WIDTH, HEIGHT = 4.8, 3.0
 TITLES = {
@@ -23,6 +23,26 @@ TITLES = {
     "above_.9": "share of pairs with cosine above .9",
 }
 WORDS = 60  # rows of a merge tree that can be read
+
+
+def draw_observed(result: Observed) -> dict[str, Figure]:
+    """One figure a number by layer beside the nulls, and "cosines", "merge_tree", "linkage" and "attention".
+
+    "attention" is there where the weights of the attention are known.
+    """
+    colour = colours(["model", *result.nulls])
+    figures = {name: observed_numbers(result, name, colour) for name in TITLES}
+    figures["cosines"] = observed_cosines(result, colour["model"])
+    figures["merge_tree"], figures["linkage"] = merge_tree_of_words(result), linkage_of_words(result)
+    if result.attention:
+        figures["attention"] = attention_by_layer(result, colour["model"])
+    return figures
+
+
+def draw_compared(results: Compared) -> dict[str, Figure]:
+    """One figure a number by depth, a curve a model."""
+    colour = colours(results.observations)
+    return {name: compared_numbers(results.observations, name, colour) for name in TITLES}
 
 
 def layer_numbers(layers: Sequence[LayerNumbers | StandardErrors], name: str) -> np.ndarray:

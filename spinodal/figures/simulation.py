@@ -20,15 +20,18 @@ HOTTEST = 500.0  # beta up to which gamma(t) is drawn
 Curve = tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]
 
 
-def draw_simulation(simulation: Simulation, result: Evolution) -> dict[str, Figure]:
-    """Cosines, energy where there is one, and the tokens themselves for d = 2 and 3, by name."""
-    times, tokens = result.times, result.tokens
-    gamma = gamma_curve(simulation, times)
+def draw_simulation(result: Evolution) -> dict[str, Figure]:
+    """The figures "cosines" and "energy" with their theory, and the tokens: "circle" for d = 2, "sphere" for d = 3.
+
+    The theory is drawn where the result knows its experiment and has a curve for it.
+    """
+    times, tokens, simulation = result.times, result.tokens, result.experiment
+    gamma = None if simulation is None else gamma_curve(simulation, times)
     figures = {"cosines": flow.cosines_over_time(times, tokens, gamma)}
     if result.energy:
         log_E = np.array(result.energy.log_energy, dtype=float)
         figures["energy"] = flow.energy_over_time(
-            times, log_E, result.merge_time, energy_curve(simulation, gamma)
+            times, log_E, result.merge_time, simulation and energy_curve(simulation, gamma)
         )
     if tokens.shape[2] == 2:
         figures["circle"] = flow.angles_over_time(times, tokens, result.merge_time)

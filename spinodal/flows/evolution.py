@@ -4,7 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from spinodal.flows.fields.energy import energy_of
 from spinodal.flows.state import State
 from spinodal.flows.time import MERGE, CheckpointPolicy, SimulationResult, simulate
 from spinodal.flows.time.simulate import as_trajectory
-from spinodal.runs import encode
+from spinodal.runs import UNSAVED, encode
 from spinodal.types import Trajectory
 
 LISTED = 10_000  # merges in run.json; of more, the last ones, and all in trajectory.npz
@@ -62,6 +62,7 @@ class Evolution:
 
     `engine` names the engines that ran, in the order of their first use; `span` is the dimension in which the tokens
     flowed where that was less than d; `error_bound` bounds the relative error of a drift. `tokens` are unit vectors.
+    `experiment` is the simulation, which a record has as its configuration.
     """
 
     engine: str
@@ -80,6 +81,7 @@ class Evolution:
     merge_clusters: Int[np.ndarray, " k"]
     merge_first: Int[np.ndarray, " k"]
     merge_second: Int[np.ndarray, " k"]
+    experiment: Simulation | None = field(default=None, repr=False, metadata=UNSAVED)
 
     def __str__(self) -> str:
         """The end, in a line."""
@@ -137,6 +139,7 @@ def evolve(
         tokens=run.tokens if B is None else run.tokens @ B,
         lengths=run.lengths,
         weights=weights,
+        experiment=simulation,
         **{f"merge_{name}": part for name, part in run.merges._asdict().items()},
     )
 

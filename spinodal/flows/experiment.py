@@ -2,7 +2,7 @@
 
 simulation = Simulation(AttentionField(beta=25.0), UniformStart(200, 2), until=CONSENSUS)
 result = evolve(simulation)
-print(result.final); result.merge_time; draw_simulation(simulation, result)["cosines"].savefig("cosines.png")
+print(result.final); result.merge_time; figures.draw(result)["cosines"].savefig("cosines.png")
 """
 
 import dataclasses

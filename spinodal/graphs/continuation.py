@@ -11,7 +11,7 @@ A pair of eigenvalues that crosses to and fro between two points leaves the inde
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ from jaxtyping import Float, Int
 
 from spinodal.errors import ConvergenceError, InputError
 from spinodal.graphs.bifurcations import Family, SingularPoint, newton, singular_point
+from spinodal.graphs.experiment import Continuation
 from spinodal.graphs.newton import refine_states
 
 CLOSE = 1e-9  # of two points, between which crossings count as one
@@ -37,6 +38,9 @@ class Branch:
     indices: Int[np.ndarray, " t"]
     singular: tuple[SingularPoint, ...]
     end: str
+    experiment: Continuation | None = field(
+        default=None, repr=False, metadata={"saved": "never"}
+    )  # a record has it as its configuration
 
 
 class CurvePoint(NamedTuple):

@@ -14,7 +14,7 @@ defaults are known without loading what computes.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 
 from spinodal import graphs
@@ -42,7 +42,8 @@ def find_equilibria(
 
     `progress` is told how many blocks are done, and of how many.
     """
-    return graphs.equilibria(search.system, starts=search.starts, seed=search.seed, progress=progress)
+    found = graphs.equilibria(search.system, starts=search.starts, seed=search.seed, progress=progress)
+    return replace(found, experiment=search)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +71,8 @@ def integrate_flow(flow: GradientFlow) -> "graphs.FlowResult":
     """x' = -grad E from the start, with the energy at each kept state."""
     import numpy as np
 
-    return graphs.gradient_flow(flow.system, start_of(flow), np.linspace(0, flow.time, flow.points))
+    times = np.linspace(0, flow.time, flow.points)
+    return replace(graphs.gradient_flow(flow.system, start_of(flow), times), experiment=flow)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +108,8 @@ def follow_branch(
     family = graphs.Family(continuation.system, continuation.parameter)
     bounds = (continuation.first, continuation.last)
     begin = graphs.branch_start(family, start_of(continuation), bounds)
-    return graphs.continue_branch(family, begin, bounds, points=continuation.points, progress=progress)
+    branch = graphs.continue_branch(family, begin, bounds, points=continuation.points, progress=progress)
+    return replace(branch, experiment=continuation)
 
 
 @dataclass(frozen=True, eq=False)

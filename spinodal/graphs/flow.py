@@ -19,7 +19,7 @@ these are ours [derived]; its own threshold, once and after convergence, is `thr
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +28,7 @@ from scipy.integrate import solve_ivp
 
 from spinodal.errors import ConvergenceError, InputError
 from spinodal.graphs.energy import System
+from spinodal.graphs.experiment import GradientFlow
 from spinodal.types import Trajectory
 
 TOLERANCE = 1e-10  # of |grad E|, relative to the scale of the system
@@ -42,6 +43,9 @@ class FlowResult:
     states: Float[np.ndarray, "t n"]
     energies: Float[np.ndarray, " t"]
     residual: float
+    experiment: GradientFlow | None = field(
+        default=None, repr=False, metadata={"saved": "never"}
+    )  # a record has it as its configuration
 
     @property
     def largest_rise(self) -> float:

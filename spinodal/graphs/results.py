@@ -1,12 +1,13 @@
 """What is found out about equilibria: the list of them, and the examination of one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from spinodal.graphs.experiment import EquilibriumSearch
 from spinodal.graphs.stability import Stability
 from spinodal.graphs.states import State
 
@@ -45,6 +46,9 @@ class Equilibria:
     dimension: int
     bound: int
     unseen: float
+    experiment: EquilibriumSearch | None = field(
+        default=None, repr=False, metadata={"saved": "never"}
+    )  # a record has it as its configuration
 
     @cached_property
     def entries(self) -> list[Equilibrium]:

@@ -108,6 +108,7 @@ def evolve(
         map_tail=solver.map_tail(),
         tokens=tokens,
         weights=weights,
+        experiment=experiment,
         **patterns(record, solver.flow, float(experiment.field.kappa)),
     )
 

@@ -2,7 +2,7 @@
 
 experiment = DensityExperiment(AttentionField(beta=5.0), WhiteNoise(sigma=0.01), until="diracs")
 result = evolve(experiment)
-print(result); result.record.moments; draw_density(result)["life"].savefig("life.png")
+print(result); result.record.moments; figures.draw(result)["life"].savefig("life.png")
 """
 
 import dataclasses

@@ -1,12 +1,14 @@
 """The life of a density in frozen values, plain numbers and NumPy arrays, which go to JSON and come back."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
 
+from spinodal.meanfield.experiment import DensityExperiment
 from spinodal.meanfield.record import Record
 from spinodal.observables import Plateau
+from spinodal.runs import UNSAVED
 
 ROUGH = 1e-2  # tail of the map of labels, above which nodes are tokens and no longer a rule
 
@@ -57,6 +59,7 @@ class DensityResult:
     `mass_error` and `inversion` are the largest of the record's, `minimum_density` its least rho / uniform (None if
     there were atoms alone), `clusters` and `map_tail` those of the end. `forecast` and `distance_to_pattern` are None
     where nothing grows. `tokens` and `weights` stand for the density in the end; zonal and noisy ones have none.
+    `experiment` is what was asked, which a record has as its configuration.
     """
 
     geometry: str
@@ -77,6 +80,7 @@ class DensityResult:
     map_tail: float | None = None
     tokens: Float[np.ndarray, "n d"] | None = None
     weights: Float[np.ndarray, " n"] | None = None
+    experiment: DensityExperiment | None = field(default=None, repr=False, metadata=UNSAVED)
 
     def __str__(self) -> str:
         """The result in a few lines."""

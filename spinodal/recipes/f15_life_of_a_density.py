@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spinodal import figures
 from spinodal.figures import densities
 from spinodal.flows import AttentionField
 from spinodal.meanfield import CircleModes, DensityExperiment, distance, evolve
@@ -28,7 +29,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     experiment = DensityExperiment(AttentionField(beta), START, until="consensus")
     result = evolve(experiment)
     again = evolve(dataclasses.replace(experiment, tolerance=1e-9))
-    densities.draw_density(result)["life"].savefig(out / "life.png", dpi=150)
+    figures.draw(result)["life"].savefig(out / "life.png", dpi=150)
     record, told = result.record, result.forecast
     assert told is not None  # the uniform density is unstable at both temperatures
     angle, values = densities.smoothed(record.moments, 2)

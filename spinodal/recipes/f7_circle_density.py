@@ -13,8 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spinodal import theory
-from spinodal.figures import densities
+from spinodal import figures, theory
 from spinodal.flows import AttentionField
 from spinodal.meanfield import (
     SATURATED,
@@ -68,9 +67,9 @@ def pictured(out: Path, beta: float, seed: int, rates: np.ndarray) -> dict[str, 
         AttentionField(beta, "usa"), WhiteNoise(SIGMA, seed=seed), until=2 * told.time
     )
     result = evolve(experiment)
-    figures = densities.draw_density(result)
-    figures["life"].savefig(out / f"beta-{beta:g}.png", dpi=150)
-    figures["amplitudes"].savefig(out / f"amplitudes-{beta:g}.png", dpi=150)
+    pictures = figures.draw(result)
+    pictures["life"].savefig(out / f"beta-{beta:g}.png", dpi=150)
+    pictures["amplitudes"].savefig(out / f"amplitudes-{beta:g}.png", dpi=150)
     k = told.degree
     return {
         f"growth rate of {k} at beta {beta:g}, relative error": float(

@@ -20,9 +20,10 @@ mark an unfinished run of before, `label` with name, recipe, command, paper, exp
     inputs.npz          arrays of `config`, results.npz those of the result (another name: finish(result, arrays=...))
 
 Read:      read_run(path) -> Run(path, format, kind, finished, record); .folder .config .result .config_as(cls)
-           .result_as(cls); format 1 too. InputError says what cannot be read.
+           .result_as(cls), with its `experiment` where cls has such a field; format 1 too. InputError says what
+           cannot be read.
 Codec:     encode(value) -> (json, arrays); decode(cls, json, arrays); equal(a, b); @register("short-name") on a
-           dataclass that stands in a union or for an abstract type.
+           dataclass that stands in a union or for an abstract type; field(metadata=UNSAVED or SAVED_IF_SET).
 Files:     write_text, write_json, write_bytes, write_arrays, replacing(path), discard, checksum; SaveError.
 State:     write_checkpoint(path, label, arrays), read_checkpoint(path, label) -> arrays or None: one file;
            close_checkpoint(folder, experiment=...), newest_checkpoint(run, experiment=...): folders with a manifest.

@@ -6,7 +6,7 @@ from .checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
-from .codec import decode, encode, equal, register
+from .codec import SAVED_IF_SET, UNSAVED, decode, encode, equal, register
 from .files import (
     SaveError,
     checksum,
@@ -19,13 +19,16 @@ from .files import (
 )
 from .folder import RunFolder, check_folder, open_run
 from .provenance import Provenance, commit, machine, now, provenance, versions
-from .record import Run, read_run
+from .record import Run, arrays_of, read_run
 
 __all__ = [
+    "SAVED_IF_SET",
+    "UNSAVED",
     "Provenance",
     "Run",
     "RunFolder",
     "SaveError",
+    "arrays_of",
     "check_folder",
     "checksum",
     "close_checkpoint",

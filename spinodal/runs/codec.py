@@ -9,6 +9,9 @@
     dataclass, named tuple                  object of its fields; with "type" where its class has a registered name
     NumPy number, NumPy array               a number; {"array": name, "shape", "dtype", "sha256"}
 
+Of the fields of a dataclass, field(metadata=UNSAVED) is never saved, and field(metadata=SAVED_IF_SET) where it is not
+its default, so that records of before the field was there stay equal to those of after.
+
 The types of the fields say how JSON is read. In a union, or where the field's type is abstract, the "type" of a
 registered dataclass decides. A text that reads "inf", "-inf" or "nan" is a number where a float may stand.
 """
@@ -33,6 +36,8 @@ Arrays = dict[str, np.ndarray]
 
 _classes: dict[str, type] = {}
 _names: dict[type, str] = {}
+UNSAVED = {"saved": "never"}
+SAVED_IF_SET = {"saved": "if set"}
 NOT_FINITE = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
 
@@ -74,7 +79,7 @@ def _encode(value: Any, path: str, arrays: Arrays) -> Any:
     if isinstance(value, np.ndarray):
         return _encode_array(value, path, arrays)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        parts = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.init}
+        parts = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if _is_saved(f, value)}
         head = {"type": _names[type(value)]} if type(value) in _names else {}
         return head | _encode_object(parts, path, arrays)
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
@@ -84,6 +89,14 @@ def _encode(value: Any, path: str, arrays: Arrays) -> Any:
     if isinstance(value, list | tuple):
         return [_encode(part, f"{path}.{i}" if path else str(i), arrays) for i, part in enumerate(value)]
     raise TypeError(f"{path or 'value'}: a {type(value).__name__} cannot be saved as JSON")
+
+
+def _is_saved(field: dataclasses.Field, value: object) -> bool:
+    rule = field.metadata.get("saved", "always")
+    if rule == "if set":
+        default = field.default_factory() if callable(field.default_factory) else field.default
+        return getattr(value, field.name) != default
+    return field.init and rule == "always"
 
 
 def _encode_object(parts: Mapping[Any, Any], path: str, arrays: Arrays) -> dict[str, Any]:
@@ -298,7 +311,7 @@ def _decode_object(kind: type, value: Any, path: str, arrays: Mapping[str, np.nd
         fields = {
             f.name: f.default is f.default_factory is dataclasses.MISSING
             for f in dataclasses.fields(kind)
-            if f.init
+            if f.init and f.metadata.get("saved") != "never"
         }
     else:
         defaults = getattr(kind, "_field_defaults", {})

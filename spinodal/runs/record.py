@@ -7,7 +7,9 @@
 fields that every command wrote, and a record of it is a finished one unless it says otherwise.
 """
 
+import dataclasses
 import json
+import typing
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -87,10 +89,16 @@ class Run:
             raise InputError(f"{self.path}: {error}", field=getattr(error, "fields", ())) from None
 
     def result_as(self, cls: type[T]) -> T:
-        """The result as a value; InputError for a run that is not finished, or what does not fit `cls`."""
+        """The result as a value; InputError for a run that is not finished, or what does not fit `cls`.
+
+        A result that has a field `experiment`, which is not saved with it, has there the experiment of the record.
+        """
         if not self.finished:
             raise InputError(f"{self.folder} holds a run that is not finished: it has no result yet")
-        return self._decoded(cls, self.result, self.record.get("arrays", RESULTS))
+        found = self._decoded(cls, self.result, self.record.get("arrays", RESULTS))
+        if (asked := experiment_class(cls)) is None:
+            return found
+        return dataclasses.replace(found, experiment=self.config_as(asked))  # pyright: ignore[reportArgumentType]
 
     def _decoded(self, cls: type[T], value: Any, name: str) -> T:
         file = self.folder / name
@@ -100,6 +108,14 @@ class Run:
             return decode(cls, value, arrays_of(file))
         except InputError as error:
             raise InputError(f"{self.path}: {error}", field=error.fields) from None
+
+
+def experiment_class(cls: type) -> type | None:
+    """The class of the field `experiment` of a result that knows its experiment, None for any other class."""
+    if not dataclasses.is_dataclass(cls) or "experiment" not in {f.name for f in dataclasses.fields(cls)}:
+        return None
+    hint = typing.get_type_hints(cls, include_extras=True)["experiment"]
+    return next(option for option in typing.get_args(hint) if option is not type(None))
 
 
 def arrays_of(path: Path) -> dict[str, np.ndarray]:

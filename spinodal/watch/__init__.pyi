@@ -16,6 +16,7 @@ from .folder import (
     distinct_names,
     observe_into,
     observed_in,
+    read_comparison,
     read_observation,
     recorded,
 )
@@ -81,6 +82,7 @@ __all__ = [
     "opened",
     "portraits",
     "random_weights",
+    "read_comparison",
     "read_observation",
     "read_trajectory",
     "record",

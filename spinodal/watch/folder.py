@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from spinodal.errors import InputError
-from spinodal.runs import RunFolder, encode, open_run, read_run
+from spinodal.runs import RunFolder, decode, encode, open_run, read_run
 from spinodal.types import Trajectory
 from spinodal.watch.arrays import read_trajectory, write_trajectory
 from spinodal.watch.experiment import Observation, observe
@@ -97,6 +97,19 @@ def read_observation(place: Path) -> Observed:
     return replace(
         found, shown=replace(found.shown, times=way.times.numpy(), tokens=way.tokens[:, 0].numpy())
     )
+
+
+def read_comparison(place: Path) -> Compared:
+    """The comparison of a folder, or of its compare.json, its observations without the trajectories that they show.
+
+    InputError where there is no finished comparison.
+    """
+    run = read_run(place)
+    if run.kind != "observe-compare":
+        raise InputError(f"{run.path} is not a comparison of observations, but a run of {run.kind}")
+    # origins are records as they are: an array that one of them names is in the folder that it came from
+    seen = {name: decode(Observed, value, {}) for name, value in run.result["observations"].items()}
+    return Compared(seen, run.result.get("origins", {}))
 
 
 def observed_in(place: str | Path) -> Path | None:

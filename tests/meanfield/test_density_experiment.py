@@ -9,7 +9,7 @@ import pytest
 
 from spinodal import theory
 from spinodal.errors import InputError
-from spinodal.figures.densities import draw_density
+from spinodal.figures import draw
 from spinodal.flows import AttentionField, Head
 from spinodal.flows.fields.schemes import Pre
 from spinodal.meanfield import (
@@ -50,7 +50,7 @@ def test_an_experiment_and_its_result_come_back_from_a_run(tmp_path: Path, name:
     assert equal(run.result_as(DensityResult), result)
     assert times == result.record.times.tolist()
     assert result.mass_error < 1e-12
-    assert draw_density(result).keys() >= {"amplitudes"}
+    assert draw(result).keys() >= {"amplitudes"}
 
 
 def test_growth_is_that_of_theory_in_the_clock_of_the_field():

@@ -1,0 +1,39 @@
+"""One door to all pictures: a result in, figures by name out.
+
+    draw(result) -> {"cosines": Figure, ...}
+    draw(read_run("runs/wait"))              the same of a saved run
+
+A result that is added has one function that draws it, and one entry here.
+"""
+
+from importlib import import_module
+
+from matplotlib.figure import Figure
+
+from spinodal.errors import InputError
+
+# room and class of a result -> file and function of this room
+PICTURES = {
+    "flows.Evolution": "simulation.draw_simulation",
+    "flows.DiagramResult": "maps.draw_diagram",
+    "meanfield.DensityResult": "densities.draw_density",
+    "graphs.FlowResult": "graphs.draw_flow",
+    "graphs.Branch": "graphs.draw_branch",
+    "graphs.Equilibria": "graphs.draw_equilibria",
+    "watch.Observed": "observation.draw_observed",
+    "watch.Compared": "observation.draw_compared",
+    "runs.Run": "saved.draw_saved",
+}
+
+
+def draw(result: object) -> dict[str, Figure]:
+    """The pictures of a result by name, with the theory in the same axes where there is one.
+
+    Results are what experiments return, and runs that `read_run` has read. InputError for what has no picture.
+    """
+    for kind in type(result).__mro__:
+        room = kind.__module__.removeprefix("spinodal.").partition(".")[0]
+        if place := PICTURES.get(f"{room}.{kind.__name__}"):
+            file, _, function = place.partition(".")
+            return getattr(import_module(f"spinodal.figures.{file}"), function)(result)
+    raise InputError(f"a {type(result).__name__} has no picture; these have: {', '.join(PICTURES)}")
