@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -195,6 +196,8 @@ def test_a_figure_that_is_drawn_again_is_unfinished_meanwhile(monkeypatch, tmp_p
     seen = []
 
     class Module:
+        EXPECTED: ClassVar = {"one": (0, 2)}
+
         @staticmethod
         def draw(folder: Path, **_):
             seen.append(json.loads((folder / "run.json").read_text())["finished"])

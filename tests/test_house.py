@@ -2,13 +2,16 @@
 
 import importlib
 import inspect
+import json
 import pkgutil
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from spinodal import recipes
+from spinodal import cli, recipes
 from spinodal.recipes import header
 from spinodal.training import Recipe
 
@@ -50,7 +53,59 @@ def test_every_recipe_has_its_header_and_trains_or_draws(name: str):
     assert drawn != hasattr(module, "RECIPE"), "a recipe trains or draws, and not both"
     verb = "draw" if drawn else "(train|compare)"
     assert re.fullmatch(rf"spinodal {verb} {name.replace('_', '-')}", found["Command"])
+    for low, high in recipes.expected(module).values():
+        assert low <= high
+    assert recipes.expected(module)
     if drawn:
         assert str(inspect.signature(module.draw)).partition(" -> ")[0] == ARGUMENTS
     else:
         assert isinstance(module.RECIPE, Recipe)
+
+
+TOY = '''"""A toy that measures a half.
+
+Claim: a half is between a third and one
+Paper: glpr2023
+Command: spinodal draw toy-recipe
+Minutes: 0.1
+Expected: a number from 1/3 to 1, to be seen beside a second that is outside
+"""
+
+from pathlib import Path
+
+EXPECTED = {"half": (1 / 3, 1), "nest: one": (2, 3)}
+
+
+def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
+    return {"half": 0.5, "nest": {"one": 1.0}, "words": "no number"}
+'''
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A recipe by one file in a folder of its own."""
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "toy_recipe.py").write_text(TOY)
+    monkeypatch.setattr(recipes, "__path__", [*recipes.__path__, str(tmp_path / "more")])
+    monkeypatch.chdir(tmp_path)
+    yield "toy-recipe"
+    sys.modules.pop("spinodal.recipes.toy_recipe", None)
+
+
+def test_a_recipe_is_one_file(toy: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """It is listed, drawn, judged, and held to the rules of its header."""
+
+    def printed(*arguments: str) -> str:
+        monkeypatch.setattr("sys.argv", ["spinodal", *arguments])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        assert not end.value.code
+        return " ".join(capsys.readouterr().out.split())
+
+    test_every_recipe_has_its_header_and_trains_or_draws("toy_recipe")
+    assert toy in recipes.names()
+    assert "between a third" in printed("list")
+    said = printed("draw", toy, "--out", "drawn")
+    assert "0.333333333 to 1" in said
+    assert "warning: nest: one is 1, outside what is expected, 2 to 3" in said
+    assert json.loads(Path("drawn/run.json").read_text())["outside"] == ["nest: one"]

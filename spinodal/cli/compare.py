@@ -10,6 +10,7 @@ from rich.progress import TaskID
 
 from spinodal import recipes
 from spinodal.cli._defaults import default
+from spinodal.cli._expected import show_expected
 from spinodal.cli._options import RecipeName, Values
 from spinodal.cli._output import advance, command_line, draw_report, show_report, step_bars
 
@@ -40,7 +41,8 @@ def compare_command(
     """
     from spinodal.training import compare, override, parse_overrides
 
-    plan = recipes.module(recipe, "compare").RECIPE
+    module = recipes.module(recipe, "compare")
+    plan = module.RECIPE
     plan = replace(plan, experiment=override(plan.experiment, parse_overrides(values or [])))
     if models:
         plan = plan.against(models.split(","))
@@ -59,3 +61,5 @@ def compare_command(
             draw=partial(draw_report, again="the same command"),
         )  # fmt: skip
     show_report(out, done.arms)
+    if not values and not models and recipes.header(recipe)["Command"].startswith("spinodal compare"):
+        show_expected(recipes.compare_with(recipes.comparison_numbers(done.arms), recipes.expected(module)))

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from spinodal import recipes
+from spinodal.cli._expected import show_measured
 from spinodal.cli._output import command_line, console
 from spinodal.errors import InputError
 
@@ -30,7 +30,8 @@ def draw_command(
 ):
     """Draw a figure with the theory in its axes: `spinodal draw f4-histograms --out runs/f4`.
 
-    Writes pictures and run.json, which holds the measured numbers and what was expected of them.
+    Writes pictures and run.json, which holds the measured numbers and what was expected of them. Numbers outside their
+    interval are marked, and named in a warning.
     """
     from spinodal.runs import open_run
 
@@ -65,17 +66,13 @@ def draw_command(
                 f"interrupted; what {out / 'cells'} holds, if anything, the same command does not do again"
             )
             raise typer.Exit(130) from None
-        folder.finish({"measured": measured, "seconds": time.perf_counter() - started})
-    show(measured)
+        judged = recipes.compare_with(measured, recipes.expected(module, quick=quick))
+        outside = [row.name for row in judged if row.outside]
+        seconds = time.perf_counter() - started
+        folder.finish({"measured": measured, "outside": outside, "seconds": seconds})
+    show_measured(measured, judged)
     console.print(f"expected: {header['Expected']}", highlight=False, markup=False)
     files = sorted(
         path.name for kind in ("png", "svg", "gif", "mp4", "npz") for path in out.glob(f"*.{kind}")
     )
     console.print(f"{out}: {', '.join([*files, 'run.json'])}", highlight=False, soft_wrap=True)
-
-
-def show(measured: dict) -> None:
-    table = Table("measured", "value")
-    for name, value in measured.items():
-        table.add_row(name, f"{value:.6g}" if isinstance(value, float) else str(value))
-    console.print(table)

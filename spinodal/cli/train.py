@@ -8,6 +8,7 @@ import typer
 from rich.progress import TaskID
 
 from spinodal import recipes
+from spinodal.cli._expected import show_expected
 from spinodal.cli._options import RecipeName, Values
 from spinodal.cli._output import advance, command_line, draw_report, show_report, step_bars
 
@@ -34,7 +35,8 @@ def train_command(
     from spinodal.runs import read_run
     from spinodal.training import Label, override, parse_overrides, train
 
-    experiment = override(recipes.module(recipe, "train").RECIPE.experiment, parse_overrides(values or []))
+    module = recipes.module(recipe, "train")
+    experiment = override(module.RECIPE.experiment, parse_overrides(values or []))
     seed = experiment.schedule.seed
     out = out or Path("runs") / f"{recipe}-seed{seed}"
     with step_bars(
@@ -56,4 +58,7 @@ def train_command(
             progress=show,
             draw=partial(draw_report, again="the same command with --resume"),
         )
-    show_report(out, {"": {recipe: [dict(read_run(out).record)]}})
+    record = dict(read_run(out).record)
+    show_report(out, {"": {recipe: [record]}})
+    if not values and recipes.header(recipe)["Command"].startswith("spinodal train"):
+        show_expected(recipes.compare_with(recipes.run_numbers(record), recipes.expected(module)))

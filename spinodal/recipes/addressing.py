@@ -4,7 +4,8 @@ Claim: the paper's linear mixer (Figure 6) reads places and not contents, so it 
 Paper: qajar2024
 Command: spinodal compare addressing
 Minutes: 10
-Expected: exact targets near 1 with cross=attention and near 0 with cross=static, at equal parameters; corpus=sort alike
+Expected: exact targets above .95 with cross=attention and below .5 with static cross mixers, at equal parameters;
+    corpus=sort alike
 """
 
 from spinodal.training import DataConfig, Experiment, Recipe, Schedule
@@ -26,3 +27,9 @@ RECIPE = Recipe(
         },
     },
 )  # fmt: skip
+
+EXPECTED = {
+    "equal parameters: addressing: exact": (0.95, 1.0),
+    "equal parameters: static: exact": (0.0, 0.5),
+    "equal parameters: paper: exact": (0.0, 0.5),
+}

@@ -9,6 +9,7 @@ Expected: the switch is found at 2.446918 on the circle and 1.816155 on S^2, to 
     noisy flow rests on the branch to 1e-4
 """
 
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,15 @@ from spinodal.meanfield import (
     drift_law,
     stationary_branch,
 )
+
+EXPECTED = {
+    "switch to a jump in d = 2": (2.446918 - 1e-5, 2.446918 + 1e-5),
+    "off theory in d = 2 by": (0, 1e-5),
+    "switch to a jump in d = 3": (1.816155 - 1e-5, 1.816155 + 1e-5),
+    "off theory in d = 3 by": (0, 1e-5),
+    "least bending of SA on the circle": (0, inf),
+    "noisy flow off the branch by": (0, 1e-4),
+}
 
 
 def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:

@@ -24,6 +24,11 @@ from spinodal.flows.time import Adaptive, simulate
 
 N, BETA, SWITCH = 32, 3.0, 4.0
 RADIUS = ALPHA = 1.0
+EXPECTED = {
+    f"{name}: {what} off by": (0, bound)
+    for name in ("post-LN", "pre-LN", "mix-LN", "peri-LN", "nGPT", "sqrt")
+    for what, bound in (("slope", 1e-10), ("curve", 1e-5), ("tail", 1e-2))
+}
 LEAST = 1e-8  # a 1 - g of which the integrator has enough digits
 Curve = Callable[[np.ndarray], Any]
 

@@ -4,7 +4,8 @@ Claim: a transition in beta and long waits above it remain when Q, K and V are r
 Paper: glpr2023
 Command: spinodal draw f14-random-qkv
 Minutes: 6
-Expected: at beta = 0.1 nearly all pairs meet by t = 30, at beta = 9 fewer do, in all four maps
+Expected: at beta = 0.1 at least 99 percent of pairs meet by t = 30, at beta = 9 fewer do, in all four maps; with
+    V = Q^T K fewer than 70 percent
 """
 
 from pathlib import Path
@@ -22,6 +23,12 @@ CASES = {
     "QᵀK Ginibre, V = QᵀK": ("ginibre", "query-key"),
     "QᵀK GOE, V = QᵀK": ("goe", "query-key"),
 }
+
+EXPECTED = (
+    {f"{name}: met at beta = 0.1": (0.99, 1.0) for name in CASES}
+    | {f"{name}: met at beta = 0.1 less at 9": (0.0, 1.0) for name in CASES}
+    | {f"{name}: met at beta = 9": (0.0, 0.7) for name, (_, values) in CASES.items() if values == "query-key"}
+)
 
 
 def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
@@ -45,6 +52,9 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
             measured[f"{name}: P at t = 30, beta = {betas[i]:g}"] = (
                 f"{probability[0, -1, i]:.3f} ± {error[0, -1, i]:.3f}"
             )
+            measured[f"{name}: met at beta = {betas[i]:g}"] = float(probability[0, -1, i])
+        fewer = float(probability[0, -1, 0] - probability[0, -1, -1])
+        measured[f"{name}: met at beta = {betas[0]:g} less at {betas[-1]:g}"] = fewer
         arrays |= {f"probability_{k}": probability[0], f"standard_error_{k}": error[0]}
     title = "SA with random matrices, n = 32, d = 128, layer clock"
     maps.phase_maps(times, betas, panels, title=title).savefig(out / "maps.png", dpi=150)

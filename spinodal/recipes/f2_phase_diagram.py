@@ -4,10 +4,12 @@ Claim: in high dimension all pairs meet at one time, that of orthogonal tokens; 
 Paper: glpr2023
 Command: spinodal draw f2-phase-diagram
 Minutes: 8
-Expected: for d = 1024 the contour P = 1/2 over the theory's time on the same clock is 1.00 (median over beta);
-    the curve published in this figure stands at 0.935 of it
+Expected: for d = 1024 the contour P = 1/2 over the theory's time on the same clock is 1 to two percent (median over
+    beta), for d = 2 above 1.1; the curve published in this figure stands at 0.935 of it. Standard errors are those of
+    shares of that many starts, 1/2 / sqrt(samples) at most
 """
 
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,10 @@ from spinodal.flows.ensembles import Diagram, LayerClock, phase_diagram
 from spinodal.runs import write_arrays
 
 STEP = 0.1
+SAMPLES, FEW = 1024, 48  # starts; of the quick form
+CONTOURS = {"contour over theory, d = 2": (1.1, inf), "contour over theory, d = 1024": (0.98, 1.02)}
+EXPECTED = CONTOURS | {"largest standard error": (0, 0.51 / SAMPLES**0.5)}
+EXPECTED_QUICK = CONTOURS | {"largest standard error": (0, 0.51 / FEW**0.5)}
 
 
 def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
@@ -27,7 +33,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     diagram = Diagram(
         d=(2, 1024) if quick else (2, 8, 32, 128, 512, 1024),
         betas=tuple(betas.tolist()), times=tuple(times.tolist()), clock=("layer", STEP),
-        samples=48 if quick else 1024, seed=seed,
+        samples=FEW if quick else SAMPLES, seed=seed,
     )  # fmt: skip
     found = phase_diagram(diagram, out, workers=1 if quick else 0)
     figures.draw(found)["map"].savefig(out / "map.png", dpi=150)

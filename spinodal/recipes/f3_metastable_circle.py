@@ -27,6 +27,12 @@ N, BETAS, TIMES = 32, (4.0, 9.0), (18.0, 30.0)
 EPSILONS = (1e-2, 1e-3, 1e-6)
 CLOSE = 1e-3
 CLOCK = OdeClock(1e-8)
+USUAL = (2, 3)  # clusters at BETAS and TIMES
+EXPECTED = {
+    f"beta = {beta:g}, t = {time:g}, share of {count} clusters within {epsilon:g}": (0.5, 1.0)
+    for beta, time, count in zip(BETAS, TIMES, USUAL, strict=True)
+    for epsilon in EPSILONS
+} | {f"beta = {beta:g}, largest matrix rank": (1, 2) for beta in BETAS}
 
 
 def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
@@ -34,7 +40,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     samples = 64 if quick else 4096
     course = np.geomspace(2, 100, 4) if quick else np.geomspace(2, 1000, 28)
     x, circles, measured = uniform_systems(N, 2, range(samples), seed), [], {}
-    for beta, time in zip(BETAS, TIMES, strict=True):
+    for beta, time, usual in zip(BETAS, TIMES, USUAL, strict=True):
         found = observed(x, beta, time, course)
         circles.append(found)
         for name, share in found.shares.items():
@@ -44,6 +50,9 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
                 if p > 0
             ]
             measured[f"beta = {beta:g}, t = {time:g}, clusters within {name}"] = ", ".join(told)
+            measured[f"beta = {beta:g}, t = {time:g}, share of {usual} clusters within {name}"] = float(
+                share[usual - 1]
+            )
         y = evolve_systems(x, law("sa", beta), CLOCK, time)
         ranks = np.linalg.matrix_rank(y @ y.mT, tol=1e-3)
         measured[f"beta = {beta:g}, largest matrix rank"] = int(ranks.max())

@@ -6,7 +6,8 @@ Paper: bpa2024
 Command: spinodal draw f7-circle-density
 Minutes: 1
 Expected: the probabilities are 0.900 (3 of beta 5) and 0.736 (4 of beta 7), the counts over ten seeds within two
-    deviations; the forecast names the winner of nine starts in ten or more; the mass error is rounding
+    deviations; the forecast names the winner of nine starts in ten or more (quick: two in three); growth rates agree
+    to 1e-3; the mass error is rounding, and densities stay positive
 """
 
 from pathlib import Path
@@ -31,6 +32,26 @@ from spinodal.meanfield import (
 SIGMA, SPREAD = 0.01, 1e-4  # of [bpa2024]'s noise, and of each of its harmonics
 K = np.arange(1, 33)
 TWO = np.full(32, 2.0)
+
+
+def bounds(seeds: int, forecast: float) -> dict[str, tuple[float, float]]:
+    """What is expected of so many seeds: shares within two deviations of their probabilities."""
+    found: dict[str, tuple[float, float]] = {}
+    for beta, fold, p in ((5, 3, 0.900), (7, 4, 0.736)):
+        apart = 2 * (p * (1 - p) / seeds) ** 0.5
+        found |= {
+            f"probability of {fold} at beta {beta}": (p - 5e-4, p + 5e-4),
+            f"share of {fold} at beta {beta}": (p - apart, min(1.0, p + apart)),
+            f"winners forecast at beta {beta}": (forecast, 1.0),
+            f"growth rate of {fold} at beta {beta}, relative error": (-1e-3, 1e-3),
+            f"mass error at beta {beta}": (0.0, 1e-14),
+            f"least density at beta {beta}": (0.0, 1.0),
+        }
+    return found
+
+
+EXPECTED = bounds(10, 0.9)
+EXPECTED_QUICK = bounds(3, 2 / 3)
 
 
 def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:

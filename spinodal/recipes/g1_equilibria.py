@@ -4,7 +4,7 @@ Claim: graphs with the same number of cycles have equilibrium sets of different 
 Paper: sclosa2023
 Command: spinodal draw g1-equilibria
 Minutes: 0.3
-Expected: dimension 2 for the bowtie, 0 for the diamond, 1 for C3 with y^3 - y and for C4 with sin;
+Expected: dimension 2 for the bowtie, 0 for the diamond, 1 for C3 with y^3 - y and for C4 with sin, 0 for P5;
   P5 with y^3 - y has 81 equilibria, 16 of them linearly stable
 """
 
@@ -24,6 +24,11 @@ CASES = {
     "cycle:4": "sin",
     "path:5": "y**3 - y",
 }
+
+EXPECTED = {
+    f"{name}, {CASES[name]}: dimension": (dimension, dimension)
+    for name, dimension in (("bowtie", 2), ("diamond", 0), ("cycle:3", 1), ("cycle:4", 1), ("path:5", 0))
+} | {"path:5: equilibria": (81, 81), "path:5: linearly stable": (16, 16)}
 
 
 def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:

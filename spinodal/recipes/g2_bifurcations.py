@@ -4,7 +4,7 @@ Claim: anchors part the modes, lambda = gamma / mu_k, and folds are known to eig
 Paper: preetham2023
 Command: spinodal draw g2-bifurcations
 Minutes: 0.2
-Expected: pitchforks at 0.292893219, 0.5 and 1.707106781; folds at 2 (P2), 0.666666667 (P4) and 1.76017259 (C3)
+Expected: to 1e-8, pitchforks at 0.292893219, 0.5 and 1.707106781; folds at 2 (P2), 0.666666667 (P4) and 1.76017259 (C3)
 """
 
 from pathlib import Path
@@ -25,6 +25,18 @@ from spinodal.graphs import (
 )
 
 DRIVES = {"path:2": [0.5, -0.5], "path:4": [1, 0.5, -0.5, -1], "cycle:3": [1, 0, -1]}
+
+EXPECTED = {
+    name: (value - 1e-8, value + 1e-8)
+    for name, value in {
+        "pitchfork 1": 1 / (2 + 2**0.5),
+        "pitchfork 2": 0.5,
+        "pitchfork 3": 1 / (2 - 2**0.5),
+        "fold of path:2": 2.0,
+        "fold of path:4": 2 / 3,
+        "fold of cycle:3": 1.76017259,
+    }.items()
+}
 
 
 def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:

@@ -5,7 +5,8 @@ Paper: glpr2023
 Command: spinodal draw o2-three-models
 Minutes: 4
 Expected: under 2% of pairs above .9 at every end; last mean cosine .34 (MiniLM), .59 (SmolLM2), .38 and .15 (Whisper's
-    encoder and decoder); the energy falls in most inputs at 0 of 6, 12 of 30, 3 of 6 and 4 of 6 layers
+    encoder and decoder), to .01; the energy falls in most inputs at 0 of 6, 12 of 30, 3 of 6 and 4 of 6 layers. Quick,
+    ALBERT at 12 and 24 layers: last mean cosine .1 to .3, with random weights above .5
 """
 
 import shutil
@@ -31,6 +32,28 @@ from spinodal.watch import (
     sound_of,
     text_batches,
 )
+
+LAST = {  # of each stack: mean cosine, and layers at which the energy falls
+    "minilm": (0.34, 0),
+    "smollm2": (0.59, 12),
+    "whisper-base, encoder": (0.38, 3),
+    "whisper-base, decoder": (0.15, 4),
+}
+FALLS = "layers at which the energy falls in most inputs"
+EXPECTED = (
+    {f"{name}: pairs above .9": (0.0, 0.02) for name in LAST}
+    | {f"{name}: mean cosine, last": (cosine - 0.01, cosine + 0.01) for name, (cosine, _) in LAST.items()}
+    | {f"{name}: {FALLS}": (falls, falls) for name, (_, falls) in LAST.items()}
+)
+EXPECTED_QUICK = {
+    f"ALBERT, {depth} layers: {what}": interval
+    for depth in (12, 24)
+    for what, interval in {
+        "pairs above .9": (0.0, 0.02),
+        "mean cosine, last": (0.1, 0.3),
+        "mean cosine, random weights": (0.5, 1.0),
+    }.items()
+}
 
 # lines of Shakespeare
 LINES = (
@@ -79,7 +102,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
             "pairs above .9": result.layers[-1].mass_above[".9"],
             "effective rank, first": result.layers[0].effective_rank,
             "effective rank, last": result.layers[-1].effective_rank,
-            "layers at which the energy falls in most inputs": result.layers_of_most_falls,
+            FALLS: result.layers_of_most_falls,
             "layers": len(result.layers) - 1,
         }
         for name, result in seen.items()

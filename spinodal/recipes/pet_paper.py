@@ -4,7 +4,8 @@ Claim: the physics loss meets its tolerances at little cost, and types I-III tra
 Paper: qajar2024
 Command: spinodal compare pet-paper
 Minutes: 40
-Expected: F and g1 end below their tolerance of 0.05 while the spread of log K grows to about 0.95
+Expected: F and g1 end below their tolerance of 0.05 while the spread of log K grows to 0.8 or more; the loss is 4.314
+    nats to 0.06 (docs/results.md)
 """
 
 from spinodal.recipes.pet_mlm import RECIPE as STRONG
@@ -30,3 +31,10 @@ RECIPE = Recipe(
         "g2-too": {"constrain": "F,g1,g2"},
     },
 )
+
+EXPECTED = {
+    "equal parameters: pet-paper: F": (0, 0.05),
+    "equal parameters: pet-paper: g1": (0, 0.05),
+    "equal parameters: pet-paper: spread": (0.8, 1.1),
+    "equal parameters: pet-paper: held_out_loss": (4.25, 4.38),
+}
