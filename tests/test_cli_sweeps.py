@@ -199,7 +199,7 @@ def test_a_figure_that_is_drawn_again_is_unfinished_meanwhile(monkeypatch, tmp_p
         EXPECTED: ClassVar = {"one": (0, 2)}
 
         @staticmethod
-        def draw(folder: Path, **_):
+        def draw(folder: Path, *, seed: int = 0, quick: bool = False):
             seen.append(json.loads((folder / "run.json").read_text())["finished"])
             if len(seen) == 2:
                 raise KeyboardInterrupt
