@@ -31,7 +31,7 @@ DOORS: dict[str, set[str]] = {
     "inference": {"models", "data"},
     "watch": {"types", "runs", "observables", "theory", "data", "models"},
     "figures": {"types", "theory", "observables", "flows", "meanfield", "graphs", "watch", "runs"},
-    "report": {"runs", "figures", "watch"},
+    "report": {"runs", "figures", "observables", "watch"},
 }
 OPEN = {"cli", "recipes", "__init__", "__main__"}  # these may import anything, and nobody imports them
 

@@ -1,9 +1,10 @@
 """A simulation from the options of `spinodal simulate`."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spinodal.cli._arrays import read_array
-from spinodal.cli._output import given
+from spinodal.cli._output import console, given
 from spinodal.errors import InputError
 
 
@@ -54,3 +55,37 @@ def given_tokens(file: str, n: int | None, d: int | None, normalise: bool) -> An
         return TokenStart(read, normalise)
     except InputError as error:
         raise InputError(str(error).replace("`start`", f"`start` {file}", 1), field=error.fields) from None
+
+
+def require_equal_weights(observables: Sequence[str], weights: str | None) -> None:
+    """InputError for an observable that is not known, and for any where tokens have weights."""
+    from spinodal.observables import observables_named
+
+    observables_named(observables)
+    if observables and weights is not None:
+        raise InputError(
+            "`observables` count all tokens alike: leave out `weights`", field=("observables", "weights")
+        )
+
+
+def scales_of(result: Any) -> Any:
+    """The beta of the simulation's field, and the usual width of clusters."""
+    from spinodal.observables import Scales
+
+    return Scales(beta=float(result.experiment.field.beta))
+
+
+def observe_evolution(result: Any, observables: Sequence[str]) -> dict[str, Any]:
+    """The observables of these names at each time, as arrays."""
+    from spinodal.observables import measure, observables_named
+
+    found = (
+        measure(result.trajectory, observables_named(observables), scales_of(result)) if observables else {}
+    )
+    return {name: values[:, 0].numpy() for name, values in found.items()}
+
+
+def show_ends(values: Mapping[str, Any]) -> None:
+    """One line an observable: its value at the start and at the end."""
+    for name, course in values.items():
+        console.print(f"{name}: {course[0]:.6g} to {course[-1]:.6g}", highlight=False)

@@ -1,21 +1,49 @@
-"""list: the recipes."""
+"""list: the recipes, or the observables."""
+
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from spinodal import recipes
 from spinodal.cli._output import console
+from spinodal.errors import InputError
 
 
 def add_to(app: typer.Typer) -> None:
     app.command("list")(list_command)
 
 
-def list_command():
-    """List the recipes, each with its claim, its command and how long it takes."""
+def list_command(
+    what: Annotated[str | None, typer.Argument(help="recipes (if not given), or observables.")] = None,
+):
+    """List the recipes, each with its claim, its command and how long it takes; or the observables.
+
+    `spinodal list observables` names the numbers that `simulate --observables` and `observe --observables` take.
+    """
+    what = what or next(iter(TABLES))
+    if what not in TABLES:
+        raise InputError(f"`what` {what}: one of {', '.join(TABLES)}", field="what")
+    console.print(TABLES[what]())
+
+
+def recipe_table() -> Table:
+    from spinodal import recipes
+
     table = Table("recipe", "claim", "command", "minutes")
     for name in recipes.names():
         header = recipes.header(name)
         table.add_row(name, escape(header["Claim"]), header["Command"].rpartition(" ")[0], header["Minutes"])
-    console.print(table)
+    return table
+
+
+def observable_table() -> Table:
+    from spinodal.observables import OBSERVABLES
+
+    table = Table("observable", "what it is", "what its course tells")
+    for name, entry in OBSERVABLES.items():
+        table.add_row(name, escape(entry.label), escape(entry.reading))
+    return table
+
+
+TABLES = {"recipes": recipe_table, "observables": observable_table}

@@ -46,6 +46,9 @@ def observe_command(
     ] = None,
     depth: Annotated[int | None, Option(help="Iterate tied layers this often; 0, or none, is as trained.")] = None,
     nulls: Annotated[str | None, Option(help=f"{NULLS} (if not given), one of them, or none.")] = None,
+    observables: Annotated[
+        str | None, Option(help="Numbers beside the usual ones, with commas, of `spinodal list observables`.")
+    ] = None,
     effect: Annotated[str | None, Option(help="Plug-ins to try, with commas: spinodal_beta:2,spinodal_usa.")] = None,
     inputs: Annotated[int | None, Option(help=f"Most lines of the text that are read: {MOST} if not given.")] = None,
     truncate: Annotated[bool, Option("--truncate", help="Cut texts that are too long for the model.")] = False,
@@ -67,7 +70,8 @@ def observe_command(
         raise InputError(f"{len(models)} models: --compare puts several side by side")
     chosen = None if nulls is None else tuple(name for name in nulls.split(",") if name and name != "none")
     question = watch.Question(
-        **given(view=view, stack=stack or None, beta=beta or None, epsilon=epsilon, nulls=chosen, seed=seed)
+        **given(view=view, stack=stack or None, beta=beta or None, epsilon=epsilon, nulls=chosen, seed=seed),
+        observables=tuple(observables.split(",")) if observables else (),
     )
     reading = given(text=text, sound=sound, most=inputs, truncate=truncate, depth=depth or None)
     plans = tuple(effect.split(",")) if effect else ()

@@ -21,7 +21,8 @@ from spinodal.cli._values import end_time
 from spinodal.errors import InputError
 
 FILES = (
-    "checkpoint", "trajectory.npz", "cosines.png", "energy.png", "circle.png", "sphere.png", "movie.gif", "movie.mp4",
+    "checkpoint", "trajectory.npz", "observables.npz", "observables.png",
+    "cosines.png", "energy.png", "circle.png", "sphere.png", "movie.gif", "movie.mp4",
 )  # fmt: skip
 FIELD, ENGINE = default("flows.AttentionField.kind"), default("flows.AttentionField.engine")
 START, N, D = (default(f"flows.named_start.{name}") for name in ("name", "n", "d"))
@@ -62,6 +63,9 @@ def simulate_command(
     engine: Annotated[str, Option(help="auto, direct, attention, circle, sphere, ...")] = ENGINE,
     tol: Annotated[float, Option(help="Error of a step of the ode clock.")] = default("flows.Adaptive.tolerance"),
     seed: Annotated[int, Option(help="Of the start and of the noise.")] = default("flows.named_start.seed"),
+    observables: Annotated[
+        str | None, Option(help="Numbers over time, with commas, of `spinodal list observables`.")
+    ] = None,
     movie: Annotated[str | None, Option(help="gif: a movie too, for d = 2 and 3.")] = None,
     resume: Annotated[bool, Option("--resume", help="Go on from the last checkpoint.")] = False,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace what is in --out.")] = False,
@@ -73,13 +77,24 @@ def simulate_command(
     is at t = 7e20, and takes a second. A run that was stopped goes on with --resume, bit for bit.
     """
     from spinodal.cli._arrays import read_array
-    from spinodal.cli._simulation import matrix_heads, simulation_options, token_start
+    from spinodal.cli._simulation import (
+        matrix_heads,
+        observe_evolution,
+        require_equal_weights,
+        scales_of,
+        show_ends,
+        simulation_options,
+        token_start,
+    )
     from spinodal.figures import draw
+    from spinodal.figures.observables import observables_over_time
     from spinodal.figures.simulation import film_simulation
     from spinodal.flows import AttentionField, Simulation, evolve, named_method
     from spinodal.flows.fields import scheme
     from spinodal.runs import check_folder, open_run
 
+    asked = tuple(observables.split(",")) if observables else ()
+    require_equal_weights(asked, weights)
     if movie not in (None, "gif"):
         raise InputError(f"`movie` {movie}: gif is the one kind", field="movie")
     kept = save_times if save_times in (None, "log") else read_array(save_times, option="save_times")
@@ -118,11 +133,17 @@ def simulate_command(
             raise typer.Exit(130) from None
         folder.finish(result, arrays="trajectory.npz")
         folder.remove("checkpoint")
+        values = observe_evolution(result, asked)
+        if values:
+            folder.save_arrays("observables.npz", {"times": result.times, **values})
         with drawing(folder):
             figures = draw(result)
+            if values:
+                figures["observables"] = observables_over_time(result, values, scales_of(result))
             save_figures(folder, figures)
             films = film_simulation(result, folder.place("movie.gif")) if movie else []
     console.print(str(result), highlight=False)
+    show_ends(values)
     pictures = [*(f"{name}.png" for name in figures), *(film.name for film in films)]
-    written = ", ".join(["run.json", "trajectory.npz", *pictures])
+    written = ", ".join(["run.json", "trajectory.npz", *["observables.npz"] * bool(values), *pictures])
     console.print(f"{out}: {written}", highlight=False, soft_wrap=True)

@@ -12,16 +12,11 @@ from scipy.cluster.hierarchy import dendrogram
 
 from spinodal.figures.cosines import cosine_ridges
 from spinodal.figures.style import INK, MODELS, MUTED, colours, label_ends, panel, styled
+from spinodal.observables import OBSERVABLES, Scales
 from spinodal.watch import Compared, LayerNumbers, Observed, StandardErrors
 
 WIDTH, HEIGHT = 4.8, 3.0
-TITLES = {
-    "mean_cosine": "mean cosine between two tokens",
-    "energy": "interaction energy, 1 at consensus",
-    "effective_rank": "effective rank: directions that tokens use",
-    "clusters": "clusters",
-    "above_.9": "share of pairs with cosine above .9",
-}
+NUMBERS = ("mean_cosine", "energy", "effective_rank", "clusters", "above_.9")  # drawn of every observation
 WORDS = 60  # rows of a merge tree that can be read
 
 
@@ -31,7 +26,7 @@ def draw_observed(result: Observed) -> dict[str, Figure]:
     "attention" is there where the weights of the attention are known.
     """
     colour = colours(["model", *result.nulls])
-    figures = {name: observed_numbers(result, name, colour) for name in TITLES}
+    figures = {name: observed_numbers(result, name, colour) for name in numbers_drawn(result)}
     figures["cosines"] = observed_cosines(result, colour["model"])
     figures["merge_tree"], figures["linkage"] = merge_tree_of_words(result), linkage_of_words(result)
     if result.attention:
@@ -41,13 +36,19 @@ def draw_observed(result: Observed) -> dict[str, Figure]:
 
 def draw_compared(results: Compared) -> dict[str, Figure]:
     """One figure a number by depth, a curve a model."""
-    colour = colours(results.observations)
-    return {name: compared_numbers(results.observations, name, colour) for name in TITLES}
+    seen = results.observations
+    return {name: compared_numbers(seen, name, colours(seen)) for name in numbers_drawn(*seen.values())}
+
+
+def numbers_drawn(*results: Observed) -> list[str]:
+    """The names of the observables that are drawn: those of every observation, and what all of these were asked for."""
+    extra = [name for name in results[0].observables if all(name in r.observables for r in results)]
+    return [*NUMBERS, *extra]
 
 
 def layer_numbers(layers: Sequence[LayerNumbers | StandardErrors], name: str) -> np.ndarray:
     """One number by layer, NaN where there is none."""
-    found = [layer.mass_above[".9"] if name == "above_.9" else getattr(layer, name) for layer in layers]
+    found = [layer.number(name) for layer in layers]
     return np.array([np.nan if value is None else value for value in found], dtype=float)
 
 
@@ -61,7 +62,10 @@ def observed_cosines(result: Observed, colour: str, *, selection: str | None = N
 
 @styled
 def observed_numbers(result: Observed, name: str, colour: Mapping[str, str]) -> Figure:
-    """One number by layer: the model, its nulls, and a band of two standard errors over inputs about each."""
+    """One number by layer: the model, its nulls, and a band of two standard errors over inputs about each.
+
+    Dashed: the number of equiangular tokens whose cosine follows the theory's curve that fits the mean cosines best.
+    """
     figure, axes = panel(WIDTH, HEIGHT)
     ends = {}
     curves: dict[str, Sequence[LayerNumbers]] = {"model": result.layers}
@@ -73,15 +77,22 @@ def observed_numbers(result: Observed, name: str, colour: Mapping[str, str]) -> 
         if np.isfinite(error).any():
             axes.fill_between(x, y - 2 * error, y + 2 * error, color=colour[who], alpha=0.18, linewidth=0)
         ends[who] = float(y[-1])
-    if name == "mean_cosine":
-        theory = [layer.theory for layer in result.layers]
+    if (theory := theory_by_layer(result, name)) is not None:
         axes.plot(theory, color=INK, linewidth=1.0, linestyle=(0, (2, 2)))
-        ends["theory"] = theory[-1]
-    axes.set(xlabel="layer (0: what enters the first)", title=TITLES[name])
+        ends["theory"] = float(theory[-1])
+    axes.set(xlabel="layer (0: what enters the first)", title=OBSERVABLES[name].label)
     axes.set_xlim(0, len(result.layers) - 1)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     label_ends(axes, ends, {**colour, "theory": INK})
     return figure
+
+
+def theory_by_layer(result: Observed, name: str) -> np.ndarray | None:
+    """An observable of equiangular tokens on the fitted curve of the theory; None where it has no such value."""
+    if (equiangular := OBSERVABLES[name].equiangular) is None:
+        return None
+    cosines = np.array([layer.theory for layer in result.layers])
+    return equiangular(cosines, result.tokens_of_an_input, Scales(result.beta, result.epsilon))
 
 
 @styled
@@ -98,7 +109,9 @@ def compared_numbers(results: Mapping[str, Observed], name: str, colour: Mapping
             axes.plot(depth, z, color=colour[model], linewidth=1.0, linestyle=(0, (2, 2)))
         ends[model] = float(y[-1])
     axes.set(xlabel="depth (0: before the layers; 1: after)", xlim=(0, 1))
-    axes.set(title=TITLES[name] + "; dashed: random weights" * any(r.nulls for r in results.values()))
+    axes.set(
+        title=OBSERVABLES[name].label + "; dashed: random weights" * any(r.nulls for r in results.values())
+    )
     label_ends(axes, ends, dict(colour))
     return figure
 

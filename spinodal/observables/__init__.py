@@ -4,6 +4,8 @@
     overlaps  cosines of pairs                          mergetree  births, deaths
     energies  energy and dissipation, in logarithms     order      moments, effective rank, span
     lifetimes plateaus of a count
+    entry     an observable, all that is said of it
+    registry  the observables by name
 
 Padding is left out everywhere; a token that is not finite is an InputError that says when and where.
 """

@@ -21,6 +21,7 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from spinodal.errors import InputError
+from spinodal.observables.entry import Observable
 from spinodal.observables.frames import directions
 from spinodal.types import Trajectory
 
@@ -140,3 +141,12 @@ def _numbered(root, valid):
     own = root == torch.arange(root.shape[-1], device=root.device)
     number = (own & valid).cumsum(-1) - 1
     return number.gather(-1, root).masked_fill(~valid, -1)
+
+
+CLUSTERS = Observable(
+    "clusters",
+    "clusters",
+    "Falling towards 1 by steps: groups of tokens that meet and then wait for each other.",
+    values=lambda trajectory, scales: cluster_count(trajectory, scales.epsilon).double(),
+    equiangular=lambda g, n, scales: np.where(g >= 1 - scales.epsilon, 1.0, float(n)),
+)

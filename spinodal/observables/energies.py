@@ -14,12 +14,14 @@ P_i x_j = (x_j - x_i) + q x_i / 2, q = |x_i - x_j|^2, is taken in that form, wit
 
 import math
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from spinodal.errors import InputError
-from spinodal.observables.frames import frames, on_sphere, pair_blocks, shares
+from spinodal.observables.entry import Observable
+from spinodal.observables.frames import directions, frames, on_sphere, pair_blocks, shares
 from spinodal.types import Trajectory
 
 
@@ -33,6 +35,15 @@ def log_energy(
     _positive(beta)
     w = shares(trajectory, weights)
     return torch.stack([_log_sum(x, w, beta) for x in frames(trajectory)]) - math.log(2 * beta)
+
+
+def relative_energy(trajectory: Trajectory, beta: float) -> Float[Tensor, "t b"]:
+    """2 beta E e^{-beta} = (1 / n^2) sum_ij e^{beta (c_ij - 1)}, c_ij cosines: 1 at consensus  [gkpr2024].
+
+    Lengths of tokens do not enter, and beta may be 0.
+    """
+    w = shares(trajectory, None)
+    return (torch.stack([_log_sum(x, w, beta) for x in directions(trajectory)]) - beta).exp()
 
 
 def log_dissipation_usa(
@@ -89,3 +100,12 @@ def _log_forces(
 def _positive(beta: float) -> None:
     if not 0 < beta < math.inf:
         raise InputError(f"beta = {beta}: must be positive and finite")
+
+
+ENERGY = Observable(
+    "energy",
+    "interaction energy, 1 at consensus",
+    "Under the theory this never falls. Where it falls, the flow is no gradient flow of it.",
+    values=lambda trajectory, scales: relative_energy(trajectory, scales.beta),
+    equiangular=lambda g, n, scales: (1 + (n - 1) * np.exp(scales.beta * (g - 1))) / n,
+)

@@ -1,10 +1,13 @@
 r"""Order: moments on the circle, the dimension that tokens use, and coordinates in their span."""
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from scipy.special import entr
 from torch import Tensor
 
 from spinodal.errors import InputError
+from spinodal.observables.entry import Observable, Scales
 from spinodal.observables.frames import directions, frames, shares
 from spinodal.types import Trajectory
 
@@ -67,3 +70,36 @@ def span_coordinates(
         return tokens, torch.eye(d, dtype=tokens.dtype, device=tokens.device).expand(*tokens.shape[:-2], d, d)
     Q, R = torch.linalg.qr(tokens.mT)
     return R.mT, Q.mT
+
+
+def polarisation(trajectory: Trajectory) -> Float[Tensor, "t b"]:
+    """|(1/n) sum_i x_i|, x unit directions: 1 where all tokens agree, near n^(-1/2) where they are uniform."""
+    w = shares(trajectory, None)
+    return torch.stack([torch.einsum("bn,bnd->bd", w, x).norm(dim=-1) for x in directions(trajectory)])
+
+
+def rank_of_directions(trajectory: Trajectory, scales: Scales) -> Float[Tensor, "t b"]:
+    """`effective_rank` of unit directions, so that no length enters."""
+    unit = torch.stack(list(directions(trajectory)))
+    return effective_rank(trajectory._replace(tokens=unit))
+
+
+def equiangular_rank(g: Float[np.ndarray, " t"], n: int, scales: Scales) -> Float[np.ndarray, " t"]:
+    """exp of the entropy of (1 + (n-1) g) / n, once, and (1 - g) / n, n - 1 times  [derived]."""
+    return np.exp(entr((1 + (n - 1) * g) / n) + (n - 1) * entr((1 - g) / n))
+
+
+EFFECTIVE_RANK = Observable(
+    "effective_rank",
+    "effective rank: directions that tokens use",
+    "Falling towards 1: the tokens use fewer and fewer directions.",
+    values=rank_of_directions,
+    equiangular=equiangular_rank,
+)
+POLARISATION = Observable(
+    "polarisation",
+    "polarisation: length of the mean direction",
+    "Rising towards 1: tokens agree on one direction.",
+    values=lambda trajectory, scales: polarisation(trajectory),
+    equiangular=lambda g, n, scales: np.sqrt((1 + (n - 1) * g) / n),
+)

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spinodal.errors import InputError
+from spinodal.observables.entry import Observable
 from spinodal.observables.frames import directions, pair_blocks
 from spinodal.types import Trajectory
 
@@ -87,3 +88,27 @@ def _pairs(
         for s, r in pair_blocks(*c.shape):
             mass = (c[s, r, None] * c[s, None, r.start :]).triu(1)
             yield t, s, x[s, r] @ x[s, r.start :].mT, mass
+
+
+MEAN_COSINE = Observable(
+    "mean_cosine",
+    "mean cosine between two tokens",
+    "Rising towards 1: tokens draw together.",
+    values=lambda trajectory, scales: mean_cosine(trajectory),
+    equiangular=lambda g, n, scales: g,
+)
+
+
+def share_above(threshold: float) -> Observable:
+    """The share of pairs whose cosine is at least the threshold."""
+    name = f"{threshold:g}".removeprefix("0")
+    return Observable(
+        f"above_{name}",
+        f"share of pairs with cosine above {name}",
+        "Pairs that are nearly parallel: real clusters, not a common drift.",
+        values=lambda trajectory, scales: pair_probability(trajectory, torch.tensor([threshold]))[..., 0],
+        equiangular=lambda g, n, scales: (g >= threshold).astype(float),
+    )
+
+
+SHARES = tuple(share_above(threshold) for threshold in (0.9, 0.99, 0.999))

@@ -5,19 +5,17 @@ from html import escape
 from pathlib import Path
 
 from spinodal.figures import colours, observation
+from spinodal.observables import OBSERVABLES
 from spinodal.report.sections import Drawings, grid, section
 from spinodal.report.sphere import STYLE, sphere
 from spinodal.report.style import CSS
 from spinodal.runs import write_text
 from spinodal.watch import Layer, Observed
 
-LOOK = {
-    "mean_cosine": "Rising towards 1: tokens draw together. Compare with the nulls: what random weights do too was not "
-    "learned. The dashed line is the theory's curve, best beta and step.",
-    "energy": "Under the theory this never falls. Where it falls, the model is no gradient flow of it.",
-    "effective_rank": "Falling towards 1: the tokens use fewer and fewer directions.",
-    "above_.9": "Pairs that are nearly parallel: real clusters, not a common drift.",
-}
+NULLS = (
+    " Compare with the nulls: what random weights do too was not learned. Dashed: equiangular tokens under the theory, "
+    "on the curve that fits the mean cosines best."
+)
 LINKAGE = (
     "The last layer alone: from the right, words join as the cosine that makes one cluster is lowered. Long lines on "
     "the left are groups that stand apart."
@@ -59,7 +57,10 @@ def observation_page(result: Observed) -> str:
         _nulls(result),
         _violations(result),
         _attention(draw, result, colour["model"]),
-        section("Every layer", _table(LAYER_COLUMNS, [_layer(layer) for layer in result.layers])),
+        section(
+            "Every layer",
+            _table((*LAYER_COLUMNS, *result.observables), [_layer(layer) for layer in result.layers]),
+        ),
     ]
     return _page(result.model, body)
 
@@ -91,7 +92,6 @@ def comparison_page(results: Mapping[str, Observed]) -> str:
         ]
         for name, result in results.items()
     ]  # fmt: skip
-    numbers = ("mean_cosine", "above_.9", "effective_rank", "energy")
     words = "".join(
         f"<h3>{escape(name)}</h3><ul>{''.join(f'<li>{escape(line)}</li>' for line in result.summary)}</ul>"
         for name, result in results.items()
@@ -101,7 +101,12 @@ def comparison_page(results: Mapping[str, Observed]) -> str:
         section("At the last layer", _table(COMPARED_COLUMNS, rows)),
         section(
             "By depth",
-            grid([draw(observation.compared_numbers(results, name, colour), LOOK[name]) for name in numbers]),
+            grid(
+                [
+                    draw(observation.compared_numbers(results, name, colour), OBSERVABLES[name].reading)
+                    for name in observation.numbers_drawn(*results.values())
+                ]
+            ),
         ),
         section(
             "Cosines by layer", grid([_cosines(draw, r, None, colour[name]) for name, r in results.items()])
@@ -178,8 +183,10 @@ def _curves(draw: Drawings, result: Observed, colour: Mapping[str, str]) -> str:
     bands = " Bands are two standard errors over inputs." if result.inputs > 1 else ""
     return grid(
         [
-            draw(observation.observed_numbers(result, name, colour), look + bands)
-            for name, look in LOOK.items()
+            draw(
+                observation.observed_numbers(result, name, colour), OBSERVABLES[name].reading + NULLS + bands
+            )
+            for name in observation.numbers_drawn(result)
         ]
     )
 
@@ -272,6 +279,7 @@ def _layer(layer: Layer) -> list[str]:
         str(layer.index), f"{layer.mean_cosine:.4f}", *(f"{mass:.4f}" for mass in layer.mass_above.values()),
         f"{layer.effective_rank:.2f}", f"{layer.energy:.4f}", f"{layer.clusters:.1f}",
         "–" if time is None else f"{time:.3f}",
+        *("–" if value is None else f"{value:.4g}" for value in layer.observables.values()),
     ]  # fmt: skip
 
 

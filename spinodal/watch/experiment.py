@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float
 
 from spinodal import watch
 from spinodal.errors import InputError
-from spinodal.runs import register
+from spinodal.runs import SAVED_IF_SET, register
 
 RANDOM, SHUFFLED = "random-weights", "shuffled-tokens"
 NULLS = (RANDOM, SHUFFLED)
@@ -28,7 +28,8 @@ class Question:
     """What is asked. `beta` is the energy's, measured on the first batch if None; clusters have cos >= 1 - epsilon.
 
     `view` is the stream between layers, what attention reads after its norm, or what attention writes; `stack` is a
-    part of the layers' name, such as decoder: the longest stack if None. `seed` is that of the nulls.
+    part of the layers' name, such as decoder: the longest stack if None. `seed` is that of the nulls. `observables` are
+    measured beside the numbers of `watch.pairs`, which are measured always.
     """
 
     view: str = "residual"
@@ -37,8 +38,11 @@ class Question:
     epsilon: float = 0.1
     nulls: tuple[str, ...] = NULLS
     seed: int = 0
+    observables: tuple[str, ...] = field(default=(), metadata=SAVED_IF_SET)
 
     def __post_init__(self):
+        from spinodal.observables import observables_named
+        from spinodal.watch.pairs import NAMES
         from spinodal.watch.record import VIEWS
 
         if self.view not in VIEWS:
@@ -50,6 +54,11 @@ class Question:
         if unknown := set(self.nulls) - set(NULLS):
             told = ", ".join(sorted(unknown))
             raise InputError(f"`nulls` {told}: the nulls are {', '.join(NULLS)}", field="nulls")
+        for name in observables_named(self.observables):
+            if name in NAMES:
+                raise InputError(
+                    f"`observables` {name}: this is measured always; leave it out", field="observables"
+                )
 
 
 @register("texts")

@@ -13,12 +13,19 @@ from scipy.cluster.hierarchy import linkage
 from torch import Tensor
 
 from spinodal.errors import InputError
-from spinodal.observables import cluster_labels, merge_tree, plateaus
+from spinodal.observables import (
+    Scales,
+    cluster_labels,
+    measure,
+    merge_tree,
+    observables_named,
+    plateaus,
+)
 from spinodal.types import Trajectory
 from spinodal.watch.clock import effective_clock
 from spinodal.watch.experiment import RANDOM, SHUFFLED, Question
 from spinodal.watch.nulls import random_weights, shuffled
-from spinodal.watch.pairs import BINS, SAMPLE, Portrait, portraits, without_first
+from spinodal.watch.pairs import BINS, NAMES, SAMPLE, Portrait, portraits, without_first
 from spinodal.watch.record import recording
 from spinodal.watch.result import AttentionLayer, ClockFit, Layer, Observed, Shown, StackFacts
 from spinodal.watch.stacks import Stack, one_stack
@@ -34,9 +41,10 @@ Progress = Callable[[int, int], None]
 class _Tallies:
     """All that is kept of the inputs."""
 
-    def __init__(self, nulls: Iterable[str]):
-        self.selections = {name: Tally() for name in ("whole", "without_first", "with_padding")}
-        self.nulls = {name: Null() for name in nulls}
+    def __init__(self, nulls: Iterable[str], question: Question):
+        names = (*NAMES, *question.observables)
+        self.selections = {name: Tally(names) for name in ("whole", "without_first", "with_padding")}
+        self.nulls = {name: Null(names) for name in nulls}
         self.violations, self.tokens, self.inputs = Violations(), 0, 0
 
     def add(
@@ -61,11 +69,21 @@ class _Tallies:
 def portrayed(
     trajectory: Trajectory, sequence: int, selections: Mapping[str, Tensor], question: Question, beta: float
 ) -> dict[str, Portrait]:
-    """`portraits` of one sequence, which an error names."""
+    """`portraits` of one sequence, which an error names; with a column for each observable that was asked for."""
+    tokens = trajectory.tokens[:, sequence]
     try:
-        return portraits(trajectory.tokens[:, sequence], selections, beta, question.epsilon)
+        found = portraits(tokens, selections, beta, question.epsilon)
     except InputError as error:
         raise InputError(f"sequence {sequence}: {error}") from None
+    if not question.observables:
+        return found
+    asked, scales = observables_named(question.observables), Scales(beta, question.epsilon)
+    for name, keep in selections.items():
+        alone = Trajectory(trajectory.times, tokens[:, None], keep[None])
+        columns = [values[:, 0].double().cpu().numpy() for values in measure(alone, asked, scales).values()]
+        numbers = np.concatenate([found[name].numbers, np.stack(columns, axis=1)], axis=1)
+        found[name] = found[name]._replace(numbers=numbers)
+    return found
 
 
 def observe_model(
@@ -84,7 +102,7 @@ def observe_model(
     made = {RANDOM: random_weights(subject.model, question.seed)} if RANDOM in question.nulls else {}
     strangers = {name: one_stack(model, _first(batches[0]), stack.name) for name, model in made.items()}
     nulls = [name for name in question.nulls if name != SHUFFLED or _reordered(subject, batches[0], 0)]
-    tallies, shown = _Tallies(nulls), None
+    tallies, shown = _Tallies(nulls, question), None
     total = sum(len(next(iter(inputs.values()))) for inputs in batches)
     for number, inputs in enumerate(batches):
         trajectory = recording(subject.model, inputs, stack, view=question.view)[0]
@@ -116,7 +134,7 @@ def observe_arrays(
     name: str, trajectory: Trajectory, question: Question, *, progress: Progress | None = None
 ) -> Observed:
     """Tokens from disk; there is no model, so there are no nulls, and beta is one unless it is chosen."""
-    tallies, shown = _Tallies(()), None
+    tallies, shown = _Tallies((), question), None
     beta, source = chosen_beta(question, ())
     total = trajectory.tokens.shape[1]
     for i in range(total):

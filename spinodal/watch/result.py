@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from spinodal.errors import InputError
 from spinodal.observables import Plateau
+from spinodal.runs import SAVED_IF_SET
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,13 +24,19 @@ class StandardErrors:
     energy: float | None
     clusters: float | None
     clusters_at: dict[str, float | None]
+    observables: dict[str, float | None] = field(default_factory=dict, metadata=SAVED_IF_SET)
+
+    def number(self, name: str) -> float | None:
+        """The error of an observable's mean, by the observable's name."""
+        return number_named(self, name)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerNumbers:
     """Means over inputs of the numbers of one layer, defined in `spinodal.watch.pairs`.
 
-    `histogram` counts cosines of pairs of all inputs, between the `cosine_edges` of the observation.
+    `histogram` counts cosines of pairs of all inputs, between the `cosine_edges` of the observation; `observables` are
+    those that were asked for beside the others.
     """
 
     index: int
@@ -41,6 +48,19 @@ class LayerNumbers:
     clusters_at: dict[str, float]
     standard_error: StandardErrors
     histogram: tuple[int, ...] = field(repr=False)
+    observables: dict[str, float | None] = field(default_factory=dict, metadata=SAVED_IF_SET)
+
+    def number(self, name: str) -> float | None:
+        """The mean of an observable, by the observable's name."""
+        return number_named(self, name)
+
+
+def number_named(numbers: LayerNumbers | StandardErrors, name: str) -> float | None:
+    """A number of a layer by the observable's name: "energy", "above_.9", or one that was asked for."""
+    kind, _, threshold = name.partition("_.")
+    if threshold and kind in ("above", "clusters"):
+        return (numbers.mass_above if kind == "above" else numbers.clusters_at)["." + threshold]
+    return numbers.observables[name] if name in numbers.observables else getattr(numbers, name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,6 +230,11 @@ class Observed:
     attention: tuple[AttentionLayer, ...] = field(default=(), repr=False)
     summary: tuple[str, ...] = ()
     effect: dict[str, Effect] = field(default_factory=dict)
+
+    @property
+    def observables(self) -> tuple[str, ...]:
+        """The names of the observables that were asked for beside the others."""
+        return tuple(self.layers[0].observables)
 
     @property
     def layers_of_most_falls(self) -> int:

@@ -1,6 +1,7 @@
 """Tallies: what is kept of inputs that have gone by. Memory does not grow with their number."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -46,9 +47,10 @@ class Moments:
 
 
 class Tally:
-    """The numbers and histograms of one selection of tokens, by layer."""
+    """The numbers and histograms of one selection of tokens, by layer; `names` are those of the numbers."""
 
-    def __init__(self):
+    def __init__(self, names: Sequence[str] = NAMES):
+        self.names = tuple(names)
         self.moments, self.histogram = Moments(), np.zeros((), dtype=int)
 
     def add(self, portrait: Portrait):
@@ -61,8 +63,8 @@ class Tally:
             LayerNumbers(
                 index=k,
                 histogram=tuple(histogram.tolist()),
-                standard_error=StandardErrors(**by_field(error)),
-                **by_field(mean),
+                standard_error=StandardErrors(**by_field(error, self.names)),
+                **by_field(mean, self.names),
             )
             for k, (mean, error, histogram) in enumerate(
                 zip(self.moments.mean, self.moments.error, self.histogram, strict=True)
@@ -70,9 +72,9 @@ class Tally:
         ]
 
 
-def by_field(numbers: Float[np.ndarray, " k"]) -> dict[str, Any]:
-    """Numbers in the order of NAMES by the fields of a layer; None where there is none."""
-    value = {name: float(x) if np.isfinite(x) else None for name, x in zip(NAMES, numbers, strict=True)}
+def by_field(numbers: Float[np.ndarray, " k"], names: Sequence[str]) -> dict[str, Any]:
+    """Numbers by the fields of a layer, those of no field as its observables; None where there is none."""
+    value = {name: float(x) if np.isfinite(x) else None for name, x in zip(names, numbers, strict=True)}
     return {
         "mean_cosine": value["mean_cosine"],
         "mass_above": {a: value[f"above_{a}"] for a in THRESHOLD_NAMES},
@@ -80,14 +82,15 @@ def by_field(numbers: Float[np.ndarray, " k"]) -> dict[str, Any]:
         "energy": value["energy"],
         "clusters": value["clusters"],
         "clusters_at": {a: value[f"clusters_{a}"] for a in THRESHOLD_NAMES},
+        "observables": {name: value[name] for name in names if name not in NAMES},
     }
 
 
 class Null:
     """A null's own numbers, and the difference to the subject, input by input."""
 
-    def __init__(self):
-        self.tally, self.difference = Tally(), Moments()
+    def __init__(self, names: Sequence[str] = NAMES):
+        self.tally, self.difference = Tally(names), Moments()
 
     def add(self, subject: Portrait, null: Portrait):
         self.tally.add(null)
@@ -106,7 +109,8 @@ class Null:
                 else Difference(value, None, None)
             )
 
-        places = [(NAMES.index(name), name) for name in COMPARED]
+        names = self.tally.names
+        places = [(names.index(name), name) for name in (*COMPARED, *names[len(NAMES) :])]
         rows = ({"index": k} | {name: difference(k, i) for i, name in places} for k in range(len(mean)))
         return NullComparison(tuple(self.tally.layers()), tuple(rows))
 
