@@ -1,4 +1,4 @@
-"""What a trained model says: words for masks, a text that goes on, a text in another language."""
+"""Inference with a trained model: filling masks, continuing a text, translating."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -92,7 +92,7 @@ class Sampling(NamedTuple):
         return self
 
     def arguments(self) -> dict[str, Any]:
-        """What `generate` calls this."""
+        """These values as the keywords of `generate`."""
         if self.beams > 1 or self.temperature == 0:
             return {"do_sample": False, "num_beams": self.beams}
         return {
@@ -124,7 +124,7 @@ def continuation(
 
 
 def translations(run: Path, texts: Sequence[str], *, sampling: Sampling | None = None) -> Iterator[str]:
-    """Each text in the other language as it comes, greedily unless told otherwise.
+    """The translation of each text, one after another, greedily unless `sampling` says otherwise.
 
     InputError, before the first is translated, for an empty text, for unknown characters, and for a text longer than
     the sources that the model read in training.
@@ -151,7 +151,7 @@ def translations(run: Path, texts: Sequence[str], *, sampling: Sampling | None =
 def translate(
     model: Any, tokenizer: PreTrainedTokenizerBase, source: Int64[Tensor, " n"], sampling: Sampling
 ) -> str:
-    """What the model writes after reading the tokens of a source."""
+    """The translation of one source, given as tokens."""
     found = model.generate(
         source[None], attention_mask=torch.ones_like(source[None]), max_new_tokens=model.config.length,
         **sampling.arguments(),

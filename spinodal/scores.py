@@ -1,4 +1,4 @@
-"""How near what was written comes to what should have been: BLEU, chrF and exact matches.
+"""Scores of generated text against references: BLEU, chrF and exact matches.
 
 Every score counts over the whole corpus, with one reference a hypothesis. Numbers of BLEU and chrF
 compare only where their signatures are the same: sacrebleu's record of how the text was cut into

@@ -45,7 +45,7 @@ def compare_command(
     plan = module.RECIPE
     plan = replace(plan, experiment=override(plan.experiment, parse_overrides(values or [])))
     if models:
-        plan = plan.against(models.split(","))
+        plan = plan.keep_rivals(models.split(","))
     out = out or Path("runs") / f"compare-{recipe}"
     with step_bars("the same command goes on from the last checkpoints") as progress:
         tasks: dict[str, TaskID] = {}

@@ -41,8 +41,8 @@ def refuse_length(length: int) -> None:
 class Samples(Dataset):
     """`count` samples, each a dictionary of tensors.
 
-    `frozen` keeps epoch 0 whatever `set_epoch` is told, for a validation that is the same each
-    time: accelerate's loaders tell any set a new epoch at each pass.
+    `frozen` keeps epoch 0 whatever `set_epoch` is given, for a validation that is the same each
+    time: accelerate's loaders set a new epoch at each pass.
     """
 
     def __init__(self, count: int, *, seed: int = 0, frozen: bool = False):

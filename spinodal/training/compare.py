@@ -38,7 +38,7 @@ class Recipe:
     experiment: Experiment
     rivals: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    def against(self, rivals: Collection[str]) -> "Recipe":
+    def keep_rivals(self, rivals: Collection[str]) -> "Recipe":
         """The recipe with these rivals alone, in its own order; InputError for one that it does not have."""
         if unknown := set(rivals) - set(self.rivals):
             raise InputError(
@@ -64,7 +64,10 @@ class PlannedRun:
 
 
 def matched_models(name: str, recipe: Recipe) -> dict[str, Experiment]:
-    """The recipe's own model and its rivals, all of the size of the first; InputError if one cannot be trained."""
+    """{model: experiment} of the recipe's own model and its rivals, with `hidden` solved for equal parameters.
+
+    InputError names the first that cannot be trained.
+    """
     own = recipe.experiment
     data = prepare_data(own)
     size = parameter_count(own, model_config(own, vocabulary=data.vocabulary))
@@ -83,7 +86,7 @@ _channel: Any = None
 
 
 def _start_worker(channel: Any, threads: int):
-    """In each worker: where to report, and how many threads to take; it ends with this process."""
+    """Initialises a worker process: its channel of reports, its threads, and its end with this process."""
     global _channel
     end_with_parent()
     _channel = channel
@@ -139,7 +142,7 @@ def run_all(tasks: list[PlannedRun], *, jobs: int, report: Report) -> list[Recor
 
 
 def _relay(channel: Any, report: Report):
-    """Passes on what workers have reported since the last time."""
+    """Calls `report` with what workers have sent since the last call."""
     time.sleep(0.2)
     while True:
         try:
@@ -162,7 +165,7 @@ def compare(
     """Trains the recipe's model and its rivals into subfolders of `out`, whose compare.json holds what is returned.
 
     Finished runs are kept, and those begun go on. `jobs` runs at once, by default one a core without a GPU and one
-    at all with it. `draw`, last of all, is told the finished runs by arm and model, and may write PAGES.
+    at all with it. `draw`, last of all, is called with the finished runs by arm and model, and may write PAGES.
     """
     out = Path(out)
     if seeds < 1:

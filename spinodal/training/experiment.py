@@ -36,16 +36,16 @@ UNWRITTEN = {"step_size": "constant"}
 class Schedule:
     """How long and how fast: AdamW, linear warm-up, cosine decay to zero, gradients of norm <= `clip`."""
 
-    steps: int = 400
-    batch: int = 16
-    lr: float = 4e-3
-    warmup: float = 0.05
-    weight_decay: float = 0.01
-    clip: float = 1.0
-    log_every: int = 10
-    evaluate_every: int = 100
-    save_every: int = 100
-    seed: int = 0
+    steps: int = 400  # of the optimiser
+    batch: int = 16  # samples a step and a process
+    lr: float = 4e-3  # the largest learning rate, at the end of the warm-up
+    warmup: float = 0.05  # share of the steps over which the learning rate rises from 0
+    weight_decay: float = 0.01  # decoupled, of AdamW
+    clip: float = 1.0  # largest norm of a gradient
+    log_every: int = 10  # steps between rows of metrics
+    evaluate_every: int = 100  # steps between held-out losses
+    save_every: int = 100  # steps between checkpoints, a multiple of log_every
+    seed: int = 0  # of initial weights, masks and order of samples
     step_size: str = "constant"  # alpha / lr by |gradient|: constant, inverse, bounded (training/rates.py)
 
     def __post_init__(self):
@@ -68,13 +68,13 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Experiment:
-    """Data, model, schedule and constraint; `parameters` > 0 sets `hidden` by the size of the model."""
+    """Everything that a training run depends on: data, model, schedule and constraint."""
 
-    data: DataConfig = field(default_factory=DataConfig)
-    model: Mapping[str, Any] = field(default_factory=dict)
-    schedule: Schedule = field(default_factory=Schedule)
-    constraint: Constraint = field(default_factory=Constraint)
-    parameters: int = 0
+    data: DataConfig = field(default_factory=DataConfig)  # text, tokenizer and task
+    model: Mapping[str, Any] = field(default_factory=dict)  # values of SpinodalConfig among MODEL_KEYS
+    schedule: Schedule = field(default_factory=Schedule)  # steps, learning rate, how often to save
+    constraint: Constraint = field(default_factory=Constraint)  # what the loss adds for residuals
+    parameters: int = 0  # above 0: trainable parameters, for which `hidden` is solved
 
     def flat(self) -> dict[str, Any]:
         """Every value by its name, as JSON keeps it and the command line changes it; UNWRITTEN ones are left out."""

@@ -35,7 +35,7 @@ Draw = Callable[[RunFolder, dict[str, dict[str, list[Record]]]], None]  # folder
 
 @dataclass(frozen=True)
 class Label:
-    """How a run is called: its own name, the recipe it came from and the command that made it."""
+    """The name of a run, the recipe that it is of and the command that wrote it."""
 
     name: str
     recipe: str
@@ -85,8 +85,8 @@ def train(
     A folder that already holds a run is refused unless `resume` (from its newest whole checkpoint;
     a finished run is returned as it is) or `overwrite`. InputError for anything wrong with the
     experiment, SaveError if the disk fails, FloatingPointError if the loss does. The model is saved before it is
-    scored: ScoringError if that fails, and `resume` then scores the saved model. `progress` is told the step and the
-    loss, nan where training begins; `draw`, last of all, the finished run, of which it may write PAGES.
+    scored: ScoringError if that fails, and `resume` then scores the saved model. `progress` is called with the step
+    and the loss, nan where training begins; `draw`, last of all, with the finished run, and may write PAGES.
     """
     out = Path(out)
     label = label or Label(out.name, out.name, "spinodal.training.train")
@@ -163,7 +163,11 @@ def score_model(
 
 @torch.no_grad()
 def build_model(experiment: Experiment, data: PreparedData) -> SpinodalPreTrainedModel:
-    """The experiment's model at its start, through which one sample went: what does not fit together shows here."""
+    """The model of an experiment with its initial weights, after a forward pass of one sample.
+
+    The pass raises what does not fit together, shapes or a constraint on a residual that the model has not, before
+    the first step. Warns where nothing trains the router of block-sparse attention.
+    """
     set_seed(experiment.schedule.seed)
     config = model_config(experiment, vocabulary=data.vocabulary)
     if data.tokenizer:
@@ -173,8 +177,8 @@ def build_model(experiment: Experiment, data: PreparedData) -> SpinodalPreTraine
     sample = {name: value[None] for name, value in data.held_out[0].items()}
     out = model.eval()(**sample, output_residuals=True)
     constraints = Constraints(experiment.constraint)
-    taught = constraints.violations(out.residuals) if constraints.active else {}
-    if "selection" in (out.residuals or {}) and "selection" not in taught:
+    constrained = constraints.violations(out.residuals) if constraints.active else {}
+    if "selection" in (out.residuals or {}) and "selection" not in constrained:
         warnings.warn(
             "nothing teaches which blocks look at which: add method=penalty constrain=selection tolerance=0 rate=1",
             stacklevel=2,
@@ -183,7 +187,7 @@ def build_model(experiment: Experiment, data: PreparedData) -> SpinodalPreTraine
 
 
 def training_result(trainer: PhysicsTrainer, parameters: int) -> TrainingResult:
-    """Metrics by step, and the last of them, of a trainer that is done."""
+    """The result of a finished trainer: its metrics by step, and the last of them."""
     rows = [{k: v for k, v in row.items() if k != "epoch"} for row in trainer.state.log_history]
     last = [row for row in rows if "held_out_loss" in row][-1]
     final = {
@@ -198,7 +202,7 @@ def training_result(trainer: PhysicsTrainer, parameters: int) -> TrainingResult:
 def save_model(
     folder: RunFolder, model: SpinodalPreTrainedModel, tokenizer: PreTrainedTokenizerBase | None
 ) -> None:
-    """The model's folder, before the record: whoever finds a finished run finds the model whole."""
+    """Writes the model's folder; called before the record, so that a finished run always has its model."""
     try:
         with folder.replacing("model") as part:
             model.save_pretrained(part)

@@ -1,4 +1,4 @@
-r"""What a model is trained to do: its class, its samples, and what is measured beside the loss.
+r"""Tasks: the class of a model, the samples it is trained on, and the scores measured beside its loss.
 
 task         a sample                                  held-out loss, nats a      measured at the end
 masked       a context with some tokens hidden         hidden token               -
@@ -46,21 +46,16 @@ Collator = Callable[[list], dict[str, Tensor]]
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What is read, and what for.
+    """What a model is trained on: a text or pairs, a tokenizer, and the task that makes samples of them."""
 
-    `corpus` is a named corpus, a file or a folder, cut to contexts of `length` tokens; for translation
-    named pairs or a file of them, sources of up to `source_length` tokens and targets of up to `length`.
-    `pairs` is how many keys a recall sample has.
-    """
-
-    corpus: str = "shakespeare"
-    task: str = "masked"
-    tokenizer: str = "bpe"
-    vocabulary: int = 2048
-    length: int = 128
-    source_length: int = 64
-    masked: float = 0.15
-    pairs: int = 16
+    corpus: str = "shakespeare"  # named, or a file or folder; for translation named pairs, or a file
+    task: str = "masked"  # masked, causal, translation or recall
+    tokenizer: str = "bpe"  # bpe (byte pairs) or characters
+    vocabulary: int = 2048  # tokens of the byte pairs
+    length: int = 128  # tokens of a context; the most of a target
+    source_length: int = 64  # the most tokens of a source (translation)
+    masked: float = 0.15  # probability that a token is selected for prediction (masked)
+    pairs: int = 16  # keys with a value in a sample (recall)
 
     def __post_init__(self):
         task_named(self.task)
@@ -71,9 +66,9 @@ class PreparedData(NamedTuple):
 
     training: Samples
     held_out: Samples
-    test: PairWindows | None
-    tokenizer: PreTrainedTokenizerBase | None
-    vocabulary: int
+    test: PairWindows | None  # for scores, of translation alone
+    tokenizer: PreTrainedTokenizerBase | None  # None where samples are no text
+    vocabulary: int  # number of tokens
     tokens: int  # of one sample, as throughput counts them
 
 
@@ -152,27 +147,27 @@ def translation_scores(model: Any, data: PreparedData) -> dict[str, float]:
     """BLEU, chrF and the share of exact targets over the first SCORED test pairs, translated greedily."""
     windows, tokenizer = cast(PairWindows, data.test), cast(PreTrainedTokenizerBase, data.tokenizer)
     count = min(SCORED, len(windows))
-    said = []
+    hypotheses = []
     for start in range(0, count, 32):
         batch = trim_padding([windows[i] for i in range(start, min(start + 32, count))])
         ids = model.generate(
             input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], do_sample=False,
             max_new_tokens=windows.target_length,
         )  # fmt: skip
-        said += tokenizer.batch_decode(ids, skip_special_tokens=True)
-    meant = list(windows.pairs.targets[:count])
-    japanese = any("\u3040" <= letter <= "\u30ff" for target in meant[:8] for letter in target)
+        hypotheses += tokenizer.batch_decode(ids, skip_special_tokens=True)
+    references = list(windows.pairs.targets[:count])
+    japanese = any("\u3040" <= letter <= "\u30ff" for target in references[:8] for letter in target)
     language = "ja" if japanese else "en"
     return {
-        "bleu": bleu(said, meant, language=language).value,
-        "chrf": chrf(said, meant).value,
-        "exact": exact_match(said, meant),
+        "bleu": bleu(hypotheses, references, language=language).value,
+        "chrf": chrf(hypotheses, references).value,
+        "exact": exact_match(hypotheses, references),
     }
 
 
 @torch.no_grad()
 def recall_accuracy(model: Any, data: PreparedData) -> dict[str, float]:
-    """The share of held-out answers that the model thinks most probable."""
+    """The share of held-out answers to which the model gives the largest probability."""
     right = total = 0
     for batch in DataLoader(data.held_out, batch_size=32):
         guess = model(batch["input_ids"]).logits[:, :-1].argmax(-1)

@@ -1,4 +1,4 @@
-r"""The training loop: Hugging Face's Trainer with the physics loss, honest clocks and whole checkpoints.
+r"""The training loop: Hugging Face's Trainer with the physics loss, computing time and complete checkpoints.
 
     loss = cross entropy + constraints(residuals)
 
@@ -71,7 +71,7 @@ def arguments(experiment: Experiment, out: Path) -> TrainingArguments:
 
 
 class TrainingCallback(TrainerCallback):
-    """Tells the data its epoch, the clock its steps and the caller how far it is."""
+    """Sets the epoch of the data, times every step, reports progress and stops at a loss that is not finite."""
 
     def __init__(self, trainer: "PhysicsTrainer", progress: Progress | None):
         self.trainer, self.progress = trainer, progress
@@ -101,7 +101,7 @@ class TrainingCallback(TrainerCallback):
 
 
 class PhysicsTrainer(Trainer):
-    """Trainer whose loss carries the residuals of the mixers and whose log carries their means."""
+    """Trainer whose loss contains the constraints on the mixers' residuals and whose log contains their means."""
 
     def __init__(
         self,
@@ -205,7 +205,7 @@ class PhysicsTrainer(Trainer):
             raise SaveError(f"{folder} could not be written ({error}); the one before it is kept") from error
 
     def resume(self, checkpoint: Path) -> None:
-        """Takes up our own state of a checkpoint; Trainer takes up the rest."""
+        """Restores seconds and multipliers from a checkpoint; Trainer restores the rest."""
         own = json.loads((checkpoint / STATE).read_text())
         self.seconds = own["seconds"]
         self.constraints.multipliers |= {name: float(value) for name, value in own["multipliers"].items()}

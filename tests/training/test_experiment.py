@@ -1,10 +1,13 @@
 """Experiments as values: what the command line can change, and what it cannot."""
 
+import dataclasses
+import inspect
+
 import pytest
 
 from spinodal.errors import InputError
 from spinodal.models import SpinodalConfig
-from spinodal.training import Experiment, override, parse_overrides
+from spinodal.training import DataConfig, Experiment, Schedule, override, parse_overrides
 from spinodal.training.experiment import UNWRITTEN, model_config, parameter_count, value_types
 
 
@@ -18,6 +21,14 @@ def test_values_are_changed_by_name_and_type():
 
 def test_every_value_has_one_name_and_a_default():
     assert value_types().keys() == Experiment().flat().keys() | UNWRITTEN.keys()
+
+
+@pytest.mark.parametrize("part", [Experiment, Schedule, DataConfig])
+def test_every_field_has_its_comment(part: type):
+    lines = inspect.getsource(part).splitlines()
+    for field in dataclasses.fields(part):
+        [line] = [line for line in lines if line.startswith(f"    {field.name}: ")]
+        assert "  # " in line
 
 
 def test_a_value_at_its_default_that_older_records_lack_is_not_written_and_read_back():
