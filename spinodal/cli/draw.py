@@ -37,7 +37,7 @@ def draw_command(
 
     module, header = recipes.module(recipe, "draw"), recipes.header(recipe)
     out = out or Path("runs") / recipe
-    seed = inspect.signature(module.draw).parameters["seed"].default if seed is None else seed
+    seed = int(inspect.signature(module.draw).parameters["seed"].default) if seed is None else seed
     if seed < 0:
         raise InputError(f"`seed` {seed}: must be 0 or more", field="seed")
     label = {

@@ -120,7 +120,7 @@ def simulate_command(
     label = {"command": command_line()}
     with open_run(out, config=simulation, seed=seed, label=label, **place) as folder:
         refuse_finished(folder)
-        if not overwrite:
+        if not (overwrite or resume):  # else the first checkpoint begins it: what is there may be refused yet
             folder.begin()
         saving: dict[str, Any] = {"checkpoint": out / "checkpoint", "begin": folder.begin, "resume": resume}
         try:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from spinodal.errors import InputError
+from spinodal.flows.earlier import current_label
 from spinodal.flows.experiment import Simulation
 from spinodal.flows.fields.energy import energy_of
 from spinodal.flows.state import State
@@ -115,7 +116,11 @@ def evolve(
     checkpoints = None
     if checkpoint is not None:
         checkpoints = CheckpointPolicy(
-            checkpoint, json.dumps(encode(simulation)[0]), resume=resume, begin=begin
+            checkpoint,
+            json.dumps(encode(simulation)[0]),
+            resume=resume,
+            begin=begin,
+            current=current_label,
         )
     run = simulate(
         simulation.field, c, simulation.until, weights=weights, method=simulation.method,

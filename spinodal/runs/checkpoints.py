@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,10 +94,13 @@ def write_checkpoint(path: Place, label: str, arrays: Mapping[str, Any]) -> None
     write_bytes(path, hashlib.sha256(content).hexdigest().encode() + content, durable=True)
 
 
-def read_checkpoint(path: Place, label: str) -> dict[str, Any] | None:
+def read_checkpoint(
+    path: Place, label: str, *, current: Callable[[object], object] = lambda label: label
+) -> dict[str, Any] | None:
     """The arrays that were written, None if none were; InputError if they are damaged or of another run.
 
-    Labels that are JSON are compared by their values: 2 is 2.0.
+    Labels that are JSON are compared by their values: 2 is 2.0; `current` makes one of today of one that an earlier
+    version wrote.
     """
     path = Path(path)
     if not path.exists():
@@ -109,7 +112,7 @@ def read_checkpoint(path: Place, label: str) -> dict[str, Any] | None:
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         arrays = dict(file)
     whose = str(arrays.pop("label"))
-    if told := difference(parsed(whose), parsed(label)):
+    if told := difference(current(parsed(whose)), parsed(label)):
         raise InputError(f"{path} is of another run: {told}; choose another folder")
     return arrays
 

@@ -31,6 +31,7 @@ from spinodal.types import Trajectory
 CONSENSUS = math.inf  # an `until`: as long as it takes
 END = 1e300  # beyond, doubles have no times; weights are not told from zero before that
 MOST = 1_000_000  # steps on the way to a consensus that may not come
+SAME = 1e-6  # by which a start that was made anew may differ from the one of a checkpoint
 NONE = Merges(np.zeros(0), *np.zeros((3, 0), np.int64))
 
 
@@ -144,7 +145,8 @@ def as_trajectory(times: Float[np.ndarray, " t"], tokens: Float[np.ndarray, "t n
 class CheckpointPolicy:
     """A checkpoint every so many seconds, and at ctrl-C; with `resume` the flow goes on from the one at `path`.
 
-    The label says which run it is: another label's checkpoint is refused. `begin` is called before each is written.
+    The label says which run it is: another label's checkpoint is refused. `begin` is called before each is written,
+    `current` on a label that is read, which an earlier version may have written otherwise.
     """
 
     path: Path | str
@@ -152,6 +154,7 @@ class CheckpointPolicy:
     seconds: float = 60.0
     resume: bool = False
     begin: Callable[[], object] = lambda: None
+    current: Callable[[object], object] = lambda label: label
 
 
 class SavedFrames:
@@ -220,10 +223,14 @@ def simulate(
     if until == CONSENSUS and field.noise > 0:
         raise InputError("`until` consensus: noise keeps tokens apart for ever; give a time", field="until")
     flow, frames = method.begin(field, start, weights), SavedFrames(saves)
-    saved = (
-        read_checkpoint(checkpoints.path, checkpoints.label) if checkpoints and checkpoints.resume else None
-    )
+    saved = None
+    if checkpoints and checkpoints.resume:
+        saved = read_checkpoint(checkpoints.path, checkpoints.label, current=checkpoints.current)
     if saved:
+        if not np.allclose(saved["frame_tokens"][0], flow.at(0.0).directions, rtol=0, atol=SAME):
+            raise InputError(
+                "the checkpoint began from other tokens: `overwrite` starts it again", field="overwrite"
+            )
         flow.restore(saved)
         frames.restore(saved)
     else:
