@@ -2,7 +2,7 @@
 
 
 class InputError(ValueError):
-    """Names the wrong value and the way out; the command line prints it without a traceback.
+    """A value that the caller gave is wrong; the message names it and says what would be right.
 
     `fields` are the arguments that the message speaks of, written there in backquotes: the command line shows each
     as its option, `overwrite` as --overwrite.

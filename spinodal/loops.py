@@ -35,14 +35,14 @@ compiled: Callable[..., Any] = partial(
 @partial(njit, cache=True, fastmath={"reassoc", "contract"})
 @no_type_check
 def plus(a, b):
-    """a + b, in whatever order is fastest: a sum over a loop becomes one sum a vector lane."""
+    """a + b, which the compiler may reorder: a sum over a loop becomes one sum for each lane of a vector."""
     return a + b
 
 
 @compiled(inline="always")
 @no_type_check
 def exp2(y):
-    """2^y to 3e-16 for y <= 0; below 2^-1000 it stays there."""
+    """2^y for y <= 0, with a relative error of 3e-16; below y = -1000 it is 2^-1000."""
     y = max(y, -1000.0)
     z = y + ROUND
     f = y - (z - ROUND)
@@ -64,10 +64,10 @@ def exp2(y):
 @intrinsic
 @no_type_check
 def wide(context):
-    """Compiles the calling function by itself, for the widest vectors of the machine.
+    """Has the calling function compiled by itself, for the widest vectors of the machine.
 
-    LLVM halves the width on machines with 512 bits, for the sake of old ones; here that costs
-    a third of the speed. llvmlite knows no such attribute by name, hence `set.add`.
+    LLVM halves the width on machines with vectors of 512 bits, which here costs a third of the speed. llvmlite does not
+    accept the attribute by name, hence `set.add`.
     """
 
     @no_type_check
@@ -81,12 +81,12 @@ def wide(context):
 
 @lru_cache
 def pool(process: int, threads: int) -> ThreadPoolExecutor:
-    """Threads of this process: a forked child must not inherit its parent's."""
+    """A pool of threads for each process, since a forked child cannot use its parent's."""
     return ThreadPoolExecutor(threads, thread_name_prefix=f"loop-{process}")
 
 
 def in_parts(loop: Callable[[int, int], Any], n: int, least: int) -> list[Any]:
-    """[loop(start, stop), ...] over slices of range(n), one a thread, each of `least` items or more."""
+    """[loop(start, stop), ...] over slices of range(n), one for each thread, of at least `least` items."""
     parts = max(1, min(threads(), n // least))
     if parts == 1:
         return [loop(0, n)]

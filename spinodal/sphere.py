@@ -16,14 +16,17 @@ SHORTEST = 1e-150  # below, squares of a vector's entries leave the range of dou
 
 
 def normalised(x: Array) -> Array:
-    """x / |x| along the last axis. InputError for a zero vector, for NaN or infinity, and for d = 1."""
+    """x / |x| along the last axis.
+
+    InputError for a zero vector, for NaN or infinity, and for d = 1.
+    """
     length = lengths(x)
     first_invalid(x, (length > SHORTEST) & (length < 1 / SHORTEST), "and so no direction")
     return x / length[..., None]
 
 
 def require_unit(x: Array, within: float = 1e-13) -> Array:
-    """x itself, if every |x| = 1 to `within`; else InputError."""
+    """x itself where ||x_i| - 1| <= `within` for every vector; InputError that names the first other one."""
     first_invalid(x, abs(lengths(x) - 1) <= within, "and not 1: see sphere.normalised")
     return x
 
@@ -57,12 +60,23 @@ def tangent(x: Array, y: Array) -> Array:
 
 
 def retract(x: Array, v: Array) -> Array:
-    """R_x v = (x + v) / |x + v|: agrees with the geodesic to second order for tangent v."""
+    """R_x v = (x + v) / |x + v|.
+
+    Moves a point x of the sphere along a tangent vector v and back to the sphere; it agrees with the geodesic to second
+    order.
+    """
     return normalised(x + v)
 
 
 def uniform(n: int, d: int, seed: int | np.random.Generator = 0) -> Float[np.ndarray, "n d"]:
-    """n independent points, uniform on S^{d-1}: normalised Gaussian vectors."""
+    """n independent points, uniform on S^{d-1}: normalised Gaussian vectors.
+
+    >>> import numpy as np
+    >>> from spinodal import sphere
+    >>> x = sphere.uniform(4, 3, np.random.default_rng(0))
+    >>> x.shape, np.linalg.norm(x, axis=1).round(12).tolist()
+    ((4, 3), [1.0, 1.0, 1.0, 1.0])
+    """
     if n < 1 or d < 2:
         raise InputError(f"n = {n} tokens in d = {d}: at least one token, on spheres of R^2 and above")
     return normalised(np.random.default_rng(seed).standard_normal((n, d)))

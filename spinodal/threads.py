@@ -8,7 +8,10 @@ import sys
 
 
 def threads() -> int:
-    """Of torch, or what torch would begin with: OMP_NUM_THREADS, or the cores that this process may use."""
+    """The number of threads of a computation: torch's, or before torch is loaded what it would begin with.
+
+    That is OMP_NUM_THREADS, or else the number of cores that this process may use.
+    """
     if "torch" in sys.modules:
         return sys.modules["torch"].get_num_threads()
     wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
@@ -16,5 +19,5 @@ def threads() -> int:
 
 
 def usable_cores() -> int:
-    """That this process may run on."""
+    """The number of cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

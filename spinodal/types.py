@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 class Trajectory(NamedTuple):
-    """Tokens over time: a simulated flow, a trained network and a stored model alike.
+    """x_i(t), tokens over time: of a simulated flow, a trained network or any recorded model.
 
-    `times` are strictly increasing; for a network they are layer indices, 0 the embedding.
-    `valid` is False on padding, which every observable leaves out.
+    `times` [t] are strictly increasing; for a network they are layer indices, 0 the embedding. `tokens` are [t b n d].
+    `valid` [b n] is False on padding, which every observable leaves out.
     """
 
     times: Float[Tensor, " t"]

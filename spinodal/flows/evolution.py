@@ -45,7 +45,7 @@ class EnergyCurve:
 
 @dataclass(frozen=True)
 class Final:
-    """The end: clusters that have not met, mean and smallest cosine (None above 4,096 tokens), the longest token."""
+    """The state at the end: clusters, mean and smallest cosine (None above 4,096 tokens), and the longest token."""
 
     time: float
     clusters: int
@@ -59,11 +59,11 @@ class Final:
 
 @dataclass(frozen=True, eq=False)
 class Evolution:
-    """A simulation's course, in plain numbers and NumPy arrays, which go to JSON and come back.
+    """What a simulation results in: kept tokens, merges and energy, in plain numbers and NumPy arrays.
 
     `engine` names the engines that ran, in the order of their first use; `span` is the dimension in which the tokens
-    flowed where that was less than d; `error_bound` bounds the relative error of a drift. `tokens` are unit vectors.
-    `experiment` is the simulation, which a record has as its configuration.
+    were integrated where that is less than d; `error_bound` bounds the relative error of a drift. `tokens` are unit
+    vectors.
     """
 
     engine: str
@@ -105,11 +105,20 @@ def evolve(
     begin: Callable[[], object] = lambda: None,
     progress: Callable[[float, int, int], object] | None = None,
 ) -> Evolution:
-    """Flows a simulation to its end.
+    """theta_i' = F_i(theta) from the start of a simulation to its end  [glpr2023].
 
-    With `checkpoint`, a file is written there once a minute and at ctrl-C, after a call of `begin`; with `resume` the
-    flow goes on from it, bit for bit (InputError for that of another simulation). `progress` is called with (time,
-    clusters, steps). ConvergenceError where the step underflows or the consensus does not come.
+    Integrates the tokens and measures the result: merges, energy, mean cosine. With `checkpoint` a file is written
+    there once a minute and at ctrl-C, after a call of `begin`; with `resume` the simulation goes on from it, bit for
+    bit. `progress` is called with (time, clusters, steps). InputError for the checkpoint of another simulation;
+    ConvergenceError where the step underflows or the consensus does not come.
+
+    >>> from spinodal import flows
+    >>> start = flows.UniformStart(8, 2, seed=0)
+    >>> result = flows.evolve(flows.Simulation(flows.AttentionField(beta=1.0), start, flows.CONSENSUS))
+    >>> result.final.clusters, len(result.merges)
+    (1, 7)
+    >>> round(result.final.mean_cosine, 6)
+    1.0
     """
     began = time.perf_counter()
     c, B, weights = simulation.coordinates

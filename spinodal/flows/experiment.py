@@ -40,15 +40,22 @@ class Coordinates(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Simulation:
-    """theta_i' = F_i(theta), from a start until a time, on the clock of the method.
+    """theta_i' = F_i(theta) from a start until a time, as a value  [glpr2023].
 
-    InputError for what does not fit, at construction. Lists stand for arrays, tokens [n d] for TokenStart.
+    All that the result of a simulation depends on: the field F, the start, and the method that integrates. Lists stand
+    for arrays, tokens [n d] for a TokenStart. InputError for what does not fit, at construction.
 
         until    a time, or "consensus", CONSENSUS: however long it takes
         method   Adaptive(tolerance) for the ode clock; Layers(step); Noisy(step) for fields with noise
         weights  [n], >= 0, summing to one; equal if not given
         times    kept beside the start and the end: so many evenly spread, as far as 256 MiB hold them; increasing
                  times [t]; or "log", 8 a decade, as it is for a consensus
+
+    >>> from spinodal import flows
+    >>> field, start = flows.AttentionField(beta=4.0), flows.UniformStart(16, 3, seed=1)
+    >>> simulation = flows.Simulation(field, start, until=5.0)
+    >>> simulation.n, simulation.d
+    (16, 3)
     """
 
     field: AttentionField

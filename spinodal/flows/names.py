@@ -7,7 +7,7 @@ from spinodal.errors import InputError
 
 
 def require_known(what: str, name: str, names: Iterable[str]) -> str:
-    """The name, if it is one of the names; else an InputError with the nearest of them."""
+    """The name, where it is one of `names`; else an InputError that suggests the nearest of them."""
     names = list(names)
     if name not in names:
         near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.4)

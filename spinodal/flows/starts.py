@@ -24,7 +24,7 @@ class Start(Protocol):
 @register("uniform-start")
 @dataclass(frozen=True)
 class UniformStart:
-    """n independent points, uniform on the unit sphere of R^d."""
+    """n independent points, uniform on the unit sphere of R^d, from the seed."""
 
     n: int = 64
     d: int = 3
@@ -87,7 +87,10 @@ class LatticeStart:
 @register("token-start")
 @dataclass(frozen=True, eq=False)
 class TokenStart:
-    """Tokens as they are given [n d]: of length 1 to 1e-6, or of any length where they are to be normalised."""
+    """Given tokens [n d]: of length 1 to 1e-6, or of any length with `normalise`.
+
+    InputError for tokens of another length or that are not finite.
+    """
 
     given: Float[np.ndarray, "..."]
     normalise: bool = False
@@ -118,7 +121,7 @@ class TokenStart:
 @register("perturbed-start")
 @dataclass(frozen=True, eq=False)
 class PerturbedStart:
-    """Another start, every coordinate moved by a Gaussian step of this size, and normalised."""
+    """normalise(x + size g), x another start and g standard normal."""
 
     start: UniformStart | OrthonormalStart | LatticeStart | TokenStart
     size: float
@@ -141,7 +144,10 @@ NAMED_STARTS = ("uniform", "orthonormal", "lattice")
 def named_start(
     name: str = "uniform", n: int = 64, d: int = 3, seed: int = 0
 ) -> UniformStart | OrthonormalStart | LatticeStart:
-    """The start of one of NAMED_STARTS; the seed is for uniform."""
+    """The start of one of NAMED_STARTS for n tokens in R^d; the seed is for "uniform".
+
+    InputError for an unknown name, and for n and d that it does not serve.
+    """
     if name == "uniform":
         return UniformStart(n, d, seed)
     if name == "orthonormal":

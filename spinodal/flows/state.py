@@ -18,7 +18,7 @@ from jaxtyping import Float
 
 
 class State(NamedTuple):
-    """Tokens r_i theta_i, as directions and lengths."""
+    """r_i theta_i: directions theta [n d], unit vectors, and lengths r [n]."""
 
     directions: Float[np.ndarray, "n d"]
     lengths: Float[np.ndarray, " n"]
@@ -28,7 +28,7 @@ class State(NamedTuple):
 class Rate:
     """d theta / dt (tangent), dr / dt, the scaled Z of `engines.law`, and a bound on |drift_i - exact drift_i|.
 
-    It unpacks into these four; `engine` names the engines that ran, "" where there was none to choose.
+    It unpacks into these four; `engine` names the engines that ran.
     """
 
     drift: Float[np.ndarray, "n d"]
@@ -43,7 +43,7 @@ class Rate:
 
 @runtime_checkable
 class Field(Protocol):
-    """A vector field on weighted tokens. What an integrator has to know of it, and no more."""
+    """theta' and r' of weighted tokens as a function of time and state: a vector field as an integrator sees it."""
 
     @property
     def merges(self) -> bool:

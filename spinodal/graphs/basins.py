@@ -25,7 +25,10 @@ SETTLED = 1e-6  # |grad E|, relative to the scale, from which Newton's method ta
 
 
 class Basin(NamedTuple):
-    """An equilibrium (of a manifold one) that states flow to, their share, and its standard error."""
+    """An equilibrium that random states flow to, the share of the states that do, and the standard error of that share.
+
+    Where the attractor belongs to a manifold of equilibria, it is one point of it.
+    """
 
     attractor: Equilibrium
     share: float
@@ -33,16 +36,20 @@ class Basin(NamedTuple):
 
 
 class Basins(NamedTuple):
-    """Basins by falling share, and the share of states that had not settled."""
+    """Basins of attraction in the order of their shares, the largest first.
+
+    `unsettled` is the share of states that had not come to rest after the last step.
+    """
 
     entries: list[Basin]
     unsettled: float
 
 
 def basins(system: System, starts: Float[np.ndarray, "b n"], *, steps: int = 20_000) -> Basins:
-    """The basins of attraction as these starts see them; ends on manifolds are one where energy, index and nullity are.
+    """The share of the given states that x' = -grad E takes to each equilibrium.
 
-    ConvergenceError where states run off to infinity.
+    Estimates the basins of attraction from starts [b n]. Ends that lie on one manifold of equilibria, that is of equal
+    energy, index and nullity, count as one. ConvergenceError where states run off to infinity.
     """
     x, settled = flow_to_rest(system, starts, steps)
     ends, residual = refine_states(system, x[settled])

@@ -43,7 +43,10 @@ Kind = Literal["fold", "transcritical", "pitchfork", "refused"]
 
 
 class SingularPoint(NamedTuple):
-    """A zero eigenvalue at `value`, known up to `error`; `note` says sub- or supercritical, or why it was refused."""
+    """An equilibrium whose Hessian has a zero eigenvalue, at the parameter `value`, known up to `error`.
+
+    `kernel` is the eigenvector. `note` says sub- or supercritical for a pitchfork, or why the point has no name.
+    """
 
     kind: Kind
     value: float
@@ -54,7 +57,10 @@ class SingularPoint(NamedTuple):
 
 
 class Family:
-    """A system with one parameter free: of its coupling, `mu` (scales the drive) or `gamma` (the stiffness)."""
+    """A system whose energy depends on one free parameter.
+
+    The parameter is one of the coupling, "mu" (which multiplies the drive) or "gamma" (which multiplies the stiffness).
+    """
 
     def __init__(self, system: System, parameter: str):
         self.system, self.parameter = system, parameter
@@ -119,10 +125,11 @@ def newton(
 
 
 def singular_point(family: Family, x: Float[np.ndarray, " n"], value: float) -> SingularPoint:
-    """The singular equilibrium near (x, value), located by Newton's method and classified.
+    """grad E = 0 and H v = 0 near (x, value), named fold, transcritical or pitchfork  [derived].
 
-    InputError where the kernel is not simple, or a derivative that the name depends on vanishes: refused, not
-    guessed. ConvergenceError where there is none near enough.
+    Newton's method locates the singular equilibrium; derivatives of the energy along v classify it. InputError where
+    the kernel is not simple or a derivative that decides the name vanishes; ConvergenceError where no singular point is
+    near.
     """
     z = family.Q.T @ x
     eigenvalues, vectors = np.linalg.eigh(family.hessian(z, value))

@@ -28,7 +28,10 @@ WORK = 20_000  # extensions of chains that are tried
 
 
 def blocks(graph: Graph) -> list[Int[np.ndarray, " _"]]:
-    """The edges of every block; a bridge is a block of one edge."""
+    """The edges of every block, a maximal part of the graph that no single vertex disconnects.
+
+    Equilibria of different blocks are independent of one another. A bridge is a block of one edge.
+    """
     number = {
         frozenset(pair): e
         for e, pair in enumerate(zip(graph.tails.tolist(), graph.heads.tolist(), strict=True))
@@ -46,10 +49,10 @@ def subgraph(graph: Graph, edges: Int[np.ndarray, " _"]) -> tuple[Graph, Int[np.
 
 
 def dimension_bound(graph: Graph) -> int:
-    """sum over blocks of betti - (h - 1), h the longest chain of cycles found  [sclosa2023; derived].
+    """dim <= sum over blocks of betti - (h - 1), h the longest chain of cycles  [sclosa2023, Theorem 1.1; derived].
 
-    A bound whatever the search finds, for a coupling that is not constant on any interval. In large blocks
-    the search ends before it has seen all chains.
+    An upper bound on the dimension of the set of equilibria, from the graph alone, for a coupling that is not constant
+    on any interval. In large blocks the search for chains may stop early; the bound is then larger and still holds.
     """
     bound = 0
     for edges in blocks(graph):
@@ -76,7 +79,7 @@ def longest_chain(graph: Graph) -> int:
 
 
 def require_covering(cover: Graph, base: Graph, p: Int[np.ndarray, " n"]) -> None:
-    """InputError unless p maps the neighbours of every vertex one to one, with equal weights, on those of its image."""
+    """InputError unless p is a covering map: one to one on the neighbours of every vertex, with equal weights."""
     if p.shape != (cover.n,) or not ((p >= 0) & (p < base.n)).all():
         raise InputError(f"the map must give one of {base.n} vertices for each of {cover.n}")
     above, below = cover.networkx(), base.networkx()
@@ -93,13 +96,21 @@ def require_covering(cover: Graph, base: Graph, p: Int[np.ndarray, " n"]) -> Non
 def pull_back(
     x: Float[np.ndarray, "*b n"], cover: Graph, base: Graph, p: Int[np.ndarray, " _"]
 ) -> Float[np.ndarray, "*b m"]:
-    """x_u = x_p(u): equilibria of the base are equilibria of every covering, which has at least their dimension."""
+    """x_u = x_{p(u)} for a covering map p.
+
+    Turns an equilibrium of the base graph into one of the covering graph, whose equilibria have at least the same
+    dimension. InputError where p is no covering.
+    """
     require_covering(cover, base, p)
     return x[..., p]
 
 
 def effective_resistance(graph: Graph, w: Float[np.ndarray, " e"], u: int, v: int) -> float:
-    """R(u, v) = (e_u - e_v)^T L_w^+ (e_u - e_v) for w >= 0; inf where nothing with w > 0 joins u and v."""
+    """R(u, v) = (e_u - e_v)^T L_w^+ (e_u - e_v) for conductances w >= 0.
+
+    The resistance between two vertices of the network; inf where no path of w > 0 joins them. InputError for a negative
+    conductance.
+    """
     if (w < 0).any():
         raise InputError(f"conductance {w.min():g} is negative: resistances need w >= 0")
     joined = nx.Graph(zip(graph.tails[w > 0].tolist(), graph.heads[w > 0].tolist(), strict=True))

@@ -51,7 +51,7 @@ class CurvePoint(NamedTuple):
 
 
 class BranchStart(NamedTuple):
-    """A point of a curve, and the direction of (x, l) to set out in."""
+    """A point (x, l) of a curve of equilibria, and the direction of (x, l) in which to follow it."""
 
     state: Float[np.ndarray, " n"]
     value: float
@@ -59,7 +59,10 @@ class BranchStart(NamedTuple):
 
 
 def branch_start(family: Family, x: Float[np.ndarray, " n"], bounds: tuple[float, float]) -> BranchStart:
-    """The equilibrium near x at bounds[0], heading for bounds[1]; ConvergenceError where Newton's method finds none."""
+    """The equilibrium near x at l = bounds[0], headed for l = bounds[1].
+
+    Newton's method refines x first; ConvergenceError where it finds no equilibrium near.
+    """
     value = float(bounds[0])
     states, residual = refine_states(family.at(value), (family.Q @ (family.Q.T @ x))[None])
     if residual[0] > SOLVED * family.scale:
@@ -70,7 +73,11 @@ def branch_start(family: Family, x: Float[np.ndarray, " n"], bounds: tuple[float
 
 
 def switch_branch(family: Family, point: SingularPoint, amplitude: float) -> BranchStart:
-    """Onto the curve that branches off: the state at v.(x - x_0) = amplitude, heading away from the point."""
+    """grad E(x, l) = 0 with v.(x - x_0) = amplitude, v the kernel at the singular point (x_0, l_0).
+
+    A start on the second curve that passes through a singular point, headed away from it. ConvergenceError where none
+    is found.
+    """
     z0, v = family.Q.T @ point.state, family.Q.T @ point.kernel
 
     def equations(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -93,7 +100,11 @@ def continue_branch(
     points: int = 2000,
     progress: Callable[[float], None] | None = None,
 ) -> Branch:
-    """The curve of equilibria from a start until the parameter leaves the bounds, it closes, or has enough points."""
+    """G(z, l) = 0 with t.(u - u_0) = s, u = (z, l): pseudo-arclength continuation.
+
+    Follows a curve of equilibria from a start until the parameter leaves the bounds, the curve closes, or it has
+    `points` points. `progress` is called with the value of the parameter. ConvergenceError where no step converges.
+    """
     low, high = min(bounds), max(bounds)
     require_bounds(*bounds)
     longest = (high - low) / 20
@@ -122,6 +133,7 @@ def continue_branch(
 
 
 def require_bounds(first: float, last: float) -> None:
+    """InputError unless the two bounds are finite and differ."""
     if not (np.isfinite([first, last]).all() and first != last):
         raise InputError(
             f"`first` {first:g}, `last` {last:g}: two different finite numbers are needed",

@@ -32,10 +32,10 @@ MERGED = 1e-4  # zeros nearer than this are one multiple zero
 
 @dataclass(frozen=True, eq=False)
 class Coupling:
-    """f, called as f(y); f(y, order=k) is its k-th derivative, and order=-1 its potential F, F(0) = 0.
+    """f(y), an odd function; f(y, order=k) is its k-th derivative, and order=-1 its potential F with F(0) = 0.
 
-    Made by `coupling("y**3 - lam*y", lam=1.0)`, `trigonometric_series` or `odd_polynomial`. `by` are parameters that
-    the formula is differentiated with respect to.
+    The force between two neighbours as a function of their difference. Made by `coupling("y**3 - lam*y", lam=1.0)`,
+    `trigonometric_series` or `odd_polynomial`; `by` are parameters that the formula is differentiated with respect to.
     """
 
     text: str
@@ -206,19 +206,26 @@ def hyperbolic_tangent(m: int | float, y, order: int):
 
 
 def coupling(text: str, **parameters: float) -> Coupling:
-    """The coupling of a text: `sin`, `tanh`, `identity`, or a formula such as `y**3 - lam*y` with lam=1.0.
+    """f from its text: `sin`, `tanh`, `identity`, or a formula such as `y**3 - lam*y` with lam=1.0.
 
-    InputError for a formula that is not a sum of powers, sin(m*y) and tanh(m*y), that lacks the value of a
-    parameter, or that is not odd.
+    Reads an odd function of the difference y as a sum of powers, sin(m*y) and tanh(m*y), with parameters among its
+    coefficients; the text is parsed and never executed. InputError for any other formula, for one that is not odd, and
+    for a parameter without a value.
     """
     return Coupling(text, parameters).at(**parameters)
 
 
 def trigonometric_series(b: list[float]) -> Coupling:
-    """f(y) = sum_m b_m sin(m y), m = 1, 2, ..."""
+    """f(y) = sum_m b_m sin(m y), m = 1, 2, ...
+
+    A coupling of period 2 pi, as between phases of oscillators, from its coefficients b_1, b_2, ...
+    """
     return coupling(" + ".join(f"({c!r})*sin({m}*y)" for m, c in enumerate(map(float, b), start=1)))
 
 
 def odd_polynomial(c: list[float]) -> Coupling:
-    """f(y) = c_0 y + c_1 y^3 + c_2 y^5 + ..."""
+    """f(y) = c_0 y + c_1 y^3 + c_2 y^5 + ...
+
+    A polynomial coupling from the coefficients of its odd powers.
+    """
     return coupling(" + ".join(f"({v!r})*y**{2 * k + 1}" for k, v in enumerate(map(float, c))))

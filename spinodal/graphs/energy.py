@@ -32,7 +32,11 @@ IDENTITY = coupling("identity")
 
 @dataclass(frozen=True, eq=False)
 class OnSite:
-    """Phi_j(x) = gamma_j G(x - v_j) - b_j x: anchors (an odd pull towards v) and a constant drive b."""
+    """Phi_j(x) = gamma_j G(x - v_j) - b_j x.
+
+    The potential of each vertex by itself: an anchor of stiffness gamma that pulls towards v by an odd force, and a
+    constant drive b.
+    """
 
     stiffness: Float[np.ndarray, " n"]
     centre: Float[np.ndarray, " n"]
@@ -58,7 +62,10 @@ def onsite(
     centre: float | Float[np.ndarray, " _"] = 0.0,
     drive: float | Float[np.ndarray, " _"] = 0.0,
 ) -> OnSite:
-    """The on-site part of n vertices; one number stands for all of them."""
+    """Phi of n vertices; one number stands for all of them.
+
+    Builds the on-site potential from stiffness, centre and drive, each a number or an array [n].
+    """
     given = {"stiffness": stiffness, "centre": centre, "drive": drive}
     for name, value in given.items():
         if np.shape(value) not in ((), (n,)):
@@ -71,7 +78,10 @@ def onsite(
 
 @dataclass(frozen=True, eq=False)
 class System:
-    """A graph, the coupling along its edges and, if there is one, an on-site potential."""
+    """E(x) = sum_e a_e F(y_e) + sum_j Phi_j(x_j), y_e = x_head - x_tail  [derived, row 3 of docs/graphs.md].
+
+    A graph, the coupling along its edges and, if there is one, an on-site potential: all that the energy depends on.
+    """
 
     graph: Graph
     coupling: Coupling
@@ -192,9 +202,13 @@ def build_system(
     stiffness: float | Float[np.ndarray, " _"] = 0.0,
     drive: float | Float[np.ndarray, " _"] = 0.0,
 ) -> System:
-    """The system of a graph, a coupling, and anchors and a drive where they are not 0; names as of those two.
+    """E(x) = sum_e a_e F(y_e) + sum_j Phi_j(x_j) from names  [derived, row 3 of docs/graphs.md].
 
-    >>> build_system("cycle:3", "y**3 - y").graph.n
+    The system of a graph and a coupling, each a value or its text (see `named_graph` and `coupling`), with anchors at
+    zero and a drive where they are not 0.
+
+    >>> from spinodal import graphs
+    >>> graphs.build_system("cycle:3", "y**3 - y").graph.n
     3
     """
     shape = named_graph(graph) if isinstance(graph, str) else graph

@@ -54,11 +54,21 @@ def equilibria(
     limit: int = LISTED,
     progress: Progress | None = None,
 ) -> Equilibria:
-    """The equilibria of a system with their energy, index, nullity and stability.
+    """All x with grad E(x) = 0, as far as the search finds them, by ascending energy.
 
-    At most `starts` searches a block; if not given 8192, and fewer in blocks of more than 15 vertices, whose
-    searches cost n^3 each. InputError where a block has more than 500 vertices, where a drive does
-    not balance, and where there are more than `limit` combinations of the blocks' equilibria.
+    Every equilibrium has its energy, index, nullity and stability. Equilibria of trees are exact. In every other block
+    at most `starts` random states are refined by Newton's method (8192 if not given, fewer in blocks of more than 15
+    vertices, where one costs n^3). States that differ by a translation, or by multiples of a period, count as one.
+
+    InputError where a block has more than 500 vertices, where a drive does not balance, and where there are more than
+    `limit` combinations of the blocks' equilibria.
+
+    >>> from spinodal import graphs
+    >>> result = graphs.equilibria(graphs.build_system("path:3", "y**3 - y"))
+    >>> len(result.entries)
+    9
+    >>> [(e.stability, e.index, round(e.energy, 6)) for e in result.entries[3:5]]
+    [('linear', 0, -0.5), ('unstable', 1, -0.25)]
     """
     parts = units(system)
     rng = np.random.default_rng(seed)

@@ -23,7 +23,11 @@ from spinodal.errors import InputError
 
 @dataclass(frozen=True, eq=False)
 class EquilibriumSearch:
-    """All equilibria of a system, with at most `starts` searches in each block; by the size of a block if None."""
+    """The search for all x with grad E(x) = 0, as a value.
+
+    At most `starts` random starts are refined by Newton's method in each block of the graph; if None, as many as suit
+    the size of the block. `seed` draws the starts.
+    """
 
     system: "graphs.System"
     starts: int | None = None
@@ -38,9 +42,9 @@ class EquilibriumSearch:
 def find_equilibria(
     search: EquilibriumSearch, *, progress: Callable[[int, int], None] | None = None
 ) -> "graphs.Equilibria":
-    """All x with grad E(x) = 0, as far as they can be found.
+    """All x with grad E(x) = 0, as far as the search finds them.
 
-    `progress` is told how many blocks are done, and of how many.
+    `progress` is called with the number of blocks that are done and the number of all blocks.
     """
     found = graphs.equilibria(search.system, starts=search.starts, seed=search.seed, progress=progress)
     return replace(found, experiment=search)
@@ -48,9 +52,10 @@ def find_equilibria(
 
 @dataclass(frozen=True, eq=False)
 class GradientFlow:
-    """x' = -grad E for a while, of which `points` states are kept at equal distances in time.
+    """x' = -grad E(x) from a start until a time, as a value.
 
-    `start` is a state or the name of one: zero, random (from the seed), twisted:Q.
+    `points` states are kept at equal distances in time. `start` is a state, or the name of one: "zero", "random" (drawn
+    from `seed`) or "twisted:Q".
     """
 
     system: "graphs.System"
@@ -68,7 +73,10 @@ class GradientFlow:
 
 
 def integrate_flow(flow: GradientFlow) -> "graphs.FlowResult":
-    """x' = -grad E from the start, with the energy at each kept state."""
+    """x' = -grad E(x), with the energy at each state that is kept.
+
+    Integrates the gradient flow of the experiment. ConvergenceError where the state runs off to infinity.
+    """
     import numpy as np
 
     times = np.linspace(0, flow.time, flow.points)
@@ -77,9 +85,10 @@ def integrate_flow(flow: GradientFlow) -> "graphs.FlowResult":
 
 @dataclass(frozen=True, eq=False)
 class Continuation:
-    """The equilibrium near `start`, followed from the parameter's `first` value until it leaves the range to `last`.
+    """grad E(x, l) = 0 followed in l from an equilibrium near `start`, as a value.
 
-    `parameter` is one of the coupling, `mu` (times the drive) or `gamma` (times the stiffness of the anchors).
+    The parameter l goes from `first` until it leaves the range to `last`. It is a parameter of the coupling, "mu"
+    (which multiplies the drive) or "gamma" (which multiplies the stiffness of the anchors).
     """
 
     system: "graphs.System"
@@ -102,8 +111,8 @@ def follow_branch(
 ) -> "graphs.Branch":
     """The curve grad E(x, l) = 0 around its folds, with its singular points.
 
-    `progress` is told the parameter's value. ConvergenceError where there is no equilibrium near the start, or where
-    the curve is lost.
+    `progress` is called with the value of the parameter. ConvergenceError where there is no equilibrium near the start,
+    or where the curve is lost.
     """
     family = graphs.Family(continuation.system, continuation.parameter)
     bounds = (continuation.first, continuation.last)
@@ -114,7 +123,10 @@ def follow_branch(
 
 @dataclass(frozen=True, eq=False)
 class StabilityAnalysis:
-    """The stability of an equilibrium; `refine` takes Newton's method to it first, from a state near it."""
+    """The question how stable an equilibrium is, as a value.
+
+    With `refine` the state is first moved to the nearby equilibrium by Newton's method.
+    """
 
     system: "graphs.System"
     state: "graphs.State"
@@ -127,7 +139,7 @@ class StabilityAnalysis:
 
 
 def analyse_stability(analysis: StabilityAnalysis) -> "graphs.StabilityReport":
-    """The eigenvalues of H at the state, what they and the energy decide, and the tests that need none.
+    """The eigenvalues of the Hessian at an equilibrium, the stability they give, and the tests that need none.
 
     InputError where the state is no equilibrium.
     """

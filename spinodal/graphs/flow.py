@@ -37,7 +37,7 @@ ROUNDING = 1e-14  # of an energy
 
 @dataclass(frozen=True, eq=False)
 class FlowResult:
-    """States and their energies over time; `residual` is |grad E| at the last."""
+    """States x(t) and their energies; `residual` is |grad E| at the last state."""
 
     times: Float[np.ndarray, " t"]
     states: Float[np.ndarray, "t n"]
@@ -54,7 +54,7 @@ class FlowResult:
 
 
 class Descent(NamedTuple):
-    """The last state, the energy (and penalty) at every step, and what is left of the equations."""
+    """The last state of a descent, the energy (with the penalty) at every step, and what is left of the equations."""
 
     state: Float[np.ndarray, " n"]
     energies: Float[np.ndarray, " t"]
@@ -63,7 +63,7 @@ class Descent(NamedTuple):
 
 
 class Penalty(NamedTuple):
-    """P(x), and its proximal map (x, threshold factor eta / m_i) -> argmin (z - x)^2 / 2 + (eta / m_i) P(z)."""
+    """P(x) and its proximal map prox(x, s) = argmin_z |z - x|^2 / 2 + s P(z), s = eta / m_i."""
 
     value: Callable[[Float[np.ndarray, " n"]], float]
     prox: Callable[[Float[np.ndarray, " n"], Float[np.ndarray, " n"]], Float[np.ndarray, " n"]]
@@ -72,25 +72,37 @@ class Penalty(NamedTuple):
 def soft_threshold(
     x: Float[np.ndarray, "*b n"], tau: float | Float[np.ndarray, "*b n"]
 ) -> Float[np.ndarray, "*b n"]:
-    """sgn(x) (|x| - tau)_+, the proximal map of tau |x|_1."""
+    """sgn(x) (|x| - tau)_+, the proximal map of tau |x|_1.
+
+    Moves every entry towards zero by tau, and sets those that would cross it to zero.
+    """
     return np.sign(x) * np.maximum(np.abs(x) - tau, 0.0)
 
 
 def hard_threshold(
     x: Float[np.ndarray, "*b n"], tau: float | Float[np.ndarray, "*b n"]
 ) -> Float[np.ndarray, "*b n"]:
-    """x 1[|x| > tau], the proximal map of (tau^2 / 2) |x|_0."""
+    """x 1[|x| > tau], the proximal map of (tau^2 / 2) |x|_0.
+
+    Sets the entries up to tau to zero and keeps the others as they are.
+    """
     return np.where(np.abs(x) > tau, x, 0.0)
 
 
 def l1(tau: float) -> Penalty:
-    """tau |x|_1."""
+    """P(x) = tau |x|_1, the penalty that makes states sparse and keeps the problem convex where E is.
+
+    InputError for a threshold that is negative or not finite.
+    """
     require_threshold(tau)
     return Penalty(lambda x: tau * float(np.abs(x).sum()), lambda x, factor: soft_threshold(x, tau * factor))
 
 
 def l0(tau: float) -> Penalty:
-    """(tau^2 / 2) |x|_0: its threshold is tau sqrt(eta / m_i), not tau eta."""
+    """P(x) = (tau^2 / 2) |x|_0, the penalty that counts the entries that are not zero.
+
+    Its threshold in a step eta is tau sqrt(eta / m_i). InputError for a threshold that is negative or not finite.
+    """
     require_threshold(tau)
     return Penalty(
         lambda x: tau**2 / 2 * np.count_nonzero(x), lambda x, factor: hard_threshold(x, tau * np.sqrt(factor))
@@ -110,10 +122,20 @@ def gradient_flow(
     M: Float[np.ndarray, " n"] | None = None,
     accuracy: float = 1e-9,
 ) -> FlowResult:
-    """x' = -M^-1 grad E from x at times[0], Dormand and Prince's eighth order with its error held to `accuracy`.
+    """x' = -M^-1 grad E(x), so that dE/dt = -x'^T M x' <= 0.
 
-    The energy falls up to that error. Sparse in the edges. ConvergenceError where the state runs off to
-    infinity, as it does for a polynomial coupling that repels at a distance.
+    Integrates from x at times[0] by Dormand and Prince's method of order eight, with errors held to `accuracy`; the
+    energy falls up to that error. M [n] > 0 is the inverse mobility of each vertex, 1 if not given. ConvergenceError
+    where the state runs off to infinity, as it does for a polynomial coupling that repels at a distance.
+
+    >>> import numpy as np
+    >>> from spinodal import graphs
+    >>> system = graphs.build_system("cycle:4", "sin")
+    >>> flow = graphs.gradient_flow(system, np.array([0.0, 0.5, 1.0, 0.5]), np.linspace(0.0, 10.0, 5))
+    >>> flow.states[-1].round(4).tolist()
+    [0.5, 0.5, 0.5, 0.5]
+    >>> bool(flow.largest_rise < 0)
+    True
     """
     m = mobility_vector(system, x, M)
     if len(times) < 2 or not (np.diff(times) > 0).all():
@@ -141,12 +163,12 @@ def descent(
     M: Float[np.ndarray, " n"] | None = None,
     steps: int = 100_000,
 ) -> Descent:
-    """Steps down E, or E + penalty, until x moves no more; no step lets the energy rise.
+    """x <- prox_{eta P}(x - eta M^-1 grad E(x)), until x moves no more; E + P never rises  [derived].
 
-    eta is 1 / L if not given. Where |f'| has no bound it starts from the L of the box of the first differences,
-    is halved where the energy would not fall enough, and grows where it does. `residual` is
-    max |M (x - x') / eta|, which without a penalty is |grad E|. InputError for an eta that could let the
-    energy rise: 2 / L and above, with a penalty more than 1 / L.
+    Gradient descent, or proximal descent with a penalty. eta is 1 / L if not given, L a bound on the curvature. Where
+    |f'| has no bound, eta is halved while the energy does not fall enough, and grows while it does. `residual` is
+    max |M (x - x') / eta|, which without a penalty is |grad E|. InputError for an eta that could let the energy rise:
+    2 / L and above, or more than 1 / L with a penalty.
     """
     m = mobility_vector(system, x, M)
     L = system.curvature_bound() / m.min()
@@ -199,7 +221,7 @@ def mobility_vector(
 
 
 class ThresholdedState(NamedTuple):
-    """A state thresholded once, the rise of its energy, and the |grad E| that it leaves."""
+    """A state after one thresholding, the rise of its energy, and the |grad E| that it leaves."""
 
     state: Float[np.ndarray, " n"]
     rise: float
@@ -207,10 +229,10 @@ class ThresholdedState(NamedTuple):
 
 
 def threshold_once(system: System, x: Float[np.ndarray, " n"], tau: float) -> ThresholdedState:
-    """x <- x 1[|x| > tau] after convergence, the article's form  [preetham2023].
+    """x <- x 1[|x| > tau] after convergence  [preetham2023].
 
-    It leaves the equilibrium: the energy rises and a residual stays, and both are told. `descent` with a
-    penalty is the form that converges.
+    The article's form of sparsity. It leaves the equilibrium: the result holds the rise of the energy and |grad E|.
+    `descent` with a penalty is the form that converges to an equilibrium.
     """
     require_threshold(tau)
     cut = hard_threshold(x, tau)
@@ -219,7 +241,11 @@ def threshold_once(system: System, x: Float[np.ndarray, " n"], tau: float) -> Th
 
 
 def trajectory(flow: FlowResult, *, circle: bool) -> Trajectory:
-    """The flow as the library's common currency: tokens (cos x, sin x) on the circle, or x on the line."""
+    """(cos x_i, sin x_i), or x_i itself, as tokens over time.
+
+    Converts states of a graph to the `Trajectory` that observables read: unit vectors on the circle, or numbers on the
+    line.
+    """
     import torch
 
     x = torch.from_numpy(flow.states)

@@ -40,9 +40,10 @@ SMALLEST = {"cycle": 3, "complete": 1, "path": 1, "star": 2}
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """An undirected graph with positive weights, each edge once and with a direction in which y is read.
+    """a_ij = a_ji > 0 on the edges of an undirected graph; y_e = x_head - x_tail along edge e.
 
-    `names` are those of its vertices, `name` its own, if it has one.
+    Each edge is listed once, with the direction in which differences are read. `names` are those of its vertices and
+    `name` that of the graph, if they have any.
     """
 
     n: int
@@ -147,7 +148,7 @@ def edge_list(
     edges: Int[np.ndarray, "e 2"] | list[tuple[int, int]],
     weights: Float[np.ndarray, " e"] | None = None,
 ) -> Graph:
-    """A graph on 0 .. n-1 from its edges, (tail, head) each; weights 1 if not given."""
+    """A graph on 0 .. n-1 from its edges [e 2], (tail, head) each; weights are 1 if not given."""
     ends = np.asarray(edges, dtype=int).reshape(-1, 2)
     given = np.ones(len(ends)) if weights is None else weights
     if given.shape != (len(ends),):
@@ -156,7 +157,7 @@ def edge_list(
 
 
 def from_networkx(other: nx.Graph) -> Graph:
-    """The graph of networkx, vertices in its order, weights from "weight" (1 where there is none).
+    """A graph of networkx, its vertices in their order, weights from "weight" (1 where there is none).
 
     InputError where it is directed or has parallel edges, negative weights or loops.
     """
@@ -175,9 +176,9 @@ def from_networkx(other: nx.Graph) -> Graph:
 
 
 def from_adjacency(A: Float[np.ndarray, "n n"]) -> Graph:
-    """The graph with a_ij = A_ij; zeros are no edges, and the diagonal is void since f(0) = 0.
+    """The graph with a_ij = A_ij; zeros are no edges, and the diagonal does not matter, since f(0) = 0.
 
-    InputError where A differs from its transpose by more than rounding: the flow would have no energy.
+    InputError where A differs from its transpose by more than rounding: the flow on it would have no energy.
     """
     gap = np.abs(A - A.T)
     if not gap.max(initial=0.0) <= 1e-12 * np.abs(A).max(initial=0.0):
@@ -190,7 +191,10 @@ def from_adjacency(A: Float[np.ndarray, "n n"]) -> Graph:
 
 
 def named_graph(text: str) -> Graph:
-    """cycle:8, complete:5, path:4, star:6 (n vertices), bowtie, diamond, cube, or FILE.graphml."""
+    """The graph of a name: cycle:8, complete:5, path:4, star:6 (n vertices), bowtie, diamond, cube, or FILE.graphml.
+
+    InputError for a name that is none of these, and for a file that cannot be read.
+    """
     shape, colon, size = text.partition(":")
     if text in NAMED:
         return replace(from_networkx(NAMED[text]()), name=text)

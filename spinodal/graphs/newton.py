@@ -28,10 +28,11 @@ class Sphere(NamedTuple):
 def refine_states(
     system: System, x: Float[np.ndarray, "b n"], *, sphere: Sphere | None = None, steps: int = 120
 ) -> tuple[Float[np.ndarray, "b n"], Float[np.ndarray, " b"]]:
-    """States with |grad E|^2 as small as descent from x makes it, and max |grad E| of each.
+    """x <- x - (H^2 + mu)^-1 H grad E(x) until |grad E|^2 falls no more, and max |grad E| of each result.
 
-    What stops at a minimum of |grad E| that is no zero is returned as it is: look at the residual. Of a
-    sphere the residual has the distance too.
+    Refines many states [b n] to equilibria at once, by Levenberg and Marquardt's form of Newton's method. A state stops
+    where |grad E| has a minimum, which may not be zero: read the second result before calling it an equilibrium. On a
+    sphere the second result includes the distance to it.
     """
     x = x.copy()
     r = residual(system, x, sphere)

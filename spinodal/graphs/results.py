@@ -15,7 +15,10 @@ Kind = Literal["linear", "lyapunov", "unstable"]
 
 
 class Equilibrium(NamedTuple):
-    """One equilibrium, or one of a manifold of them (dimension > 0)."""
+    """One equilibrium: its state, energy, index, nullity and stability.
+
+    `dimension` > 0 says that it stands for a manifold of equilibria.
+    """
 
     state: State
     energy: float

@@ -42,7 +42,11 @@ EXHAUSTIVE = 14  # vertices up to which every cut is tried
 
 
 class Stability(NamedTuple):
-    """The three notions, with the index and the nullity they come from. `name` is the strongest but asymptotic."""
+    """Linear, Lyapunov and asymptotic stability of an equilibrium, with its index and nullity.
+
+    `name` is "linear", "lyapunov" or "unstable", the strongest of the notions that holds; `asymptotic` is told apart.
+    `index` and `nullity` count the negative and the zero eigenvalues of the Hessian, translations left out.
+    """
 
     index: int
     nullity: int
@@ -57,13 +61,20 @@ class Stability(NamedTuple):
 
 
 def spectrum(system: System, x: Float[np.ndarray, "*b n"]) -> Float[np.ndarray, "*b k"]:
-    """Eigenvalues of H on 1-perp, ascending."""
+    """Eigenvalues of Q^T H(x) Q, ascending, Q a basis of the states without their translations.
+
+    The eigenvalues of the energy's Hessian that decide stability, for one state [n] or many [b n].
+    """
     Q = system.basis
     return np.linalg.eigvalsh(Q.T @ system.hessian(x) @ Q)
 
 
 def index_and_nullity(system: System, x: Float[np.ndarray, " n"]) -> tuple[int, int]:
-    """Numbers of negative and of zero eigenvalues of H on 1-perp, zero up to TOLERANCE times the scale."""
+    """(#{eigenvalue < 0}, #{eigenvalue = 0}) of the Hessian, translations left out.
+
+    How many directions lead downhill from an equilibrium and how many are flat. An eigenvalue counts as zero up to
+    TOLERANCE times the scale of the system.
+    """
     eigenvalues, zero = spectrum(system, x), TOLERANCE * system.scale
     return int((eigenvalues < -zero).sum()), int((np.abs(eigenvalues) <= zero).sum())
 
@@ -79,9 +90,10 @@ def kernel(
 
 
 def stability(system: System, x: Float[np.ndarray, " n"], *, seed: int = 0) -> Stability:
-    """The three notions of stability of an equilibrium, its index, nullity and local dimension.
+    """The stability of the equilibrium x of x' = -grad E, with its index, nullity and local dimension.
 
-    InputError where x is no equilibrium.
+    The Hessian decides where it has no zero eigenvalue; otherwise the energy is sampled along its kernel. InputError
+    where x is no equilibrium.
     """
     require_equilibrium(system, x)
     index, nullity = index_and_nullity(system, x)
@@ -136,10 +148,10 @@ def reduced_energy(
 
 
 def local_dimension(system: System, x: Float[np.ndarray, " n"], *, seed: int = 0, tries: int = 24) -> int:
-    """The dimension of the equilibrium set near x, up to translation, at the most generic neighbour found.
+    """The dimension of the set {grad E = 0} near x, up to translation.
 
-    Newton's method looks for equilibria at a fixed distance from x, and where there are some the ways to move
-    on are counted. An isolated point has dimension 0, however degenerate it is.
+    Newton's method looks for equilibria at a fixed distance from x, and where it finds some the directions in which
+    they go on are counted. An isolated equilibrium has dimension 0, however degenerate it is.
     """
     rng = np.random.default_rng(seed)
     K = kernel(system, x)[0]
@@ -159,15 +171,19 @@ def local_dimension(system: System, x: Float[np.ndarray, " n"], *, seed: int = 0
 
 
 def positive_test(system: System, x: Float[np.ndarray, " n"]) -> bool:
-    """All f'(y_e) > 0: enough for linear stability on a connected graph, and not needed."""
+    """f'(y_e) > 0 on every edge e.
+
+    A sufficient condition for linear stability on a connected graph; it is not necessary.
+    """
     return bool((system.edgewise(x, 1) > 0).all())
 
 
 def negative_cut(graph: Graph, w: Float[np.ndarray, " e"]) -> Bool[np.ndarray, " n"] | None:
-    """A set S with sum of w over the edges that leave it < 0: then 1_S^T L_w 1_S < 0: unstable. None if none is found.
+    """A set S of vertices with sum_{e leaves S} w_e < 0, for then 1_S^T L_w 1_S < 0.
 
-    Every cut is tried up to EXHAUSTIVE vertices; above, single vertices and the level sets of the lowest
-    eigenvector, so that None is then no proof.
+    Such a cut proves that an equilibrium with the slopes w = a f'(y) is unstable. None if none is found: every cut is
+    tried up to EXHAUSTIVE vertices; in larger graphs single vertices and the level sets of the lowest eigenvector, so
+    that None is then no proof of stability.
     """
     n = graph.n
     if n <= EXHAUSTIVE:
@@ -182,9 +198,10 @@ def negative_cut(graph: Graph, w: Float[np.ndarray, " e"]) -> Bool[np.ndarray, "
 
 
 def single_negative_edge(graph: Graph, w: Float[np.ndarray, " e"]) -> float:
-    """|w_e| R_eff(u, v) for the one edge e = (u, v) with w_e < 0: linearly stable iff it is below 1.
+    """|w_e| R_eff(u, v) for the one edge e = (u, v) with w_e < 0.
 
-    R_eff is that of the graph without e, with conductances w. InputError unless exactly one w is negative.
+    The equilibrium is linearly stable if and only if the number is below 1. R_eff is the effective resistance of the
+    graph without e, with conductances w. InputError unless exactly one w is negative.
     """
     negative = np.flatnonzero(w < 0)
     if len(negative) != 1:
@@ -197,7 +214,7 @@ def single_negative_edge(graph: Graph, w: Float[np.ndarray, " e"]) -> float:
 def coordinate_curvatures(system: System, x: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """d^2 E / dx_i^2, whose zero is the article's sign of a bifurcation  [preetham2023].
 
-    It is none where vertices are coupled: a fold has a zero eigenvalue of H, not a zero on its diagonal, and
-    a zero on the diagonal needs no fold. `bifurcations.singular_point` looks at the eigenvalue.
+    The diagonal of the Hessian, for comparison only: at a fold an eigenvalue of the Hessian vanishes, which a zero on
+    its diagonal neither implies nor follows from. `singular_point` tests the eigenvalue.
     """
     return np.diagonal(system.hessian(x)).copy()

@@ -9,14 +9,20 @@ State = Float[np.ndarray, " n"]  # x, one number a vertex
 
 
 def twisted_state(n: int, q: int) -> State:
-    """x_k = 2 pi q k / n on the cycle: an equilibrium of every coupling of period 2 pi."""
+    """x_k = 2 pi q k / n, an equilibrium of every coupling of period 2 pi on the cycle.
+
+    The state in which phases turn q times around a cycle of n vertices.
+    """
     return 2 * np.pi * q * np.arange(n) / n
 
 
 def initial_state(name: str, n: int, *, seed: int = 0) -> State:
-    """The state of a name: zero, random (standard normal, from the seed), or twisted:Q (x_k = 2 pi Q k / n).
+    """x_k = 0, a standard normal number, or 2 pi Q k / n, for the names zero, random and twisted:Q.
 
-    >>> initial_state("twisted:1", 4).round(2).tolist()
+    A state of n vertices from its name; `random` is drawn from the seed. InputError for any other name.
+
+    >>> from spinodal import graphs
+    >>> graphs.initial_state("twisted:1", 4).round(2).tolist()
     [0.0, 1.57, 3.14, 4.71]
     """
     kind, _, turns = name.partition(":")
@@ -32,7 +38,7 @@ def initial_state(name: str, n: int, *, seed: int = 0) -> State:
 
 
 def state_vector(x: np.ndarray, n: int, *, field: str) -> State:
-    """x as numbers; InputError unless it is n finite ones, one a vertex."""
+    """x [n] as float64; InputError unless it holds one finite number for each of n vertices."""
     if x.dtype.kind not in "biuf" or x.shape != (n,) or not np.isfinite(x).all():
         raise InputError(
             f"`{field}` has shape {x.shape}: {n} finite numbers, one a vertex, are needed", field=field

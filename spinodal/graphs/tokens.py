@@ -26,10 +26,13 @@ LARGEST = 700.0  # e^709 is the last power of e in double precision
 def attention_weights(
     q: Float[np.ndarray, "n c"], k: Float[np.ndarray, "n c"], mask: Bool[np.ndarray, "n n"]
 ) -> Float[np.ndarray, "n n"]:
-    """a_ij = m_ij exp((q_i.k_j + q_j.k_i) / (2 sqrt c)): row 1, symmetric for any q and k.
+    """a_ij = m_ij exp((q_i.k_j + q_j.k_i) / (2 sqrt c))  [derived, row 1 of docs/graphs.md].
 
-    InputError for a mask that is not its own transpose (a causal one is not: no energy exists there), and for
-    scores that overflow.
+    The attention weights of queries and keys [n c], made symmetric so that the flow along them has an energy; they are
+    not divided by their sum. `m` is a mask [n n], 1 where vertices may see each other.
+
+    InputError for a mask that differs from its transpose (a causal one does: no energy exists there), and for scores
+    whose exponential overflows.
     """
     if not (mask == mask.T).all():
         raise InputError(
@@ -45,7 +48,11 @@ def attention_weights(
 
 
 def row_softmax(A: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
-    """P = D^-1 A with D = diag(sum_j a_ij), so that d_i P_ij = d_j P_ji; a row of zeros stays zero."""
+    """P = D^-1 A, D = diag(sum_j a_ij), so that d_i P_ij = d_j P_ji  [derived].
+
+    Divides every row of symmetric weights by its sum, as softmax does; a row of zeros stays zero. The flow along P is
+    the gradient flow of the weights A with M = D.
+    """
     d = A.sum(-1, keepdims=True)
     return np.divide(A, d, out=np.zeros_like(A), where=d > 0)
 
@@ -56,18 +63,19 @@ def vertex_rate(
     phi: Callable[[Float[np.ndarray, "..."]], Float[np.ndarray, "..."]],
     g: Callable[[Float[np.ndarray, "..."], Float[np.ndarray, "..."]], Float[np.ndarray, "..."]],
 ) -> Float[np.ndarray, " n"]:
-    """x_i' = phi(x_i) + sum_j a_ij g(x_i, x_j): row 2, for any a, g and phi.
+    """x_i' = phi(x_i) + sum_j a_ij g(x_i, x_j)  [derived, row 2 of docs/graphs.md].
 
-    A gradient flow only for a_ij = a_ji and g(x_i, x_j) = f(x_j - x_i) with f odd: then it is `System.force`.
+    The rate of every vertex for any weights a, coupling g and local dynamics phi. It is a gradient flow only where
+    a_ij = a_ji and g(x_i, x_j) = f(x_j - x_i) with f odd: then it equals `System.force`.
     """
     return phi(x) + (A * g(x[:, None], x[None])).sum(1)
 
 
 def level_average(O: Float[np.ndarray, "n *c"], w: csr_array) -> Float[np.ndarray, "m *c"]:
-    """O(v) = sum_u w(u, v) O(u) / sum_u w(u, v): row 12, what the next level reads of this one.
+    """O(v) = sum_u w(u, v) O(u) / sum_u w(u, v)  [derived, row 12 of docs/graphs.md].
 
-    A partition of unity, the identity for w = 1; a vertex that reads nothing is 0. The cost is the number of
-    stored weights.
+    The weighted mean of the outputs of one level that each vertex of the next level reads. The weights are a partition
+    of unity; a vertex that reads nothing gets 0. The cost is the number of stored weights.
     """
     if w.nnz and not (np.isfinite(w.data) & (w.data >= 0)).all():
         raise InputError(f"a weight between levels is {w.data.min():g}: they are finite and not negative")

@@ -16,7 +16,7 @@ from numba.extending import register_jitable
 
 
 class Controller(NamedTuple):
-    """The share of the step that the estimate allows, and by how much a step may change at once."""
+    """How a step size follows the estimated error: the share that is used, and the least and largest change."""
 
     safety: float
     shrink: float
@@ -26,7 +26,11 @@ class Controller(NamedTuple):
 @register_jitable
 @no_type_check
 def next_step(limits, h, error, before=(0.0, 1.0)):
-    """The step after one that was taken with this error; `before` is (h', e'), h' = 0 where there was none."""
+    """h_next = h clip(safety min(e^{-1/5}, (h / h') (e' / e^2)^{1/5}), shrink, grow)  [derived].
+
+    The step size after a step h that was accepted with error e; `before` is (h', e') of the step before it, h' = 0
+    where there was none.
+    """
     if error == 0:
         return h * limits.grow
     steady = error**-0.2
@@ -37,6 +41,9 @@ def next_step(limits, h, error, before=(0.0, 1.0)):
 @register_jitable
 @no_type_check
 def repeated_step(limits, h, error):
-    """The smaller step after one that was rejected, with e > 1 or with an error that is not finite."""
+    """h_next = h clip(safety e^{-1/5}, shrink, safety), with e > 1.
+
+    The step size with which a rejected step is repeated; h shrink where the error is not finite.
+    """
     factor = limits.safety * error**-0.2 if math.isfinite(error) else limits.shrink
     return h * min(limits.safety, max(limits.shrink, factor))

@@ -16,7 +16,10 @@ BLOCK = 2048  # numbers at a time: they stay in the nearest cache
 @compiled(fastmath={"contract"})
 @no_type_check
 def stage_sum(total, k, a, start, stop):
-    """total = sum_j a_j k_j of the entries from start to stop: stage by stage, which is a loop over vectors."""
+    """total = sum_j a_j k_j of the entries from `start` to `stop`.
+
+    Adds the stages of a Runge-Kutta step one after another, a loop over vectors each.
+    """
     total[:] = 0.0
     for j in range(a.size):
         if a[j] != 0:
@@ -28,7 +31,10 @@ def stage_sum(total, k, a, start, stop):
 @compiled(fastmath={"contract"})
 @no_type_check
 def unit_sum(x, k, a, y, d, start, stop):
-    """y_i = normalise(x_i + sum_j a_j k_ji) of the tokens from start to stop."""
+    """y_i = normalise(x_i + sum_j a_j k_ji) of the tokens from `start` to `stop`.
+
+    The stage of a Runge-Kutta step, projected to the sphere.
+    """
     room = np.empty(max(1, BLOCK // d) * d)
     for b in range(start * d, stop * d, room.size):
         e = min(stop * d, b + room.size)
@@ -47,7 +53,10 @@ def unit_sum(x, k, a, y, d, start, stop):
 @compiled(fastmath={"contract"})
 @no_type_check
 def largest(k, a, d, start, stop):
-    """max_i |sum_j a_j k_ji| of the tokens from start to stop, nan where one is."""
+    """max_i |sum_j a_j k_ji| of the tokens from `start` to `stop`; nan where one is nan.
+
+    The largest error of a step, from the coefficients of its error estimate.
+    """
     room = np.empty(max(1, BLOCK // d) * d)
     top = 0.0
     for b in range(start * d, stop * d, room.size):

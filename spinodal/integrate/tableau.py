@@ -19,7 +19,7 @@ from numba.extending import register_jitable
 
 
 class Tableau(NamedTuple):
-    """A method and where its numbers are from: `source` is a key of references.bib."""
+    """The coefficients of a Runge-Kutta method; `source` is their key in references.bib."""
 
     A: Float[np.ndarray, "s s"]
     E: Float[np.ndarray, " s"]
@@ -57,5 +57,8 @@ P = DORMAND_PRINCE.P
 @register_jitable
 @no_type_check
 def interpolant(theta):
-    """p_j(theta) of `DORMAND_PRINCE`, of fourth order: the state at a part theta of a step [shampine1986]."""
+    """p_j(theta) with x(t + theta h) = x + h sum_j p_j k_j to fourth order  [shampine1986].
+
+    The weights of the stages of `DORMAND_PRINCE` for the state at a fraction theta of a step.
+    """
     return P @ theta ** np.arange(1, 5)

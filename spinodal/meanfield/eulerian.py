@@ -21,7 +21,10 @@ UNRESOLVED = 1e-4  # root mean square of the density in the last eighth of the d
 
 
 class Eulerian:
-    """Moments with their clock: `advance` takes one step of LSODA, stiff or not, and looks at the tail."""
+    """d_t m_k = int <grad H_k, X> drho - k (k+d-2) / kappa m_k, k <= K: Galerkin's method in harmonics.
+
+    `advance` takes one step of LSODA, stiff or not. ConvergenceError when the last degrees are no longer small.
+    """
 
     geometry: str
     diracs = consensus = False  # a resolved density has no atoms
@@ -116,7 +119,10 @@ def required_degrees(start: CircleModes | ZonalModes, degrees: int, s: Spectrum)
 
 
 class Fourier(Eulerian):
-    """On the circle; SA's division by Z is done on a grid of 4 K points or more."""
+    """d_t m_k on the circle, H_k = e^{ik theta}; SA's division by Z is done on a grid of 4 K points or more.
+
+    Solves for smooth densities, with or without noise. InputError where the start has more degrees than asked for.
+    """
 
     geometry = "circle"
 
@@ -157,7 +163,10 @@ class Fourier(Eulerian):
 
 
 class Gegenbauer(Eulerian):
-    """Zonal on S^{d-1}, d >= 2, on 2 K Gauss nodes of cos phi; the uniform density and its noise in any d."""
+    """d_t m_k on S^{d-1}, H_k = P_k(cos phi), on 2 K Gauss nodes of cos phi.
+
+    Solves for smooth densities that are symmetric about an axis, d >= 2, with or without noise.
+    """
 
     geometry = "zonal"
 

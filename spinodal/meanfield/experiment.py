@@ -23,16 +23,23 @@ FIELD = AttentionField(beta=5.0)
 
 @dataclass(frozen=True, eq=False)
 class DensityExperiment:
-    """d_t mu + div(mu X[mu]) = (1 / kappa) Laplacian mu  [bpa2024], from a start until a time.
+    """d_t mu + div(mu X[mu]) = (1 / kappa) Laplacian mu from a start until a time, as a value  [bpa2024].
 
-    `field` is the drift X, with kappa: of one head, under post-LN, Q^T K and V multiples of the identity. The start
-    says where tokens live: on the circle, on S^2, or on latitudes of S^{d-1} (zonal). InputError for what does not
-    fit, at construction.
+    The evolution of infinitely many tokens. `field` is the drift X and holds kappa; it has one head, post-LN, and Q^T K
+    and V that are multiples of the identity. The start says where tokens are: on the circle, on S^2, or on latitudes of
+    S^{d-1} (zonal). InputError for what does not fit, at construction.
 
         until       a time, "diracs" (only atoms are left) or "consensus" (one is)
         tolerance   error of a step in W2: transported mass times distance
         resolution  with noise, degrees that are kept (64); on S^2, degree of the nodes (32); elsewhere none, as
                     panels split by themselves
+
+    >>> from spinodal import meanfield
+    >>> from spinodal.flows import AttentionField
+    >>> start = meanfield.WhiteNoise(sigma=0.01, seed=1)
+    >>> experiment = meanfield.DensityExperiment(AttentionField(beta=5.0), start, until=2.0)
+    >>> experiment.geometry, experiment.d, experiment.noisy
+    ('circle', 2, False)
     """
 
     field: AttentionField = FIELD

@@ -26,7 +26,10 @@ BETA_MAX = 1e4
 
 
 class DriftLaw(NamedTuple):
-    """dx/dt = value * drift of attention on S^{d-1}: value = -1 is V = -I, the repulsive flow."""
+    """dx/dt = value * drift of attention on S^{d-1}.
+
+    value = 1 is V = I; value = -1 is V = -I, the repulsive flow. `law` holds beta and the clock.
+    """
 
     law: Law
     d: int
@@ -38,7 +41,11 @@ class DriftLaw(NamedTuple):
 
 
 def drift_law(kind: str, beta: float, d: int = 2, *, repulsive: bool = False) -> DriftLaw:
-    """The flow of a field ("sa", "usa", "gkpr"), checked: `spinodal.flows.law` has the conventions."""
+    """dx/dt = +-rate sum_j w_j e^{beta (<x, x_j> - 1)} P_x x_j for "sa", "usa" or "gkpr"  [glpr2023].
+
+    The drift of a density from its kind, inverse temperature and dimension; `spinodal.flows.law` defines the kinds.
+    InputError for an unknown kind, beta out of range and d < 2.
+    """
     if d < 2:
         raise InputError(f"d = {d}: tokens live on spheres of R^2 and above")
     checked = law(kind, beta)
@@ -84,7 +91,10 @@ def eigenvalues(k: Int[np.ndarray, " k"], d: int, beta: float) -> Float[np.ndarr
 
 
 def dimensions(k: Int[np.ndarray, " k"], d: int) -> Float[np.ndarray, " k"]:
-    """N_k = (2k + d - 2) / (k + d - 2) * binomial(k + d - 2, k), and N_0 = 1."""
+    """N_k = (2k + d - 2) / (k + d - 2) * binomial(k + d - 2, k), N_0 = 1.
+
+    The number of independent spherical harmonics of degree k in R^d.
+    """
     if d == 2:
         return np.where(k > 0, 2.0, 1.0)
     binomial = np.exp(gammaln(k + d - 1) - gammaln(k + 1) - gammaln(d - 1))

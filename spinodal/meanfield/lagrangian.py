@@ -41,9 +41,10 @@ EPS = float(np.finfo(float).eps)
 
 
 class Lagrangian:
-    """A density with its clock: `advance` takes one step. The tolerance is the error of a step in W2.
+    """dy/dt = X[mu](y) of points that carry a density on a line  [derived].
 
-    `line` has the panels and atoms, `points` and `weights` all their nodes, of total mass one.
+    `advance` takes one step, not beyond a time; `tolerance` bounds the error of a step in W2. Panels split where the
+    map from labels to positions bends, and become atoms where they contract; `density` is what they still resolve.
     """
 
     def __init__(self, flow: DriftLaw, start: Start | Line, *, tolerance: float = 1e-8):
@@ -147,7 +148,10 @@ class Lagrangian:
 
 
 class Circle(Lagrangian):
-    """On S^1 by angles theta. A point keeps its winding: positions are angles up to 2 pi."""
+    """dtheta/dt = X[mu](theta) on S^1.
+
+    Solves for a density on the circle past the birth of Diracs. Positions are angles and keep their winding number.
+    """
 
     geometry, ends, period = "circle", (0.0, 2 * np.pi), 2 * np.pi
 
@@ -187,7 +191,10 @@ class Circle(Lagrangian):
 
 
 class Zonal(Lagrangian):
-    """On S^{d-1} by latitudes phi in [0, pi], d >= 2; symmetric about the axis for ever."""
+    """dphi/dt = X[mu](phi) on S^{d-1}, latitudes phi in [0, pi], d >= 2.
+
+    Solves for a density that is symmetric about an axis, past the birth of Diracs.
+    """
 
     geometry, ends, period = "zonal", (0.0, np.pi), None
 
@@ -284,5 +291,8 @@ def tokens(
     *,
     tolerance: float = 1e-8,
 ) -> Circle:
-    """Finitely many weighted tokens on the circle, in the solver of densities."""
+    """Weighted tokens on the circle, as a density of atoms alone.
+
+    Builds the solver of densities for finitely many angles [n] and weights [n].
+    """
     return Circle(flow, atoms_only(points, weights), tolerance=tolerance)

@@ -22,7 +22,7 @@ SATURATED = 0.5  # root mean square of rho / uniform - 1 at which the linear pha
 
 
 class Forecast(NamedTuple):
-    """The degree that will saturate first, when, and on the circle where its clusters will be."""
+    """The degree that saturates first by linear theory, when, and on the circle where its clusters will be."""
 
     degree: int
     time: float
@@ -32,7 +32,11 @@ class Forecast(NamedTuple):
 def saturation_times(
     amplitudes: Float[np.ndarray, " k"], rates: Float[np.ndarray, " k"]
 ) -> Float[np.ndarray, " k"]:
-    """t_k of degrees 1, 2, ... with these root mean squares; inf where a degree is absent or does not grow."""
+    """t_k = log(SATURATED / rms_k) / lambda_k for degrees k = 1, 2, ...
+
+    When each degree would stop being small if it grew at its linear rate; inf where a degree is absent or does not
+    grow.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         times = np.log(SATURATED / amplitudes) / rates
     return np.where((rates > 0) & (amplitudes > 0), np.maximum(times, 0.0), np.inf)
@@ -41,9 +45,10 @@ def saturation_times(
 def forecast(
     moments: np.ndarray, dimensions: Float[np.ndarray, " k"], rates: Float[np.ndarray, " k"]
 ) -> Forecast:
-    """From the moments m_1, m_2, ... at any time of the linear phase; `time` is counted from then.
+    """argmin_k t_k of `saturation_times`, from the moments m_1, m_2, ...
 
-    On the circle, whose moments are complex, maxima are at (arg m_k + 2 pi j) / k. The time is inf where nothing grows.
+    Predicts the first pattern from any time of the linear phase; times are counted from then. On the circle, whose
+    moments are complex, the clusters will be at (arg m_k + 2 pi j) / k.
     """
     top = min(len(moments), len(rates))
     amplitudes = np.sqrt(dimensions[:top]) * np.abs(moments[:top])
@@ -58,9 +63,9 @@ def forecast(
 def winning_probabilities(
     spread: float, rates: Float[np.ndarray, " k"], freedoms: Float[np.ndarray, " k"]
 ) -> Float[np.ndarray, " k"]:
-    """P(degree k saturates first) on white noise whose every harmonic has deviation `spread`, k = 1, 2, ...
+    """P(degree k saturates first) for white noise whose harmonics have standard deviation `spread`, k = 1, 2, ...
 
-    `freedoms` are the harmonics of each degree: 2 on the circle, 1 on zonal densities, 2k + 1 on S^2.
+    `freedoms` are the numbers of harmonics of each degree: 2 on the circle, 1 for zonal densities, 2k+1 on S^2.
     """
     grows = rates > 0
     if not grows.any():

@@ -22,7 +22,7 @@ NODES = 256
 
 
 class StationaryBranch(NamedTuple):
-    """Stationary densities of order parameter r = m_1 > 0: the kappa that each needs, and its moments m_0..m_K."""
+    """Stationary densities of order parameter r = m_1 > 0: the kappa that each needs, and its moments m_0, ..., m_K."""
 
     r: Float[np.ndarray, " c"]
     kappa: Float[np.ndarray, " c"]
@@ -30,7 +30,10 @@ class StationaryBranch(NamedTuple):
 
 
 def critical_kappa(flow: DriftLaw) -> float:
-    """kappa above which the uniform density is unstable: 1 / (clock a_1 / beta), SA: beta a_0 / a_1."""
+    """kappa_c = 1 / (clock a_1 / beta), for SA beta a_0 / a_1  [noise2026].
+
+    The inverse strength of noise above which the uniform density is unstable.
+    """
     s = spectrum(flow.d, flow.beta)
     if flow.value < 0:
         raise InputError("V = -I: repulsion and noise both spread tokens, and nothing becomes unstable")
@@ -39,7 +42,10 @@ def critical_kappa(flow: DriftLaw) -> float:
 
 
 def stationary_branch(flow: DriftLaw, r: Float[np.ndarray, " c"]) -> StationaryBranch:
-    """The stationary densities with m_1 = r, for ascending r in (0, 1), each found from the last by Newton."""
+    """X[rho] rho = (1 / kappa) grad rho with m_1 = r, for ascending r in (0, 1).
+
+    The stationary densities with noise that are not uniform, each found from the one before by Newton's method.
+    """
     if not (np.all(r > 0) and np.all(r < 1) and np.all(np.diff(r) > 0)):
         raise InputError("order parameters must ascend within (0, 1)")
     critical, d = critical_kappa(flow), flow.d
@@ -78,9 +84,10 @@ def stationary_branch(flow: DriftLaw, r: Float[np.ndarray, " c"]) -> StationaryB
 
 
 def branch_curvature(flow: DriftLaw) -> float:
-    """d(kappa / kappa_c) / d(r^2) at r = 0: positive where the transition is continuous, negative where it jumps.
+    """d(kappa / kappa_c) / d(r^2) at r = 0  [derived].
 
-    From r = 0.02 and 0.04, with their fourth order removed.
+    Positive where the transition from the uniform density is continuous, negative where it jumps. Measured at r = 0.02
+    and 0.04, with the error of fourth order removed.
     """
     r = np.array([0.02, 0.04])
     c = (stationary_branch(flow, r).kappa / critical_kappa(flow) - 1) / r**2

@@ -37,7 +37,7 @@ REACH = 1.0  # radians of the fastest mode that matters, a node
 
 
 class Rule(NamedTuple):
-    """When panels split and atoms merge: the tolerance, the width of the kernel, the fastest mode that matters."""
+    """When panels split and atoms merge: the tolerance, the width of the kernel, and the fastest mode to resolve."""
 
     tolerance: float
     width: float
@@ -46,13 +46,16 @@ class Rule(NamedTuple):
     def is_negligible(
         self, gap: Float[np.ndarray, " *m"], mass: Float[np.ndarray, " *m"]
     ) -> Bool[np.ndarray, " *m"]:
-        """True where a mass may be moved by a gap: at tiny gaps always, at small ones if it is light."""
+        """gap * mass < 0.01 tolerance at gaps within a tenth of the kernel's width, or gap <= 1e-3 sqrt(tolerance).
+
+        Whether moving this mass by this gap stays below the tolerance.
+        """
         cheap = gap * mass < SHARE * self.tolerance
         return (gap <= 1e-3 * np.sqrt(self.tolerance)) | (cheap & (gap <= CLOSE * self.width))
 
 
 def panel_rule(tolerance: float, beta: float) -> Rule:
-    """The kernel e^{beta cos} is 1 / sqrt(beta) wide; moments up to ten are kept too."""
+    """The kernel e^{beta cos theta} has width 1 / sqrt(beta); moments up to degree ten are resolved too."""
     return Rule(tolerance, 1 / np.sqrt(max(beta, 1.0)), max(10.0, 2 * np.sqrt(beta)))
 
 
@@ -86,7 +89,7 @@ def node_labels(left: Float[np.ndarray, " m"], right: Float[np.ndarray, " m"]) -
 
 
 def uniform_panels(density: Density, ends: tuple[float, float], rule: Rule) -> Line:
-    """As many equal panels as make the density's last coefficients rounding and the fastest mode slow."""
+    """Equal panels of labels, so many that the density's last Legendre coefficients are rounding."""
     panels = 1 + int((ends[1] - ends[0]) * rule.fastest / (REACH * NODES))
     while True:
         edges = np.linspace(*ends, panels + 1)
@@ -100,7 +103,7 @@ def uniform_panels(density: Density, ends: tuple[float, float], rule: Rule) -> L
 
 
 def atoms_only(points: Float[np.ndarray, " n"], masses: Float[np.ndarray, " n"]) -> Line:
-    """No panels: tokens."""
+    """A measure without panels: weighted points."""
     none, empty = np.empty(0), np.empty((0, NODES))
     return Line(none, none, empty, empty, points, masses)
 
@@ -110,7 +113,10 @@ def tails(values: Float[np.ndarray, "m g"]) -> Float[np.ndarray, " m"]:
 
 
 def refine_line(line: Line, density: Density, rule: Rule) -> Line:
-    """The line after all that is due to its panels; the same object where nothing is."""
+    """Splits panels that are too coarse, and turns into atoms those that have contracted or are too light.
+
+    Returns the same object where no panel changes.
+    """
     mass, tail = line.w.sum(1), tails(line.y)
     spread = np.ptp(line.y, axis=1)
     flat = rule.is_negligible(spread, mass)
@@ -130,7 +136,7 @@ def refine_line(line: Line, density: Density, rule: Rule) -> Line:
 
 
 def halve_panels(line: Line, some: Bool[np.ndarray, " m"], density: Density) -> tuple[np.ndarray, ...]:
-    """(left, right, y, w) of the children of some panels; siblings share their parent's mass exactly."""
+    """(left, right, y, w) of the two halves of some panels, which share the mass of the whole exactly."""
     left, right, y = line.left[some], line.right[some], line.y[some]
     middle = (left + right) / 2
     left, right = np.concatenate([left, middle]), np.concatenate([middle, right])
@@ -141,7 +147,7 @@ def halve_panels(line: Line, some: Bool[np.ndarray, " m"], density: Density) -> 
 
 
 def merge_atoms(line: Line, rule: Rule, period: float | None) -> Line:
-    """Atoms that have met are one, at their common centre; on a circle they meet across its period too."""
+    """Replaces atoms within the rule's gap by one at their centre of mass; on a circle across its period too."""
     if len(line.atoms) < 2:
         return line
     at = line.atoms if period is None else line.atoms % period
@@ -160,7 +166,7 @@ def merge_atoms(line: Line, rule: Rule, period: float | None) -> Line:
 
 
 def resolved_line(line: Line, density: Density, degree: int) -> Line:
-    """The same measure on panels short enough for Gauss's rule to see harmonics up to this degree."""
+    """The same measure on panels short enough to integrate harmonics up to this degree."""
     while (coarse := np.ptp(line.y, axis=1) * degree > REACH * NODES).any():
         kept = line.left[~coarse], line.right[~coarse], line.y[~coarse], line.w[~coarse]
         line = line._replace(
@@ -176,7 +182,7 @@ def resolved_line(line: Line, density: Density, degree: int) -> Line:
 
 
 def stretches(line: Line) -> Float[np.ndarray, "m g"]:
-    """dy/da > 0 at the nodes; its mean over panels that y is not smooth on to the last percent."""
+    """dy/da > 0 at the nodes; on panels where y is not smooth to a thousandth, its mean."""
     width = (line.right - line.left)[:, None]
     slope = 2 * line.y @ SLOPE
     spread = np.ptp(line.y, axis=1)
@@ -185,7 +191,10 @@ def stretches(line: Line) -> Float[np.ndarray, "m g"]:
 
 
 def inversion(line: Line) -> float:
-    """Mass times angle by which points have passed each other, which they never do: all of it is error."""
+    """sum of mass times angle by which neighbouring points have changed their order.
+
+    The exact flow keeps the order, so that all of it is numerical error.
+    """
     back = np.maximum(-np.diff(line.y.ravel()), 0.0)
     w = line.w.ravel()
     return float(back @ np.minimum(w[1:], w[:-1])) if len(w) else 0.0

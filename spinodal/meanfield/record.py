@@ -34,9 +34,10 @@ STEPS = 200_000
 
 
 class Record(NamedTuple):
-    """One row a step. `minimum` is the least rho / uniform, NaN once there are only atoms.
+    """The moments, number of clusters and errors of a density at every step.
 
-    `inversion` is mass times angle by which points of a line have passed each other: zero but for error.
+    `minimum` is the least rho / uniform, NaN once there are only atoms; `inversion` is mass times angle by which points
+    have changed their order, zero but for error.
     """
 
     times: Float[np.ndarray, " t"]
@@ -56,9 +57,10 @@ def record_evolution(
     degrees: int = 32,
     frame: Callable[[Solver], None] | None = None,
 ) -> Record:
-    """Steps until a time, until only "diracs" are left, or until "consensus", whichever of the two comes first.
+    """Steps of a solver until a time, until only "diracs" are left, or until "consensus".
 
-    `frame` is called with the solver before the first step and after each.
+    The earlier of the time and the event ends it. `frame` is called with the solver before the first step and after
+    each. ConvergenceError after too many steps.
     """
     rows = []
     for _ in range(STEPS):
@@ -79,7 +81,10 @@ def record_row(solver: Solver, degrees: int) -> tuple:
 
 
 def clusters(solver: Solver) -> int:
-    """Maxima of the potential with a hundredth of the mass in their basins; 0 before there is a pattern."""
+    """The maxima of Z(x) = int e^{beta <x,y>} dmu(y) that have a hundredth of the mass in their basins of ascent.
+
+    The number of clusters of a density; 0 while it is nearly uniform.
+    """
     beta, d = max(solver.flow.beta, LEAST_BETA), solver.flow.d
     at, mass = solver.masses()
     if solver.geometry == "sphere":
@@ -138,10 +143,11 @@ def clusters_on_sphere(at: Float[np.ndarray, "n 3"], weights: Float[np.ndarray, 
 
 
 def distance(moments: np.ndarray, degree: int, d: int) -> Float[np.ndarray, " t"]:
-    """The share of |mu - uniform| in H^-1 outside a pattern of this degree: 0 on it, 1 far from it.
+    """sqrt(sum over k outside / sum over all k) of N_k |m_k|^2 / (k (k+d-2))  [bpa2024; derived for d > 2].
 
-    |nu|^2 = sum_k N_k |nu_k|^2 / (k (k+d-2)). On the circle the pattern is all densities of period
-    2 pi / degree, [bpa2024]'s manifold (complex moments); elsewhere the harmonics of that degree alone.
+    The share of |mu - uniform| in H^-1 that is outside the pattern of a degree: 0 on the pattern, 1 far from it. On
+    the circle, whose moments are complex, the pattern is all densities of period 2 pi / degree; elsewhere it is the
+    harmonics of that degree alone. `moments` are one row a time.
     """
     k = np.arange(1, moments.shape[1])
     size = np.abs(moments[:, 1:]) ** 2 * dimensions(k, d) / (k * (k + d - 2))
@@ -150,10 +156,10 @@ def distance(moments: np.ndarray, degree: int, d: int) -> Float[np.ndarray, " t"
 
 
 def measured_rates(record: Record) -> Float[np.ndarray, " k"]:
-    """log |m_k(t) / m_k(0)| / t of degrees 1, 2, ..., t the end of each one's linear phase; NaN without any.
+    """log |m_k(t) / m_k(0)| / t of degrees 1, 2, ..., t the end of each one's linear phase.
 
-    A degree is linear while it is LINEAR times larger than the square of the largest: what two of
-    that size make together is then a small part of it.
+    A degree is in its linear phase while it is much larger than what the squares of the others feed it. NaN without
+    one.
     """
     size = np.abs(record.moments[:, 1:])
     linear = (size > LINEAR * size.max(1, keepdims=True) ** 2) & (size > 1e-13)
@@ -165,9 +171,10 @@ def measured_rates(record: Record) -> Float[np.ndarray, " k"]:
 
 
 def clustering_rate(record: Record) -> float:
-    """-d log(width) / dt over the last approach, between widths 0.1 and 1e-6; NaN if there was none.
+    """-d log(width) / dt over the last approach, between widths 0.1 and 1e-6.
 
-    One for SA and e^beta for USA with weights e^{beta <x,y>} / n: the rate at which near tokens meet.
+    The rate at which the last clusters merge: one for SA, and e^beta for USA with weights e^{beta <x,y>} / n. NaN if no
+    approach was recorded.
     """
     near = (record.width < 0.1) & (record.width > 1e-6)
     last = int(np.flatnonzero(record.width >= 0.1).max(initial=-1))

@@ -45,7 +45,7 @@ class PatternDistance:
 
 @dataclass(frozen=True)
 class Amplitudes:
-    """|m_k| of the first degrees at some of the times: what run.json shows of the record."""
+    """|m_k| of the first degrees at a selection of times."""
 
     times: tuple[float, ...]
     degrees: tuple[int, ...]
@@ -54,12 +54,11 @@ class Amplitudes:
 
 @dataclass(frozen=True, eq=False)
 class DensityResult:
-    """A density's life on a geometry in R^d, ended at `time` after so many steps.
+    """The evolution of a density on a geometry in R^d, which ended at `time` after so many steps.
 
     `mass_error` and `inversion` are the largest of the record's, `minimum_density` its least rho / uniform (None if
     there were atoms alone), `clusters` and `map_tail` those of the end. `forecast` and `distance_to_pattern` are None
     where nothing grows. `tokens` and `weights` stand for the density in the end; zonal and noisy ones have none.
-    `experiment` is what was asked, which a record has as its configuration.
     """
 
     geometry: str

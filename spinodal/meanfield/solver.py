@@ -17,7 +17,7 @@ CORE = 0.99  # of the mass, whose width counts
 
 @runtime_checkable
 class Solver(Protocol):
-    """A density with its clock: `advance` takes one step, not beyond a time."""
+    """A density mu(t): `advance` takes one step, not beyond a time; the other methods measure the density."""
 
     geometry: str  # "circle", "zonal" or "sphere"
     flow: DriftLaw

@@ -30,7 +30,7 @@ COLUMNS = {"circle": "k amplitude phase", "zonal": "k amplitude", "sphere": "l m
 
 
 class Start:
-    """A density relative to the uniform one, of mean one; `highest` is its last degree."""
+    """rho / uniform, a density of mean one; `highest` is its last degree."""
 
     geometry: str
     highest: int
@@ -42,7 +42,10 @@ class Start:
 @register("circle-modes")
 @dataclass(frozen=True, eq=False)
 class CircleModes(Start):
-    """1 + sum_k a_k cos(k theta - phase_k), k = 1, 2, ..."""
+    """rho / uniform = 1 + sum_k a_k cos(k theta - phase_k), k = 1, 2, ...
+
+    A density on the circle from amplitudes and phases. InputError where it is negative somewhere.
+    """
 
     geometry = "circle"
     d = 2
@@ -75,7 +78,10 @@ class CircleModes(Start):
 @register("zonal-modes")
 @dataclass(frozen=True, eq=False)
 class ZonalModes(Start):
-    """1 + sum_k a_k P_k(cos phi) on S^{d-1}, k = 1, 2, ..."""
+    """rho / uniform = 1 + sum_k a_k P_k(cos phi) on S^{d-1}, k = 1, 2, ...
+
+    A density that is symmetric about an axis. InputError where it is negative somewhere.
+    """
 
     geometry = "zonal"
 
@@ -103,7 +109,10 @@ class ZonalModes(Start):
 @register("sphere-modes")
 @dataclass(frozen=True, eq=False)
 class SphereModes(Start):
-    """sum_l a_lm Y_lm on S^2: orthonormal, real, packed m by m as ducc0 does; a_00 = sqrt(4 pi)."""
+    """rho / uniform = sum_lm a_lm Y_lm on S^2, orthonormal and real, a_00 = sqrt(4 pi).
+
+    A density on the sphere; coefficients are in ducc0's order, m by m. InputError where it is negative somewhere.
+    """
 
     geometry = "sphere"
     d = 3
@@ -129,7 +138,7 @@ class SphereModes(Start):
 
 
 def harmonic_index(l: int, m: int, highest: int) -> int:
-    """Where ducc0 keeps a_lm, m >= 0."""
+    """m (2 L + 1 - m) / 2 + l, the place of a_lm in ducc0's order, m >= 0, L the highest degree."""
     return m * (2 * highest + 1 - m) // 2 + l
 
 
@@ -157,7 +166,10 @@ def require_positive(at: Float[np.ndarray, " n"], density: Float[np.ndarray, " n
 
 
 def circle_noise(sigma: float, rng: np.random.Generator, *, degrees: int = NOISY_DEGREES) -> CircleModes:
-    """White noise of deviation sigma: cosines and sines are independent, of deviation sigma sqrt(2 / 10^4)."""
+    """a_k e^{i phase_k} = c + i s, c and s normal with standard deviation sigma sqrt(2 / 10^4)  [bpa2024].
+
+    White noise on the circle, up to a degree. InputError for sigma outside (0, 1].
+    """
     c, s = noise_deviation(sigma) * np.sqrt(2) * rng.standard_normal((2, degrees))
     return CircleModes(np.hypot(c, s), np.arctan2(s, c))
 
@@ -165,14 +177,20 @@ def circle_noise(sigma: float, rng: np.random.Generator, *, degrees: int = NOISY
 def zonal_noise(
     sigma: float, d: int, rng: np.random.Generator, *, degrees: int = NOISY_DEGREES
 ) -> ZonalModes:
-    """The zonal harmonics of white noise: a_k of deviation sigma sqrt(N_k / 10^4), while that is small."""
+    """a_k normal with standard deviation sigma sqrt(N_k / 10^4)  [derived].
+
+    The zonal harmonics of white noise on S^{d-1}, as far as they are small. InputError for sigma outside (0, 1].
+    """
     scale = noise_deviation(sigma) * np.sqrt(dimensions(np.arange(1, degrees + 1), d))
     seen = scale < 0.02 if d > 3 else np.ones(degrees, bool)
     return ZonalModes((scale * rng.standard_normal(degrees))[seen], d)
 
 
 def sphere_noise(sigma: float, rng: np.random.Generator, *, degrees: int = NOISY_HARMONICS) -> SphereModes:
-    """Every real harmonic of degree 1..degrees has an amplitude of deviation sigma / 100."""
+    """Real harmonics of degree 1 to `degrees`, each normal with standard deviation sigma / 100  [derived].
+
+    White noise on S^2. InputError for sigma outside (0, 1].
+    """
     alm = np.zeros(harmonic_index(degrees, degrees, degrees) + 1, complex)
     for m in range(degrees + 1):
         for l in range(max(m, 1), degrees + 1):
@@ -192,7 +210,10 @@ def noise_deviation(sigma: float) -> float:
 
 
 def circle_values(values: Float[np.ndarray, " n"]) -> CircleModes:
-    """The trigonometric polynomial through a density given at equal steps from theta = 0, uniform = 1 / (2 pi)."""
+    """The trigonometric polynomial through a density given at equal steps of theta from 0, uniform = 1 / (2 pi).
+
+    InputError for fewer than three values, for values that are not finite, and where they do not integrate to one.
+    """
     values = np.asarray(values, float)
     if len(values) < 3 or not np.isfinite(values).all():
         raise InputError(
@@ -226,7 +247,10 @@ def dimension(geometry: str, d: int | None = None) -> int:
 @register("white-noise")
 @dataclass(frozen=True)
 class WhiteNoise:
-    """1 + white noise: independent values of deviation sigma at 10^4 points of equal area  [bpa2024]."""
+    """rho / uniform = 1 + independent normal values of deviation sigma at 10^4 points of equal area  [bpa2024].
+
+    The usual start of a density: only its lowest harmonics are kept, since the kernel passes none of the others.
+    """
 
     sigma: float = 0.01
     geometry: str = "circle"
@@ -254,8 +278,8 @@ def harmonics(
 ) -> CircleModes | ZonalModes | SphereModes:
     """1 + the harmonics of a table: circle (k, amplitude, phase), zonal (k, amplitude), sphere (l, m, amplitude).
 
-    Rows of one harmonic add up. Degree 0 may be there, and is 1. On the sphere m < 0 is the sine, as real harmonics
-    are usually written. InputError for a table that is none.
+    Rows of one harmonic add up. A row of degree 0 must have amplitude 1. On the sphere m < 0 is the sine, as real
+    harmonics are usually written. InputError for a table of another form.
     """
     d, columns = dimension(geometry, d), len(COLUMNS[geometry].split())
     if rows.shape[1] != columns:

@@ -51,7 +51,15 @@ def classes(config: SpinodalConfig) -> int:
 
 
 class SpinodalForMaskedLM(SpinodalPreTrainedModel):
-    """Logits over the vocabulary at every position, the embedding tied to the output by default."""
+    """Logits over the vocabulary at every position, the embedding tied to the output by default.
+
+    >>> import torch
+    >>> from spinodal.models import SpinodalConfig, SpinodalForMaskedLM
+    >>> config = SpinodalConfig(vocab_size=50, width=16, depth=2, heads=2)
+    >>> model = SpinodalForMaskedLM(config).eval()
+    >>> list(model(input_ids=torch.tensor([[5, 6, 7]])).logits.shape)
+    [1, 3, 50]
+    """
 
     _tied_weights_keys = {"decoder.weight": "model.embedding.weight"}
 

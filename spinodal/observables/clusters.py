@@ -49,7 +49,18 @@ def cluster_labels(trajectory: Trajectory, epsilon: float) -> Int[Tensor, "t b n
 
 
 def cluster_count(trajectory: Trajectory, epsilon: float) -> Int[Tensor, "t b"]:
-    """Number of components of {<x_i, x_j> >= 1 - epsilon}."""
+    """Number of components of {<x_i, x_j> >= 1 - epsilon}.
+
+    >>> import torch
+    >>> from spinodal import observables
+    >>> from spinodal.types import Trajectory
+    >>> angle = torch.tensor([[0.0, 1.0, 3.0], [0.0, 0.1, 3.0]])
+    >>> tokens = torch.stack([angle.cos(), angle.sin()], -1)[:, None]
+    >>> valid = torch.ones(1, 3, dtype=torch.bool)
+    >>> trajectory = Trajectory(torch.tensor([0.0, 1.0]), tokens, valid)
+    >>> observables.cluster_count(trajectory, epsilon=0.01).tolist()
+    [[3], [2]]
+    """
     return cluster_labels(trajectory, epsilon).amax(-1) + 1
 
 

@@ -35,7 +35,17 @@ class MergeTree(NamedTuple):
 def merge_tree(
     times: Float[Tensor, " t"], labels: Int[Tensor, "t n"], *, weights: Float[Tensor, " n"] | None = None
 ) -> MergeTree:
-    """The branches of one sequence, from its `cluster_labels`."""
+    """The branches of one sequence, from its `cluster_labels`.
+
+    >>> import torch
+    >>> from spinodal import observables
+    >>> labels = torch.tensor([[0, 1, 2], [0, 0, 1], [0, 0, 0]])
+    >>> tree = observables.merge_tree(torch.tensor([0.0, 1.0, 2.0]), labels)
+    >>> tree.deaths.tolist()
+    [inf, 1.0, 2.0]
+    >>> tree.absorbed_by.tolist()
+    [-1, 0, 0]
+    """
     old, clock = labels.cpu().numpy(), times.tolist()
     w = np.ones(old.shape[1]) if weights is None else weights.to(torch.float64).cpu().numpy()
     w = np.where(old[0] >= 0, w, 0.0)

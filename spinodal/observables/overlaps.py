@@ -59,7 +59,17 @@ def pair_probability(
 def mean_cosine(
     trajectory: Trajectory, *, copies: Float[Tensor, "b n"] | None = None
 ) -> Float[Tensor, "t b"]:
-    """(|sum_i c_i x_i|^2 - N) / (N (N-1)), the mean of <x_i, x_j> over pairs i != j, in O(n)."""
+    """(|sum_i c_i x_i|^2 - N) / (N (N-1)), the mean of <x_i, x_j> over pairs i != j, in O(n).
+
+    >>> import torch
+    >>> from spinodal import observables
+    >>> from spinodal.types import Trajectory
+    >>> tokens = torch.tensor([[[[1.0, 0.0], [0.0, 1.0]]], [[[1.0, 0.0], [0.6, 0.8]]]])
+    >>> valid = torch.ones(1, 2, dtype=torch.bool)
+    >>> trajectory = Trajectory(torch.tensor([0.0, 1.0]), tokens, valid)
+    >>> observables.mean_cosine(trajectory).round(decimals=4).flatten().tolist()
+    [0.0, 0.6]
+    """
     c = _written_out(trajectory, copies)
     N = c.sum(-1)
     total = torch.stack([torch.einsum("bn,bnd->bd", c, x) for x in directions(trajectory)])

@@ -135,6 +135,16 @@ def open_run(
 
     InputError where the folder is a file, cannot be written, is being written by another process, or holds
     something else: a damaged record, a run of another kind, or owned names without a record.
+
+    >>> import tempfile
+    >>> from spinodal import runs
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> with runs.open_run(folder.name, kind="example", config={"beta": 2.0}) as out:
+    ...     run = out.finish({"clusters": 3})
+    >>> run = runs.read_run(folder.name)
+    >>> run.kind, run.config["beta"], run.result["clusters"], run.finished
+    ('example', 2.0, 3, True)
+    >>> folder.cleanup()
     """
     if unknown := set(label or {}) - set(LABELS):
         raise ValueError(f"a label has {', '.join(LABELS)}, not {', '.join(unknown)}")

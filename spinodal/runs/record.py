@@ -147,6 +147,16 @@ def read_run(path: Place) -> Run:
 
     InputError where there is none, where the record is damaged or not one that spinodal wrote, and for a format that
     is newer than this.
+
+    >>> import tempfile
+    >>> from spinodal import runs
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> with runs.open_run(folder.name, kind="example", config={"beta": 2.0}) as out:
+    ...     run = out.finish({"clusters": 3})
+    >>> run = runs.read_run(folder.name)
+    >>> run.kind, run.config["beta"], run.result["clusters"], run.finished
+    ('example', 2.0, 3, True)
+    >>> folder.cleanup()
     """
     path = Path(path)
     file = record_in(path) if path.is_dir() else path

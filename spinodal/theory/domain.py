@@ -13,7 +13,7 @@ LARGEST_EXPONENT = 700.0  # e^709 is the last power of e in double precision
 
 
 def real(name: str, value: Numbers, low: float, high: float, *, ends: bool = True) -> np.ndarray:
-    """The value as float64, if low <= value <= high (low < value < high without `ends`)."""
+    """The value as float64, where low <= value <= high (low < value < high without `ends`); else InputError."""
     array = np.asarray(value, dtype=float)
     good = (array >= low) & (array <= high) if ends else (array > low) & (array < high)
     if not np.all(good):
@@ -25,7 +25,7 @@ def real(name: str, value: Numbers, low: float, high: float, *, ends: bool = Tru
 
 
 def count(name: str, value: Counts, low: int) -> np.ndarray:
-    """The value as integers, if value >= low."""
+    """The value as integers, where value >= low; else InputError."""
     array = np.asarray(value)
     if not np.issubdtype(array.dtype, np.integer):
         raise InputError(f"{name} = {value}: must be an integer")
@@ -35,5 +35,5 @@ def count(name: str, value: Counts, low: int) -> np.ndarray:
 
 
 def temperature(beta: Numbers) -> np.ndarray:
-    """beta as float64, if 0 <= beta < inf."""
+    """beta as float64, where 0 <= beta < inf; else InputError."""
     return real("beta", beta, 0.0, np.finfo(float).max)

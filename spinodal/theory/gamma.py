@@ -26,45 +26,66 @@ Y_CONSENSUS = 700.0  # here 1 - g < 1e-300: consensus, as far as doubles can tel
 
 
 def gamma_speed_sa(gamma: Numbers, n: Counts, beta: Numbers) -> Numbers:
-    """g' = 2 (1-g) ((n-1) g + 1) / (e^{beta (1-g)} + n - 1)  [glpr2023]."""
+    """g' = 2 (1-g) ((n-1) g + 1) / (e^{beta (1-g)} + n - 1)  [glpr2023].
+
+    The speed at which n tokens with one common cosine g approach each other under SA with Q = K = V = I.
+    """
     n, beta, v = _checked(gamma, n, beta)
     E = np.exp(-beta * v)
     return 2 * v * (n - (n - 1) * v) * E / (1 + (n - 1) * E)
 
 
 def gamma_speed_usa(gamma: Numbers, n: Counts, beta: Numbers) -> Numbers:
-    """g' = (2/n) e^{beta g} (1-g) ((n-1) g + 1)  [glpr2023]. Weights e^{beta <x,y>} / n: beta <= 700."""
+    """g' = (2/n) e^{beta g} (1-g) ((n-1) g + 1)  [glpr2023].
+
+    The speed at which n tokens with one common cosine g approach each other under USA, whose weights are
+    e^{beta <x,y>} / n. InputError for beta above 700, where the speed overflows.
+    """
     n, beta, v = _checked(gamma, n, real("beta", beta, 0.0, LARGEST_EXPONENT))
     return 2 / n * np.exp(beta * (1 - v)) * v * (n - (n - 1) * v)
 
 
 def gamma_time_sa(gamma: Numbers, n: Counts, beta: Numbers, start: Numbers = 0.0) -> Numbers:
-    """t = [(n-1) y + G(1-g)]_start^gamma / (2n), the time SA takes from `start` to `gamma`  [derived].
+    """t = [(n-1) y + G(1-g)]_start^gamma / (2n)  [derived].
 
-    Needs -1/(n-1) < start <= gamma < 1, and beta (1-start) <= 700 for the time to be a double.
+    The time in which n tokens with one common cosine go from `start` to `gamma` under SA. InputError unless
+    -1/(n-1) < start <= gamma < 1, and for beta (1-start) above 700, where the time overflows.
     """
     n, beta, v = _checked(gamma, n, beta)
     return time_sa(v, n, beta, 1 - cosine("start", start, n))
 
 
 def gamma_time_usa(gamma: Numbers, n: Counts, beta: Numbers, start: Numbers = 0.0) -> Numbers:
-    """t = e^{-beta} [G(1-g)]_start^gamma / 2, the time USA takes from `start` to `gamma`  [derived].
+    """t = e^{-beta} [G(1-g)]_start^gamma / 2  [derived].
 
-    The clock of weights e^{beta <x,y>} / n, for beta <= 700; that of e^{beta (<x,y> - 1)} / n shows e^beta
-    times as much.
+    The time in which n tokens with one common cosine go from `start` to `gamma` under USA with weights
+    e^{beta <x,y>} / n; with weights e^{beta (<x,y> - 1)} / n it is e^beta times longer. InputError unless
+    -1/(n-1) < start <= gamma < 1, and for beta above 700.
     """
     n, beta, v = _checked(gamma, n, beta)
     return time_usa(v, n, beta, 1 - cosine("start", start, n))
 
 
 def gamma_sa(t: Numbers, n: Counts, beta: Numbers, start: Numbers = 0.0) -> Numbers:
-    """g(t) under SA, the inverse of `gamma_time_sa`  [glpr2023]."""
+    """g(t) with g' = 2 (1-g) ((n-1) g + 1) / (e^{beta (1-g)} + n - 1)  [glpr2023].
+
+    The common cosine of n tokens at time t under SA with Q = K = V = I, the inverse of `gamma_time_sa`; `start` is
+    g(0), and orthonormal tokens have 0.
+
+    >>> import numpy as np
+    >>> from spinodal import theory
+    >>> theory.gamma_sa(np.array([0.0, 1.0, 10.0]), n=32, beta=1.0).round(6).tolist()
+    [0.0, 0.151849, 1.0]
+    """
     n, beta, v0 = _checked(start, n, beta, name="start")
     return 1 - deficit(time_sa, t, n, beta, v0)
 
 
 def gamma_usa(t: Numbers, n: Counts, beta: Numbers, start: Numbers = 0.0) -> Numbers:
-    """g(t) under USA, the inverse of `gamma_time_usa`  [glpr2023]."""
+    """g(t) with g' = (2/n) e^{beta g} (1-g) ((n-1) g + 1)  [glpr2023].
+
+    The common cosine of n tokens at time t under USA, the inverse of `gamma_time_usa`.
+    """
     n, beta, v0 = _checked(start, n, beta, name="start")
     return 1 - deficit(time_usa, t, n, beta, v0)
 

@@ -25,7 +25,8 @@ from spinodal.theory.domain import LARGEST_EXPONENT, Counts, Numbers, count, rea
 def log_funk_hecke(k: Counts, d: int, beta: Numbers) -> Numbers:
     """log a_k = log( Gamma(d/2) (2/beta)^{d/2-1} I_{k+d/2-1}(beta) )  [bpa2024].
 
-    -inf for k > 0 at beta = 0.
+    The factor by which the kernel e^{beta <x,y>} multiplies a harmonic of degree k on S^{d-1}, as a logarithm; -inf for
+    k > 0 at beta = 0.
     """
     k, d, beta = count("k", k, 0), int(count("d", d, 2)), temperature(beta)
     with np.errstate(divide="ignore"):
@@ -35,7 +36,18 @@ def log_funk_hecke(k: Counts, d: int, beta: Numbers) -> Numbers:
 def growth_rate_sa(
     k: Counts, d: int, beta: Numbers, *, kappa: Numbers = np.inf, value: Numbers = 1.0
 ) -> Numbers:
-    """lambda_k = k (k+d-2) (V a_k / (beta a_0) - 1/kappa)  [bpa2024]. Any beta."""
+    """lambda_k = k (k+d-2) (V a_k / (beta a_0) - 1/kappa)  [bpa2024].
+
+    The rate at which a small harmonic of degree k grows from the uniform density on S^{d-1} under SA, for any beta.
+    `kappa` is the inverse strength of noise, inf for none; V = `value` times the identity, -1 repels.
+
+    >>> import numpy as np
+    >>> from spinodal import theory
+    >>> theory.growth_rate_sa(np.arange(1, 5), d=3, beta=5.0).round(6).tolist()
+    [0.320036, 0.623935, 0.672349, 0.510968]
+    >>> int(theory.fastest_degree(d=3, beta=5.0))
+    3
+    """
     k, d, beta = count("k", k, 0), int(count("d", d, 2)), temperature(beta)
     kappa, value = real("kappa", kappa, 1e-300, np.inf), real("value", value, -np.inf, np.inf)
     attraction = np.where(k > 0, np.exp(_log_relative(k, d, beta)), 0.0)
@@ -45,22 +57,31 @@ def growth_rate_sa(
 def growth_rate_usa(
     k: Counts, d: int, beta: Numbers, *, kappa: Numbers = np.inf, value: Numbers = 1.0
 ) -> Numbers:
-    """lambda_k = k (k+d-2) (V a_k / beta - 1/kappa)  [bpa2024]; a_k must be a double: beta <= 700 will do."""
+    """lambda_k = k (k+d-2) (V a_k / beta - 1/kappa)  [bpa2024].
+
+    The rate at which a small harmonic of degree k grows from the uniform density under USA with weights e^{beta <x,y>}.
+    `kappa` is the inverse strength of noise, V a multiple of the identity. InputError where a_k overflows, above
+    beta = 700 or so.
+    """
     a0 = np.exp(real("log a_0", _log_a0(int(count("d", d, 2)), temperature(beta)), 0.0, LARGEST_EXPONENT))
     return a0 * growth_rate_sa(k, d, beta, kappa=a0 * kappa, value=value)
 
 
 def fastest_degree(d: int, beta: Numbers) -> Counts:
-    """k_max = argmax_k lambda_k, the same for SA and USA  [bpa2024]; see `fastest_degree_threshold`."""
+    """k_max = argmax_k lambda_k, the same for SA and USA  [bpa2024].
+
+    The number of clusters that appear first on the circle; `fastest_degree_threshold` says at which beta it changes.
+    """
     beta = temperature(beta)
     k = np.arange(1, int(2 * np.sqrt(np.max(beta, initial=0.0))) + 4)
     return 1 + np.argmax(growth_rate_sa(k, d, beta[..., None]), axis=-1)
 
 
 def fastest_degree_threshold(k: int, d: int) -> float:
-    """The beta at which lambda_{k+1} = lambda_k: there `fastest_degree` steps from k to k+1  [derived].
+    """I_{k+d/2}(beta) / I_{k+d/2-1}(beta) = k (k+d-2) / ((k+1) (k+d-1))  [derived].
 
-    The one root of I_{k+d/2} / I_{k+d/2-1} = k (k+d-2) / ((k+1) (k+d-1)), the left side increasing with beta.
+    The beta at which lambda_{k+1} = lambda_k, where `fastest_degree` steps from k to k+1. The left side increases with
+    beta, so that there is one.
     """
     k, d = int(count("k", k, 1)), int(count("d", d, 2))
     return _bessel_ratio_root(k + d / 2, k * (k + d - 2) / ((k + 1) * (k + d - 1)))
@@ -69,42 +90,55 @@ def fastest_degree_threshold(k: int, d: int) -> float:
 def fastest_degree_large_beta(d: int, beta: Numbers) -> Numbers:
     """k ~ sqrt(2 beta + (d/2-1)^2) - (d/2-1) as beta -> inf  [derived].
 
-    The K = k (k+d-2) at which K e^{-K / (2 beta)} is largest is 2 beta.
+    The limit of `fastest_degree` at low temperature: K = k (k+d-2) maximises K e^{-K / (2 beta)} at 2 beta.
     """
     nu = int(count("d", d, 2)) / 2 - 1
     return np.sqrt(2 * temperature(beta) + nu**2) - nu
 
 
 def noise_threshold(d: int, beta: Numbers) -> Numbers:
-    """kappa = beta / a_1, above which the uniform density is unstable under noisy USA  [noise2026].
+    """kappa = beta / a_1  [noise2026].
 
-    Twice the K of the paper, whose noise is 1/K of ours. d at beta = 0.
+    The inverse strength of noise above which the uniform density is unstable under USA: twice the K of the paper, whose
+    noise is 1/K of ours. It is d at beta = 0.
     """
     return 1 / growth_rate_usa(1, d, beta) * (d - 1)
 
 
 def noise_threshold_sa(d: int, beta: Numbers) -> Numbers:
-    """kappa = beta a_0 / a_1, above which the uniform density is unstable under noisy SA  [derived].
+    """kappa = beta a_0 / a_1  [derived].
 
-    a_0 times that of USA; d at beta = 0.
+    The inverse strength of noise above which the uniform density is unstable under SA: a_0 times that of USA. It is d
+    at beta = 0.
     """
     return (d - 1) / growth_rate_sa(1, d, beta)
 
 
 def tricritical_beta(d: int) -> float:
-    """I_{d/2+1}(beta) / I_{d/2}(beta) = 1/d  [noise2026]: above this beta the noisy transition is a jump."""
+    """I_{d/2+1}(beta) / I_{d/2}(beta) = 1/d  [noise2026].
+
+    The beta above which the transition from the uniform density under noise is a jump, below which it is continuous.
+    """
     d = int(count("d", d, 2))
     return _bessel_ratio_root(d / 2 + 1, 1 / d)
 
 
 def log_energy_uniform(d: int, beta: Numbers) -> Numbers:
-    """log E = log(a_0 / (2 beta)), the least that (1/2 beta) int int e^{beta <x,y>} can be  [glpr2023]."""
+    """log E = log(a_0 / (2 beta))  [glpr2023].
+
+    The energy (1/2 beta) int int e^{beta <x,y>} of the uniform density, the least there is, as a logarithm. InputError
+    unless beta > 0.
+    """
     beta = real("beta", beta, 0.0, np.inf, ends=False)
     return _log_a0(int(count("d", d, 2)), beta) - np.log(2 * beta)
 
 
 def log_energy_dirac(beta: Numbers) -> Numbers:
-    """log E = beta - log(2 beta), the greatest, of all tokens in one point  [glpr2023]."""
+    """log E = beta - log(2 beta)  [glpr2023].
+
+    The energy (1/2 beta) int int e^{beta <x,y>} of all tokens in one point, the greatest there is, as a logarithm.
+    InputError unless beta > 0.
+    """
     beta = real("beta", beta, 0.0, np.inf, ends=False)
     return beta - np.log(2 * beta)
 

@@ -29,17 +29,20 @@ MOST_LAYERS = 1_000_000
 def layer_gamma(
     layers: int, n: int, beta: Number, step: Number = 0.1, start: Number = 0.0
 ) -> Float[np.ndarray, " t"]:
-    """g after 0, 1, ..., `layers` layers x <- normalise(x + h Att(x))  [glpr2023; recursion derived]."""
+    """g_{k+1} = cos of x <- normalise(x + h Att(x)) at g_k  [glpr2023; recursion derived].
+
+    The common cosine of n tokens after 0, 1, ..., `layers` layers of step h under SA; `start` is the cosine before.
+    """
     return 1 - _layer_deficits(int(count("layers", layers, 0)), n, beta, step, start)
 
 
 def layer_gamma_usa(
     layers: int, n: int, beta: Number, step: Number = 0.1, start: Number = 0.0
 ) -> Float[np.ndarray, " t"]:
-    """g after layers x_i <- normalise(x_i + (h / n) sum_j e^{b <x_i, x_j>} x_j)  [derived].
+    """g_{k+1} = cos of x_i <- normalise(x_i + (h / n) sum_j e^{b <x_i, x_j>} x_j) at g_k  [derived].
 
-    A step of size h e^b / n far above 1 forgets the tokens' own places; with weights e^{b(<x,y> - 1)} the
-    same recursion holds at h e^{-b}.
+    The common cosine of n tokens after 0, 1, ..., `layers` layers of step h under USA. With weights e^{b(<x,y> - 1)}
+    the same recursion holds at h e^{-b}. A step with h e^b / n far above 1 overwrites the tokens.
     """
     return 1 - _layer_deficits(int(count("layers", layers, 0)), n, beta, step, start, usa=True)
 
@@ -47,7 +50,8 @@ def layer_gamma_usa(
 def layer_slowness(gamma: Numbers, n: Counts, beta: Numbers, step: Numbers = 0.1) -> Numbers:
     """1 + h <x, Att(x)> = 1 + h (1 - (n-1) v / (e^{beta v} + n - 1))  [derived].
 
-    Layer time per time of the flow, to first order in h; `layer_to_ode` and `ode_to_layer` convert exactly.
+    The time on the layer clock per time of the flow, to first order in h. `layer_to_ode` and `ode_to_layer` convert
+    exactly.
     """
     n, beta, step = count("n", n, 2), temperature(beta), real("step", step, 0.0, np.inf)
     v = 1 - cosine("gamma", gamma, n)
@@ -56,10 +60,11 @@ def layer_slowness(gamma: Numbers, n: Counts, beta: Numbers, step: Numbers = 0.1
 
 
 def layer_to_ode(t: Numbers, n: int, beta: Number, step: Number = 0.1) -> Numbers:
-    """The time at which the flow SA has the cosine that the layer clock shows at t = h k  [derived].
+    """t_ode with g_SA(t_ode) = g_layers(t)  [derived].
 
-    Orthonormal start; linear between layers, of which there may be a million. The clocks agree as h -> 0.
-    InputError where the cosine has become one to 300 digits.
+    The time at which the flow SA has the cosine that the layer clock has at t = h k, from an orthonormal start. Linear
+    between layers, of which there may be a million; the clocks agree as h -> 0. InputError where the cosine has become
+    one to 300 digits.
     """
     step = float(real("step", step, 0.0, np.inf, ends=False))
     t = real("t", t, 0.0, MOST_LAYERS * step)
@@ -72,9 +77,10 @@ def layer_to_ode(t: Numbers, n: int, beta: Number, step: Number = 0.1) -> Number
 
 
 def ode_to_layer(t: Numbers, n: int, beta: Number, step: Number = 0.1) -> Numbers:
-    """The time h k on the layer clock with the cosine of the flow SA at t, the inverse of `layer_to_ode`.
+    """t = h k with g_layers(t) = g_SA(t_ode), the inverse of `layer_to_ode`  [derived].
 
-    InputError after a million layers, or where the cosine has become one to 300 digits.
+    The time on the layer clock at which the cosine is that of the flow SA. InputError after a million layers, or where
+    the cosine has become one to 300 digits.
     """
     t = real("t", t, 0.0, np.inf)
     layers = 16
@@ -91,7 +97,8 @@ def ode_to_layer(t: Numbers, n: int, beta: Number, step: Number = 0.1) -> Number
 def attention_layer(rho: Numbers, n: Counts, beta: Numbers) -> Numbers:
     """cos(y_i, y_j) for y = normalise(Att(x)), n equiangular tokens of cosine rho, no residual  [chen2025].
 
-    p = 1 - e^{-beta (1-rho)} and q = e^{-beta (1-rho)}, up to a common factor.
+    The common cosine after one bare attention layer: p = 1 - e^{-beta (1-rho)} and q = e^{-beta (1-rho)} in the
+    recursion of this file, up to a common factor.
     """
     n = count("n", n, 2)
     v = 1 - cosine("rho", rho, n)
@@ -102,8 +109,8 @@ def attention_layer(rho: Numbers, n: Counts, beta: Numbers) -> Numbers:
 def long_context_layer(rho: Numbers, c: Numbers) -> Numbers:
     """1, 4 rho / (1 + 3 rho) or rho, as c (1-rho) is below, at or above 1  [chen2025].
 
-    The limit of `attention_layer` as n -> inf with beta = c log n, for 0 < rho < 1; at rho = 0 the mean of
-    the tokens vanishes and c = 1/2 is critical instead. "At" means to twelve digits.
+    The limit of `attention_layer` for long sequences, n -> inf with beta = c log n and 0 < rho < 1. At rho = 0 the mean
+    of the tokens vanishes and c = 1/2 is critical instead. "At" means to twelve digits.
     """
     rho = real("rho", rho, 0.0, 1.0, ends=False)
     side = real("c", c, 0.0, np.inf) * (1 - rho) - 1

@@ -23,11 +23,10 @@ from spinodal.theory.domain import Number, Numbers, count, real
 
 
 class Metastability(NamedTuple):
-    """The window [T_1, T_2] that the theorem gives, or the hypothesis that fails.
+    """The window [T_1, T_2] that the theorem gives, or the hypothesis that fails  [gkpr2024].
 
-    Times are those of SA, or of USA with weights e^{beta (<x,y> - 1)} / n; under USA with e^{beta <x,y>} / n
-    they pass e^beta times as fast. Natural logarithms, since T_2 leaves double precision early; nan where the
-    theorem does not apply.
+    Times are those of SA, or of USA with weights e^{beta (<x,y> - 1)} / n; under USA with e^{beta <x,y>} / n they are
+    e^beta times shorter. Natural logarithms, since T_2 overflows early; nan where the theorem does not apply.
     """
 
     applies: bool
@@ -39,7 +38,10 @@ class Metastability(NamedTuple):
 
 
 def cap_overlap(angle: Numbers, epsilon: Numbers) -> Numbers:
-    """alpha = cos(angle - 2 arccos(1 - 2 eps)) of caps S(2 eps) `angle` apart  [derived]; 1 if they meet."""
+    """alpha = cos(angle - 2 arccos(1 - 2 eps))  [derived].
+
+    The largest <x, y> of points in two caps S(2 eps) whose centres are `angle` apart; 1 if the caps meet.
+    """
     angle = real("angle", angle, 0.0, np.pi)
     return np.cos(np.maximum(angle - 2 * np.arccos(1 - 2 * real("epsilon", epsilon, 0.0, 1.0)), 0.0))
 
@@ -49,8 +51,9 @@ def metastable_window(
 ) -> Metastability:
     """T_1 = 2n e^{8 eps beta} + e n lambda beta^2/(beta-1), T_2 = (eps/n) e^{(1-alpha) beta}  [gkpr2024].
 
-    For n tokens that start in caps S_q(eps), with lambda = share * gamma, 0 < share <= 1, and the alpha that
-    `cap_overlap` gives. T_1 is an upper bound and T_2 a lower one: nothing is said where T_1 >= T_2.
+    How soon n tokens that start in caps S_q(eps) contract to one point a cap, and how long the points last at least.
+    lambda = share * gamma, 0 < share <= 1; `cap_overlap` gives alpha. T_1 is an upper bound and T_2 a lower one:
+    nothing is said where T_1 >= T_2.
     """
     count("n", n, 2)
     real("epsilon", epsilon, 0.0, 1.0, ends=False)
@@ -75,7 +78,10 @@ def metastable_window(
 def metastable_configuration(
     tokens: Float[np.ndarray, "n d"], directions: Float[np.ndarray, "k d"], beta: Number, epsilon: Number
 ) -> Metastability:
-    """`metastable_window` for given tokens and directions w_q of the caps, all of unit length  [gkpr2024]."""
+    """T_1 and T_2 of `metastable_window` for given tokens and directions w_q of the caps  [gkpr2024].
+
+    Checks that every token [n d] is in a cap around one of the directions [k d]; all are of unit length.
+    """
     for name, x in (("tokens", tokens), ("directions", directions)):
         length = np.linalg.norm(x, axis=-1)
         if not np.all(np.abs(length - 1) < 1e-9):
@@ -93,10 +99,17 @@ def metastable_configuration(
 
 
 def staircase_level(sizes: Numbers) -> Numbers:
-    """2 beta E e^{-beta} = sum_q (n_q / n)^2, clusters of n_q tokens with beta (1 - <x,y>) >> 1  [derived].
+    """2 beta E e^{-beta} = sum_q (n_q / n)^2  [derived].
+
+    The energy, divided by its maximum, of clusters of n_q = `sizes` tokens that are far apart, beta (1 - <x,y>) >> 1.
 
     The steps of the staircase of [gkpr2024], 1/k for k equal clusters, 1 at consensus. They are steps of the
     energy divided by its maximum; E itself, with weights e^{beta (<x,y> - 1)}, tends to zero with beta.
+
+    >>> import numpy as np
+    >>> from spinodal import theory
+    >>> float(theory.staircase_level(np.array([2, 1, 1])))
+    0.375
     """
     sizes = real("sizes", sizes, 0.0, np.inf, ends=False)
     return np.sum((sizes / np.sum(sizes)) ** 2)

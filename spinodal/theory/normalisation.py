@@ -24,18 +24,27 @@ from spinodal.theory.gamma import clock, cosine, deficit_at, gamma_sa, primitive
 
 
 def slope_post(n: Counts, beta: Numbers) -> Numbers:
-    """g'(0) = 2 / (e^beta + n - 1), orthonormal start, post-LN; mix-LN and sqrt scaling too  [norm2025]."""
+    """g'(0) = 2 / (e^beta + n - 1)  [norm2025].
+
+    How fast orthonormal tokens begin to align under post-LN; under mix-LN and sqrt scaling too.
+    """
     E = np.exp(-temperature(beta))
     return 2 * E / (1 + (count("n", n, 2) - 1) * E)
 
 
 def slope_pre(n: Counts, beta: Numbers, radius: Numbers = 1.0) -> Numbers:
-    """g'(0) = 2 / (r_0 (e^beta + n - 1)), pre-LN  [norm2025]."""
+    """g'(0) = 2 / (r_0 (e^beta + n - 1))  [norm2025].
+
+    How fast orthonormal tokens of length r_0 = `radius` begin to align under pre-LN.
+    """
     return slope_post(n, beta) / real("radius", radius, 0.0, np.inf, ends=False)
 
 
 def slope_peri(n: Counts, beta: Numbers, radius: Numbers = 1.0) -> Numbers:
-    """g'(0) = 2 / (r_0 sqrt(e^{2 beta} + n - 1)), peri-LN  [norm2025]."""
+    """g'(0) = 2 / (r_0 sqrt(e^{2 beta} + n - 1))  [norm2025].
+
+    How fast orthonormal tokens of length r_0 = `radius` begin to align under peri-LN.
+    """
     E = np.exp(-temperature(beta))
     return (
         2 * E / np.sqrt(1 + (count("n", n, 2) - 1) * E**2) / real("radius", radius, 0.0, np.inf, ends=False)
@@ -43,45 +52,64 @@ def slope_peri(n: Counts, beta: Numbers, radius: Numbers = 1.0) -> Numbers:
 
 
 def slope_ngpt(n: Counts, beta: Numbers, alpha: Numbers = 1.0) -> Numbers:
-    """g'(0) = 2 alpha_0 / sqrt(e^{2 beta} + n - 1), nGPT  [norm2025]."""
+    """g'(0) = 2 alpha_0 / sqrt(e^{2 beta} + n - 1)  [norm2025].
+
+    How fast orthonormal tokens begin to align under nGPT with step alpha_0 = `alpha`.
+    """
     return real("alpha", alpha, 0.0, np.inf) * slope_peri(n, beta)
 
 
 def gamma_pre(t: Numbers, n: int, beta: Number, *, radius: Number = 1.0, start: Number = 0.0) -> Numbers:
-    """g' = SA / r, r' = <theta, A>: g(t) under pre-LN  [norm2025]."""
+    """g' = SA / r, r' = <theta, A>  [norm2025].
+
+    The common cosine of n tokens at time t under pre-LN, by numerical integration; `radius` is their length at the
+    start.
+    """
     return _curve(t, n, beta, radius, start, lambda r, size, along: (r, along))
 
 
 def gamma_mix(t: Numbers, n: int, beta: Number, *, switch: Number, radius: Number = 1.0) -> Numbers:
-    """g(t) under mix-LN: post-LN up to t = `switch`, then pre-LN with r = `radius`  [norm2025]."""
+    """g' = SA up to t = `switch`, then g' = SA / r, r' = <theta, A>  [norm2025].
+
+    The common cosine of n orthonormal tokens at time t under mix-LN: post-LN first, then pre-LN with r = `radius`.
+    """
     t, there = real("t", t, 0.0, np.inf), float(np.asarray(gamma_sa(switch, n, beta)))
     late = gamma_pre(np.maximum(t - switch, 0.0), n, beta, radius=radius, start=there)
     return np.where(t < switch, gamma_sa(np.minimum(t, switch), n, beta), late)
 
 
 def gamma_peri(t: Numbers, n: int, beta: Number, *, radius: Number = 1.0, start: Number = 0.0) -> Numbers:
-    """g' = SA / (r |A|), r' = <theta, A> / |A|: g(t) under peri-LN  [norm2025]."""
+    """g' = SA / (r |A|), r' = <theta, A> / |A|  [norm2025].
+
+    The common cosine of n tokens at time t under peri-LN, by numerical integration; `radius` is their length at the
+    start.
+    """
     return _curve(t, n, beta, radius, start, lambda r, size, along: (r * size, along / size))
 
 
 def gamma_ngpt(t: Numbers, n: int, beta: Number, *, alpha: Number = 1.0, start: Number = 0.0) -> Numbers:
-    """g' = alpha SA / |A|: g(t) under nGPT with a constant alpha  [norm2025].
+    """g' = alpha SA / |A|  [norm2025].
 
-    For an alpha that varies, leave it 1 and give t = int alpha.
+    The common cosine of n tokens at time t under nGPT with a constant alpha. For an alpha that varies, leave it 1 and
+    give t = int alpha.
     """
     real("alpha", alpha, 0.0, np.inf, ends=False)
     return _curve(t, n, beta, 1.0, start, lambda r, size, along: (size / alpha, 0.0))
 
 
 def gamma_sqrt(t: Numbers, n: Counts, beta: Numbers, start: Numbers = 0.0) -> Numbers:
-    """g(t) under sqrt scaling: post-LN at tau = 2 (sqrt(t+1) - 1)  [norm2025]."""
+    """g(t) = g_SA(2 (sqrt(t+1) - 1))  [norm2025].
+
+    The common cosine of n tokens at time t under scaling by the square root of the depth.
+    """
     return gamma_sa(2 * (np.sqrt(real("t", t, 0.0, np.inf) + 1) - 1), n, beta, start)
 
 
 def log_tail_post(t: Numbers, n: Counts, beta: Numbers) -> Numbers:
-    """log(1-g) -> log C - 2 t, post-LN, orthonormal start  [norm2025; C derived].
+    """log(1-g) -> log C - 2 t  [norm2025; C derived].
 
-    n log C = (n-1) log n - euler - log beta - U(beta n/(n-1)) - G(1), with U and G of the equiangular curve.
+    How orthonormal tokens approach consensus under post-LN, with
+    n log C = (n-1) log n - euler - log beta - U(beta n/(n-1)) - G(1), U and G of `theory.gamma`.
     """
     n, beta = count("n", n, 2), real("beta", beta, 0.0, LARGEST_EXPONENT, ends=False)
     G = (
@@ -94,9 +122,10 @@ def log_tail_post(t: Numbers, n: Counts, beta: Numbers) -> Numbers:
 
 
 def log_tail_pre(t: Numbers, n: Counts, beta: Numbers, radius: Numbers = 1.0) -> Numbers:
-    """log(1-g) -> log(C r_0^2 / (n t^2)), pre-LN and peri-LN, orthonormal start  [norm2025; C derived].
+    """log(1-g) -> log(C r_0^2 / (n t^2))  [norm2025; C derived].
 
-    r = r_0 e^tau / sqrt(n) ends at unit speed, so r ~ t and tau ~ log(sqrt(n) t / r_0).
+    How orthonormal tokens approach consensus under pre-LN and peri-LN: r = r_0 e^tau / sqrt(n) ends at unit speed, so
+    that r ~ t and tau ~ log(sqrt(n) t / r_0).
     """
     t = real("t", t, 0.0, np.inf, ends=False)
     radius = real("radius", radius, 0.0, np.inf, ends=False)
@@ -104,7 +133,10 @@ def log_tail_pre(t: Numbers, n: Counts, beta: Numbers, radius: Numbers = 1.0) ->
 
 
 def log_tail_sqrt(t: Numbers, n: Counts, beta: Numbers) -> Numbers:
-    """log(1-g) -> log C + 4 - 4 sqrt(t+1), sqrt scaling, orthonormal start  [norm2025; C derived]."""
+    """log(1-g) -> log C + 4 - 4 sqrt(t+1)  [norm2025; C derived].
+
+    How orthonormal tokens approach consensus under scaling by the square root of the depth.
+    """
     return log_tail_post(2 * (np.sqrt(real("t", t, 0.0, np.inf) + 1) - 1), n, beta)
 
 

@@ -22,26 +22,41 @@ RIGHT_ANGLE = np.pi / 2
 
 
 def two_token_time_sa(angle: Numbers, beta: Numbers, start: Numbers = RIGHT_ANGLE) -> Numbers:
-    """Time to `angle` of u' = -2 e^{beta cos u} sin u / (e^beta + e^{beta cos u})  [glpr2023]."""
+    """t = int (e^beta + e^{beta cos u}) / (2 e^{beta cos u} sin u) du from `angle` to `start`  [glpr2023].
+
+    The time in which two tokens under SA come from the angle `start` to `angle`, in radians.
+
+    >>> import numpy as np
+    >>> from spinodal import theory
+    >>> theory.two_token_time_sa(np.array([1.0, 0.1]), beta=4.0).round(6).tolist()
+    [6.708089, 10.021878]
+    """
     return time_sa(_deficit("angle", angle), 2, temperature(beta), _deficit("start", start))
 
 
 def two_token_time_usa(angle: Numbers, beta: Numbers, start: Numbers = RIGHT_ANGLE) -> Numbers:
-    """Time to `angle` of u' = -e^{beta cos u} sin u  [glpr2023].
+    """t = int du / (e^{beta cos u} sin u) from `angle` to `start`  [glpr2023].
 
-    From `start` > `angle`. Two clusters of any masses that sum to one take this time too [derived].
+    The time in which two tokens under USA come from the angle `start` to `angle`, in radians. Two clusters of any
+    masses that sum to one take this time too [derived].
     """
     return time_usa(_deficit("angle", angle), 2, temperature(beta), _deficit("start", start))
 
 
 def two_token_angle_sa(t: Numbers, beta: Numbers, start: Numbers = RIGHT_ANGLE) -> Numbers:
-    """u(t) under SA, the inverse of `two_token_time_sa`."""
+    """u(t) with u' = -2 e^{beta cos u} sin u / (e^beta + e^{beta cos u})  [glpr2023].
+
+    The angle between two tokens at time t under SA, the inverse of `two_token_time_sa`.
+    """
     v = deficit(time_sa, t, 2, temperature(beta), _deficit("start", start))
     return 2 * np.arcsin(np.sqrt(v / 2))
 
 
 def two_token_angle_usa(t: Numbers, beta: Numbers, start: Numbers = RIGHT_ANGLE) -> Numbers:
-    """u(t) under USA, the inverse of `two_token_time_usa`."""
+    """u(t) with u' = -e^{beta cos u} sin u  [glpr2023].
+
+    The angle between two tokens at time t under USA, the inverse of `two_token_time_usa`.
+    """
     v = deficit(time_usa, t, 2, temperature(beta), _deficit("start", start))
     return 2 * np.arcsin(np.sqrt(v / 2))
 
@@ -49,8 +64,9 @@ def two_token_angle_usa(t: Numbers, beta: Numbers, start: Numbers = RIGHT_ANGLE)
 def two_cluster_time_sa(
     angle: Numbers, beta: Numbers, start: Numbers = RIGHT_ANGLE, share: Numbers = 0.5
 ) -> Numbers:
-    """t = int (P R^2 + S R + P) / (S R + 2 P) du / sin u from `angle` up to `start`  [derived].
+    """t = int (P R^2 + S R + P) / (S R + 2 P) du / sin u from `angle` to `start`  [derived].
 
+    The time in which two clusters, one with a `share` of the mass, come from one angle to another under SA.
     P R^2 + S R + P = (S R + 2 P) (R P/S + a) + r with a = 1 - 2 P^2/S^2 and r = P - 2 P a: R P/S is the
     primitive G, a is a logarithm, and only the bounded rest r / (S R + 2 P) is integrated numerically.
     """
@@ -67,8 +83,8 @@ def two_cluster_time_sa(
 def waiting_time(angle: Numbers, beta: Numbers, share: Numbers = 0.5) -> Numbers:
     """t ~ (P/S) e^{beta (1 - cos u)} / (beta sin^2 u)  [derived].
 
-    What SA takes to merge two clusters from an angle u: Laplace's method in `two_cluster_time_sa`, relative
-    error O(1/beta). Under USA divide by (P/S) e^beta.
+    The time that SA takes to merge two clusters from an angle u, for large beta: Laplace's method in
+    `two_cluster_time_sa`, with a relative error O(1/beta). Under USA divide by (P/S) e^beta.
     """
     m = real("share", share, 0.0, 1.0, ends=False)
     v = _deficit("angle", angle)
@@ -78,10 +94,11 @@ def waiting_time(angle: Numbers, beta: Numbers, share: Numbers = 0.5) -> Numbers
 
 
 def causal_rate(k: Numbers) -> Numbers:
-    """1 - 1/k, the rate at which token k > 1 of a causal flow with V = I nears the first  [derived].
+    """1 - 1/k  [derived].
 
-    The first rests. Near the consensus x_1(0) of [causal2024] all weights are 1/k and the flow is triangular.
-    The second token is the slowest: its angle to the first is `two_token_angle_sa` at half the time.
+    The rate at which token k > 1 of a causal flow with V = I approaches the first token, which rests. Near the
+    consensus x_1(0) of [causal2024] all weights are 1/k and the flow is triangular. The second token is the slowest:
+    its angle to the first is `two_token_angle_sa` at half the time.
     """
     return 1 - 1 / real("k", k, 2.0, np.inf)
 

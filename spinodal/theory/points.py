@@ -13,10 +13,10 @@ from spinodal.theory.domain import Counts, Numbers, count
 
 
 def optimal_overlaps(n: int, d: int) -> Float[np.ndarray, " k"]:
-    """Sorted distinct <x_i, x_j>, i != j, of the universally optimal n points on S^{d-1}  [cohn2007].
+    """-1/(n-1) for n <= d+1; cos(2 pi j / n) for d = 2; 0, -1 for n = 2d; +-1/sqrt 5, -1 for (12, 3)  [cohn2007].
 
-    Simplex -1/(n-1) for n <= d+1, cos(2 pi j / n) for d = 2, the 2d points of the cross-polytope (0, -1),
-    icosahedron (+-1/sqrt 5, -1). Other n have no such configuration, or one not tabulated here: InputError.
+    The sorted distinct <x_i, x_j>, i != j, of the universally optimal n points on S^{d-1}: simplex, polygon,
+    cross-polytope and icosahedron, where repelling tokens end. InputError for other n and d.
     """
     count("n", n, 2)
     count("d", d, 2)
@@ -32,6 +32,9 @@ def optimal_overlaps(n: int, d: int) -> Float[np.ndarray, " k"]:
 
 
 def hemisphere_probability(n: Counts, d: Counts) -> Numbers:
-    """P = 2^{1-n} sum_{k<d} C(n-1, k), n uniform points of S^{d-1} lie in one hemisphere  [wendel1962]."""
+    """P = 2^{1-n} sum_{k<d} C(n-1, k)  [wendel1962].
+
+    The probability that n independent uniform points of S^{d-1} lie in one hemisphere, from where they contract.
+    """
     n, d = count("n", n, 1), count("d", d, 1)
     return bdtr(np.minimum(d, n) - 1, n - 1, 0.5)

@@ -15,15 +15,20 @@ from spinodal.theory.domain import LARGEST_EXPONENT, Counts, Numbers, count, rea
 
 
 def splay_rate_usa(p: Counts, n: int, beta: Numbers) -> Numbers:
-    """lambda_p = (1/beta) [ sum_j (p+jn)^2 I_{p+jn}(beta) - sum_j (jn)^2 I_{jn}(beta) ], j over all integers.
+    """lambda_p = (1/beta) [ sum_j (p+jn)^2 I_{p+jn}(beta) - sum_j (jn)^2 I_{jn}(beta) ], j in Z  [derived].
 
-    [derived; the continuum limit is in bpa2024]. Needs beta <= 700.
+    The rate at which a perturbation of wave number p grows from n equally spaced tokens on the circle under USA; its
+    continuum limit is in [bpa2024]. InputError for beta above 700.
     """
     return np.exp(real("beta", beta, 0.0, LARGEST_EXPONENT)) * _rates(p, n, beta)[0]
 
 
 def splay_rate_sa(p: Counts, n: int, beta: Numbers) -> Numbers:
-    """lambda_p = `splay_rate_usa` / sum_j I_{jn}(beta)  [derived]: at equal spacing every Z_i is that sum."""
+    """lambda_p = `splay_rate_usa` / sum_j I_{jn}(beta)  [derived].
+
+    The rate at which a perturbation of wave number p grows from n equally spaced tokens on the circle under SA, where
+    every Z_i is the sum in the denominator.
+    """
     rate, Z = _rates(p, n, beta)
     return rate / Z
 

@@ -38,7 +38,11 @@ def require_same_axes(z: Tensor, K: Tensor, L: Tensor | None = None) -> None:
 
 
 def dilution(K: Float[Tensor, "*#b n q"], L: Float[Tensor, "*#b q"]) -> Float[Tensor, "*#b n"]:
-    """u_i = 1 + sum_j L_j (K_ij - 1)  [qajar2024, eq. 8b]; above 0 for K > 0 and L on the simplex."""
+    """u_i = 1 + sum_j L_j (K_ij - 1)  [qajar2024, eq. 8b].
+
+    How much less of component i there is in the reference phase than in the whole, for partition factors K [*b n q] and
+    fractions L [*b q]; above 0 for K > 0 and L on the simplex.
+    """
     # as (1 - sum L) + K . L, since K - 1 would forget a small K
     return 1 - L.sum(-1, keepdim=True) + torch.einsum("...nq,...q->...n", K, L)
 
@@ -48,7 +52,8 @@ def rachford_rice(
 ) -> Float[Tensor, "*#b q"]:
     """F_j = sum_i z_i (K_ij - 1) / u_i  [qajar2024, eq. 8a; rachford1952].
 
-    Infinite where some u_i = 0: signed compositions and independent fractions have such poles.
+    The imbalance of every phase against the reference phase: zero at the phase fractions L of equilibrium. It is
+    infinite where some u_i = 0, which signed compositions and independent fractions can reach.
     """
     require_same_axes(z, K, L)
     reference = z / dilution(K, L)
@@ -61,6 +66,13 @@ def phase_compositions(
     """x_iP = z_i / u_i and x_ij = K_ij x_iP, the reference phase last  [qajar2024, eq. 9].
 
     sum_j L_j x_ij = z_i for any L whose P fractions sum to one; sum_i x_ij = sum_i z_i at balance only.
+
+    >>> import torch
+    >>> from spinodal import thermodynamics
+    >>> z, K, L = torch.tensor([0.5, 0.5]), torch.tensor([[2.0], [0.5]]), torch.tensor([0.5])
+    >>> thermodynamics.phase_compositions(z, K, L).T
+    tensor([[0.6667, 0.3333],
+            [0.3333, 0.6667]])
     """
     require_same_axes(z, K, L)
     reference = (z / dilution(K, L)).unsqueeze(-1)
@@ -68,11 +80,9 @@ def phase_compositions(
 
 
 def enrichment(log_K: Float[Tensor, "*#b n q"], L: Float[Tensor, "*#b p"]) -> Float[Tensor, "*#b n p"]:
-    """x_ij / z_i = K_ij / u_i from log K and all P fractions, the reference last  [derived, from eq. 9].
+    """x_ij / z_i = K_ij / u_i from log K and all P fractions, the reference last  [derived, from qajar2024, eq. 9].
 
-    For networks, which learn log K and a softmax: no K too large for the type, no division by a
-    fraction. With e the enrichment, x = z e, F_j = sum_i z_i (e_ij - e_iP), and the shares of a
-    component, r = L e = softmax_j(log L_j + log K_ij), sum to one over the phases.
+    The factor by which phase j is richer in component i than the whole, computed from log K so that none overflows.
     """
     k = torch.nn.functional.pad(log_K, (0, 1))
     e = (k - k.amax(-1, keepdim=True).detach()).exp()
@@ -80,19 +90,26 @@ def enrichment(log_K: Float[Tensor, "*#b n q"], L: Float[Tensor, "*#b p"]) -> Fl
 
 
 def root_mean_square(F: Float[Tensor, "*b q"], *, eps: float = 1e-8) -> Float[Tensor, "*b"]:
-    """RMS(F) = sqrt(mean_j F_j^2 + eps^2) - eps: 0 at F = 0, where its slope is 0 too  [qajar2024, eq. 10g].
+    """RMS(F) = sqrt(mean_j F_j^2 + eps^2) - eps  [qajar2024, eq. 10g; eps derived].
 
-    Without eps (ours) the gradient at balance would be 0/0.
+    One number for the imbalance of all phases; it is 0 at F = 0, and so is its gradient, which without eps is undefined
+    there.
     """
     mean = F.square().mean(-1)
     return mean / ((mean + eps**2).sqrt() + eps)
 
 
 def bound_violation(L: Float[Tensor, "*b q"]) -> Float[Tensor, "*b q"]:
-    """max(-L_j, 0) + max(L_j - 1, 0): how far each fraction is outside [0, 1]  [qajar2024, eq. 10b]."""
+    """max(-L_j, 0) + max(L_j - 1, 0)  [qajar2024, eq. 10b].
+
+    How far each phase fraction is outside [0, 1].
+    """
     return torch.relu(-L) + torch.relu(L - 1)
 
 
 def fraction_excess(L: Float[Tensor, "*b q"]) -> Float[Tensor, "*b"]:
-    """h = sum_j L_j - 1 <= 0, over the q phases but the reference: h = -L_P  [qajar2024, eq. 10c]."""
+    """h = sum_j L_j - 1 <= 0  [qajar2024, eq. 10c].
+
+    How far the fractions of the phases other than the reference exceed one; h = -L_P, the reference's own fraction.
+    """
     return L.sum(-1) - 1

@@ -25,9 +25,9 @@ from spinodal.errors import InputError
 
 
 class MassAction(NamedTuple):
-    """The two residuals of every reaction, both zero at equilibrium; either may have any sign.
+    """g1 and g2 of every reaction, both zero at equilibrium and of any sign elsewhere  [qajar2024, eq. 7].
 
-    `sign` = 0 is the paper's condition; an even integer already makes the signs agree [derived].
+    `sign` = 0 is the paper's condition; any even integer already makes the signs agree [derived].
     """
 
     magnitude: Float[Tensor, "*b r"]
@@ -35,9 +35,10 @@ class MassAction(NamedTuple):
 
 
 def log_magnitude(z: Float[Tensor, "*a"], *, eps: float = 0.0) -> Float[Tensor, "*a"]:
-    """log |z| as log(z^2 + eps^2) / 2, whose slope stays below 1 / (2 eps)  [qajar2024, eq. 7a].
+    """log(z^2 + eps^2) / 2, which is log |z| at eps = 0  [qajar2024, eq. 7a].
 
-    With eps = 0, the paper's, -inf at z = 0 and steep beside it: training wants eps >= 1e-2.
+    A logarithm of signed compositions whose slope stays below 1 / (2 eps). With eps = 0, the paper's, it is -inf at
+    z = 0 and steep near it: training wants eps >= 1e-2.
     """
     return torch.hypot(z, torch.full((), eps, dtype=z.dtype, device=z.device)).log()
 
@@ -48,6 +49,13 @@ def mass_action(
     """g1_k = sum_i s_ik log|z_i| - log|Omega_k| and g2_k = sum_i t_ik - tau_k  [qajar2024, eqs. 7, 10d-f].
 
     Type I: the reactions are in the overall composition. `eps` is that of `log_magnitude`.
+
+    >>> import torch
+    >>> from spinodal import thermodynamics
+    >>> z = torch.tensor([0.2, 0.8])
+    >>> residual = thermodynamics.mass_action(z, torch.tensor([[-1.0], [1.0]]), torch.tensor([4.0]))
+    >>> abs(round(residual.magnitude.item(), 5)), residual.sign.item()
+    (0.0, 0.0)
     """
     g1, g2 = phase_mass_action(z.unsqueeze(-1), s.unsqueeze(-2), Omega.unsqueeze(-2), eps=eps)
     return MassAction(g1.squeeze(-2), g2.squeeze(-2))
@@ -75,9 +83,10 @@ def phase_mass_action(
 
 
 def degrees_of_freedom(n: int, p: int, r: int, *, per_phase: bool = False) -> int:
-    """n - p - r for r reactions, or n - p (r + 1) for r in each phase  [qajar2024, types I and II, III].
+    """n - p - r for r reactions, or n - p (r + 1) for r in each phase  [qajar2024].
 
-    Raises InputError where it is negative: more equations than compositions.
+    How many compositions of n components in p phases are free, in types I and II, or in type III (`per_phase`).
+    InputError where the number is negative: there are more equations than compositions.
     """
     free = n - p - (p * r if per_phase else r)
     if min(n, p) < 1 or r < 0 or free < 0:

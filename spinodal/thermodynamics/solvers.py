@@ -38,10 +38,10 @@ BLOCK = 2**16  # entries of K, half a megabyte
 
 
 class Flash(NamedTuple):
-    """A split: fractions of all phases but the reference, whose own is 1 - sum.
+    """L_j of all phases but the reference, whose own fraction is 1 - sum_j L_j.
 
-    `residual` is what is left of the equations and `converged` whether the solver met its
-    tolerance. Only `fractions` carries a gradient.
+    `residual` is what is left of the equations and `converged` says whether the solver met its tolerance. Only
+    `fractions` carries a gradient.
     """
 
     fractions: Float[Tensor, "*b q"]
@@ -61,6 +61,13 @@ def negative_flash(z: Float[Tensor, "*#b n"], K: Float[Tensor, "*#b n q"], *, st
     side of 1), or K has phases that are combinations of the others, as n < p makes them.
 
     Differentiable, at any order, by the implicit function theorem.
+
+    >>> import torch
+    >>> from spinodal import thermodynamics
+    >>> z, K = torch.tensor([0.5, 0.5]), torch.tensor([[2.0], [0.25]])
+    >>> flash = thermodynamics.negative_flash(z, K)
+    >>> round(flash.fractions.item(), 6), bool(flash.converged)
+    (0.166667, True)
     """
     z, K, batch = _checked(z, K)
     with torch.no_grad():
@@ -82,6 +89,12 @@ def positive_flash(z: Float[Tensor, "*#b n"], K: Float[Tensor, "*#b n q"], *, st
 
     Differentiable, at any order, with the set of present phases held: the gradient is one-sided where
     a phase is about to appear, and has least norm where the solution is not unique.
+
+    >>> import torch
+    >>> from spinodal import thermodynamics
+    >>> z, K = torch.tensor([0.5, 0.5]), torch.tensor([[1.5], [0.25]])
+    >>> thermodynamics.positive_flash(z, K).fractions.tolist()
+    [0.0]
     """
     z, K, batch = _checked(z, K)
     with torch.no_grad():

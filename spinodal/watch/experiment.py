@@ -143,6 +143,14 @@ def observe(
 
     `progress` is told how many inputs are done, and of how many. InputError for a model that cannot be opened, inputs
     that it does not take, and interactions that it ignores, all before the first input.
+
+    >>> import numpy as np
+    >>> from spinodal import watch
+    >>> tokens = np.random.default_rng(0).standard_normal((4, 2, 6, 3))
+    >>> arrays = watch.Arrays("noise", np.arange(4.0), tokens, np.ones((2, 6), bool))
+    >>> observed = watch.observe(watch.Observation(arrays, watch.Question(nulls=())))
+    >>> len(observed.layers)
+    4
     """
     from spinodal.watch import effect, measure, sources
 

@@ -42,6 +42,14 @@ def record(
     `layers` are the modules themselves, or (part of) the name of their list; if not given the longest stack. A layer
     called again, as in tied models, gives a frame for each call. Masks among the inputs say which tokens are
     there, unless `valid` does. InputError names the layer whose tokens are not finite.
+
+    >>> import torch
+    >>> from spinodal import watch
+    >>> layers = [torch.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True) for _ in range(3)]
+    >>> model = torch.nn.Sequential(*layers)
+    >>> trajectory = watch.record(model, {"input": torch.randn(1, 5, 8)}, layers=layers)
+    >>> trajectory.times.tolist(), list(trajectory.tokens.shape)
+    ([0.0, 1.0, 2.0, 3.0], [4, 1, 5, 8])
     """
     if layers is None or isinstance(layers, str):
         stack = one_stack(model, inputs, layers)

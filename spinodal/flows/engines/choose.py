@@ -44,7 +44,11 @@ Answer = TypeVar("Answer", bound=BoundedAnswer)
 
 
 def choose_engines(problem: Problem, engine: str = "auto") -> tuple[Engine, ...]:
-    """The engines to ask, the fastest first; the one that is named, if one is. InputError outside its domain."""
+    """The engines whose domain holds the problem, in the order of their cost.
+
+    With a name other than "auto", that engine alone. InputError for an unknown name, and for an engine outside its
+    domain.
+    """
     if engine == "auto":
         return rank_engines(problem, tuple(ENGINES.values()))
     named = ENGINES[require_known("engine", engine, ["auto", *ENGINES])]
@@ -63,7 +67,10 @@ def rank_engines(problem: Problem, engines: tuple[Engine, ...]) -> tuple[Engine,
 def unchecked_drift(
     x: Tokens, weights: Numbers, law: Law, engine: str = "auto", tolerance: float = TOLERANCE
 ) -> Drift:
-    """`field` for those who have checked their tokens, know their law and keep NumPy arrays."""
+    """dx_i/dt of `field`, without its checks of tokens and weights.
+
+    For callers whose tokens are unit vectors by construction; takes the law itself and NumPy arrays.
+    """
     n, d = x.shape
     for one in choose_engines(Problem(n, d, law.beta), engine):
         answer = one(x, weights, law, engine == "auto")
@@ -113,7 +120,10 @@ def engine_error(engine: str, x: Tokens) -> InputError:
 
 
 def refine_drift(answer: Drift, x: Tokens, weights: Numbers, law: Law, tolerance: float) -> Drift:
-    """The answer, with its worst tokens done again by differences; all of them where that is no more work."""
+    """Replaces the drift of tokens whose bound exceeds `tolerance` times the largest drift by the sum over pairs.
+
+    All tokens are computed again where that costs no more than the offenders alone.
+    """
     poor = offenders(answer.drift, answer.error_bound, tolerance)
     if len(poor) == 0:
         return answer

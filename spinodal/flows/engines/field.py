@@ -75,19 +75,32 @@ def field(
     engine: str = "auto",
     tolerance: float = TOLERANCE,
 ) -> Drift:
-    r"""dx_i/dt = rate_i sum_j w_j e^{b(<x_i,x_j> - 1)} P_{x_i} x_j, rate = 1/Z_i, e^b or 1 for "sa", "usa", "gkpr".
+    """dx_i/dt = rate_i sum_j w_j e^{b(<x_i,x_j> - 1)} P_{x_i} x_j  [glpr2023; gkpr2024].
 
-    Returns (drift, Z, error_bound) in double precision, of the type of `x`, with the name of the engine that ran as
-    `.engine`: Z_i is the scaled sum_j w_j e^{b(<x_i,x_j> - 1)} in (0, 1], and error_bound_i bounds
-    |drift_i - exact drift_i|. The
-    conventions are `law`'s; `usa_clock` converts between the two of USA. Tokens are unit vectors of
-    R^d, d > 1; weights are >= 0 and sum to one, and merged tokens are heavier tokens.
+    The drift of every token under attention with Q = K = V = I; rate_i is 1/Z_i for kind "sa", e^b for "usa" and 1
+    for "gkpr". Tokens x [n d] are unit vectors of R^d, d > 1; weights [n] are >= 0 and sum to one, and a token that
+    stands for several has their weight. Arrays or tensors.
 
-    Engines: "direct" keeps all digits of the slowest flow, O(n^2); "circle" (d = 2) and "sphere"
-    (d = 3) are O(n); "attention" and "lowrank" serve any d; "span" works in n dimensions where n < d.
-    Whichever runs, tokens whose bound exceeds `tolerance` times the largest drift are redone by
-    "direct" while that takes no more than a second or two; an infinite tolerance leaves all as they are.
-    Raises InputError for anything else.
+    Returns (drift [n d], Z [n], error_bound [n]) in double precision, of the type of `x`, with the name of the engine
+    that ran as `.engine`: Z_i is the scaled sum_j w_j e^{b(<x_i,x_j> - 1)} in (0, 1], and error_bound_i bounds
+    |drift_i - exact drift_i|. "usa" and "gkpr" are two definitions of unnormalised attention, whose times differ by the
+    factor `usa_clock`; `law` defines all three.
+
+    Engines: "direct" sums over all pairs, O(n^2), and keeps all digits of the slowest flow; "circle" (d = 2) and
+    "sphere" (d = 3) are O(n); "attention" and "lowrank" serve any d; "span" works in n dimensions where n < d. "auto"
+    takes the fastest. Whichever runs, tokens whose bound exceeds `tolerance` times the largest drift are computed
+    again by "direct", as long as that takes a second or two; with an infinite tolerance none is.
+
+    InputError for tokens that are not unit vectors, wrong weights, beta out of range, and unknown names.
+
+    >>> import numpy as np
+    >>> from spinodal import flows
+    >>> x = np.eye(2)
+    >>> drift, Z, bound = flows.field(x, np.array([0.5, 0.5]), beta=1.0)
+    >>> (drift.round(6) + 0.0).tolist()
+    [[0.0, 0.268941], [0.268941, 0.0]]
+    >>> Z.round(6).tolist()
+    [0.68394, 0.68394]
     """
     tokens, masses = array(x), array(weights)
     check(tokens, masses)

@@ -17,7 +17,7 @@ Matrix = Number | Float[np.ndarray, "..."]
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
-    """w_j e^{b <Q x_i, K x_j>}, over j <= i where causal; b = inf leaves only the largest, hardmax."""
+    """w_j e^{b <Q x_i, K x_j>}, over j <= i where causal; b = inf keeps only the largest (hardmax)."""
 
     beta: float
     queries: Matrix = 1.0

@@ -26,7 +26,7 @@ BETA_MAX = 1e12  # above, the rounding of a token changes e^{beta <x,y>} in the 
 
 
 class Law(NamedTuple):
-    """beta, and the clock of the flow: None for SA, whose tokens have each their own, 1 / Z_i."""
+    """beta, and the clock of the flow: a factor of every drift, or None for SA, where it is 1 / Z_i of each token."""
 
     beta: float
     clock: float | None
@@ -34,7 +34,7 @@ class Law(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Drift:
-    """dx/dt, the scaled Z of this file's head, and a bound on |drift_i - exact drift_i|: it unpacks into these three.
+    """dx/dt [n d], the scaled Z [n], and a bound [n] on |drift_i - exact drift_i|; it unpacks into these three.
 
     `engine` names the engine that ran. Arrays are NumPy's, or tensors where `flows.field` was given tensors.
     """
@@ -70,9 +70,10 @@ def from_shift(x: Float[np.ndarray, "m d"], mean: Attention, law: Law) -> Drift:
 
 
 def usa_clock(beta: float) -> float:
-    """e^b = (d/dt of "usa") / (d/dt of "gkpr"): the one place where the two conventions meet.
+    """e^b = (d/dt of "usa") / (d/dt of "gkpr").
 
-    t_gkpr = e^b t_usa, and unscaled partition functions are e^b Z. Doubles end at b = 709.78.
+    The factor between the two definitions of unnormalised attention: t_gkpr = e^b t_usa, and unscaled partition
+    functions are e^b Z. InputError for b above 709.78, where e^b overflows.
     """
     if beta > math.log(np.finfo(np.float64).max):
         raise InputError(
@@ -84,7 +85,10 @@ def usa_clock(beta: float) -> float:
 
 
 def law(kind: str, beta: float) -> Law:
-    """The law of a kind at an inverse temperature, both checked."""
+    """beta and the clock of "sa", "usa" or "gkpr": 1 / Z_i, e^b or 1.
+
+    InputError for an unknown kind, and for beta that is negative or too large.
+    """
     if not 0 <= beta <= BETA_MAX:
         raise InputError(
             f"`beta` {beta:g} must lie in [0, {BETA_MAX:g}]: beyond, doubles do not resolve e^(beta <x,y>)",

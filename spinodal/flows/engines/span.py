@@ -15,7 +15,10 @@ from spinodal.flows.engines.law import EPS, Attention, Drift, Law
 
 
 def reduce_to_span(x: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, "n r"], Float[np.ndarray, "r d"]]:
-    """(c, B) with x = c B, r = min(n, d), |c_i| = 1 and B B^T = 1; for n >= d, c = x."""
+    """(c, B) with x = c B, r = min(n, d), |c_i| = 1 and B B^T = 1; for n >= d, c = x  [derived].
+
+    Coordinates of the tokens in their own span: with Q = K = V = I the flow of c is that of x in fewer dimensions.
+    """
     n, d = x.shape
     if n >= d:
         return x, np.eye(d)
@@ -45,7 +48,7 @@ def bound_in_span(beta: float) -> float:
 
 
 def infinite_cost(problem: Problem) -> float:
-    """Who has fewer tokens than dimensions reduces once, and not at every step."""
+    """inf, so that the engine runs only by name: a caller with n < d reduces once, and not at every step."""
     return np.inf
 
 

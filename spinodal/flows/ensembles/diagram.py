@@ -32,9 +32,9 @@ def diagram_betas(first: float = 0.1, last: float = 9.0, number: int = 200) -> t
 def diagram_times(
     clock: tuple[str, float] = LAYERS, end: float = 30.0, number: int = 150
 ) -> tuple[float, ...]:
-    """So many times from 0, which is left out, to `end`, at which a diagram on this clock can be read.
+    """`number` times in (0, end], evenly spread, at which a diagram on this clock can be read.
 
-    InputError for an unknown clock, and for times that are not there or more than the layers.
+    InputError for an unknown clock, and where the clock has fewer times than that.
     """
     if not 0 < end < np.inf:
         raise InputError(f"`end` {end:g}: must be positive", field="end")
@@ -47,9 +47,10 @@ def diagram_times(
 
 @dataclass(frozen=True)
 class Diagram:
-    """`betas` are the rows; `clock` is ("layer", step) or ("ode", tolerance); `times` what it can be read at.
+    """P(<x_i, x_j> >= threshold) as a function of d, time and beta, as a value  [glpr2023].
 
-    `field` is a kind of law ("sa", "usa", "gkpr"), or `matrices` the kinds of Q^T K and of V, SA on layers.
+    `clock` is ("layer", step) or ("ode", tolerance). `field` is a kind of law ("sa", "usa", "gkpr"), or `matrices` the
+    kinds of random Q^T K and V, for SA on layers. `samples` systems of n uniform tokens are drawn from the seed.
     """
 
     d: tuple[int, ...] = (2, 8, 32, 128, 512, 1024)
@@ -100,7 +101,7 @@ class Diagram:
 
 @dataclass(frozen=True)
 class DiagramResult:
-    """The maps of a diagram: probability and its standard error at d[k], times[t], betas[b]."""
+    """The probability and its standard error, as arrays over d[k], times[t] and betas[b]."""
 
     diagram: Diagram
     probability: Float[np.ndarray, "k t b"]
@@ -115,10 +116,18 @@ def phase_diagram(
     workers: int = 0,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> DiagramResult:
-    """P(<x_i, x_j> >= threshold) over `diagram.samples` starts, for every d, time and beta.
+    """P(<x_i, x_j> >= threshold) over `diagram.samples` starts, for every d, time and beta  [glpr2023].
 
-    With a folder its rows are kept in folder/cells, on `workers` processes or a dask scheduler: what is there already
-    is read (`runs.sweep`). Without one they are computed here, one after another.
+    The share of pairs of tokens that have clustered. With a folder each pair of d and beta is stored in folder/cells
+    and computed on `workers` processes or a dask scheduler, once (`runs.sweep`); without one all are computed here.
+    InputError for a negative number of workers and for what is no address of a scheduler.
+
+    >>> from spinodal import flows
+    >>> diagram = flows.Diagram(
+    ...     d=(2,), betas=(0.5, 8.0), times=(1.0, 10.0), clock=("layer", 0.5), n=8, samples=64
+    ... )
+    >>> flows.phase_diagram(diagram).probability.round(2).tolist()
+    [[[0.02, 0.03], [0.91, 0.3]]]
     """
     check_workers(scheduler, workers)
     cells = diagram.cells()
@@ -141,7 +150,10 @@ def check_workers(scheduler: str | None, workers: int) -> None:
 
 
 def diagram_row(cell: dict[str, Any]) -> dict[str, list[float]]:
-    """One beta and one d of a diagram, as a cell of a sweep: numbers and names in, numbers out."""
+    """P(<x_i, x_j> >= threshold) at the times of one beta and one d, as a cell of a sweep.
+
+    Takes and returns plain numbers and names, as JSON holds them.
+    """
     ensemble = Ensemble(*(cell[name] for name in ("n", "d", "samples", "seed")))
     times, threshold, beta = np.asarray(cell["times"], dtype=float), cell["threshold"], cell["beta"]
     kind, value = cell["clock"]

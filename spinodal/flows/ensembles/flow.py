@@ -38,7 +38,7 @@ LEAST = 4  # systems worth a thread
 
 @dataclass(frozen=True)
 class OdeClock:
-    """Time is that of the flow; `tolerance` bounds the error of a token in one step."""
+    """Time of the flow, by Dormand and Prince's method; `tolerance` bounds the error of a token in one step."""
 
     tolerance: float = 1e-6
 

@@ -22,7 +22,7 @@ LEAST = 8  # systems worth a thread
 
 @dataclass(frozen=True)
 class LayerClock:
-    """Time is h times the number of layers; against the flow it is slow by about 1 + h."""
+    """Time h times the number of layers x <- normalise(x + h Att(x)); slower than the flow by about 1 + h."""
 
     step: float = 0.1
 

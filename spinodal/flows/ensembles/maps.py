@@ -67,14 +67,17 @@ def close_shares(
     times: Float[np.ndarray, " t"],
     threshold: float = CLOSE,
 ) -> Float[np.ndarray, "b t"]:
-    """The share of the pairs of every system with <x_i, x_j> >= threshold, at times >= 0 that increase."""
+    """#{pairs: <x_i, x_j> >= threshold} / #{pairs} of every system [b n d], at increasing times >= 0  [glpr2023]."""
     return clock.run(pack_systems(triangular_coordinates(x)), law, times, threshold)
 
 
 def evolve_systems(
     x: Float[np.ndarray, "b n d"], law: Law, clock: Clock, time: float
 ) -> Float[np.ndarray, "b n d"]:
-    """The systems at a time, in the coordinates they are given in: those of `triangular_coordinates` are cheaper."""
+    """x(t) of many systems [b n d] under the law with Q = K = V = I.
+
+    The coordinates may be those of `triangular_coordinates`, which are fewer.
+    """
     systems = pack_systems(x)
     clock.run(systems, law, np.array([time]), np.inf)
     return unpack_systems(systems)
@@ -83,7 +86,7 @@ def evolve_systems(
 def estimate(
     ensemble: Ensemble, law: Law, clock: Clock, times: Float[np.ndarray, " t"], threshold: float = CLOSE
 ) -> Estimate:
-    """P(<x_i, x_j> >= threshold) at the times, for the flow with Q = K = V = I."""
+    """P(<x_i, x_j> >= threshold) at the times, with Q = K = V = I, and its standard error."""
     n, d, seed = ensemble.n, ensemble.d, ensemble.seed
     chunks = (cached_starts(n, d, numbers, seed) for numbers in ensemble.chunks(min(n, d)))
     return mean_and_error(clock.run(pack_systems(x), law, times, threshold) for x in chunks)
@@ -95,7 +98,7 @@ def cached_starts(n: int, d: int, numbers: range, seed: int) -> Float[np.ndarray
 
 
 def mean_and_error(chunks: Iterator[Float[np.ndarray, "_ t"]]) -> Estimate:
-    """Mean over the rows of all chunks and its standard error, of two rows or more."""
+    """The mean of the rows of all chunks and its standard error; two rows or more."""
     number, total, squares = 0, np.zeros(1), np.zeros(1)
     for shares in chunks:
         number += len(shares)

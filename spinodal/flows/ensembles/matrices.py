@@ -27,7 +27,7 @@ VALUES = ("wishart", "query-key", "identity")
 
 @dataclass(frozen=True)
 class Matrices:
-    """The law that M = Q^T K and V are drawn from."""
+    """The distribution that M = Q^T K and V of every system are drawn from."""
 
     query_key: str
     values: str

@@ -35,7 +35,7 @@ class Systems(NamedTuple):
 
 @runtime_checkable
 class Clock(Protocol):
-    """A law of motion in time: what a map and a picture need to know of it."""
+    """What integrates many systems, and at which times they can be read."""
 
     def run(
         self, systems: Systems, law: Law, times: Float[np.ndarray, " t"], threshold: float
@@ -47,21 +47,24 @@ class Clock(Protocol):
         ...
 
     def grid(self, end: float, number: int) -> Float[np.ndarray, " t"]:
-        """So many times up to `end` at which this clock can be read."""
+        """`number` times up to `end` at which this clock can be read."""
         ...
 
 
 def uniform_systems(n: int, d: int, numbers: range, seed: int) -> Float[np.ndarray, "b n r"]:
-    """Systems of n uniform tokens of S^{d-1}, in r = min(n, d) coordinates.
+    """Systems of n independent uniform tokens of S^{d-1}, in r = min(n, d) coordinates.
 
-    System `number` is the same whatever others are asked for: more samples extend fewer.
+    A system depends on the seed and its number alone, so that more samples continue fewer.
     """
     draw = lambda number: sphere.uniform(n, d, np.random.default_rng([seed, n, d, number]))
     return np.concatenate([triangular_coordinates(draw(number)[None]) for number in numbers])
 
 
 def triangular_coordinates(x: Float[np.ndarray, "b n d"]) -> Float[np.ndarray, "b n r"]:
-    """c with c c^T = x x^T and r = min(n, d): the triangular factor of a QR decomposition."""
+    """c with c c^T = x x^T and r = min(n, d): the triangular factor of a QR decomposition  [derived].
+
+    Coordinates of tokens in their own span; cosines are the same.
+    """
     if x.shape[1] >= x.shape[2]:
         return x
     R: Any = np.linalg.qr(x.mT, mode="r")
@@ -86,10 +89,10 @@ def unpack_systems(systems: Systems) -> Float[np.ndarray, "b n d"]:
 
 
 def consensus_is_final(threshold: float) -> bool:
-    """Whether pairs that all are within a threshold stay so: from a right angle on, under either clock.
+    """<y, z> >= c for y, z = normalise(sum_i a_i x_i), a_i >= 0, where every <x_i, x_j> >= c >= 0  [derived].
 
-    Tokens move to y = sum_i a_i x_i over |.|, a_i >= 0. If every <x_i, x_j> >= c >= 0 then
-    <y, z> = sum a_i b_j <x_i, x_j> / (|.| |.|) >= c sum a sum b / (sum a sum b)  [derived].
+    Whether pairs that are all within the threshold stay within it, under either clock: true for thresholds >= 0. For
+    <y, z> = sum a_i b_j <x_i, x_j> / (|.| |.|) >= c sum a sum b / (sum a sum b).
     """
     return threshold >= 0
 

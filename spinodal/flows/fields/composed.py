@@ -32,11 +32,22 @@ from spinodal.flows.state import Rate, State
 class AttentionField:
     """theta_i' = P (sum_h zeta_i sum_j p_ij V theta_j + W s(A theta_i + c)) / s_i, and r_i'  [glpr2023, norm2025].
 
-    Defaults are SA with Q = K = V = I, post-LN, no mask, no noise (kappa = inf). With a causal mask token i
-    sees j <= i, with the weights that they have among all. A bound on the error comes with each rate.
-    InputError for what does not fit, at construction or, where it depends on tokens, at a call. That tokens are
-    unit vectors and weights sum to one is left to who makes the start (`engines.field.check`); NaN gives NaN,
-    as does a length that is not positive where the scheme divides by it: a stepper then takes a smaller step.
+    The vector field of attention on tokens r theta, composed of heads, a mask, a normalisation scheme, a feed-forward
+    part and noise. Defaults are SA with Q = K = V = I, post-LN, no mask, no noise (kappa = inf). With a causal mask
+    token i reads tokens j <= i, with the weights that they have among all. A call returns the rate and a bound on its
+    error.
+
+    InputError for what does not fit, at construction or, where it depends on tokens, at a call. The caller is to give
+    unit vectors and weights that sum to one. NaN gives NaN, as does a length that is not positive where the scheme
+    divides by it.
+
+    >>> import numpy as np
+    >>> from spinodal.flows import AttentionField, Head
+    >>> from spinodal.flows.state import State
+    >>> field = AttentionField(beta=2.0, heads=(Head(values=-1.0),), causal=True)
+    >>> rate = field(0.0, State(np.eye(2), np.ones(2)), np.array([0.5, 0.5]))
+    >>> (rate.drift.round(6) + 0.0).tolist()
+    [[0.0, 0.0], [-0.119203, 0.0]]
     """
 
     beta: Number = 1.0

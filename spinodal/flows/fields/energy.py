@@ -29,7 +29,7 @@ EQUAL = 1e-12  # relative difference of matrices that are meant to be one
 
 @dataclass(frozen=True, eq=False)
 class Energy:
-    """E of a field, with V = c M."""
+    """E = (1 / 2b) sum_ij w_i w_j e^{b <x_i, M x_j>} of a field with V = c M  [glpr2023]."""
 
     field: AttentionField
     M: Matrix
@@ -89,9 +89,10 @@ class Energy:
 
 
 def energy_of(field: AttentionField | UnnormalisedField) -> Energy:
-    """The energy of a field, or an InputError "no energy: ..." that says what stands against it.
+    """The energy that the flow of a field climbs or descends  [glpr2023].
 
-    With noise no energy is monotone: ask the same field with kappa = inf.
+    InputError "no energy: ..." where the field has none, as with a causal mask, and says why. With noise no energy is
+    monotone: ask the same field with kappa = inf.
     """
     if isinstance(field, UnnormalisedField):
         raise InputError("no energy: without layer norm tokens do not stay on the sphere")

@@ -21,7 +21,10 @@ ACTIVATIONS = {
 
 @dataclass(frozen=True, eq=False)
 class FeedForward:
-    """outer s(inner x + bias), inner (k, d), bias (k,), outer (d, k), s one of "relu", "tanh", "gelu"."""
+    """W s(A x + c), a feed-forward part: inner A (k, d), bias c (k,), outer W (d, k), s one of "relu", "tanh", "gelu".
+
+    InputError for shapes that do not fit and for an unknown activation.
+    """
 
     outer: Float[np.ndarray, "..."]
     inner: Float[np.ndarray, "..."]

@@ -20,8 +20,9 @@ from spinodal.flows.engines.kernel import Kernel, Matrix, norm, scalar_or_matrix
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """e^{b <Q x, K y>} V y. Q and K have one shape (k, d), V has (d, d); V = -1 repels.
+    """e^{b <Q x, K y>} V y, one attention head.
 
+    Q and K have one shape (k, d), V has (d, d); a number stands for a multiple of the identity, and V = -1 repels.
     InputError names the matrix whose shape does not fit or whose entries are not finite.
     """
 
@@ -101,7 +102,7 @@ IDENTITY = Head()
 
 
 def stack_heads(queries: Matrix, keys: Matrix, values: Matrix) -> tuple[Head, ...]:
-    """A head of each matrix along the first axis of three; numbers and matrices with two axes are shared.
+    """One head for each matrix along the first of three axes; numbers and matrices with two axes are shared by all.
 
     InputError where they are of different numbers of heads.
     """

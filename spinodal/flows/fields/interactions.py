@@ -29,10 +29,10 @@ EXPONENT_MAX = math.log(np.finfo(np.float64).max)
 
 @dataclass(frozen=True, eq=False)
 class Interaction:
-    """A head, its temperature and mask. beta = inf is the hardmax limit of SA.
+    """A_i = zeta_i sum_j p_ij V x_j of one head, at its temperature and with its mask.
 
-    Refuses what no token could make right: unknown names, beta out of range, an engine that
-    does not know matrices or masks.
+    beta = inf is the hardmax limit of SA. InputError at construction for unknown names, beta out of range, and an
+    engine that does not serve matrices or masks.
     """
 
     head: Head
@@ -85,7 +85,10 @@ class Interaction:
     def attention_output(
         self, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], radial: bool
     ) -> AttentionOutput:
-        """A_i in its two parts; without `radial` the drift alone may serve, which does not know <x, A>."""
+        """A_i in its tangent and its radial part.
+
+        Without `radial` an engine may give the drift alone, and <x, A> is NaN.
+        """
         head = self.head
         if head.isotropic and not (radial or self.causal or self.hard):
             v, answer = float(head.value_matrix), unchecked_drift(x, weights, self.law, self.engine)

@@ -30,7 +30,10 @@ from spinodal.runs import register
 
 
 class AttentionOutput(NamedTuple):
-    """A as T and a, the scaled Z, a bound on the error of T, and the engine; a is NaN where it was not asked for."""
+    """A = T + a theta: tangent part T and radial part a of attention's output, the scaled Z, a bound on T's error.
+
+    a is NaN where it was not asked for. `engine` names the engine that ran.
+    """
 
     tangent: Float[np.ndarray, "n d"]
     radial: Float[np.ndarray, " n"]
@@ -45,7 +48,7 @@ class AttentionOutput(NamedTuple):
 
 
 class NormalisedSpeed(NamedTuple):
-    """The speed regulator s and the growth r' of every token."""
+    """theta' = T / s and r': the divisor of the speed and the growth of the length of every token."""
 
     speed: Float[np.ndarray, " n"] | float
     growth: Float[np.ndarray, " n"]
@@ -53,7 +56,7 @@ class NormalisedSpeed(NamedTuple):
 
 @runtime_checkable
 class Scheme(Protocol):
-    """(s, r') from time, lengths and attention output."""
+    """(s, r') from time, lengths and attention output: where the layer norm sits  [norm2025]."""
 
     @property
     def grows(self) -> bool:
@@ -72,7 +75,10 @@ class Scheme(Protocol):
 @register("post")
 @dataclass(frozen=True)
 class Post:
-    """s = 1, r' = 0."""
+    """s = 1, r' = 0: post-LN  [norm2025].
+
+    The layer norm follows every layer, so that tokens keep their length.
+    """
 
     grows = False
 
@@ -86,7 +92,10 @@ class Post:
 @register("pre")
 @dataclass(frozen=True)
 class Pre:
-    """s = r, r' = <theta, A>."""
+    """s = r, r' = <theta, A>: pre-LN  [norm2025].
+
+    The layer norm is in front of every layer, so that tokens grow and slow down.
+    """
 
     grows = True
 
@@ -100,7 +109,7 @@ class Pre:
 @register("mix")
 @dataclass(frozen=True)
 class Mix:
-    """Post-LN until t = tau, pre-LN from then on."""
+    """Post-LN until t = tau, pre-LN from then on  [norm2025]."""
 
     tau: Number
 
@@ -122,7 +131,10 @@ class Mix:
 @register("peri")
 @dataclass(frozen=True)
 class Peri:
-    """s = r |A|, r' = <theta, A> / |A|."""
+    """s = r |A|, r' = <theta, A> / |A|: peri-LN  [norm2025].
+
+    Layer norms stand in front of and behind every layer.
+    """
 
     grows = True
 
@@ -137,7 +149,10 @@ class Peri:
 @register("ngpt")
 @dataclass(frozen=True)
 class NGPT:
-    """s = |A| / alpha_t, r' = 0; alpha a number >= 0, or a function of time."""
+    """s = |A| / alpha_t, r' = 0: nGPT  [norm2025].
+
+    Every layer moves tokens by a step alpha along the sphere; alpha is a number above 0, or a function of time.
+    """
 
     alpha: Number | Callable[[float], float] = 1.0
 
@@ -166,7 +181,7 @@ class NGPT:
 @register("sqrt")
 @dataclass(frozen=True)
 class Sqrt:
-    """s = sqrt(t + 1), r' = 0."""
+    """s = sqrt(t + 1), r' = 0: scaling by the square root of the depth  [norm2025]."""
 
     grows = False
 
@@ -190,7 +205,11 @@ PARAMETERS = {"mix": "tau", "ngpt": "alpha"}
 
 
 def scheme(name: str = "post", parameter: Number | None = None) -> Scheme:
-    """The scheme of a name; its parameter is tau for "mix" (needed) and alpha for "ngpt" (1 if left out)."""
+    """The normalisation scheme of a name: post, pre, mix, peri, ngpt or sqrt  [norm2025].
+
+    `parameter` is tau for "mix", which needs it, and alpha for "ngpt", 1 if not given. InputError for an unknown name
+    and for a parameter that the scheme does not have.
+    """
     build = SCHEMES[require_known("normalisation", name, SCHEMES)]
     if parameter is None:
         if name == "mix":
@@ -208,5 +227,5 @@ def scheme(name: str = "post", parameter: Number | None = None) -> Scheme:
 
 
 def positive(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """The values that are positive, NaN for others: what divides a speed."""
+    """The values where they are positive, NaN where not: divisors of a speed."""
     return np.where(values > 0, values, np.nan)

@@ -25,8 +25,9 @@ from spinodal.flows.state import Rate, State
 class UnnormalisedField:
     """z_i' = Z_i^-1 sum_j w_j e^{b <Q e^{tV} z_i, K e^{tV} z_j>} V (z_j - z_i)  [glpr2023].
 
-    Every pair is visited. `merges` is False: tokens of one direction may differ in length. Z of the rate is
-    scaled by the largest exponent, b |Q e^{tV} z_i| max_j |K e^{tV} z_j|. InputError where e^{tV} leaves doubles.
+    Attention without normalisation of tokens, in coordinates that remove the growth e^{tV}. The cost is O(n^2). Tokens
+    never merge, since two of one direction may differ in length. Z of the rate is scaled by the largest exponent,
+    b |Q e^{tV} z_i| max_j |K e^{tV} z_j|. InputError where e^{tV} overflows.
     """
 
     beta: Number

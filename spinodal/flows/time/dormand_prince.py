@@ -45,7 +45,7 @@ CLOSING = 0.8  # of the path that is left to a point of rest, the longest next s
 def move_along(
     x: Float[np.ndarray, "n d"], k: Float[np.ndarray, "s n d"], a: Float[np.ndarray, " s"]
 ) -> Float[np.ndarray, "n d"]:
-    """normalise(x + sum_j a_j k_j)."""
+    """normalise(x + sum_j a_j k_j), the state of a stage on the sphere."""
     n, d = x.shape
     y = np.empty((n, d))
     flat = x.reshape(-1), k.reshape(len(k), -1), a, y.reshape(-1)
@@ -54,7 +54,7 @@ def move_along(
 
 
 class Stages:
-    """The seven rates of a step, in memory that is used again as tokens become fewer."""
+    """The seven stages k_j of a step, in memory that is used again as tokens become fewer."""
 
     def __init__(self, n: int, d: int):
         self.room, self.slowest = np.empty(7 * n * d), LEAST_SPEED
@@ -68,7 +68,7 @@ class Stages:
         self.grow = self.resting = False
 
     def set_rate(self, j: int, rate: Rate, state: State) -> None:
-        """The rate of stage j, scaled to unit speed, or to less where the drift is all rounding."""
+        """k_j = sigma F, sigma = 1 / |(F, G)|, or less where the drift is no more than its rounding."""
         self.grow |= bool(rate.growth.any())
         speed, doubt = norm(rate.drift), norm(rate.error_bound)
         if self.grow:
@@ -88,9 +88,9 @@ class Stages:
         return State(move_along(x, self.k[:s], a), r + a @ self.g[:s] if self.grow else r)
 
     def error(self, state: State, since: float, h: float, tolerance: float) -> float:
-        """e: the largest error of a token's direction, of a length beside 1 + r, or of time beside `since`.
+        """e = max of the errors of directions, of lengths beside 1 + r, and of time beside `since`, over the tolerance.
 
-        No step is so small that its time would be better than the drift is known.
+        The error of time is not held below the one that the bound on the drift implies.
         """
         _, n, d = self.k.shape
         parts = in_parts(lambda start, stop: largest(self.k.reshape(7, -1), E, d, start, stop), n, LEAST)
@@ -101,20 +101,20 @@ class Stages:
         return float(h * np.maximum(worst, late) / tolerance)
 
     def path_to_rest(self, h: float) -> float:
-        """The path from the end of a step h to where all would rest, were the speed to fall as it did; inf if it rose.
+        """h s_6 / (s_0 - s_6), s the speeds at both ends: the path until all rest, were the speed to fall linearly.
 
-        Where tokens meet the speed falls linearly to zero, and a step beyond that point is in vain.
+        Where tokens meet the speed does fall linearly to zero, and no step should be longer. inf where the speed rose.
         """
         first, last = 1 / self.sigma[0], 1 / self.sigma[6]
         return h * last / (first - last) if last < first else np.inf
 
     def freeze_speed(self) -> None:
-        """From here on no speed below the present one is taken for a direction to go."""
+        """Bounds sigma by the present speed: a slower drift from here on is rounding and gives no direction."""
         self.slowest = 1 / float(self.sigma[6])
 
 
 def norm(values: Float[np.ndarray, "..."]) -> float:
-    """|values|, of numbers as small as doubles go."""
+    """|values|, without overflow or underflow of their squares."""
     square = float(np.vdot(values, values))
     if 1e-250 < square < 1e250:
         return math.sqrt(square)
@@ -125,7 +125,7 @@ def norm(values: Float[np.ndarray, "..."]) -> float:
 def take_step(
     field: RateAt, time: float, state: State, weights: Float[np.ndarray, " n"], h: float, stages: Stages
 ) -> tuple[State, Rate]:
-    """One step of size h from a state whose rate is in stage 0."""
+    """One step of path length h from a state whose rate is in stage 0: the new state and its rate  [dormand1980]."""
 
     def at(j: int) -> tuple[State, Rate]:
         there = stages.state_along(state, h * A[j, :j])
@@ -139,17 +139,17 @@ def take_step(
 
 
 def interpolated_state(state: State, h: float, theta: float, stages: Stages) -> State:
-    """The state a part theta along the path of the step last taken from `state`, of fourth order."""
+    """The state at a fraction theta of the path of the step that began at `state`, to fourth order  [shampine1986]."""
     return stages.state_along(state, h * interpolant(theta))
 
 
 def elapsed_time(h: float, theta: float, stages: Stages) -> float:
-    """The time from the beginning of the step to a part theta of its path, of the order of the interpolant."""
+    """int sigma ds from the beginning of a step to a fraction theta of its path, to the order of the interpolant."""
     return h * float(stages.sigma @ interpolant(theta))
 
 
 def path_fraction(time: float, h: float, stages: Stages) -> float:
-    """theta with `elapsed_time` = time; 0 or 1 where rounding leaves none between."""
+    """theta with `elapsed_time` = time; 0 or 1 where rounding leaves no value between."""
     if not 0 < time < elapsed_time(h, 1.0, stages):
         return float(time > 0)
     root: Any = brentq(lambda theta: elapsed_time(h, theta, stages) - time, 0.0, 1.0, xtol=1e-15)

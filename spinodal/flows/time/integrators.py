@@ -31,7 +31,10 @@ CONTROL = ("proposed", "error", "taken", "shortest")
 
 
 class Integrator:
-    """Tokens on their way. Time is hi + lo: far out a step is less than the rounding of the time alone."""
+    """The state of an integration: tokens, weights, and the time hi + lo in two doubles.
+
+    In long runs a step is shorter than the rounding of the time in one double.
+    """
 
     def __init__(self, field: Field, start: State, weights: Float[np.ndarray, " n"], radius: float):
         self.field, self.lengths = field, start.lengths
@@ -46,7 +49,7 @@ class Integrator:
         self.engines: dict[str, None] = {}  # that ran, in the order of their first use
 
     def rate_at(self, time: float, state: State, weights: Float[np.ndarray, " n"]) -> Rate:
-        """The rate of the field, whose engine is remembered."""
+        """The rate of the field; the engine that computed it is noted."""
         return self.note_engine(self.field(time, state, weights))
 
     def note_engine(self, rate: Rate) -> Rate:
@@ -61,7 +64,7 @@ class Integrator:
         pass
 
     def at(self, time: float) -> State:
-        """All the tokens of the start, in their order, at the end of the last step."""
+        """The positions of all tokens of the start, in their order, at the end of the last step."""
         return self.expand(self.state, time)
 
     @property
@@ -72,7 +75,7 @@ class Integrator:
         return (limit - self.hi) - self.lo
 
     def advance_clock(self, h: float, limit: float) -> None:
-        """hi + lo <- hi + lo + h, or the limit itself where that is all that was left."""
+        """hi + lo <- hi + lo + h, or the limit itself where h reaches it."""
         self.h, self.steps = h, self.steps + 1
         if h >= self.time_left(limit):
             self.hi, self.lo = limit, 0.0
@@ -84,13 +87,13 @@ class Integrator:
         self.lo = rest - (self.hi - total)
 
     def record_bound(self, rate: Rate) -> None:
-        """Remembers the largest bound beside the largest drift; where all tokens rest there is nothing beside it."""
+        """Keeps the largest ratio of the bound on a drift to the largest drift; no ratio where all tokens rest."""
         top = max(float(rate.drift.max()), -float(rate.drift.min()))
         if top > 0:
             self.bound = max(self.bound, float(rate.error_bound.max() / top))
 
     def merge_tokens(self, motion: Motion) -> bool:
-        """Whether tokens have met, and are replaced by their means."""
+        """Replaces tokens that have merged by their centres of mass; whether there were any."""
         met = self.active.merge_and_capture(motion) if self.active and self.clusters > 1 else None
         if self.active is None or met is None:
             return False
@@ -123,7 +126,7 @@ class Integrator:
 
 
 class AdaptiveIntegrator(Integrator):
-    """Dormand--Prince with error control; pairs are captured within `radius`."""
+    """Dormand and Prince's method with error control; pairs nearer than `radius` are captured  [dormand1980]."""
 
     def __init__(
         self, field: Field, start: State, weights: Float[np.ndarray, " n"], tolerance: float, radius: float
@@ -136,7 +139,7 @@ class AdaptiveIntegrator(Integrator):
         self.settle()
 
     def begin(self) -> None:
-        """The rate at the present state becomes stage 0, as at the end of a step that went nowhere."""
+        """Evaluates the rate at the present state as stage 0 of the next step."""
         self.stages.reset(*self.state.directions.shape)
         self.before, self.h, self.rate = self.state, 0.0, SPENT
         self.rate = self.rate_at(self.hi, self.state, self.weights)
@@ -179,7 +182,7 @@ class AdaptiveIntegrator(Integrator):
         self.finish(h, state, rate, duration, limit)
 
     def arrive(self, h: float, limit: float) -> None:
-        """A shorter step than h to the limit itself, what is missed of it made up for in a straight line."""
+        """A step shorter than h that ends at the limit; what is missing of the time is added along a straight line."""
         theta = dp.path_fraction(self.time_left(limit), h, self.stages)
         state, rate, _, fault = self.try_step(theta * h)
         if fault:
@@ -195,7 +198,7 @@ class AdaptiveIntegrator(Integrator):
         self.advance_clock(duration, limit)
 
     def try_step(self, h: float) -> tuple[State, Rate, float, InputError | None]:
-        """A step of size h and its error; where the field refuses a stage, it is a step too far."""
+        """A step of size h, its error, and the InputError of the field where a stage is outside its domain."""
         self.evaluations += 6
         since = max(self.shortest, PUNCTUAL * self.hi)
         try:
@@ -206,7 +209,7 @@ class AdaptiveIntegrator(Integrator):
             return self.state, SPENT, np.nan, fault
 
     def at(self, time: float) -> State:
-        """By the interpolant of fourth order inside the last step."""
+        """The positions of all tokens at a time inside the last step, to fourth order  [shampine1986]."""
         if time == self.hi or self.before is self.state:
             return super().at(time)
         theta = dp.path_fraction(self.h + ((time - self.hi) - self.lo), self.path, self.stages)
@@ -235,7 +238,7 @@ class AdaptiveIntegrator(Integrator):
 
 
 class FixedStepIntegrator(Integrator):
-    """Steps of one size, of which there are `steps` so far: no time is lost to rounding. No time lies between two."""
+    """Steps of one size; the time is their number times the size, without rounding. No state lies between two steps."""
 
     def __init__(self, field: Field, start: State, weights: Float[np.ndarray, " n"], step: float, seed: int):
         super().__init__(field, start, weights, MERGE)
@@ -277,7 +280,7 @@ class LayerIntegrator(FixedStepIntegrator):
 
 
 class NoisyIntegrator(FixedStepIntegrator):
-    """dX = F dt + sqrt(2 / kappa) dW, of weak order two."""
+    """dX = F dt + sqrt(2 / kappa) dW on the sphere, of weak order two  [derived]."""
 
     def next_state(self) -> State:
         self.evaluations += 2

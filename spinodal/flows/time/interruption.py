@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator
 
 @contextlib.contextmanager
 def watch_interruption() -> Iterator[Callable[[], bool]]:
-    """Yields whether ctrl-C was pressed; pressed again, it interrupts at once.
+    """Yields a function that says whether ctrl-C was pressed; the second time it interrupts at once.
 
-    Outside the main thread, or where the process has its own way with the signal, nothing changes and the answer
-    is always no.
+    Outside the main thread, or where the process handles the signal itself, nothing changes.
     """
     asked: list[int] = []
     ours = threading.current_thread() is threading.main_thread()

@@ -19,7 +19,7 @@ from spinodal.flows.state import Rate, State
 def take_layer(
     field: AttentionField, time: float, state: State, weights: Float[np.ndarray, " n"], h: float
 ) -> tuple[State, Rate]:
-    """The state after one layer of step h, and the rate before it."""
+    """x <- normalise(x + h A(x)) with its scheme, and the rate before it."""
     theta, r = state
     A = field.attention_output(theta, weights, radial=True)
     s, growth = field.scheme(time, r, A)

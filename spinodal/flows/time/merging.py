@@ -39,7 +39,10 @@ Numbers = Float[np.ndarray, " k"]
 
 
 class Merges(NamedTuple):
-    """At each time the clusters of the tokens `first` and `second`, each its first token, meet: `clusters` are left."""
+    """At each `time` the clusters of the tokens `first` and `second` merge, and `clusters` remain.
+
+    A cluster is named by its first token.
+    """
 
     time: Numbers
     clusters: Indices
@@ -48,10 +51,10 @@ class Merges(NamedTuple):
 
 
 class Tree:
-    """Nodes 0..n-1 are the original tokens, each later one is a merged pair of nodes.
+    """Nodes 0..n-1 are the original tokens; each later node is a merged pair of nodes.
 
-    A node lies at its parent's place plus offset e^{-rate (t - born)}, born being when it was captured, until it meets
-    the other half.
+    A node lies at its parent's position plus offset e^{-rate (t - born)}, where born is the time of its capture,
+    until it merges with the other half.
     """
 
     def __init__(self, n: int, d: int):
@@ -101,7 +104,7 @@ class Tree:
         return place
 
     def merges(self, until: float) -> Merges:
-        """All that have met by `until`, in order of time."""
+        """All merges until a time, in order of time."""
         node = np.arange(self.n, self.edges[-1])
         node = node[self.time[node] <= until]
         node = node[np.argsort(self.time[node], kind="stable")]
@@ -123,10 +126,11 @@ class Motion(NamedTuple):
 
 
 class ActiveTokens:
-    """The living tokens of a flow that merges: their nodes and weights.
+    """The tokens of a flow that have not merged: their nodes in the tree and their weights.
 
-    On the circle they are kept in their cyclic order, which a flow cannot change, so that neighbours are next to
-    each other. In more dimensions distances are taken again only when tokens have moved far enough to be near.
+    Merges or captures near pairs. On the circle tokens are kept in cyclic order, which the flow cannot change, so that
+    only neighbours are compared. In more dimensions distances are computed again only when tokens have moved far enough
+    to be near each other.
     """
 
     def __init__(self, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], radius: float):
@@ -136,7 +140,10 @@ class ActiveTokens:
         self.tree, self.radius, self.clearance = Tree(n, d), radius, 0.0
 
     def merge_and_capture(self, motion: Motion) -> Float[np.ndarray, "m d"] | None:
-        """The directions once all that is near has merged and all that can be is captured; None if nothing was."""
+        """Merges or captures near pairs until none is left.
+
+        Returns the new directions, or None if no pair was near.
+        """
         changed = None
         while len(self.living) > 1 and self.may_be_near(motion):
             pair = self.neighbours(motion.x)
@@ -166,7 +173,7 @@ class ActiveTokens:
             getattr(self.tree, name)[: self.tree.edges[-1]] = saved[f"tree_{name}"]
 
     def may_be_near(self, motion: Motion) -> bool:
-        """Whether two tokens can be within the radius, given how far they were and how far they have moved."""
+        """Whether two tokens can be within the radius, from their least distance before and how far they have moved."""
         x, y = motion.x, motion.y
         if x.shape[1] == 2:
             return True
@@ -174,7 +181,7 @@ class ActiveTokens:
         return self.clearance <= self.radius
 
     def neighbours(self, x: Float[np.ndarray, "m d"]) -> Int[np.ndarray, "k 2"]:
-        """Pairs of tokens, among them all that are each other's nearest and near."""
+        """Candidate pairs [k 2]: every pair of near tokens that are each other's nearest is among them."""
         m, d = x.shape
         token = np.arange(m, dtype=np.int32)
         if d == 2:
@@ -191,7 +198,7 @@ class ActiveTokens:
     def join_pairs(
         self, pair: Int[np.ndarray, "k 2"], rate: Numbers, time: Numbers, motion: Motion
     ) -> Motion:
-        """The motion with each pair replaced, in the row of its first, by its mean by mass."""
+        """The motion with each pair replaced by its centre of mass, in the row of its first token."""
         weight = self.weights[pair]
         total = weight.sum(1, keepdims=True)
         share = np.divide(weight, total, out=np.full_like(weight, 0.5), where=total > 0)
@@ -216,7 +223,7 @@ class ActiveTokens:
 
 
 def mutual_nearest(pair: Int[np.ndarray, "k 2"], delta: Numbers, m: int) -> Int[np.ndarray, " _"]:
-    """Which pairs are of tokens that are each other's nearest; of equally near ones the first."""
+    """Indices of the pairs whose tokens are each other's nearest; of equal distances the first counts."""
     rank = np.empty(len(pair), np.int64)
     rank[np.lexsort((pair.max(1), pair.min(1), delta))] = np.arange(len(pair))
     best = np.full(m, len(pair))
@@ -250,7 +257,7 @@ def contraction(x, f, i, j):
 @compiled(fastmath={"contract"})
 @no_type_check
 def fill_meetings(pair, x, f, y, g, clock, out):
-    """Fills (delta, time of meeting, rate) of each pair; clock = (time, h, radius)."""
+    """Fills `out` with (distance, time of meeting, rate of approach) of each pair; clock = (time, h, radius)."""
     now, h, radius = clock
     for k in range(len(pair)):
         i, j = pair[k]
@@ -273,7 +280,10 @@ def fill_meetings(pair, x, f, y, g, clock, out):
 def meeting_times(
     pair: Int[np.ndarray, "k 2"], motion: Motion, radius: float
 ) -> tuple[Numbers, Numbers, Numbers]:
-    """The distance of each pair, when it is at MERGE (nan where it may not merge yet) and its rate, 0 if it has met."""
+    """t_0 + log(delta / MERGE) / lambda of each pair, with its distance delta and its rate lambda  [derived].
+
+    The time is nan for a pair that may not merge yet; the rate is 0 for one that has met.
+    """
     out = np.empty((3, len(pair)))
     clock = (motion.time, motion.h, radius)
     loop = lambda start, stop: fill_meetings(pair[start:stop], *motion[:4], clock, out[:, start:stop])

@@ -21,7 +21,7 @@ from spinodal.flows.state import Field, Rate, State
 
 
 def normal_draws(seed: int, step: int, shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
-    """Standard normal numbers of one step."""
+    """Standard normal numbers of one step, from the seed and the number of the step."""
     return np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 0, step])).standard_normal(shape)
 
 

@@ -38,10 +38,12 @@ NONE = Merges(np.zeros(0), *np.zeros((3, 0), np.int64))
 @register("adaptive")
 @dataclass(frozen=True)
 class Adaptive:
-    """Each step errs by at most `tolerance` in a direction, in a length r by that much of 1 + r, in a time by less.
+    """Steps of Dormand and Prince's method whose errors stay below `tolerance`  [dormand1980].
 
-    Pairs nearer than `radius` are captured: what others feel of them is off by beta radius^2. If not given it
-    is 0.1 sqrt(tolerance), where that is no more than the tolerance up to beta = 100.
+    The error of a step is at most `tolerance` in a direction, (1 + r) `tolerance` in a length r, and less in time.
+    Pairs nearer than `radius` are captured, that is replaced by their centre of mass: the effect on other tokens is
+    beta radius^2. If not given it is 0.1 sqrt(tolerance), where the effect is below the tolerance up to beta = 100.
+    InputError for a tolerance outside [1e-14, 0.1], and for a radius outside [1e-8, 1e-3].
     """
 
     tolerance: float = 1e-8
@@ -60,7 +62,7 @@ class Adaptive:
             )
 
     def check(self, field: Field) -> None:
-        """InputError for a field that this clock does not serve."""
+        """InputError for a field with noise, which adaptive steps do not serve."""
         if field.noise > 0:
             raise InputError(
                 "`method`: the field has noise, which no step size resolves: use Noisy(step) or Layers(step)",
@@ -76,7 +78,10 @@ class Adaptive:
 @register("layers")
 @dataclass(frozen=True)
 class Layers:
-    """Layers of step h; the seed is for fields with noise."""
+    """x <- normalise(x + h A(x)), layers of step h  [glpr2023].
+
+    `seed` draws the noise of a field that has any. InputError for a step that is not positive.
+    """
 
     step: float = 0.1
     seed: int = 0
@@ -96,7 +101,10 @@ class Layers:
 @register("noisy")
 @dataclass(frozen=True)
 class Noisy:
-    """Steps of size h of a field with noise; runs with one seed meet the same noise."""
+    """dX = F dt + sqrt(2 / kappa) dW in steps of size h, of weak order two  [derived].
+
+    Runs with the same seed have the same noise. InputError for a step that is not positive.
+    """
 
     step: float = 0.01
     seed: int = 0
@@ -113,9 +121,9 @@ Method = Adaptive | Layers | Noisy
 
 @dataclass(frozen=True, eq=False)
 class SimulationResult:
-    """What a simulation yields. Tokens are directions; `lengths` are theirs, one row a time.
+    """Times [t], unit vectors [t n d] and lengths [t n] of a simulation, and its merges.
 
-    `error_bound` is the largest bound on a drift met, beside the largest drift of its moment; `engines` are those
+    `error_bound` is the largest ratio of the bound on a drift to the largest drift at that time; `engines` are those
     that ran, in the order of their first use.
     """
 
@@ -143,10 +151,11 @@ def as_trajectory(times: Float[np.ndarray, " t"], tokens: Float[np.ndarray, "t n
 
 @dataclass
 class CheckpointPolicy:
-    """A checkpoint every so many seconds, and at ctrl-C; with `resume` the flow goes on from the one at `path`.
+    """When a simulation writes a checkpoint: every so many seconds, and at ctrl-C.
 
-    The label says which run it is: another label's checkpoint is refused. `begin` is called before each is written,
-    `current` on a label that is read, which an earlier version may have written otherwise.
+    With `resume` the simulation goes on from the checkpoint at `path`. `label` identifies the simulation: a checkpoint
+    with another label is refused, after `current` has been applied to the label that is read, which an earlier version
+    may have written otherwise. `begin` is called before each checkpoint is written.
     """
 
     path: Path | str
@@ -158,7 +167,7 @@ class CheckpointPolicy:
 
 
 class SavedFrames:
-    """Times at which tokens are kept: of an increasing sequence, which may be endless, and the end."""
+    """The states that are kept: at wanted times, an increasing sequence that may be endless, and at the end."""
 
     def __init__(self, times: Iterable[float]):
         self.wanted = iter(times)
@@ -169,7 +178,7 @@ class SavedFrames:
         self.advance_past(0.0)
 
     def advance_past(self, time: float) -> None:
-        """The next wanted time is the first above this one."""
+        """Sets the next wanted time to the first one above this time."""
         while self.next <= time:
             following = float(next(self.wanted, math.inf))
             if not following > self.next:
@@ -204,14 +213,24 @@ def simulate(
     checkpoints: CheckpointPolicy | None = None,
     progress: Callable[[float, int, int], object] | None = None,
 ) -> SimulationResult:
-    """Flows from `start` until a time, or until `CONSENSUS`: one token left, or all within 1e-8 of the first.
+    """theta_i' = F_i(theta) from `start` until a time, or until `CONSENSUS`  [glpr2023].
 
-    Weights are equal if not given. Kept are the start, the times in `saves` (an increasing sequence, endless
-    if need be) and the end, always all n tokens: merged ones are drawn where they are. On the layer clock and
-    with noise a wanted time is that of the next step. `progress` is called with (time, clusters, steps).
+    Integrates tokens [n d] under a field; consensus is one token left, or all within 1e-8 of the first. Weights are
+    equal if not given. Kept are the start, the times in `saves` (an increasing sequence, endless if need be) and the
+    end, always all n tokens: a merged one is where its cluster is. On the layer clock and with noise a wanted time is
+    that of the next step. `progress` is called with (time, clusters, steps).
 
-    Raises InputError for tokens that are not unit vectors or weights that do not sum to one, and where noise
-    forbids a consensus; ConvergenceError where the step underflows or the consensus does not come.
+    InputError for tokens that are not unit vectors or weights that do not sum to one, and where noise forbids a
+    consensus; ConvergenceError where the step underflows or the consensus does not come.
+
+    >>> import numpy as np
+    >>> from spinodal import flows
+    >>> run = flows.simulate(flows.AttentionField(beta=1.0), np.eye(3), 2.0, saves=[1.0])
+    >>> run.times.tolist()
+    [0.0, 1.0, 2.0]
+    >>> cosines = run.tokens @ run.tokens.transpose(0, 2, 1)
+    >>> cosines[:, 0, 1].round(5).tolist()
+    [0.0, 0.52368, 0.89477]
     """
     if not isinstance(start, State):
         start = State(start, np.ones(len(start)))
@@ -247,7 +266,7 @@ def simulate(
 def advance_to_end(
     flow: Integrator, frames: SavedFrames, until: float, checkpoints: CheckpointPolicy | None, progress
 ) -> None:
-    """Takes steps to the end, and keeps frames on the way."""
+    """Takes steps until the end, keeps the wanted frames, and writes checkpoints."""
     written = time.monotonic()
     with watch_interruption() if checkpoints else contextlib.nullcontext(lambda: False) as interrupted:
         while flow.hi < (limit := stop_time(flow, until)):
@@ -269,7 +288,7 @@ def advance_to_end(
 
 
 def stop_time(flow: Integrator, until: float) -> float:
-    """The time at which to stop; for a consensus infinity, until it is known."""
+    """The time at which to stop: `until`, or for a consensus inf until its time is known."""
     if until < CONSENSUS:
         return until
     if flow.active:
@@ -288,6 +307,7 @@ def stop_time(flow: Integrator, until: float) -> float:
 
 
 def check_step(step: float, seed: int) -> None:
+    """InputError unless the step is positive and finite and the seed is 0 or more."""
     if not 0 < step < math.inf:
         raise InputError(f"`step` {step}: must be positive and finite", field="step")
     if seed < 0:

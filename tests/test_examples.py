@@ -1,0 +1,51 @@
+"""The names that people meet first have an example in their docstring, and it is true."""
+
+import doctest
+import importlib
+import inspect
+
+import pytest
+
+EXAMPLES = (
+    "flows.AttentionField",
+    "flows.Simulation",
+    "flows.evolve",
+    "flows.field",
+    "flows.phase_diagram",
+    "flows.simulate",
+    "graphs.build_system",
+    "graphs.equilibria",
+    "graphs.gradient_flow",
+    "graphs.initial_state",
+    "meanfield.DensityExperiment",
+    "meanfield.evolve",
+    "models.SpinodalForMaskedLM",
+    "observables.cluster_count",
+    "observables.mean_cosine",
+    "observables.merge_tree",
+    "runs.open_run",
+    "runs.read_run",
+    "sphere.uniform",
+    "theory.gamma_sa",
+    "theory.growth_rate_sa",
+    "theory.staircase_level",
+    "theory.two_token_time_sa",
+    "thermodynamics.mass_action",
+    "thermodynamics.negative_flash",
+    "thermodynamics.phase_compositions",
+    "thermodynamics.positive_flash",
+    "watch.observe",
+    "watch.record",
+)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_prints_what_it_says(name: str):
+    room, _, attribute = name.partition(".")
+    module = importlib.import_module(f"spinodal.{room}")
+    value = getattr(module, attribute)
+    example = doctest.DocTestParser().get_doctest(inspect.getdoc(value) or "", {}, name, None, 0)
+    assert example.examples, f"spinodal.{name} has no example"
+    report: list[str] = []
+    failed, _ = doctest.DocTestRunner().run(example, out=report.append)
+    assert not failed, "".join(report)
