@@ -19,7 +19,15 @@ from spinodal.cli import observe
 from spinodal.errors import InputError
 from spinodal.models import SpinodalConfig, SpinodalForSeq2SeqLM
 from spinodal.runs import SaveError, read_run
-from spinodal.watch import Compared, Subject, loss, opened, read_trajectory, subject, text_batches
+from spinodal.watch import (
+    ObservationComparison,
+    Subject,
+    loss,
+    open_model,
+    read_trajectory,
+    subject,
+    text_batches,
+)
 
 WORDS = [
     "[PAD]",
@@ -111,7 +119,7 @@ def test_models_and_old_observations_stand_side_by_side(observed: Path, folder: 
     out = tmp_path / "out"
     text = observed / "lines.txt"
     spinodal("observe", "--compare", observed, folder, "--text", text, "--out", out, "--nulls", "none")
-    both = read_run(out).result_as(Compared)
+    both = read_run(out).result_as(ObservationComparison)
     assert list(both.observations) == [observed.name, folder.name]
     a, b = (result.layers[-1].mean_cosine for result in both.observations.values())
     assert a == b
@@ -147,7 +155,7 @@ def test_records_of_old_observations_are_compared(tmp_path: Path):
     old = Path(__file__).parent / "pins" / "data" / "finished"
     places = [old / "observe-arrays" / "observe.json", old / "observe-model"]
     spinodal("observe", "--compare", *places, "--out", tmp_path / "out")
-    found = read_run(tmp_path / "out").result_as(Compared)
+    found = read_run(tmp_path / "out").result_as(ObservationComparison)
     assert list(found.observations) == ["observe-arrays", "observe-model"]
 
 
@@ -186,7 +194,7 @@ def test_a_model_of_text_hears_nothing(folder: Path, tmp_path: Path):
 
 
 def test_truncation_is_asked_for(folder: Path):
-    [batch] = text_batches(opened(folder), ["to be " * 10], truncate=True)
+    [batch] = text_batches(open_model(folder), ["to be " * 10], truncate=True)
     assert batch["input_ids"].shape == (1, 12)
 
 

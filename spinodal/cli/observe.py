@@ -13,7 +13,7 @@ from spinodal.errors import InputError
 
 if TYPE_CHECKING:
     from spinodal.runs import RunFolder
-    from spinodal.watch import Compared, Observed
+    from spinodal.watch import ObservationComparison, ObservationResult
 
 VIEW, EPSILON = default("watch.Question.view"), default("watch.Question.epsilon")
 NULLS, MOST = ",".join(default("watch.Question.nulls")), default("watch.source_named.most")
@@ -89,7 +89,7 @@ def observe_command(
             seen = watch.observe_into(asked(models[0]), out, **writing, progress=partial(show, name))
         show_observation(out, seen)
         return
-    known = {model: watch.observed_in(model) for model in models}
+    known = {model: watch.find_observation(model) for model in models}
     names = watch.distinct_names([str(known[model] or model) for model in models])
     sources = {name: known[model] or asked(model) for model, name in zip(models, names, strict=True)}
     with named_bars("observing") as show:
@@ -100,18 +100,18 @@ def observe_command(
     console.print(f"report: {out / REPORT}", highlight=False, soft_wrap=True)
 
 
-def draw_report(folder: "RunFolder", found: "Observed | Compared") -> None:
+def draw_report(folder: "RunFolder", found: "ObservationResult | ObservationComparison") -> None:
     """Writes the page of an observation, or of several, into their folder."""
     from spinodal.report.observation import comparison_page, observation_page
-    from spinodal.watch import Compared
+    from spinodal.watch import ObservationComparison
 
     with drawing(folder, "the same command"):
-        several = isinstance(found, Compared)
+        several = isinstance(found, ObservationComparison)
         page = comparison_page(found.observations) if several else observation_page(found)
         folder.write_text(REPORT, page)
 
 
-def show_observation(folder: Path, seen: "Observed") -> None:
+def show_observation(folder: Path, seen: "ObservationResult") -> None:
     """Says what was found, and where its page is."""
     from spinodal.report.terminal import effect_table
 

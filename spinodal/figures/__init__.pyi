@@ -2,18 +2,20 @@ from .cosines import cosine_histograms
 from .curves import final_losses, loss_over_steps, loss_over_time, residual_curves, speeds
 from .phases import mapped_layers, phase_map
 from .pictures import draw
-from .runs import Run, Runs, finished, number, readable, residual_names, stopped_being_finite
-from .style import colours, css_colours, svg, themed
+from .runs import Run, Runs, finished_runs, first_step_not_finite, number, readable, residual_names
+from .style import colour_variable, colours, css_colours, svg
 
 __all__ = [
     "Run",
     "Runs",
+    "colour_variable",
     "colours",
     "cosine_histograms",
     "css_colours",
     "draw",
     "final_losses",
-    "finished",
+    "finished_runs",
+    "first_step_not_finite",
     "loss_over_steps",
     "loss_over_time",
     "mapped_layers",
@@ -23,7 +25,5 @@ __all__ = [
     "residual_curves",
     "residual_names",
     "speeds",
-    "stopped_being_finite",
     "svg",
-    "themed",
 ]

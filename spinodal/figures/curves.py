@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from spinodal.figures.runs import Band, Curve, Run, Runs, band, curve, finished, number, thinned
+from spinodal.figures.runs import Band, Curve, Run, Runs, band, curve, finished_runs, number, thin_curve
 from spinodal.figures.style import label_ends, panel, styled
 
 WIDTH, HEIGHT = 4.8, 3.0
@@ -41,10 +41,10 @@ def losses(runs: Runs, colour: dict[str, str], x: Callable[[Curve | Band], np.nd
     figure, axes = panel(WIDTH, HEIGHT)
     for model, seeds in runs.items():
         for run in seeds:
-            c = thinned(curve(run, "loss"))
+            c = thin_curve(curve(run, "loss"))
             axes.plot(x(c), c.values, color=colour[model], linewidth=0.6, alpha=0.35)
     ends = {
-        model: seeds_drawn(axes, seeds, "held_out_loss", colour[model], x) for model, seeds in runs.items()
+        model: draw_seeds(axes, seeds, "held_out_loss", colour[model], x) for model, seeds in runs.items()
     }
     axes.set(xlabel=label, title="held-out loss (nats a predicted token); faint: training loss")
     axes.set_xlim(left=0)
@@ -83,7 +83,7 @@ def speeds(runs: Runs, colour: dict[str, str]) -> Figure:
 def dots(runs: Runs, colour: dict[str, str], key: str, label: str, unit: float = 1.0) -> Figure:
     figure, axes = panel(WIDTH, 0.75 + 0.34 * len(runs))
     for row, (model, seeds) in enumerate(runs.items()):
-        ends = unit * np.array([number(run["final"].get(key)) for run in finished(seeds)])
+        ends = unit * np.array([number(run["final"].get(key)) for run in finished_runs(seeds)])
         rows = np.full(len(ends), row)
         axes.plot(ends, rows, "o", color=colour[model], alpha=0.6, markersize=7, markeredgewidth=0)
         if len(ends):
@@ -102,7 +102,7 @@ def residual_curves(runs: Runs, colour: dict[str, str], name: str) -> Figure:
     figure, axes = panel(WIDTH, HEIGHT)
     have = {model: [r for r in seeds if len(curve(r, name).steps)] for model, seeds in runs.items()}
     ends = {
-        model: seeds_drawn(axes, seeds, name, colour[model], lambda c: c.steps)
+        model: draw_seeds(axes, seeds, name, colour[model], lambda c: c.steps)
         for model, seeds in have.items()
     }
     axes.set(xlabel="optimiser steps", title=TITLES.get(name, name))
@@ -116,12 +116,12 @@ def residual_curves(runs: Runs, colour: dict[str, str], name: str) -> Figure:
     return figure
 
 
-def seeds_drawn(
+def draw_seeds(
     axes: Axes, seeds: list[Run], key: str, colour: str, x: Callable[[Curve | Band], np.ndarray]
 ) -> float:
     """Draws one quantity of one model; the value that its label belongs to, NaN if nothing was drawn."""
-    whole = [thinned(c) for c in (curve(run, key) for run in finished(seeds)) if len(c.steps)]
-    parts = [thinned(c) for c in (curve(run, key) for run in seeds if not run["finished"]) if len(c.steps)]
+    whole = [thin_curve(c) for c in (curve(run, key) for run in finished_runs(seeds)) if len(c.steps)]
+    parts = [thin_curve(c) for c in (curve(run, key) for run in seeds if not run["finished"]) if len(c.steps)]
     marker = "o" if max((len(c.steps) for c in whole + parts), default=0) <= 24 else ""
     style = {"color": colour, "marker": marker, "markersize": 3.5}
     for c in parts:

@@ -33,14 +33,14 @@ def draw_density(result: DensityResult) -> dict[str, Figure]:
     rates = np.array([row.theory for row in rows])
     figures = {"amplitudes": amplitudes(record.times, np.abs(record.moments[:, degrees]), rates)}
     if result.geometry != "sphere":
-        angle, values = smoothed(record.moments, result.d)
+        angle, values = smooth_density(record.moments, result.d)
         told = result.forecast
         marks = Marks(told.positions if told else (), told.time if told else 0.0, result.plateaus)
         figures["life"] = life(record.times, angle, values, marks)
     return figures
 
 
-def smoothed(
+def smooth_density(
     moments: np.ndarray, d: int, *, points: int = 241
 ) -> tuple[Float[np.ndarray, " c"], Float[np.ndarray, "t c"]]:
     """(angle, rho / uniform): the density through a kernel e^{b cos}, from its moments m_0..m_K; never negative.
@@ -81,7 +81,7 @@ def life(
     Time is logarithmic where the run spans three decades after its linear phase.
     """
     figure, axes = panel(6.4, 3.4)
-    t, values = drawn_times(times, values)
+    t, values = positive_times(times, values)
     mesh = axes.pcolormesh(
         t,
         angle,
@@ -118,7 +118,7 @@ def life(
     return figure
 
 
-def drawn_times(
+def positive_times(
     times: Float[np.ndarray, " t"], values: Float[np.ndarray, "t c"]
 ) -> tuple[Float[np.ndarray, " s"], Float[np.ndarray, "s c"]]:
     """Times increase and are positive; steps shorter than the resolution of doubles are left out."""

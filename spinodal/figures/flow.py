@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from spinodal.errors import InputError
-from spinodal.figures.globe import dots, facing, globe, trails
+from spinodal.figures.globe import dots, globe, trails, view_rotation
 from spinodal.figures.style import INK, MODELS, MUTED, canvas, panel, styled
 from spinodal.observables import cosine_histogram
 from spinodal.types import Trajectory
@@ -18,7 +18,7 @@ BINS = 100
 Times = Float[np.ndarray, " t"]
 
 
-def some(tokens: Float[np.ndarray, "t n d"]) -> Float[np.ndarray, "t m d"]:
+def subsample_tokens(tokens: Float[np.ndarray, "t n d"]) -> Float[np.ndarray, "t m d"]:
     n = tokens.shape[1]
     return tokens[:, np.linspace(0, n - 1, min(n, DRAWN)).astype(int)]
 
@@ -36,7 +36,7 @@ def angles_over_time(
     times: Times, tokens: Float[np.ndarray, "t n 2"], merges: Float[np.ndarray, " k"]
 ) -> Figure:
     """The angle of every token over time, a dot on the axis at each merge."""
-    angle = np.unwrap(np.arctan2(some(tokens)[..., 1], some(tokens)[..., 0]), axis=0)
+    angle = np.unwrap(np.arctan2(subsample_tokens(tokens)[..., 1], subsample_tokens(tokens)[..., 0]), axis=0)
     figure, axes = panel(6.4, 4.0)
     axes.plot(times, angle, color=COLOURS[0], linewidth=0.6, alpha=0.6)
     time_axis(axes, times)
@@ -51,9 +51,9 @@ def angles_over_time(
 @styled
 def paths_on_sphere(times: Times, tokens: Float[np.ndarray, "t n 3"]) -> Figure:
     """Paths seen from where the tokens end, which are dots."""
-    shown = some(tokens)
+    shown = subsample_tokens(tokens)
     mean = shown[-1].mean(0)
-    R = facing(mean if np.linalg.norm(mean) > 1e-6 else shown[-1, 0])
+    R = view_rotation(mean if np.linalg.norm(mean) > 1e-6 else shown[-1, 0])
     figure, axes = canvas(5.0, 5.0)
     globe(axes, R)
     trails(axes, shown @ R.T, COLOURS[0])
@@ -71,7 +71,7 @@ def cosines_over_time(
     """How the cosines of pairs are distributed at each time; `theory` is (times, gamma) of an orthonormal start."""
     if len(times) < 2:
         raise InputError("one time alone: no picture over time")
-    shown = torch.from_numpy(np.ascontiguousarray(some(tokens)))[:, None]
+    shown = torch.from_numpy(np.ascontiguousarray(subsample_tokens(tokens)))[:, None]
     valid = torch.ones(shown.shape[1:3], dtype=torch.bool)
     counts = cosine_histogram(Trajectory(torch.tensor(times), shown, valid), BINS)[:, 0].numpy()
     figure, axes = panel(6.4, 4.0)

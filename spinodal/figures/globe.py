@@ -17,7 +17,7 @@ from spinodal.figures.style import MUTED, RULE
 FAR = 0.18  # opacity of what lies behind
 
 
-def facing(direction: Float[np.ndarray, " 3"], tilt: float = 0.5) -> Float[np.ndarray, "3 3"]:
+def view_rotation(direction: Float[np.ndarray, " 3"], tilt: float = 0.5) -> Float[np.ndarray, "3 3"]:
     """R of an eye that sees `direction` to the right of the middle and above it, by `tilt` each way."""
     ahead = direction / np.linalg.norm(direction)
     across = np.cross(np.eye(3)[np.argmin(np.abs(ahead))], ahead)
@@ -53,17 +53,17 @@ def rotation(angle: float) -> Float[np.ndarray, "3 3"]:
 def trails(axes: Axes, p: Float[np.ndarray, "t n 3"], colour: str, *, width: float = 0.8):
     """A line a token through its places."""
     segments = np.stack([p[:-1], p[1:]], 2).reshape(-1, 2, 3)
-    tint = shaded(colour, segments[..., 2].mean(1))
+    tint = shade_by_height(colour, segments[..., 2].mean(1))
     axes.add_collection(LineCollection(list(segments[..., :2]), colors=tint, linewidths=width))
 
 
 def dots(axes: Axes, p: Float[np.ndarray, "n 3"], colour: str, size: float):
     """A dot a token, the nearest on top."""
     order = np.argsort(p[:, 2])
-    axes.scatter(*p[order, :2].T, s=size, c=shaded(colour, p[order, 2]), linewidths=0, zorder=3)
+    axes.scatter(*p[order, :2].T, s=size, c=shade_by_height(colour, p[order, 2]), linewidths=0, zorder=3)
 
 
-def shaded(colour: str, height: Float[np.ndarray, " k"]) -> Float[np.ndarray, "k 4"]:
+def shade_by_height(colour: str, height: Float[np.ndarray, " k"]) -> Float[np.ndarray, "k 4"]:
     """The colour, faint where the height above the paper is negative."""
     tint = np.tile(to_rgba(colour), (len(height), 1))
     tint[:, 3] = FAR + (1 - FAR) * np.clip(0.5 + 6 * height, 0, 1)

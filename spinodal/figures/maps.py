@@ -124,7 +124,7 @@ def phase_maps(
         if curve is not None:
             axes.plot(curve, betas, color=CURVE, linewidth=1.6, linestyle=(0, (4, 2)))
         axes.set_title(name)
-        framed(axes)
+        frame_axes(axes)
     for axes in list(grid.flat)[len(panels) :]:
         axes.set_visible(False)
     for axes in grid[-1]:
@@ -133,7 +133,7 @@ def phase_maps(
         axes.set_ylabel("β")
     if mesh is not None:
         bar = figure.colorbar(mesh, ax=grid, label="probability that two tokens have met", shrink=0.8)
-        framed(bar.ax)
+        frame_axes(bar.ax)
     lines = [Line2D([], [], color="#9aa3ab", linewidth=0.9, label="P = 1/2 (white)")]
     if curve is not None:
         lines += [
@@ -166,7 +166,7 @@ def cosines_over_time(
         axes.axvline(gammas[time], color=CURVE, linewidth=1.4, linestyle=(0, (4, 2)))
         axes.set_yticks([])
         axes.set_ylabel(f"t = {time:g}", rotation=0, ha="right", va="center")
-        framed(axes)
+        frame_axes(axes)
     grid[-1].set_xlabel("cosine of a pair; line: their mean, dashed: γ(t)")
     figure.suptitle(title, color=INK, fontsize=10, x=0.02, ha="left")
     return figure
@@ -193,12 +193,12 @@ def measured_over_theory(
     axes.plot(1, at, "o", color=CURVE, markersize=5)
     axes.set(xlabel=labels[0], ylabel=labels[1], title=title)
     axes.legend(frameon=False, fontsize=8)
-    framed(axes)
+    frame_axes(axes)
     axes.grid(axis="y", color=RULE, linewidth=0.7)
     return figure
 
 
-def framed(axes: Axes):
+def frame_axes(axes: Axes):
     axes.tick_params(which="both", colors=MUTED, labelsize=8)
     axes.tick_params(length=3)
     axes.grid(visible=False)

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from spinodal.errors import InputError
-from spinodal.figures.globe import dots, facing, globe, trails
+from spinodal.figures.globe import dots, globe, trails, view_rotation
 from spinodal.figures.particles import COLOURS
 from spinodal.figures.particles_time import on_circle
 from spinodal.figures.style import INK, canvas, styled
@@ -41,7 +41,7 @@ def circle_movie(
         axes.text(0, 0, f"t = {times[k]:.3g}", ha="center", va="center", color=INK)
         return figure
 
-    return filmed(frame, len(times), path)
+    return write_movie(frame, len(times), path)
 
 
 @styled
@@ -49,7 +49,7 @@ def sphere_movie(
     times: Float[np.ndarray, " t"], tokens: Float[np.ndarray, "t n 3"], path: Path
 ) -> list[Path]:
     """Tokens on S^2, seen from where they end. `path` ends in .gif; returns the files that were written."""
-    R = facing(tokens[-1].mean(0))
+    R = view_rotation(tokens[-1].mean(0))
 
     def frame(k: int) -> Figure:
         figure, axes = canvas(INCHES, INCHES)
@@ -59,33 +59,33 @@ def sphere_movie(
         axes.text(-1.05, -1.05, f"t = {times[k]:.1f}", color=INK)
         return figure
 
-    return filmed(frame, len(times), path)
+    return write_movie(frame, len(times), path)
 
 
-def filmed(frame: Callable[[int], Figure], frames: int, path: Path) -> list[Path]:
+def write_movie(frame: Callable[[int], Figure], frames: int, path: Path) -> list[Path]:
     """Draws every frame once, for both files."""
     if path.suffix != ".gif":
         raise InputError(f"{path}: a movie is a .gif, with an .mp4 beside it where ffmpeg is installed")
-    pictures = [pictured(frame(k)) for k in range(frames)]
+    pictures = [raster_image(frame(k)) for k in range(frames)]
     # one palette for all keeps still parts equal, and so the file small
     palette = side_by_side(pictures[:: max(1, frames // SAMPLES)]).quantize(SHADES)
     still = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
     durations = [1000 // FPS] * (frames - 1) + [HOLD]
     still[0].save(path, save_all=True, append_images=still[1:], duration=durations, loop=0, optimize=True)
-    return [path, *([encoded(pictures, path.with_suffix(".mp4"))] if FFMpegWriter.isAvailable() else [])]
+    return [path, *([write_mp4(pictures, path.with_suffix(".mp4"))] if FFMpegWriter.isAvailable() else [])]
 
 
 def side_by_side(pictures: list[Image.Image]) -> Image.Image:
     return Image.fromarray(np.concatenate([np.asarray(picture) for picture in pictures]))
 
 
-def pictured(figure: Figure) -> Image.Image:
+def raster_image(figure: Figure) -> Image.Image:
     file = io.BytesIO()
     figure.savefig(file, dpi=DPI, format="png")
     return Image.open(file).convert("RGB")
 
 
-def encoded(pictures: list[Image.Image], path: Path) -> Path:
+def write_mp4(pictures: list[Image.Image], path: Path) -> Path:
     figure = Figure(figsize=(INCHES, INCHES))
     shown = figure.figimage(np.asarray(pictures[0]))
     writer = FFMpegWriter(fps=FPS)

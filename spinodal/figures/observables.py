@@ -7,7 +7,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from spinodal.figures.flow import COLOURS, time_axis
-from spinodal.figures.particles import THEORY, dressed, key
+from spinodal.figures.particles import THEORY, dress_axes, key
 from spinodal.figures.simulation import gamma_curve
 from spinodal.figures.style import styled
 from spinodal.flows import Evolution
@@ -25,7 +25,7 @@ def observables_over_time(
     grid = figure.subplots(len(values), 1, sharex=True, squeeze=False)[:, 0]
     for axes, (name, course) in zip(grid, values.items(), strict=True):
         entry = OBSERVABLES[name]
-        dressed(axes, title=entry.label)
+        dress_axes(axes, title=entry.label)
         axes.plot(result.times, course, color=COLOURS[0])
         if gamma is not None and entry.equiangular is not None:
             times, g = gamma

@@ -13,14 +13,14 @@ from scipy.cluster.hierarchy import dendrogram
 from spinodal.figures.cosines import cosine_ridges
 from spinodal.figures.style import INK, MODELS, MUTED, colours, label_ends, panel, styled
 from spinodal.observables import OBSERVABLES, Scales
-from spinodal.watch import Compared, LayerNumbers, Observed, StandardErrors
+from spinodal.watch import LayerNumbers, ObservationComparison, ObservationResult, StandardErrors
 
 WIDTH, HEIGHT = 4.8, 3.0
 NUMBERS = ("mean_cosine", "energy", "effective_rank", "clusters", "above_.9")  # drawn of every observation
 WORDS = 60  # rows of a merge tree that can be read
 
 
-def draw_observed(result: Observed) -> dict[str, Figure]:
+def draw_observed(result: ObservationResult) -> dict[str, Figure]:
     """One figure a number by layer beside the nulls, and "cosines", "merge_tree", "linkage" and "attention".
 
     "attention" is there where the weights of the attention are known.
@@ -34,13 +34,13 @@ def draw_observed(result: Observed) -> dict[str, Figure]:
     return figures
 
 
-def draw_compared(results: Compared) -> dict[str, Figure]:
+def draw_compared(results: ObservationComparison) -> dict[str, Figure]:
     """One figure a number by depth, a curve a model."""
     seen = results.observations
     return {name: compared_numbers(seen, name, colours(seen)) for name in numbers_drawn(*seen.values())}
 
 
-def numbers_drawn(*results: Observed) -> list[str]:
+def numbers_drawn(*results: ObservationResult) -> list[str]:
     """The names of the observables that are drawn: those of every observation, and what all of these were asked for."""
     extra = [name for name in results[0].observables if all(name in r.observables for r in results)]
     return [*NUMBERS, *extra]
@@ -52,7 +52,7 @@ def layer_numbers(layers: Sequence[LayerNumbers | StandardErrors], name: str) ->
     return np.array([np.nan if value is None else value for value in found], dtype=float)
 
 
-def observed_cosines(result: Observed, colour: str, *, selection: str | None = None) -> Figure:
+def observed_cosines(result: ObservationResult, colour: str, *, selection: str | None = None) -> Figure:
     """Histograms of cosines by layer, of all tokens or of a selection such as "without_first"."""
     layers = [getattr(layer, selection) if selection else layer for layer in result.layers]
     counts = np.array([layer.histogram for layer in layers], dtype=float)
@@ -61,7 +61,7 @@ def observed_cosines(result: Observed, colour: str, *, selection: str | None = N
 
 
 @styled
-def observed_numbers(result: Observed, name: str, colour: Mapping[str, str]) -> Figure:
+def observed_numbers(result: ObservationResult, name: str, colour: Mapping[str, str]) -> Figure:
     """One number by layer: the model, its nulls, and a band of two standard errors over inputs about each.
 
     Dashed: the number of equiangular tokens whose cosine follows the theory's curve that fits the mean cosines best.
@@ -87,7 +87,7 @@ def observed_numbers(result: Observed, name: str, colour: Mapping[str, str]) -> 
     return figure
 
 
-def theory_by_layer(result: Observed, name: str) -> np.ndarray | None:
+def theory_by_layer(result: ObservationResult, name: str) -> np.ndarray | None:
     """An observable of equiangular tokens on the fitted curve of the theory; None where it has no such value."""
     if (equiangular := OBSERVABLES[name].equiangular) is None:
         return None
@@ -96,7 +96,9 @@ def theory_by_layer(result: Observed, name: str) -> np.ndarray | None:
 
 
 @styled
-def compared_numbers(results: Mapping[str, Observed], name: str, colour: Mapping[str, str]) -> Figure:
+def compared_numbers(
+    results: Mapping[str, ObservationResult], name: str, colour: Mapping[str, str]
+) -> Figure:
     """One number of several models against relative depth; the random-weights null of each dashed."""
     figure, axes = panel(WIDTH, HEIGHT)
     ends = {}
@@ -117,7 +119,7 @@ def compared_numbers(results: Mapping[str, Observed], name: str, colour: Mapping
 
 
 @styled
-def merge_tree_of_words(result: Observed) -> Figure:
+def merge_tree_of_words(result: ObservationResult) -> Figure:
     """A line a token, from its word on the left through the layers; lines meet where tokens join one cluster.
 
     A cluster is drawn in the middle of its tokens' rows, and tokens are ordered so that those that end together are
@@ -159,7 +161,7 @@ def merge_tree_of_words(result: Observed) -> Figure:
 
 
 @styled
-def linkage_of_words(result: Observed) -> Figure:
+def linkage_of_words(result: ObservationResult) -> Figure:
     """Single linkage of the last layer: from the right, tokens join as the cosine asked for is lowered.
 
     At a cosine c the components are what hangs together to the right of c.
@@ -183,7 +185,7 @@ def linkage_of_words(result: Observed) -> Figure:
 
 
 @styled
-def attention_by_layer(result: Observed, colour: str) -> Figure:
+def attention_by_layer(result: ObservationResult, colour: str) -> Figure:
     """Effective beta of each head (dots) and the mean over heads (line), by layer."""
     figure, axes = panel(WIDTH, HEIGHT)
     for layer in result.attention:

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from spinodal.figures.globe import dots, facing, globe, trails
+from spinodal.figures.globe import dots, globe, trails, view_rotation
 from spinodal.figures.style import INK, MODELS, MUTED, RULE, styled
 
 COLOURS = tuple(light for light, _ in MODELS.values())
@@ -20,7 +20,7 @@ def save(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=DPI)
 
 
-def dressed(axes: Axes, **names: str) -> Axes:
+def dress_axes(axes: Axes, **names: str) -> Axes:
     """Ticks and grid of the house, and the names of the axes."""
     axes.tick_params(which="both", colors=MUTED, labelsize=8)
     axes.tick_params(length=3)
@@ -49,16 +49,16 @@ def consensus(
     figure = Figure(figsize=(8.4, 3.9), layout="constrained")
     grid = figure.add_gridspec(2, 2, width_ratios=(1, 1.1))
     sphere = figure.add_subplot(grid[:, 0])
-    R = facing(tokens[-1].mean(0))
+    R = view_rotation(tokens[-1].mean(0))
     globe(sphere, R)
     trails(sphere, tokens @ R.T, COLOURS[0])
     dots(sphere, tokens[0] @ R.T, COLOURS[0], 9.0)
     dots(sphere, tokens[-1] @ R.T, COLOURS[1], 46.0)
-    energy = dressed(figure.add_subplot(grid[0, 1]), title="energy over its maximum, 2βE exp(-β)")
+    energy = dress_axes(figure.add_subplot(grid[0, 1]), title="energy over its maximum, 2βE exp(-β)")
     energy.plot(times, level, color=COLOURS[0])
     energy.axhline(1, **THEORY)
     energy.tick_params(labelbottom=False)
-    widest = dressed(figure.add_subplot(grid[1, 1]), title="1 - least cosine of a pair", xlabel="t")
+    widest = dress_axes(figure.add_subplot(grid[1, 1]), title="1 - least cosine of a pair", xlabel="t")
     widest.semilogy(times, deficit, color=COLOURS[0])
     late = times >= times[-1] / 3
     widest.semilogy(
@@ -80,12 +80,12 @@ def causal(
     """Trails on S^2 to the first token; angles to it, and `second`, the theory's angle of the second token."""
     figure = Figure(figsize=(8.4, 3.7), layout="constrained")
     sphere, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
-    R = facing(tokens[0, 0])
+    R = view_rotation(tokens[0, 0])
     globe(sphere, R)
     trails(sphere, tokens[:, 1:] @ R.T, COLOURS[0])
     dots(sphere, tokens[0, 1:] @ R.T, COLOURS[0], 9.0)
     dots(sphere, tokens[0, :1] @ R.T, COLOURS[1], 60.0)
-    dressed(right, xlabel="t", title="angle to the first token")
+    dress_axes(right, xlabel="t", title="angle to the first token")
     angles = 2 * np.arcsin(np.linalg.norm(tokens - tokens[:, :1], axis=-1) / 2)
     right.semilogy(times, angles[:, 2:], color=COLOURS[0], linewidth=0.5, alpha=0.5)
     right.semilogy(times, angles[:, 1], color=COLOURS[1], linewidth=2.4, label="token 2")
@@ -110,7 +110,7 @@ def optimal_points(
     """Points on S^2, nearest neighbours joined; below each its sorted inner products, on those of the theory."""
     figure = Figure(figsize=(2.25 * len(points), 4.1), layout="constrained")
     grid = figure.subplots(2, len(points), height_ratios=(1.25, 1), squeeze=False)
-    R = facing(np.array([0.35, 0.5, 0.79]), 0.0)
+    R = view_rotation(np.array([0.35, 0.5, 0.79]), 0.0)
     for above, below, (name, x) in zip(*grid, points.items(), strict=True):
         globe(above, R)
         above.set_title(name)
@@ -119,7 +119,7 @@ def optimal_points(
         for i, j in np.stack(pairs, 1)[nearest & (cosines[pairs] > -0.99)]:
             trails(above, (x[[i, j]] @ R.T)[:, None], COLOURS[0], width=1.4)
         dots(above, x @ R.T, COLOURS[1], 44.0)
-        dressed(below, xlabel="pair")
+        dress_axes(below, xlabel="pair")
         for value in overlaps[name]:
             below.axhline(value, **THEORY)
         found = np.sort(cosines[pairs])

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
-from spinodal.figures.particles import COLOURS, THEORY, dressed, key
+from spinodal.figures.particles import COLOURS, THEORY, dress_axes, key
 from spinodal.figures.style import INK, MUTED, styled
 
 
@@ -44,7 +44,7 @@ def cluster_counts(circles: Sequence[Circles], *, title: str) -> Figure:
     for (one, bars, course), c in zip(grid, circles, strict=True):
         on_circle(one, c.angles, c.labels)
         one.set_title(f"β = {c.beta:g}, t = {c.time:g}", x=0.1)
-        dressed(bars, xlabel="clusters", title=f"share of {c.samples} starts at t = {c.time:g}")
+        dress_axes(bars, xlabel="clusters", title=f"share of {c.samples} starts at t = {c.time:g}")
         width = 0.8 / len(c.shares)
         for k, (name, share) in enumerate(c.shares.items()):
             place = np.arange(1, len(share) + 1) + width * (k - (len(c.shares) - 1) / 2)
@@ -55,7 +55,7 @@ def cluster_counts(circles: Sequence[Circles], *, title: str) -> Figure:
         bars.set_xticks(range(1, 1 + max(len(share) for share in c.shares.values())))
         if c is circles[0]:
             key(bars, "upper right")
-        dressed(course, xlabel="t", title="mean number of clusters")
+        dress_axes(course, xlabel="t", title="mean number of clusters")
         course.loglog(c.times, c.mean, color=COLOURS[0])
         course.fill_between(
             c.times, c.mean - 2 * c.error, c.mean + 2 * c.error, color=COLOURS[0], alpha=0.3, linewidth=0
@@ -105,13 +105,13 @@ def staircase(
     figure = Figure(figsize=(9.0, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))
     end = 1.12 * limits[-1]
-    dressed(left, xlabel="log(t) / β", title="2βE exp(-β)")
+    dress_axes(left, xlabel="log(t) / β", title="2βE exp(-β)")
     for colour, s in zip(COLOURS, stairs, strict=False):
         left.plot(s.times, s.level, color=colour, label=f"β = {s.beta:g}", linewidth=1.4)
     left.stairs(levels, [0, *limits, end], baseline=None, label="β → ∞", **THEORY)
     left.set(xlim=(0, end), ylim=(0, 1.05))
     key(left, "upper left")
-    dressed(right, xlabel="1000 / β", title="log(t) / β of each merge")
+    dress_axes(right, xlabel="1000 / β", title="log(t) / β of each merge")
     for colour, s in zip(COLOURS, stairs, strict=False):
         right.plot(np.full(len(s.merges), 1000 / s.beta), s.merges, "o", color=colour, markersize=5)
     inverse = np.array([0.0, *(1000 / s.beta for s in reversed(stairs))])
@@ -140,12 +140,12 @@ def long_waits(
     """
     figure = Figure(figsize=(9.4, 3.5), layout="constrained")
     left, middle, right = figure.subplots(1, 3, width_ratios=(1.3, 1.1, 0.9))
-    dressed(left, xlabel="t", title="angles; lines: merges")
+    dress_axes(left, xlabel="t", title="angles; lines: merges")
     for merge in merges:
         left.axvline(merge, color=MUTED, linewidth=0.8, linestyle=(0, (1, 1)))
     left.semilogx(times, angles, color=COLOURS[0], linewidth=1.2)
-    dressed(middle, xlabel="β", title="wait for the last merge")
-    dressed(right, xlabel="β", title="steps to consensus")
+    dress_axes(middle, xlabel="β", title="wait for the last merge")
+    dress_axes(right, xlabel="β", title="steps to consensus")
     for colour, (name, rows) in zip(COLOURS, waits.items(), strict=False):
         beta, measured, expected, steps = rows.T
         middle.semilogy(beta, measured, "o", color=colour, markersize=4, label=name)
@@ -173,8 +173,8 @@ def normalisations(schemes: Mapping[str, Scheme], *, title: str) -> Figure:
     """The common cosine with its slope at 0, and the tail of 1 - g: dots measured, lines theory."""
     figure = Figure(figsize=(9.2, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)
-    dressed(left, xlabel="t", title="cosine g of all pairs; dotted: slope at 0")
-    dressed(right, xlabel="t", title="1 - g; dashed: asymptotic tail")
+    dress_axes(left, xlabel="t", title="cosine g of all pairs; dotted: slope at 0")
+    dress_axes(right, xlabel="t", title="1 - g; dashed: asymptotic tail")
     for colour, (name, s) in zip(COLOURS, schemes.items(), strict=False):
         t, few = s.times, slice(None, None, 7)
         left.plot(t, 1 - s.expected, color=colour, linewidth=1.1)

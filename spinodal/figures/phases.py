@@ -38,7 +38,7 @@ def phase_map(run: Run, *, layers: Sequence[int] | None = None, tokens: int | No
     words = [word if len(word) <= LONGEST else word[: LONGEST - 1] + "…" for word in words]
     L = {k: np.array(run["probe"]["phase_fractions"][k - 1], dtype=float)[: len(words)] for k in layers}
     scale = Normalize(0, max(fractions.max() for fractions in L.values()))
-    lines = broken([width(word) for word in words])
+    lines = break_lines([width(word) for word in words])
     block = TEXT + sum(height(fractions) + AIR for fractions in L.values()) + 2 * AIR
     figure, axes = canvas(LETTER * (COLUMNS + MARGIN), block * len(lines) + 0.45)
     for k, line in enumerate(lines):
@@ -59,7 +59,7 @@ def width(text: str) -> int:
     return 1 + sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
-def broken(widths: list[int]) -> list[list[int]]:
+def break_lines(widths: list[int]) -> list[list[int]]:
     """Indices of tokens in lines of at most COLUMNS letters."""
     lines: list[list[int]] = [[]]
     used = 0

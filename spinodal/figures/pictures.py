@@ -20,8 +20,8 @@ PICTURES = {
     "graphs.FlowResult": "graphs.draw_flow",
     "graphs.Branch": "graphs.draw_branch",
     "graphs.Equilibria": "graphs.draw_equilibria",
-    "watch.Observed": "observation.draw_observed",
-    "watch.Compared": "observation.draw_compared",
+    "watch.ObservationResult": "observation.draw_observed",
+    "watch.ObservationComparison": "observation.draw_compared",
     "runs.Run": "saved.draw_saved",
 }
 

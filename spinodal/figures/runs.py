@@ -50,7 +50,7 @@ def curve(run: Run, key: str) -> Curve:
     return Curve(*(np.array([number(row.get(name)) for row in rows]) for name in ("step", "seconds", key)))
 
 
-def thinned(c: Curve, *, points: int = 240) -> Curve:
+def thin_curve(c: Curve, *, points: int = 240) -> Curve:
     """Means over windows of equal length, where a curve has more points than a figure can show."""
     if len(c.steps) <= points:
         return c
@@ -67,7 +67,7 @@ def band(curves: list[Curve]) -> Band:
     return Band(steps.mean(0), seconds.mean(0), values.min(0), values.mean(0), values.max(0))
 
 
-def finished(runs: list[Run]) -> list[Run]:
+def finished_runs(runs: list[Run]) -> list[Run]:
     return [run for run in runs if run["finished"]]
 
 
@@ -77,7 +77,7 @@ def residual_names(runs: Iterable[Run]) -> list[str]:
     return [key for key in keys if key not in COUNTERS and not key.startswith("multiplier_")]
 
 
-def stopped_being_finite(run: Run) -> int | None:
+def first_step_not_finite(run: Run) -> int | None:
     """The first step at which the training or the held-out loss is not finite, None if there is none."""
     losses = [curve(run, key) for key in ("loss", "held_out_loss")]
     steps = [int(c.steps[np.isnan(c.values)][0]) for c in losses if np.isnan(c.values).any()]

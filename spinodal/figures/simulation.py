@@ -42,7 +42,7 @@ def draw_simulation(result: Evolution) -> dict[str, Figure]:
 
 def film_simulation(result: Evolution, path: Path) -> list[Path]:
     """A movie of the tokens for d = 2 and 3, coloured by cluster on the circle; the files that were written."""
-    shown = flow.some(result.tokens)
+    shown = flow.subsample_tokens(result.tokens)
     if result.tokens.shape[2] == 3:
         return movies.sphere_movie(result.times, shown, path)
     if result.tokens.shape[2] != 2:

@@ -64,7 +64,7 @@ def colours(models: Iterable[str]) -> dict[str, str]:
     return {model: light[i % len(light)] for i, model in enumerate(models)}
 
 
-def themed(colour: str) -> str:
+def colour_variable(colour: str) -> str:
     """A colour of the palette as a variable that `css_colours` sets; any other as it is."""
     names = {light: name for name, (light, _) in (PAPER | MODELS).items()}
     return f"var({names[colour]})" if colour in names else colour
@@ -103,12 +103,12 @@ def label_ends(axes: Axes, ends: dict[str, float], colour: dict[str, str]):
     names = sorted((name for name in ends if np.isfinite(ends[name])), key=ends.__getitem__)
     to_panel = axes.transScale + axes.transLimits
     wanted = np.array([to_panel.transform((1.0, ends[name]))[1] for name in names]).clip(0, 1)
-    for name, y in zip(names, apart(wanted, gap), strict=True):
+    for name, y in zip(names, spread_labels(wanted, gap), strict=True):
         style = {"color": colour[name], "va": "center", "parse_math": False}
         axes.text(1.02, y, name, transform=axes.transAxes, **style)
 
 
-def apart(y: Float[np.ndarray, " k"], gap: float) -> Float[np.ndarray, " k"]:
+def spread_labels(y: Float[np.ndarray, " k"], gap: float) -> Float[np.ndarray, " k"]:
     """argmin sum (y' - y)^2 with y'_{i+1} >= y'_i + gap, for ascending y: pooled neighbours share a mean."""
     offset = gap * np.arange(len(y))
     pools: list[list[float]] = []
@@ -136,7 +136,7 @@ def svg(figure: Figure, name: str, *, title: str) -> str:
     def adapted(tag: re.Match[str]) -> str:
         named = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{name}-", tag[0])
         faced = named.replace("'DejaVu Sans Mono'", "var(--mono)").replace("'DejaVu Sans'", "var(--sans)")
-        return re.sub("#[0-9a-f]{6}", lambda colour: themed(colour[0]), faced)
+        return re.sub("#[0-9a-f]{6}", lambda colour: colour_variable(colour[0]), faced)
 
     # what comes before the first group is replaced: a DTD on the network, a size, rules for the whole page
     groups = re.sub("<[^>]*>", adapted, text.getvalue()[text.getvalue().index("<g ") :]).strip()

@@ -1,7 +1,7 @@
 from .clusters import cluster_count, cluster_labels
 from .energies import log_dissipation_sa, log_dissipation_usa, log_energy
 from .entry import Observable, Scales
-from .frames import restricted
+from .frames import restrict
 from .lifetimes import Plateau, plateaus
 from .mergetree import MergeTree, merge_tree
 from .order import effective_rank, order_parameters, span_coordinates
@@ -28,6 +28,6 @@ __all__ = [
     "order_parameters",
     "pair_probability",
     "plateaus",
-    "restricted",
+    "restrict",
     "span_coordinates",
 ]

@@ -44,7 +44,7 @@ def cluster_labels(trajectory: Trajectory, epsilon: float) -> Int[Tensor, "t b n
                 token = torch.nonzero(present)[:, 0]
                 first = np.unique(labels, return_index=True)[1]
                 sequence[present] = token[torch.as_tensor(first[labels], device=token.device)]
-        found.append(_numbered(root, valid))
+        found.append(_number_components(root, valid))
     return torch.stack(found)
 
 
@@ -78,11 +78,11 @@ def components(x: Float[np.ndarray, "n d"], r: float) -> Int[np.ndarray, " n"]:
     spread = np.maximum.reduceat(np.linalg.norm(x[order] - np.repeat(first, size, axis=0), axis=1), start)
     label = np.arange(len(start))
     for i, j, distance in _neighbours(first, spread, r):
-        label = _joined(label, i, j, distance <= r)
+        label = _join_cells(label, i, j, distance <= r)
         doubtful = (distance > r) & (distance <= r + spread[i] + spread[j]) & (label[i] != label[j])
         i, j = i[doubtful], j[doubtful]
         near = _touching(x[order], start, size, i, j, r)
-        label = _joined(label, i, j, near)
+        label = _join_cells(label, i, j, near)
     labels = np.empty(n, dtype=np.int64)
     labels[order] = np.repeat(label, size)
     return labels
@@ -105,7 +105,7 @@ def _neighbours(first, spread, r):
         yield i[once], j[once], pairs["v"][once]
 
 
-def _joined(label, i, j, edge):
+def _join_cells(label, i, j, edge):
     """Labels after joining cells i and j where `edge` holds."""
     if not edge.any():
         return label
@@ -147,7 +147,7 @@ def _circle_roots(x, valid, gap):
     return torch.zeros_like(order).scatter(-1, order, first.gather(-1, run)).clamp(max=n - 1)
 
 
-def _numbered(root, valid):
+def _number_components(root, valid):
     """Components by their first tokens, numbered in that order; -1 on padding."""
     own = root == torch.arange(root.shape[-1], device=root.device)
     number = (own & valid).cumsum(-1) - 1

@@ -15,7 +15,7 @@ from spinodal.types import Trajectory
 BLOCK = 2**18  # numbers in one block: 2 MB stay in cache, and are six times as fast as 32 MB
 
 
-def restricted(trajectory: Trajectory, keep: Bool[Tensor, "b n"]) -> Trajectory:
+def restrict(trajectory: Trajectory, keep: Bool[Tensor, "b n"]) -> Trajectory:
     """The same trajectory with `valid & keep`: how to leave out a sink, or any other chosen tokens."""
     return trajectory._replace(valid=trajectory.valid & keep)
 

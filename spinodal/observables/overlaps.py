@@ -31,7 +31,7 @@ def cosine_histogram(
     """
     if bins < 1:
         raise InputError(f"bins = {bins}: must be at least 1")
-    c = _written_out(trajectory, copies)
+    c = _multiplicities(trajectory, copies)
     histogram = c.new_zeros(len(trajectory.times), len(c), bins)
     histogram[..., -1] += (c * (c - 1) / 2).sum(-1)
     for t, s, cosine, mass in _pairs(trajectory, c):
@@ -46,7 +46,7 @@ def pair_probability(
     trajectory: Trajectory, thresholds: Float[Tensor, " k"], *, copies: Float[Tensor, "b n"] | None = None
 ) -> Float[Tensor, "t b k"]:
     """P(<x_i, x_j> >= threshold) over pairs i != j. Time O(n^2), memory O(n)."""
-    c = _written_out(trajectory, copies)
+    c = _multiplicities(trajectory, copies)
     above = c.new_zeros(len(trajectory.times), len(c), len(thresholds))
     above += (c * (c - 1) / 2).sum(-1, keepdim=True) * (thresholds.to(c) <= 1)
     for t, s, cosine, mass in _pairs(trajectory, c):
@@ -70,13 +70,13 @@ def mean_cosine(
     >>> observables.mean_cosine(trajectory).round(decimals=4).flatten().tolist()
     [0.0, 0.6]
     """
-    c = _written_out(trajectory, copies)
+    c = _multiplicities(trajectory, copies)
     N = c.sum(-1)
     total = torch.stack([torch.einsum("bn,bnd->bd", c, x) for x in directions(trajectory)])
     return (total.square().sum(-1) - N) / (N * (N - 1))
 
 
-def _written_out(trajectory: Trajectory, copies: Float[Tensor, "b n"] | None) -> Float[Tensor, "b n"]:
+def _multiplicities(trajectory: Trajectory, copies: Float[Tensor, "b n"] | None) -> Float[Tensor, "b n"]:
     valid = trajectory.valid
     c = torch.ones_like(valid, dtype=torch.float64) if copies is None else copies.to(torch.float64)
     if not (c[valid] >= 1 - 1e-9).all():

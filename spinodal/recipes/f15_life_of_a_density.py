@@ -41,7 +41,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     figures.draw(result)["life"].savefig(out / "life.png", dpi=150)
     record, told = result.record, result.forecast
     assert told is not None  # the uniform density is unstable at both temperatures
-    angle, values = densities.smoothed(record.moments, 2)
+    angle, values = densities.smooth_density(record.moments, 2)
     standing = int(np.argmax(record.clusters > 0))
     peaks = angle[np.argmax(values[standing])]
     away = np.abs(np.exp(1j * (peaks - np.array(told.positions))) - 1).min()

@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from spinodal.figures.style import MODELS, panel, styled
-from spinodal.watch import Observation, Observed, Question, Texts, TrainedModel, observe_into
+from spinodal.watch import Observation, ObservationResult, Question, Texts, TrainedModel, observe_into
 
 DEPTH = 48
 LAYERS = (0, 1, 12, 24, 36, 48)
@@ -79,7 +79,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
 
 
 @styled
-def histograms(result: Observed, layers: list[int]) -> Figure:
+def histograms(result: ObservationResult, layers: list[int]) -> Figure:
     """Share of pairs by cosine, a row a depth; the trained layer filled, random weights as a line."""
     figure, axes = panel(5.4, 0.8 + 0.75 * len(layers))
     edges = np.array(result.cosine_edges)

@@ -22,15 +22,15 @@ from spinodal.figures import observation as drawn
 from spinodal.report.observation import write_comparison
 from spinodal.runs import open_run
 from spinodal.watch import (
-    Compared,
-    Observed,
+    ObservationComparison,
+    ObservationResult,
     Question,
     observe_model,
-    opened,
-    recorded,
+    open_model,
     sound_batches,
     sound_of,
     text_batches,
+    without_trajectory,
 )
 
 LAST = {  # of each stack: mean cosine, and layers at which the energy falls
@@ -90,7 +90,9 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
         overwrite=True,
         record="compare.json",
     ) as folder:
-        folder.finish(Compared({name: recorded(found) for name, found in seen.items()}))
+        folder.finish(
+            ObservationComparison({name: without_trajectory(found) for name, found in seen.items()})
+        )
     colour = figures.colours(seen)
     for name in ("mean_cosine", "energy"):
         drawn.compared_numbers(seen, name, colour).savefig(out / f"o2-{name.replace('_', '-')}.png", dpi=150)
@@ -109,22 +111,22 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     }
 
 
-def _albert(question: Question) -> dict[str, Observed]:
+def _albert(question: Question) -> dict[str, ObservationResult]:
     found = {}
     for depth in (12, 24):
-        subject = opened(fetch_model("rxnmapper"), name=f"ALBERT, {depth} layers", depth=depth)
+        subject = open_model(fetch_model("rxnmapper"), name=f"ALBERT, {depth} layers", depth=depth)
         found[subject.name] = observe_model(
             subject, text_batches(subject, ["CC(=O)O.OCC>>CC(=O)OCC"] * 2), question
         )
     return found
 
 
-def _three(question: Question, out: Path) -> dict[str, Observed]:
+def _three(question: Question, out: Path) -> dict[str, ObservationResult]:
     found = {}
     for name in ("minilm", "smollm2"):
-        subject = opened(fetch_model(name), name=name)
+        subject = open_model(fetch_model(name), name=name)
         found[name] = observe_model(subject, text_batches(subject, LINES), question)
-    subject = opened(fetch_model("whisper-base"), name="whisper-base")
+    subject = open_model(fetch_model("whisper-base"), name="whisper-base")
     features = AutoFeatureExtractor.from_pretrained(fetch_model("whisper-base"))
     batches = sound_batches(subject, [spoken(line, out / "spoken.wav") for line in LINES[:8]], features)
     for stack in ("encoder", "decoder"):

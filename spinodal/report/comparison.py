@@ -17,7 +17,7 @@ from rich.text import Text
 from scipy import stats
 
 from spinodal.errors import InputError
-from spinodal.figures import Run, Runs, finished, number
+from spinodal.figures import Run, Runs, finished_runs, number
 
 Arms = dict[str, Runs]  # the models of every arm; one run is the arm ""
 
@@ -98,7 +98,7 @@ def table(arms: Arms) -> list[Row]:
 def row(arm: str, model: str, runs: list[Run]) -> Row:
     if not runs:
         raise InputError(f"{model}: there is no run of it{' at ' + arm if arm else ''}")
-    done = [run["final"] for run in finished(runs)]
+    done = [run["final"] for run in finished_runs(runs)]
     over_seeds = {
         key: estimate([number(final.get(key)) for final in done])
         for key in ("steps", "seconds", "tokens_per_second", "held_out_loss")
@@ -124,13 +124,13 @@ def columns(rows: list[Row]) -> list[str]:
         "steps",
         "seconds",
         "tokens/s",
-        *(SCORES[key] for key in scored(rows)),
+        *(SCORES[key] for key in score_names(rows)),
         loss,
     ]
     return [*names, "seeds", *(["behind the best (± its error)"] if any(r.behind for r in rows) else [])]
 
 
-def scored(rows: list[Row]) -> list[str]:
+def score_names(rows: list[Row]) -> list[str]:
     """The scores that any model has, in the order of SCORES."""
     return [key for key in SCORES if any(key in r.scores for r in rows)]
 
@@ -144,36 +144,36 @@ def cells(rows: list[Row]) -> list[list[str]]:
             r.model,
             f"{r.parameters:,}",
             f"{r.steps:,}" if r.steps else "–",
-            spread(r.seconds, 1 if r.seconds.mean < 100 else 0),
-            spread(r.tokens_per_second, 0),
+            estimate_text(r.seconds, 1 if r.seconds.mean < 100 else 0),
+            estimate_text(r.tokens_per_second, 0),
             *(
-                spread(r.scores[key], 1 if key in ("bleu", "chrf") else 3) if key in r.scores else "–"
-                for key in scored(rows)
+                estimate_text(r.scores[key], 1 if key in ("bleu", "chrf") else 3) if key in r.scores else "–"
+                for key in score_names(rows)
             ),
-            loss(r.loss, digits),
+            loss_text(r.loss, digits),
             str(r.runs) if r.loss.seeds == r.runs else f"{r.loss.seeds} of {r.runs} finished",
-            behind(r, digits),
+            difference_text(r, digits),
         ]
         for r in rows
     ]
     return [line[: len(columns(rows))] for line in lines]
 
 
-def spread(e: Estimate, digits: int) -> str:
+def estimate_text(e: Estimate, digits: int) -> str:
     if not math.isfinite(e.mean):
         return "–"
     return f"{e.mean:,.{digits}f}" + (f" ± {e.sd:,.{digits}f}" if e.seeds > 1 else "")
 
 
-def loss(e: Estimate, digits: int) -> str:
+def loss_text(e: Estimate, digits: int) -> str:
     if not e.seeds:
         return "unfinished"
     if not math.isfinite(e.mean):
         return "not finite"
-    return spread(e, digits) + (" (one seed: no spread)" if e.seeds == 1 else "")
+    return estimate_text(e, digits) + (" (one seed: no spread)" if e.seeds == 1 else "")
 
 
-def behind(r: Row, digits: int) -> str:
+def difference_text(r: Row, digits: int) -> str:
     if r.behind is None:
         return "best" if math.isfinite(r.loss.mean) else "–"
     value, error, tie = r.behind

@@ -10,7 +10,7 @@ from spinodal.report.sections import Drawings, grid, section
 from spinodal.report.sphere import STYLE, sphere
 from spinodal.report.style import CSS
 from spinodal.runs import write_text
-from spinodal.watch import Layer, Observed
+from spinodal.watch import Layer, ObservationResult
 
 NULLS = (
     " Compare with the nulls: what random weights do too was not learned. Dashed: equiangular tokens under the theory, "
@@ -27,17 +27,17 @@ SELECTIONS = {
 }
 
 
-def write_observation(path: Path, result: Observed) -> None:
+def write_observation(path: Path, result: ObservationResult) -> None:
     """Writes the page of one observation."""
     write_text(path, observation_page(result))
 
 
-def write_comparison(path: Path, results: Mapping[str, Observed]) -> None:
+def write_comparison(path: Path, results: Mapping[str, ObservationResult]) -> None:
     """Writes the page of several observations, side by side."""
     write_text(path, comparison_page(results))
 
 
-def observation_page(result: Observed) -> str:
+def observation_page(result: ObservationResult) -> str:
     """The page of one observation; without its sphere where the trajectory that is shown is not known."""
     colour = colours(["model", *result.nulls])
     draw = Drawings()
@@ -65,7 +65,7 @@ def observation_page(result: Observed) -> str:
     return _page(result.model, body)
 
 
-def _sphere(result: Observed) -> str:
+def _sphere(result: ObservationResult) -> str:
     if result.shown.tokens is None:
         return ""
     places, kept = result.shown.sphere_coordinates()
@@ -78,7 +78,7 @@ def _sphere(result: Observed) -> str:
     )
 
 
-def comparison_page(results: Mapping[str, Observed]) -> str:
+def comparison_page(results: Mapping[str, ObservationResult]) -> str:
     """The page of several observations, side by side."""
     colour, draw = colours(results), Drawings()
     rows = [
@@ -145,7 +145,7 @@ def _header(title: str, summary: Sequence[str], facts: Mapping[str, str]) -> str
     )
 
 
-def _facts(result: Observed) -> dict[str, str]:
+def _facts(result: ObservationResult) -> dict[str, str]:
     stack = result.stack
     return {
         "model": result.architecture,
@@ -157,7 +157,7 @@ def _facts(result: Observed) -> dict[str, str]:
     }
 
 
-def _tree(result: Observed) -> str:
+def _tree(result: ObservationResult) -> str:
     words = result.shown.words
     cut = (
         f" The first {observation.WORDS} of {len(words)} tokens are shown."
@@ -170,16 +170,16 @@ def _tree(result: Observed) -> str:
     )
 
 
-def _selections(result: Observed) -> list[str | None]:
+def _selections(result: ObservationResult) -> list[str | None]:
     return [name for name in SELECTIONS if name is None or getattr(result.layers[0], name) is not None]
 
 
-def _cosines(draw: Drawings, result: Observed, selection: str | None, colour: str) -> str:
+def _cosines(draw: Drawings, result: ObservationResult, selection: str | None, colour: str) -> str:
     figure = observation.observed_cosines(result, colour, selection=selection)
     return draw(figure, f"{result.model}: {SELECTIONS[selection]}.")
 
 
-def _curves(draw: Drawings, result: Observed, colour: Mapping[str, str]) -> str:
+def _curves(draw: Drawings, result: ObservationResult, colour: Mapping[str, str]) -> str:
     bands = " Bands are two standard errors over inputs." if result.inputs > 1 else ""
     return grid(
         [
@@ -191,11 +191,11 @@ def _curves(draw: Drawings, result: Observed, colour: Mapping[str, str]) -> str:
     )
 
 
-def _last(result: Observed, name: str) -> float:
+def _last(result: ObservationResult, name: str) -> float:
     return float(observation.layer_numbers(result.layers, name)[-1])
 
 
-def _difference(result: Observed, null: str) -> str:
+def _difference(result: ObservationResult, null: str) -> str:
     if null not in result.nulls:
         return "–"
     found = result.nulls[null].last["mean_cosine"]
@@ -204,7 +204,7 @@ def _difference(result: Observed, null: str) -> str:
     return f"{found.mean:+.3f} ± {found.error:.3f}"
 
 
-def _nulls(result: Observed) -> str:
+def _nulls(result: ObservationResult) -> str:
     if not result.nulls:
         return ""
     rows = [
@@ -221,7 +221,7 @@ def _nulls(result: Observed) -> str:
     )
 
 
-def _violations(result: Observed) -> str:
+def _violations(result: ObservationResult) -> str:
     rows = [
         [
             str(v.layer), f"{v.share_of_inputs:.0%}", f"{v.mean_drop:.4f}",
@@ -236,7 +236,7 @@ def _violations(result: Observed) -> str:
     )
 
 
-def _attention(draw: Drawings, result: Observed, colour: str) -> str:
+def _attention(draw: Drawings, result: ObservationResult, colour: str) -> str:
     if not result.attention:
         return ""
     keys = (

@@ -30,7 +30,7 @@ def page(arms: Arms) -> str:
     colour = figures.colours(dict.fromkeys(row.model for row in rows))
     draw = sections.Drawings()
     body = [
-        about(runs, list(colour)),
+        run_header(runs, list(colour)),
         *(sections.arm(draw, [r for r in rows if r.arm == arm], arms[arm], colour) for arm in arms),
         sections.equilibrium(draw, arms, colour),
         sections.phases(draw, arms),
@@ -51,7 +51,7 @@ def distinct(runs: Iterable[Run], key: str) -> list[str]:
     return list(dict.fromkeys(str(run[key]) for run in runs))
 
 
-def about(runs: list[Run], models: list[str]) -> str:
+def run_header(runs: list[Run], models: list[str]) -> str:
     """What was run, by which command and code, when and where; and what went wrong."""
     dates = sorted(run["date"][:16].replace("T", " ") for run in runs)
     versions = dict.fromkeys(", ".join(f"{k} {v}" for k, v in run["versions"].items()) for run in runs)
@@ -67,7 +67,7 @@ def about(runs: list[Run], models: list[str]) -> str:
         "versions": [escape(line) for line in versions],
     }
     listed = "".join(f"<dt>{name}</dt><dd>{'<br>'.join(lines)}</dd>" for name, lines in facts.items())
-    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in troubles(runs))
+    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in problems(runs))
     lead = f'<p class="lead">{escape(", ".join(models))}</p>\n' if len(models) > 1 else ""
     return (
         f'<header>\n<p class="eyebrow">spinodal report</p>\n<h1>{escape(", ".join(distinct(runs, "recipe")))}</h1>\n'
@@ -75,7 +75,7 @@ def about(runs: list[Run], models: list[str]) -> str:
     )
 
 
-def troubles(runs: list[Run]) -> list[str]:
+def problems(runs: list[Run]) -> list[str]:
     """In words: which runs did not finish, and where a loss stopped being finite."""
     found = []
     for run in runs:
@@ -84,7 +84,7 @@ def troubles(runs: list[Run]) -> list[str]:
         if not run["finished"]:
             drawn = f"after step {last} (dashed)" if last else "before its first row"
             found.append(f"{name} is unfinished: it ends {drawn} and is no part of any mean.")
-        if (step := figures.stopped_being_finite(run)) is not None:
+        if (step := figures.first_step_not_finite(run)) is not None:
             found.append(
                 f"{name}: the loss is not finite at step {step}, where the curves of its model have a gap."
             )
@@ -93,12 +93,16 @@ def troubles(runs: list[Run]) -> list[str]:
 
 def settings(arms: Arms, colour: dict[str, str]) -> str:
     """The values in which models or arms differ side by side, and those that all share, folded."""
-    asked = {(arm, model): merged(runs) for arm, models in arms.items() for model, runs in models.items()}
+    asked = {
+        (arm, model): merged_configuration(runs)
+        for arm, models in arms.items()
+        for model, runs in models.items()
+    }
     keys = list(dict.fromkeys(key for values in asked.values() for key in values if key != "seed"))
     rows = {key: [values.get(key, "–") for values in asked.values()] for key in keys}
     shared = ", ".join(f"{key}={values[0]}" for key, values in rows.items() if len(set(values)) == 1)
     names = "".join(
-        f"<th>{sections.marked(model, colour)}{'<br>' + escape(arm) if arm else ''}</th>"
+        f"<th>{sections.model_label(model, colour)}{'<br>' + escape(arm) if arm else ''}</th>"
         for arm, model in asked
     )
     lines = "".join(
@@ -113,7 +117,7 @@ def settings(arms: Arms, colour: dict[str, str]) -> str:
     return sections.section("Settings", differing if lines else "", folded)
 
 
-def merged(runs: list[Run]) -> dict[str, str]:
+def merged_configuration(runs: list[Run]) -> dict[str, str]:
     """The configuration of a model, with every value that its seeds have."""
     keys = dict.fromkeys(key for run in runs for key in run["config"])
     return {key: ", ".join(dict.fromkeys(str(run["config"].get(key, "–")) for run in runs)) for key in keys}

@@ -49,9 +49,11 @@ def grid(drawn: list[str]) -> str:
     return f'<div class="figures">\n{chr(10).join(drawn)}\n</div>'
 
 
-def marked(model: str, colour: Colours) -> str:
+def model_label(model: str, colour: Colours) -> str:
     """A model's name behind a dot of its colour."""
-    return f'<span class="model" style="--dot:{figures.themed(colour[model])}">{escape(model)}</span>'
+    return (
+        f'<span class="model" style="--dot:{figures.colour_variable(colour[model])}">{escape(model)}</span>'
+    )
 
 
 def arm(draw: Drawings, rows: list[Row], runs: Runs, colour: Colours) -> str:
@@ -59,9 +61,7 @@ def arm(draw: Drawings, rows: list[Row], runs: Runs, colour: Colours) -> str:
     names = "".join(f"<th>{escape(name)}</th>" for name in columns(rows))
     lines = ""
     for model, *line in cells(rows):
-        lines += (
-            f"<tr><td>{marked(model, colour)}</td>{''.join(f'<td>{escape(c)}</td>' for c in line)}</tr>\n"
-        )
+        lines += f"<tr><td>{model_label(model, colour)}</td>{''.join(f'<td>{escape(c)}</td>' for c in line)}</tr>\n"
     written = f'<div class="scroll"><table>\n<tr>{names}</tr>\n{lines}</table></div>'
     if not any(run["metrics"] for seeds in runs.values() for run in seeds):
         return section(title(rows), written, "<p>There are no metrics to draw yet.</p>")

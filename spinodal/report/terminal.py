@@ -2,10 +2,10 @@
 
 from rich.table import Table
 
-from spinodal.watch import Compared, Observed
+from spinodal.watch import ObservationComparison, ObservationResult
 
 
-def effect_table(seen: Observed) -> Table:
+def effect_table(seen: ObservationResult) -> Table:
     """A line for the model's own attention and for each interaction in its place."""
     table = Table("attention", "mean cosine", "pairs above .9", "effective rank", "clusters", "loss")
     for name, row in seen.effect.items():
@@ -14,7 +14,7 @@ def effect_table(seen: Observed) -> Table:
     return table
 
 
-def compared_table(found: Compared) -> Table:
+def compared_table(found: ObservationComparison) -> Table:
     """A line for each model."""
     table = Table("model", "layers", "mean cosine", "pairs above .9", "effective rank", "energy", "falls at")
     for name, seen in found.observations.items():

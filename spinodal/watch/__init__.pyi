@@ -14,30 +14,30 @@ from .experiment import (
 from .folder import (
     compare_into,
     distinct_names,
+    find_observation,
     observe_into,
-    observed_in,
     read_comparison,
     read_observation,
-    recorded,
+    without_trajectory,
 )
 from .measure import observe_arrays, observe_model
-from .nulls import random_weights, shuffled
-from .pairs import Portrait, portraits
+from .nulls import random_weights, shuffle_tokens
+from .pairs import PairStatistics, pair_statistics
 from .record import VIEWS, record, recording
 from .result import (
-    Compared,
     Difference,
     Effect,
     Layer,
     LayerNumbers,
     NullComparison,
-    Observed,
-    Shown,
+    ObservationComparison,
+    ObservationResult,
+    ShownInput,
     StandardErrors,
 )
 from .sources import source_named
 from .stacks import Stack, find_stacks, one_stack
-from .subject import Subject, opened, sound_batches, sound_of, text_batches
+from .subject import Subject, open_model, sound_batches, sound_of, text_batches
 from .summary import summary
 from .weights import Heads, Spectra, effective_beta, heads_of, spectra
 
@@ -46,7 +46,6 @@ __all__ = [
     "VIEWS",
     "Arrays",
     "Clock",
-    "Compared",
     "Difference",
     "Effect",
     "Heads",
@@ -54,10 +53,11 @@ __all__ = [
     "LayerNumbers",
     "NullComparison",
     "Observation",
-    "Observed",
-    "Portrait",
+    "ObservationComparison",
+    "ObservationResult",
+    "PairStatistics",
     "Question",
-    "Shown",
+    "ShownInput",
     "Sound",
     "Spectra",
     "Stack",
@@ -70,6 +70,7 @@ __all__ = [
     "effective_beta",
     "effective_clock",
     "effects",
+    "find_observation",
     "find_stacks",
     "heads_of",
     "loss",
@@ -77,23 +78,22 @@ __all__ = [
     "observe_arrays",
     "observe_into",
     "observe_model",
-    "observed_in",
     "one_stack",
-    "opened",
-    "portraits",
+    "open_model",
+    "pair_statistics",
     "random_weights",
     "read_comparison",
     "read_observation",
     "read_trajectory",
     "record",
-    "recorded",
     "recording",
-    "shuffled",
+    "shuffle_tokens",
     "sound_batches",
     "sound_of",
     "source_named",
     "spectra",
     "summary",
     "text_batches",
+    "without_trajectory",
     "write_trajectory",
 ]

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from spinodal.models import Interaction, interaction, replaced_attention
 from spinodal.watch.experiment import Question
-from spinodal.watch.measure import portrayed
+from spinodal.watch.measure import sequence_statistics
 from spinodal.watch.pairs import NAMES
 from spinodal.watch.record import recording
 from spinodal.watch.result import Effect
@@ -36,7 +36,7 @@ def interactions(names: Sequence[str]) -> list[Interaction]:
     return [interaction(name) for name in names]
 
 
-def admit(subject: Subject, batches: Sequence[Inputs], plans: Sequence[Interaction]) -> None:
+def check_interactions(subject: Subject, batches: Sequence[Inputs], plans: Sequence[Interaction]) -> None:
     """InputError for an interaction that the model ignores or cannot take, before any work."""
     model: Any = subject.model
     for plan in plans:
@@ -71,9 +71,9 @@ def effects(
                 end = trajectory._replace(times=trajectory.times[-1:], tokens=trajectory.tokens[-1:])
                 for i, valid in enumerate(end.valid):
                     last.add(
-                        portrayed(end, i, {"whole": valid}, question, question.beta or 1.0)["whole"].numbers[
-                            0
-                        ]
+                        sequence_statistics(end, i, {"whole": valid}, question, question.beta or 1.0)[
+                            "whole"
+                        ].numbers[0]
                     )
                 if (value := loss(subject, inputs, question.seed + number)) is not None:
                     losses.add(np.array(value))
@@ -90,7 +90,7 @@ def loss(subject: Subject, inputs: Inputs, seed: int) -> float | None:
     """The model's own loss on these inputs; the masks are those of the seed."""
     kind = type(subject.model).__name__
     if kind.endswith("ForMaskedLM"):
-        given, labels = _masked(subject, inputs, seed)
+        given, labels = _mask_tokens(subject, inputs, seed)
     elif "decoder_input_ids" in inputs:
         given, labels = inputs, _labels(inputs["decoder_input_ids"], inputs.get("decoder_attention_mask"))
     elif kind.endswith(("ForCausalLM", "LMHeadModel")):
@@ -113,7 +113,7 @@ def _labels(ids: Tensor, mask: Tensor | None) -> Tensor:
     return ids if mask is None else ids.masked_fill(~mask.bool(), IGNORED)
 
 
-def _masked(subject: Subject, inputs: Inputs, seed: int) -> tuple[Inputs, Tensor]:
+def _mask_tokens(subject: Subject, inputs: Inputs, seed: int) -> tuple[Inputs, Tensor]:
     """At least one token of each text is masked, and no mark of its begin or end."""
     ids, generator = inputs["input_ids"], torch.Generator().manual_seed(seed)
     fair = inputs.get("attention_mask", torch.ones_like(ids)).bool().clone()

@@ -119,11 +119,11 @@ class Observation:
 
     def __post_init__(self):
         if isinstance(self.source, Arrays):
-            self._admit_arrays(self.source.name)
+            self._check_arrays(self.source.name)
         if len(set(self.effect)) < len(self.effect):
             raise InputError(f"`effect` {', '.join(self.effect)}: one of them stands twice", field="effect")
 
-    def _admit_arrays(self, name: str) -> None:
+    def _check_arrays(self, name: str) -> None:
         """Arrays are one view of one stack, and no model."""
         if self.effect:
             raise InputError(f"{name} holds arrays: `effect` is for models that run", field="effect")
@@ -138,7 +138,7 @@ class Observation:
 
 def observe(
     experiment: Observation, *, progress: Callable[[int, int], None] | None = None
-) -> "watch.Observed":
+) -> "watch.ObservationResult":
     """What the tokens do, layer by layer, beside the nulls; with the effect of each interaction.
 
     `progress` is told how many inputs are done, and of how many. InputError for a model that cannot be opened, inputs
@@ -160,6 +160,6 @@ def observe(
     interactions = effect.interactions(experiment.effect)
     subject = sources.open_subject(source.name, depth=source.depth)
     batches = sources.batches_of(subject, source)
-    effect.admit(subject, batches, interactions)
+    effect.check_interactions(subject, batches, interactions)
     found = measure.observe_model(subject, batches, question, progress=progress)
     return replace(found, effect=effect.effects_of(subject, batches, question, interactions))

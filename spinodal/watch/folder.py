@@ -1,8 +1,8 @@
 """Observations in folders: observe.json (or compare.json for several) and trajectory.safetensors, and their reader.
 
-DIR/observe.json             the observation, its origin, and the fields of `Observed`
+DIR/observe.json             the observation, its origin, and the fields of `ObservationResult`
 DIR/trajectory.safetensors   tokens of the input that is shown, layer by layer
-DIR/compare.json             the fields of `Compared`; DIR/NAME/observe.json those that were made for it
+DIR/compare.json             the fields of `ObservationComparison`; DIR/NAME/observe.json those that were made for it
 DIR/report.html              their page, where a caller draws it
 """
 
@@ -19,13 +19,13 @@ from spinodal.runs import RunFolder, decode, encode, open_run, read_run
 from spinodal.types import Trajectory
 from spinodal.watch.arrays import read_trajectory, write_trajectory
 from spinodal.watch.experiment import Observation, observe
-from spinodal.watch.result import Compared, Observed
+from spinodal.watch.result import ObservationComparison, ObservationResult
 
 RECORD, COMPARISON = "observe.json", "compare.json"
 TRAJECTORY, REPORT = "trajectory.safetensors", "report.html"
 ORIGIN = ("config", "seed", "commit", "date", "versions", "machine", "threads", "command")
 Progress = Callable[[int, int], None]
-Draw = Callable[[RunFolder, Observed | Compared], None]
+Draw = Callable[[RunFolder, ObservationResult | ObservationComparison], None]
 
 
 def observe_into(
@@ -37,7 +37,7 @@ def observe_into(
     overwrite: bool = False,
     progress: Progress | None = None,
     draw: Draw | None = None,
-) -> Observed:
+) -> ObservationResult:
     """Observes into the folder `out` and returns what its observe.json says.
 
     A folder that holds an observation is refused unless `overwrite`; with `resume` one of the same configuration is
@@ -65,7 +65,7 @@ def resumable(record: Path, config: object) -> bool | None:
     return True if record.is_file() and read_run(record).config == encode(config)[0] else None
 
 
-def write(folder: RunFolder, found: Observed) -> None:
+def write(folder: RunFolder, found: ObservationResult) -> None:
     """The trajectory, and then the record."""
     shown = found.shown
     assert shown.times is not None
@@ -74,15 +74,15 @@ def write(folder: RunFolder, found: Observed) -> None:
     valid = torch.ones(1, tokens.shape[2], dtype=torch.bool)
     with folder.replacing(TRAJECTORY) as place:
         write_trajectory(place, Trajectory(torch.from_numpy(shown.times), tokens, valid))
-    folder.finish(recorded(found))
+    folder.finish(without_trajectory(found))
 
 
-def recorded(found: Observed) -> Observed:
+def without_trajectory(found: ObservationResult) -> ObservationResult:
     """The observation as its record has it: without the trajectory, which has a file of its own."""
     return replace(found, shown=replace(found.shown, times=None, tokens=None))
 
 
-def read_observation(place: Path) -> Observed:
+def read_observation(place: Path) -> ObservationResult:
     """The observation of a folder, or of its observe.json, with the trajectory that is shown where that is there.
 
     InputError where there is no finished observation.
@@ -90,7 +90,7 @@ def read_observation(place: Path) -> Observed:
     run = read_run(place)
     if run.kind != "observe":
         raise InputError(f"{run.path} is not an observation, but a run of {run.kind}")
-    found = run.result_as(Observed)
+    found = run.result_as(ObservationResult)
     if not (run.folder / TRAJECTORY).is_file():
         return found
     way = read_trajectory(run.folder / TRAJECTORY)
@@ -99,7 +99,7 @@ def read_observation(place: Path) -> Observed:
     )
 
 
-def read_comparison(place: Path) -> Compared:
+def read_comparison(place: Path) -> ObservationComparison:
     """The comparison of a folder, or of its compare.json, its observations without the trajectories that they show.
 
     InputError where there is no finished comparison.
@@ -108,11 +108,11 @@ def read_comparison(place: Path) -> Compared:
     if run.kind != "observe-compare":
         raise InputError(f"{run.path} is not a comparison of observations, but a run of {run.kind}")
     # origins are records as they are: an array that one of them names is in the folder that it came from
-    seen = {name: decode(Observed, value, {}) for name, value in run.result["observations"].items()}
-    return Compared(seen, run.result.get("origins", {}))
+    seen = {name: decode(ObservationResult, value, {}) for name, value in run.result["observations"].items()}
+    return ObservationComparison(seen, run.result.get("origins", {}))
 
 
-def observed_in(place: str | Path) -> Path | None:
+def find_observation(place: str | Path) -> Path | None:
     """The folder of the observation whose folder or whose observe.json this is, None where it is neither."""
     folder = Path(place).parent if Path(place).name == RECORD else Path(place)
     return folder if (folder / RECORD).is_file() else None
@@ -127,7 +127,7 @@ def compare_into(
     overwrite: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
     draw: Draw | None = None,
-) -> Compared:
+) -> ObservationComparison:
     """Several observations side by side, by name: those to be made, in folders of `out`, and folders of known ones.
 
     Of a comparison that was stopped, what is finished is kept, and of a finished one too with `resume`. `progress` is
@@ -162,8 +162,10 @@ def compare_into(
             name: {key: record[key] for key in ORIGIN if key in record} for name, record in records.items()
         }
         folder.remove(REPORT)
-        folder.finish(Compared({name: recorded(x) for name, x in observations.items()}, origins))
-        found = Compared(observations, origins)
+        folder.finish(
+            ObservationComparison({name: without_trajectory(x) for name, x in observations.items()}, origins)
+        )
+        found = ObservationComparison(observations, origins)
         if draw:
             draw(folder, found)
     return found

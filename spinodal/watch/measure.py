@@ -24,10 +24,10 @@ from spinodal.observables import (
 from spinodal.types import Trajectory
 from spinodal.watch.clock import effective_clock
 from spinodal.watch.experiment import RANDOM, SHUFFLED, Question
-from spinodal.watch.nulls import random_weights, shuffled
-from spinodal.watch.pairs import BINS, NAMES, SAMPLE, Portrait, portraits, without_first
+from spinodal.watch.nulls import random_weights, shuffle_tokens
+from spinodal.watch.pairs import BINS, NAMES, SAMPLE, PairStatistics, pair_statistics, without_first
 from spinodal.watch.record import recording
-from spinodal.watch.result import AttentionLayer, ClockFit, Layer, Observed, Shown, StackFacts
+from spinodal.watch.result import AttentionLayer, ClockFit, Layer, ObservationResult, ShownInput, StackFacts
 from spinodal.watch.stacks import Stack, one_stack
 from spinodal.watch.subject import Inputs, Subject, words
 from spinodal.watch.summary import summary
@@ -49,14 +49,14 @@ class _Tallies:
 
     def add(
         self, trajectory: Trajectory, sequence: int, text: list[str], question: Question, beta: float
-    ) -> Portrait:
+    ) -> PairStatistics:
         valid, tokens = trajectory.valid[sequence], trajectory.tokens[:, sequence]
         selections = {"whole": valid}
         if int(valid.sum()) > 2:
             selections["without_first"] = without_first(valid)
         if not valid.all() and tokens.isfinite().all() and (tokens != 0).any(-1).all():
             selections["with_padding"] = torch.ones_like(valid)
-        seen = portrayed(trajectory, sequence, selections, question, beta)
+        seen = sequence_statistics(trajectory, sequence, selections, question, beta)
         for name, found in seen.items():
             self.selections[name].add(found)
         found = seen["whole"]
@@ -66,13 +66,13 @@ class _Tallies:
         return found
 
 
-def portrayed(
+def sequence_statistics(
     trajectory: Trajectory, sequence: int, selections: Mapping[str, Tensor], question: Question, beta: float
-) -> dict[str, Portrait]:
-    """`portraits` of one sequence, which an error names; with a column for each observable that was asked for."""
+) -> dict[str, PairStatistics]:
+    """`pair_statistics` of one sequence, which an error names; with a column for each observable that was asked for."""
     tokens = trajectory.tokens[:, sequence]
     try:
-        found = portraits(tokens, selections, beta, question.epsilon)
+        found = pair_statistics(tokens, selections, beta, question.epsilon)
     except InputError as error:
         raise InputError(f"sequence {sequence}: {error}") from None
     if not question.observables:
@@ -88,7 +88,7 @@ def portrayed(
 
 def observe_model(
     subject: Subject, batches: Sequence[Inputs], question: Question, *, progress: Progress | None = None
-) -> Observed:
+) -> ObservationResult:
     """A model on inputs, beside its nulls. `progress` is told how many inputs are done, and of how many.
 
     InputError for a model without recognisable layers, an input of one token, and activations that are not finite.
@@ -98,10 +98,10 @@ def observe_model(
     stack = one_stack(subject.model, _first(batches[0]), question.stack)
     decoder = "decoder" in stack.name and "decoder_input_ids" in batches[0]
     attention = attention_facts(subject, batches[0], stack)
-    beta, source = chosen_beta(question, attention)
+    beta, source = energy_beta(question, attention)
     made = {RANDOM: random_weights(subject.model, question.seed)} if RANDOM in question.nulls else {}
     strangers = {name: one_stack(model, _first(batches[0]), stack.name) for name, model in made.items()}
-    nulls = [name for name in question.nulls if name != SHUFFLED or _reordered(subject, batches[0], 0)]
+    nulls = [name for name in question.nulls if name != SHUFFLED or _shuffle_inputs(subject, batches[0], 0)]
     tallies, shown = _Tallies(nulls, question), None
     total = sum(len(next(iter(inputs.values()))) for inputs in batches)
     for number, inputs in enumerate(batches):
@@ -110,16 +110,16 @@ def observe_model(
             name: recording(m, inputs, strangers[name], view=question.view)[0] for name, m in made.items()
         }
         if SHUFFLED in nulls:
-            other = _reordered(subject, inputs, question.seed + number)
+            other = _shuffle_inputs(subject, inputs, question.seed + number)
             assert other is not None
             others[SHUFFLED] = recording(subject.model, other, stack, view=question.view)[0]
         for i in range(trajectory.tokens.shape[1]):
             text = words(subject, inputs, i, decoder=decoder, n=trajectory.tokens.shape[2])
             own = tallies.add(trajectory, i, text, question, beta)
             for name, null in others.items():
-                alone = portrayed(null, i, {"whole": null.valid[i]}, question, beta)["whole"]
+                alone = sequence_statistics(null, i, {"whole": null.valid[i]}, question, beta)["whole"]
                 tallies.nulls[name].add(own, alone)
-            shown = shown or show(trajectory, i, text, question.epsilon)
+            shown = shown or first_input(trajectory, i, text, question.epsilon)
         if progress:
             progress(tallies.inputs, total)
     assert shown is not None
@@ -127,29 +127,31 @@ def observe_model(
         subject.name, type(subject.model).__name__, StackFacts(stack.name, stack.calls, stack.tied), question.view,
         beta, source, attention,
     )  # fmt: skip
-    return observed(facts, tallies, shown, question)
+    return observation_result(facts, tallies, shown, question)
 
 
 def observe_arrays(
     name: str, trajectory: Trajectory, question: Question, *, progress: Progress | None = None
-) -> Observed:
+) -> ObservationResult:
     """Tokens from disk; there is no model, so there are no nulls, and beta is one unless it is chosen."""
     tallies, shown = _Tallies((), question), None
-    beta, source = chosen_beta(question, ())
+    beta, source = energy_beta(question, ())
     total = trajectory.tokens.shape[1]
     for i in range(total):
         text = [str(k) for k in range(trajectory.tokens.shape[2])]
         tallies.add(trajectory, i, text, question, beta)
-        shown = shown or show(trajectory, i, text, question.epsilon)
+        shown = shown or first_input(trajectory, i, text, question.epsilon)
         if progress:
             progress(i + 1, total)
     if shown is None:
         raise InputError(f"{name} holds no sequence")
     stack = StackFacts("arrays", len(trajectory.times) - 1, tied=False)
-    return observed(Facts(name, "arrays", stack, "as given", beta, source, ()), tallies, shown, question)
+    return observation_result(
+        Facts(name, "arrays", stack, "as given", beta, source, ()), tallies, shown, question
+    )
 
 
-def chosen_beta(question: Question, attention: Sequence[AttentionLayer]) -> tuple[float, str]:
+def energy_beta(question: Question, attention: Sequence[AttentionLayer]) -> tuple[float, str]:
     """The beta of the energy and where it comes from."""
     if question.beta is not None:
         return question.beta, "chosen"
@@ -193,7 +195,7 @@ def attention_facts(subject: Subject, inputs: Inputs, stack: Stack) -> tuple[Att
     return tuple(found)
 
 
-def show(trajectory: Trajectory, sequence: int, text: list[str], epsilon: float) -> Shown:
+def first_input(trajectory: Trajectory, sequence: int, text: list[str], epsilon: float) -> ShownInput:
     """The first SHOWN valid tokens of one sequence, with the branch of the merge tree that each is on."""
     there = trajectory.valid[sequence].nonzero()[:SHOWN, 0]
     tokens = trajectory.tokens[:, sequence : sequence + 1, there]
@@ -203,7 +205,7 @@ def show(trajectory: Trajectory, sequence: int, text: list[str], epsilon: float)
     x = tokens[-1, 0].double()
     x = x / x.norm(dim=-1, keepdim=True)
     far = (1 - x @ x.mT)[tuple(torch.triu_indices(len(x), len(x), 1))].clamp(min=0)
-    return Shown(
+    return ShownInput(
         words=tuple(text[i] for i in there.tolist()),
         branch=tuple(map(tuple, branch.tolist())),
         linkage=tuple(map(tuple, linkage(far.numpy(), "single").tolist())),
@@ -213,7 +215,7 @@ def show(trajectory: Trajectory, sequence: int, text: list[str], epsilon: float)
 
 
 class Facts(NamedTuple):
-    """What is known of a model before its tokens are measured; the fields of `Observed`."""
+    """What is known of a model before its tokens are measured; the fields of `ObservationResult`."""
 
     model: str
     architecture: str
@@ -224,14 +226,16 @@ class Facts(NamedTuple):
     attention: tuple[AttentionLayer, ...]
 
 
-def observed(facts: Facts, tallies: _Tallies, shown: Shown, question: Question) -> Observed:
+def observation_result(
+    facts: Facts, tallies: _Tallies, shown: ShownInput, question: Question
+) -> ObservationResult:
     """The result of all inputs."""
     n = max(2, round(tallies.tokens / tallies.inputs))
     layers, clock = on_the_clock(tallies, n, facts.beta)
     assert shown.times is not None
     counts = torch.tensor([len(set(row)) for row in shown.branch])
     groups = plateaus(torch.from_numpy(shown.times).double(), counts)
-    found = Observed(
+    found = ObservationResult(
         **facts._asdict(),
         epsilon=question.epsilon,
         inputs=tallies.inputs,
@@ -275,5 +279,5 @@ def _first(inputs: Inputs) -> Inputs:
     return {name: value[:1] if isinstance(value, Tensor) else value for name, value in inputs.items()}
 
 
-def _reordered(subject: Subject, inputs: Inputs, seed: int) -> dict | None:
-    return shuffled(inputs, seed, patch=getattr(subject.config, "patch_size", None))
+def _shuffle_inputs(subject: Subject, inputs: Inputs, seed: int) -> dict | None:
+    return shuffle_tokens(inputs, seed, patch=getattr(subject.config, "patch_size", None))

@@ -38,7 +38,9 @@ def random_weights(model: nn.Module, seed: int) -> nn.Module:
         return made.eval()
 
 
-def shuffled(inputs: Mapping[str, Any], seed: int, *, patch: int | None = None) -> dict[str, Any] | None:
+def shuffle_tokens(
+    inputs: Mapping[str, Any], seed: int, *, patch: int | None = None
+) -> dict[str, Any] | None:
     """The inputs in another order; None where nothing is known to be in an order.
 
     Of ids all valid ones but the first and the last, which are marks of begin and end, are permuted; of features of

@@ -33,7 +33,7 @@ CHUNK = 2**16  # tokens at a time, where all of them are summed over
 BLOCK = 2**22  # cosines at a time, where frames are taken together
 
 
-class Portrait(NamedTuple):
+class PairStatistics(NamedTuple):
     """By frame: numbers in the order of NAMES, histogram of cosines over [-1, 1], share of each token in the energy.
 
     `sample` says which tokens the pairs are of.
@@ -45,9 +45,9 @@ class Portrait(NamedTuple):
     sample: Int[np.ndarray, " s"]
 
 
-def portraits(
+def pair_statistics(
     tokens: Float[Tensor, "t n d"], selections: Mapping[str, Bool[Tensor, " n"]], beta: float, epsilon: float
-) -> dict[str, Portrait]:
+) -> dict[str, PairStatistics]:
     """The numbers of each selection of the tokens of one sequence. Cosines are computed once for all selections.
 
     InputError names the layer of a token that is zero or not finite, and a selection of fewer than two tokens.
@@ -56,7 +56,7 @@ def portraits(
         if (n := int(keep.sum())) < 2:
             raise InputError(f"{n} token ({name}): cosines need pairs; give at least two tokens")
     if max(int(keep.sum()) for keep in selections.values()) > SAMPLE:
-        return {name: _sampled(tokens[:, keep], beta, epsilon) for name, keep in selections.items()}
+        return {name: _sample_statistics(tokens[:, keep], beta, epsilon) for name, keep in selections.items()}
     union = torch.stack(list(selections.values())).any(0)
     places = {name: keep[union].nonzero()[:, 0] for name, keep in selections.items()}
     n = int(union.sum())
@@ -73,9 +73,9 @@ def portraits(
     return {name: _joined(parts, np.arange(len(places[name]))) for name, parts in found.items()}
 
 
-def _joined(parts: list[tuple], sample: Int[np.ndarray, " s"]) -> Portrait:
+def _joined(parts: list[tuple], sample: Int[np.ndarray, " s"]) -> PairStatistics:
     numbers, histogram, shares = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Portrait(numbers, histogram, shares, sample)
+    return PairStatistics(numbers, histogram, shares, sample)
 
 
 def _mean(C: Float[Tensor, "t n n"]) -> Float[Tensor, " t"]:
@@ -117,7 +117,7 @@ def _counts(distances: Float[np.ndarray, " k"], s: int, reaches: Sequence[float]
     return [float(s - (heights <= reach).sum()) for reach in reaches]
 
 
-def _sampled(tokens: Float[Tensor, "t n d"], beta: float, epsilon: float) -> Portrait:
+def _sample_statistics(tokens: Float[Tensor, "t n d"], beta: float, epsilon: float) -> PairStatistics:
     """Frame by frame: mean and rank of all tokens, the rest of pairs of a sample."""
     n = tokens.shape[1]
     sample = np.sort(np.random.default_rng(0).choice(n, min(n, SAMPLE), replace=False))

@@ -170,7 +170,7 @@ class StackFacts:
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class ShownInput:
     """The first input: its words, the branch of the merge tree that each is on by layer, and the single linkage of its
     last layer, rows (cluster, cluster, 1 - cosine, size) as SciPy has them.
 
@@ -202,7 +202,7 @@ class Shown:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Observed:
+class ObservationResult:
     """What was observed of a model's tokens, over `inputs` sequences of `tokens` tokens in all.
 
     `beta` is that of the energy and `beta_source` says where it comes from; clusters have cosines of at least
@@ -226,7 +226,7 @@ class Observed:
     violations: tuple[EnergyFall, ...] = field(repr=False)
     clock: ClockFit
     plateaus: tuple[Plateau, ...] = field(repr=False)
-    shown: Shown = field(repr=False)
+    shown: ShownInput = field(repr=False)
     attention: tuple[AttentionLayer, ...] = field(default=(), repr=False)
     summary: tuple[str, ...] = ()
     effect: dict[str, Effect] = field(default_factory=dict)
@@ -243,8 +243,8 @@ class Observed:
 
 
 @dataclass(frozen=True, eq=False)
-class Compared:
+class ObservationComparison:
     """Several observations by name, and what the record of each says of its origin (configuration, seed, commit)."""
 
-    observations: dict[str, Observed]
+    observations: dict[str, ObservationResult]
     origins: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)

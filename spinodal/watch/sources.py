@@ -9,7 +9,7 @@ from spinodal.errors import InputError
 from spinodal.types import Trajectory
 from spinodal.watch.arrays import READERS, read_trajectory
 from spinodal.watch.experiment import Arrays, Sound, Texts, TrainedModel
-from spinodal.watch.subject import Inputs, Subject, opened, sound_batches, sound_of, text_batches
+from spinodal.watch.subject import Inputs, Subject, open_model, sound_batches, sound_of, text_batches
 
 TEXTS = (".txt", ".md", ".csv", ".tsv", ".json", ".jsonl")
 MOST = 256  # lines of a text that are read
@@ -63,10 +63,10 @@ def lines_of(text: str, most: int = MOST) -> tuple[str, ...]:
 def open_subject(name: str, *, depth: int | None = None) -> Subject:
     """The subject of a pinned model's name, a folder, or a hub's name, in this order."""
     if name in PINNED_MODELS and not Path(name).exists():
-        return opened(fetch_model(name), name=name, depth=depth)
+        return open_model(fetch_model(name), name=name, depth=depth)
     if not Path(name).exists() and name.startswith((".", "/")):
         raise InputError(f"there is no folder {name}")
-    return opened(name, name=Path(name).name, depth=depth)
+    return open_model(name, name=Path(name).name, depth=depth)
 
 
 def batches_of(subject: Subject, source: TrainedModel) -> list[Inputs]:

@@ -49,7 +49,7 @@ class Subject(NamedTuple):
         return getattr(self.model, "config", None)
 
 
-def opened(place: str | Path, *, name: str | None = None, depth: int | None = None) -> Subject:
+def open_model(place: str | Path, *, name: str | None = None, depth: int | None = None) -> Subject:
     """The model of a folder (a run of ours, or what `save_pretrained` wrote) or of a hub's name, in float32.
 
     `depth` iterates a model with tied layers to another depth. InputError where nothing can be loaded, where the folder

@@ -1,14 +1,14 @@
 """The summary: what was found and what was not, in sentences that quote their numbers."""
 
 from spinodal.watch.experiment import RANDOM, SHUFFLED
-from spinodal.watch.result import Observed
+from spinodal.watch.result import ObservationResult
 
 NEAR_FLOW = 0.9
 NEAR_CURVE = 0.1  # of the distance that the cosines travel
 NO_TIME = 1e-5  # a step of the flow's time, below which none has passed
 
 
-def summary(result: Observed) -> list[str]:
+def summary(result: ObservationResult) -> list[str]:
     """Sentences about clusters, nulls, energy, plateaus, the theory's curve and the gradient-flow condition."""
     return [
         sentence
@@ -25,7 +25,7 @@ def summary(result: Observed) -> list[str]:
     ]
 
 
-def clustering(result: Observed) -> str:
+def clustering(result: ObservationResult) -> str:
     first, last = result.layers[0], result.layers[-1]
     a, b = first.mean_cosine, last.mean_cosine
     mass = last.mass_above[".9"]
@@ -43,7 +43,7 @@ def clustering(result: Observed) -> str:
     )
 
 
-def against(result: Observed, name: str) -> str:
+def against(result: ObservationResult, name: str) -> str:
     difference = result.nulls[name].last["mean_cosine"]
     null = result.nulls[name].layers[-1].mean_cosine
     what = {
@@ -59,7 +59,7 @@ def against(result: Observed, name: str) -> str:
     )
 
 
-def sink(result: Observed) -> str:
+def sink(result: ObservationResult) -> str:
     last = result.layers[-1]
     if last.without_first is None:
         return ""
@@ -69,7 +69,7 @@ def sink(result: Observed) -> str:
     return f"The first token stands apart: without it the mean cosine at the end is {without:.2f}."
 
 
-def energy(result: Observed) -> str:
+def energy(result: ObservationResult) -> str:
     layers, fallen = len(result.layers) - 1, result.violations
     if not fallen:
         return (
@@ -85,7 +85,7 @@ def energy(result: Observed) -> str:
     )
 
 
-def groups(result: Observed) -> str:
+def groups(result: ObservationResult) -> str:
     tokens = len(result.shown.words)
     still = [p for p in result.plateaus if 1 < p.clusters <= tokens / 2]
     if not still:
@@ -100,7 +100,7 @@ def groups(result: Observed) -> str:
     )
 
 
-def curve(result: Observed) -> str:
+def curve(result: ObservationResult) -> str:
     clock, cosines = result.clock, [layer.mean_cosine for layer in result.layers]
     if clock.step < NO_TIME:
         return (
@@ -114,7 +114,7 @@ def curve(result: Observed) -> str:
     )
 
 
-def gradient_flow(result: Observed) -> str:
+def gradient_flow(result: ObservationResult) -> str:
     if not result.attention:
         return ""
     symmetry = max(layer.symmetry for layer in result.attention)

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import stats
 
-from spinodal.watch.pairs import NAMES, Portrait
+from spinodal.watch.pairs import NAMES, PairStatistics
 from spinodal.watch.result import (
     Difference,
     EnergyFall,
@@ -53,7 +53,7 @@ class Tally:
         self.names = tuple(names)
         self.moments, self.histogram = Moments(), np.zeros((), dtype=int)
 
-    def add(self, portrait: Portrait):
+    def add(self, portrait: PairStatistics):
         self.moments.add(portrait.numbers)
         self.histogram = self.histogram + portrait.histogram
 
@@ -92,7 +92,7 @@ class Null:
     def __init__(self, names: Sequence[str] = NAMES):
         self.tally, self.difference = Tally(names), Moments()
 
-    def add(self, subject: Portrait, null: Portrait):
+    def add(self, subject: PairStatistics, null: PairStatistics):
         self.tally.add(null)
         self.difference.add(subject.numbers - null.numbers)
 
@@ -122,7 +122,7 @@ class Violations:
         self.n, self.count, self.drop = 0, np.zeros((), dtype=int), np.zeros(())
         self.blame: list[Counter[str]] = []
 
-    def add(self, portrait: Portrait, words: list[str]):
+    def add(self, portrait: PairStatistics, words: list[str]):
         """`words` are those of the tokens in the portrait's sample."""
         energy = portrait.numbers[:, NAMES.index("energy")]
         fall = np.maximum(energy[:-1] - energy[1:], 0.0)

@@ -11,7 +11,7 @@ from spinodal.data import fetch_model
 from spinodal.data.ctranslate2 import variables
 from spinodal.errors import InputError
 from spinodal.recipes.o1_albert import REACTIONS
-from spinodal.watch import Question, observe_model, opened, record, text_batches
+from spinodal.watch import Question, observe_model, open_model, record, text_batches
 from spinodal.watch.effect import loss
 
 LINE = "It is a tale told by an idiot, full of sound and fury, signifying nothing."
@@ -19,7 +19,7 @@ LINE = "It is a tale told by an idiot, full of sound and fury, signifying nothin
 
 def test_the_trained_albert_knows_chemistry_and_its_random_null_does_not():
     """Its loss on masked atoms of reactions is far below that of guessing among its 591 tokens."""
-    subject = opened(fetch_model("rxnmapper"), name="rxnmapper")
+    subject = open_model(fetch_model("rxnmapper"), name="rxnmapper")
     batches = text_batches(subject, REACTIONS[:8])
     own = loss(subject, batches[0], 0)
     assert own is not None
@@ -29,7 +29,7 @@ def test_the_trained_albert_knows_chemistry_and_its_random_null_does_not():
 
 
 def test_the_trained_albert_iterated_stays_apart_where_random_weights_collapse():
-    subject = opened(fetch_model("rxnmapper"), depth=36)
+    subject = open_model(fetch_model("rxnmapper"), depth=36)
     result = observe_model(subject, text_batches(subject, REACTIONS[:3]), Question(nulls=("random-weights",)))
     null = result.nulls["random-weights"].layers[-1]
     assert result.layers[-1].mean_cosine < 0.4
@@ -38,7 +38,7 @@ def test_the_trained_albert_iterated_stays_apart_where_random_weights_collapse()
 
 
 def test_hooks_agree_with_the_trained_models_own_hidden_states():
-    subject = opened(fetch_model("rxnmapper"))
+    subject = open_model(fetch_model("rxnmapper"))
     [batch] = text_batches(subject, REACTIONS[:2])
     with torch.no_grad():
         theirs = subject.model(**batch, output_hidden_states=True).hidden_states
@@ -47,7 +47,7 @@ def test_hooks_agree_with_the_trained_models_own_hidden_states():
 
 @pytest.mark.slow
 def test_minilm_is_observed_and_agrees_with_its_hidden_states():
-    subject = opened(fetch_model("minilm"), name="minilm")
+    subject = open_model(fetch_model("minilm"), name="minilm")
     [batch] = text_batches(subject, [LINE, "To be or not to be."])
     model = AutoModel.from_pretrained(fetch_model("minilm")).eval()
     with torch.no_grad():
@@ -59,7 +59,7 @@ def test_minilm_is_observed_and_agrees_with_its_hidden_states():
 
 @pytest.mark.slow
 def test_whisper_writes_something_for_silence():
-    subject = opened(fetch_model("whisper-base"))
+    subject = open_model(fetch_model("whisper-base"))
     sound = torch.zeros(1, 80, 3000)
     out = record(
         subject.model, {"input_features": sound, "decoder_input_ids": torch.tensor([[50258, 50259]])}

@@ -23,13 +23,13 @@ def lines(axes) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("seed", range(4))
 def test_an_eye_sees_its_direction_from_a_rotated_frame(seed):
     direction = sphere.uniform(1, 3, seed)[0]
-    R = globe.facing(direction)
+    R = globe.view_rotation(direction)
     np.testing.assert_allclose(R @ R.T, np.eye(3), atol=1e-15)
     assert np.linalg.det(R) == pytest.approx(1)
     right, up, near = R @ direction
     assert min(right, up) > 0.3
     assert near == pytest.approx(1 / np.sqrt(1 + 2 * 0.5**2))  # tan of the tilt is 0.5 sqrt(2)
-    np.testing.assert_allclose(globe.facing(direction, 0.0)[2], direction, atol=1e-15)
+    np.testing.assert_allclose(globe.view_rotation(direction, 0.0)[2], direction, atol=1e-15)
 
 
 def test_what_lies_behind_is_faint_and_below():

@@ -29,7 +29,7 @@ def thick(figure) -> list:
 def test_labels_move_apart_as_little_as_they_can(heights, gap):
     """Against scipy's solver of the same quadratic programme."""
     y = np.sort(heights)
-    found = style.apart(y, gap)
+    found = style.spread_labels(y, gap)
     assert (np.diff(found) >= gap - 1e-9).all()
     rules = [{"type": "ineq", "fun": lambda x, i=i: x[i + 1] - x[i] - gap} for i in range(len(y) - 1)]
     start = gap * np.arange(len(y), dtype=float)
@@ -64,11 +64,11 @@ def test_the_mean_of_runs_of_unequal_length_ends_at_the_mean_of_their_ends():
 def test_thinning_keeps_the_integral_and_the_gap():
     x = np.arange(960.0)
     y = np.sin(x / 50)
-    thin = runs.thinned(runs.Curve(x, x, y))
+    thin = runs.thin_curve(runs.Curve(x, x, y))
     assert len(thin.steps) == 240
     np.testing.assert_allclose(thin.values.mean(), y.mean(), atol=1e-15)
     y[500] = np.nan
-    assert np.isnan(runs.thinned(runs.Curve(x, x, y)).values).sum() == 1
+    assert np.isnan(runs.thin_curve(runs.Curve(x, x, y)).values).sum() == 1
 
 
 def test_residuals_are_what_is_no_counter_and_no_multiplier():
@@ -77,9 +77,9 @@ def test_residuals_are_what_is_no_counter_and_no_multiplier():
 
 def test_a_loss_that_is_not_finite_is_found():
     broken = run()
-    assert figures.stopped_being_finite(broken) is None
+    assert figures.first_step_not_finite(broken) is None
     broken["metrics"][7]["held_out_loss"] = None
-    assert figures.stopped_being_finite(broken) == 40
+    assert figures.first_step_not_finite(broken) == 40
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_layers_without_phases_are_left_out_and_cannot_be_asked_for():
 
 @given(st.lists(st.integers(1, 20), min_size=1, max_size=200))
 def test_lines_hold_every_token_once_in_order_and_are_full(widths):
-    lines = phases.broken(widths)
+    lines = phases.break_lines(widths)
     assert [i for line in lines for i in line] == list(range(len(widths)))
     lengths = [sum(widths[i] for i in line) for line in lines]
     assert max(lengths) <= phases.COLUMNS
@@ -276,7 +276,7 @@ def test_colours_are_one_a_model_in_order():
     colour = figures.colours(["a", "b", "c"])
     assert list(colour) == ["a", "b", "c"]
     assert len(set(colour.values())) == 3
-    assert figures.themed(colour["b"]) == "var(--model-1)"
-    assert figures.themed("#123456") == "#123456"
+    assert figures.colour_variable(colour["b"]) == "var(--model-1)"
+    assert figures.colour_variable("#123456") == "#123456"
     for variable in style.MODELS | style.PAPER:
         assert figures.css_colours().count(f"{variable}:#") == 2

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from spinodal.errors import InputError
-from spinodal.observables import cosine_histogram, frames, mean_cosine, pair_probability, restricted
+from spinodal.observables import cosine_histogram, frames, mean_cosine, pair_probability, restrict
 from spinodal.types import Trajectory
 
 RNG = np.random.default_rng(3)
@@ -71,7 +71,7 @@ def test_a_chosen_token_can_be_left_out():
     x[..., 0, :] = 1.0
     run = Trajectory(torch.zeros(1), x, torch.ones(1, 5, dtype=torch.bool))
     assert mean_cosine(run).item() > 0.1
-    assert mean_cosine(restricted(run, torch.arange(5)[None] > 0)).item() == pytest.approx(0, abs=1e-15)
+    assert mean_cosine(restrict(run, torch.arange(5)[None] > 0)).item() == pytest.approx(0, abs=1e-15)
 
 
 def test_orthonormal_and_equal_tokens():

@@ -12,7 +12,7 @@ from spinodal.report.observation import observation_page
 from spinodal.runs import encode, equal, read_run
 from spinodal.theory import gamma_sa
 from spinodal.types import Trajectory
-from spinodal.watch.pairs import NAMES, portraits
+from spinodal.watch.pairs import NAMES, pair_statistics
 
 TOY = Observable(
     "toy",
@@ -43,7 +43,7 @@ def test_a_toy_is_observed_drawn_and_reported():
     theory = [layer.theory * 6 for layer in found.layers]
     assert any(np.allclose(line.get_ydata(), theory) for line in drawn.lines)
     assert "A toy, &lt;for&gt; tests." in observation_page(found)
-    value, arrays = encode(watch.recorded(found))
+    value, arrays = encode(watch.without_trajectory(found))
     assert value["layers"][0]["observables"].keys() == {"toy"}
     assert not arrays
 
@@ -100,7 +100,7 @@ def test_what_was_observed_before_there_were_observables_is_read_alike():
     value, _ = encode(watch.Question())
     assert "observables" not in value
     found = watch.observe(watch.Observation(ARRAYS))
-    assert "observables" not in encode(watch.recorded(found))[0]["layers"][0]
+    assert "observables" not in encode(watch.without_trajectory(found))[0]["layers"][0]
     assert not equal(watch.Question(), watch.Question(observables=("polarisation",)))
 
 
@@ -124,7 +124,7 @@ def test_the_numbers_of_an_observation_are_the_observables(name: str):
     x = torch.randn(3, 1, 9, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     x[:, :, 1] = 2 * x[:, :, 0] + 0.01
     keep = torch.ones(1, 9, dtype=torch.bool)
-    seen = portraits(x[:, 0], {"all": keep[0]}, 3.0, 0.1)["all"].numbers[:, NAMES.index(name)]
+    seen = pair_statistics(x[:, 0], {"all": keep[0]}, 3.0, 0.1)["all"].numbers[:, NAMES.index(name)]
     trajectory = Trajectory(torch.arange(3.0), x, keep)
     assert measure(trajectory, observables_named([name]), Scales(3.0, 0.1))[name][
         :, 0

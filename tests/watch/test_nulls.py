@@ -6,7 +6,7 @@ from small_models import inputs_of, small
 from torch import nn
 
 from spinodal.errors import InputError
-from spinodal.watch.nulls import random_weights, shuffled
+from spinodal.watch.nulls import random_weights, shuffle_tokens
 
 
 def test_fresh_weights_of_the_same_shapes_and_the_same_for_one_seed():
@@ -45,27 +45,27 @@ def test_ids_are_permuted_between_the_marks_and_padding_stays():
     ids = torch.arange(20).view(2, 10)
     mask = torch.ones(2, 10, dtype=torch.long)
     mask[1, 6:] = 0
-    found = shuffled({"input_ids": ids, "attention_mask": mask}, 0)
+    found = shuffle_tokens({"input_ids": ids, "attention_mask": mask}, 0)
     assert found is not None
     assert found["input_ids"].sort(1).values.equal(ids)
     assert found["input_ids"][:, 0].equal(ids[:, 0])
     assert found["input_ids"][1, 5:].equal(ids[1, 5:])
     assert not found["input_ids"].equal(ids)
-    again = shuffled({"input_ids": ids, "attention_mask": mask}, 0)
+    again = shuffle_tokens({"input_ids": ids, "attention_mask": mask}, 0)
     assert again is not None
     assert again["input_ids"].equal(found["input_ids"])
 
 
 def test_frames_and_patches_are_permuted_as_wholes():
     sound = inputs_of("WhisperForConditionalGeneration")["input_features"]
-    found = shuffled({"input_features": sound}, 0)
+    found = shuffle_tokens({"input_features": sound}, 0)
     assert found is not None
     columns = lambda x: sorted(tuple(c) for c in x[0].T.tolist())
     assert columns(found["input_features"]) == columns(sound)
     images = torch.arange(64.0).view(1, 1, 8, 8)
-    cut = shuffled({"pixel_values": images}, 0, patch=4)
+    cut = shuffle_tokens({"pixel_values": images}, 0, patch=4)
     assert cut is not None
     tiles = lambda x: sorted(x[0, 0, i : i + 4, j : j + 4].flatten().tolist() for i in (0, 4) for j in (0, 4))
     assert tiles(cut["pixel_values"]) == tiles(images)
     assert not cut["pixel_values"].equal(images)
-    assert shuffled({"pixel_values": images}, 0) is None
+    assert shuffle_tokens({"pixel_values": images}, 0) is None

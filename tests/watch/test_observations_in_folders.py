@@ -14,9 +14,9 @@ from spinodal.report.observation import write_observation
 from spinodal.runs import RunFolder, decode, encode, equal, read_run
 from spinodal.watch import (
     Arrays,
-    Compared,
     Observation,
-    Observed,
+    ObservationComparison,
+    ObservationResult,
     Question,
     Sound,
     Texts,
@@ -25,8 +25,8 @@ from spinodal.watch import (
     observe,
     observe_into,
     read_observation,
-    recorded,
     source_named,
+    without_trajectory,
 )
 
 OLD = Path(__file__).parent.parent / "pins" / "data" / "finished"
@@ -63,7 +63,7 @@ def test_a_result_comes_back_equal_from_json_and_from_its_folder(tmp_path: Path)
     )
     assert told == [(1, 2), (2, 2)]
     value, parts = encode(found)
-    assert equal(found, decode(Observed, json.loads(json.dumps(value)), parts))
+    assert equal(found, decode(ObservationResult, json.loads(json.dumps(value)), parts))
     assert equal(found, observe(asked))
     assert equal(found, read_observation(tmp_path / "out"))
     run = read_run(tmp_path / "out")
@@ -91,7 +91,7 @@ def test_old_records_are_read_and_drawn(name: str, tmp_path: Path):
     assert list(found.summary) == kept["summary"]
     assert found.layers[-1].histogram == tuple(kept["layers"][-1]["histogram"])
     assert (found.shown.tokens is not None) == (OLD / name / "trajectory.safetensors").exists()
-    value = json.loads(json.dumps(encode(recorded(found))[0]))
+    value = json.loads(json.dumps(encode(without_trajectory(found))[0]))
     assert value["layers"][0].items() >= kept["layers"][0].items()
     assert {
         key: value[key] for key in ("nulls", "violations", "clock", "plateaus", "attention", "effect")
@@ -121,7 +121,7 @@ def test_numbers_outlive_a_report_that_fails(tmp_path: Path):
     def fail(*_: object):
         raise RuntimeError("no ink")
 
-    def draw(folder: RunFolder, found: Observed | Compared):
+    def draw(folder: RunFolder, found: ObservationResult | ObservationComparison):
         folder.write_text("report.html", type(found).__name__)
 
     with pytest.raises(RuntimeError, match="no ink"):
@@ -131,7 +131,7 @@ def test_numbers_outlive_a_report_that_fails(tmp_path: Path):
         found = observe_into(asked, tmp_path, resume=True, draw=draw)
     assert equal(found, observe(asked))
     assert (tmp_path / "observe.json").read_bytes() == before
-    assert (tmp_path / "report.html").read_text() == "Observed"
+    assert (tmp_path / "report.html").read_text() == "ObservationResult"
     with pytest.raises(InputError, match="`overwrite` replaces it"):
         observe_into(Observation(arrays(1)), tmp_path, resume=True, draw=fail)
     with pytest.raises(RuntimeError, match="no ink"):
@@ -144,7 +144,7 @@ def test_a_comparison_says_what_was_asked_and_is_drawn_again(tmp_path: Path):
     sources = {"a": Observation(arrays(), question), "b": Observation(arrays(1), question)}
     drawn: list[str] = []
 
-    def draw(folder: RunFolder, found: Observed | Compared):
+    def draw(folder: RunFolder, found: ObservationResult | ObservationComparison):
         drawn.append(type(found).__name__)
 
     compare_into(sources, tmp_path, draw=draw)
@@ -153,7 +153,7 @@ def test_a_comparison_says_what_was_asked_and_is_drawn_again(tmp_path: Path):
     assert config["models"] == {name: str(tmp_path / name) for name in "ab"}
     with pytest.warns(UserWarning, match="it is kept"):
         compare_into(sources, tmp_path, resume=True, draw=draw)
-    assert drawn == ["Observed", "Observed", "Compared"] * 2
+    assert drawn == ["ObservationResult", "ObservationResult", "ObservationComparison"] * 2
     other = {name: replace(source, question=Question(beta=3.0)) for name, source in sources.items()}
     with pytest.raises(InputError, match="`overwrite` replaces it"):
         compare_into(other, tmp_path, resume=True)

@@ -9,7 +9,7 @@ from spinodal.errors import InputError
 from spinodal.runs import encode
 from spinodal.types import Trajectory
 from spinodal.watch import Difference, Question, Subject, observe_arrays, observe_model, record
-from spinodal.watch.pairs import NAMES, portraits
+from spinodal.watch.pairs import NAMES, pair_statistics
 from spinodal.watch.tally import Moments, Violations
 
 SEEN = [kind for kind in KINDS if kind not in ("DebertaV2ForMaskedLM", "MambaForCausalLM")]
@@ -34,7 +34,7 @@ def test_every_kind_of_model_is_observed_beside_its_nulls(kind: str):
     trajectory = record(model, inputs)
     end = trajectory.tokens[-1:]
     expected = [
-        portraits(end[:, i], {"all": trajectory.valid[i]}, 2.0, 0.1)["all"].numbers[0] for i in range(2)
+        pair_statistics(end[:, i], {"all": trajectory.valid[i]}, 2.0, 0.1)["all"].numbers[0] for i in range(2)
     ]
     mean = dict(zip(NAMES, np.mean(expected, axis=0), strict=True))
     last = result.layers[-1]
@@ -80,7 +80,9 @@ def test_falls_of_the_energy_are_blamed_on_the_tokens_that_part():
     parting = joining()[::-1].copy()
     parting[1:, 3] = parting[0, 3]  # the first two part, and nobody joins
     every = torch.ones(4, dtype=torch.bool)
-    blame.add(portraits(torch.from_numpy(parting), {"all": every}, 3.0, 0.1)["all"], ["a", "b", "c", "d"])
+    blame.add(
+        pair_statistics(torch.from_numpy(parting), {"all": every}, 3.0, 0.1)["all"], ["a", "b", "c", "d"]
+    )
     [fall] = blame.falls()
     assert fall.layer == 1
     assert {token.text for token in fall.tokens[:2]} == {"a", "b"}

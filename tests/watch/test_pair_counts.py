@@ -8,12 +8,12 @@ from spinodal import observables
 from spinodal.errors import InputError
 from spinodal.types import Trajectory
 from spinodal.watch import pairs as module
-from spinodal.watch.pairs import NAMES, Portrait, portraits, without_first
+from spinodal.watch.pairs import NAMES, PairStatistics, pair_statistics, without_first
 
 
-def one(x: torch.Tensor, beta: float, epsilon: float) -> Portrait:
+def one(x: torch.Tensor, beta: float, epsilon: float) -> PairStatistics:
     """All tokens of a single frame, the axis of frames taken away."""
-    found = portraits(x[None], {"all": torch.ones(len(x), dtype=torch.bool)}, beta, epsilon)["all"]
+    found = pair_statistics(x[None], {"all": torch.ones(len(x), dtype=torch.bool)}, beta, epsilon)["all"]
     return found._replace(
         numbers=found.numbers[0], histogram=found.histogram[0], energy_shares=found.energy_shares[0]
     )
@@ -105,7 +105,7 @@ def test_selections_are_the_tokens_that_they_select(monkeypatch: pytest.MonkeyPa
     tokens = torch.randn(3, 5, 4)
     valid = torch.tensor([False, True, True, True, False])
     assert without_first(valid).tolist() == [False, False, True, True, False]
-    found = portraits(tokens, {"some": valid, "fewer": without_first(valid)}, 1.0, 0.1)
+    found = pair_statistics(tokens, {"some": valid, "fewer": without_first(valid)}, 1.0, 0.1)
     for k in range(3):
         alone = one(tokens[k, 1:4], 1.0, 0.1)
         assert found["some"].numbers[k] == pytest.approx(alone.numbers)
@@ -119,6 +119,6 @@ def test_what_has_no_cosines_is_named():
     tokens[1, 3] = 0
     every = torch.ones(5, dtype=torch.bool)
     with pytest.raises(InputError, match="layer 1: token 3 is zero"):
-        portraits(tokens, {"all": every}, 1.0, 0.1)
+        pair_statistics(tokens, {"all": every}, 1.0, 0.1)
     with pytest.raises(InputError, match="at least two tokens"):
-        portraits(tokens, {"one": torch.arange(5) == 1}, 1.0, 0.1)
+        pair_statistics(tokens, {"one": torch.arange(5) == 1}, 1.0, 0.1)
