@@ -26,7 +26,6 @@ from torch.nn import functional
 
 from spinodal.mixers.graph.flow import GraphFlowAttention
 from spinodal.mixers.graph.form import Descent, FlowForm
-from spinodal.mixers.graph.sparse import BlockGraphAttention
 from spinodal.mixers.token.attention import Attention
 from spinodal.recipes.graph_recall import BLOCKS, WIDTH
 
@@ -41,8 +40,8 @@ def flow(steps: int) -> FlowForm:
     return FlowForm(descent=Descent(steps))
 
 
-def sparse(steps: int) -> BlockGraphAttention:
-    return BlockGraphAttention(WIDTH, heads=1, blocks=BLOCKS, form=flow(steps)).eval()
+def sparse(steps: int) -> GraphFlowAttention:
+    return GraphFlowAttention(WIDTH, heads=1, form=flow(steps), links=BLOCKS).eval()
 
 
 def clock() -> float:

@@ -7,7 +7,7 @@ from .graph.blocks import Blocks
 from .graph.flow import GraphFlowAttention
 from .graph.form import Descent, FlowForm
 from .graph.levels import GraphLevels
-from .graph.sparse import BlockGraphAttention
+from .graph.pairs import AllPairs
 from .token.attention import Attention
 from .token.convolution import Convolution, Toeplitz
 from .token.gated import GatedLinear, MinGRU
@@ -16,8 +16,8 @@ from .token.places import Triangular
 from .token.retention import Retention
 
 __all__ = [
+    "AllPairs",
     "Attention",
-    "BlockGraphAttention",
     "Blocks",
     "Convolution",
     "Convolved",

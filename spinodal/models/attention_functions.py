@@ -30,7 +30,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.masking_utils import eager_mask
 
 from spinodal.errors import InputError
-from spinodal.mixers.graph.links import add_self_links
+from spinodal.mixers.graph.scores import add_self_links
 
 Weights = Float[Tensor, "b h n m"]
 Allowed = Bool[Tensor, "#b #h n m"]

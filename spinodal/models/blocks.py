@@ -26,7 +26,6 @@ from spinodal.mixers.graph.blocks import Blocks
 from spinodal.mixers.graph.flow import GraphFlowAttention
 from spinodal.mixers.graph.form import Descent, FlowForm
 from spinodal.mixers.graph.levels import GraphLevels
-from spinodal.mixers.graph.sparse import BlockGraphAttention
 from spinodal.mixers.token.attention import Attention
 from spinodal.mixers.token.convolution import Convolution, Toeplitz
 from spinodal.mixers.token.gated import GatedLinear, MinGRU
@@ -62,9 +61,8 @@ def graph_mixer(config: SpinodalConfig, causal: bool) -> Mixer:
     if not config.block_size:
         return GraphFlowAttention(config.width, heads=config.heads, form=form, causal=causal)
     blocks = Blocks(config.block_size, config.top_blocks, warmup=config.dense_steps)
-    return BlockGraphAttention(
-        config.width, heads=config.heads, blocks=blocks, form=form, causal=causal, context=config.length
-    )
+    blocks.require_fit(config.length)
+    return GraphFlowAttention(config.width, heads=config.heads, form=form, causal=causal, links=blocks)
 
 
 MIXERS: Mapping[str, Maker] = {

@@ -23,7 +23,6 @@ from spinodal.mixers.base import Mixer
 from spinodal.mixers.graph.blocks import Blocks
 from spinodal.mixers.graph.flow import GraphFlowAttention
 from spinodal.mixers.graph.form import Descent, FlowForm
-from spinodal.mixers.graph.sparse import BlockGraphAttention
 from spinodal.mixers.token.attention import Attention
 
 WIDTH, HEADS, VALUES, KEYS = 128, 1, 16, 8192
@@ -80,7 +79,7 @@ BLOCKS = Blocks(size=32, top=8, window=0, warmup=STEPS + FURTHER * LENGTHS[1:].i
 KINDS: dict[str, Callable[[], Mixer]] = {
     "softmax": lambda: Attention(WIDTH, heads=HEADS),
     "flow": lambda: GraphFlowAttention(WIDTH, heads=HEADS),
-    "block-sparse flow": lambda: BlockGraphAttention(WIDTH, heads=HEADS, blocks=BLOCKS, form=ONE_STEP),
+    "block-sparse flow": lambda: GraphFlowAttention(WIDTH, heads=HEADS, form=ONE_STEP, links=BLOCKS),
 }
 FALLS = {"density at the greatest penalty over that at none": (0.0, 0.999)}
 EXPECTED = (

@@ -5,17 +5,18 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor
-from typed import present
+from typed import of_kind, present
 
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer
-from spinodal.mixers.graph.blocks import Blocks
+from spinodal.mixers.graph.block_links import BlockLinks
+from spinodal.mixers.graph.blocks import BlockRouter, Blocks
 from spinodal.mixers.graph.flex import block_mask, flex_averages
 from spinodal.mixers.graph.flow import SIN, GraphFlowAttention
 from spinodal.mixers.graph.form import Descent, FlowForm
 from spinodal.mixers.graph.levels import GraphLevels
-from spinodal.mixers.graph.links import scores
-from spinodal.mixers.graph.sparse import BlockGraphAttention
+from spinodal.mixers.graph.pairs import PairLinks
+from spinodal.mixers.graph.scores import Averages, scores
 from spinodal.models.blocks import sublayers
 from spinodal.models.configuration import SpinodalConfig
 
@@ -23,14 +24,28 @@ D, H, N = 12, 2, 30
 BLOCKS = Blocks(size=4, top=2, window=1, features=16)
 
 
-def mixer(blocks: Blocks = BLOCKS, form: FlowForm = SIN, *, causal: bool = False) -> BlockGraphAttention:
+def mixer(blocks: Blocks = BLOCKS, form: FlowForm = SIN, *, causal: bool = False) -> GraphFlowAttention:
     torch.manual_seed(0)
-    made = BlockGraphAttention(D, heads=H, blocks=blocks, form=form, causal=causal).double()
+    made = GraphFlowAttention(D, heads=H, form=form, causal=causal, links=blocks).double()
     with torch.no_grad():
         made.qkv.weight *= 3
-        sketches = present(made.coarse.sketches).weight
+        sketches = present(router(made).sketches).weight
         sketches += torch.randn_like(sketches) / 4
     return made.eval()  # in training every call takes other rows to learn the choice from
+
+
+def links(made: GraphFlowAttention) -> BlockLinks:
+    return of_kind(made.links, BlockLinks)
+
+
+def router(made: GraphFlowAttention) -> BlockRouter:
+    return of_kind(made.coarse, BlockRouter)
+
+
+def masked(made: GraphFlowAttention, x: Tensor, valid: Tensor | None = None) -> Averages:
+    """Averages under the links as a mask of all pairs."""
+    inputs = made.inputs(x, valid)
+    return links(made).pairs.masked_averages(inputs.q, inputs.k, made.links.allowed(inputs, valid))
 
 
 def tokens(batch: int = 2, *, seed: int = 1, n: int = N) -> Tensor:
@@ -57,8 +72,7 @@ def test_gathered_blocks_are_attention_under_their_mask(name: str, causal: bool,
     made, x, weight = mixer(CHOICES[name], form, causal=causal), tokens().requires_grad_(), tokens(seed=3)
     for valid in (None, padding()):
         inputs = made.inputs(x, valid)
-        under = made.averages(inputs.q, inputs.k, made.allowed(inputs, valid))
-        expected = made.read(made.states(inputs, under)[-1])
+        expected = made.merge_heads(made.states(inputs, masked(made, x, valid))[-1])
         found = made(x, valid).tokens
         torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-13)
         wanted = [x, *made.qkv.parameters(), *present(made.anchor).parameters()]
@@ -80,7 +94,7 @@ def test_all_blocks_are_the_whole_graph(causal: bool):
 def test_a_block_keeps_itself_its_neighbours_and_at_most_top_others(name: str, causal: bool):
     blocks = CHOICES[name]
     made = mixer(blocks, causal=causal)
-    selected = made.choice(made.inputs(tokens()), None).selected
+    selected = links(made).route(made.inputs(tokens()), None).selected
     I = selected.shape[-1]
     apart = torch.arange(I)[:, None] - torch.arange(I)
     near = (apart.abs() <= blocks.window) & ((apart >= 0) | (not causal))
@@ -100,15 +114,15 @@ def test_a_block_keeps_itself_its_neighbours_and_at_most_top_others(name: str, c
         assert 0 < others.sum() < 2 * others.numel()
 
 
-def products(made: BlockGraphAttention, x: Tensor) -> Tensor:
-    want, have = present(made.coarse.sketches).weight.unflatten(0, (2, H, -1))
+def products(made: GraphFlowAttention, x: Tensor) -> Tensor:
+    want, have = present(router(made).sketches).weight.unflatten(0, (2, H, -1))
     return torch.einsum("bid,hrd,hre,bje->bhij", x, want, have, x)
 
 
 def test_the_choice_is_that_of_the_largest_predicted_share():
     made, x = mixer(), tokens(n=32)
     share = products(made, x).exp().unflatten(-1, (8, 4)).amax(-1)
-    found = made.choice(made.inputs(x), None).selected
+    found = links(made).route(made.inputs(x), None).selected
     for I in range(8):
         others = [J for J in range(8) if abs(I - J) > 1]
         shares = share[:, :, 4 * I : 4 * I + 4, others]
@@ -142,13 +156,12 @@ def test_nothing_of_the_future_and_nothing_on_padding_is_in_a_choice(name: str, 
 
 @pytest.mark.parametrize("causal", [False, True])
 def test_where_nothing_is_to_be_chosen_neighbours_alone_are_looked_at(causal: bool):
-    made = BlockGraphAttention(D, heads=H, blocks=replace(BLOCKS, top=0), causal=causal).double().eval()
+    made = GraphFlowAttention(D, heads=H, causal=causal, links=replace(BLOCKS, top=0)).double().eval()
     assert all("coarse" not in name for name in made.state_dict())
     apart = torch.arange(8)[:, None] - torch.arange(8)
     near = (apart <= 1) & (apart >= (0 if causal else -1))
-    assert torch.equal(made.choice(made.inputs(tokens()), None).selected, near.expand(2, H, 8, 8))
-    under = made.averages(*made.inputs(tokens())[1:3], made.allowed(made.inputs(tokens()), None))
-    expected = made.read(made.states(made.inputs(tokens()), under)[-1])
+    assert torch.equal(links(made).route(made.inputs(tokens()), None).selected, near.expand(2, H, 8, 8))
+    expected = made.merge_heads(made.states(made.inputs(tokens()), masked(made, tokens()))[-1])
     torch.testing.assert_close(made(tokens()).tokens, expected, rtol=1e-11, atol=1e-13)
     assert "selection" not in made(tokens(), residuals=True).residuals
 
@@ -208,14 +221,14 @@ def test_the_selection_residual_is_a_divergence_that_teaches_the_choice_alone():
     found = made(x, residuals=True).residuals["selection"]
     torch.testing.assert_close(found, lost / weight)
     found.backward()
-    assert present(present(made.coarse.sketches).weight.grad).abs().amin(1).min() > 0
+    assert present(present(router(made).sketches).weight.grad).abs().amin(1).min() > 0
     assert all(p.grad is None for name, p in made.named_parameters() if not name.startswith("coarse"))
 
 
 def test_the_choice_learns_where_the_mass_is():
     """What is sought is unlike what seeks it, until turned; in planes that positions hardly rotate."""
     torch.manual_seed(0)
-    made = BlockGraphAttention(32, heads=1, blocks=Blocks(8, top=2, window=0))
+    made = GraphFlowAttention(32, heads=1, links=Blocks(8, top=2, window=0))
     slow = torch.arange(32) % 16 >= 8
     with torch.no_grad():
         made.qkv.weight[:64] = 0
@@ -225,12 +238,12 @@ def test_the_choice_learns_where_the_mass_is():
     inputs, apart = made.inputs(x), ~torch.eye(16, dtype=torch.bool)
     P = scores(inputs.q, inputs.k, ~torch.eye(128, dtype=torch.bool)[None, None]).softmax(-1)
     mass = (P.unflatten(-1, (16, 8)).sum(-1).unflatten(2, (16, 8)).amax(3) * apart).detach()
-    share = lambda: float((mass * made.choice(inputs, None).selected).sum() / mass.topk(2).values.sum())
+    share = lambda: float((mass * links(made).route(inputs, None).selected).sum() / mass.topk(2).values.sum())
     before = share()
-    optimizer = torch.optim.Adam(made.coarse.parameters(), lr=0.02)
+    optimizer = torch.optim.Adam(router(made).parameters(), lr=0.02)
     for _ in range(100):
         optimizer.zero_grad()
-        made.selection(torch.randn(8, 128, 32), None).backward()
+        links(made).measures(made.inputs(torch.randn(8, 128, 32)), None, call=0)["selection"].backward()
         optimizer.step()
     assert before < 0.5 < 0.85 < share()
 
@@ -256,16 +269,16 @@ def test_flex_attention_has_the_same_links(causal: bool):
     valid = torch.cat([padding(), torch.ones(2, 2, dtype=torch.bool)], 1)
     x = tokens(n=32)
     inputs = made.inputs(x, valid)
-    choice = made.choice(inputs, valid)
+    routed = links(made).route(inputs, valid)
     values = torch.randn(2, H, 32, 8, dtype=torch.float64)
-    expected = made.averages(inputs.q, inputs.k, made.allowed(inputs, valid))(values)
+    expected = masked(made, x, valid)(values)
     with torch.no_grad():
         torch.testing.assert_close(
-            made.flexed(inputs, choice, valid)(values), expected, rtol=1e-10, atol=1e-12
+            links(made).flex_averages(inputs, routed, valid)(values), expected, rtol=1e-10, atol=1e-12
         )
     lonely = torch.zeros(2, H, 32, dtype=torch.bool)
-    mask = block_mask(choice, valid, lonely, size=4, causal=causal)
-    assert torch.equal(mask.to_dense().bool(), choice.selected)
+    mask = block_mask(routed, valid, lonely, size=4, causal=causal)
+    assert torch.equal(mask.to_dense().bool(), routed.selected)
     assert callable(flex_averages(inputs.q, inputs.k, mask))
 
 
@@ -285,7 +298,7 @@ def test_wrong_blocks_are_named(values: dict, said: str):
 
 def test_more_blocks_than_a_text_has_are_refused():
     with pytest.raises(InputError, match="top=9: 30 tokens are 8 blocks of 4; take top=8 or less"):
-        BlockGraphAttention(D, heads=H, blocks=Blocks(4, top=9), context=30)
+        Blocks(4, top=9).require_fit(30)
     with pytest.raises(InputError, match="no link has two ends"):
         mixer(replace(BLOCKS, mutual=True), causal=True)
 
@@ -295,12 +308,12 @@ def test_a_configuration_reaches_dense_and_sparse_flows():
         width=D, heads=H, mixer="graph", kernel=0, coupling="identity", threshold=0.1, length=32
     )
     dense = sublayers(config)[0]
-    assert type(dense) is GraphFlowAttention
+    assert isinstance(dense, GraphFlowAttention)
+    assert isinstance(dense.links, PairLinks)
     assert (dense.form.coupling, dense.form.threshold, dense.form.descent.steps) == ("identity", 0.1, 4)
     config.block_size, config.top_blocks, config.dense_steps = 8, 3, 7
     sparse = sublayers(config, causal=True)[0]
-    assert isinstance(sparse, BlockGraphAttention)
-    assert sparse.blocks == Blocks(8, 3, warmup=7)
+    assert router(of_kind(sparse, GraphFlowAttention)).blocks == Blocks(8, 3, warmup=7)
     config.levels = 3
     levelled = sublayers(config)[0]
     assert isinstance(levelled, GraphLevels)

@@ -15,7 +15,7 @@ from spinodal import graphs
 from spinodal.errors import ConvergenceError, InputError
 from spinodal.mixers.graph.flow import GraphFlowAttention
 from spinodal.mixers.graph.form import Descent, FlowForm
-from spinodal.mixers.graph.links import scores
+from spinodal.mixers.graph.scores import scores
 from spinodal.mixers.token.attention import rotate
 from spinodal.models import GraphFlow
 from spinodal.recipes import graph_recall as recipe
@@ -142,7 +142,7 @@ def test_in_a_causal_graph_each_token_descends_with_the_others_held():
         apart = 1 - (others[:, :, None] - state[:, :, :, None]).cos()
         return ((P[..., None] * apart).sum(-2) + 0.5 * rho * (state - v).square()).sum(-1)
 
-    states = made.states(made.inputs(x), made.links(made.inputs(x), None))
+    states = made.states(made.inputs(x), made.links.averages(made.inputs(x), None))
     for before, after in itertools.pairwise(states):
         assert (own(after, before) <= own(before, before) + 1e-14).all()
     assert made.guarantee == "per-token"
@@ -182,7 +182,7 @@ def test_steps_share_sizes_by_an_index_map():
 def test_anchors_hold_what_sixteen_steps_would_bring_together(anchored: bool):
     made = mixer(FlowForm(anchored=anchored, descent=Descent(16, tolerance=1e-12)), spread=1)
     x = tokens()
-    states = made.states(made.inputs(x), made.links(made.inputs(x), None))
+    states = made.states(made.inputs(x), made.links.averages(made.inputs(x), None))
     before, after = (state.std(dim=2).mean() for state in (states[0], states[-1]))
     assert (after > 0.3 * before) == anchored
     assert (after < 1e-3 * before) != anchored
@@ -191,7 +191,7 @@ def test_anchors_hold_what_sixteen_steps_would_bring_together(anchored: bool):
 def test_a_cohesive_step_shrinks_the_displacement_by_the_weakest_anchor():
     made = mixer(FlowForm(descent=Descent(8)), spread=12)
     inputs = made.inputs(tokens(4))
-    states = torch.stack(made.states(inputs, made.links(inputs, None)))
+    states = torch.stack(made.states(inputs, made.links.averages(inputs, None)))
     assert states.abs().max() <= 0.75
     moved = states.diff(dim=0).abs().amax((-2, -1))
     assert (moved[1:] / moved[:-1] <= 1 / (1 + inputs.rho.amin((-2, -1))) + 1e-12).all()
@@ -218,12 +218,12 @@ def test_samples_stop_each_on_its_own_residual():
     alone = []
     for sample in x.split(1):
         inputs = made.inputs(sample)
-        states = made.states(inputs, made.links(inputs, None))
+        states = made.states(inputs, made.links.averages(inputs, None))
         assert made(sample, residuals=True).residuals["flow"] <= 1e-6
         alone.append((len(states), states[-1]))
     assert alone[0][0] != alone[1][0] < 100
     inputs = made.inputs(x)
-    together = made.states(inputs, made.links(inputs, None))
+    together = made.states(inputs, made.links.averages(inputs, None))
     assert len(together) == max(count for count, _ in alone)
     torch.testing.assert_close(together[-1], torch.cat([state for _, state in alone]), rtol=0, atol=1e-14)
 
@@ -322,7 +322,7 @@ def test_the_plug_in_is_the_mixers_flow_with_one_anchor(causal: bool):
     flow = GraphFlow(anchor=0.7)
     found = flow.output(flow.weights(e, e, allowed), inputs.v)
     inputs = inputs._replace(rho=torch.full_like(inputs.rho, 0.7))
-    torch.testing.assert_close(found, made.states(inputs, made.links(inputs, None))[-1])
+    torch.testing.assert_close(found, made.states(inputs, made.links.averages(inputs, None))[-1])
     with pytest.raises(InputError, match="use_cache=False"):
         flow.weights(e[:, :, -1:], e[:, :, -1:], allowed[:, :, -1:])
     with pytest.raises(InputError, match="anchor=-1"):

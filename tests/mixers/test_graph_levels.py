@@ -9,8 +9,8 @@ from typed import of_kind, present
 
 from spinodal import graphs
 from spinodal.errors import InputError
+from spinodal.mixers.graph.flow import GraphFlowAttention
 from spinodal.mixers.graph.levels import GraphLevels, level_average
-from spinodal.mixers.graph.sparse import BlockGraphAttention
 
 D, N = 12, 45
 
@@ -20,7 +20,7 @@ def mixer(sharing: tuple[int, ...] = (0, 1, 0), *, causal: bool = False) -> Grap
     made = GraphLevels(D, heads=2, sharing=sharing, ratio=3, size=4, causal=causal).double().eval()
     with torch.no_grad():
         for flow in made.flows:
-            of_kind(flow, BlockGraphAttention).qkv.weight *= 3
+            of_kind(flow, GraphFlowAttention).qkv.weight *= 3
     return made
 
 
@@ -112,8 +112,8 @@ def test_links_grow_with_the_text_and_not_with_its_square():
         made, x, links = mixer(), tokens(1, n=n), 0
         there = everyone(n, 1)
         for l in range(3):
-            flow = of_kind(made.flows[made.sharing[l]], BlockGraphAttention)
-            links += int(flow.allowed(flow.inputs(x), there).sum()) / 2  # of either head
+            flow = of_kind(made.flows[made.sharing[l]], GraphFlowAttention)
+            links += int(flow.links.allowed(flow.inputs(x), there).sum()) / 2  # of either head
             x, there = level_average(x, x[..., 0], there, 3)
         assert links / n < 12 * 13 / 9
         assert links / n > 9

@@ -1,20 +1,22 @@
-r"""Which blocks of tokens look at which: chosen by predicted links, gathered once, kept for all steps of a flow.
+r"""A block router: which blocks of tokens are linked, predicted from projections of a few numbers a token.
 
-    P_ij  ~  softmax_j(W u_i . V u_j),    the worth of block J to token i: max_{j in J} W u_i . V u_j
+    P_ij  ~  softmax_j(W u_i . V u_j),    score of block J for token i: max_{j in J} W u_i . V u_j
 
-W u and V u are sketches of a few numbers: every pair is looked at, at a fraction of what attention takes. A
-summary of each block would cost less still, but what is sought in a block drowns there in all else it holds. W and V
-learn from a few rows of P, token by token, the residual "selection" [derived].
+Every pair of tokens is scored, at a fraction of what attention costs. Scoring an average of each block would
+cost less still, but the average hides the one token that is sought. W and V learn from a few rows of P, token
+by token, by the divergence that the flow reports as "selection" [derived].
 
-A block keeps itself and its neighbours, and of the others the `top` whose share for one of its tokens is
-largest. Causal, it is the tokens up to its first that choose, and among complete past blocks: what a later
-token wants would tell an earlier one of it.
+A block is linked to itself and its neighbours, and to the `top` others whose share for one of its tokens is
+largest. In a causal flow the tokens up to the first of a block select for it, among complete past blocks: the
+links of a later token must not depend on it while an earlier one has them too.
 
     symbol  meaning                                            shape
     u       tokens, padded to whole blocks                     b n d
-    index   blocks chosen by each block                        b h I m
-    kept    which of the m are looked at                       b h I m
-    worth   max over the tokens of block J                     b h n J
+    index   blocks that each block may be linked to            b h I m
+    kept    which of the m it is linked to                     b h I m
+    want    W u                                                b h n r
+    have    V u                                                b h n r
+    score   max over the tokens of block J                     b h n J
 """
 
 import math
@@ -27,19 +29,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spinodal.errors import InputError
+from spinodal.mixers.graph.links import LinkForm, Links
 
-ALIKE = 8.0  # the product of the sketches of two equal tokens of unit size, at the start
+ALIKE = 8.0  # W u . V u of a token of unit size, at the start
 AT_ONCE = (2**19, 2**26)  # products, on a CPU and on a GPU: on a CPU they stay in the cache
 TINY = 1e-6
 
 
 @dataclass(frozen=True)
-class Blocks:
-    """`size` tokens a block, which looks at itself, `window` neighbours (a side, if not causal) and `top` others.
+class Blocks(LinkForm):
+    """Blocks of `size` tokens, each linked to itself, `window` neighbours (a side, if not causal) and `top` others.
 
-    `threshold` drops others that have less than this share of the largest worth. `mutual` keeps the links
-    that both ends chose: symmetric, so that an energy falls. For the first `warmup` training calls all is dense.
-    In a text of fewer blocks than `top` all are chosen.
+    `threshold` drops others that have less than this share of the largest one's. `mutual` keeps links that both
+    ends selected: symmetric, so that an energy falls. For the first `warmup` training calls all tokens are linked,
+    and so they are in a text of fewer blocks than `top`. `features` is the width of the router's projections.
     """
 
     size: int = 64
@@ -57,6 +60,13 @@ class Blocks:
         if not 0 <= self.threshold < 1:
             raise InputError(f"threshold={self.threshold}: a share of the largest mass of a block, in [0, 1)")
 
+    def build(self, width: int, *, heads: int, causal: bool, threshold: float) -> Links:
+        from spinodal.mixers.graph.block_links import BlockLinks
+
+        if self.mutual and causal:
+            raise InputError("mutual=True: in a causal graph no link has two ends that chose it")
+        return BlockLinks(BlockRouter(width, heads=heads, blocks=self, causal=causal), threshold)
+
     def require_fit(self, context: int):
         """InputError if a text of this length has fewer blocks than are to be chosen."""
         count = -(-context // self.size)
@@ -67,7 +77,7 @@ class Blocks:
 
 
 class RoutedBlocks(NamedTuple):
-    """The blocks that each block looks at, itself first, and as a matrix of blocks."""
+    """The blocks that each block is linked to, itself first, and the same as a matrix of blocks."""
 
     index: Int[Tensor, "b h I m"]
     kept: Bool[Tensor, "b h I m"]
@@ -75,7 +85,7 @@ class RoutedBlocks(NamedTuple):
 
 
 class RouterProjections(nn.Linear):
-    """W and V of every head: the same at the start, so that like seeks like."""
+    """W u and V u of every head; W = V at the start, so that a token scores those like it highest."""
 
     def __init__(self, width: int, *, heads: int, features: int):
         self.heads, self.features = heads, features
@@ -93,7 +103,7 @@ class RouterProjections(nn.Linear):
 
 
 class BlockRouter(nn.Module):
-    """What blocks are worth to tokens, and the choice it leads to."""
+    """Scores every block for every token, and links each block to those of the largest share."""
 
     def __init__(self, width: int, *, heads: int, blocks: Blocks, causal: bool):
         super().__init__()
@@ -102,8 +112,8 @@ class BlockRouter(nn.Module):
             RouterProjections(width, heads=heads, features=blocks.features) if blocks.top else None
         )
 
-    def worth(self, u: Float[Tensor, "b n d"], seen: Bool[Tensor, "#b n"]) -> Float[Tensor, "b h n J"]:
-        """The least number there is where all of a block is padding."""
+    def block_scores(self, u: Float[Tensor, "b n d"], seen: Bool[Tensor, "#b n"]) -> Float[Tensor, "b h n J"]:
+        """max_{j in J} W u_i . V u_j; the least number there is where all of block J is padding."""
         assert self.sketches is not None
         want, have = self.sketches(u)
         there = None if seen.all() else seen[:, None, None]
@@ -117,24 +127,24 @@ class BlockRouter(nn.Module):
             parts.append(products.unflatten(-1, (-1, self.blocks.size)).amax(-1))
         return torch.cat(parts, 2)
 
-    def apart(self, I: int, device: torch.device) -> Int[Tensor, "I I"]:
-        """How many blocks J lies before I; where not causal, how far it is."""
+    def block_distances(self, I: int, device: torch.device) -> Int[Tensor, "I I"]:
+        """I - J, how many blocks J lies before I; its size where not causal."""
         apart = torch.arange(I, device=device)[:, None] - torch.arange(I, device=device)
         return apart if self.causal else apart.abs()
 
     def candidates(self, I: int, device: torch.device) -> Bool[Tensor, "I I"]:
-        """Blocks that have to be chosen: neither the own one nor a neighbour, nor one that is still to come."""
-        return self.apart(I, device) > self.blocks.window
+        """Blocks that a block may select: beyond its neighbours, and in the past if causal."""
+        return self.block_distances(I, device) > self.blocks.window
 
     def log_share(self, u: Float[Tensor, "b n d"], seen: Bool[Tensor, "#b n"]) -> Float[Tensor, "b h I J"]:
-        """log of the largest share of worth, among the candidates, that block J has for a token of block I."""
-        size, worth = self.blocks.size, self.worth(u, seen)
-        if self.causal:  # the tokens up to the first of a block speak for it
-            worth = functional.pad(worth, (0, 0, size - 1, 0))[:, :, : u.shape[1]]
+        """log of the largest share of the scores, among the candidates, that block J has for a token of block I."""
+        size, score = self.blocks.size, self.block_scores(u, seen)
+        if self.causal:  # the tokens up to the first of a block select for it
+            score = functional.pad(score, (0, 0, size - 1, 0))[:, :, : u.shape[1]]
             seen = functional.pad(seen, (size - 1, 0))[:, : u.shape[1]]
-        worth = worth.unflatten(2, (-1, size))
-        closed = ~self.candidates(worth.shape[2], u.device)[:, None]
-        share = worth.masked_fill(closed, -torch.inf).log_softmax(-1).masked_fill(closed, -torch.inf)
+        score = score.unflatten(2, (-1, size))
+        closed = ~self.candidates(score.shape[2], u.device)[:, None]
+        share = score.masked_fill(closed, -torch.inf).log_softmax(-1).masked_fill(closed, -torch.inf)
         silent = ~seen.unflatten(1, (-1, size))[:, None, :, :, None]
         largest = share.masked_fill(silent, -torch.inf).amax(3)
         nearest = torch.arange(
@@ -143,10 +153,11 @@ class BlockRouter(nn.Module):
         return largest.where(closed[:, 0] | ~silent.all(3), nearest)
 
     @torch.no_grad()
-    def choice(self, u: Float[Tensor, "b n d"], seen: Bool[Tensor, "#b n"]) -> RoutedBlocks:
-        """`top` candidates of each block, beside its own block and its neighbours."""
+    def route(self, u: Float[Tensor, "b n d"], seen: Bool[Tensor, "#b n"]) -> RoutedBlocks:
+        """The links of every block: itself, its neighbours and its `top` candidates."""
+        u = u if self.sketches is None else u.to(self.sketches.weight)
         I = u.shape[1] // self.blocks.size
-        apart = self.apart(I, u.device)
+        apart = self.block_distances(I, u.device)
         share = self.log_share(u, seen) if self.blocks.top else u.new_zeros(len(u), self.heads, I, I)
         if self.blocks.threshold:
             weak = share < share.amax(-1, keepdim=True) + math.log(self.blocks.threshold)
@@ -171,7 +182,7 @@ class BlockRouter(nn.Module):
         rows: Int[Tensor, " k"],
         P: Float[Tensor, "b h k n"],
     ) -> Float[Tensor, ""]:
-        """KL of these rows of P to those predicted, over tokens of the candidates, rows by their share there."""
+        """KL(P_i, predicted P_i) over tokens of candidate blocks, the mean over these rows i by their share there."""
         assert self.sketches is not None
         want, have = self.sketches(u)
         open_ = self.candidates(u.shape[1] // self.blocks.size, u.device)[rows // self.blocks.size]

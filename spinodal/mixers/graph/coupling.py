@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from spinodal import graphs
 from spinodal.errors import InputError
-from spinodal.mixers.graph.links import Averages
+from spinodal.mixers.graph.scores import Averages
 
 SAMPLES = 257
 
@@ -52,9 +52,9 @@ class SineCoupling(nn.Module):
 
     def features(self, x: Float[Tensor, "*b c"]) -> Float[Tensor, "*b w"]:
         """What is averaged: x for the linear part, sin(m x) and cos(m x) for each wave."""
-        return torch.cat([part for m in self.frequencies for part in waves(m, x)], dim=-1)
+        return torch.cat([part for m in self.frequencies for part in sine_and_cosine(m, x)], dim=-1)
 
-    def pull(
+    def force(
         self, own: Float[Tensor, "*b w"], averaged: Float[Tensor, "*b w"], c: int
     ) -> Float[Tensor, "*b c"]:
         """sum_j P_ij f(x_j - x_i), from the token's own features and their averages with weights P."""
@@ -76,7 +76,7 @@ class SineCoupling(nn.Module):
         total = torch.zeros_like(x)
         for m, b in zip(self.frequencies, self.coefficients(), strict=True):
             if m:
-                sin, cos = waves(m, x)
+                sin, cos = sine_and_cosine(m, x)
                 well = (1 - cos * averages(cos) - sin * averages(sin)) / m
             else:
                 well = (averages(x.square()) - 2 * x * averages(x) + x.square()) / 2
@@ -84,5 +84,6 @@ class SineCoupling(nn.Module):
         return total
 
 
-def waves(m: float, x: Float[Tensor, "*b c"]) -> tuple[Float[Tensor, "*b c"], ...]:
+def sine_and_cosine(m: float, x: Float[Tensor, "*b c"]) -> tuple[Float[Tensor, "*b c"], ...]:
+    """sin(m x) and cos(m x), or x alone for m = 0, the linear term."""
     return ((m * x).sin(), (m * x).cos()) if m else (x,)

@@ -21,7 +21,6 @@ energy of its own, among earlier ones that move as well. `guarantee` says which 
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -33,38 +32,36 @@ from spinodal.mixers.base import Mixer, OutputProjection, State
 from spinodal.mixers.graph.coupling import SineCoupling
 from spinodal.mixers.graph.form import FlowForm
 from spinodal.mixers.graph.implicit import implicit_equilibrium
-from spinodal.mixers.graph.links import (
-    Averages,
-    allowed_links,
-    explicit,
-    fused,
-    link_bias,
-    off_diagonal_bias,
-    scores,
-)
+from spinodal.mixers.graph.links import GraphInputs, LinkForm, Links, all_valid
+from spinodal.mixers.graph.pairs import AllPairs
+from spinodal.mixers.graph.scores import Averages, scores
 from spinodal.mixers.graph.statistics import GraphStatistics
-from spinodal.mixers.ops.kv_cache import append, position
+from spinodal.mixers.ops.kv_cache import append, append_tokens, position
 from spinodal.mixers.token.attention import rotate
 from spinodal.types import Mixed
 
 TINY = 1e-30
-SIN = FlowForm()
-
-
-class GraphInputs(NamedTuple):
-    """What a flow needs of the tokens u: q', k', values and anchors."""
-
-    u: Float[Tensor, "b n d"]
-    q: Float[Tensor, "b h n w"]
-    k: Float[Tensor, "b h n w"]
-    v: Float[Tensor, "b h n c"]
-    rho: Float[Tensor, "b h n 1"]
+SIN, ALL_PAIRS = FlowForm(), AllPairs()
 
 
 class GraphFlowAttention(Mixer):
-    """out(x(T)), the flow of each head on its own graph."""
+    """out(x(T)): the state after T steps of the flow, each head on its own graph.
 
-    def __init__(self, width: int, *, heads: int, form: FlowForm = SIN, causal: bool = False):
+    `links` says which tokens are linked: all of them (`AllPairs()`), or those of blocks that a router selects
+    (`Blocks(size=64, top=4)`), at a cost that no longer grows as n^2.
+    """
+
+    calls: Tensor
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        heads: int,
+        form: FlowForm = SIN,
+        causal: bool = False,
+        links: LinkForm = ALL_PAIRS,
+    ):
         super().__init__()
         if width % (2 * heads):
             raise InputError(
@@ -79,10 +76,14 @@ class GraphFlowAttention(Mixer):
             nn.Parameter(torch.zeros(1 + max(form.descent.sharing))) if form.descent.sharing else None
         )
         self.out = OutputProjection(width, width)
-        self.refuse()
+        self.links = links.build(width, heads=heads, causal=causal, threshold=form.threshold)
+        self.coarse = self.links.router  # the name of its parameters in saved models
+        if self.links.counts_calls:
+            self.register_buffer("calls", torch.zeros((), dtype=torch.long))
+        self.check_form()
 
-    def refuse(self):
-        """InputError for what this flow cannot promise."""
+    def check_form(self):
+        """InputError where a step would not descend, or an equilibrium would not be unique."""
         amplitude, descent = self.form.amplitude, self.form.descent
         if descent.size is not None and not 0 < descent.size <= self.largest:
             raise InputError(
@@ -111,23 +112,32 @@ class GraphFlowAttention(Mixer):
     @property
     def guarantee(self) -> str:
         """What every step descends: "energy", one for all tokens; or "per-token", each its own, the others held."""
-        return "per-token" if self.causal else "energy"
+        return self.links.guarantee
 
     @property
-    def directed(self) -> bool:
-        """Whether i may be linked to j and j not to i."""
-        return self.guarantee != "energy"
+    def call(self) -> int:
+        """How many training calls there were, where the links count them."""
+        return int(self.calls) if self.links.counts_calls else 0
+
+    def current_links(self) -> Links:
+        """The links of this call: in training they may depend on how many calls there were."""
+        return self.links.at(self.call) if self.training else self.links
 
     def forward(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
     ) -> Mixed:
-        inputs = self.inputs(x, valid)
-        averages = self.links(inputs, valid)
+        inputs, links = self.inputs(x, valid), self.current_links()
         if self.form.descent.implicit:
-            state = self.equilibrium(inputs, averages, valid)
+            state = self.equilibrium(inputs, links, valid)
         else:
-            state = self.states(inputs, averages)[-1]
-        return Mixed(self.read(state), self.information(inputs, state, valid) if residuals else {})
+            state = self.states(inputs, links.averages(inputs, valid))[-1]
+        found = {}
+        if residuals:
+            found = self.measures(inputs, state, links.statistics(inputs, valid))
+            found |= self.links.measures(inputs, valid, call=self.call)
+        if self.training and self.links.counts_calls:
+            self.calls += 1
+        return Mixed(self.merge_heads(state), found)
 
     def inputs(
         self,
@@ -147,28 +157,8 @@ class GraphFlowAttention(Mixer):
             rho = functional.softplus(self.anchor(x))
         return GraphInputs(x, torch.cat([q, k], -1), torch.cat([k, q], -1), v, rho.mT[..., None])
 
-    def read(self, state: Float[Tensor, "b h n c"]) -> Float[Tensor, "b n d"]:
+    def merge_heads(self, state: Float[Tensor, "b h n c"]) -> Float[Tensor, "b n d"]:
         return self.out(state.transpose(1, 2).flatten(2))
-
-    def links(self, inputs: GraphInputs, valid: Bool[Tensor, "b n"] | None) -> Averages:
-        """Averages over the links of whole texts."""
-        if valid is None and not self.form.threshold:
-            bias = None if self.causal else off_diagonal_bias(inputs.q.shape[2], inputs.q)
-            return fused(inputs.q, inputs.k, bias)
-        return self.averages(inputs.q, inputs.k, self.allowed(inputs, valid))
-
-    def allowed(self, inputs: GraphInputs, valid: Bool[Tensor, "b n"] | None) -> Bool[Tensor, "#b #h n n"]:
-        n = inputs.q.shape[2]
-        seen = inputs.q.new_ones(1, n, dtype=torch.bool) if valid is None else valid
-        return allowed_links(n, seen, causal=self.causal)
-
-    def averages(
-        self, q: Float[Tensor, "b h n w"], k: Float[Tensor, "b h m w"], allowed: Bool[Tensor, "#b #h n m"]
-    ) -> Averages:
-        """One fused call a step, or P formed once where a threshold has to see it."""
-        if not self.form.threshold:
-            return fused(q, k, link_bias(allowed, q))
-        return explicit(scores(q, k, allowed, threshold=self.form.threshold, directed=self.directed))
 
     def force(
         self,
@@ -180,7 +170,7 @@ class GraphFlowAttention(Mixer):
         """-D^-1 grad E at x, tokens that follow those of `past`."""
         own = self.coupling.features(x)
         every = own if past.shape[2] == 0 else torch.cat([self.coupling.features(past), own], 2)
-        return self.coupling.pull(own, averages(every), x.shape[-1]) + inputs.rho * (inputs.v - x)
+        return self.coupling.force(own, averages(every), x.shape[-1]) + inputs.rho * (inputs.v - x)
 
     def states(
         self, inputs: GraphInputs, averages: Averages, past: Sequence[Float[Tensor, "b h m c"]] = ()
@@ -209,9 +199,10 @@ class GraphFlowAttention(Mixer):
         return most * self.sizes[self.form.descent.sharing[step]].sigmoid()
 
     def equilibrium(
-        self, inputs: GraphInputs, averages: Averages, valid: Bool[Tensor, "b n"] | None
+        self, inputs: GraphInputs, links: Links, valid: Bool[Tensor, "b n"] | None
     ) -> Float[Tensor, "b h n c"]:
-        """x with grad E = 0 and its derivative; ConvergenceError where the steps did not get there."""
+        """x with grad E(x) = 0 and its derivative; ConvergenceError where the steps did not get there."""
+        averages = links.averages(inputs, valid)
         with torch.no_grad():
             state = self.states(inputs, averages)[-1]
             residual = relative(
@@ -227,45 +218,23 @@ class GraphFlowAttention(Mixer):
             return state
         with torch.no_grad():
             log_degree = scores(
-                inputs.q, inputs.k, self.allowed(inputs, valid), threshold=self.form.threshold
+                inputs.q, inputs.k, links.allowed(inputs, valid), threshold=self.form.threshold
             ).logsumexp(-1)
         force = lambda x: self.force(inputs, x, x[:, :, :0], averages)
         return implicit_equilibrium(
             force, state, log_degree[..., None], inputs.rho, tolerance=descent.tolerance
         )
 
-    def described(self, inputs: GraphInputs, valid: Bool[Tensor, "b n"] | None) -> GraphStatistics:
-        """The graph in float64, every link of it, for numbers that nobody needs at every step."""
-        allowed, there = self.allowed(inputs, valid), self.there(inputs, valid)
-        q, k = inputs.q.double(), inputs.k.double()
-        s = scores(q, k, allowed, threshold=self.form.threshold, directed=self.directed)
-        return GraphStatistics(s, explicit(s), self.neighbours(there), there)
-
-    def there(self, inputs: GraphInputs, valid: Bool[Tensor, "b n"] | None) -> Bool[Tensor, "b n"]:
-        return inputs.u.new_ones(inputs.u.shape[:2], dtype=torch.bool) if valid is None else valid
-
-    def neighbours(self, there: Bool[Tensor, "b n"]) -> Int[Tensor, "b n"]:
-        """How many links each token might have; one, to itself, where there is no other."""
-        before = (
-            there.cumsum(-1) - there.long() if self.causal else there.sum(-1, keepdim=True) - there.long()
-        )
-        return before.clamp(min=1)
-
-    def information(
-        self, inputs: GraphInputs, x: Float[Tensor, "b h n c"], valid: Bool[Tensor, "b n"] | None
+    def measures(
+        self, inputs: GraphInputs, x: Float[Tensor, "b h n c"], graph: GraphStatistics
     ) -> dict[str, Float[Tensor, ""]]:
-        """The residuals of `graph_information`, of the state that was read."""
-        graph, inputs, x = (
-            self.described(inputs, valid),
-            GraphInputs(*(part.double() for part in inputs)),
-            x.double(),
-        )
+        """The relative residual "flow" of a state x, and the statistics of `GraphStatistics`, in float64."""
+        inputs, x = GraphInputs(*(part.double() for part in inputs)), x.double()
         force = self.force(inputs, x, x[:, :, :0], graph.averages)
+        energy = self.energies_of_tokens(inputs, x, graph).mean(-1)
         found = {
             "flow": relative(force / (1 + inputs.rho), inputs.v)[graph.there.any(-1)].mean(),
-            "energy": graph.mean(
-                self.energies_of_tokens(inputs, x, graph).mean(-1), by_degree=not self.directed
-            ),
+            "energy": graph.mean(energy, by_degree=not self.links.directed),
             "density": graph.density(),
             "l1": graph.mean(x.abs().mean(-1)),
         }
@@ -284,9 +253,9 @@ class GraphFlowAttention(Mixer):
         """E / sum_i d_i in float64 at every state of the flow. InputError where no step descends an energy of all."""
         if self.guarantee != "energy":
             raise InputError(f"no energy falls along this flow: its guarantee is {self.guarantee!r}")
-        inputs = self.inputs(x, valid)
-        states = self.states(inputs, self.links(inputs, valid))
-        graph, inputs = self.described(inputs, valid), GraphInputs(*(part.double() for part in inputs))
+        inputs, links = self.inputs(x, valid), self.current_links()
+        states = self.states(inputs, links.averages(inputs, valid))
+        graph, inputs = links.statistics(inputs, valid), GraphInputs(*(part.double() for part in inputs))
         tokens = torch.stack(
             [self.energies_of_tokens(inputs, state.double(), graph).sum(-1) for state in states]
         )
@@ -295,22 +264,28 @@ class GraphFlowAttention(Mixer):
     def extend_causal(
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
     ) -> tuple[Float[Tensor, "b n d"], State]:
-        """The state is k', and x(0) ... x(T - 1), of every token so far, and which of them are valid.
+        """The state is k' and x(0) ... x(T - 1) of every token so far, and which of them are valid.
 
-        Earlier tokens move as they did: nothing that comes later pulls them.
+        Earlier tokens move as they did: no force from later ones acts on them. Links that a router selects are
+        selected again from the whole text, and the state is the tokens.
         """
+        n = x.shape[1]
+        if not self.links.cacheable:
+            u, there, state = append_tokens(x, state, valid)
+            inputs = self.inputs(u, there)
+            last = self.states(inputs, self.current_links().averages(inputs, there))[-1]
+            return self.merge_heads(last[:, :, -n:]), state
         keys, states, seen = state or (None, None, None)
-        new = valid if valid is not None else x.new_ones(x.shape[:2], dtype=torch.bool)
         inputs = self.inputs(x, valid, position(keys, x))
-        past = (
-            [] if states is None else states[0][:, :, : int(states[1][0])].chunk(self.form.descent.steps, -1)
-        )
+        past = ()
+        if states is not None:
+            past = states[0][:, :, : int(states[1][0])].chunk(self.form.descent.steps, -1)
         keys, k = append(keys, inputs.k)
-        seen, there = append(seen, new[:, None, :, None])
-        averages = self.averages(inputs.q, k, allowed_links(x.shape[1], there[:, 0, :, 0], causal=True))
+        seen, there = append(seen, all_valid(x, valid)[:, None, :, None])
+        averages = self.links.averages_after(inputs.q, k, there[:, 0, :, 0])
         *moving, last = self.states(inputs, averages, past)
         states, _ = append(states, torch.cat(moving, -1))
-        return self.read(last), (keys, states, seen)
+        return self.merge_heads(last), (keys, states, seen)
 
 
 def relative(displacement: Float[Tensor, "b h n c"], value: Float[Tensor, "b h n c"]) -> Float[Tensor, " b"]:

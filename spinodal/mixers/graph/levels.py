@@ -1,11 +1,12 @@
-r"""Flows on nested levels: near links among tokens, far ones among fewer and fewer vertices that stand for them.
+r"""Flows on nested levels: near links among tokens, far ones among fewer and fewer averages of tokens.
 
     O(v) = sum_{i in v} w_i x_i / sum_{i in v} w_i,   w_i = e^{<a, x_i>},  v a run of `ratio` vertices below
     y_l  = flow_l(x_l) + R y_{l+1}(v(i)),             x_0 the tokens, x_{l+1} = O(x_l)
 
 Weights are divided by their sum, so a level averages the one below: without that its size would grow with the
-level. Every flow looks at its own and the neighbouring blocks, so that all levels together have O(n) links; what
-lies farther apart meets higher up. A causal vertex is read once it is complete, by the run after its own.
+level. Every flow links its own and the neighbouring blocks, so that all levels together have O(n) links; tokens
+that lie farther apart are linked at a higher level. A causal vertex is read once it is complete, by the run
+after its own.
 
 Levels share flows by an index map: flow_l is flow number sharing[l], and the parameters are those of
 max(sharing) + 1 flows however many levels there are. What comes down from a level is no force, so no energy falls
@@ -24,9 +25,8 @@ from torch.nn import functional
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, OutputProjection, State
 from spinodal.mixers.graph.blocks import Blocks, whole_blocks
-from spinodal.mixers.graph.flow import SIN
+from spinodal.mixers.graph.flow import SIN, GraphFlowAttention
 from spinodal.mixers.graph.form import FlowForm
-from spinodal.mixers.graph.sparse import BlockGraphAttention
 from spinodal.mixers.ops.kv_cache import append_tokens
 from spinodal.types import Mixed
 
@@ -67,7 +67,7 @@ class GraphLevels(Mixer):
         self.sharing, self.ratio, self.causal = sharing, ratio, causal
         near = Blocks(size, top=0, window=1)
         self.flows = nn.ModuleList(
-            BlockGraphAttention(width, heads=heads, blocks=near, form=form, causal=causal)
+            GraphFlowAttention(width, heads=heads, form=form, causal=causal, links=near)
             for _ in range(max(sharing) + 1)
         )
         self.weigh = nn.Linear(width, 1, bias=False)

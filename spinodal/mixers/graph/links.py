@@ -1,113 +1,102 @@
-r"""The links of a graph of tokens: who may see whom, and averages over those who are seen.
+r"""The links of a flow: the part that says which tokens are linked and how averages over links are computed.
 
-    a_ij = m_ij e^{s_ij},  s_ij = (q_i.k_j + q_j.k_i) / (2 sqrt c) = q'_i.k'_j / (2 sqrt c),  P = D^-1 A
-    q' = [q, k],  k' = [k, q]
+    y_i = sum_j P_ij x_j,  P = D^-1 A,  a_ij = m_ij e^{s_ij}
 
-A token has no link to itself. One that has none at all gets that one: as f(0) = 0 it exerts no force, so
-the row is zero where it counts, and never 0/0.
+A flow takes any `Links`: all pairs (`pairs`), or blocks that a router selects (`block_links`). `LinkForm`
+is a description of links, a frozen value that builds them.
 
     symbol  meaning                                       shape
-    q, k    q' and k', rotated                            b h n w, b h m w
-    seen    which tokens are no padding                   b m
-    allowed m_ij, the links there may be                  #b #h n m
-    s       scores, minus infinity where there is no link b h n m
+    q, k    q' and k' of `scores`                         b h n w, b h m w
+    m       which pairs may be linked                     #b #h n m
+    P       weights of the links, rows sum to one         b h n m
 """
 
-import math
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
-from torch.nn import functional
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
 
-Averages = Callable[[Float[Tensor, "b h m f"]], Float[Tensor, "b h n f"]]
-
-
-def scale(q: Float[Tensor, "b h n w"]) -> float:
-    """1 / (2 sqrt c), as w = 2 c."""
-    return 0.5 / math.sqrt(q.shape[-1] / 2)
+from spinodal.mixers.graph.scores import Averages
+from spinodal.mixers.graph.statistics import GraphStatistics
 
 
-def allowed_links(n: int, seen: Bool[Tensor, "#b m"], *, causal: bool) -> Bool[Tensor, "#b 1 n m"]:
-    """Links between tokens that are there, to earlier ones alone if causal; to oneself where there are no others.
+class GraphInputs(NamedTuple):
+    """What a flow reads from the tokens u: q' and k', values v and anchors rho."""
 
-    Row i is token m - n + i: the last n tokens look at all m.
+    u: Float[Tensor, "b n d"]
+    q: Float[Tensor, "b h n w"]
+    k: Float[Tensor, "b h n w"]
+    v: Float[Tensor, "b h n c"]
+    rho: Float[Tensor, "b h n 1"]
+
+
+class Links(ABC):
+    """Which tokens are linked, and averages over their links with the weights P.
+
+    `router`, where there is one, has the learned parameters that choose the links; the flow registers it.
     """
-    m = seen.shape[1]
-    pairs = seen[:, None, m - n :, None] & seen[:, None, None, :]
-    i, j = torch.arange(m - n, m, device=seen.device)[:, None], torch.arange(m, device=seen.device)
-    return add_self_links(pairs & ((j < i) if causal else (j != i)), i == j)
+
+    causal: bool
+    threshold: float
+    router: nn.Module | None = None
+    counts_calls: bool = False  # whether `at` and `measures` depend on the number of training calls
+    cacheable: bool = False  # whether links of new tokens follow from cached keys alone, by `averages_after`
+
+    @property
+    @abstractmethod
+    def guarantee(self) -> str:
+        """What every step of a flow descends: "energy", one of all tokens, or "per-token", each token its own."""
+
+    @property
+    def directed(self) -> bool:
+        """Whether i may be linked to j and j not to i."""
+        return self.guarantee != "energy"
+
+    def at(self, call: int) -> "Links":
+        """The links at training call number `call`."""
+        return self
+
+    @abstractmethod
+    def averages(self, inputs: GraphInputs, valid: Bool[Tensor, "b n"] | None) -> Averages:
+        """y_i = sum_j P_ij x_j over the links of whole texts."""
+
+    @abstractmethod
+    def allowed(self, inputs: GraphInputs, valid: Bool[Tensor, "b n"] | None) -> Bool[Tensor, "#b #h n n"]:
+        """m_ij, the links as a mask of all pairs."""
+
+    @abstractmethod
+    def statistics(self, inputs: GraphInputs, valid: Bool[Tensor, "b n"] | None) -> GraphStatistics:
+        """The graph in float64 with every link of it."""
+
+    def averages_after(
+        self, q: Float[Tensor, "b h n w"], k: Float[Tensor, "b h m w"], valid: Bool[Tensor, "b m"]
+    ) -> Averages:
+        """Averages of the last n tokens over all m of a causal text; links that are `cacheable` have them."""
+        raise NotImplementedError(f"{type(self).__name__} needs whole texts")
+
+    def measures(
+        self, inputs: GraphInputs, valid: Bool[Tensor, "b n"] | None, *, call: int
+    ) -> dict[str, Float[Tensor, ""]]:
+        """Numbers that the links add to those of the flow."""
+        return {}
 
 
-def add_self_links(pairs: Bool[Tensor, "*b n m"], own: Bool[Tensor, "*#b n m"]) -> Bool[Tensor, "*b n m"]:
-    """The link to oneself where there is no other."""
-    return pairs | (own & ~pairs.any(-1, keepdim=True))
+class LinkForm(ABC):
+    """The description of links: a frozen value that builds them."""
+
+    @abstractmethod
+    def build(self, width: int, *, heads: int, causal: bool, threshold: float) -> Links:
+        """The links of a flow of this shape. InputError where they do not fit it."""
 
 
-def link_bias(allowed: Bool[Tensor, "*b n m"], like: Tensor) -> Float[Tensor, "*b n m"]:
-    """Zero on links and minus infinity off them: formed once, as the kernel would do at every call."""
-    return torch.zeros(allowed.shape, dtype=like.dtype, device=like.device).masked_fill_(~allowed, -torch.inf)
+def all_valid(u: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None) -> Bool[Tensor, "b n"]:
+    """`valid`, or all tokens where it is None."""
+    return u.new_ones(u.shape[:2], dtype=torch.bool) if valid is None else valid
 
 
-def off_diagonal_bias(n: int, like: Tensor) -> Float[Tensor, "1 1 n n"]:
-    """The same for all links but those to oneself, which have the least number there is: all where one is alone."""
-    bias = torch.zeros(n, n, dtype=like.dtype, device=like.device)
-    return bias.fill_diagonal_(torch.finfo(like.dtype).min / 2)[None, None]
-
-
-def fused(
-    q: Float[Tensor, "b h n w"], k: Float[Tensor, "b h m w"], bias: Float[Tensor, "#b #h n m"] | None
-) -> Averages:
-    """P times values in one fused call; None: every token sees those before it, and there is no padding."""
-
-    def call(values: Tensor) -> Tensor:
-        if bias is not None:
-            return functional.scaled_dot_product_attention(q, k, values, attn_mask=bias, scale=scale(q))
-        first, n = values[:, :, :1], q.shape[2]
-        if n == 1:
-            return first
-        # token i is the last query that sees keys up to i - 1: the usual causal kernel, one place on
-        rest = functional.scaled_dot_product_attention(
-            q[:, :, 1:], k[:, :, :-1], values[:, :, :-1], is_causal=True, scale=scale(q)
-        )
-        return torch.cat([first, rest], dim=2)
-
-    def averages(values: Tensor) -> Tensor:
-        w, f = q.shape[-1], values.shape[-1]
-        padded = functional.pad(values, (0, -f % w))  # the kernel wants values as wide as queries
-        return torch.cat([call(part) for part in padded.split(w, -1)], -1)[..., :f]
-
-    return averages
-
-
-def scores(
-    q: Float[Tensor, "b h n w"],
-    k: Float[Tensor, "b h m w"],
-    allowed: Bool[Tensor, "#b #h n m"],
-    *,
-    threshold: float = 0.0,
-    directed: bool = False,
-) -> Float[Tensor, "b h n m"]:
-    """s, minus infinity off the graph.
-
-    A threshold keeps links of at least that share of the largest weight at one of their ends (directed: at i), so
-    it does not depend on a shift of the scores, no token loses all its links, and a symmetric graph stays one.
-    """
-    s = (scale(q) * (q @ k.mT)).masked_fill(~allowed, -torch.inf)
-    if threshold:
-        kept = strong(s, threshold)
-        kept = kept if directed else kept | kept.mT
-        s = s.masked_fill(~kept, -torch.inf)
-    return s
-
-
-def strong(s: Float[Tensor, "*b n m"], threshold: float) -> Bool[Tensor, "*b n m"]:
-    """Links of at least this share of the largest weight in their row."""
-    return s >= s.amax(-1, keepdim=True) + math.log(threshold)
-
-
-def explicit(s: Float[Tensor, "b h n m"]) -> Averages:
-    """P times values, P formed once."""
-    P = s.softmax(-1)
-    return lambda values: P @ values
+def possible_links(valid: Bool[Tensor, "b n"], *, causal: bool) -> Int[Tensor, "b n"]:
+    """How many links each token might have; one, to itself, where there is no other."""
+    others = valid.cumsum(-1) if causal else valid.sum(-1, keepdim=True)
+    return (others - valid.long()).clamp(min=1)
