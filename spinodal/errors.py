@@ -1,5 +1,7 @@
 """One error for what the user gave wrong, so that the command line can print it as a sentence."""
 
+from numbers import Integral, Real
+
 
 class InputError(ValueError):
     """A value that the caller gave is wrong; the message names it and says what would be right.
@@ -21,3 +23,15 @@ class ScoringError(RuntimeError):
     """A model was trained and saved, but measuring it failed; the message says how to measure it again."""
 
     fields = ("resume",)
+
+
+WORDS = {Integral: "a whole number", Real: "a number", str: "a text", tuple: "a tuple", type(None): "None"}
+
+
+def require_types(value: object, **kinds: type | tuple[type, ...]) -> None:
+    """InputError unless each named field of a value is of its type, or of one of several; True is no number."""
+    for name, kind in kinds.items():
+        found, several = getattr(value, name), kind if isinstance(kind, tuple) else (kind,)
+        if not isinstance(found, several) or (isinstance(found, bool) and bool not in several):
+            wanted = " or ".join(WORDS.get(one, one.__name__) for one in several)
+            raise InputError(f"`{name}` {found!r}: {wanted} is needed", field=name)

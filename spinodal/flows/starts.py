@@ -2,13 +2,14 @@
 
 import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float
 
 from spinodal import sphere
-from spinodal.errors import InputError
+from spinodal.errors import InputError, require_types
 from spinodal.runs import register
 
 GOLDEN = math.pi * (3 - math.sqrt(5))
@@ -31,6 +32,7 @@ class UniformStart:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        require_types(self, n=Integral, d=Integral, seed=Integral)
         check_size(self.n, self.d)
         check_seed(self.seed)
 
@@ -47,6 +49,7 @@ class OrthonormalStart:
     d: int = 3
 
     def __post_init__(self) -> None:
+        require_types(self, n=Integral, d=Integral)
         check_size(self.n, self.d)
         if self.n > self.d:
             raise InputError(
@@ -67,6 +70,7 @@ class LatticeStart:
     d: int = 3
 
     def __post_init__(self) -> None:
+        require_types(self, n=Integral, d=Integral)
         check_size(self.n, self.d)
         if self.d not in (2, 3):
             raise InputError(
@@ -128,6 +132,8 @@ class PerturbedStart:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        kinds = (UniformStart, OrthonormalStart, LatticeStart, TokenStart)
+        require_types(self, start=kinds, size=Real, seed=Integral)
         check_seed(self.seed)
         if not 0 <= self.size < math.inf:
             raise InputError(f"`size` {self.size}: of a perturbation, >= 0", field="size")

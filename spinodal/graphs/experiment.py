@@ -16,9 +16,10 @@ defaults are known without loading what computes.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import isfinite
+from numbers import Integral, Real
 
 from spinodal import graphs
-from spinodal.errors import InputError
+from spinodal.errors import InputError, require_types
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,7 @@ class EquilibriumSearch:
     seed: int = 0
 
     def __post_init__(self):
+        require_types(self, system=graphs.System, starts=(Integral, type(None)), seed=Integral)
         require_seed(self.seed)
         if self.starts is not None and self.starts < 1:
             raise InputError(f"`starts` {self.starts}: at least 1 search", field="starts")
@@ -65,6 +67,7 @@ class GradientFlow:
     seed: int = 0
 
     def __post_init__(self):
+        require_types(self, system=graphs.System, time=Real, points=Integral, seed=Integral)
         require_seed(self.seed)
         require_points(self.points)
         if not (isfinite(self.time) and self.time > 0):
@@ -100,6 +103,9 @@ class Continuation:
     seed: int = 0
 
     def __post_init__(self):
+        require_types(
+            self, system=graphs.System, parameter=str, first=Real, last=Real, points=Integral, seed=Integral
+        )
         require_seed(self.seed)
         require_points(self.points)
         graphs.require_bounds(self.first, self.last)
@@ -134,6 +140,7 @@ class StabilityAnalysis:
     seed: int = 0
 
     def __post_init__(self):
+        require_types(self, system=graphs.System, seed=Integral)
         require_seed(self.seed)
         graphs.state_vector(self.state, self.system.graph.n, field="state")
 

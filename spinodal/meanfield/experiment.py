@@ -7,10 +7,11 @@ print(result); result.record.moments; figures.draw(result)["life"].savefig("life
 
 import dataclasses
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import numpy as np
 
-from spinodal.errors import InputError
+from spinodal.errors import InputError, require_types
 from spinodal.flows import AttentionField
 from spinodal.meanfield.starts import CircleModes, SphereModes, WhiteNoise, ZonalModes, dimension
 
@@ -49,6 +50,8 @@ class DensityExperiment:
     resolution: int | None = None
 
     def __post_init__(self) -> None:
+        require_types(self, field=AttentionField, start=(WhiteNoise, CircleModes, ZonalModes, SphereModes))
+        require_types(self, until=(Real, str), tolerance=Real, resolution=(Integral, type(None)))
         check_field(self.field)
         if not FINEST <= self.tolerance <= COARSEST:
             raise InputError(

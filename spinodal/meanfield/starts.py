@@ -10,19 +10,18 @@ area, of which the lowest degrees are kept. The others are invisible: the kernel
 """
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 import ducc0
 import numpy as np
 from jaxtyping import Complex, Float, Int
 
-from spinodal.errors import InputError
+from spinodal.errors import InputError, require_types
 from spinodal.meanfield.kernel import dimensions
 from spinodal.runs import register
 
-POINTS = 10_000  # of the white noise
-NOISY_DEGREES = 64
-NOISY_HARMONICS = 20  # on the sphere
+POINTS, NOISY_DEGREES, NOISY_HARMONICS = 10_000, 64, 20  # of the white noise; harmonics on the sphere
 HIGHEST = 1024
 CIRCLE = 2
 GEOMETRIES = {"circle": CIRCLE, "sphere": 3, "zonal": None}  # and their d, where it is fixed
@@ -258,6 +257,7 @@ class WhiteNoise:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        require_types(self, sigma=Real, geometry=str, d=(Integral, type(None)), seed=Integral)
         dimension(self.geometry, self.d)
         noise_deviation(self.sigma)
         if self.seed < 0:

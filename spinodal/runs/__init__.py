@@ -19,6 +19,8 @@ mark an unfinished run of before, `label` with name, recipe, command, paper, exp
     run.json            {"format": 2, "kind", "finished", labels, "config", "seed", commit ..., fields of the result}
     inputs.npz          arrays of `config`, results.npz those of the result (another name: finish(result, arrays=...))
 
+Refuse:    check_folder(out, kind=..., owned=..., resume=..., overwrite=...) says what `open_run` would refuse whatever
+           the configuration, before much work makes one.
 Read:      read_run(path) -> Run(path, format, kind, finished, record); .folder .config .result .config_as(cls)
            .result_as(cls), with its `experiment` where cls has such a field; format 1 too. InputError says what
            cannot be read.

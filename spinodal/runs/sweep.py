@@ -36,7 +36,7 @@ ANSWER = 10.0  # seconds that a scheduler has to answer, and then to show a work
 def run(
     function: Function,
     configurations: Sequence[dict[str, Any]],
-    folder: Path,
+    folder: Path | str,
     *,
     scheduler: str | None = None,
     workers: int = 0,
@@ -56,7 +56,7 @@ def run(
         raise InputError(f"workers = {workers}: a number of processes, or 0 for one a core")
     tag = code(function)
     keys = [key_of(function, tag, configuration) for configuration in configurations]
-    cells = folder / "cells"
+    cells = Path(folder) / "cells"
     results = {key: cell for key in set(keys) for cell in read(cells / f"{key}.json", key)}
     missing = {k: c for k, c in zip(keys, configurations, strict=True) if k not in results}
     total = len(set(keys))

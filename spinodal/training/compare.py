@@ -104,13 +104,19 @@ def _run_in_worker(task: PlannedRun) -> Record:
 def run_task(task: PlannedRun, report: Report) -> Record:
     """The record of a task's run, which may be finished, begun or new."""
     run, steps = str(task.out), task.experiment.schedule.steps
-    train(
-        task.experiment,
-        task.out,
-        task.label,
-        resume=True,
-        progress=lambda step, loss: report(run, step, steps, loss),
-    )
+    try:
+        train(
+            task.experiment,
+            task.out,
+            task.label,
+            resume=True,
+            progress=lambda step, loss: report(run, step, steps, loss),
+        )
+    except InputError as error:
+        if "overwrite" not in error.fields:
+            raise
+        told = str(error).replace("`overwrite` starts it again", f"delete {run} to train it again")
+        raise InputError(told, field=tuple(name for name in error.fields if name != "overwrite")) from None
     return dict(read_run(task.out).record)
 
 

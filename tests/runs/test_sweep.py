@@ -187,3 +187,12 @@ def test_what_is_refused(tmp_path: Path):
         sweep.run(square, grid(1), tmp_path, workers=-1)
     with pytest.raises(InputError, match="must be JSON"):
         sweep.run(square, [{"x": {1, 2}}], tmp_path)
+
+
+def test_a_folder_may_be_a_text(tmp_path: Path):
+    assert sweep.run(doubled_here, [{"x": 2}], str(tmp_path), workers=1) == [4]
+    assert len(list((tmp_path / "cells").glob("*.json"))) == 1
+
+
+def doubled_here(configuration: dict) -> int:
+    return 2 * configuration["x"]

@@ -54,7 +54,7 @@ def choose_engines(problem: Problem, engine: str = "auto") -> tuple[Engine, ...]
     named = ENGINES[require_known("engine", engine, ["auto", *ENGINES])]
     reason = named.refusal(problem)
     if reason:
-        raise InputError(f"engine {engine!r} {reason}; use 'auto'")
+        raise InputError(f"engine {engine!r} {reason}; use 'auto' as `engine`", field="engine")
     return (named,)
 
 
@@ -116,7 +116,10 @@ def mean_and_engine(kernel: Kernel, x: Tokens, weights: Numbers, engine: str) ->
 
 
 def engine_error(engine: str, x: Tokens) -> InputError:
-    return InputError(f"engine {engine!r} declines these {len(x)} tokens of d = {x.shape[1]}; use 'auto'")
+    return InputError(
+        f"engine {engine!r} declines these {len(x)} tokens of d = {x.shape[1]}; use 'auto' as `engine`",
+        field="engine",
+    )
 
 
 def refine_drift(answer: Drift, x: Tokens, weights: Numbers, law: Law, tolerance: float) -> Drift:

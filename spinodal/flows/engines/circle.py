@@ -52,7 +52,10 @@ class Plan(NamedTuple):
 def plan(beta: float) -> Plan:
     """As many modes as the tail of the series asks for."""
     if beta > BETA_MAX:
-        raise InputError(f"beta = {beta:g}: the circle engine ends at {BETA_MAX:g}; use 'direct'")
+        raise InputError(
+            f"`beta` {beta:g}: the circle engine ends at {BETA_MAX:g}; use `engine` 'direct'",
+            field=("beta", "engine"),
+        )
     K = 32
     while ive(K, beta) * K > TAIL**2:
         K *= 2
@@ -138,7 +141,10 @@ def coupling_modes(A: Float[np.ndarray, "2 2"], top: float) -> Complex[np.ndarra
     Rounding of the exponent is top eps, so that sums of |C_kl| never fall below some share of that.
     """
     if top > COUPLING_MAX:
-        raise InputError(f"|beta Q^T K| = {top:g}: the circle engine ends at {COUPLING_MAX:g}; use 'direct'")
+        raise InputError(
+            f"|beta Q^T K| = {top:g}: the circle engine ends at {COUPLING_MAX:g}; use `engine` 'direct'",
+            field="engine",
+        )
     tail, N = EPS * (1 + top / 8), 32
     while True:
         angle = 2 * np.pi * np.arange(N) / N

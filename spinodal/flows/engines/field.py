@@ -46,15 +46,15 @@ def check(x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " _"]) -> None
     if d < 2:
         raise InputError(f"x has d = {d}: tokens live on spheres of R^2 and above")
     if weights.shape != (n,):
-        raise InputError(f"weights have shape {weights.shape}, {n} tokens need ({n},)")
+        raise InputError(f"`weights` have shape {weights.shape}, {n} tokens need ({n},)", field="weights")
     crooked, negative, total = first_faults(x, weights)
     if crooked:
         unit_sphere.require_unit(x, UNIT)
     if negative:
         i = int(np.flatnonzero(~(weights >= 0))[0])
-        raise InputError(f"weight {i} is {weights[i]:g}: weights are >= 0")
+        raise InputError(f"weight {i} is {weights[i]:g}: `weights` are >= 0", field="weights")
     if not abs(total - 1) <= SUM:
-        raise InputError(f"weights sum to {total:.12g}, not to 1: divide by their sum")
+        raise InputError(f"`weights` sum to {total:.12g}, not to 1: divide by their sum", field="weights")
 
 
 def array(values: Float[Any, "..."]) -> Float[np.ndarray, "..."]:

@@ -59,7 +59,8 @@ def average(kernel: Kernel, x: Float[np.ndarray, "n d"], weights: Float[np.ndarr
     mean = low_rank_sums(kernel, x, weights, RANK_MAX)
     if mean is None:
         raise InputError(
-            f"engine 'lowrank': these {len(x)} tokens have rank above {RANK_MAX}; use 'attention'"
+            f"engine 'lowrank': these {len(x)} tokens have rank above {RANK_MAX}; use `engine` 'attention'",
+            field="engine",
         )
     return mean
 

@@ -32,7 +32,10 @@ BETA_MAX = 1e4  # 1000 degrees
 def degrees(beta: float) -> Float[np.ndarray, " l"]:
     """[i_0, i_1 / b, i_2 / b, ...], as many as the tail of the series asks for."""
     if beta > BETA_MAX:
-        raise InputError(f"beta = {beta:g}: the sphere engine ends at {BETA_MAX:g}; use 'direct'")
+        raise InputError(
+            f"`beta` {beta:g}: the sphere engine ends at {BETA_MAX:g}; use `engine` 'direct'",
+            field=("beta", "engine"),
+        )
     L = 32
     while ive(L + 0.5, beta) * L**2 > TAIL**2:
         L *= 2

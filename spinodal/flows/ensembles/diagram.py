@@ -4,13 +4,14 @@ import dataclasses
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from spinodal.errors import InputError
+from spinodal.errors import InputError, require_types
 from spinodal.flows.engines.law import law
 from spinodal.flows.ensembles.flow import OdeClock
 from spinodal.flows.ensembles.layers import LayerClock
@@ -65,6 +66,10 @@ class Diagram:
     threshold: float = CLOSE
 
     def __post_init__(self):
+        require_types(
+            self, d=tuple, betas=tuple, times=tuple, clock=tuple, n=Integral, samples=Integral, seed=Integral
+        )
+        require_types(self, field=str, matrices=(tuple, type(None)), threshold=Real)
         if not self.d or not self.betas or not self.times:
             raise InputError(
                 "a phase diagram needs `d`, `betas` and `times`, one of each at least",

@@ -45,16 +45,22 @@ class Interaction:
         require_known("kind", self.kind, KINDS)
         if self.hard:
             if self.kind != "sa":
-                raise InputError(f"beta = inf is the hardmax limit of kind 'sa'; kind {self.kind!r} has none")
+                raise InputError(
+                    f"beta = inf is the hardmax limit of kind 'sa'; `kind` {self.kind!r} has none",
+                    field="kind",
+                )
         else:
             law("sa", self.beta)
             if self.top > BETA_MAX:
-                raise InputError(f"beta |Q^T K| = {self.top:g} must not exceed {BETA_MAX:g}")
+                raise InputError(
+                    f"beta |Q^T K| = {self.top:g} must not exceed {BETA_MAX:g}: lower `beta`", field="beta"
+                )
             if self.exponent > EXPONENT_MAX:
                 slower = " or 'gkpr', e^beta slower" if self.kind == "usa" else ""
                 raise InputError(
                     f"beta |Q^T K| = {self.top:g}: the clock of {self.kind!r}, e^{self.exponent:g}, "
-                    f"overflows above 709.78; use kind 'sa'{slower}"
+                    f"overflows above 709.78; use kind 'sa'{slower}, or a smaller `beta`",
+                    field="beta",
                 )
         isotropic = self.kernel.isotropic
         choose_engines(Problem(1, self.head.d, self.top, isotropic, self.causal, self.hard), self.engine)

@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from spinodal.errors import ConvergenceError, InputError
+from spinodal.errors import ConvergenceError, InputError, require_types
 from spinodal.flows.engines.field import check
 from spinodal.flows.fields import AttentionField
 from spinodal.flows.state import Field, State
@@ -50,6 +51,7 @@ class Adaptive:
     radius: float | None = None
 
     def __post_init__(self) -> None:
+        require_types(self, tolerance=Real, radius=(Real, type(None)))
         if not 1e-14 <= self.tolerance <= 0.1:
             raise InputError(
                 f"`tolerance` {self.tolerance:g}: from 1e-14, where rounding begins, to 0.1",
@@ -87,6 +89,7 @@ class Layers:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        require_types(self, step=Real, seed=Integral)
         check_step(self.step, self.seed)
 
     def begin(self, field: Field, start: State, weights: Float[np.ndarray, " n"]) -> Integrator:
@@ -110,6 +113,7 @@ class Noisy:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        require_types(self, step=Real, seed=Integral)
         check_step(self.step, self.seed)
 
     def begin(self, field: Field, start: State, weights: Float[np.ndarray, " n"]) -> Integrator:
