@@ -43,9 +43,10 @@ def sequence_count(state: State) -> int | None:
 
 
 class OutputProjection(nn.Linear):
-    """The last matrix of a mixer, small at the start: a block begins near the identity.
+    """W x, the last matrix of a mixer, with entries of size 0.1 / sqrt(inputs) at the start.
 
-    Else what a long mixer sums up at random drowns the tokens themselves for hundreds of steps.
+    A block so begins near the identity; the random sums of a mixer over many tokens would otherwise exceed the
+    tokens themselves for hundreds of steps.
     """
 
     def __init__(self, inputs: int, width: int):

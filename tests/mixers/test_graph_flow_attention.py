@@ -296,7 +296,7 @@ def test_what_a_flow_cannot_promise_is_refused(form: FlowForm, causal: bool, sai
         ({"steps": 9}, "steps=9: gradients are unrolled through at most 8"),
         ({"tolerance": -1.0}, "tolerance=-1"),
         ({"implicit": True}, "give the tolerance"),
-        ({"implicit": True, "tolerance": 1e-5, "sharing": (0, 0, 1, 1)}, "knows nothing of the steps"),
+        ({"implicit": True, "tolerance": 1e-5, "sharing": (0, 0, 1, 1)}, "does not depend on the steps"),
     ],
 )
 def test_a_descent_of_the_wrong_kind_is_refused(values: dict, said: str):

@@ -3,7 +3,7 @@ r"""Gates: partitions of a token's own features with fixed phase fractions.
 A gate is a flash that needs no solver: with L_j = 1/P the dilution is known, and the phases
 of a feature z are z times a softmax. SwiGLU is the case of two phases of which one is read;
 the other two read how far the phases *depart from the feed*, without which a linear z leaves
-a linear term that swamps the gate [derived; docs/partition.md].
+a linear term much larger than the gate [derived; docs/partition.md].
 
     symbol  meaning                                      shape
     z       overall composition                          b n e
@@ -34,7 +34,10 @@ def layer_norm(y: Float[Tensor, "b n e"]) -> Float[Tensor, "b n e"]:
 
 
 class SwiGLU(Tokenwise):
-    """W_o LN(v SiLU(2a))  [shazeer2020]: the phase x_1 of z = a v, with K = e^{2a} and L = 1/2 [derived]."""
+    """W_o LN(v SiLU(2a)), v and a linear in x  [shazeer2020].
+
+    The gated feed-forward layer in common use; it is the phase x_1 of z = a v with K = e^{2a} and L = 1/2 [derived].
+    """
 
     causal = True
 
@@ -53,7 +56,7 @@ class SwiGLU(Tokenwise):
 class DrivingForce(Tokenwise, PhaseMixer):
     """W_o LN(y), y = z (K-1) / (K+1): two phases, half the summand of Rachford-Rice at L = 1/2 [derived].
 
-    y = (x_1 - x_2) / 2 = z tanh(k/2) with K = e^k, so the gate is the tension between the phases.
+    y = (x_1 - x_2) / 2 = z tanh(k/2) with K = e^k, so the gate is half the difference of the phases.
     """
 
     causal = True
@@ -87,6 +90,13 @@ class PhaseCompetition(Tokenwise, PhaseMixer):
 
     P phases compete for every feature and sum_j L_j x_j = z holds exactly, so the departures
     y_j sum to zero over phases: nothing linear in z is left to pass through [derived].
+
+    >>> import torch
+    >>> from spinodal.mixers import PhaseCompetition
+    >>> mixer = PhaseCompetition(8, hidden=16, phases=3)
+    >>> shares = mixer.phase_fractions(torch.randn(1, 5, 8))
+    >>> shares.shape, torch.allclose(shares.sum(-1), torch.ones(1, 5))
+    (torch.Size([1, 5, 3]), True)
     """
 
     causal = True
@@ -118,7 +128,7 @@ class PhaseCompetition(Tokenwise, PhaseMixer):
 
 
 def phase_shares(a: Float[Tensor, "b n q e"]) -> Float[Tensor, "b n p e"]:
-    """r = softmax over phases of 2a, the reference phase, the last, at 0."""
+    """r_j = softmax_j(2 a_j) over phases; the reference phase, the last, has a = 0."""
     return functional.pad(STEEPNESS * a, (0, 0, 0, 1)).softmax(dim=-2)
 
 
@@ -128,7 +138,7 @@ def naive_departure(za: Float[Tensor, "b n p e"]) -> Float[Tensor, "b n p e"]:
 
 
 class Departure(torch.autograd.Function):
-    """`naive_departure` in half the passes over memory, which is what a gate costs on a CPU.
+    """y_j = z (P r_j - 1), as `naive_departure`, in half the passes over memory, which are its cost on a CPU.
 
     With g the gradient in y and A = P sum_j r_j g_j: dz = A - sum_j g_j and da_j = 2 z r_j (P g_j - A).
     """

@@ -52,7 +52,10 @@ LITERAL = (
 
 
 class PhaseParameterisation(ABC):
-    """How numbers of a network become phases: the parameterisation of K and L."""
+    """x_ij = z_i K_ij / u_i with K and L from a network's outputs k and l  [qajar2024, eqs. 8b, 9].
+
+    A parameterisation says how: with positive K and L on the simplex, or as the paper has them.
+    """
 
     @abstractmethod
     def fractions(self, l: Float[Tensor, "*c p"]) -> Float[Tensor, "*c p"]:
@@ -76,7 +79,7 @@ class PhaseParameterisation(ABC):
 
 
 class Simplex(PhaseParameterisation):
-    """K = e^k, L = softmax(l), kept off zero: u > 0 everywhere and no bound is left to be learned.
+    """K = e^k, L = softmax(l), kept off zero: u > 0 everywhere, and no bound has to be learned.
 
     No phase falls below LEAST of an equal share, since x_ij may reach z_i / L_j.
     """
@@ -143,7 +146,10 @@ def per_mixture(t: Tensor, reading: Reading) -> Tensor:
 
 
 class Partition(Tokenwise, PhaseMixer):
-    """Attentive or generative partitioning behind any network; all readings, all reaction types.
+    """x_ij = z_i K_ij / u_i, u_i = 1 + sum_j L_j (K_ij - 1); all phases are projected  [qajar2024, eqs. 8b, 9].
+
+    Splits mixtures into phases whose K and L a network predicts: attentive, or generative with reactions of type
+    I, II or III, which count in training alone.
 
     `length` asks for the paper's dense network over exactly that many tokens. Causal partitions
     read mixtures per token: any other reading pools the future.
@@ -204,7 +210,10 @@ class Partition(Tokenwise, PhaseMixer):
         reactions: ReactionParameters,
         mask: Bool[Tensor, "*#c #i"] | None,
     ) -> dict[str, Float[Tensor, ""]]:
-        """{"g1", "g2"}: RMS over reactions, of the overall composition (type I) or of each phase."""
+        """g1 = RMS(sum_i s_i log|z_i| - log|Omega|), g2 = RMS(sum_i t_i - tau)  [qajar2024, eqs. 10d-f, 11].
+
+        Distances from reaction equilibrium, of the overall composition (type I) or of each phase (II, III).
+        """
         s, omega = by_mixture(reactions.s, self.form.reading), per_mixture(reactions.omega, self.form.reading)
         weight = weights(z, mask)
         if self.form.pathway is Pathway.OVERALL:
@@ -224,7 +233,10 @@ class Partition(Tokenwise, PhaseMixer):
 
 
 class LiteralPartition(Partition):
-    """The paper's letter: K raw and signed, L_j = sigmoid(theta_j) without a simplex. Warns; see LITERAL."""
+    """x_ij = z_i K_ij / u_i with raw, signed K and L_j = sigmoid(l_j)  [qajar2024, eqs. 9, 10h].
+
+    The partition as the paper states it, without a simplex; it has poles where u = 0, of which it warns.
+    """
 
     parameterisation = Literal()
 

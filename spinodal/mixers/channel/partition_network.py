@@ -33,7 +33,7 @@ from spinodal.mixers.ops.padding import mask_padding
 
 
 class Reading(StrEnum):
-    """What a mixture is, and so what its components are: the paper's words admit all three."""
+    """What a mixture is, and so what its components are: the paper admits all three."""
 
     TOKEN = "token"  # each token is a mixture of its features; the only causal one
     FEATURE = "feature"  # each feature is a mixture of the tokens, as the sums of eqs. 8-11 run

@@ -14,8 +14,8 @@ links of a later token must not depend on it while an earlier one has them too.
     u       tokens, padded to whole blocks                     b n d
     index   blocks that each block may be linked to            b h I m
     kept    which of the m it is linked to                     b h I m
-    want    W u                                                b h n r
-    have    V u                                                b h n r
+    Wu      W u                                              b h n r
+    Vu      V u                                              b h n r
     score   max over the tokens of block J                     b h n J
 """
 
@@ -64,11 +64,11 @@ class Blocks(LinkForm):
         from spinodal.mixers.graph.block_links import BlockLinks
 
         if self.mutual and causal:
-            raise InputError("mutual=True: in a causal graph no link has two ends that chose it")
+            raise InputError("mutual=True: in a causal graph no link has two ends that selected it")
         return BlockLinks(BlockRouter(width, heads=heads, blocks=self, causal=causal), threshold)
 
     def require_fit(self, context: int):
-        """InputError if a text of this length has fewer blocks than are to be chosen."""
+        """InputError if a text of this length has fewer blocks than are to be selected."""
         count = -(-context // self.size)
         if self.top > count:
             raise InputError(
@@ -94,12 +94,12 @@ class RouterProjections(nn.Linear):
     def reset_parameters(self):
         nn.init.normal_(self.weight, std=(ALIKE / self.in_features / self.features) ** 0.5)
         with torch.no_grad():
-            want, have = self.weight.unflatten(0, (2, -1))
-            have.copy_(want)
+            Wu, Vu = self.weight.unflatten(0, (2, -1))
+            Vu.copy_(Wu)
 
     def forward(self, u: Float[Tensor, "b n d"]) -> tuple[Float[Tensor, "b h n r"], Float[Tensor, "b h n r"]]:
-        want, have = super().forward(u).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        return want, have
+        Wu, Vu = super().forward(u).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return Wu, Vu
 
 
 class BlockRouter(nn.Module):
@@ -115,12 +115,12 @@ class BlockRouter(nn.Module):
     def block_scores(self, u: Float[Tensor, "b n d"], seen: Bool[Tensor, "#b n"]) -> Float[Tensor, "b h n J"]:
         """max_{j in J} W u_i . V u_j; the least number there is where all of block J is padding."""
         assert self.sketches is not None
-        want, have = self.sketches(u)
+        Wu, Vu = self.sketches(u)
         there = None if seen.all() else seen[:, None, None]
-        keys, least = have.mT.contiguous(), torch.finfo(want.dtype).min
-        size = max(1, AT_ONCE[want.is_cuda] // keys[..., 0, :].numel())
-        space, parts = want.new_empty(*want.shape[:2], size, keys.shape[-1]), []
-        for rows in want.split(size, 2):
+        keys, least = Vu.mT.contiguous(), torch.finfo(Wu.dtype).min
+        size = max(1, AT_ONCE[Wu.is_cuda] // keys[..., 0, :].numel())
+        space, parts = Wu.new_empty(*Wu.shape[:2], size, keys.shape[-1]), []
+        for rows in Wu.split(size, 2):
             products = torch.matmul(rows, keys, out=space[:, :, : rows.shape[2]])
             if there is not None:
                 products = products.where(there, least)
@@ -145,12 +145,12 @@ class BlockRouter(nn.Module):
         score = score.unflatten(2, (-1, size))
         closed = ~self.candidates(score.shape[2], u.device)[:, None]
         share = score.masked_fill(closed, -torch.inf).log_softmax(-1).masked_fill(closed, -torch.inf)
-        silent = ~seen.unflatten(1, (-1, size))[:, None, :, :, None]
-        largest = share.masked_fill(silent, -torch.inf).amax(3)
+        padded = ~seen.unflatten(1, (-1, size))[:, None, :, :, None]
+        largest = share.masked_fill(padded, -torch.inf).amax(3)
         nearest = torch.arange(
             -share.shape[-1], 0, device=u.device, dtype=share.dtype
         )  # to padding, all alike
-        return largest.where(closed[:, 0] | ~silent.all(3), nearest)
+        return largest.where(closed[:, 0] | ~padded.all(3), nearest)
 
     @torch.no_grad()
     def route(self, u: Float[Tensor, "b n d"], seen: Bool[Tensor, "#b n"]) -> RoutedBlocks:
@@ -184,10 +184,10 @@ class BlockRouter(nn.Module):
     ) -> Float[Tensor, ""]:
         """KL(P_i, predicted P_i) over tokens of candidate blocks, the mean over these rows i by their share there."""
         assert self.sketches is not None
-        want, have = self.sketches(u)
+        Wu, Vu = self.sketches(u)
         open_ = self.candidates(u.shape[1] // self.blocks.size, u.device)[rows // self.blocks.size]
         open_ = open_.repeat_interleave(self.blocks.size, -1) & seen[:, None, None]
-        guess = (want[:, :, rows] @ have.mT).masked_fill(~open_, torch.finfo(want.dtype).min).log_softmax(-1)
+        guess = (Wu[:, :, rows] @ Vu.mT).masked_fill(~open_, torch.finfo(Wu.dtype).min).log_softmax(-1)
         P = P * open_
         weight = P.sum(-1)
         truth = P / weight.clamp(min=TINY)[..., None]

@@ -20,7 +20,10 @@ SAMPLES = 257
 
 
 class SineCoupling(nn.Module):
-    """f of a text such as "sin" or "sin(y) - 0.2*sin(2*y)"; `bound` is sup|f'|, which learning keeps."""
+    """f(y) = b_0 y + sum_m b_m sin(m y), from a text such as "sin" or "sin(y) - 0.2*sin(2*y)".
+
+    `bound` is sup|f'| of the text; learned amplitudes are scaled back so that it holds.
+    """
 
     def __init__(self, text: str, *, learned: bool = False):
         super().__init__()
@@ -37,7 +40,7 @@ class SineCoupling(nn.Module):
         self.amplitudes = nn.Parameter(torch.tensor(start)) if learned else start
 
     def coefficients(self) -> list[float] | list[Tensor]:
-        """b; learned ones are scaled back to `bound` where they exceed it."""
+        """b_m, scaled so that sum_m |m b_m| <= `bound`."""
         if not isinstance(self.amplitudes, Tensor):
             return self.amplitudes
         slope = (

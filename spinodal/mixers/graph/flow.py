@@ -4,7 +4,7 @@ r"""Attention as a graph whose tokens descend an energy under an odd coupling.
     x_i <- x_i + eta / (1 + rho_i) [sum_j P_ij f(x_j - x_i) + rho_i (v_i - x_i)],    x(0) = v,  P = D^-1 A
 
 A step is x - eta M^-1 grad E with M = D (1 + rho), so E never rises for eta <= 1 / max(1, sup|f'|). With f the
-identity, one step and no anchor this is softmax attention with symmetrised scores. Anchors rho hold a token at
+identity, one step and no anchor this is softmax attention with symmetrised scores. Anchors rho draw a token to
 its value: without them many steps end in consensus. They are relative to the degree, as links alone would
 vanish against them when scores shift. With |v| < pi/4 and f = sin no difference reaches pi/2: E is convex
 there, its minimum unique, and a step shrinks distances by 1 / (1 + min rho).
@@ -48,7 +48,17 @@ class GraphFlowAttention(Mixer):
     """out(x(T)): the state after T steps of the flow, each head on its own graph.
 
     `links` says which tokens are linked: all of them (`AllPairs()`), or those of blocks that a router selects
-    (`Blocks(size=64, top=4)`), at a cost that no longer grows as n^2.
+    (`Blocks(size=64, top=4)`), at a lower cost in long texts.
+
+    >>> import torch
+    >>> _ = torch.manual_seed(0)
+    >>> from spinodal.mixers import GraphFlowAttention
+    >>> mixer = GraphFlowAttention(8, heads=2)
+    >>> energies = mixer.energies(torch.randn(1, 6, 8))
+    >>> energies.shape  # states of the flow, samples, heads
+    torch.Size([5, 1, 2])
+    >>> bool((energies.diff(dim=0) < 0).all())
+    True
     """
 
     calls: Tensor
@@ -95,9 +105,7 @@ class GraphFlowAttention(Mixer):
                 f"{self.form.coupling} is not positive; for sin take less than pi/4, or None"
             )
         if descent.tolerance and self.causal:
-            raise InputError(
-                "tolerance in a causal flow: the residual of a text would tell a token of later ones; take 0"
-            )
+            raise InputError("tolerance in a causal flow: when to stop would depend on later tokens; take 0")
         if not descent.implicit:
             return
         if self.guarantee != "energy":
@@ -145,7 +153,7 @@ class GraphFlowAttention(Mixer):
         valid: Bool[Tensor, "b n"] | None = None,
         start: Int[Tensor, " b"] | None = None,
     ) -> GraphInputs:
-        """Values are zero on padding."""
+        """q', k', values v and anchors rho of the tokens; values are zero on padding."""
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         q, k = rotate(q, start), rotate(k, start)
         if self.form.amplitude is not None:
@@ -158,6 +166,7 @@ class GraphFlowAttention(Mixer):
         return GraphInputs(x, torch.cat([q, k], -1), torch.cat([k, q], -1), v, rho.mT[..., None])
 
     def merge_heads(self, state: Float[Tensor, "b h n c"]) -> Float[Tensor, "b n d"]:
+        """out(x), all heads side by side."""
         return self.out(state.transpose(1, 2).flatten(2))
 
     def force(
@@ -167,7 +176,7 @@ class GraphFlowAttention(Mixer):
         past: Float[Tensor, "b h m c"],
         averages: Averages,
     ) -> Float[Tensor, "b h n c"]:
-        """-D^-1 grad E at x, tokens that follow those of `past`."""
+        """-D^-1 grad E at x = sum_j P_ij f(x_j - x_i) + rho_i (v_i - x_i); x follow the tokens of `past`."""
         own = self.coupling.features(x)
         every = own if past.shape[2] == 0 else torch.cat([self.coupling.features(past), own], 2)
         return self.coupling.force(own, averages(every), x.shape[-1]) + inputs.rho * (inputs.v - x)
@@ -192,7 +201,7 @@ class GraphFlowAttention(Mixer):
         return states
 
     def size(self, step: int) -> float | Tensor:
-        """eta of a step."""
+        """eta of a step, learned where the form shares sizes."""
         most = self.form.descent.size or self.largest
         if self.sizes is None:
             return most

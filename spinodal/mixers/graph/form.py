@@ -1,4 +1,4 @@
-"""The form of a flow: its coupling, what holds the tokens, and how far down the energy it goes."""
+"""The form of a flow: its coupling, its anchors, and how many steps it takes down the energy."""
 
 from dataclasses import dataclass
 
@@ -9,8 +9,9 @@ UNROLLED = 8  # steps, above which gradients through all of them are refused
 
 @dataclass(frozen=True)
 class Descent:
-    """How far down: `steps` of size `size` (None: the largest that descends), fewer once a sample's relative
-    residual is below `tolerance`.
+    """x <- x - size M^-1 grad E, `steps` times; size None is the largest with which E cannot rise.
+
+    A sample takes no more steps once its relative residual |M^-1 grad E| / |v| is below `tolerance`.
 
     `implicit` takes gradients at the equilibrium, where the steps must arrive. `sharing` maps each step to one of
     max(sharing) + 1 learned sizes, all below `size`.
@@ -43,12 +44,14 @@ class Descent:
                 f"sharing={self.sharing}: it maps each of {self.steps} steps to 0, 1, ... without a gap"
             )
         if self.sharing and self.implicit:
-            raise InputError("sharing with implicit=True: an equilibrium knows nothing of the steps to it")
+            raise InputError(
+                "sharing with implicit=True: an equilibrium does not depend on the steps to it; take ()"
+            )
 
 
 @dataclass(frozen=True)
 class FlowForm:
-    """The coupling and what holds it: values within `amplitude` (None: anywhere), anchors, a threshold for links.
+    """The coupling f, the bound |v| < `amplitude` of values (None: none), anchors rho, and a threshold for links.
 
     `threshold` in [0, 1) drops links that have less than this share of the largest weight at both their ends.
     """

@@ -44,7 +44,10 @@ def level_average(
 
 
 class GraphLevels(Mixer):
-    """As many levels as `sharing` is long, each a flow over blocks of `size` vertices and their neighbours."""
+    """y_l = flow_l(x_l) + R y_{l+1}: flows on nested levels of averages, each `ratio` times coarser than the last.
+
+    There are as many levels as `sharing` is long; each flow links blocks of `size` vertices and their neighbours.
+    """
 
     guarantee = "none"
 
@@ -102,7 +105,7 @@ class GraphLevels(Mixer):
     def extend_causal(
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
     ) -> tuple[Float[Tensor, "b n d"], State]:
-        """The state is the tokens themselves, and which are valid: their levels are formed again."""
+        """The state is the tokens so far and which are valid; their levels are formed again."""
         every, there, state = append_tokens(x, state, valid)
         y = self.level(0, every, there, residuals=False).tokens
         return y[:, -x.shape[1] :], state

@@ -33,14 +33,14 @@ def split_chunks(x: Float[Tensor, "b h n c"], most: int) -> Float[Tensor, "b h t
 
 
 def lower_triangle(x: Float[Tensor, "b h t k c"]) -> Float[Tensor, "k k"]:
-    """The matrix of ones that sums over the tokens of a chunk up to each."""
+    """M_ij = 1 for j <= i and 0 else: the matrix that sums over the tokens of a chunk up to each."""
     return x.new_ones(x.shape[3], x.shape[3]).tril_()
 
 
 def chunk_states(
     V: Float[Tensor, "b h t c f"], D: Float[Tensor, "#b h t #c"], S: Float[Tensor, "b h c f"]
 ) -> tuple[Float[Tensor, "b h t c f"], Float[Tensor, "b h c f"]]:
-    """The state before each chunk, S_{t+1} = D_t S_t + V_t, and the one after the last; by doubling."""
+    """S_{t+1} = D_t S_t + V_t: the state before each chunk, and the one after the last; by doubling."""
     S = torch.cat([S[:, :, None], V], dim=2)
     D = functional.pad(D, (0, 0, 1, 0))[..., None]
     step = 1

@@ -40,7 +40,10 @@ def decayed_linear_attention(
     log_a: Float[Tensor, "#b h n #c"],
     S: Float[Tensor, "b h c f"],
 ) -> tuple[Float[Tensor, "b h n f"], Float[Tensor, "b h c f"]]:
-    """`naive_decayed_linear_attention` in chunks."""
+    """y_i = q_i S_i, S_i = diag(a_i) S_{i-1} + k_i v_i^T, and the last S  [sun2023; yang2023].
+
+    Attention without a softmax, whose memory of past tokens decays; in chunks, so in time linear in n.
+    """
     if q.shape[2] == 1:
         return naive_decayed_linear_attention(q, k, v, log_a, S)
     return DecayedLinearAttention.apply(q, k, v, log_a, S)
@@ -101,7 +104,10 @@ def decayed_linear_attention_both_ways(
     v: Float[Tensor, "b h n f"],
     log_a: Float[Tensor, "#b h n #c"],
 ) -> Float[Tensor, "b h n f"]:
-    """y_i = q_i (what a memory holds at i) + q_i (what one that runs from the end holds), each token once."""
+    """y_i = sum_j <q_i, w_ij * k_j> v_j over all tokens, w_ij the product of the decays between i and j.
+
+    The sum that runs from the beginning and the one from the end, less the token itself, which both have.
+    """
     S = q.new_zeros(*k.shape[:2], k.shape[3], v.shape[3])
     past, _ = decayed_linear_attention(q, k, v, log_a, S)
     future, _ = decayed_linear_attention(q.flip(2), k.flip(2), v.flip(2), log_a.flip(2), S)

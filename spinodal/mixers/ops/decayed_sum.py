@@ -28,7 +28,10 @@ def naive_decayed_sum(
 def decayed_sum(
     u: Float[Tensor, "b h n c"], log_a: Float[Tensor, "#b h n #c"], y: Float[Tensor, "b h c"]
 ) -> tuple[Float[Tensor, "b h n c"], Float[Tensor, "b h c"]]:
-    """`naive_decayed_sum` in chunks."""
+    """y_i = a_i y_{i-1} + u_i, and the last y  [feng2024].
+
+    A sum over past tokens, feature by feature, whose terms decay; in chunks, so in time linear in n.
+    """
     if u.shape[2] == 1:
         return naive_decayed_sum(u, log_a, y)
     return DecayedSum.apply(u, log_a, y)
@@ -83,7 +86,10 @@ def naive_decayed_sum_both_ways(
 def decayed_sum_both_ways(
     u: Float[Tensor, "b h n c"], log_a: Float[Tensor, "#b h n #c"]
 ) -> Float[Tensor, "b h n c"]:
-    """The sum from the beginning and that from the end, each token once."""
+    """y_i = sum_j w_ij u_j over all tokens, w_ij the product of the decays between i and j.
+
+    The sum that runs from the beginning and the one from the end, less the token itself, which both have.
+    """
     nothing = u.new_zeros(*u.shape[:2], u.shape[3])
     past, _ = decayed_sum(u, log_a, nothing)
     future, _ = decayed_sum(u.flip(2), log_a.flip(2), nothing)

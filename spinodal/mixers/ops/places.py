@@ -32,7 +32,7 @@ def naive_place_product(
 def places(
     x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None, start: Int[Tensor, " b"]
 ) -> tuple[Int[Tensor, "b n"], Int[Tensor, " b"]]:
-    """The place of each token and the first one free; padding stands where its neighbour does."""
+    """place_i = start + valid tokens before i, and the first free place; padding has the place of its neighbour."""
     if valid is None:
         valid = x.new_ones(x.shape[:2], dtype=torch.bool)
     count = valid.long().cumsum(1)
@@ -42,7 +42,7 @@ def places(
 def scatter_to_places(
     v: Float[Tensor, "b n d"], place: Int[Tensor, "b n"], table: Float[Tensor, "b m d"]
 ) -> Float[Tensor, "b m d"]:
-    """The table with each value added at its place; a value of padding is zero, so it may stand anywhere."""
+    """table_p + v_i at the place p of each token i; values of padding are zero, so they change nothing."""
     place = place.clamp(max=table.shape[1] - 1)
     return table.scatter_add(1, place[..., None].expand(v.shape), v)
 
@@ -57,5 +57,5 @@ def read_places(
 
 
 def read_place(rows: Float[Tensor, "h b m"], table: Float[Tensor, "b m d"]) -> Float[Tensor, "b 1 d"]:
-    """The same for one token a sample, whose rows of W are given."""
+    """y = sum_j W_j table_j, head by head, for one token a sample, whose row of W is given."""
     return torch.einsum("hbm,bmhc->bhc", rows, table.unflatten(-1, (len(rows), -1))).flatten(1)[:, None]

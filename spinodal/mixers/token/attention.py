@@ -21,7 +21,7 @@ from spinodal.types import Mixed
 
 @cache
 def frequencies(c: int, base: float) -> list[float]:
-    """base^(-2k/c), k < c/2: radians a token."""
+    """base^(-2k/c), k < c/2: the angles, in radians a token, by which pairs of features rotate  [su2021]."""
     return [base ** (-2 * k / c) for k in range(c // 2)]
 
 
@@ -45,7 +45,17 @@ def rotate(
 
 
 class Attention(Mixer):
-    """Multi-head rotary softmax attention, causal or over all valid tokens."""
+    """y_i = sum_j softmax_j(<R_i q_i, R_j k_j> / sqrt(c)) v_j, a head of c features  [su2021].
+
+    Multi-head softmax attention whose scores depend on positions by their difference alone; causal, or over all
+    valid tokens. A linear map of all heads follows.
+
+    >>> import torch
+    >>> from spinodal.mixers import Attention
+    >>> mixer = Attention(8, heads=2, causal=True)
+    >>> mixer(torch.randn(1, 5, 8)).tokens.shape
+    torch.Size([1, 5, 8])
+    """
 
     def __init__(self, width: int, *, heads: int, causal: bool = False):
         super().__init__()

@@ -24,7 +24,10 @@ from spinodal.types import Mixed
 
 
 class Convolution(Mixer):
-    """Depthwise convolution over `kernel` tokens: the last ones if causal, else the nearest."""
+    """y_i = sum_{a < kernel} w_a * x_{i + shift - a}: one filter a feature over `kernel` neighbouring tokens.
+
+    Causal, these are the last ones (shift = 0), else those around the token (shift = kernel // 2).
+    """
 
     def __init__(self, width: int, *, kernel: int = 4, causal: bool = False):
         super().__init__()
@@ -56,7 +59,10 @@ class Convolution(Mixer):
 
 
 class Toeplitz(Mixer):
-    """out(T (v(x))): one learned filter a head over up to `length` tokens [qin2023]."""
+    """y_i = sum_j t_{i-j} v_j: one learned filter t a head over up to `length` tokens  [qin2023].
+
+    What a token takes from another depends on their distance alone; values v and output are linear maps.
+    """
 
     length: int
 
@@ -89,7 +95,7 @@ class Toeplitz(Mixer):
     def values(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None
     ) -> Float[Tensor, "b h n c"]:
-        """What the filters run over, after a check that they are long enough."""
+        """v = W x, head by head, zero on padding. InputError for more tokens than the filters have lags."""
         self.require(x.shape[1])
         return mask_padding(self.value(x), valid).unflatten(-1, (self.heads, -1)).transpose(1, 2)
 

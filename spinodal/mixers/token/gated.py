@@ -1,10 +1,10 @@
-r"""Mixers whose decay is read from the tokens: gated linear attention, and the least gated recurrence.
+r"""Mixers whose decay is read from the tokens: gated linear attention, and the minimal gated recurrence.
 
     gated linear  y_i = q_i S_i,  S_i = diag(a_i) S_{i-1} + ((1 - a_i) * k_i) v_i^T    [yang2023]
     minimal GRU   h_i = a_i * h_{i-1} + (1 - a_i) * u_i                                [feng2024]
 
-Both hold averages: what is written weighs 1 - a, as much as is forgotten, so no memory grows with
-the context. Padding is neither written nor does it forget.
+Both hold averages: a token is added with the weight 1 - a that the past loses, so no state grows with
+the context. Padding adds nothing and lets nothing decay.
 """
 
 import math
@@ -33,7 +33,11 @@ def half_lives(count: int) -> Float[Tensor, " k"]:
 
 
 class GatedLinear(Mixer):
-    """out(y) with log a = -F sigmoid(W_2 W_1 x + bias) a feature: no memory may lose more than e^{-F} a token."""
+    """y_i = q_i S_i, S_i = diag(a_i) S_{i-1} + ((1 - a_i) * k_i) v_i^T  [yang2023].
+
+    Linear attention whose past decays as each token says: log a = -F sigmoid(W_2 W_1 x + bias) a feature, so
+    that no token lets more than a factor e^{-F} decay.
+    """
 
     fastest = REACH / CHUNK
 
@@ -90,7 +94,10 @@ class GatedLinear(Mixer):
 
 
 class MinGRU(Mixer):
-    """out(h) with u = W x and a = least + (1 - least) sigmoid(V x + bias) a feature: a step keeps `least` at least."""
+    """h_i = a_i * h_{i-1} + (1 - a_i) * u_i, u = W x  [feng2024].
+
+    A running average of every feature whose decay each token says: a = least + (1 - least) sigmoid(V x + bias).
+    """
 
     least = math.exp(-REACH / SHORT)
 

@@ -7,7 +7,7 @@ composition S / w of the phases that its own softmax q picks out:
     w_nj = sum_i g^{n-i} r_ij,   S_nj = sum_i g^{n-i} r_ij v_i,   y_n = sum_j q_nj S_nj / w_nj
 
 w is one step of the EM that solves Rachford--Rice for the phase fractions of the prefix, so the
-read is normalised by the load of each phase and no phase is louder for being large  [derived].
+read is a mean over each phase, whose size does not depend on how much the phase holds  [derived].
 
     symbol  meaning                                     shape
     q r     shares of a token in each phase, to read and to write, sums 1      b h n p
@@ -34,7 +34,11 @@ LEAST = 1e-3  # of an equal share: what every token writes into every phase, so 
 
 
 class PhaseMemory(Mixer):
-    """out(y) of P phases a head that decay as the heads of `Retention` do."""
+    """y_n = sum_j q_nj S_nj / w_nj, w and S the decayed sums of r and of r v^T  [derived].
+
+    Every token is split over P phases a head, and reads the mean composition of the phases that it selects. Heads
+    decay at the rates of `Retention`.
+    """
 
     def __init__(self, width: int, *, heads: int, phases: int, causal: bool = False):
         super().__init__()
@@ -87,5 +91,5 @@ class PhaseMemory(Mixer):
 def nonzero_amounts(
     w: Float[Tensor, "b h n p"], valid: Bool[Tensor, "b n"] | None
 ) -> Float[Tensor, "b h n p"]:
-    """w, or 1 on padding, where it may be zero; a token that is there fills every phase itself."""
+    """w, and 1 on padding, where it may be zero; a valid token puts a share into every phase."""
     return w if valid is None else w.masked_fill(~valid[:, None, :, None], 1.0)

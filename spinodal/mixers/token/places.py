@@ -3,9 +3,9 @@ r"""Mixers over places: one dense matrix a head, from places to places, as the p
     y_i = sum_{j <= i} W_ij v_j       among the tokens of one text; all j where it is not causal
     y_i = sum_j W_ij v_j              from the source to the target        [qajar2024, Figure 6]
 
-They weigh places, not contents: what token 3 takes from token 1 is the same whatever they say, so
-nothing can be looked up, and there are `length` places, no more. The place of a token is counted in
-valid tokens: padding takes none, so a padded text is mixed like the text alone.
+The weights depend on places and not on contents, so nothing can be looked up by its content, and there
+are no more than `length` places. The place of a token is counted in valid tokens: padding takes none,
+so a padded text is mixed like the text alone.
 
     symbol  meaning                                         shape
     W       weights; of the causal matrix, its lower half   h l m, h l(l+1)/2
@@ -25,7 +25,11 @@ from spinodal.types import Mixed
 
 
 class Triangular(Mixer):
-    """out(W v(x)) over up to `length` tokens; starts as the decayed averages of `Retention`."""
+    """y_i = sum_{j <= i} W_ij v_j: one learned matrix W a head over up to `length` tokens.
+
+    What a token takes from another depends on their places alone; over all j where it is not causal. At the start
+    the rows of W are the decayed averages of `Retention`.
+    """
 
     length: int
 
@@ -62,7 +66,7 @@ class Triangular(Mixer):
         return W
 
     def rows(self, place: Int[Tensor, " b"]) -> Float[Tensor, "h b l"]:
-        """W_{place j}, for all j of the causal matrix; behind the place stands what is not to be read."""
+        """W_{place j} for all j of the causal matrix; entries j > place belong to later rows and meet zeros."""
         entry = (place * (place + 1) // 2)[:, None] + torch.arange(self.length, device=place.device)
         return self.weight[:, entry.clamp(max=self.weight.shape[1] - 1)]
 
@@ -77,7 +81,7 @@ class Triangular(Mixer):
         return Mixed(self.out(read_places(self.matrix(n), table, place)), {})
 
     def require(self, free: Int[Tensor, " b"]) -> int:
-        """The places that are taken, of which there must be enough."""
+        """How many places are taken. InputError where there are fewer."""
         if (n := int(free.max())) > self.length:
             raise InputError(f"this mixer has places for length={self.length} tokens, got {n}")
         return n

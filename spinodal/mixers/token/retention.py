@@ -21,23 +21,31 @@ from spinodal.types import Mixed
 
 
 def log_decays(heads: int) -> Float[Tensor, " h"]:
-    """log g of half-lives 2, ..., 128 tokens, geometric over heads; fixed, as in [sun2023]."""
+    """log g = -log 2 / half-life: half-lives of 2, ..., 128 tokens, geometric over heads; fixed, as in [sun2023]."""
     return -math.log(2) / torch.logspace(1, 7, heads, base=2, dtype=torch.float64)
 
 
 @cache
 def constants(heads: int, c: int, causal: bool) -> tuple[list[float], list[float]]:
-    """log g, and m sqrt(c), of each head."""
+    """log g and m sqrt(c) of each head, m = sum of g^|i-j| over an endless context."""
     log_g = log_decays(heads)
     mass = (1 if causal else 1 + log_g.exp()) / (1 - log_g.exp())
     return log_g.tolist(), (mass * c**0.5).tolist()
 
 
 class Retention(Mixer):
-    """out(y / m), y the retention of rotated q / sqrt(c) and k, m the sum of g^|i-j| in an endless context.
+    """y_i = sum_j g^|i-j| <R_i q_i, R_j k_j> v_j / (m sqrt(c)), m = sum_j g^|i-j| over an endless context  [sun2023].
 
-    So a head is a decayed average and as quiet at the start as attention is: scaled to unit size
-    instead, as in [sun2023], what it sums up at random drowns the tokens.
+    Linear attention with one fixed decay g a head. Divided by m, a head is a decayed average, as small at the
+    start as that of attention; scaled to unit size, as in [sun2023], its random sums would exceed the tokens.
+
+    >>> import torch
+    >>> from spinodal.mixers import Retention
+    >>> mixer, x = Retention(8, heads=2, causal=True), torch.randn(1, 5, 8)
+    >>> y, state = mixer.extend(x[:, :3])  # three tokens, then two more
+    >>> z, state = mixer.extend(x[:, 3:], state)
+    >>> torch.allclose(torch.cat([y, z], 1), mixer(x).tokens, atol=1e-5)
+    True
     """
 
     def __init__(self, width: int, *, heads: int, causal: bool = False):
