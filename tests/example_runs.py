@@ -1,6 +1,10 @@
 """Runs as training writes them, small and exact: losses are closed forms of step and seed."""
 
+from typing import Any
+
 import numpy as np
+
+from spinodal.training import TrainingRun, training_run
 
 SENTENCE = ["<mask>", " be", "\n", "$x_1$", " 日本", "&", "a" * 40, ""]
 
@@ -9,7 +13,12 @@ def loss_at(step: int, final: float) -> float:
     return final + 4.0 / (1 + step / 10)
 
 
-def run(
+def run(name: str = "pet", seed: int = 0, **parts: Any) -> TrainingRun:
+    """The run of `record`."""
+    return training_run(record(name, seed, **parts))
+
+
+def record(
     name: str = "pet",
     seed: int = 0,
     *,
@@ -58,7 +67,7 @@ def probe(phases: int, layers: int, tokens: list[str]) -> dict:
     }
 
 
-def comparison() -> dict[str, dict[str, list[dict]]]:
+def comparison() -> dict[str, dict[str, list[TrainingRun]]]:
     """Two arms of three models with three seeds: pet and transformer tie, retention is behind."""
     finals = {"pet": 3.01, "transformer": 3.0, "retention": 3.2}
     return {

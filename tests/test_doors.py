@@ -30,8 +30,18 @@ DOORS: dict[str, set[str]] = {
     "training": {"runs", "models", "mixers", "data", "observables", "watch", "scores"},
     "inference": {"models", "data"},
     "watch": {"types", "runs", "observables", "theory", "data", "models"},
-    "figures": {"types", "theory", "observables", "flows", "meanfield", "graphs", "watch", "runs"},
-    "report": {"runs", "figures", "observables", "watch"},
+    "figures": {
+        "types",
+        "theory",
+        "observables",
+        "flows",
+        "meanfield",
+        "graphs",
+        "watch",
+        "runs",
+        "training",
+    },
+    "report": {"runs", "figures", "observables", "training", "watch"},
 }
 OPEN = {"cli", "recipes", "__init__", "__main__"}  # these may import anything, and nobody imports them
 

@@ -153,7 +153,7 @@ def drawing(folder: Any, again: str = "", *, what: str = "pictures") -> Iterator
         ) from error
 
 
-def draw_report(folder: Any, arms: dict[str, dict[str, list[dict]]], *, again: str) -> None:
+def draw_report(folder: Any, arms: dict[str, dict[str, list[Any]]], *, again: str) -> None:
     """Writes report.html and loss.png into the folder of a finished run."""
     from spinodal import figures
     from spinodal.report import page
@@ -165,7 +165,7 @@ def draw_report(folder: Any, arms: dict[str, dict[str, list[dict]]], *, again: s
             figures.loss_over_steps(runs, figures.colours(list(runs))).savefig(place, dpi=150)
 
 
-def show_report(out: Path, arms: dict[str, dict[str, list[dict]]]):
+def show_report(out: Path, arms: dict[str, dict[str, list[Any]]]):
     """Prints the table of the report, and where that is."""
     from spinodal.report import rich_table
 

@@ -60,6 +60,6 @@ def compare_command(
             recipe, plan, out, command=command_line(), seeds=seeds, jobs=jobs, report=show,
             draw=partial(draw_report, again="the same command"),
         )  # fmt: skip
-    show_report(out, done.arms)
+    show_report(out, done.runs)
     if not values and not models and recipes.header(recipe)["Command"].startswith("spinodal compare"):
         show_expected(recipes.compare_with(recipes.comparison_numbers(done.arms), recipes.expected(module)))

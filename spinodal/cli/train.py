@@ -33,7 +33,7 @@ def train_command(
     Writes run.json, model/ (for the Auto classes of transformers after `import spinodal.models`) and report.html.
     """
     from spinodal.runs import read_run
-    from spinodal.training import Label, override, parse_overrides, train
+    from spinodal.training import Label, override, parse_overrides, train, training_run
 
     module = recipes.module(recipe, "train")
     experiment = override(module.RECIPE.experiment, parse_overrides(values or []))
@@ -59,6 +59,6 @@ def train_command(
             draw=partial(draw_report, again="the same command with --resume"),
         )
     record = dict(read_run(out).record)
-    show_report(out, {"": {recipe: [record]}})
+    show_report(out, {"": {recipe: [training_run(record)]}})
     if not values and recipes.header(recipe)["Command"].startswith("spinodal train"):
         show_expected(recipes.compare_with(recipes.run_numbers(record), recipes.expected(module)))

@@ -1,12 +1,11 @@
 from .cosines import cosine_histograms
 from .curves import final_losses, loss_over_steps, loss_over_time, residual_curves, speeds
-from .phases import mapped_layers, phase_map
+from .phases import mapped_layers, phase_fractions, phase_map
 from .pictures import draw
-from .runs import Run, Runs, finished_runs, first_step_not_finite, number, readable, residual_names
+from .runs import Runs, finished_runs, first_step_not_finite, number, readable, require_probe, residual_names
 from .style import colour_variable, colours, css_colours, svg
 
 __all__ = [
-    "Run",
     "Runs",
     "colour_variable",
     "colours",
@@ -20,8 +19,10 @@ __all__ = [
     "loss_over_time",
     "mapped_layers",
     "number",
+    "phase_fractions",
     "phase_map",
     "readable",
+    "require_probe",
     "residual_curves",
     "residual_names",
     "speeds",

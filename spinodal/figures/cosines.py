@@ -6,24 +6,22 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from spinodal.errors import InputError
-from spinodal.figures.runs import Run, number
+from spinodal.figures.runs import number, require_probe
 from spinodal.figures.style import INK, MUTED, PAGE, panel, styled
+from spinodal.training import TrainingRun
 
 OVERLAP = 1.6  # heights of a row that a peak may reach
 
 
-def cosine_histograms(run: Run, colour: str) -> Figure:
+def cosine_histograms(run: TrainingRun, colour: str) -> Figure:
     """Cosines between two different tokens, one ridge a layer from the embedding (0) down.
 
     InputError for a run without a probe.
     """
-    probe = run.get("probe")
-    if not probe:
-        raise InputError(f"{run['name']}, seed {run['seed']}: there is no probe to draw cosines from")
-    counts, edges = (np.array(probe[key], dtype=float) for key in ("cosine_counts", "cosine_edges"))
-    means = [number(mean) for mean in probe["mean_cosine"]]
-    return cosine_ridges(edges, counts, means, colour, title=f"{run['name']}, seed {run['seed']}")
+    probe = require_probe(run)
+    counts, edges = np.array(probe.cosine_counts, dtype=float), np.array(probe.cosine_edges)
+    means = [number(mean) for mean in probe.mean_cosine]
+    return cosine_ridges(edges, counts, means, colour, title=f"{run.name}, seed {run.seed}")
 
 
 @styled

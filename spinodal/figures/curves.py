@@ -7,8 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from spinodal.figures.runs import Band, Curve, Run, Runs, band, curve, finished_runs, number, thin_curve
+from spinodal.figures.runs import Band, Curve, Runs, band, curve, finished_runs, number, thin_curve
 from spinodal.figures.style import label_ends, panel, styled
+from spinodal.training import TrainingRun
 
 WIDTH, HEIGHT = 4.8, 3.0
 TITLES = {
@@ -31,7 +32,7 @@ def loss_over_steps(runs: Runs, colour: dict[str, str]) -> Figure:
 @styled
 def loss_over_time(runs: Runs, colour: dict[str, str]) -> Figure:
     """The same against the seconds that training took, in the largest unit that they fill."""
-    every = [row.get("seconds") or 0.0 for seeds in runs.values() for run in seeds for row in run["metrics"]]
+    every = [row.get("seconds") or 0.0 for seeds in runs.values() for run in seeds for row in run.metrics]
     units = {"seconds": 1, "minutes": 60, "hours": 3600}
     unit = [name for name, size in units.items() if max(every, default=0.0) >= 2 * size or size == 1][-1]
     return losses(runs, colour, lambda c: c.seconds / units[unit], f"{unit} of training")
@@ -83,7 +84,7 @@ def speeds(runs: Runs, colour: dict[str, str]) -> Figure:
 def dots(runs: Runs, colour: dict[str, str], key: str, label: str, unit: float = 1.0) -> Figure:
     figure, axes = panel(WIDTH, 0.75 + 0.34 * len(runs))
     for row, (model, seeds) in enumerate(runs.items()):
-        ends = unit * np.array([number(run["final"].get(key)) for run in finished_runs(seeds)])
+        ends = unit * np.array([number(run.final.get(key)) for run in finished_runs(seeds)])
         rows = np.full(len(ends), row)
         axes.plot(ends, rows, "o", color=colour[model], alpha=0.6, markersize=7, markeredgewidth=0)
         if len(ends):
@@ -117,11 +118,11 @@ def residual_curves(runs: Runs, colour: dict[str, str], name: str) -> Figure:
 
 
 def draw_seeds(
-    axes: Axes, seeds: list[Run], key: str, colour: str, x: Callable[[Curve | Band], np.ndarray]
+    axes: Axes, seeds: list[TrainingRun], key: str, colour: str, x: Callable[[Curve | Band], np.ndarray]
 ) -> float:
     """Draws one quantity of one model; the value that its label belongs to, NaN if nothing was drawn."""
     whole = [thin_curve(c) for c in (curve(run, key) for run in finished_runs(seeds)) if len(c.steps)]
-    parts = [thin_curve(c) for c in (curve(run, key) for run in seeds if not run["finished"]) if len(c.steps)]
+    parts = [thin_curve(c) for c in (curve(run, key) for run in seeds if not run.finished) if len(c.steps)]
     marker = "o" if max((len(c.steps) for c in whole + parts), default=0) <= 24 else ""
     style = {"color": colour, "marker": marker, "markersize": 3.5}
     for c in parts:

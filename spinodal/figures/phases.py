@@ -10,8 +10,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from spinodal.errors import InputError
-from spinodal.figures.runs import Run, readable
+from spinodal.figures.runs import readable, require_probe
 from spinodal.figures.style import INK, MUTED, canvas, styled
+from spinodal.training import TrainingRun
 
 COLUMNS = 96  # letters a line of text
 MARGIN = 9  # letters left of it, for the names of layers
@@ -23,20 +24,20 @@ COLOURS = "viridis"
 
 
 @styled
-def phase_map(run: Run, *, layers: Sequence[int] | None = None, tokens: int | None = None) -> Figure:
+def phase_map(run: TrainingRun, *, layers: Sequence[int] | None = None, tokens: int | None = None) -> Figure:
     """L_ij, the share of token i in phase j: a row a phase, a group of rows a layer, under the text.
 
     `layers` count from 1 and default to all that have phases; `tokens` keeps the first so many.
     One scale holds for the figure, from 0 to the greatest fraction. InputError for a layer
     without phases.
     """
-    known = mapped_layers(run)
+    fractions_of, known = phase_fractions(run), mapped_layers(run)
     layers = known if layers is None else list(layers)
     if not layers or set(layers) - set(known):
-        raise InputError(f"layers={layers}: the layers with phases of {run['name']} are {known}")
-    words = [readable(token) for token in run["probe"]["tokens"][:tokens]]
+        raise InputError(f"layers={layers}: the layers with phases of {run.name} are {known}")
+    words = [readable(token) for token in require_probe(run).tokens[:tokens]]
     words = [word if len(word) <= LONGEST else word[: LONGEST - 1] + "…" for word in words]
-    L = {k: np.array(run["probe"]["phase_fractions"][k - 1], dtype=float)[: len(words)] for k in layers}
+    L = {k: fractions_of[k][: len(words)] for k in layers}
     scale = Normalize(0, max(fractions.max() for fractions in L.values()))
     lines = break_lines([width(word) for word in words])
     block = TEXT + sum(height(fractions) + AIR for fractions in L.values()) + 2 * AIR
@@ -48,10 +49,15 @@ def phase_map(run: Run, *, layers: Sequence[int] | None = None, tokens: int | No
     return figure
 
 
-def mapped_layers(run: Run) -> list[int]:
+def mapped_layers(run: TrainingRun) -> list[int]:
     """The layers that have phases, counted from 1 as in every figure; empty without a probe."""
-    fractions = (run.get("probe") or {}).get("phase_fractions") or []
-    return [i + 1 for i, layer in enumerate(fractions) if layer is not None]
+    return list(phase_fractions(run))
+
+
+def phase_fractions(run: TrainingRun) -> dict[int, Float[np.ndarray, "n p"]]:
+    """L_ij of the layers that have phases, counted from 1, as the run's probe has them."""
+    layers = (run.probe and run.probe.phase_fractions) or []
+    return {k: np.array(layer) for k, layer in enumerate(layers, start=1) if layer is not None}
 
 
 def width(text: str) -> int:

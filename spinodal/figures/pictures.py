@@ -22,6 +22,9 @@ PICTURES = {
     "graphs.Equilibria": "graphs.draw_equilibria",
     "watch.ObservationResult": "observation.draw_observed",
     "watch.ObservationComparison": "observation.draw_compared",
+    "training.TrainingRun": "training.draw_training_run",
+    "training.TrainingResult": "training.draw_training",
+    "training.Comparison": "training.draw_comparison",
     "runs.Run": "saved.draw_saved",
 }
 

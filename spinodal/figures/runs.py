@@ -1,4 +1,4 @@
-r"""What a run says: its curves, alone and over seeds, read from the dictionary that is run.json.
+r"""What a run says: its curves, alone and over seeds, at equal shares of their work.
 
 Seeds are averaged at equal shares of their work, step / last step, and not at equal steps: runs
 of equal time end at different steps, and their mean curve must end at the mean of their ends.
@@ -8,13 +8,15 @@ of equal time end at different steps, and their mean curve must end at the mean 
 
 import math
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-Run = dict[str, Any]
-Runs = dict[str, list[Run]]  # the seeds of every model
+from spinodal.errors import InputError
+from spinodal.training import Probe, TrainingRun
+
+Runs = dict[str, list[TrainingRun]]  # the seeds of every model
 
 COUNTERS = {"step", "seconds", "tokens", "loss", "learning_rate", "held_out_loss", "grad_norm"}
 SIGNS = {"\n": "⏎", "\r": "␍", "\t": "⇥", " ": "·"}
@@ -43,11 +45,18 @@ def number(value: object) -> float:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else math.nan
 
 
-def curve(run: Run, key: str) -> Curve:
+def curve(run: TrainingRun, key: str) -> Curve:
     """The rows of metrics that hold `key`, by step; of a step logged twice (a resumed run) the last."""
-    rows = {row["step"]: row for row in run["metrics"] if key in row}
+    rows = {row["step"]: row for row in run.metrics if key in row}
     rows = [rows[step] for step in sorted(rows)]
     return Curve(*(np.array([number(row.get(name)) for row in rows]) for name in ("step", "seconds", key)))
+
+
+def require_probe(run: TrainingRun) -> Probe:
+    """The probe of a run; InputError where there is none."""
+    if run.probe is None:
+        raise InputError(f"{run.name}, seed {run.seed}: there is no probe to draw cosines from")
+    return run.probe
 
 
 def thin_curve(c: Curve, *, points: int = 240) -> Curve:
@@ -67,17 +76,17 @@ def band(curves: list[Curve]) -> Band:
     return Band(steps.mean(0), seconds.mean(0), values.min(0), values.mean(0), values.max(0))
 
 
-def finished_runs(runs: list[Run]) -> list[Run]:
-    return [run for run in runs if run["finished"]]
+def finished_runs(runs: list[TrainingRun]) -> list[TrainingRun]:
+    return [run for run in runs if run.finished]
 
 
-def residual_names(runs: Iterable[Run]) -> list[str]:
+def residual_names(runs: Iterable[TrainingRun]) -> list[str]:
     """The residuals that any run reports, in the order of their first appearance."""
-    keys = dict.fromkeys(key for run in runs for row in run["metrics"] for key in row)
+    keys = dict.fromkeys(key for run in runs for row in run.metrics for key in row)
     return [key for key in keys if key not in COUNTERS and not key.startswith("multiplier_")]
 
 
-def first_step_not_finite(run: Run) -> int | None:
+def first_step_not_finite(run: TrainingRun) -> int | None:
     """The first step at which the training or the held-out loss is not finite, None if there is none."""
     losses = [curve(run, key) for key in ("loss", "held_out_loss")]
     steps = [int(c.steps[np.isnan(c.values)][0]) for c in losses if np.isnan(c.values).any()]

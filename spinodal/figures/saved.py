@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from matplotlib.figure import Figure
 
-from spinodal import flows, graphs, meanfield, watch
+from spinodal import flows, graphs, meanfield, training, watch
 from spinodal.errors import InputError
 from spinodal.figures.pictures import draw
 from spinodal.runs import Run, arrays_of
@@ -16,6 +16,8 @@ RESULTS: dict[str, type | Callable[[Run], object]] = {
     "graph-flow": graphs.FlowResult,
     "graph-continue": graphs.Branch,
     "graph-equilibria": graphs.Equilibria,
+    "train": lambda run: training.training_run(run.record),
+    "compare": lambda run: training.Comparison(run.result["arms"]),
     "observe": lambda run: watch.read_observation(run.path),
     "observe-compare": lambda run: watch.read_comparison(run.path),
 }
@@ -27,6 +29,8 @@ def draw_saved(run: Run) -> dict[str, Figure]:
         raise InputError(
             f"{run.path} is a run of {run.kind}, which has no picture; these have: {', '.join(RESULTS)}"
         )
+    if not run.finished:
+        raise InputError(f"{run.folder} holds a run that is not finished: it has no result yet")
     reader = RESULTS[run.kind]
     return draw(run.result_as(reader) if isinstance(reader, type) else reader(run))
 

@@ -17,7 +17,8 @@ from rich.text import Text
 from scipy import stats
 
 from spinodal.errors import InputError
-from spinodal.figures import Run, Runs, finished_runs, number
+from spinodal.figures import Runs, finished_runs, number
+from spinodal.training import TrainingRun
 
 Arms = dict[str, Runs]  # the models of every arm; one run is the arm ""
 
@@ -46,7 +47,7 @@ class Row(NamedTuple):
 
     arm: str
     model: str
-    parameters: int
+    parameters: int | None  # None where training has only begun
     steps: int
     seconds: Estimate
     tokens_per_second: Estimate
@@ -95,10 +96,10 @@ def table(arms: Arms) -> list[Row]:
     return rows
 
 
-def row(arm: str, model: str, runs: list[Run]) -> Row:
+def row(arm: str, model: str, runs: list[TrainingRun]) -> Row:
     if not runs:
         raise InputError(f"{model}: there is no run of it{' at ' + arm if arm else ''}")
-    done = [run["final"] for run in finished_runs(runs)]
+    done = [run.final for run in finished_runs(runs)]
     over_seeds = {
         key: estimate([number(final.get(key)) for final in done])
         for key in ("steps", "seconds", "tokens_per_second", "held_out_loss")
@@ -108,7 +109,7 @@ def row(arm: str, model: str, runs: list[Run]) -> Row:
         key: estimate([number(final[key]) for final in done]) for key in SCORES if any(key in f for f in done)
     }
     return Row(
-        arm, model, runs[0]["parameters"], 0 if math.isnan(steps) else round(steps), over_seeds["seconds"],
+        arm, model, runs[0].parameters, 0 if math.isnan(steps) else round(steps), over_seeds["seconds"],
         over_seeds["tokens_per_second"], over_seeds["held_out_loss"], None, len(runs), scores,
     )  # fmt: skip
 
@@ -142,7 +143,7 @@ def cells(rows: list[Row]) -> list[list[str]]:
     lines = [
         [
             r.model,
-            f"{r.parameters:,}",
+            "–" if r.parameters is None else f"{r.parameters:,}",
             f"{r.steps:,}" if r.steps else "–",
             estimate_text(r.seconds, 1 if r.seconds.mean < 100 else 0),
             estimate_text(r.tokens_per_second, 0),

@@ -9,11 +9,11 @@ from html import escape
 from pathlib import Path
 
 from spinodal import figures
-from spinodal.figures import Run
 from spinodal.report import sections
 from spinodal.report.comparison import Arms, table
 from spinodal.report.style import CSS
 from spinodal.runs import write_text
+from spinodal.training import TrainingRun
 
 
 def write_report(path: Path, arms: Arms) -> None:
@@ -46,15 +46,15 @@ def page(arms: Arms) -> str:
     )
 
 
-def distinct(runs: Iterable[Run], key: str) -> list[str]:
+def distinct(runs: Iterable[TrainingRun], key: str) -> list[str]:
     """The values of a key over runs, each once, in order."""
-    return list(dict.fromkeys(str(run[key]) for run in runs))
+    return list(dict.fromkeys(str(getattr(run, key)) for run in runs))
 
 
-def run_header(runs: list[Run], models: list[str]) -> str:
+def run_header(runs: list[TrainingRun], models: list[str]) -> str:
     """What was run, by which command and code, when and where; and what went wrong."""
-    dates = sorted(run["date"][:16].replace("T", " ") for run in runs)
-    versions = dict.fromkeys(", ".join(f"{k} {v}" for k, v in run["versions"].items()) for run in runs)
+    dates = sorted(run.date[:16].replace("T", " ") for run in runs)
+    versions = dict.fromkeys(", ".join(f"{k} {v}" for k, v in run.versions.items()) for run in runs)
     facts = {
         "command": [f"<code>{escape(command)}</code>" for command in distinct(runs, "command")],
         "commit": [
@@ -75,13 +75,13 @@ def run_header(runs: list[Run], models: list[str]) -> str:
     )
 
 
-def problems(runs: list[Run]) -> list[str]:
+def problems(runs: list[TrainingRun]) -> list[str]:
     """In words: which runs did not finish, and where a loss stopped being finite."""
     found = []
     for run in runs:
-        name = f"{run['name']}, seed {run['seed']}"
-        last = max((row["step"] for row in run["metrics"]), default=0)
-        if not run["finished"]:
+        name = f"{run.name}, seed {run.seed}"
+        last = max((row["step"] for row in run.metrics), default=0)
+        if not run.finished:
             drawn = f"after step {last} (dashed)" if last else "before its first row"
             found.append(f"{name} is unfinished: it ends {drawn} and is no part of any mean.")
         if (step := figures.first_step_not_finite(run)) is not None:
@@ -117,7 +117,7 @@ def settings(arms: Arms, colour: dict[str, str]) -> str:
     return sections.section("Settings", differing if lines else "", folded)
 
 
-def merged_configuration(runs: list[Run]) -> dict[str, str]:
+def merged_configuration(runs: list[TrainingRun]) -> dict[str, str]:
     """The configuration of a model, with every value that its seeds have."""
-    keys = dict.fromkeys(key for run in runs for key in run["config"])
-    return {key: ", ".join(dict.fromkeys(str(run["config"].get(key, "–")) for run in runs)) for key in keys}
+    keys = dict.fromkeys(key for run in runs for key in run.config)
+    return {key: ", ".join(dict.fromkeys(str(run.config.get(key, "–")) for run in runs)) for key in keys}

@@ -8,8 +8,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from spinodal import figures
-from spinodal.figures import Run, Runs
+from spinodal.figures import Runs
 from spinodal.report.comparison import Arms, Row, cells, columns
+from spinodal.training import TrainingRun
 
 Colours = dict[str, str]
 
@@ -63,7 +64,7 @@ def arm(draw: Drawings, rows: list[Row], runs: Runs, colour: Colours) -> str:
     for model, *line in cells(rows):
         lines += f"<tr><td>{model_label(model, colour)}</td>{''.join(f'<td>{escape(c)}</td>' for c in line)}</tr>\n"
     written = f'<div class="scroll"><table>\n<tr>{names}</tr>\n{lines}</table></div>'
-    if not any(run["metrics"] for seeds in runs.values() for run in seeds):
+    if not any(run.metrics for seeds in runs.values() for run in seeds):
         return section(title(rows), written, "<p>There are no metrics to draw yet.</p>")
     several = max(row.loss.seeds for row in rows) > 1
     bands = BANDS if several else NO_BANDS
@@ -106,7 +107,7 @@ def verdict(rows: list[Row]) -> str:
     return f'<p class="lead">{escape("; ".join(parts))}.{test}</p>'
 
 
-def first_with(arms: Arms, has: Callable[[Run], object]) -> tuple[str, Runs]:
+def first_with(arms: Arms, has: Callable[[TrainingRun], object]) -> tuple[str, Runs]:
     """The first arm in which any run has it, and its runs that do: later arms repeat the picture."""
     for name, models in arms.items():
         kept = {model: [run for run in seeds if has(run)] for model, seeds in models.items()}
@@ -132,16 +133,17 @@ def phases(draw: Drawings, arms: Arms) -> str:
     return section("Where the tokens of a sentence go", source, *drawn) if drawn else ""
 
 
-def phase_figure(draw: Drawings, run: Run) -> str:
+def phase_figure(draw: Drawings, run: TrainingRun) -> str:
     """The map of one run, thinned to MAP_TOKENS tokens and MAP_ROWS rows, which its caption then says."""
-    known, tokens = figures.mapped_layers(run), run["probe"]["tokens"]
-    L = {k: np.array(run["probe"]["phase_fractions"][k - 1])[:MAP_TOKENS] for k in known}
+    tokens = figures.require_probe(run).tokens
+    L = {k: fractions[:MAP_TOKENS] for k, fractions in figures.phase_fractions(run).items()}
+    known = list(L)
     p = max(fractions.shape[1] for fractions in L.values())
     most = min(len(known), max(2, MAP_ROWS // p))
     layers = [known[round(i)] for i in np.linspace(0, len(known) - 1, most)]
     shown = np.concatenate([L[k].ravel() for k in layers])
     caption = (
-        f"{run['name']}, seed {run['seed']}. A group of rows is a layer, a row in it a phase, bright where much of "
+        f"{run.name}, seed {run.seed}. A group of rows is a layer, a row in it a phase, bright where much of "
         f"the token is in that phase. Look for words of a kind that light the same row. Fractions run from "
         f"{shown.min():.2f} to {shown.max():.2f}."
     )
@@ -153,15 +155,15 @@ def phase_figure(draw: Drawings, run: Run) -> str:
 
 
 def cosines(draw: Drawings, arms: Arms, colour: Colours) -> str:
-    source, runs = first_with(arms, lambda run: run.get("probe"))
+    source, runs = first_with(arms, lambda run: run.probe)
     drawn = [cosine_figure(draw, seeds[0], colour[model]) for model, seeds in runs.items()]
     return section("How alike tokens become with depth", source, grid(drawn)) if drawn else ""
 
 
-def cosine_figure(draw: Drawings, run: Run, colour: str) -> str:
-    first, *_, last = (figures.number(mean) for mean in run["probe"]["mean_cosine"])
+def cosine_figure(draw: Drawings, run: TrainingRun, colour: str) -> str:
+    first, *_, last = (figures.number(mean) for mean in figures.require_probe(run).mean_cosine)
     caption = (
-        f"{run['name']}: mean cosine {first:.2f} at the embedding, {last:.2f} after the last layer. A ridge that "
+        f"{run.name}: mean cosine {first:.2f} at the embedding, {last:.2f} after the last layer. A ridge that "
         f"moves to 1 with depth is tokens that cluster; two peaks are clusters that have not merged."
     )
     return draw(figures.cosine_histograms(run, colour), caption)

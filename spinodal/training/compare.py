@@ -24,6 +24,7 @@ from transformers.utils import logging
 from spinodal.errors import InputError
 from spinodal.runs import open_run, read_run
 from spinodal.training.experiment import Experiment, model_config, override, parameter_count
+from spinodal.training.records import TrainingRun, training_run
 from spinodal.training.run import PAGES, Draw, Label, Record, build_model, prepare_data, train
 from spinodal.training.workers import end_with_parent
 
@@ -52,6 +53,14 @@ class Comparison:
     """{"equal parameters": {model: [record of the run of each seed]}, "equal time": ...}"""
 
     arms: dict[str, dict[str, list[Record]]]
+
+    @property
+    def runs(self) -> dict[str, dict[str, list[TrainingRun]]]:
+        """The runs of each arm and model, as values."""
+        return {
+            arm: {model: [training_run(record) for record in records] for model, records in models.items()}
+            for arm, models in self.arms.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -208,7 +217,7 @@ def compare(
         folder.remove(*PAGES)  # they are of fewer seeds or rivals
         folder.finish(comparison)
         if draw:
-            draw(folder, arms)
+            draw(folder, comparison.runs)
     return comparison
 
 

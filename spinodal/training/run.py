@@ -23,6 +23,7 @@ from spinodal.runs import Run, RunFolder, SaveError, newest_checkpoint, open_run
 from spinodal.training.constraints import Constraints
 from spinodal.training.experiment import Experiment, model_config
 from spinodal.training.probe import Probe, probe_model
+from spinodal.training.records import TrainingRun, training_run
 from spinodal.training.tasks import PreparedData, task_named
 from spinodal.training.trainer import PhysicsTrainer, Progress
 
@@ -30,7 +31,7 @@ PAGES = ("report.html", "loss.png")
 OWNED = ("checkpoints", "model", *PAGES)
 Number = int | float
 Record = dict[str, Any]  # of a run, as its run.json holds it
-Draw = Callable[[RunFolder, dict[str, dict[str, list[Record]]]], None]  # folder, {arm: {model: records}}
+Draw = Callable[[RunFolder, dict[str, dict[str, list[TrainingRun]]]], None]  # folder, {arm: {model: runs}}
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def train(
         else:
             result = train_in(folder, experiment, progress)
         if draw:
-            draw(folder, {"": {label.name: [dict(read_run(out).record)]}})
+            draw(folder, {"": {label.name: [training_run(read_run(out).record)]}})
     return result
 
 

@@ -2,15 +2,20 @@
 
 import importlib
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
+from example_runs import record
 
 from spinodal import figures, flows, graphs, meanfield, theory, watch
 from spinodal.errors import InputError
 from spinodal.figures import maps
 from spinodal.figures.pictures import PICTURES
 from spinodal.runs import equal, open_run, read_run
+from spinodal.training import Comparison, TrainingResult, training_run
+
+FINISHED = Path(__file__).parent.parent / "pins" / "data" / "finished"
 
 SIMULATION = flows.Simulation(flows.AttentionField(2.0), flows.OrthonormalStart(4, 4), 1.0, times=5)
 DENSITY = meanfield.DensityExperiment(
@@ -77,6 +82,9 @@ def test_a_diagram_and_its_run_are_drawn(tmp_path):
     assert figures.draw(result).keys() == {"map"}
     with open_run(tmp_path, kind="phase-diagram", config=DIAGRAM, owned=("map.npz",)) as folder:
         folder.begin()
+        with pytest.raises(InputError, match="a run that is not finished"):
+            figures.draw(read_run(tmp_path))
+        folder.finish({})
         with pytest.raises(InputError, match="holds no probability"):
             figures.draw(read_run(tmp_path))
         folder.save_arrays("map.npz", maps.diagram_arrays(result))
@@ -91,6 +99,22 @@ def test_observations_are_drawn(tmp_path):
     assert figures.draw(read_run(tmp_path / "one")).keys() == drawn.keys()
     both = watch.compare_into({"a": tmp_path / "one", "b": watch.Observation(ARRAYS)}, tmp_path / "two")
     assert figures.draw(both).keys() == figures.draw(read_run(tmp_path / "two")).keys() >= {"mean_cosine"}
+
+
+def test_training_is_drawn_with_its_residuals_and_its_run_alike():
+    made = record(phases=4)
+    drawn = figures.draw(training_run(made))
+    assert drawn.keys() == {"loss", "loss-over-time", "F", "spread", "entropy", "cosines", "phases"}
+    result = TrainingResult(**{name: made[name] for name in ("parameters", "metrics", "final")})
+    assert figures.draw(result).keys() == drawn.keys() - {"cosines", "phases"}
+    assert figures.draw(read_run(FINISHED / "train-masked")).keys() >= {"loss", "F", "cosines"}
+
+
+def test_a_comparison_is_drawn_by_arms():
+    found = Comparison({"equal time": {"a": [record("a"), record("a", 1)], "b": [record("b")]}})
+    drawn = figures.draw(found)
+    assert drawn.keys() == {"equal-time-loss", "equal-time-loss-over-time"}
+    assert {text.get_text() for text in drawn["equal-time-loss"].axes[0].texts} == {"a", "b"}
 
 
 @pytest.mark.parametrize("name", PICTURES)

@@ -3,11 +3,12 @@
 import itertools
 import math
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from example_runs import loss_at, run
+from example_runs import loss_at, record, run
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize
@@ -16,6 +17,7 @@ from typed import present
 from spinodal import figures
 from spinodal.errors import InputError
 from spinodal.figures import phases, runs, style
+from spinodal.training import training_run
 
 BLUE = {"pet": figures.colours(["pet"])["pet"]}
 
@@ -39,7 +41,10 @@ def test_labels_move_apart_as_little_as_they_can(heights, gap):
 
 def test_numbers_that_are_none_become_gaps_and_the_last_of_a_repeated_step_counts():
     rows = [(20, None), (10, 2.0), (30, math.inf), (40, math.nan), (50, 1.0), (10, 3.0)]
-    c = runs.curve({"metrics": [{"step": s, "seconds": s / 2, "loss": y} for s, y in rows]}, "loss")
+    c = runs.curve(
+        training_run(record() | {"metrics": [{"step": s, "seconds": s / 2, "loss": y} for s, y in rows]}),
+        "loss",
+    )
     np.testing.assert_array_equal(c.steps, [10, 20, 30, 40, 50])
     np.testing.assert_array_equal(c.seconds, [5, 10, 15, 20, 25])
     np.testing.assert_array_equal(c.values, [3.0, np.nan, np.nan, np.nan, 1.0])
@@ -78,7 +83,7 @@ def test_residuals_are_what_is_no_counter_and_no_multiplier():
 def test_a_loss_that_is_not_finite_is_found():
     broken = run()
     assert figures.first_step_not_finite(broken) is None
-    broken["metrics"][7]["held_out_loss"] = None
+    broken.metrics[7]["held_out_loss"] = math.nan
     assert figures.first_step_not_finite(broken) == 40
 
 
@@ -132,7 +137,7 @@ def test_the_curve_ends_at_the_mean_of_the_seeds_and_the_band_spans_them():
     seeds = [run(seed=seed, final=3.0 + 0.1 * seed, steps=100 + 20 * seed) for seed in range(3)]
     figure = figures.loss_over_steps({"pet": seeds}, BLUE)
     (line,) = thick(figure)
-    ends = [r["final"]["held_out_loss"] for r in seeds]
+    ends = [r.final["held_out_loss"] for r in seeds]
     assert line.get_ydata()[-1] == pytest.approx(np.mean(ends), rel=1e-14)
     assert line.get_xdata()[-1] == 120
     corners = np.asarray(figure.axes[0].collections[0].get_paths()[0].vertices)
@@ -140,8 +145,8 @@ def test_the_curve_ends_at_the_mean_of_the_seeds_and_the_band_spans_them():
 
 
 def test_one_seed_has_no_band_and_an_unfinished_one_is_dashed_and_in_no_mean():
-    part = run(seed=1, final=9.0) | {"finished": False, "final": {}}
-    part["metrics"] = part["metrics"][:8]
+    part = run(seed=1, final=9.0)
+    part = replace(part, finished=False, final={}, metrics=part.metrics[:8])
     figure = figures.loss_over_steps({"pet": [run(), part]}, BLUE)
     dashed, whole = thick(figure)
     assert dashed.get_linestyle() == "--"
@@ -153,14 +158,14 @@ def test_one_seed_has_no_band_and_an_unfinished_one_is_dashed_and_in_no_mean():
 
 def test_a_loss_that_is_not_finite_leaves_a_gap():
     broken = run()
-    broken["metrics"][11]["held_out_loss"] = math.nan
+    broken.metrics[11]["held_out_loss"] = math.nan
     (line,) = thick(figures.loss_over_steps({"pet": [broken]}, BLUE))
     np.testing.assert_array_equal(np.flatnonzero(np.isnan(line.get_ydata())), [5])
 
 
 def test_what_diverges_leaves_the_frame():
     wild = run(final=3.0)
-    wild["metrics"][-1]["held_out_loss"] = 1e6
+    wild.metrics[-1]["held_out_loss"] = 1e6
     assert figures.loss_over_steps({"pet": [wild]}, BLUE).axes[0].get_ylim()[1] < 10
 
 
@@ -169,7 +174,7 @@ def test_what_diverges_leaves_the_frame():
 )
 def test_time_is_in_a_unit_that_it_fills(factor, unit, end):
     slow = run()
-    for row in slow["metrics"]:
+    for row in slow.metrics:
         row["seconds"] *= factor
     figure = figures.loss_over_time({"pet": [slow]}, BLUE)
     assert figure.axes[0].get_xlabel() == f"{unit} of training"
@@ -183,13 +188,13 @@ def test_final_values_are_a_dot_a_seed_and_their_mean():
         (figures.speeds({"pet": seeds}, BLUE), "tokens_per_second", 1e-3),
     ):
         each, mean = (np.asarray(line.get_xdata()) for line in figure.axes[0].lines)
-        np.testing.assert_allclose(each, [unit * r["final"][key] for r in seeds])
+        np.testing.assert_allclose(each, [unit * r.final[key] for r in seeds])
         np.testing.assert_allclose(mean, [each.mean()])
 
 
 def test_residuals_are_logarithmic_unless_nothing_is_positive():
     some, none = run(phases=2), run(phases=2)
-    for row in none["metrics"]:
+    for row in none.metrics:
         row.update(dict.fromkeys({"F"} & row.keys(), 0.0))
     axes = figures.residual_curves({"pet": [some], "other": [run()]}, BLUE | {"other": "#000000"}, "F").axes[
         0
@@ -204,8 +209,8 @@ def test_the_phase_map_paints_every_fraction_where_its_token_stands():
     r = run(phases=4)
     figure = figures.phase_map(r, layers=[3])
     image = present(figure.axes[0].images[0].get_array())
-    L = np.array(r["probe"]["phase_fractions"][2])
-    widths = [phases.width(figures.readable(t)) for t in r["probe"]["tokens"]]
+    L = np.array(present(present(r.probe).phase_fractions)[2])
+    widths = [phases.width(figures.readable(t)) for t in present(r.probe).tokens]
     widths[6] = phases.LONGEST + 1  # forty letters, cut
     middles = (phases.PIXELS * (np.cumsum(widths) - np.array(widths) / 2)).astype(int)
     np.testing.assert_array_equal(np.ma.filled(image[:, middles], -1), L.T)
@@ -235,13 +240,13 @@ def test_lines_hold_every_token_once_in_order_and_are_full(widths):
 def test_ridges_rise_from_their_layer_in_proportion_to_the_counts():
     r = run(layers=2)
     axes = figures.cosine_histograms(r, BLUE["pet"]).axes[0]
-    counts = np.array(r["probe"]["cosine_counts"])
+    counts = np.array(present(r.probe).cosine_counts)
     for k in range(3):
         height = k - np.asarray(axes.lines[k].get_ydata())
         np.testing.assert_allclose(height / height.max(), counts[k] / counts[k].max())
     np.testing.assert_allclose(np.asarray(axes.lines[3].get_xdata()), [0, 0.1, 0.2])
     with pytest.raises(InputError, match="pet, seed 0: there is no probe"):
-        figures.cosine_histograms(r | {"probe": None}, BLUE["pet"])
+        figures.cosine_histograms(replace(r, probe=None), BLUE["pet"])
 
 
 def test_svg_is_text_with_ids_of_its_own_and_colours_of_the_page():

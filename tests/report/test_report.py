@@ -3,11 +3,12 @@
 import io
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from example_runs import comparison, probe, run
+from example_runs import comparison, probe, record, run
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -17,6 +18,7 @@ from typed import present
 from spinodal import report
 from spinodal.errors import InputError
 from spinodal.report import comparison as compared
+from spinodal.training import TrainingRun, training_run
 
 VOID = {"meta", "br"}
 LOADS = {"src", "href", "xlink:href", "data", "action", "poster", "srcset"}
@@ -60,7 +62,7 @@ def written(folder, arms) -> str:
     return (folder / "report.html").read_text(encoding="utf-8")
 
 
-def losses(**models: list[float]) -> dict[str, dict[str, list[dict]]]:
+def losses(**models: list[float]) -> dict[str, dict[str, list[TrainingRun]]]:
     """One arm in which the runs of every model end at the losses given."""
     return {"": {m: [run(m, s, final=y - 4 / 11) for s, y in enumerate(ys)] for m, ys in models.items()}}
 
@@ -119,8 +121,8 @@ def test_one_seed_cannot_tell_and_has_no_spread():
 
 def test_seeds_that_diverged_make_the_mean_not_finite_and_unfinished_ones_do_not_count():
     arms = losses(a=[3.0, 3.1], b=[3.0, 3.1], c=[3.5, 3.6, 3.7])
-    arms[""]["b"][1]["final"]["held_out_loss"] = math.nan
-    arms[""]["c"][2] |= {"finished": False, "final": {}}
+    arms[""]["b"][1].final["held_out_loss"] = math.nan
+    arms[""]["c"][2] = replace(arms[""]["c"][2], finished=False, final={})
     _, b, c = report.table(arms)
     assert math.isnan(b.loss.mean)
     assert b.behind is None
@@ -198,12 +200,11 @@ def test_a_model_has_one_colour_everywhere(tmp_path):
 
 
 def test_what_is_missing_or_broken_is_said(tmp_path):
-    part = run("pet", 1) | {"finished": False, "final": {}, "probe": None}
-    part["metrics"] = part["metrics"][:8]
-    broken = run("rival")
-    broken["probe"] = None
-    broken["metrics"][6]["loss"] = math.inf
-    page = Page(written(tmp_path, {"": {"pet": [run() | {"probe": None}, part], "rival": [broken]}}))
+    part = run("pet", 1)
+    part = replace(part, finished=False, final={}, probe=None, metrics=part.metrics[:8])
+    broken = replace(run("rival"), probe=None)
+    broken.metrics[6]["loss"] = math.inf
+    page = Page(written(tmp_path, {"": {"pet": [replace(run(), probe=None), part], "rival": [broken]}}))
     assert (
         "pet, seed 1 is unfinished: it ends after step 40 (dashed) and is no part of any mean." in page.text
     )
@@ -213,8 +214,7 @@ def test_what_is_missing_or_broken_is_said(tmp_path):
 
 
 def test_a_run_that_has_only_begun_has_a_report(tmp_path):
-    begun = run() | {"finished": False, "final": {}, "metrics": []}
-    del begun["probe"]
+    begun = replace(run(), finished=False, final={}, metrics=[], probe=None)
     page = Page(written(tmp_path, {"": {"pet": [begun]}}))
     assert "There are no metrics to draw yet." in page.text
     assert "0 of 1 finished" in page.text
@@ -222,7 +222,7 @@ def test_a_run_that_has_only_begun_has_a_report(tmp_path):
 
 
 def test_many_layers_phases_and_tokens_are_thinned_and_said_to_be(tmp_path):
-    big = run(phases=2) | {"probe": probe(32, 12, [" word"] * 300)}
+    big = training_run(record(phases=2) | {"probe": probe(32, 12, [" word"] * 300)})
     page = Page(written(tmp_path, {"": {"pet": [big]}}))
     assert "2 of 11 layers with phases are shown. The first 120 of 300 tokens are shown." in page.text
     assert "layer 12" in page.text

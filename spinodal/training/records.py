@@ -1,0 +1,62 @@
+"""Runs of training as values: what a record says of its origin, and what came of it, whole or so far."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from spinodal.runs import decode
+from spinodal.training.probe import Probe
+
+Number = int | float
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """One run, finished or not.
+
+    `metrics` are rows by step and `final` the numbers of the end, nan where one is not finite. `parameters` is None,
+    and `probe` too, where training has only begun.
+    """
+
+    name: str
+    recipe: str
+    command: str
+    seed: int
+    config: Mapping[str, Any]
+    commit: str
+    date: str
+    versions: Mapping[str, str]
+    machine: str
+    finished: bool
+    parameters: int | None = None
+    metrics: list[dict[str, Number]] = field(default_factory=list, repr=False)
+    final: dict[str, Number] = field(default_factory=dict)
+    probe: Probe | None = field(default=None, repr=False)
+
+
+HEAD = ("name", "recipe", "command", "seed", "config", "commit", "date", "versions", "machine", "finished")
+
+
+def training_run(record: Mapping[str, Any]) -> TrainingRun:
+    """The run of a record of any format."""
+    probe = record.get("probe")
+    if probe is not None:
+        means = [finite_number(mean) for mean in probe["mean_cosine"]]
+        probe = decode(Probe, {**probe, "mean_cosine": means}, {})
+    return TrainingRun(
+        **{name: record[name] for name in HEAD},
+        parameters=record.get("parameters"),
+        metrics=[numbers(row) for row in record.get("metrics", [])],
+        final=numbers(record.get("final", {})),
+        probe=probe,
+    )
+
+
+def numbers(row: Mapping[str, Any]) -> dict[str, Number]:
+    return {key: finite_number(value) for key, value in row.items()}
+
+
+def finite_number(value: object) -> Number:
+    """The number; nan where it is missing, infinite or no number."""
+    return value if isinstance(value, int | float) and math.isfinite(value) else math.nan
