@@ -154,7 +154,9 @@ def singular_point(family: Family, x: Float[np.ndarray, " n"], value: float) -> 
         raise ConvergenceError(
             f"no singular point near {family.parameter} = {value:.9g}; the last step was {error:.3g}"
         )
-    kind, note = ("fold", folded(family, z, value, v)) if fold else branched(family, z, value, v)
+    kind, note = (
+        ("fold", classify_fold(family, z, value, v)) if fold else classify_branch(family, z, value, v)
+    )
     return SingularPoint(kind, value, error, family.x(z), family.Q @ v, note)
 
 
@@ -188,13 +190,13 @@ def branch_system(family: Family, u: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return r, J
 
 
-def folded(family: Family, z: np.ndarray, value: float, v: np.ndarray) -> str:
+def classify_fold(family: Family, z: np.ndarray, value: float, v: np.ndarray) -> str:
     if abs(v @ family.third(z, value, v) @ v) <= GENERIC * family.scale:
         raise InputError(f"D^3E[v,v,v] = 0 at the fold at {family.parameter} = {value:.9g}: a cusp or worse")
     return ""
 
 
-def branched(family: Family, z: np.ndarray, value: float, v: np.ndarray) -> tuple[Kind, str]:
+def classify_branch(family: Family, z: np.ndarray, value: float, v: np.ndarray) -> tuple[Kind, str]:
     """The name of a point with v.G_l = 0, from the reduced energy a u^3 / 6 + q u^4 / 24 + c (l - value) u^2 / 2."""
     H, T = family.hessian(z, value), family.third(z, value, v)
     eigenvalues, vectors = np.linalg.eigh(H)

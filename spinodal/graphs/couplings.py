@@ -83,7 +83,7 @@ class Coupling:
         return Polynomial([powers.get(k, 0.0) for k in range(max(powers, default=0) + 1)])
 
     @cached_property
-    def waves(self) -> list[tuple[str, int | float, float]]:
+    def wave_terms(self) -> list[tuple[str, int | float, float]]:
         """(kind, m, coefficient) of what is no polynomial."""
         return [(kind, m, c) for (kind, m), c in self.terms.items() if kind != "y"]
 
@@ -92,7 +92,7 @@ class Coupling:
     ) -> float | np.floating | Float[np.ndarray, "..."]:
         p = self.polynomial
         parts = (p.integ() if order < 0 else p.deriv(order))(y)
-        for kind, m, c in self.waves:
+        for kind, m, c in self.wave_terms:
             parts = parts + c * (sine if kind == "sin" else hyperbolic_tangent)(m, y, order)
         return parts
 
@@ -104,7 +104,7 @@ class Coupling:
     def slope_bound(self, radius: float = math.inf) -> float:
         """A bound on |f'(y)| for |y| <= radius: exact for polynomials, sum m|b_m| for series, inf if there is none."""
         slope = self.polynomial.deriv()
-        bound = sum(abs(m * c) for _, m, c in self.waves)
+        bound = sum(abs(m * c) for _, m, c in self.wave_terms)
         if math.isinf(radius):
             return math.inf if slope.degree() > 0 else bound + abs(float(slope(0.0)))
         extremes = slope.deriv().roots()
@@ -131,10 +131,10 @@ class Coupling:
             raise InputError(
                 f"coupling {self.text!r} is zero at {self.parameters}: every state is an equilibrium"
             )
-        if not self.waves:
-            return merged_zeros(self.polynomial.roots())
+        if not self.wave_terms:
+            return distinct_zeros(self.polynomial.roots())
         reach = math.pi if self.period else self.zero_radius()
-        finest = max(m for _, m, _ in self.waves)
+        finest = max(m for _, m, _ in self.wave_terms)
         cells = math.ceil(reach * max(1.0, finest))
         if cells > CELLS:
             raise InputError(f"coupling {self.text!r}: its zeros may lie as far as {reach:.3g}; rescale y")
@@ -148,18 +148,18 @@ class Coupling:
             for piece, left, right in zip(pieces, edges[:-1], edges[1:], strict=True)
         ]
         positive = np.concatenate(inside)
-        zeros = merged_zeros(np.concatenate([positive, -positive]))
+        zeros = distinct_zeros(np.concatenate([positive, -positive]))
         return zeros[zeros > -math.pi + MERGED] if self.period else zeros
 
     def zero_radius(self) -> float:
         """No zero lies farther out: Fujiwara's bound, with the waves at their largest as a constant."""
         c = self.polynomial.trim().coef
-        if len(c) == 1 and any(kind == "sin" for kind, _, _ in self.waves):
+        if len(c) == 1 and any(kind == "sin" for kind, _, _ in self.wave_terms):
             raise InputError(f"coupling {self.text!r} has zeros without end: they cannot be listed")
         if len(c) == 1:
-            return 16.0 / min(m for _, m, _ in self.waves)  # tanh(16) is 1
+            return 16.0 / min(m for _, m, _ in self.wave_terms)  # tanh(16) is 1
         c = np.abs(c)
-        c[0] += sum(abs(b) for _, _, b in self.waves)
+        c[0] += sum(abs(b) for _, _, b in self.wave_terms)
         top = len(c) - 1
         return 2 * max((c[k] / c[top]) ** (1 / (top - k)) for k in range(top))
 
@@ -178,7 +178,7 @@ def expression_of(text: str, by: tuple[str, ...]) -> Expression:
     return expression
 
 
-def merged_zeros(roots: np.ndarray) -> Float[np.ndarray, " k"]:
+def distinct_zeros(roots: np.ndarray) -> Float[np.ndarray, " k"]:
     """Real roots, ascending; rounding splits a multiple root into a cluster, whose centre is exact."""
     real = np.real(roots)[np.abs(np.imag(roots)) < MERGED]
     real = np.sort(np.append(real, 0.0))  # an odd function is zero there, and rounding may hide it

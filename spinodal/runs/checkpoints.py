@@ -112,12 +112,12 @@ def read_checkpoint(
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         arrays = dict(file)
     whose = str(arrays.pop("label"))
-    if told := difference(current(parsed(whose)), parsed(label)):
+    if told := difference(current(parse_label(whose)), parse_label(label)):
         raise InputError(f"{path} is of another run: {told}; choose another folder")
     return arrays
 
 
-def parsed(label: str) -> object:
+def parse_label(label: str) -> object:
     """A label that is JSON as its value; any other as it is."""
     try:
         return json.loads(label)
@@ -132,30 +132,30 @@ def difference(there: object, asked: object, *, ignored: Collection[str] = ()) -
     them, are not compared. Arrays are compared by what the codec says of them.
     """
     told = []
-    for name, a, b in differing(there, asked):
+    for name, a, b in differing_entries(there, asked):
         if any(name == other or name.startswith(f"{other}.") for other in ignored):
             continue
-        asked_for = "another array" if is_array(a) and is_array(b) else shown(b)
-        told.append(f"{name}={shown(a)} there, {asked_for} asked".removeprefix("="))
+        asked_for = "another array" if is_array(a) and is_array(b) else shorten(b)
+        told.append(f"{name}={shorten(a)} there, {asked_for} asked".removeprefix("="))
     return ", ".join(told)
 
 
-def differing(there: Any, asked: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+def differing_entries(there: Any, asked: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
     """(path, value there, value asked) of all that is not the same; lists are entered where they are of one length."""
     below = f"{path}." if path else ""
     mappings = [isinstance(value, Mapping) and not is_array(value) for value in (there, asked)]
     if all(mappings) or (any(mappings) and (there is ABSENT or asked is ABSENT)):
         one, two = ({} if value is ABSENT else value for value in (there, asked))
         for name in sorted(one.keys() | two.keys(), key=str):
-            yield from differing(one.get(name, ABSENT), two.get(name, ABSENT), f"{below}{name}")
+            yield from differing_entries(one.get(name, ABSENT), two.get(name, ABSENT), f"{below}{name}")
     elif isinstance(there, list | tuple) and isinstance(asked, list | tuple) and len(there) == len(asked):
         for i, (a, b) in enumerate(zip(there, asked, strict=True)):
-            yield from differing(a, b, f"{below}{i}")
+            yield from differing_entries(a, b, f"{below}{i}")
     elif there != asked:
         yield path, there, asked
 
 
-def shown(value: object) -> str:
+def shorten(value: object) -> str:
     """A value in a message, shortened."""
     text = "an array" if is_array(value) else str(value)
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."

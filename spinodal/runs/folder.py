@@ -12,7 +12,7 @@ from spinodal.runs import files
 from spinodal.runs.checkpoints import difference
 from spinodal.runs.codec import encode
 from spinodal.runs.files import Place, SaveError
-from spinodal.runs.lock import locked
+from spinodal.runs.lock import hold_lock
 from spinodal.runs.provenance import machine, provenance
 from spinodal.runs.record import FORMAT, HEAD, INPUTS, LABELS, RESULTS, Run, read_run, record_in
 from spinodal.threads import threads
@@ -164,15 +164,15 @@ def open_run(
         "seed": seed,
     }
     with contextlib.ExitStack() as stack:
-        stack.enter_context(made(out))
+        stack.enter_context(make_folders(out))
         try:
-            stack.enter_context(locked(out))
+            stack.enter_context(hold_lock(out))
         except OSError as error:
             raise InputError(
                 f"{out} cannot be written to ({error}); choose another `out`", field="out"
             ) from None
         files.recover(out)
-        previous = admitted(out, head, owned, partial, ignored, resume=resume, overwrite=overwrite)
+        previous = previous_run(out, head, owned, partial, ignored, resume=resume, overwrite=overwrite)
         head |= dataclasses.asdict(provenance())
         yield RunFolder(out, previous, head, record, tuple(owned), bool(overwrite), inputs)
 
@@ -182,11 +182,11 @@ def check_folder(
 ) -> None:
     """InputError for what `open_run` would refuse whatever the configuration, before one is made with much work."""
     if Path(out).is_dir() and not resume:
-        admitted(Path(out), {"kind": kind}, owned, partial, (), resume=False, overwrite=overwrite)
+        previous_run(Path(out), {"kind": kind}, owned, partial, (), resume=False, overwrite=overwrite)
 
 
 @contextlib.contextmanager
-def made(out: Path) -> Iterator[None]:
+def make_folders(out: Path) -> Iterator[None]:
     """Makes a folder and those above it; what is empty of them when the block raises is removed again."""
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; `out` takes a folder", field="out")
@@ -204,7 +204,7 @@ def made(out: Path) -> Iterator[None]:
         raise
 
 
-def admitted(
+def previous_run(
     out: Path,
     head: Mapping[str, Any],
     owned: Sequence[str],

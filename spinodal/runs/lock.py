@@ -37,7 +37,7 @@ else:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def hold_lock(folder: Path) -> Iterator[None]:
     """Holds the lock of a folder; InputError, which names the process that writes there, where another holds it.
 
     The file says who holds it. Whether anybody does, only the operating system knows: what a killed process leaves

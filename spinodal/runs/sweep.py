@@ -63,7 +63,7 @@ def run(
     report(len(results), total)
     if missing:
         cells.mkdir(parents=True, exist_ok=True)
-        with contextlib.closing(computed(function, missing, scheduler, workers)) as found:
+        with contextlib.closing(compute_cells(function, missing, scheduler, workers)) as found:
             for key, result in found:
                 results[key] = write(cells / f"{key}.json", key, missing[key], result)
                 report(len(results), total)
@@ -174,7 +174,7 @@ def write(path: Path, key: str, configuration: dict[str, Any], result: Any) -> A
     return json.loads(text)["result"]
 
 
-def computed(
+def compute_cells(
     function: Function, missing: dict[str, dict[str, Any]], scheduler: str | None, workers: int
 ) -> Generator[tuple[str, Any], None, None]:
     """(key, result) of every missing cell, as they are done."""
@@ -185,7 +185,7 @@ def computed(
     from distributed import KilledWorker, as_completed
     from distributed.client import FutureCancelledError
 
-    with connected(scheduler, min(workers or os.cpu_count() or 1, len(missing))) as client:
+    with open_client(scheduler, min(workers or os.cpu_count() or 1, len(missing))) as client:
         futures = client.map(function, list(missing.values()), key=list(missing), pure=False)
         try:
             for future in as_completed(futures):
@@ -200,14 +200,14 @@ def computed(
 
 
 @contextlib.contextmanager
-def connected(scheduler: str | None, workers: int) -> Iterator[Any]:
+def open_client(scheduler: str | None, workers: int) -> Iterator[Any]:
     """A client of the scheduler at an address, or of a cluster of this machine that ends with it."""
     from distributed import Client, LocalCluster
 
     with contextlib.ExitStack() as stack:
         if scheduler is None:
             quiet = {"dashboard_address": None, "silence_logs": 50}
-            with deaf():
+            with ignore_interruptions():
                 address = stack.enter_context(LocalCluster(n_workers=workers, threads_per_worker=1, **quiet))
         else:
             address = scheduler
@@ -224,7 +224,7 @@ def connected(scheduler: str | None, workers: int) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def deaf() -> Iterator[None]:
+def ignore_interruptions() -> Iterator[None]:
     """Processes started meanwhile ignore ctrl-C, which a terminal sends to all: this one ends them, in order."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -30,7 +30,7 @@ def gamma_speed_sa(gamma: Numbers, n: Counts, beta: Numbers) -> Numbers:
 
     The speed at which n tokens with one common cosine g approach each other under SA with Q = K = V = I.
     """
-    n, beta, v = _checked(gamma, n, beta)
+    n, beta, v = _check(gamma, n, beta)
     E = np.exp(-beta * v)
     return 2 * v * (n - (n - 1) * v) * E / (1 + (n - 1) * E)
 
@@ -41,7 +41,7 @@ def gamma_speed_usa(gamma: Numbers, n: Counts, beta: Numbers) -> Numbers:
     The speed at which n tokens with one common cosine g approach each other under USA, whose weights are
     e^{beta <x,y>} / n. InputError for beta above 700, where the speed overflows.
     """
-    n, beta, v = _checked(gamma, n, real("beta", beta, 0.0, LARGEST_EXPONENT))
+    n, beta, v = _check(gamma, n, real("beta", beta, 0.0, LARGEST_EXPONENT))
     return 2 / n * np.exp(beta * (1 - v)) * v * (n - (n - 1) * v)
 
 
@@ -51,7 +51,7 @@ def gamma_time_sa(gamma: Numbers, n: Counts, beta: Numbers, start: Numbers = 0.0
     The time in which n tokens with one common cosine go from `start` to `gamma` under SA. InputError unless
     -1/(n-1) < start <= gamma < 1, and for beta (1-start) above 700, where the time overflows.
     """
-    n, beta, v = _checked(gamma, n, beta)
+    n, beta, v = _check(gamma, n, beta)
     return time_sa(v, n, beta, 1 - cosine("start", start, n))
 
 
@@ -62,7 +62,7 @@ def gamma_time_usa(gamma: Numbers, n: Counts, beta: Numbers, start: Numbers = 0.
     e^{beta <x,y>} / n; with weights e^{beta (<x,y> - 1)} / n it is e^beta times longer. InputError unless
     -1/(n-1) < start <= gamma < 1, and for beta above 700.
     """
-    n, beta, v = _checked(gamma, n, beta)
+    n, beta, v = _check(gamma, n, beta)
     return time_usa(v, n, beta, 1 - cosine("start", start, n))
 
 
@@ -77,7 +77,7 @@ def gamma_sa(t: Numbers, n: Counts, beta: Numbers, start: Numbers = 0.0) -> Numb
     >>> theory.gamma_sa(np.array([0.0, 1.0, 10.0]), n=32, beta=1.0).round(6).tolist()
     [0.0, 0.151849, 1.0]
     """
-    n, beta, v0 = _checked(start, n, beta, name="start")
+    n, beta, v0 = _check(start, n, beta, name="start")
     return 1 - deficit(time_sa, t, n, beta, v0)
 
 
@@ -86,7 +86,7 @@ def gamma_usa(t: Numbers, n: Counts, beta: Numbers, start: Numbers = 0.0) -> Num
 
     The common cosine of n tokens at time t under USA, the inverse of `gamma_time_usa`.
     """
-    n, beta, v0 = _checked(start, n, beta, name="start")
+    n, beta, v0 = _check(start, n, beta, name="start")
     return 1 - deficit(time_usa, t, n, beta, v0)
 
 
@@ -157,7 +157,7 @@ def primitive_rise(v, n, beta, v0) -> Numbers:
     return primitive(v, n, beta) - primitive(v0, n, beta)
 
 
-def _checked(
+def _check(
     gamma: Numbers, n: Counts, beta: Numbers, *, name: str = "gamma"
 ) -> tuple[np.ndarray, np.ndarray, Numbers]:
     n = count("n", n, 2)

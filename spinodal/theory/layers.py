@@ -103,7 +103,7 @@ def attention_layer(rho: Numbers, n: Counts, beta: Numbers) -> Numbers:
     n = count("n", n, 2)
     v = 1 - cosine("rho", rho, n)
     E = np.exp(-temperature(beta) * v)
-    return 1 - _mixed(v, 1 - E, E, n)
+    return 1 - _deficit_after(v, 1 - E, E, n)
 
 
 def long_context_layer(rho: Numbers, c: Numbers) -> Numbers:
@@ -117,7 +117,7 @@ def long_context_layer(rho: Numbers, c: Numbers) -> Numbers:
     return np.where(np.abs(side) < 1e-12, 4 * rho / (1 + 3 * rho), np.where(side < 0, 1.0, rho))
 
 
-def _mixed(v, p, q, n):
+def _deficit_after(v, p, q, n):
     sigma = n - (n - 1) * v
     return v * p**2 / (p**2 + q * sigma * (2 * p + n * q))
 
@@ -130,7 +130,7 @@ def _layer_deficits(
     for _ in range(layers):
         E = exp(-b * v[-1])
         w = h * exp(b) / n if usa else h / (1 + (n - 1) * E)
-        v.append(_mixed(v[-1], 1 + (1 - E) * w, E * w, n))
+        v.append(_deficit_after(v[-1], 1 + (1 - E) * w, E * w, n))
     return np.array(v)
 
 

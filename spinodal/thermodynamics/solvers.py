@@ -69,7 +69,7 @@ def negative_flash(z: Float[Tensor, "*#b n"], K: Float[Tensor, "*#b n q"], *, st
     >>> round(flash.fractions.item(), 6), bool(flash.converged)
     (0.166667, True)
     """
-    z, K, batch = _checked(z, K)
+    z, K, batch = _check(z, K)
     with torch.no_grad():
         L, *report, unbounded, singular = _in_blocks(_newton, z, K, steps)
         _refuse(unbounded.reshape(batch), "some change of L raises the dilution of every component")
@@ -96,13 +96,13 @@ def positive_flash(z: Float[Tensor, "*#b n"], K: Float[Tensor, "*#b n q"], *, st
     >>> thermodynamics.positive_flash(z, K).fractions.tolist()
     [0.0]
     """
-    z, K, batch = _checked(z, K)
+    z, K, batch = _check(z, K)
     with torch.no_grad():
         L, *report = _in_blocks(_interior_point, z, K, steps)
     return _flash(_Implicit.apply(z, K, L, (L > 0).double()), report, batch)
 
 
-def _checked(z: Tensor, K: Tensor) -> tuple[Tensor, Tensor, torch.Size]:
+def _check(z: Tensor, K: Tensor) -> tuple[Tensor, Tensor, torch.Size]:
     """z [b, n], of sum one, and K [b, n, q] in float64, and their batch shape; waits for the device once."""
     require_same_axes(z, K)
     try:
@@ -169,21 +169,21 @@ def _newton(z: Tensor, K: Tensor, steps: int) -> tuple[Tensor, ...]:
     running = torch.ones_like(f, dtype=torch.bool)
     for _ in range(steps):
         iterations += running
-        w, F, H = _derivatives(z, C, 1 + _along(L, C))
+        w, F, H = _derivatives(z, C, 1 + _phase_sum(L, C))
         factors = _factors(H)
         d = factors.solve(F)
-        f = -_along(d, w).amin(0)
+        f = -_phase_sum(d, w).amin(0)
         L = L + d * (running / (f.clamp_min(4 / 9) + 5 / 9))
         running = running & ~((F * d).sum(0).abs() <= DECREMENT)
         if not running.any():
             break
-    F = _sums(z, C, 1 + _along(L, C))
+    F = _component_sum(z, C, 1 + _phase_sum(L, C))
     singular = ~(factors.pivots > SINGULAR * H.diagonal().T).all(0)
     L = torch.cat([L, 1 - L.sum(0, keepdim=True)])
     return L.T, iterations, F.abs().amax(0), ~running, running & (f <= 0), singular
 
 
-def _along(L: Tensor, K: Tensor) -> Tensor:
+def _phase_sum(L: Tensor, K: Tensor) -> Tensor:
     """sum_j L_j K_ij."""
     total = L[0] * K[0]
     for fraction, factors in zip(L[1:], K[1:], strict=True):
@@ -191,7 +191,7 @@ def _along(L: Tensor, K: Tensor) -> Tensor:
     return total
 
 
-def _sums(z: Tensor, K: Tensor, u: Tensor) -> Tensor:
+def _component_sum(z: Tensor, K: Tensor, u: Tensor) -> Tensor:
     """sum_i z_i K_ij / u_i."""
     return (K * (z / u)).sum(1)
 
@@ -247,7 +247,7 @@ def _interior_point(z: Tensor, K: Tensor, steps: int) -> tuple[Tensor, ...]:
     # a component's own scale cancels, and an absent one must hold no step back
     A = torch.where(z > 0, A / A.amax(0), 1.0)
     L = torch.full_like(A[:, 0], 1 / len(A))
-    w, c, H = _derivatives(z, A, _along(L, A))
+    w, c, H = _derivatives(z, A, _phase_sum(L, A))
     m = 1 + (1 - c).clamp_min(0)
     iterations = torch.zeros_like(L[0], dtype=torch.long)
     for _ in range(steps):
@@ -260,25 +260,25 @@ def _interior_point(z: Tensor, K: Tensor, steps: int) -> tuple[Tensor, ...]:
         mu = (L * m).mean(0)
         dL = factors.solve(c - 1)
         dm = -m - m * dL / L
-        a = (1 / _fall(L, dL, m, dm)).clamp_max(1)
+        a = (1 / _steepest_fall(L, dL, m, dm)).clamp_max(1)
         target = mu * (((L + a * dL) * (m + a * dm)).mean(0) / mu) ** 3 - a * dL * dm
         dL = factors.solve(c - 1 + target / L)
         dm = (target - m * dL) / L - m
-        a = (1 - mu).clamp(0.9, 1 - 1e-8) / _fall(L, dL, m, dm)
-        a = torch.minimum(a, 0.9 / (-_along(dL, w).amin(0)).clamp_min(0.9)).clamp_max(1) * running
+        a = (1 - mu).clamp(0.9, 1 - 1e-8) / _steepest_fall(L, dL, m, dm)
+        a = torch.minimum(a, 0.9 / (-_phase_sum(dL, w).amin(0)).clamp_min(0.9)).clamp_max(1) * running
         L, m = L + a * dL, m + a * dm
         L = L / L.sum(0)
-        w, c, H = _derivatives(z, A, _along(L, A))
+        w, c, H = _derivatives(z, A, _phase_sum(L, A))
     residual = torch.minimum(L, 1 - c).abs().amax(0)
     sharp = torch.where(1 - c > L, 0.0, L)
     sharp = sharp / sharp.sum(0)
-    sharp_residual = torch.minimum(sharp, 1 - _sums(z, A, _along(sharp, A))).abs().amax(0)
+    sharp_residual = torch.minimum(sharp, 1 - _component_sum(z, A, _phase_sum(sharp, A))).abs().amax(0)
     keep = sharp_residual <= RESIDUAL  # not where a trace of a phase holds a trace of a component
     L, residual = torch.where(keep, sharp, L), torch.where(keep, sharp_residual, residual)
     return L.T, iterations, residual, residual <= RESIDUAL
 
 
-def _fall(L: Tensor, dL: Tensor, m: Tensor, dm: Tensor) -> Tensor:
+def _steepest_fall(L: Tensor, dL: Tensor, m: Tensor, dm: Tensor) -> Tensor:
     """The steepest relative fall of any fraction or multiplier."""
     return torch.maximum(-dL / L, -dm / m).amax(0).clamp_min(1e-8)
 

@@ -41,7 +41,7 @@ def test_the_bound_on_slopes_holds_and_is_sharp_for_polynomials(f):
     dense = np.linspace(-2, 2, 4001)
     largest = np.abs(f(dense, 1)).max()
     assert largest <= f.slope_bound(2.0) * (1 + 1e-12)
-    if not f.waves:
+    if not f.wave_terms:
         assert f.slope_bound(2.0) == pytest.approx(largest, rel=1e-6)
 
 
