@@ -62,10 +62,10 @@ def step_of(folder: Path) -> int:
 
 
 def newest_checkpoint(run: Place, *, experiment: Mapping[str, Any]) -> Path | None:
-    """The newest whole checkpoint-STEP in the checkpoints/ of a run's folder, None if none was begun.
+    """The newest complete checkpoint-STEP in the folder checkpoints/ of a run; None if there is none.
 
-    Damaged ones are named in a warning and passed over; InputError if all are damaged, or if the
-    newest whole one belongs to another experiment, naming what differs.
+    Damaged ones are skipped, with a warning that names them. InputError if all are damaged, and if the newest belongs
+    to another experiment.
     """
     checkpoints = Path(run) / "checkpoints"
     folders = sorted(checkpoints.glob("checkpoint-*"), key=step_of, reverse=True)
@@ -89,7 +89,10 @@ def newest_checkpoint(run: Place, *, experiment: Mapping[str, Any]) -> Path | No
 
 
 def write_checkpoint(path: Place, label: str, arrays: Mapping[str, Any]) -> None:
-    """Replaces the checkpoint of arrays at `path`. The label, JSON or any text, says what run it belongs to."""
+    """Replaces the checkpoint of arrays at `path`; the old one stays until the new one is complete.
+
+    `label`, JSON or any text, identifies the run it belongs to.
+    """
     content = npz({"label": np.array(label), **arrays}, compressed=False)
     write_bytes(path, hashlib.sha256(content).hexdigest().encode() + content, durable=True)
 
@@ -118,7 +121,7 @@ def read_checkpoint(
 
 
 def parse_label(label: str) -> object:
-    """A label that is JSON as its value; any other as it is."""
+    """The value of a label that is JSON; any other label as it is."""
     try:
         return json.loads(label)
     except ValueError:
@@ -126,10 +129,9 @@ def parse_label(label: str) -> object:
 
 
 def difference(there: object, asked: object, *, ignored: Collection[str] = ()) -> str:
-    """In words where two configurations differ: "lr=0.004 there, 0.1 asked"; empty where they do not.
+    """Where two configurations differ, as text: "lr=0.004 there, 0.1 asked"; empty where they do not.
 
-    Nested entries are named by their path, with dots, `field.heads.0.queries`; those in `ignored`, and all below
-    them, are not compared. Arrays are compared by what the codec says of them.
+    Nested entries are named by their path, with dots. Names in `ignored` are not compared.
     """
     told = []
     for name, a, b in differing_entries(there, asked):
@@ -141,7 +143,7 @@ def difference(there: object, asked: object, *, ignored: Collection[str] = ()) -
 
 
 def differing_entries(there: Any, asked: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """(path, value there, value asked) of all that is not the same; lists are entered where they are of one length."""
+    """(path, value there, value asked) of every entry that differs; lists of one length are compared entry by entry."""
     below = f"{path}." if path else ""
     mappings = [isinstance(value, Mapping) and not is_array(value) for value in (there, asked)]
     if all(mappings) or (any(mappings) and (there is ABSENT or asked is ABSENT)):
@@ -156,6 +158,6 @@ def differing_entries(there: Any, asked: Any, path: str = "") -> Iterator[tuple[
 
 
 def shorten(value: object) -> str:
-    """A value in a message, shortened."""
+    """The text of a value, cut to a length that a message can hold."""
     text = "an array" if is_array(value) else str(value)
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."

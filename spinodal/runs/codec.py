@@ -42,7 +42,7 @@ NOT_FINITE = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
 
 def register(name: str) -> Callable[[type[T]], type[T]]:
-    """A decorator: a dataclass is saved under a short name, and so found again where several may stand."""
+    """A decorator that gives a dataclass the short name by which it is saved and found again in a union."""
 
     def add(cls: type[T]) -> type[T]:
         known = _classes.get(name)
@@ -61,7 +61,7 @@ def encode(value: object) -> tuple[Any, Arrays]:
 
 
 def equal(a: object, b: object) -> bool:
-    """Whether two values are saved alike: arrays by their content, nan equal to nan."""
+    """Whether two values have the same JSON and the same arrays, with nan equal to nan."""
     return type(a) is type(b) and encode(a)[0] == encode(b)[0]
 
 

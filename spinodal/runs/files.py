@@ -22,15 +22,14 @@ LEFT = re.compile(r"\.\d+\.(?P<what>part|old)\.(?P<name>.+)")  # what a killed w
 
 
 class SaveError(OSError):
-    """Something could not be written; the message says what is still there."""
+    """Something could not be written; the message says what is still on the disk."""
 
 
 @contextlib.contextmanager
 def replacing(path: Place) -> Iterator[Path]:
-    """A place beside `path` where a file or a folder is made; at the end of the block it takes the place of `path`.
+    """A temporary path beside `path`, for a file or a folder that replaces `path` at the end of the block.
 
-    What raises inside the block leaves `path` as it was. SaveError where the file system refuses. The place has the
-    suffix of `path`, so that a picture is saved in its format.
+    If the block raises, `path` stays as it was. SaveError if the disk fails.
     """
     path = Path(path)
     part = path.with_name(f".{os.getpid()}.part.{path.name}")
@@ -44,9 +43,9 @@ def replacing(path: Place) -> Iterator[Path]:
 
 
 def move_into_place(part: Path, path: Path) -> None:
-    """Moves a finished file or folder to `path`, over an old one; a folder that was there goes only afterwards.
+    """Moves a finished file or folder to `path`; an old folder there is removed only afterwards.
 
-    It is put back where the move fails. A process that is killed between the two moves leaves it to `recover`.
+    The old folder is restored if the move fails, and by `recover` if the process was killed in between.
     """
     if not path.is_dir():
         os.replace(part, path)
@@ -62,9 +61,9 @@ def move_into_place(part: Path, path: Path) -> None:
 
 
 def recover(folder: Path) -> None:
-    """Removes what killed writers left in a folder, and puts back what they had moved aside and not replaced.
+    """Removes what killed processes left in a folder, and restores what they had moved aside without replacing it.
 
-    Only for the one who holds the folder's lock: what another process is writing now would go too.
+    Only for the process that holds the folder's lock.
     """
     for left in list(folder.iterdir()):
         if (match := LEFT.fullmatch(left.name)) is None:
@@ -86,7 +85,7 @@ def discard(path: Place) -> None:
 
 
 def write_bytes(path: Place, content: bytes, *, durable: bool = False) -> None:
-    """`durable` waits until the disk has it, for what must outlive a loss of power."""
+    """Writes a file that is complete or absent; with `durable` it survives a loss of power."""
     with replacing(path) as part, part.open("wb") as file:
         file.write(content)
         if durable:
@@ -95,16 +94,17 @@ def write_bytes(path: Place, content: bytes, *, durable: bool = False) -> None:
 
 
 def write_text(path: Place, text: str) -> None:
+    """Writes a text file that is complete or absent, in UTF-8."""
     write_bytes(path, text.encode())
 
 
 def write_json(path: Place, value: object) -> None:
-    """JSON that every reader takes: ValueError for nan and inf, which `encode` turns into strings."""
+    """Writes JSON that every reader takes; ValueError for nan and inf, which `encode` turns into strings."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False))
 
 
 def write_arrays(path: Place, arrays: Mapping[str, Any]) -> None:
-    """A compressed .npz of arrays by name."""
+    """Writes arrays by name to a compressed .npz file that is complete or absent."""
     write_bytes(path, npz(arrays))
 
 
@@ -120,5 +120,6 @@ def npz(arrays: Mapping[str, Any], *, compressed: bool = True) -> bytes:
 
 
 def checksum(path: Place) -> str:
+    """sha256 of a file, as hexadecimal digits."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

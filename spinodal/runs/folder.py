@@ -20,9 +20,9 @@ from spinodal.threads import threads
 
 @dataclass
 class RunFolder:
-    """A folder that this process alone writes to. Nothing in it changes before `begin` or the first write.
+    """A folder that this process alone writes to; nothing in it changes before `begin` or the first write.
 
-    `previous` is the run that `resume` goes on with, which may be finished, or None.
+    `previous` is the run that `resume` continues, which may be finished, or None.
     """
 
     path: Path
@@ -38,7 +38,7 @@ class RunFolder:
     def begin(self, **solved: Any) -> None:
         """Removes what `overwrite` replaces and writes the record of an unfinished run; later calls do nothing.
 
-        `solved` are values of the configuration that were left open and are known by now.
+        `solved` are values of the configuration that were open before and are known now.
         """
         if self.begun:
             return
@@ -54,7 +54,7 @@ class RunFolder:
         files.write_json(self.path / self.record, self.head)
 
     def adopt(self) -> Run:
-        """Takes the finished run that is there as this one, to add to its result: its origin stays what it was."""
+        """Takes the finished run in the folder as this one, to extend its result; its provenance stays."""
         if self.previous is None or not self.previous.finished:
             raise ValueError(f"{self.path} holds no finished run to add to")
         self.begun = self.adopted = True
@@ -64,7 +64,7 @@ class RunFolder:
         return self.previous
 
     def place(self, name: str) -> Path:
-        """Where a file or a folder of the run belongs; ValueError for a name that was not declared as owned."""
+        """The path of a file or folder of the run; ValueError for a name that was not declared as owned."""
         if Path(name).parts[0] not in self.owned:
             raise ValueError(f"{name} is none of the names that this run owns: {', '.join(self.owned)}")
         self.begin()
@@ -180,14 +180,17 @@ def open_run(
 def check_folder(
     out: Place, *, kind: str, owned: Sequence[str], partial: Sequence[str] = (), resume: bool, overwrite: bool
 ) -> None:
-    """InputError for what `open_run` would refuse whatever the configuration, before one is made with much work."""
+    """InputError for what `open_run` would refuse whatever the configuration.
+
+    For a command whose configuration is expensive to make.
+    """
     if Path(out).is_dir() and not resume:
         previous_run(Path(out), {"kind": kind}, owned, partial, (), resume=False, overwrite=overwrite)
 
 
 @contextlib.contextmanager
 def make_folders(out: Path) -> Iterator[None]:
-    """Makes a folder and those above it; what is empty of them when the block raises is removed again."""
+    """Creates a folder and its parents; those that are still empty when the block raises are removed again."""
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; `out` takes a folder", field="out")
     new = [folder for folder in (out, *out.parents) if not folder.exists()]
@@ -214,7 +217,7 @@ def previous_run(
     resume: bool | None,
     overwrite: bool | None,
 ) -> Run | None:
-    """The run to go on with, None where there is none; InputError where what the folder holds is in the way."""
+    """The run that `resume` continues, or None; InputError if the folder holds something that is in the way."""
     file = record_in(out)
     if file is None:
         taken = [name for name in owned if (out / name).exists()]

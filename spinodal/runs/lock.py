@@ -38,10 +38,9 @@ else:
 
 @contextlib.contextmanager
 def hold_lock(folder: Path) -> Iterator[None]:
-    """Holds the lock of a folder; InputError, which names the process that writes there, where another holds it.
+    """Holds the lock of a folder until the block ends; InputError, which names the other process, if it is taken.
 
-    The file says who holds it. Whether anybody does, only the operating system knows: what a killed process leaves
-    is no lock.
+    The operating system releases the lock when the process ends. The file says who holds it.
     """
     path = folder / LOCK
     while True:
@@ -77,7 +76,7 @@ def in_place(file: int, path: Path) -> bool:
 
 
 def holder(text: bytes) -> str:
-    """Who holds a lock, in words, from what its file says."""
+    """The process that holds a lock, in words, from the text of its file."""
     try:
         told = json.loads(text)
         return f"process {told['pid']} on {told['host']} since {told['since']}"

@@ -17,7 +17,7 @@ PACKAGES = ("spinodal", "numpy", "scipy", "numba", "torch", "transformers", "acc
 
 @dataclass(frozen=True)
 class Provenance:
-    """What every record of a run says of where it was made."""
+    """Code, date, packages, machine and threads of a result."""
 
     commit: str
     date: str
@@ -38,9 +38,9 @@ def now() -> str:
 
 @functools.cache
 def commit() -> str:
-    """The commit of the code that runs, "+" where files differ from it, or "unknown" outside a clone.
+    """The git commit of the code that runs, with "+" where files differ from it; "unknown" outside a clone.
 
-    A package that is installed within somebody's repository is none of its files, and has no commit.
+    A package that is installed inside another project's repository is not part of it.
     """
     here = Path(__file__)
 

@@ -54,7 +54,7 @@ GRAPH_KINDS = {"parameter": "graph-continue", "time": "graph-flow"}
 
 @dataclass(frozen=True)
 class Run:
-    """A record as it was read. `result` holds what is not about where the result comes from, as JSON."""
+    """The record of a run as it was read; `result` holds the fields of the result, as JSON."""
 
     path: Path
     format: int

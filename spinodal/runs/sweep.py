@@ -42,7 +42,7 @@ def run(
     workers: int = 0,
     report: Report = lambda done, total: None,
 ) -> list[Any]:
-    """[function(c) for c in configurations], cells that `folder` holds read and not computed.
+    """[function(c) for c in configurations], each computed once and stored in `folder`.
 
     `function` belongs to a module, so that workers can import it, and returns what JSON can hold: lists, not
     arrays or tuples. `workers` is a number of processes, 0 for one a core; with 1 the work stays in this
@@ -152,7 +152,7 @@ def checksum(key: str, result: Any) -> str:
 
 
 def read(path: Path, key: str) -> Iterator[Any]:
-    """The result in a cell; nothing where there is no cell, or a damaged one, which a warning names."""
+    """The result of a stored cell; nothing if there is none or it is damaged, of which a warning tells."""
     try:
         cell = json.loads(path.read_text())
         whole = cell["checksum"] == checksum(key, cell["result"])
@@ -177,7 +177,7 @@ def write(path: Path, key: str, configuration: dict[str, Any], result: Any) -> A
 def compute_cells(
     function: Function, missing: dict[str, dict[str, Any]], scheduler: str | None, workers: int
 ) -> Generator[tuple[str, Any], None, None]:
-    """(key, result) of every missing cell, as they are done."""
+    """(key, result) of every missing cell, in the order in which they are done."""
     if scheduler is None and 1 in (workers, len(missing)):
         for key, configuration in missing.items():
             yield key, function(configuration)
@@ -201,7 +201,7 @@ def compute_cells(
 
 @contextlib.contextmanager
 def open_client(scheduler: str | None, workers: int) -> Iterator[Any]:
-    """A client of the scheduler at an address, or of a cluster of this machine that ends with it."""
+    """A dask client of the scheduler at an address, or of a local cluster that ends with the client."""
     from distributed import Client, LocalCluster
 
     with contextlib.ExitStack() as stack:
@@ -225,7 +225,7 @@ def open_client(scheduler: str | None, workers: int) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def ignore_interruptions() -> Iterator[None]:
-    """Processes started meanwhile ignore ctrl-C, which a terminal sends to all: this one ends them, in order."""
+    """Child processes ignore SIGINT, which a terminal sends to all: the parent ends them, in order."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -116,6 +116,7 @@ def mean_and_engine(kernel: Kernel, x: Tokens, weights: Numbers, engine: str) ->
 
 
 def engine_error(engine: str, x: Tokens) -> InputError:
+    """InputError for an engine that, asked by name, cannot serve these tokens."""
     return InputError(
         f"engine {engine!r} declines these {len(x)} tokens of d = {x.shape[1]}; use 'auto' as `engine`",
         field="engine",
