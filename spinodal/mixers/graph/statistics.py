@@ -1,4 +1,4 @@
-r"""Statistics of a graph of tokens, over all its links: for a loss, or to be read.
+r"""Statistics of a graph of tokens, over all its links: terms of a loss, or numbers to report.
 
     energy   E / sum_i d_i, a feature                                       row 13 of docs/graphs.md
     density  the effective number of links, 1 / sum_j P_ij^2, as a share of those possible; in (0, 1]
