@@ -139,7 +139,7 @@ def by_mixture(t: Tensor, reading: Reading) -> Tensor:
 
 
 def per_mixture(t: Tensor, reading: Reading) -> Tensor:
-    """[b n|1 h ...], one value a carrier, to broadcast against `by_mixture` mixtures."""
+    """[b n|1 h ...], one value a mixture, shaped to broadcast against `by_mixture`."""
     if reading is Reading.TOKEN:
         return t
     return t[:, 0].unsqueeze(2) if reading is Reading.FEATURE else t[:, 0]

@@ -108,7 +108,7 @@ class PartitionNetwork(Protocol):
 def pool_hidden(
     hidden: Float[Tensor, "b n e"], valid: Bool[Tensor, "b n"] | None, reading: Reading
 ) -> Float[Tensor, "b m e"]:
-    """The hidden layer that intensive outputs (L, Omega) are read from: per token, or its mean."""
+    """The hidden layer that L and Omega are read from, one a mixture: of the token, or the mean over valid tokens."""
     if reading is Reading.TOKEN:
         return hidden
     if valid is None:

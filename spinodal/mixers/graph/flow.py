@@ -184,7 +184,7 @@ class GraphFlowAttention(Mixer):
     def states(
         self, inputs: GraphInputs, averages: Averages, past: Sequence[Float[Tensor, "b h m c"]] = ()
     ) -> list[Float[Tensor, "b h n c"]]:
-        """x(0), x(1), ...; a sample stays where its relative residual is below the tolerance."""
+        """x(0), x(1), ..., x(T); a sample stops once its relative residual is below the tolerance."""
         descent, x = self.form.descent, inputs.v
         states, moving = [x], None
         for step in range(descent.steps):
