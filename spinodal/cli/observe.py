@@ -93,7 +93,7 @@ def observe_command(
     names = watch.distinct_names([str(known[model] or model) for model in models])
     sources = {name: known[model] or asked(model) for model, name in zip(models, names, strict=True)}
     with named_bars("observing") as show:
-        found = watch.compare_into(sources, out, **writing, progress=show)
+        found = watch.compare_into(sources, out, **writing, progress=lambda name: partial(show, name))
     for name in (name for name, source in sources.items() if not isinstance(source, Path)):
         show_observation(out / name, found.observations[name])
     console.print(compared_table(found))

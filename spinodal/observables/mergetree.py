@@ -3,8 +3,8 @@ r"""The life of clusters: who merges with whom, and when.
 A branch is a cluster followed through time. From one frame to the next each cluster's *heir* is the new cluster
 that takes most of its mass. Of the branches with one heir the one that brings most mass goes on (the older,
 then the one with the first token, if equal); the others die, absorbed by it. A new cluster that is nobody's heir
-is born, split off the branch that gave it most: so merges and splits, which only trained networks have, are both
-told. An event is dated by the first frame that shows it.
+is born, split off the branch that gave it most: so both merges and splits, which only trained networks have,
+are recorded. An event is dated by the first frame that shows it.
 """
 
 from typing import NamedTuple

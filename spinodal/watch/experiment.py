@@ -141,7 +141,7 @@ def observe(
 ) -> "watch.ObservationResult":
     """What the tokens do, layer by layer, beside the nulls; with the effect of each interaction.
 
-    `progress` is told how many inputs are done, and of how many. InputError for a model that cannot be opened, inputs
+    `progress` is called with (inputs done, inputs in all). InputError for a model that cannot be opened, inputs
     that it does not take, and interactions that it ignores, all before the first input.
 
     >>> import numpy as np

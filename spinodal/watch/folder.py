@@ -6,7 +6,6 @@ DIR/compare.json             the fields of `ObservationComparison`; DIR/NAME/obs
 DIR/report.html              their page, where a caller draws it
 """
 
-import functools
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -41,8 +40,8 @@ def observe_into(
     """Observes into the folder `out` and returns what its observe.json says.
 
     A folder that holds an observation is refused unless `overwrite`; with `resume` one of the same configuration is
-    made where it is unfinished, and returned as it is where it is finished. `draw`, last of all, is told the
-    observation, and may write report.html.
+    made where it is unfinished, and returned as it is where it is finished. `draw`, last of all, is called with the
+    folder and the observation, and may write report.html.
     """
     with open_run(
         out, kind="observe", config=observation, owned=(TRAJECTORY, REPORT), seed=observation.question.seed,
@@ -125,14 +124,14 @@ def compare_into(
     command: str = "",
     resume: bool | None = None,
     overwrite: bool = False,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Callable[[str], Progress] | None = None,
     draw: Draw | None = None,
 ) -> ObservationComparison:
     """Several observations side by side, by name: those to be made, in folders of `out`, and folders of known ones.
 
-    Of a comparison that was stopped, what is finished is kept, and of a finished one too with `resume`. `progress` is
-    told a name, how many of its inputs are done, and of how many; `draw` every observation that belongs to this
-    comparison, and then the comparison.
+    Of a comparison that was stopped, what is finished is kept, and of a finished one too with `resume`. `progress`
+    gives, for a name, what is called with (inputs done, inputs in all) of it; `draw` is called with every observation
+    that belongs to this comparison, and then with the comparison.
     """
     places = {name: source if isinstance(source, Path) else out / name for name, source in sources.items()}
     asked = {name: source for name, source in sources.items() if isinstance(source, Observation)}
@@ -153,7 +152,7 @@ def compare_into(
             if isinstance(source, Path)
             else observe_into(
                 source, places[name], command=command, resume=not overwrite, overwrite=overwrite,
-                progress=functools.partial(progress, name) if progress else None, draw=draw,
+                progress=progress(name) if progress else None, draw=draw,
             )
             for name, source in sources.items()
         }  # fmt: skip

@@ -89,7 +89,7 @@ def sequence_statistics(
 def observe_model(
     subject: Subject, batches: Sequence[Inputs], question: Question, *, progress: Progress | None = None
 ) -> ObservationResult:
-    """A model on inputs, beside its nulls. `progress` is told how many inputs are done, and of how many.
+    """A model on inputs, beside its nulls. `progress` is called with (inputs done, inputs in all).
 
     InputError for a model without recognisable layers, an input of one token, and activations that are not finite.
     """
