@@ -29,13 +29,19 @@ def matrix_heads(q: str | None, k: str | None, v: str | None, repulsive: bool) -
 
 
 def token_start(
-    text: str, n: int | None, d: int | None, seed: int, normalise: bool, perturb: float | None
+    text: str,
+    n: int | None,
+    d: int | None,
+    width: int | None,
+    seed: int,
+    normalise: bool,
+    perturb: float | None,
 ) -> Any:
     """The start that --start names, or of the tokens in its file; moved where `perturb` is not 0."""
     from spinodal.flows import NAMED_STARTS, PerturbedStart, named_start
 
     if text in NAMED_STARTS:
-        begin = named_start(text, **given(n=n, d=d), seed=seed)
+        begin = named_start(text, **given(n=n, d=width if d is None else d), seed=seed)
     else:
         begin = given_tokens(text, n, d, normalise)
     return PerturbedStart(begin, perturb, seed) if perturb else begin

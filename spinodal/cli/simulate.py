@@ -109,7 +109,7 @@ def simulate_command(
         )  # fmt: skip
         simulation = Simulation(
             attention,
-            token_start(start, n, d or attention.d, seed, normalise, perturb),
+            token_start(start, n, d, attention.d, seed, normalise, perturb),
             end_time(until),
             named_method(clock, step=step, tolerance=tol, seed=seed, noisy=noise is not None),
             None if weights is None else read_array(weights, option="weights"),
