@@ -147,6 +147,26 @@ def test_a_stopped_run_goes_on(monkeypatch, capsys, tmp_path):
     assert not (tmp_path / "cut" / "checkpoint").exists()
 
 
+def test_a_dimension_is_as_it_was_given(monkeypatch, capsys, tmp_path):
+    """--d 0 is refused by name; tokens of another d than the matrices by what was given, which is no --d."""
+    np.save(tmp_path / "x.npy", sphere.uniform(5, 3))
+    np.save(tmp_path / "q.npy", np.eye(4))
+
+    def refusal(*options) -> str:
+        assert spinodal(monkeypatch, *options, "--out", tmp_path / "run") == 2
+        return " ".join(capsys.readouterr().err.split())
+
+    assert "--d 0" in refusal("--n", 4, "--d", 0)
+    said = refusal("--start", tmp_path / "x.npy", "--q", tmp_path / "q.npy")
+    assert "--start" in said and "d = 3" in said and "matrices" in said and "d = 4" in said
+    assert "--d" not in said
+    assert (
+        spinodal(monkeypatch, "--n", 4, "--q", tmp_path / "q.npy", "--until", 0.1, "--out", tmp_path / "run")
+        == 0
+    )
+    assert np.load(tmp_path / "run" / "trajectory.npz")["tokens"].shape[1:] == (4, 4)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
