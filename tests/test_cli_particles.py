@@ -158,7 +158,7 @@ def test_a_dimension_is_as_it_was_given(monkeypatch, capsys, tmp_path):
 
     assert "--d 0" in refusal("--n", 4, "--d", 0)
     said = refusal("--start", tmp_path / "x.npy", "--q", tmp_path / "q.npy")
-    assert "--start" in said and "d = 3" in said and "matrices" in said and "d = 4" in said
+    assert "--start: tokens have d = 3, the matrices of the field have d = 4" in said
     assert "--d" not in said
     assert (
         spinodal(monkeypatch, "--n", 4, "--q", tmp_path / "q.npy", "--until", 0.1, "--out", tmp_path / "run")
