@@ -50,8 +50,8 @@ class Stack(nn.Module):
     def step(self, x: torch.Tensor):
         loss = torch.zeros((), device=x.device)
         for block in self.blocks:
-            x, residuals = block(x, residuals=self.generative)
-            loss = sum(residuals.values(), loss)
+            mixed = block(x, residuals=self.generative)
+            x, loss = mixed.tokens, sum(mixed.reported.values(), loss)
         (loss + x.square().mean()).backward()
         self.zero_grad()
 

@@ -35,12 +35,18 @@ class Trajectory(NamedTuple):
 
 
 class Mixed(NamedTuple):
-    """What every mixer returns: new tokens, and its named distances from equilibrium.
+    """What every mixer returns: new tokens, named distances from equilibrium, and other named numbers.
 
-    Each residual is a non-negative scalar that is zero at equilibrium ("F", "g1", "g2"), or a
-    measure of how far the system is from the trivial one ("spread"). The dictionary is empty
-    for a mixer without an equilibrium, and whenever residuals are not asked for.
+    Each residual is a non-negative scalar that is zero at equilibrium ("F", "g1", "g2"); a measure is any
+    other scalar that tells something of the system ("energy", "density", "spread"). Both are empty for a
+    mixer that has none, and whenever residuals are not asked for. The names of the two never meet.
     """
 
     tokens: Float[Tensor, "b n d"]
     residuals: dict[str, Float[Tensor, ""]]
+    measures: dict[str, Float[Tensor, ""]] = {}  # noqa: RUF012
+
+    @property
+    def reported(self) -> dict[str, Float[Tensor, ""]]:
+        """Residuals and measures by name, as a loss, a log and a record have them."""
+        return self.residuals | self.measures

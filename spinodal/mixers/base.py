@@ -7,12 +7,12 @@ a mixer that cannot be what is asked of it refuses in its constructor.
     contract                                                          held by
     outputs at valid tokens do not depend on padding                  tests/mixers/test_contract.py
     causal: output i does not depend on tokens after i, exactly       the same, for every mixer
-    residuals are >= 0, and empty unless asked for                    the same
+    residuals are >= 0; they and measures are empty unless asked for  the same
     causal: tokens in parts, with a state between, are the whole      tests/mixers/test_continuation.py
 """
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, NamedTuple
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -24,6 +24,13 @@ from spinodal.types import Mixed
 State = tuple[Any, ...]
 
 START = 0.1  # of the size at which a matrix keeps that of its input
+
+
+class Source(NamedTuple):
+    """A sequence that another one reads: its tokens, and which of them are no padding (None: all)."""
+
+    tokens: Float[Tensor, "b m d"]
+    valid: Bool[Tensor, "b m"] | None = None
 
 
 def reorder_state(state: State, index: Int[Tensor, " b"]) -> State:
@@ -66,12 +73,27 @@ class Mixer(nn.Module, ABC):
     def forward(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
     ) -> Mixed:
-        """Mixed(tokens, residuals); `valid` is False on padding, None where there is none."""
+        """Mixed(tokens, residuals, measures); `valid` is False on padding, None where there is none."""
+
+    def mix(
+        self,
+        x: Float[Tensor, "b n d"],
+        valid: Bool[Tensor, "b n"] | None = None,
+        source: Source | None = None,
+        *,
+        residuals: bool = False,
+    ) -> Mixed:
+        """`forward` beside a source, which most mixers do not read."""
+        return self(x, valid, residuals=residuals)
+
+    def begin(self, source: Source | None = None) -> State:
+        """The state before the first token: empty, or what is kept of the source by a mixer that reads one."""
+        return ()
 
     def extend(
         self, x: Float[Tensor, "b n d"], state: State | None = None, valid: Bool[Tensor, "b n"] | None = None
     ) -> tuple[Float[Tensor, "b n d"], State]:
-        """Tokens mixed with the past that `state` holds (None: a beginning), and the state after them.
+        """Tokens mixed with the past that `state` holds (None or empty: a beginning), and the state after them.
 
         Equal to `forward` over past and x together, cut at x: a prompt at once, or token by token.
         InputError if the mixer is not causal.
@@ -124,7 +146,7 @@ class Convolved(Mixer):
     ) -> Mixed:
         c = self.convolution(x, valid).tokens
         mixed = self.mixer(c, valid, residuals=residuals)
-        return Mixed(c + mixed.tokens, mixed.residuals)
+        return mixed._replace(tokens=c + mixed.tokens)
 
     def extend_causal(
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
@@ -133,6 +155,11 @@ class Convolved(Mixer):
         c, near = self.convolution.extend(x, near, valid)
         y, far = self.mixer.extend(c, far, valid)
         return c + y, (near, far)
+
+
+def combine(first: Mixed, second: Mixed) -> Mixed:
+    """The tokens of the second, and what both report."""
+    return Mixed(second.tokens, first.residuals | second.residuals, first.measures | second.measures)
 
 
 class Fused(Mixer):
@@ -151,7 +178,7 @@ class Fused(Mixer):
     ) -> Mixed:
         mixed = self.token(x, valid, residuals=residuals)
         split = self.channel(mixed.tokens, valid, residuals=residuals)
-        return Mixed(split.tokens, mixed.residuals | split.residuals)
+        return combine(mixed, split)
 
     def extend_causal(
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None

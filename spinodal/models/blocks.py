@@ -10,14 +10,14 @@ as the paper draws it (Figures 5 and 6), x += channel(mixer(norm x) + cross(norm
 """
 
 import difflib
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar, cast
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeVar, cast
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from spinodal.errors import InputError
-from spinodal.mixers.base import Convolved, Fused, Mixer, State
+from spinodal.mixers.base import Convolved, Fused, Mixer, Source, State, combine
 from spinodal.mixers.channel.gates import DrivingForce, PhaseCompetition, SwiGLU
 from spinodal.mixers.channel.partition import LiteralPartition, Partition
 from spinodal.mixers.channel.partition_network import PartitionForm, Pathway, Reading
@@ -116,13 +116,6 @@ def chosen(table: Mapping[str, T], name: str, kind: str) -> T:
     return table[name]
 
 
-class Source(NamedTuple):
-    """What an encoder made of its text, and which of it is no padding (None: all)."""
-
-    tokens: Float[Tensor, "b m d"]
-    valid: Bool[Tensor, "b m"] | None = None
-
-
 def sublayers(
     config: SpinodalConfig, *, causal: bool = False, reads: bool = False
 ) -> list[Mixer | CrossMixer]:
@@ -147,7 +140,7 @@ def sublayers(
 
 
 class Block(nn.Module):
-    """x += mixer(norm(x)) for each of its mixers, of which one at most has residuals."""
+    """x += mixer(norm(x)) for each of its mixers; what they report has names of its own."""
 
     def __init__(self, config: SpinodalConfig, *, causal: bool = False, reads: bool = False):
         super().__init__()
@@ -164,15 +157,12 @@ class Block(nn.Module):
         residuals: bool = False,
     ) -> Mixed:
         """Whole sequences; `source` for a block that reads one."""
-        found: dict[str, Tensor] = {}
-        for norm, mixer in zip(self.norms, self.mixers, strict=True):
-            seen = (
-                (source.tokens, valid, source.valid) if source and isinstance(mixer, CrossMixer) else (valid,)
-            )
-            mixed = mixer(norm(x), *seen, residuals=residuals)
+        found = Mixed(x, {})
+        for norm, mixer in self.layers():
+            mixed = mixer.mix(norm(x), valid, source, residuals=residuals)
             x = x + self.dropout(mixed.tokens)
-            found |= mixed.residuals
-        return Mixed(x, found)
+            found = combine(found, mixed._replace(tokens=x))
+        return found
 
     def extend(
         self,
@@ -182,12 +172,15 @@ class Block(nn.Module):
         source: Source | None = None,
     ) -> tuple[Float[Tensor, "b n d"], State]:
         """Tokens that follow those in `state`, and the state after them; the source is read at the beginning alone."""
+        if state is None:
+            state = tuple(mixer.begin(source) for _, mixer in self.layers())
         after = []
-        for index, (norm, mixer) in enumerate(zip(self.norms, self.mixers, strict=True)):
-            before: Any = state[index] if state is not None else None
-            if before is None and source and isinstance(mixer, CrossMixer):
-                before = mixer.prefill(*source)
-            y, now = cast(Any, mixer).extend(norm(x), before, valid)
+        for (norm, mixer), before in zip(self.layers(), state, strict=True):
+            y, now = mixer.extend(norm(x), before, valid)
             x = x + self.dropout(y)
             after.append(now)
         return x, tuple(after)
+
+    def layers(self) -> Iterator[tuple[nn.Module, Mixer]]:
+        """Each mixer behind its norm."""
+        return zip(self.norms, cast("Iterable[Mixer]", self.mixers), strict=True)

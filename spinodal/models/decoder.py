@@ -18,9 +18,8 @@ from transformers.modeling_outputs import ModelOutput
 from transformers.utils.output_capturing import capture_outputs
 
 from spinodal.errors import InputError
-from spinodal.mixers.base import Mixer
-from spinodal.mixers.cross.mixers import CrossMixer
-from spinodal.models.blocks import Block, Source, require_sizes
+from spinodal.mixers.base import Mixer, Source
+from spinodal.models.blocks import Block, require_sizes
 from spinodal.models.configuration import SpinodalConfig
 from spinodal.models.encoder import SpinodalPreTrainedModel, averaged, embedded, refuse_unknown, validity
 from spinodal.models.state_cache import StateCache
@@ -106,7 +105,7 @@ class SpinodalDecoder(SpinodalPreTrainedModel):
     @property
     def longest(self) -> int | None:
         """The most tokens that the mixers can hold, None if any number."""
-        mixers = [part for part in self.modules() if isinstance(part, Mixer | CrossMixer)]
+        mixers = [part for part in self.modules() if isinstance(part, Mixer)]
         return min((mixer.length for mixer in mixers if mixer.length is not None), default=None)
 
     def state_cache(self) -> StateCache:
@@ -148,8 +147,9 @@ class SpinodalDecoder(SpinodalPreTrainedModel):
         if cache is None and not use_cache:
             layers = []
             for block in self.blocks:
-                x, residuals = block(x, valid, source, residuals=output_residuals)
-                layers.append(residuals)
+                mixed = block(x, valid, source, residuals=output_residuals)
+                x = mixed.tokens
+                layers.append(mixed.reported)
             return DecoderOutput(self.norm(x), residuals=averaged(layers) if output_residuals else None)
         if output_residuals:
             raise InputError("residuals belong to whole sequences: ask for them without use_cache")

@@ -91,8 +91,9 @@ class SpinodalModel(SpinodalPreTrainedModel):
         valid = validity(attention_mask, x)
         layers = []
         for block in self.blocks:
-            x, residuals = block(x, valid, residuals=output_residuals)
-            layers.append(residuals)
+            mixed = block(x, valid, residuals=output_residuals)
+            x = mixed.tokens
+            layers.append(mixed.reported)
         return EncoderOutput(self.norm(x), residuals=averaged(layers) if output_residuals else None)
 
 

@@ -19,7 +19,7 @@ from transformers.modeling_outputs import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
 from spinodal.errors import InputError
-from spinodal.models.blocks import Source
+from spinodal.mixers.base import Source
 from spinodal.models.configuration import SpinodalConfig
 from spinodal.models.decoder import DecoderOutput, SpinodalDecoder, SpinodalGenerativeModel
 from spinodal.models.encoder import SpinodalModel, SpinodalPreTrainedModel, validity

@@ -71,7 +71,7 @@ class Reader(nn.Module):
         x = self.key(given.keys) + self.value(given.values)
         mixed = self.mixer(self.before(x), residuals=residuals)
         asking = slice(EVERY - 1, None, EVERY)
-        return self.head(self.after((x + mixed.tokens)[:, asking])), mixed.residuals
+        return self.head(self.after((x + mixed.tokens)[:, asking])), mixed.reported
 
 
 ONE_STEP = FlowForm(descent=Descent(1))

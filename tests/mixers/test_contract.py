@@ -95,7 +95,7 @@ def test_shape_type_and_silence_on_residuals(case: Case):
         assert mixed.tokens.shape == (2, N, D)
         assert mixed.tokens.dtype == dtype
         assert mixed.tokens.isfinite().all()
-        assert mixed.residuals == {}
+        assert mixed.reported == {}
 
 
 @every_case
@@ -129,9 +129,9 @@ def test_nothing_depends_on_what_stands_on_padding(case: Case):
     other = torch.where(valid[..., None], x, 5 * tokens(4, seed=2))
     mixed, again = mixer(x, valid, residuals=True), mixer(other, valid, residuals=True)
     torch.testing.assert_close(again.tokens[valid], mixed.tokens[valid], rtol=0, atol=1e-13)
-    for name in mixed.residuals:
-        torch.testing.assert_close(again.residuals[name], mixed.residuals[name], rtol=1e-13, atol=0)
-    loss = mixed.tokens[valid].square().sum() + sum(mixed.residuals.values())
+    for name in mixed.reported:
+        torch.testing.assert_close(again.reported[name], mixed.reported[name], rtol=1e-13, atol=0)
+    loss = mixed.tokens[valid].square().sum() + sum(mixed.reported.values())
     (grad,) = torch.autograd.grad(loss, x)
     assert grad[~valid].count_nonzero() == 0
     assert grad[valid].count_nonzero() > 0
@@ -144,7 +144,7 @@ def test_padding_is_as_good_as_absence(case: Case):
         padded = mixer(x[row : row + 1], valid[row : row + 1], residuals=True)
         alone = mixer(x[row : row + 1, there], residuals=True)
         torch.testing.assert_close(padded.tokens[:, there], alone.tokens)
-        torch.testing.assert_close(padded.residuals, alone.residuals)
+        torch.testing.assert_close(padded.reported, alone.reported)
 
 
 @every_case
@@ -161,7 +161,7 @@ def test_every_parameter_learns_and_reactions_from_their_residuals_alone(case: C
     for training in (False, True):
         mixer.zero_grad()
         mixed = mixer(x, residuals=training)
-        ((mixed.tokens * tokens(2, seed=3)).sum() + sum(mixed.residuals.values())).backward()
+        ((mixed.tokens * tokens(2, seed=3)).sum() + sum(mixed.reported.values())).backward()
         for name, parameter in mixer.named_parameters():
             idle = not training and ("stoichiometry" in name or "constants" in name)
             if idle:
@@ -174,7 +174,7 @@ def test_every_parameter_learns_and_reactions_from_their_residuals_alone(case: C
 
 @every_case
 def test_residuals_are_named_and_not_negative(case: Case):
-    found = case.build()(tokens(2), padding()[:2], residuals=True).residuals
+    found = case.build()(tokens(2), padding()[:2], residuals=True).reported
     expected = {"flow", "energy", "density", "l1"} if case.mixer == "graph" else set()
     if case.part not in ("", "swiglu"):
         expected |= {"F", "spread"}
@@ -191,7 +191,7 @@ def test_channels_commute_with_permutations_of_tokens(case: Case):
     order = torch.randperm(N, generator=torch.Generator().manual_seed(4))
     mixed, permuted = mixer(x, residuals=True), mixer(x[:, order], residuals=True)
     torch.testing.assert_close(permuted.tokens, mixed.tokens[:, order])
-    torch.testing.assert_close(permuted.residuals, mixed.residuals)
+    torch.testing.assert_close(permuted.reported, mixed.reported)
 
 
 @pytest.mark.parametrize("case", [c for c in CHANNEL_MIXERS if c.channel != "swiglu"], ids=str)
@@ -230,7 +230,7 @@ def test_types_of_reaction_are_one_function_at_inference(channel: str, reading: 
     outputs = [mixer(tokens(2)).tokens for mixer in mixers]
     assert torch.equal(outputs[0], outputs[1])
     assert torch.equal(outputs[0], outputs[2])
-    residuals = [mixer(tokens(2), residuals=True).residuals for mixer in mixers]
+    residuals = [mixer(tokens(2), residuals=True).reported for mixer in mixers]
     assert residuals[0]["F"] == residuals[1]["F"] == residuals[2]["F"]
     assert len({float(found["g1"].detach()) for found in residuals}) == 3
 

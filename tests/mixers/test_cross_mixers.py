@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from spinodal.errors import InputError
-from spinodal.mixers.base import Mixer, reorder_state, state_size
+from spinodal.mixers.base import Mixer, Source, reorder_state, state_size
 from spinodal.mixers.channel.gates import PhaseCompetition
 from spinodal.mixers.cross.mixers import CrossAttention, CrossMixer, FusedCross, StaticCross
 from spinodal.mixers.token.attention import Attention
@@ -42,6 +42,12 @@ def drawn(n: int, *, seed: int) -> Tensor:
     return torch.randn(3, n, D, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
+def whole(
+    mixer: CrossMixer, x: Tensor, memory: Tensor, valid: Tensor | None = None, there: Tensor | None = None
+):
+    return mixer(x, valid, Source(memory, there))
+
+
 @pytest.mark.parametrize("name", ["attention", "static"])
 def test_values_and_gradients_are_those_of_the_definition(name: str):
     mixer, x, memory = built(name), drawn(N, seed=1).requires_grad_(), drawn(M, seed=2).requires_grad_()
@@ -54,7 +60,7 @@ def test_values_and_gradients_are_those_of_the_definition(name: str):
         v = mixer.value(memory).unflatten(-1, (H, -1)).transpose(1, 2)
         weights = mixer.weight
     expected = mixer.out((weights @ v).transpose(1, 2).flatten(2))
-    y, g = mixer(x, memory).tokens, drawn(N, seed=3)
+    y, g = whole(mixer, x, memory).tokens, drawn(N, seed=3)
     torch.testing.assert_close(y, expected)
     wanted = [memory, *mixer.parameters()]
     grads = (torch.autograd.grad((t * g).sum(), wanted) for t in (y, expected))
@@ -67,15 +73,15 @@ def test_padding_on_either_side_is_as_good_as_absence(name: str):
     mixer, x, memory = built(name), drawn(N, seed=1), drawn(M, seed=2)
     valid, there = torch.ones(3, N, dtype=torch.bool), torch.ones(3, M, dtype=torch.bool)
     valid[0, :2] = valid[1, 5:] = there[0, 6:] = there[1, :3] = False
-    y = mixer(x, memory, valid, there).tokens
+    y = whole(mixer, x, memory, valid, there).tokens
     noise = drawn(N, seed=4), drawn(M, seed=5)
     other = [
         torch.where(k[..., None], t, 9 * z)
         for k, t, z in zip((valid, there), (x, memory), noise, strict=True)
     ]
-    torch.testing.assert_close(mixer(*other, valid, there).tokens[valid], y[valid])
+    torch.testing.assert_close(whole(mixer, *other, valid, there).tokens[valid], y[valid])
     for i in range(3):
-        alone = mixer(x[i, valid[i]][None], memory[i, there[i]][None]).tokens[0]
+        alone = whole(mixer, x[i, valid[i]][None], memory[i, there[i]][None]).tokens[0]
         torch.testing.assert_close(y[i, valid[i]], alone)
 
 
@@ -85,32 +91,32 @@ def test_parts_and_steps_are_the_whole_and_beams_can_be_reordered(name: str):
     valid = torch.arange(N) >= torch.tensor([0, 1, 3])[:, None]
     order = torch.tensor([2, 0, 0])
     with torch.no_grad():
-        whole = mixer(x, memory, valid).tokens
+        expected = whole(mixer, x, memory, valid).tokens
         for parts in [[1] * N, *([cut, N - cut] for cut in range(1, N))]:
-            state, found, start = mixer.prefill(memory), [], 0
+            state, found, start = mixer.begin(Source(memory)), [], 0
             for n in parts:
                 y, state = mixer.extend(x[:, start : start + n], state, valid[:, start : start + n])
                 found.append(y)
                 start += n
-            torch.testing.assert_close(torch.cat(found, 1)[valid], whole[valid], rtol=1e-10, atol=1e-10)
-        _, state = mixer.extend(x[:, :4], mixer.prefill(memory), valid[:, :4])
+            torch.testing.assert_close(torch.cat(found, 1)[valid], expected[valid], rtol=1e-10, atol=1e-10)
+        _, state = mixer.extend(x[:, :4], mixer.begin(Source(memory)), valid[:, :4])
         y, _ = mixer.extend(x[order, 4:], reorder_state(state, order))
-        torch.testing.assert_close(y, whole[order, 4:])
+        torch.testing.assert_close(y, expected[order, 4:])
 
 
 @every_mixer
 def test_nothing_leaks_from_tokens_not_yet_written(name: str):
     mixer, x, memory = built(name), drawn(N, seed=1), drawn(M, seed=2)
-    y = mixer(x, memory).tokens
+    y = whole(mixer, x, memory).tokens
     for cut in range(1, N):
         other = torch.cat([x[:, :cut], 5 * drawn(N - cut, seed=6)], 1)
-        assert torch.equal(mixer(other, memory).tokens[:, :cut], y[:, :cut])
+        assert torch.equal(whole(mixer, other, memory).tokens[:, :cut], y[:, :cut])
 
 
 @every_mixer
 def test_every_token_reads_every_source_token_and_every_parameter_learns(name: str):
     mixer, memory = built(name), drawn(M, seed=2).requires_grad_()
-    y = mixer(drawn(N, seed=1), memory).tokens
+    y = whole(mixer, drawn(N, seed=1), memory).tokens
     for i in range(N):
         (grad,) = torch.autograd.grad(y[:, i].square().sum(), memory, retain_graph=True)
         assert (grad != 0).any(-1).all()
@@ -125,16 +131,18 @@ def test_attention_follows_contents_and_a_static_reader_places():
     x, other, memory = drawn(N, seed=1), drawn(N, seed=7), drawn(M, seed=2)
     order = torch.randperm(M, generator=torch.Generator().manual_seed(8))
     attention, fixed = built("attention"), built("static")
-    torch.testing.assert_close(attention(x, memory[:, order]).tokens, attention(x, memory).tokens)
-    assert not torch.allclose(attention(other, memory).tokens, attention(x, memory).tokens)
-    assert not torch.allclose(fixed(x, memory[:, order]).tokens, fixed(x, memory).tokens)
-    torch.testing.assert_close(fixed(other, memory).tokens, fixed(x, memory).tokens)
+    torch.testing.assert_close(
+        whole(attention, x, memory[:, order]).tokens, whole(attention, x, memory).tokens
+    )
+    assert not torch.allclose(whole(attention, other, memory).tokens, whole(attention, x, memory).tokens)
+    assert not torch.allclose(whole(fixed, x, memory[:, order]).tokens, whole(fixed, x, memory).tokens)
+    torch.testing.assert_close(whole(fixed, other, memory).tokens, whole(fixed, x, memory).tokens)
 
 
 def test_states_keep_the_source_and_do_not_grow():
     for name, held in (("attention", 2 * M * D), ("static", M * D + 1)):
         mixer = built(name)
-        state = mixer.prefill(drawn(M, seed=2))
+        state = mixer.begin(Source(drawn(M, seed=2)))
         _, after = mixer.extend(drawn(N, seed=1), state)
         assert state_size(state) == state_size(after) == held
 
@@ -142,8 +150,8 @@ def test_states_keep_the_source_and_do_not_grow():
 def test_places_run_out_on_both_sides():
     mixer = static().double()
     with pytest.raises(InputError, match="source_length=9 tokens, got 10"):
-        mixer.prefill(drawn(M + 1, seed=2))
-    _, state = mixer.extend(drawn(N, seed=1), mixer.prefill(drawn(M, seed=2)))
+        mixer.begin(Source(drawn(M + 1, seed=2)))
+    _, state = mixer.extend(drawn(N, seed=1), mixer.begin(Source(drawn(M, seed=2))))
     with pytest.raises(InputError, match="length=7 tokens, got 8"):
         mixer.extend(drawn(1, seed=1), state)
     for make in (
@@ -152,3 +160,10 @@ def test_places_run_out_on_both_sides():
     ):
         with pytest.raises(InputError, match="width=10 does not divide into heads=4"):
             make()
+
+
+@every_mixer
+def test_a_reader_without_a_source_is_refused(name: str):
+    for call in (lambda m: m(drawn(N, seed=1)), lambda m: m.extend(drawn(N, seed=1)), lambda m: m.begin()):
+        with pytest.raises(InputError, match="reads a source"):
+            call(built(name))

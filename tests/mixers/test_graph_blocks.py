@@ -138,11 +138,11 @@ def test_nothing_of_the_future_and_nothing_on_padding_is_in_a_choice(name: str, 
     other = torch.where(valid[..., None], x, 5 * tokens(seed=2))
     mixed, again = made(x, valid, residuals=True), made(other, valid, residuals=True)
     torch.testing.assert_close(again.tokens[valid], mixed.tokens[valid], rtol=0, atol=1e-13)
-    assert mixed.residuals.keys() == {"flow", "energy", "density", "l1", "selection"}
-    for key, value in mixed.residuals.items():
+    assert mixed.reported.keys() == {"flow", "energy", "density", "l1", "selection"}
+    for key, value in mixed.reported.items():
         assert value >= 0
-        torch.testing.assert_close(again.residuals[key], value, rtol=1e-12, atol=1e-15)
-    loss = mixed.tokens[valid].square().sum() + sum(mixed.residuals.values())
+        torch.testing.assert_close(again.reported[key], value, rtol=1e-12, atol=1e-15)
+    loss = mixed.tokens[valid].square().sum() + sum(mixed.reported.values())
     (grad,) = torch.autograd.grad(loss, x)
     assert grad[~valid].count_nonzero() == 0
     if not causal:
@@ -163,7 +163,7 @@ def test_where_nothing_is_to_be_chosen_neighbours_alone_are_looked_at(causal: bo
     assert torch.equal(links(made).route(made.inputs(tokens()), None).selected, near.expand(2, H, 8, 8))
     expected = made.merge_heads(made.states(made.inputs(tokens()), masked(made, tokens()))[-1])
     torch.testing.assert_close(made(tokens()).tokens, expected, rtol=1e-11, atol=1e-13)
-    assert "selection" not in made(tokens(), residuals=True).residuals
+    assert "selection" not in made(tokens(), residuals=True).reported
 
 
 def in_parts(mixer: Mixer, x: Tensor, valid: Tensor | None) -> Tensor:
@@ -218,7 +218,7 @@ def test_the_selection_residual_is_a_divergence_that_teaches_the_choice_alone():
         share, q = p.sum(-1), g / g.sum(-1, keepdim=True)
         lost = lost + (share * (p / share[..., None] * (p / share[..., None] / q).log()).sum(-1)).sum()
         weight = weight + share.sum()
-    found = made(x, residuals=True).residuals["selection"]
+    found = made(x, residuals=True).reported["selection"]
     torch.testing.assert_close(found, lost / weight)
     found.backward()
     assert present(present(router(made).sketches).weight.grad).abs().amin(1).min() > 0

@@ -219,7 +219,7 @@ def test_samples_stop_each_on_its_own_residual():
     for sample in x.split(1):
         inputs = made.inputs(sample)
         states = made.states(inputs, made.links.averages(inputs, None))
-        assert made(sample, residuals=True).residuals["flow"] <= 1e-6
+        assert made(sample, residuals=True).reported["flow"] <= 1e-6
         alone.append((len(states), states[-1]))
     assert alone[0][0] != alone[1][0] < 100
     inputs = made.inputs(x)
@@ -238,9 +238,9 @@ def test_rows_without_links_are_zero_and_never_nan(causal: bool, threshold: floa
     assert mixed.tokens[~valid].count_nonzero() == 0
     lonely = made.inputs(x).v[1, :, 4].flatten()
     torch.testing.assert_close(mixed.tokens[1, 4], made.out(lonely))
-    assert mixed.residuals["flow"] == 0
-    assert 0 <= mixed.residuals["energy"] < 1e-16
-    (grad,) = torch.autograd.grad(mixed.tokens.sum() + sum(mixed.residuals.values()), x)
+    assert mixed.reported["flow"] == 0
+    assert 0 <= mixed.reported["energy"] < 1e-16
+    (grad,) = torch.autograd.grad(mixed.tokens.sum() + sum(mixed.reported.values()), x)
     assert grad.isfinite().all()
     one = tokens(1, n=1)
     torch.testing.assert_close(made(one).tokens, made.out(made.inputs(one).v.flatten(1))[:, None])
@@ -265,10 +265,10 @@ def test_thresholds_are_relative_to_the_row():
 
 def test_residuals_say_how_dense_and_how_far():
     x = tokens()
-    flat, sharp = (mixer(spread=s)(x, residuals=True).residuals["density"] for s in (0.01, 30))
+    flat, sharp = (mixer(spread=s)(x, residuals=True).reported["density"] for s in (0.01, 30))
     assert flat.item() == pytest.approx(1, abs=1e-3)
     assert sharp < 0.3
-    short, long = (mixer(FlowForm(descent=Descent(t)))(x, residuals=True).residuals["flow"] for t in (1, 8))
+    short, long = (mixer(FlowForm(descent=Descent(t)))(x, residuals=True).reported["flow"] for t in (1, 8))
     assert long < 0.05 * short
 
 

@@ -85,10 +85,10 @@ def test_nothing_depends_on_padding(causal: bool):
     mixed, again = made(x, valid, residuals=True), made(other, valid, residuals=True)
     torch.testing.assert_close(again.tokens, mixed.tokens, rtol=0, atol=1e-13)
     assert mixed.tokens[~valid].count_nonzero() == 0
-    assert mixed.residuals.keys() == {"flow", "energy", "density", "l1"}
-    for name, value in mixed.residuals.items():
+    assert mixed.reported.keys() == {"flow", "energy", "density", "l1"}
+    for name, value in mixed.reported.items():
         assert value > 0
-        torch.testing.assert_close(again.residuals[name], value, rtol=1e-12, atol=0)
+        torch.testing.assert_close(again.reported[name], value, rtol=1e-12, atol=0)
 
 
 def test_an_index_map_shares_flows_between_levels():

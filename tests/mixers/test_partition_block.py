@@ -127,7 +127,7 @@ def test_phase_residuals_are_sums_over_the_components_of_each_mixture(kind: str,
         k_i = torch.log(Ki**2 + 1e-4) / 2 if kind == "literal" else gathered(k, components)
         variances.append(k_i.var(0, correction=0))
         excess.append((Lj.sum() - 1).clamp(min=0))
-    found = mixer(x, valid if padded else None, residuals=True).residuals
+    found = mixer(x, valid if padded else None, residuals=True).reported
     expected = {"F": rms(F), "spread": torch.cat(variances).mean().sqrt()}
     if kind == "literal":
         expected["h"] = rms(excess)
@@ -158,7 +158,7 @@ def test_reaction_residuals_are_mass_action_type_by_type(kind: str, reading: str
                 sign = sign + (s_i if reacting < 0 else 0.0)
             g1.append(magnitude)
             g2.append(sign)
-    found = mixer(x, valid if padded else None, residuals=True).residuals
+    found = mixer(x, valid if padded else None, residuals=True).reported
     torch.testing.assert_close(
         {n: found[n] for n in ("g1", "g2")}, {"g1": rms(g1), "g2": rms(g2)}, rtol=1e-9, atol=2e-8
     )
@@ -167,7 +167,7 @@ def test_reaction_residuals_are_mass_action_type_by_type(kind: str, reading: str
 def test_sign_residual_moves_stoichiometry_alone():
     """t and tau are piecewise constant: g2 has no slope in z-hat nor Omega  [docs/partition.md]."""
     mixer = built("factorised", "token", "I")
-    mixer(tokens(), residuals=True).residuals["g2"].backward()
+    mixer(tokens(), residuals=True).reported["g2"].backward()
     moved = {
         name for name, p in mixer.feed.named_parameters() if p.grad is not None and p.grad.count_nonzero()
     }
@@ -208,7 +208,7 @@ def test_a_row_of_nothing_but_padding_counts_for_nothing():
     valid = torch.ones(B, N, dtype=torch.bool)
     valid[1] = False
     found, alone = mixer(x, valid, residuals=True), mixer(x[:1], residuals=True)
-    torch.testing.assert_close(found.residuals, alone.residuals)
+    torch.testing.assert_close(found.reported, alone.reported)
     assert found.tokens.isfinite().all()
 
 

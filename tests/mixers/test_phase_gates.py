@@ -67,7 +67,7 @@ def test_driving_force_is_the_summand_of_rachford_rice(x: Tensor):
     torch.testing.assert_close(summand, phases[..., 0] - phases[..., 1])
     torch.testing.assert_close(summand, 2 * z * torch.tanh(a))
     torch.testing.assert_close(mixer(x).tokens, read_out(mixer, summand / 2))
-    F = mixer(x, residuals=True).residuals["F"]
+    F = mixer(x, residuals=True).reported["F"]
     torch.testing.assert_close(F, summand.mean(-1).square().mean().sqrt(), rtol=0, atol=1e-7)
 
 
@@ -81,7 +81,7 @@ def test_phases_that_compete_hold_the_feed(x: Tensor, phases: int):
     departures = split - z.unsqueeze(-1)
     torch.testing.assert_close(departures.sum(-1), torch.zeros_like(z), rtol=0, atol=1e-12)
     torch.testing.assert_close(mixer(x).tokens, read_out(mixer, departures.mT.flatten(-2)))
-    found = mixer(x, residuals=True).residuals
+    found = mixer(x, residuals=True).reported
     F = thermodynamics.rachford_rice(z / 6, K, half(z, phases))
     torch.testing.assert_close(found["F"], F.square().mean().sqrt(), rtol=0, atol=1e-7)
     spread = K.log().var(-2, correction=0).mean().sqrt()

@@ -81,8 +81,9 @@ def test_residuals_are_means_over_blocks(kind: type):
     assert set(found) == {"F", "spread", "g1", "g2"}
     x, layers = body.embedding(ids()), []
     for block in body.blocks:
-        x, residuals = block(x, mask().bool(), residuals=True)
-        layers.append(residuals)
+        mixed = block(x, mask().bool(), residuals=True)
+        x = mixed.tokens
+        layers.append(mixed.reported)
     for name in found:
         torch.testing.assert_close(found[name], sum(layer[name] for layer in layers) / DEPTH)
     assert made(SpinodalModel, channel="swiglu")(ids(), output_residuals=True).residuals == {}

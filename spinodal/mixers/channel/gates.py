@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from spinodal.errors import InputError
 from spinodal.mixers.base import OutputProjection, PhaseMixer, Tokenwise
-from spinodal.mixers.channel.residuals import phase_residuals
+from spinodal.mixers.channel.residuals import phase_residuals, report
 from spinodal.types import Mixed
 
 STEEPNESS = 2.0  # of a gate as a function of its linear map; the same for all three
@@ -75,7 +75,7 @@ class DrivingForce(Tokenwise, PhaseMixer):
         if residuals:
             k = (STEEPNESS * a).unsqueeze(-1)
             info = phase_residuals(z, k, z.new_full((2,), 0.5), present(valid))
-        return Mixed(self.out(layer_norm(y)), info)
+        return report(self.out(layer_norm(y)), info)
 
     def phase_fractions(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None
@@ -118,7 +118,7 @@ class PhaseCompetition(Tokenwise, PhaseMixer):
         if residuals:
             z, k = za[..., 0, :], STEEPNESS * za[..., 1:, :].mT
             info = phase_residuals(z, k, z.new_full((self.phases,), 1 / self.phases), present(valid))
-        return Mixed(self.out(layer_norm(y.flatten(-2))), info)
+        return report(self.out(layer_norm(y.flatten(-2))), info)
 
     def phase_fractions(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None

@@ -30,7 +30,6 @@ from torch import Tensor
 from spinodal import thermodynamics
 from spinodal.errors import InputError
 from spinodal.mixers.base import OutputProjection, PhaseMixer, Tokenwise
-from spinodal.mixers.channel.gates import layer_norm
 from spinodal.mixers.channel.partition_network import (
     DensePartitionNetwork,
     FactorisedPartitionNetwork,
@@ -39,7 +38,7 @@ from spinodal.mixers.channel.partition_network import (
     ReactionParameters,
     Reading,
 )
-from spinodal.mixers.channel.residuals import phase_residuals, root_mean_square, spread, weights
+from spinodal.mixers.channel.residuals import phase_residuals, report, root_mean_square, spread, weights
 from spinodal.types import Mixed
 
 LEAST = 1e-2  # of an equal share: the smallest fraction of a phase
@@ -201,7 +200,7 @@ class Partition(Tokenwise, PhaseMixer):
             if self.form.pathway is not Pathway.NONE:
                 reactions = self.feed.reactions(hidden, valid)
                 info |= self.mass_action(by_mixture(z, reading), by_mixture(phases, reading), reactions, mask)
-        return Mixed(self.out(layer_norm(phases.flatten(2))), info)
+        return report(self.out(layer_norm(phases.flatten(2))), info)
 
     def mass_action(
         self,

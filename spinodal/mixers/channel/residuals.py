@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from spinodal import thermodynamics
+from spinodal.types import Mixed
 
 
 def weights(z: Float[Tensor, "*c i"], mask: Bool[Tensor, "*#c #i"] | None) -> Float[Tensor, "*#c i"]:
@@ -43,6 +44,12 @@ def spread(
         centred = k - torch.einsum("...iq,...i->...q", k, weight).unsqueeze(-2)
         variance = torch.einsum("...iq,...i->...q", centred.square(), weight)
         return root_mean_square(variance.sqrt(), mask)
+
+
+def report(tokens: Float[Tensor, "b n d"], found: dict[str, Float[Tensor, ""]]) -> Mixed:
+    """Mixed of tokens and what was found of their phases: the spread is a measure, all else a residual."""
+    measures = {"spread": found["spread"]} if found else {}
+    return Mixed(tokens, {name: value for name, value in found.items() if name not in measures}, measures)
 
 
 def phase_residuals(

@@ -3,11 +3,11 @@ r"""Cross mixers: how a decoder reads what an encoder made.
     attention   y_i = sum_j softmax_j(<q_i, k_j> / sqrt(c)) v_j     from a source token by its content
     static      y_i = sum_j W_ij v_j                                by its place  [qajar2024, Figure 6]
 
-The source is whole before the first token is written, so either is causal; what is kept of it has a
+The source is whole before the first token is written, so either is causal; what is read_source of it has a
 constant size.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 import torch
 from jaxtyping import Bool, Float
@@ -15,40 +15,47 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spinodal.errors import InputError
-from spinodal.mixers.base import Mixer, OutputProjection, State
+from spinodal.mixers.base import Mixer, OutputProjection, Source, State, combine
 from spinodal.mixers.ops.padding import mask_padding
 from spinodal.mixers.ops.places import places, read_place, read_places, scatter_to_places
 from spinodal.types import Mixed
 
 
-class CrossMixer(nn.Module, ABC):
-    """Tokens and a source in, tokens out; `length` is the most tokens it can write, None if any number."""
+class CrossMixer(Mixer):
+    """A mixer whose tokens read a source; causal, since the source is whole before the first token is written."""
 
-    length: int | None = None
+    causal = True
 
     def forward(
         self,
         x: Float[Tensor, "b n d"],
-        memory: Float[Tensor, "b m d"],
         valid: Bool[Tensor, "b n"] | None = None,
-        memory_valid: Bool[Tensor, "b m"] | None = None,
+        source: Source | None = None,
         *,
         residuals: bool = False,
     ) -> Mixed:
-        """Mixed(tokens, residuals); `memory_valid` is False on padding of the source."""
-        return Mixed(self.extend(x, self.prefill(memory, memory_valid), valid)[0], {})
+        """Mixed(tokens, residuals, measures). InputError without a source."""
+        return Mixed(self.extend_causal(x, self.begin(source), valid)[0], {})
+
+    def mix(
+        self,
+        x: Float[Tensor, "b n d"],
+        valid: Bool[Tensor, "b n"] | None = None,
+        source: Source | None = None,
+        *,
+        residuals: bool = False,
+    ) -> Mixed:
+        return self(x, valid, source, residuals=residuals)
+
+    def begin(self, source: Source | None = None) -> State:
+        """What is kept of the source. InputError where there is none."""
+        if source is None:
+            raise InputError(f"this {type(self).__name__} reads a source: give one")
+        return self.read_source(source)
 
     @abstractmethod
-    def prefill(
-        self, memory: Float[Tensor, "b m d"], memory_valid: Bool[Tensor, "b m"] | None = None
-    ) -> State:
-        """What is kept of a source."""
-
-    @abstractmethod
-    def extend(
-        self, x: Float[Tensor, "b n d"], state: State, valid: Bool[Tensor, "b n"] | None = None
-    ) -> tuple[Float[Tensor, "b n d"], State]:
-        """Tokens that follow those already written, and the state after them."""
+    def read_source(self, source: Source) -> State:
+        """The state before the first token: what the mixer keeps of the source."""
 
 
 class CrossAttention(CrossMixer):
@@ -63,16 +70,14 @@ class CrossAttention(CrossMixer):
         self.key_value = nn.Linear(width, 2 * width, bias=False)
         self.out = OutputProjection(width, width)
 
-    def prefill(
-        self, memory: Float[Tensor, "b m d"], memory_valid: Bool[Tensor, "b m"] | None = None
-    ) -> State:
-        k, v = self.key_value(memory).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        return (k, v) if memory_valid is None else (k, v, memory_valid)
+    def read_source(self, source: Source) -> State:
+        k, v = self.key_value(source.tokens).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return (k, v) if source.valid is None else (k, v, source.valid)
 
-    def extend(
-        self, x: Float[Tensor, "b n d"], state: State, valid: Bool[Tensor, "b n"] | None = None
+    def extend_causal(
+        self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
     ) -> tuple[Float[Tensor, "b n d"], State]:
-        k, v, *there = state
+        k, v, *there = state or self.begin()
         q = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         mask = there[0][:, None, None, :] if there else None
         y = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
@@ -97,23 +102,22 @@ class StaticCross(CrossMixer):
     def reset_parameters(self):
         nn.init.normal_(self.weight, std=self.source_length**-0.5)
 
-    def prefill(
-        self, memory: Float[Tensor, "b m d"], memory_valid: Bool[Tensor, "b m"] | None = None
-    ) -> State:
+    def read_source(self, source: Source) -> State:
         """The value at every place of the source, and the first place free in the target."""
-        nowhere = memory.new_zeros(len(memory), dtype=torch.long)
-        place, free = places(memory, memory_valid, nowhere)
+        tokens, valid = source
+        nowhere = tokens.new_zeros(len(tokens), dtype=torch.long)
+        place, free = places(tokens, valid, nowhere)
         if (m := int(free.max())) > self.source_length:
             raise InputError(
                 f"this mixer reads a source of up to source_length={self.source_length} tokens, got {m}"
             )
-        table = memory.new_zeros(len(memory), self.source_length, memory.shape[2])
-        return scatter_to_places(mask_padding(self.value(memory), memory_valid), place, table), nowhere
+        table = tokens.new_zeros(len(tokens), self.source_length, tokens.shape[2])
+        return scatter_to_places(mask_padding(self.value(tokens), valid), place, table), nowhere
 
-    def extend(
-        self, x: Float[Tensor, "b n d"], state: State, valid: Bool[Tensor, "b n"] | None = None
+    def extend_causal(
+        self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
     ) -> tuple[Float[Tensor, "b n d"], State]:
-        table, start = state
+        table, start = state or self.begin()
         place, free = places(x, valid, start)
         if (n := int(free.max())) > self.length:
             raise InputError(f"this mixer has places for length={self.length} tokens, got {n}")
@@ -130,31 +134,29 @@ class FusedCross(CrossMixer):
     def __init__(self, token: Mixer, cross: CrossMixer, channel: Mixer):
         super().__init__()
         self.token, self.cross, self.channel = token, cross, channel
+        self.causal = token.causal and channel.causal
         self.length = min((m.length for m in (token, cross) if m.length is not None), default=None)
 
     def forward(
         self,
         x: Float[Tensor, "b n d"],
-        memory: Float[Tensor, "b m d"],
         valid: Bool[Tensor, "b n"] | None = None,
-        memory_valid: Bool[Tensor, "b m"] | None = None,
+        source: Source | None = None,
         *,
         residuals: bool = False,
     ) -> Mixed:
         mixed = self.token(x, valid, residuals=residuals)
-        read = self.cross(x, memory, valid, memory_valid)
+        read = self.cross(x, valid, source)
         split = self.channel(mixed.tokens + read.tokens, valid, residuals=residuals)
-        return Mixed(split.tokens, mixed.residuals | split.residuals)
+        return combine(mixed, split)
 
-    def prefill(
-        self, memory: Float[Tensor, "b m d"], memory_valid: Bool[Tensor, "b m"] | None = None
-    ) -> State:
-        return (self.cross.prefill(memory, memory_valid),)
+    def read_source(self, source: Source) -> State:
+        return (self.cross.read_source(source),)
 
-    def extend(
-        self, x: Float[Tensor, "b n d"], state: State, valid: Bool[Tensor, "b n"] | None = None
+    def extend_causal(
+        self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
     ) -> tuple[Float[Tensor, "b n d"], State]:
-        source, *past = state
+        source, *past = state or self.begin()
         mixed, token = self.token.extend(x, past[0] if past else None, valid)
         read, source = self.cross.extend(x, source, valid)
         split, channel = self.channel.extend(mixed + read, past[1] if past else None, valid)

@@ -139,13 +139,14 @@ class GraphFlowAttention(Mixer):
             state = self.equilibrium(inputs, links, valid)
         else:
             state = self.states(inputs, links.averages(inputs, valid))[-1]
-        found = {}
+        near, found = {}, {}
         if residuals:
             found = self.measures(inputs, state, links.statistics(inputs, valid))
             found |= self.links.measures(inputs, valid, call=self.call)
+            near["flow"] = found.pop("flow")
         if self.training and self.links.counts_calls:
             self.calls += 1
-        return Mixed(self.merge_heads(state), found)
+        return Mixed(self.merge_heads(state), near, found)
 
     def inputs(
         self,

@@ -85,22 +85,22 @@ class GraphLevels(Mixer):
     def level(
         self, l: int, x: Float[Tensor, "b n d"], there: Bool[Tensor, "b n"], *, residuals: bool
     ) -> Mixed:
-        """Level l and those above it; residuals are means over levels."""
+        """Level l and those above it; residuals and measures are means over levels."""
         mixed = self.flows[self.sharing[l]](x, there, residuals=residuals)
         if l + 1 == len(self.sharing):
             return mixed
         above, some = level_average(x, self.weigh(x)[..., 0], there, self.ratio)
         higher = self.level(l + 1, above, some, residuals=residuals)
         share = 1 / (len(self.sharing) - l)
-        found = {
-            name: share * value + (1 - share) * higher.residuals[name]
-            for name, value in mixed.residuals.items()
-        }
+        residual, measure = (
+            {name: share * value + (1 - share) * above[name] for name, value in own.items()}
+            for own, above in ((mixed.residuals, higher.residuals), (mixed.measures, higher.measures))
+        )
         read = self.down(higher.tokens).repeat_interleave(self.ratio, 1)
         if self.causal:
             read = functional.pad(read, (0, 0, self.ratio, 0))
         read = read[:, : x.shape[1]].masked_fill(~there[..., None], 0.0)
-        return Mixed(mixed.tokens + read, found)
+        return Mixed(mixed.tokens + read, residual, measure)
 
     def extend_causal(
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None

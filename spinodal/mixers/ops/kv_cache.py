@@ -20,7 +20,7 @@ from spinodal.mixers.base import State
 
 def position(cache: State | None, x: Shaped[Tensor, "b ..."]) -> Int[Tensor, " b"]:
     """Rows kept so far, for each sample of x."""
-    return x.new_zeros(len(x), dtype=torch.long) if cache is None else cache[1]
+    return x.new_zeros(len(x), dtype=torch.long) if not cache else cache[1]
 
 
 def naive_append(
@@ -33,7 +33,7 @@ def naive_append(
 def append(cache: State | None, new: Shaped[Tensor, "b h n c"]) -> tuple[State, Shaped[Tensor, "b h m c"]]:
     """The cache with the new rows behind its own, and all its rows. Capacity doubles, unless gradients are kept."""
     n = new.shape[2]
-    if cache is None:
+    if not cache:
         count = torch.full((len(new),), n, device=new.device)
         return (new, count, count.clone()), new
     rows, count, taken = cache
