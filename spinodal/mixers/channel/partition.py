@@ -30,6 +30,7 @@ from torch import Tensor
 from spinodal import thermodynamics
 from spinodal.errors import InputError
 from spinodal.mixers.base import OutputProjection, PhaseMixer, Tokenwise
+from spinodal.mixers.channel.gates import layer_norm
 from spinodal.mixers.channel.partition_network import (
     DensePartitionNetwork,
     FactorisedPartitionNetwork,

@@ -3,7 +3,7 @@ r"""Cross mixers: how a decoder reads what an encoder made.
     attention   y_i = sum_j softmax_j(<q_i, k_j> / sqrt(c)) v_j     from a source token by its content
     static      y_i = sum_j W_ij v_j                                by its place  [qajar2024, Figure 6]
 
-The source is whole before the first token is written, so either is causal; what is read_source of it has a
+The source is whole before the first token is written, so either is causal; what is kept of it has a
 constant size.
 """
 
