@@ -45,7 +45,7 @@ class Stack(nn.Module):
         super().__init__()
         config = SpinodalConfig(width=WIDTH, depth=2, length=length, **values)
         self.blocks = nn.ModuleList(Block(config) for _ in range(2))
-        self.generative = config.pathway != "none"
+        self.generative = values.get("pathway", "none") != "none"
 
     def step(self, x: torch.Tensor):
         loss = torch.zeros((), device=x.device)

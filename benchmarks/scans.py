@@ -21,7 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from spinodal.mixers.base import state_size
-from spinodal.models import MIXERS, Block, SpinodalConfig
+from spinodal.mixers.entry import Kind
+from spinodal.mixers.registry import entries
+from spinodal.models import Block, SpinodalConfig
 
 TOKENS, WIDTH, HIDDEN = 8192, 96, 256
 LENGTHS = (128, 512, 2048, 8192)
@@ -102,7 +104,7 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--mixers", nargs="+", default=LINEAR, choices=MIXERS)
+    parser.add_argument("--mixers", nargs="+", default=LINEAR, choices=entries(Kind.TOKEN))
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--json", metavar="FILE")
     arguments = parser.parse_args()

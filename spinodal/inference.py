@@ -168,7 +168,7 @@ def fillings(run: Path, text: str, *, top: int = 5) -> list[list[Candidate]]:
     model, tokenizer = load_model(run, "ForMaskedLM")
     if top < 1:
         raise InputError(f"top={top}: at least one word a mask")
-    exact = model.config.length if getattr(model.config, "channel", None) == "dense" else None
+    exact = getattr(model.config, "exact_length", None)
     inputs = tokenizer(
         text,
         return_tensors="pt",

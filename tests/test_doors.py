@@ -26,6 +26,7 @@ DOORS: dict[str, set[str]] = {
     "flows": {"types", "sphere", "threads", "loops", "integrate", "runs", "observables"},
     "meanfield": {"theory", "runs", "observables", "flows", "loops", "integrate"},
     "mixers": {"types", "thermodynamics", "graphs"},
+    "layers": {"mixers"},
     "models": {"types", "mixers"},
     "training": {"runs", "models", "mixers", "data", "observables", "watch", "scores"},
     "inference": {"models", "data"},

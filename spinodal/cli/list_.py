@@ -1,4 +1,4 @@
-"""list: the recipes, or the observables."""
+"""list: the recipes, the observables, or the mixers."""
 
 from typing import Annotated
 
@@ -15,11 +15,12 @@ def add_to(app: typer.Typer) -> None:
 
 
 def list_command(
-    what: Annotated[str | None, typer.Argument(help="recipes (if not given), or observables.")] = None,
+    what: Annotated[str | None, typer.Argument(help="recipes (if not given), observables or mixers.")] = None,
 ):
-    """List the recipes, each with its claim, its command and how long it takes; or the observables.
+    """List the recipes, each with its claim, its command and how long it takes; or the observables, or the mixers.
 
-    `spinodal list observables` names the numbers that `simulate --observables` and `observe --observables` take.
+    `spinodal list observables` names the numbers that `simulate --observables` and `observe --observables` take;
+    `spinodal list mixers` the mixers of a model, each with the options that it reads and what it reports.
     """
     what = what or next(iter(TABLES))
     if what not in TABLES:
@@ -46,4 +47,17 @@ def observable_table() -> Table:
     return table
 
 
-TABLES = {"recipes": recipe_table, "observables": observable_table}
+def mixer_table() -> Table:
+    from spinodal.mixers.registry import ENTRIES
+
+    table = Table("mixer", "what it is", "options", "reports")
+    for entry in ENTRIES.values():
+        options = [f"{o.name}={o.default}: {o.meaning}" for o in entry.options.values()]
+        reports = ", ".join((*entry.residuals, *entry.measures))
+        table.add_row(
+            f"{entry.kind}={entry.name}", escape(entry.summary), escape("\n".join(options)), reports
+        )
+    return table
+
+
+TABLES = {"recipes": recipe_table, "observables": observable_table, "mixers": mixer_table}

@@ -23,7 +23,7 @@ from spinodal.models.attention_functions import (
     register_interaction,
     replaced_attention,
 )
-from spinodal.models.blocks import CHANNELS, CROSSES, MIXERS, Block
+from spinodal.models.blocks import Block
 from spinodal.models.configuration import SpinodalConfig
 from spinodal.models.encoder import SpinodalModel
 from spinodal.models.language import SpinodalForCausalLM, SpinodalForSeq2SeqLM
@@ -43,10 +43,7 @@ AutoModelForSequenceClassification.register(SpinodalConfig, SpinodalForSequenceC
 AutoModelForTokenClassification.register(SpinodalConfig, SpinodalForTokenClassification)
 
 __all__ = [
-    "CHANNELS",
-    "CROSSES",
     "INTERACTIONS",
-    "MIXERS",
     "Block",
     "Calls",
     "GraphFlow",

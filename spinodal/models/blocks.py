@@ -3,95 +3,28 @@ r"""A block: residual sub-layers around mixers, made from the names in a configu
     two layers    x += mixer(norm x);  x += channel(norm x)
     fused         x += channel(mixer(norm x))
 
-The Transformer baseline is ("attention", "swiglu"), PET any mixer with a partition. To add a
-mixer, give it a line in MIXERS or CHANNELS; every model, recipe and contract test then has it.
+The Transformer baseline is ("attention", "swiglu"), PET any mixer with a partition. The mixers stand in
+`spinodal.mixers.registry`; every model, recipe and contract test has all of them.
 A block of an encoder-decoder reads the source between the two, x += cross(norm x, source); fused,
 as the paper draws it (Figures 5 and 6), x += channel(mixer(norm x) + cross(norm x, source)).
 """
 
-import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TypeVar, cast
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from spinodal.errors import InputError
+from spinodal.mixers import registry
 from spinodal.mixers.base import Convolved, Fused, Mixer, Source, State, combine
-from spinodal.mixers.channel.gates import DrivingForce, PhaseCompetition, SwiGLU
-from spinodal.mixers.channel.partition import LiteralPartition, Partition
-from spinodal.mixers.channel.partition_network import PartitionForm, Pathway, Reading
-from spinodal.mixers.cross.mixers import CrossAttention, CrossMixer, FusedCross, StaticCross
-from spinodal.mixers.graph.blocks import Blocks
-from spinodal.mixers.graph.flow import GraphFlowAttention
-from spinodal.mixers.graph.form import Descent, FlowForm
-from spinodal.mixers.graph.levels import GraphLevels
-from spinodal.mixers.token.attention import Attention
-from spinodal.mixers.token.convolution import Convolution, Toeplitz
-from spinodal.mixers.token.gated import GatedLinear, MinGRU
-from spinodal.mixers.token.phase_memory import PhaseMemory
-from spinodal.mixers.token.places import Triangular
-from spinodal.mixers.token.retention import Retention
+from spinodal.mixers.cross.mixers import CrossMixer, FusedCross
+from spinodal.mixers.token.convolution import Convolution
 from spinodal.models.configuration import SpinodalConfig
+from spinodal.models.parts import NONE, PARTS, read_part
 from spinodal.types import Mixed
 
-T = TypeVar("T")
-Maker = Callable[[SpinodalConfig, bool], Mixer]
-
-
-def partition_form(config: SpinodalConfig) -> PartitionForm:
-    """The partition that a configuration describes; InputError names a reading or pathway unknown."""
-    try:
-        reading, pathway = Reading(config.reading), Pathway(config.pathway)
-    except ValueError as error:
-        raise InputError(
-            f"{error}: reading is one of {', '.join(Reading)}, pathway one of {', '.join(Pathway)}"
-        ) from None
-    return PartitionForm(config.heads, config.phases, config.hidden, reading, pathway, config.reactions)
-
-
-def graph_mixer(config: SpinodalConfig, causal: bool) -> Mixer:
-    """The flow that a configuration describes: over all tokens, over chosen blocks, or on levels that share it."""
-    form = FlowForm(config.coupling, threshold=config.threshold, descent=Descent(config.flow_steps))
-    if config.levels > 1:
-        return GraphLevels(
-            config.width, heads=config.heads, sharing=(0,) * config.levels, size=config.block_size or 16,
-            form=form, causal=causal,
-        )  # fmt: skip
-    if not config.block_size:
-        return GraphFlowAttention(config.width, heads=config.heads, form=form, causal=causal)
-    blocks = Blocks(config.block_size, config.top_blocks, warmup=config.dense_steps)
-    blocks.require_fit(config.length)
-    return GraphFlowAttention(config.width, heads=config.heads, form=form, causal=causal, links=blocks)
-
-
-MIXERS: Mapping[str, Maker] = {
-    "attention": lambda c, causal: Attention(c.width, heads=c.heads, causal=causal),
-    "retention": lambda c, causal: Retention(c.width, heads=c.heads, causal=causal),
-    "gated-linear": lambda c, causal: GatedLinear(c.width, heads=c.heads, causal=causal),
-    "phase-memory": lambda c, causal: PhaseMemory(c.width, heads=c.heads, phases=c.phases, causal=causal),
-    "min-gru": lambda c, causal: MinGRU(c.width, causal=causal),
-    "triangular": lambda c, causal: Triangular(c.width, heads=c.heads, length=c.length, causal=causal),
-    "toeplitz": lambda c, causal: Toeplitz(c.width, heads=c.heads, length=c.length, causal=causal),
-    "convolution": lambda c, causal: Convolution(c.width, kernel=max(c.kernel, 1), causal=causal),
-    "graph": graph_mixer,
-}
-
-CHANNELS: Mapping[str, Maker] = {
-    "swiglu": lambda c, causal: SwiGLU(c.width, hidden=c.hidden),
-    "driving-force": lambda c, causal: DrivingForce(c.width, hidden=c.hidden),
-    "competition": lambda c, causal: PhaseCompetition(c.width, hidden=c.hidden, phases=c.phases),
-    "partition": lambda c, causal: Partition(c.width, partition_form(c), causal=causal),
-    "literal": lambda c, causal: LiteralPartition(c.width, partition_form(c), causal=causal),
-    "dense": lambda c, causal: Partition(c.width, partition_form(c), length=c.length, causal=causal),
-}
-
-CROSSES: Mapping[str, Callable[[SpinodalConfig], CrossMixer]] = {
-    "attention": lambda c: CrossAttention(c.width, heads=c.heads),
-    "static": lambda c: StaticCross(c.width, heads=c.heads, length=c.length, source_length=c.source_length),
-}
-
-LEAST = {"width": 1, "depth": 1, "heads": 1, "hidden": 1, "kernel": 0, "length": 1}
+LEAST = {"width": 1, "depth": 1, "heads": 1, "kernel": 0, "length": 1}
 
 
 def require_sizes(config: SpinodalConfig):
@@ -107,31 +40,22 @@ def require_sizes(config: SpinodalConfig):
         )
 
 
-def chosen(table: Mapping[str, T], name: str, kind: str) -> T:
-    """table[name], or an InputError with the nearest names."""
-    if name not in table:
-        near = difflib.get_close_matches(name, table, n=2)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
-        raise InputError(f"unknown {kind} {name!r}: {hint}all: {', '.join(table)}")
-    return table[name]
+def build_part(config: SpinodalConfig, part: str, *, causal: bool) -> Mixer:
+    """The mixer that a part of a configuration describes."""
+    options: dict[str, Any] = read_part(part, getattr(config, part))
+    entry = registry.find_entry(PARTS[part], options.pop("name"))
+    return entry.configure(options).build(config.shape(causal=causal))
 
 
-def sublayers(
-    config: SpinodalConfig, *, causal: bool = False, reads: bool = False
-) -> list[Mixer | CrossMixer]:
+def sublayers(config: SpinodalConfig, *, causal: bool = False, reads: bool = False) -> list[Mixer]:
     """The mixers of one block, one a residual; `mixer="none"` leaves the channel mixer alone."""
-    channel = chosen(CHANNELS, config.channel, "channel")(config, causal)
-    if not isinstance(channel, Partition) and (config.pathway, config.reading) != ("none", "token"):
-        raise InputError(
-            f"pathway={config.pathway}, reading={config.reading}: channel={config.channel} has neither reactions "
-            f"nor readings; take channel=partition, literal or dense"
-        )
-    cross = chosen(CROSSES, config.cross, "cross")(config) if reads else None
-    if config.mixer == "none":
+    channel = build_part(config, "channel", causal=causal)
+    cross = cast(CrossMixer, build_part(config, "cross", causal=causal)) if reads else None
+    if read_part("mixer", config.mixer)["name"] == NONE:
         if config.fused:
             raise InputError("fused=True with mixer=none: there is no token mixer to put into the block")
         return [cross, channel] if cross else [channel]
-    token = chosen(MIXERS, config.mixer, "mixer")(config, causal)
+    token = build_part(config, "mixer", causal=causal)
     if config.kernel and not isinstance(token, Convolution):
         token = Convolved(Convolution(config.width, kernel=config.kernel, causal=causal), token)
     if config.fused:

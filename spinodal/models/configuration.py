@@ -1,11 +1,15 @@
 """The shape of a model: which mixers, how many, how wide. One configuration for every class of this room."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
 from spinodal.errors import InputError
+from spinodal.mixers import registry
+from spinodal.mixers.entry import Shape
+from spinodal.models.parts import NONE, PARTS, is_old, is_option, read_parts
 
 # What transformers writes into the configurations of files and no class declares
 FOREIGN = {"auto_map", "quantization_config"}
@@ -15,21 +19,13 @@ FOREIGN = {"auto_map", "quantization_config"}
 class SpinodalConfig(PreTrainedConfig):
     """What a model is made of; PET and the Transformer baseline differ only here.
 
-    `mixer` moves information between tokens and `channel` acts on the features of each
-    (`spinodal.models.MIXERS` and `CHANNELS` list the names). `fused` puts both behind one
-    residual, as the PET paper draws its block; otherwise each has its own. `hidden` is the inner
-    size of the channel mixer, `kernel` the short convolution before the token mixer (0 for none).
-    `phases`, `reactions`, `pathway` and `reading` shape the partition channels, `length` those
-    mixers that need to know the number of tokens. `flow_steps`, `coupling` and `threshold` are those of
-    the graph mixer; with a `block_size` it is sparse, each block looking at `top_blocks` others beside its
-    neighbours, after `dense_steps` of training in which it looked at all; with several `levels` it looks at
-    neighbours alone, on each of them.
-
-    An encoder-decoder has `encoder_mixer` in its encoder, for sources of up to `source_length` tokens, and
-    `cross` (`spinodal.models.CROSSES`) brings what it read into every block of the decoder.
+    `mixer` moves information between tokens and `channel` acts on the features of each. An encoder-decoder has
+    `encoder_mixer` in its encoder, and `cross` brings what it read into every block of the decoder. Each is a name,
+    or a dictionary with the name and options of that mixer, {"name": "graph", "levels": 3}; `spinodal list mixers`
+    shows them. An option may also stand by itself, `levels=3`, and goes to every chosen mixer that reads it.
 
     `is_decoder` and `is_encoder_decoder` are set by the classes that write text. InputError for a name that is
-    unknown, in a file too.
+    unknown, in a file too, and for an option that no chosen mixer reads.
     """
 
     model_type = "spinodal"
@@ -40,44 +36,88 @@ class SpinodalConfig(PreTrainedConfig):
         "intermediate_size": "hidden",
     }
 
-    vocab_size: int = 2048
-    width: int = 96
-    depth: int = 4
-    heads: int = 4
-    mixer: str = "retention"
-    channel: str = "competition"
-    hidden: int = 26
-    phases: int = 16
-    reactions: int = 2
-    pathway: str = "none"
-    reading: str = "token"
-    fused: bool = False
-    kernel: int = 4
-    length: int = 128
-    encoder_mixer: str = "retention"
-    cross: str = "attention"
-    source_length: int = 128
-    flow_steps: int = 4
-    coupling: str = "sin"
-    threshold: float = 0.0
-    block_size: int = 0
-    top_blocks: int = 4
-    dense_steps: int = 0
-    levels: int = 1
-    dropout: float = 0.0
-    initializer_range: float = 0.02
+    vocab_size: int = 2048  # tokens that the embedding knows
+    width: int = 96  # features of a token
+    depth: int = 4  # blocks
+    heads: int = 4  # groups of features that mix apart from each other
+    mixer: str | dict[str, Any] = "retention"  # moves information between tokens; none for a channel alone
+    channel: str | dict[str, Any] = "competition"  # acts on the features of each token
+    fused: bool = (
+        False  # both behind one residual, as the PET paper draws its block; otherwise each has its own
+    )
+    kernel: int = 4  # tokens of the short convolution before the token mixer; 0 for none
+    length: int = 128  # tokens of a text, for mixers that need to know
+    encoder_mixer: str | dict[str, Any] = "retention"  # the token mixer of the encoder
+    cross: str | dict[str, Any] = "attention"  # how a decoder reads what the encoder made
+    source_length: int = 128  # tokens of a source, for mixers that need to know
+    dropout: float = 0.0  # share of features that training drops behind each mixer
+    initializer_range: float = 0.02  # standard deviation of embeddings at the start
     pad_token_id: int | None = None
     bos_token_id: int | None = None
     eos_token_id: int | None = None
     mask_token_id: int | None = None
-    tie_word_embeddings: bool = True
+    tie_word_embeddings: bool = True  # the output's matrix is the embedding
     is_decoder: bool = False
 
     def __post_init__(self, **kwargs: Any):
-        super().__post_init__(**kwargs)
-        new = kwargs.keys() & vars(self).keys() - FOREIGN
+        given = {self.attribute_map.get(name, name): value for name, value in kwargs.items()}
+        options = {name: given.pop(name) for name in list(given) if is_option(name)}
+        for part, value in read_parts({part: getattr(self, part) for part in PARTS}, options).items():
+            setattr(self, part, value)
+        super().__post_init__(**given)
+        new = given.keys() & vars(self).keys() - FOREIGN
         if unknown := {name for name in new if not hasattr(type(self), name) and not name.startswith("_")}:
             raise InputError(
                 f"unknown name {', '.join(sorted(unknown))} in a configuration of spinodal: the names are "
-                f"{', '.join(SpinodalConfig.__annotations__)}"
+                f"{', '.join([*SpinodalConfig.__annotations__, *registry.options()])}"
             )
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """The configuration of a file; an old one (`parts.is_old`) may hold options that nobody reads."""
+        values = dict(config_dict)
+        if is_old(values):
+            defaults = {part: getattr(cls, part) for part in PARTS}
+            options = {name: values.pop(name) for name in list(values) if is_option(name)}
+            values |= read_parts(
+                {part: values.get(part, defaults[part]) for part in PARTS}, options, drop=True
+            )
+        values |= {name: kwargs.pop(name) for name in list(kwargs) if name in PARTS or is_option(name)}
+        return super().from_dict(values, **kwargs)
+
+    @property
+    def hidden(self) -> int:
+        """The inner size of the channel mixer."""
+        channel = self.channel
+        if isinstance(channel, Mapping) and "hidden" in channel:
+            return channel["hidden"]
+        raise AttributeError(f"channel={part_name(channel)} has no inner size")
+
+    @hidden.setter
+    def hidden(self, value: int) -> None:
+        self.channel = read_parts({"channel": self.channel}, {"hidden": value})["channel"]
+
+    @property
+    def exact_length(self) -> int | None:
+        """The number of tokens that a text must have, None for a model that takes any."""
+        exact = False
+        for part in ("mixer", "channel"):
+            name = part_name(getattr(self, part))
+            exact |= name != NONE and registry.find_entry(PARTS[part], name).exact_length
+        return self.length if exact else None
+
+    def shape(self, *, causal: bool) -> Shape:
+        """What every mixer may be told of this model."""
+        return Shape(
+            self.width,
+            heads=self.heads,
+            causal=causal,
+            length=self.length,
+            source_length=self.source_length,
+            kernel=self.kernel,
+        )
+
+
+def part_name(value: str | Mapping[str, Any]) -> str:
+    """The name of the mixer that a part of a configuration holds."""
+    return value if isinstance(value, str) else value["name"]

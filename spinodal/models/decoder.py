@@ -20,7 +20,7 @@ from transformers.utils.output_capturing import capture_outputs
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, Source
 from spinodal.models.blocks import Block, require_sizes
-from spinodal.models.configuration import SpinodalConfig
+from spinodal.models.configuration import SpinodalConfig, part_name
 from spinodal.models.encoder import SpinodalPreTrainedModel, averaged, embedded, refuse_unknown, validity
 from spinodal.models.state_cache import StateCache
 from spinodal.models.versions import CACHE, CachedOutput, one_cache
@@ -64,8 +64,9 @@ class SpinodalGenerativeModel(SpinodalPreTrainedModel):
         limit = decoder.longest
         if limit is not None and max_cache_length > limit:
             raise InputError(
-                f"prompt and new tokens come to {max_cache_length + 1}, but {decoder.config.mixer} mixes at most "
-                f"{limit} tokens: shorten the prompt or lower max_new_tokens"
+                f"prompt and new tokens come to {max_cache_length + 1}, but "
+                f"{part_name(decoder.config.mixer)} mixes at most {limit} tokens: "
+                "shorten the prompt or lower max_new_tokens"
             )
         if generation_config.cache_implementation is not None:
             raise InputError(

@@ -20,8 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spinodal.errors import InputError
-
-CONSTRAINED = ("F", "g1", "g2", "h", "energy", "density", "l1", "selection")
+from spinodal.mixers import registry
 
 
 class Method(StrEnum):
@@ -37,10 +36,9 @@ class Method(StrEnum):
 class Constraint:
     """The physics loss: which method holds which residuals below which tolerance.
 
-    `method` is a `Method`; `constrain` names residuals (F, g1, g2, h of partitions; energy, density, l1, selection
-    of graphs) with commas between them;
-    `tolerance` is the value that each is to stay below, `rate` the weight of a penalty or the step
-    of the multipliers.
+    `method` is a `Method`; `constrain` names residuals or measures of mixers (`spinodal list mixers` shows which),
+    with commas between them; `tolerance` is the value that each is to stay below, `rate` the weight of a penalty or
+    the step of the multipliers.
     """
 
     method: str = "none"
@@ -57,9 +55,10 @@ class Constraint:
             )
         if self.rate <= 0:
             raise InputError(f"rate={self.rate}: it must be above 0")
-        if unknown := set(self.names) - set(CONSTRAINED):
+        known = registry.constrainable()
+        if unknown := set(self.names) - set(known):
             raise InputError(
-                f"constrain={self.constrain}: {', '.join(sorted(unknown))} is none of {', '.join(CONSTRAINED)}"
+                f"constrain={self.constrain}: {', '.join(sorted(unknown))} is none of {', '.join(known)}"
             )
 
     @property

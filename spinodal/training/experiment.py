@@ -1,7 +1,8 @@
 r"""An experiment: everything a run depends on, in one frozen value that a recipe holds and JSON keeps.
 
 The command line changes single values by their names (`steps=400 phases=8`); names are unique
-across the four parts, so none needs a prefix. `parameters` is the one dial that couples them:
+across the four parts, so none needs a prefix. An option of a mixer goes to every chosen mixer that reads it;
+`channel.phases=8` gives it to one alone. `parameters` is the one dial that couples them:
 it solves for `hidden`, the inner size of the channel mixer, so that models of different physics
 meet at equal size.
 """
@@ -10,22 +11,24 @@ import dataclasses
 import difflib
 import math
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from spinodal.errors import InputError
+from spinodal.mixers import registry
 from spinodal.models import SpinodalConfig
+from spinodal.models.parts import PARTS, is_option, read_parts
 from spinodal.training.constraints import Constraint
 from spinodal.training.rates import step_size_named
 from spinodal.training.tasks import DataConfig, task_named
 
+# Of the configuration of a model; besides these, every option of any mixer is a key
 MODEL_KEYS = (
-    "width", "depth", "heads", "mixer", "channel", "hidden", "phases", "reactions",
-    "pathway", "reading", "fused", "kernel", "encoder_mixer", "cross", "dropout", "initializer_range",
-    "flow_steps", "coupling", "threshold", "block_size", "top_blocks", "dense_steps", "levels",
+    "width", "depth", "heads", "mixer", "channel", "fused", "kernel", "encoder_mixer", "cross", "dropout",
+    "initializer_range",
 )  # fmt: skip
 
 # Written where they differ from this alone: records of runs that had no such value are those of runs at this one
@@ -68,7 +71,11 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Experiment:
-    """Everything that a training run depends on: data, model, schedule and constraint."""
+    """Everything that a training run depends on: data, model, schedule and constraint.
+
+    `model` holds names of mixers and their options by key, as `override` takes them. InputError for an option that
+    none of the chosen mixers reads.
+    """
 
     data: DataConfig = field(default_factory=DataConfig)  # text, tokenizer and task
     model: Mapping[str, Any] = field(default_factory=dict)  # values of SpinodalConfig among MODEL_KEYS
@@ -76,10 +83,18 @@ class Experiment:
     constraint: Constraint = field(default_factory=Constraint)  # what the loss adds for residuals
     parameters: int = 0  # above 0: trainable parameters, for which `hidden` is solved
 
+    def __post_init__(self):
+        self.parts()
+
+    def parts(self) -> dict[str, dict[str, Any]]:
+        """The mixers of the model, each with all its options."""
+        return read_parts(*split_model(self.model))
+
     def flat(self) -> dict[str, Any]:
         """Every value by its name, as JSON keeps it and the command line changes it; UNWRITTEN ones are left out."""
         parts = (dataclasses.asdict(part) for part in (self.data, self.schedule, self.constraint))
-        model = {key: getattr(SpinodalConfig(), key) for key in MODEL_KEYS} | dict(self.model)
+        model = {key: self.model.get(key, getattr(SpinodalConfig, key)) for key in MODEL_KEYS}
+        model |= write_options(self.parts())
         values = {name: value for part in (*parts, model) for name, value in part.items()}
         values["parameters"] = self.parameters
         return {name: v for name, v in values.items() if name not in UNWRITTEN or v != UNWRITTEN[name]}
@@ -94,8 +109,8 @@ class Experiment:
             )
             for name in ("data", "schedule", "constraint")
         }
-        model = {key: values[key] for key in MODEL_KEYS if key in values}
-        return cls(model=model, parameters=values.get("parameters", 0), **parts)
+        model = {key: value for key, value in values.items() if key in MODEL_KEYS or is_option(key)}
+        return cls(model=read_options(model), parameters=values.get("parameters", 0), **parts)
 
 
 # What some tasks alone read; every other key is read by all
@@ -107,12 +122,43 @@ OF_TASKS = {
 }
 
 
-def value_types() -> dict[str, type]:
-    """The type of every value that can be changed."""
-    hints = {key: SpinodalConfig.__annotations__[key] for key in MODEL_KEYS}
+def split_model(model: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The mixers that these values choose for each part of a model, and the options among them."""
+    chosen = {part: model.get(part, getattr(SpinodalConfig, part)) for part in PARTS}
+    return chosen, {key: value for key, value in model.items() if is_option(key)}
+
+
+def read_options(model: Mapping[str, Any], new: Collection[str] = ()) -> dict[str, Any]:
+    """These values without the options that none of the chosen mixers reads; InputError for one of those in `new`."""
+    chosen, options = split_model(model)
+    held = read_parts(chosen, {key: value for key, value in options.items() if key in new})
+    options = {key: v for key, v in options.items() if key in new or key.rpartition(".")[2] not in new}
+    model = {key: value for key, value in model.items() if key in options or not is_option(key)}
+    read = {name for part, own in held.items() for option in own for name in (option, f"{part}.{option}")}
+    return {key: value for key, value in model.items() if key not in options or key in read}
+
+
+def write_options(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Every option of any mixer by its flat key, at its default where no part reads it; by `part.option` as well
+    where two parts hold it at different values."""
+    written = {name: option.default for name, option in registry.options().items()}
+    for name in list(written):
+        values = {part: own[name] for part, own in parts.items() if name in own}
+        written[name] = next(iter(values.values()), written[name])
+        if len(set(values.values())) > 1:
+            written |= {f"{part}.{name}": value for part, value in values.items()}
+    return written
+
+
+def value_types(keys: Iterable[str] = ()) -> dict[str, type]:
+    """The type of every value that can be changed; of `keys`, also of those with a dot, `channel.phases`."""
+    hints = {key: type(getattr(SpinodalConfig, key)) for key in MODEL_KEYS}
+    hints |= {name: option.type for name, option in registry.options().items()}
     for part in (DataConfig, Schedule, Constraint):
         hints |= typing.get_type_hints(part)
-    return hints | {"parameters": int}
+    hints["parameters"] = int
+    dotted = {key: key.partition(".")[2] for key in keys if key.partition(".")[0] in PARTS}
+    return hints | {key: hints[name] for key, name in dotted.items() if name in registry.options()}
 
 
 def parse_value(key: str, text: str, kind: type) -> object:
@@ -133,7 +179,7 @@ def parse_value(key: str, text: str, kind: type) -> object:
 
 def override(experiment: Experiment, values: Mapping[str, Any]) -> Experiment:
     """The experiment with some values replaced; InputError for a name that none has, or that its task does not read."""
-    known, task = value_types(), values.get("task", experiment.data.task)
+    known, task = value_types(values), values.get("task", experiment.data.task)
     for key, value in values.items():
         if key not in known:
             near = difflib.get_close_matches(key, known, n=2)
@@ -141,10 +187,11 @@ def override(experiment: Experiment, values: Mapping[str, Any]) -> Experiment:
             raise InputError(f"unknown key {key!r}: {hint}")
         if not isinstance(value, known[key]) and not (known[key] is float and isinstance(value, int)):
             raise InputError(f"{key}={value!r}: {key} takes {known[key].__name__}")
-        if task not in OF_TASKS.get(key, (task,)):
-            raise InputError(
-                f"{key}={value}: task={task} does not read it, but {' and '.join(OF_TASKS[key])}"
-            )
+        tasks = OF_TASKS.get(key.partition(".")[0], (task,))
+        if task not in tasks:
+            raise InputError(f"{key}={value}: task={task} does not read it, but {' and '.join(tasks)}")
+
+    new = {key: value for key, value in values.items() if key in MODEL_KEYS or is_option(key)}
 
     def part(old: Any) -> Any:
         names = {f.name for f in dataclasses.fields(old)}
@@ -152,7 +199,7 @@ def override(experiment: Experiment, values: Mapping[str, Any]) -> Experiment:
 
     return Experiment(
         part(experiment.data),
-        dict(experiment.model) | {k: v for k, v in values.items() if k in MODEL_KEYS},
+        read_options(dict(experiment.model) | new, new),
         part(experiment.schedule),
         part(experiment.constraint),
         values.get("parameters", experiment.parameters),
@@ -161,7 +208,8 @@ def override(experiment: Experiment, values: Mapping[str, Any]) -> Experiment:
 
 def parse_overrides(arguments: Iterable[str]) -> dict[str, Any]:
     """{"steps": 400} from ["steps=400"]."""
-    known, values = value_types(), {}
+    arguments, values = list(arguments), {}
+    known = value_types(argument.partition("=")[0] for argument in arguments)
     for argument in arguments:
         key, equals, text = argument.partition("=")
         if not equals:
@@ -190,10 +238,10 @@ def model_config(experiment: Experiment, *, vocabulary: int) -> SpinodalConfig:
     }  # fmt: skip
 
     def shape(values: dict[str, Any]) -> SpinodalConfig:
-        return SpinodalConfig.from_dict({**experiment.model, **fixed, **values})
+        return SpinodalConfig(**{**experiment.model, **fixed, **values})
 
     def size(hidden: int) -> int:
-        return parameter_count(experiment, shape({"hidden": hidden}))
+        return parameter_count(experiment, shape({"channel.hidden": hidden}))
 
     goal = experiment.parameters
     if not goal:
@@ -205,4 +253,4 @@ def model_config(experiment: Experiment, *, vocabulary: int) -> SpinodalConfig:
             f"or phases"
         )
     hidden = 1 + round((goal - base) / slope)
-    return shape({"hidden": hidden})
+    return shape({"channel.hidden": hidden})

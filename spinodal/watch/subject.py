@@ -138,7 +138,7 @@ def text_batches(
             raise InputError(f"{text[:40]!r} is {len(ids)} token: cosines need at least two")
         rows.append(ids)
     rows = [rows[0], *sorted(rows[1:], key=len)]  # the first stays first: it is the one that is shown
-    fixed = subject.config.length if getattr(subject.config, "channel", None) == "dense" else 0
+    fixed = getattr(subject.config, "exact_length", None) or 0
     return [_padded(subject, rows[a : a + batch], fixed) for a in range(0, len(rows), batch)]
 
 

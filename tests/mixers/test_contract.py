@@ -5,18 +5,20 @@ from itertools import product
 
 import pytest
 import torch
+from fitting import fitting_config
 from torch import Tensor
 from typed import of_kind
 
 from spinodal.mixers.base import Convolved, Fused, Mixer, PhaseMixer
 from spinodal.mixers.channel.partition import Partition
 from spinodal.mixers.channel.partition_network import Pathway, Reading
-from spinodal.models.blocks import CHANNELS, MIXERS, sublayers
-from spinodal.models.configuration import SpinodalConfig
+from spinodal.mixers.entry import Kind
+from spinodal.mixers.registry import entries, find_entry
+from spinodal.models.blocks import sublayers
 
 N, D = 12, 20  # two heads of ten features: type III has 10 - 3 (2 + 1) degrees of freedom a token
 PARTITIONS = ("partition", "literal", "dense")
-GATES = tuple(name for name in CHANNELS if name not in PARTITIONS)
+GATES = tuple(name for name in entries(Kind.CHANNEL) if name not in PARTITIONS)
 
 pytestmark = pytest.mark.filterwarnings("ignore:the literal parameterisation")
 
@@ -40,7 +42,7 @@ class Case:
 
     def build(self) -> Mixer:
         torch.manual_seed(0)
-        config = SpinodalConfig(
+        config = fitting_config(
             width=D, heads=2, phases=3, reactions=2, hidden=7, length=N, mixer=self.mixer, channel=self.channel,
             kernel=self.kernel, fused=self.fused, reading=self.reading, pathway=self.pathway,
         )  # fmt: skip
@@ -65,12 +67,14 @@ def channels() -> list[dict]:
     return found
 
 
-TOKEN_MIXERS = [Case(m, kernel=k, causal=c) for m, k, c in product(MIXERS, (0, 4), (False, True))]
+TOKEN_MIXERS = [
+    Case(m, kernel=k, causal=c) for m, k, c in product(entries(Kind.TOKEN), (0, 4), (False, True))
+]
 CHANNEL_MIXERS = [Case(**channel) for channel in channels()]
 FUSED = [Case("retention", kernel=4, fused=True, **channel) for channel in channels()]
 FUSED += [
     Case(m, kernel=4, fused=True, causal=c, channel="partition", pathway="I")
-    for m, c in product(MIXERS, (False, True))
+    for m, c in product(entries(Kind.TOKEN), (False, True))
 ]
 CASES = list(dict.fromkeys(TOKEN_MIXERS + CHANNEL_MIXERS + FUSED))
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
@@ -174,7 +178,15 @@ def test_every_parameter_learns_and_reactions_from_their_residuals_alone(case: C
 
 @every_case
 def test_residuals_are_named_and_not_negative(case: Case):
-    found = case.build()(tokens(2), padding()[:2], residuals=True).reported
+    mixed = case.build()(tokens(2), padding()[:2], residuals=True)
+    found = mixed.reported
+    declared = [find_entry(Kind.TOKEN, case.mixer)] if case.mixer != "none" else []
+    declared += [find_entry(Kind.CHANNEL, case.part)] if case.part else []
+    assert mixed.residuals.keys() <= {name for entry in declared for name in entry.residuals}
+    assert mixed.measures.keys() <= {name for entry in declared for name in entry.measures}
+    assert not mixed.residuals.keys() & mixed.measures.keys()
+    detached = {name for entry in declared for name in entry.detached}
+    assert {name for name, value in found.items() if not value.requires_grad} == detached & found.keys()
     expected = {"flow", "energy", "density", "l1"} if case.mixer == "graph" else set()
     if case.part not in ("", "swiglu"):
         expected |= {"F", "spread"}

@@ -311,13 +311,13 @@ def test_a_configuration_reaches_dense_and_sparse_flows():
     assert isinstance(dense, GraphFlowAttention)
     assert isinstance(dense.links, PairLinks)
     assert (dense.form.coupling, dense.form.threshold, dense.form.descent.steps) == ("identity", 0.1, 4)
-    config.block_size, config.top_blocks, config.dense_steps = 8, 3, 7
+    config.mixer |= {"block_size": 8, "top_blocks": 3, "dense_steps": 7}
     sparse = sublayers(config, causal=True)[0]
     assert router(of_kind(sparse, GraphFlowAttention)).blocks == Blocks(8, 3, warmup=7)
-    config.levels = 3
+    config.mixer["levels"] = 3
     levelled = sublayers(config)[0]
     assert isinstance(levelled, GraphLevels)
     assert levelled.sharing == (0, 0, 0)
-    config.top_blocks, config.levels = 5, 1
+    config.mixer |= {"top_blocks": 5, "levels": 1}
     with pytest.raises(InputError, match="32 tokens are 4 blocks of 8"):
         sublayers(config)

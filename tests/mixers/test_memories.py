@@ -5,18 +5,20 @@ from functools import partial
 
 import pytest
 import torch
+from fitting import fitting_config
 from torch import Tensor
 
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, state_size
+from spinodal.mixers.entry import Kind
+from spinodal.mixers.registry import entries
 from spinodal.mixers.token import phase_memory
 from spinodal.mixers.token.attention import rotate
 from spinodal.mixers.token.gated import GatedLinear, MinGRU
 from spinodal.mixers.token.phase_memory import PhaseMemory
 from spinodal.mixers.token.places import Triangular
 from spinodal.mixers.token.retention import Retention, log_decays
-from spinodal.models.blocks import MIXERS, sublayers
-from spinodal.models.configuration import SpinodalConfig
+from spinodal.models.blocks import sublayers
 
 D, H = 12, 2
 MAKERS: dict[str, Callable[..., Mixer]] = {
@@ -132,12 +134,12 @@ def test_values_and_gradients_are_those_of_the_definition(name: str, causal: boo
 
 
 LONG = 200  # several chunks of every scan
-KINDS = [name for name in MIXERS if name not in ("attention", "convolution")]
+KINDS = [name for name in entries(Kind.TOKEN) if name not in ("attention", "convolution")]
 
 
 def long_mixer(name: str, *, causal: bool) -> Mixer:
     torch.manual_seed(0)
-    config = SpinodalConfig(width=D, heads=H, phases=3, hidden=4, kernel=0, length=LONG, mixer=name)
+    config = fitting_config(width=D, heads=H, phases=3, hidden=4, kernel=0, length=LONG, mixer=name)
     mixer = sublayers(config, causal=causal)[0]
     assert isinstance(mixer, Mixer)
     return mixer
@@ -228,7 +230,7 @@ def test_places_are_counted_in_tokens_and_are_not_exceeded():
 
 
 def test_states_do_not_grow_but_those_that_must():
-    for name in MIXERS:
+    for name in entries(Kind.TOKEN):
         mixer = long_mixer(name, causal=True)
         x = torch.randn(1, LONG, D)
         held = [state_size(mixer.extend(x[:, :n])[1]) for n in (1, 64, LONG)]

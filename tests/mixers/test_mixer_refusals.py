@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 import torch
+from fitting import fitting_config
 
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer
 from spinodal.mixers.channel.gates import PhaseCompetition
 from spinodal.mixers.channel.partition import Partition
 from spinodal.mixers.channel.partition_network import PartitionForm, Pathway, Reading
-from spinodal.mixers.cross.mixers import CrossMixer
 from spinodal.mixers.token.attention import Attention
 from spinodal.mixers.token.convolution import Toeplitz
 from spinodal.mixers.token.gated import GatedLinear
@@ -19,7 +19,6 @@ from spinodal.mixers.token.phase_memory import PhaseMemory
 from spinodal.mixers.token.places import Triangular
 from spinodal.mixers.token.retention import Retention
 from spinodal.models.blocks import sublayers
-from spinodal.models.configuration import SpinodalConfig
 
 
 def partition(**changes: Any) -> Partition:
@@ -29,8 +28,8 @@ def partition(**changes: Any) -> Partition:
     return Partition(12, form, **options)
 
 
-def block(**changes: Any) -> list[Mixer | CrossMixer]:
-    return sublayers(SpinodalConfig(**dict[str, Any](width=12, heads=2, phases=3, hidden=4) | changes))
+def block(**changes: Any) -> list[Mixer]:
+    return sublayers(fitting_config(**dict[str, Any](width=12, heads=2, phases=3, hidden=4) | changes))
 
 
 REFUSED: dict[str, tuple[Callable, str]] = {

@@ -4,17 +4,22 @@ from typing import Any, Protocol, cast
 
 import pytest
 import torch
+from fitting import fitting_config
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, DynamicCache
 from typed import present
 
 from spinodal.errors import InputError
-from spinodal.models import MIXERS, SpinodalConfig, SpinodalForCausalLM, SpinodalForSeq2SeqLM
+from spinodal.mixers.entry import Kind
+from spinodal.mixers.registry import entries
+from spinodal.models import SpinodalConfig, SpinodalForCausalLM, SpinodalForSeq2SeqLM
 from spinodal.models.versions import CACHE
 
 N, VOCABULARY = 24, 40
 LINEAR = tuple(
-    name for name in ("retention", "gated-linear", "phase-memory", "min-gru", "convolution") if name in MIXERS
+    name
+    for name in ("retention", "gated-linear", "phase-memory", "min-gru", "convolution")
+    if name in entries(Kind.TOKEN)
 )
 WAYS = {
     "greedy": {"do_sample": False},
@@ -29,7 +34,7 @@ def config(**values) -> SpinodalConfig:
         vocab_size=VOCABULARY, width=16, depth=2, heads=2, hidden=6, phases=3, length=N, source_length=12
     )
     special = dict[str, Any](pad_token_id=0, bos_token_id=1, eos_token_id=None, initializer_range=1.0)
-    return SpinodalConfig(**(known | special | values))
+    return fitting_config(**(known | special | values))
 
 
 def causal(**values) -> SpinodalForCausalLM:
@@ -55,7 +60,7 @@ def generated(model: SpinodalForCausalLM | SpinodalForSeq2SeqLM, *args: Tensor, 
     return cast(Generates, model).generate(*args, **options)
 
 
-@pytest.mark.parametrize("mixer", MIXERS)
+@pytest.mark.parametrize("mixer", entries(Kind.TOKEN))
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
 def test_a_text_at_once_and_token_by_token(mixer: str, dtype: torch.dtype, tolerance: float):
     model, text = causal(mixer=mixer), ids(2, N)
@@ -72,7 +77,7 @@ def test_a_text_at_once_and_token_by_token(mixer: str, dtype: torch.dtype, toler
     assert present(memory).get_seq_length() == N
 
 
-@pytest.mark.parametrize("mixer", MIXERS)
+@pytest.mark.parametrize("mixer", entries(Kind.TOKEN))
 def test_the_future_does_not_leak(mixer: str):
     model, text = causal(mixer=mixer), ids(1, N).expand(N, -1)
     changed = torch.where(torch.ones(N, N).triu(1).bool(), ids(N, N, seed=2), text)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from fitting import fitting_config
 from torch import Tensor, nn
 
 from spinodal.errors import InputError
@@ -25,7 +26,7 @@ SHAPE: dict[str, Any] = dict(vocab_size=V, width=D, depth=DEPTH, heads=2, hidden
 
 def made(kind: type, **changes: Any):
     torch.manual_seed(0)
-    return kind(SpinodalConfig(**SHAPE | changes)).eval()
+    return kind(fitting_config(**SHAPE | changes)).eval()
 
 
 def ids() -> Tensor:

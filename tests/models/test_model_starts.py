@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from fitting import fitting_config
 from huggingface_hub.errors import StrictDataclassFieldValidationError
 
 from spinodal.errors import InputError
@@ -23,7 +24,7 @@ SHAPE: dict[str, Any] = dict(vocab_size=500, width=16, depth=2, heads=2, hidden=
 
 
 def config(**changes: Any) -> SpinodalConfig:
-    return SpinodalConfig(**SHAPE | changes)
+    return fitting_config(**SHAPE | changes)
 
 
 def test_layers_keep_their_own_starts():

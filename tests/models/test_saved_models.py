@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from fitting import fitting_config
 from safetensors import safe_open
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import nn
@@ -25,8 +26,9 @@ from transformers import (
 )
 
 from spinodal.errors import InputError
+from spinodal.mixers.entry import Kind
+from spinodal.mixers.registry import entries
 from spinodal.models import (
-    MIXERS,
     SpinodalConfig,
     SpinodalForCausalLM,
     SpinodalForMaskedLM,
@@ -51,7 +53,7 @@ SHAPE: dict[str, Any] = dict(vocab_size=VOCABULARY, width=12, depth=2, heads=2, 
 
 
 def config(**changes: Any) -> SpinodalConfig:
-    return SpinodalConfig(**SHAPE | changes)
+    return fitting_config(**SHAPE | changes)
 
 
 def own(config: PreTrainedConfig) -> dict:
@@ -101,7 +103,7 @@ def test_what_is_loaded_is_what_was_saved_bit_for_bit(kind: type, shape: dict, t
         assert torch.equal(output(loaded), output(model))
 
 
-@pytest.mark.parametrize("mixer", MIXERS)
+@pytest.mark.parametrize("mixer", entries(Kind.TOKEN))
 def test_every_mixer_is_loaded_as_it_was_saved(mixer: str, tmp_path: Path):
     for kind, auto, changes in (
         (SpinodalForCausalLM, AutoModelForCausalLM, {}),
@@ -170,7 +172,7 @@ def test_configuration_survives_json(tmp_path: Path):
         num_labels=5,
     )
     before.save_pretrained(tmp_path)
-    assert json.loads((tmp_path / "config.json").read_text())["pathway"] == "III"
+    assert json.loads((tmp_path / "config.json").read_text())["channel"]["pathway"] == "III"
     for after in (SpinodalConfig.from_pretrained(tmp_path), AutoConfig.from_pretrained(tmp_path)):
         assert own(after) == own(before)
 

@@ -63,7 +63,8 @@ def test_wrong_arguments_are_named(argument: str, said: str):
 @pytest.mark.parametrize("task", ["masked", "causal", "translation", "recall"])
 @pytest.mark.parametrize("channel", ["swiglu", "competition", "driving-force", "partition"])
 def test_parameters_set_hidden(task: str, channel: str):
-    values = {"task": task, "channel": channel, "phases": 4, "parameters": 900_000}
+    values = {"task": task, "channel": channel, "parameters": 900_000}
+    values |= {"phases": 4} if channel in ("competition", "partition") else {}
     experiment = override(Experiment(), values)
     config = model_config(experiment, vocabulary=300)
     smaller = SpinodalConfig.from_dict(config.to_dict() | {"hidden": config.hidden - 1})

@@ -15,14 +15,18 @@ Every gate ends in W_o LN(y), LN a layer norm without gain or bias: the scale of
 vector is a confound between gates, so none is left to choose its own.
 """
 
+from abc import ABC
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from spinodal.errors import InputError
-from spinodal.mixers.base import OutputProjection, PhaseMixer, Tokenwise
+from spinodal.mixers.base import Mixer, OutputProjection, PhaseMixer, Tokenwise
 from spinodal.mixers.channel.residuals import phase_residuals, report
+from spinodal.mixers.entry import Entry, Kind, MixerConfig, Shape, option
 from spinodal.types import Mixed
 
 STEEPNESS = 2.0  # of a gate as a function of its linear map; the same for all three
@@ -171,3 +175,56 @@ def occupancy(z: Float[Tensor, "b n e"], r: Float[Tensor, "b n p e"]) -> Float[T
     """sum_i |z_i| r_ij / sum_i |z_i|: where a token's features went, by weight."""
     weight = z.abs() / z.abs().sum(-1, keepdim=True).clamp(min=1e-12)
     return torch.einsum("bne,bnpe->bnp", weight, r)
+
+
+@dataclass(frozen=True)
+class GateConfig(MixerConfig, ABC):
+    """What every gate reads."""
+
+    hidden: int = option(26, "inner size of the channel mixer")
+
+    def __post_init__(self):
+        if self.hidden < 1:
+            raise InputError(f"hidden={self.hidden}: a model needs at least 1")
+
+
+@dataclass(frozen=True)
+class SwiGLUConfig(GateConfig):
+    """SwiGLU has two phases of which one is read."""
+
+    def build(self, shape: Shape) -> Mixer:
+        return SwiGLU(shape.width, hidden=self.hidden)
+
+
+@dataclass(frozen=True)
+class DrivingForceConfig(GateConfig):
+    """The driving force is between two phases."""
+
+    def build(self, shape: Shape) -> Mixer:
+        return DrivingForce(shape.width, hidden=self.hidden)
+
+
+@dataclass(frozen=True)
+class PhaseCompetitionConfig(GateConfig):
+    """How many phases compete."""
+
+    phases: int = option(16, "phases that tokens, features or memories split into")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.phases < 2:
+            raise InputError(f"phases compete from two on, got phases={self.phases}")
+
+    def build(self, shape: Shape) -> Mixer:
+        return PhaseCompetition(shape.width, hidden=self.hidden, phases=self.phases)
+
+
+SWIGLU = Entry("swiglu", Kind.CHANNEL, "the gate of Transformers: the baseline", SwiGLUConfig, SwiGLU)
+DRIVING_FORCE = Entry(
+    "driving-force", Kind.CHANNEL, "the tension between two phases", DrivingForceConfig, DrivingForce,
+    residuals=("F",), measures=("spread",), detached=("spread",),
+)  # fmt: skip
+COMPETITION = Entry(
+    "competition", Kind.CHANNEL, "phases that compete for every feature", PhaseCompetitionConfig, PhaseCompetition,
+    residuals=("F",), measures=("spread",), detached=("spread",),
+)  # fmt: skip

@@ -8,6 +8,7 @@ constant size.
 """
 
 from abc import abstractmethod
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
@@ -16,6 +17,7 @@ from torch.nn import functional
 
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, OutputProjection, Source, State, combine
+from spinodal.mixers.entry import Entry, Kind, MixerConfig, Shape
 from spinodal.mixers.ops.padding import mask_padding
 from spinodal.mixers.ops.places import places, read_place, read_places, scatter_to_places
 from spinodal.types import Mixed
@@ -161,3 +163,27 @@ class FusedCross(CrossMixer):
         read, source = self.cross.extend(x, source, valid)
         split, channel = self.channel.extend(mixed + read, past[1] if past else None, valid)
         return split, (source, token, channel)
+
+
+@dataclass(frozen=True)
+class CrossAttentionConfig(MixerConfig):
+    """Attention to a source has no option of its own."""
+
+    def build(self, shape: Shape) -> CrossMixer:
+        return CrossAttention(shape.width, heads=shape.heads)
+
+
+@dataclass(frozen=True)
+class StaticCrossConfig(MixerConfig):
+    """The static reader has no option of its own."""
+
+    def build(self, shape: Shape) -> CrossMixer:
+        return StaticCross(
+            shape.width, heads=shape.heads, length=shape.length, source_length=shape.source_length
+        )
+
+
+ATTENTION = Entry(
+    "attention", Kind.CROSS, "the source read by its contents", CrossAttentionConfig, CrossAttention
+)
+STATIC = Entry("static", Kind.CROSS, "the source read by its places", StaticCrossConfig, StaticCross)

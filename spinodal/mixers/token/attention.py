@@ -6,6 +6,7 @@ where R_i rotates pairs of features by angles proportional to the position i, so
 i - j enters [su2021]. One fused call; memory is linear in n.
 """
 
+from dataclasses import dataclass
 from functools import cache
 
 import torch
@@ -15,6 +16,7 @@ from torch.nn import functional
 
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, OutputProjection, State
+from spinodal.mixers.entry import Entry, Kind, MixerConfig, Shape
 from spinodal.mixers.ops.kv_cache import append, position
 from spinodal.types import Mixed
 
@@ -102,3 +104,20 @@ class Attention(Mixer):
             rotate(q, start), k, v, attn_mask=mask, is_causal=mask is None
         )
         return self.out(y.transpose(1, 2).flatten(2)), (keys, values, seen)
+
+
+@dataclass(frozen=True)
+class AttentionConfig(MixerConfig):
+    """Attention has no option of its own."""
+
+    def build(self, shape: Shape) -> Mixer:
+        return Attention(shape.width, heads=shape.heads, causal=shape.causal)
+
+
+ATTENTION = Entry(
+    "attention",
+    Kind.TOKEN,
+    "rotary softmax attention: the baseline",
+    AttentionConfig,
+    Attention,
+)

@@ -9,6 +9,7 @@ Both see the past only when causal; otherwise the short one is centred, the othe
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
@@ -17,6 +18,7 @@ from torch.nn import functional
 
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, OutputProjection, State
+from spinodal.mixers.entry import Entry, Kind, MixerConfig, Shape
 from spinodal.mixers.ops.kv_cache import append, position
 from spinodal.mixers.ops.padding import mask_padding
 from spinodal.mixers.ops.toeplitz import toeplitz_product
@@ -118,3 +120,37 @@ class Toeplitz(Mixer):
             lag = torch.arange(m - n, m, device=x.device)[:, None] - torch.arange(m, device=x.device)
             y = self.filter[:, lag.clamp(min=0)].tril(m - n) @ v
         return self.out(y.transpose(1, 2).flatten(2)), cache
+
+
+@dataclass(frozen=True)
+class ToeplitzConfig(MixerConfig):
+    """Toeplitz has no option of its own."""
+
+    def build(self, shape: Shape) -> Mixer:
+        return Toeplitz(shape.width, heads=shape.heads, length=shape.length, causal=shape.causal)
+
+
+TOEPLITZ = Entry(
+    "toeplitz",
+    Kind.TOKEN,
+    "one learned filter a head, as long as the text",
+    ToeplitzConfig,
+    Toeplitz,
+)
+
+
+@dataclass(frozen=True)
+class ConvolutionConfig(MixerConfig):
+    """Convolution has no option of its own."""
+
+    def build(self, shape: Shape) -> Mixer:
+        return Convolution(shape.width, kernel=max(shape.kernel, 1), causal=shape.causal)
+
+
+CONVOLUTION = Entry(
+    "convolution",
+    Kind.TOKEN,
+    "the short convolution alone, of kernel tokens",
+    ConvolutionConfig,
+    Convolution,
+)

@@ -8,6 +8,7 @@ the context. Padding adds nothing and lets nothing decay.
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
@@ -16,6 +17,7 @@ from torch.nn import functional
 
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, OutputProjection, State
+from spinodal.mixers.entry import Entry, Kind, MixerConfig, Shape
 from spinodal.mixers.ops.chunks import CHUNK, REACH, SHORT
 from spinodal.mixers.ops.decayed_linear_attention import (
     decayed_linear_attention,
@@ -142,3 +144,37 @@ class MinGRU(Mixer):
         (h,) = state or (torch.zeros_like(u[:, :, 0]),)
         y, h = decayed_sum(u, log_a, h)
         return self.out(y.squeeze(1).to(x)), (h,)
+
+
+@dataclass(frozen=True)
+class GatedLinearConfig(MixerConfig):
+    """GatedLinear has no option of its own."""
+
+    def build(self, shape: Shape) -> Mixer:
+        return GatedLinear(shape.width, heads=shape.heads, causal=shape.causal)
+
+
+GATED_LINEAR = Entry(
+    "gated-linear",
+    Kind.TOKEN,
+    "linear attention whose decays are read from the tokens",
+    GatedLinearConfig,
+    GatedLinear,
+)
+
+
+@dataclass(frozen=True)
+class MinGRUConfig(MixerConfig):
+    """MinGRU has no option of its own."""
+
+    def build(self, shape: Shape) -> Mixer:
+        return MinGRU(shape.width, causal=shape.causal)
+
+
+MIN_GRU = Entry(
+    "min-gru",
+    Kind.TOKEN,
+    "the least gated recurrence",
+    MinGRUConfig,
+    MinGRU,
+)

@@ -16,12 +16,15 @@ read is a mean over each phase, whose size does not depend on how much the phase
     g       decay of a head                              h
 """
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, OutputProjection, State
+from spinodal.mixers.entry import Entry, Kind, MixerConfig, Shape, option
 from spinodal.mixers.ops.decayed_linear_attention import (
     decayed_linear_attention,
     decayed_linear_attention_both_ways,
@@ -93,3 +96,26 @@ def nonzero_amounts(
 ) -> Float[Tensor, "b h n p"]:
     """w, and 1 on padding, where it may be zero; a valid token puts a share into every phase."""
     return w if valid is None else w.masked_fill(~valid[:, None, :, None], 1.0)
+
+
+@dataclass(frozen=True)
+class PhaseMemoryConfig(MixerConfig):
+    """How many phases a phase memory has."""
+
+    phases: int = option(16, "phases that tokens, features or memories split into")
+
+    def __post_init__(self):
+        if self.phases < 2:
+            raise InputError(f"a phase memory needs two phases or more, got phases={self.phases}")
+
+    def build(self, shape: Shape) -> Mixer:
+        return PhaseMemory(shape.width, heads=shape.heads, phases=self.phases, causal=shape.causal)
+
+
+PHASE_MEMORY = Entry(
+    "phase-memory",
+    Kind.TOKEN,
+    "a memory for each phase that tokens are split into",
+    PhaseMemoryConfig,
+    PhaseMemory,
+)

@@ -12,12 +12,15 @@ so a padded text is mixed like the text alone.
     v       values, laid out by place                       b m d
 """
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, OutputProjection, State
+from spinodal.mixers.entry import Entry, Kind, MixerConfig, Shape
 from spinodal.mixers.ops.padding import mask_padding
 from spinodal.mixers.ops.places import places, read_place, read_places, scatter_to_places
 from spinodal.mixers.token.retention import log_decays
@@ -100,3 +103,20 @@ class Triangular(Mixer):
         else:
             y = read_places(self.matrix(n), table[:, :n], place)
         return self.out(y), (table, free)
+
+
+@dataclass(frozen=True)
+class TriangularConfig(MixerConfig):
+    """Triangular has no option of its own."""
+
+    def build(self, shape: Shape) -> Mixer:
+        return Triangular(shape.width, heads=shape.heads, length=shape.length, causal=shape.causal)
+
+
+TRIANGULAR = Entry(
+    "triangular",
+    Kind.TOKEN,
+    "one learned matrix of places a head, as the PET paper draws it",
+    TriangularConfig,
+    Triangular,
+)

@@ -4,6 +4,7 @@ y_i = sum_j g^|i-j| <q_i, k_j> v_j        [sun2023]; causal, the sum runs over j
 """
 
 import math
+from dataclasses import dataclass
 from functools import cache
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, OutputProjection, State
+from spinodal.mixers.entry import Entry, Kind, MixerConfig, Shape
 from spinodal.mixers.ops.decayed_linear_attention import (
     decayed_linear_attention,
     decayed_linear_attention_both_ways,
@@ -94,3 +96,20 @@ class Retention(Mixer):
         S = state[0] if state else q.new_zeros(*q.shape[:2], q.shape[3], q.shape[3])
         y, S = decayed_linear_attention(q, k, v, log_g, S)
         return self.merge_heads(y, x), (S, start + x.shape[1])
+
+
+@dataclass(frozen=True)
+class RetentionConfig(MixerConfig):
+    """Retention has no option of its own."""
+
+    def build(self, shape: Shape) -> Mixer:
+        return Retention(shape.width, heads=shape.heads, causal=shape.causal)
+
+
+RETENTION = Entry(
+    "retention",
+    Kind.TOKEN,
+    "decays that are fixed, one a head, at constant cost a token",
+    RetentionConfig,
+    Retention,
+)

@@ -1,0 +1,107 @@
+"""The mixers by name: one entry each, from which configurations, keys, constraints and tests follow.
+
+A mixer that is added is one file, with its class, its configuration and its entry, and one name here; of another
+package, one call of `register`.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+from spinodal.errors import InputError
+from spinodal.mixers.channel import gates, partition
+from spinodal.mixers.cross import mixers as cross
+from spinodal.mixers.entry import Entry, Kind, Option, near
+from spinodal.mixers.graph import config as graph
+from spinodal.mixers.token import attention, convolution, gated, phase_memory, places, retention
+
+ENTRIES: dict[tuple[Kind, str], Entry] = {
+    (entry.kind, entry.name): entry
+    for entry in (
+        attention.ATTENTION,
+        retention.RETENTION,
+        gated.GATED_LINEAR,
+        phase_memory.PHASE_MEMORY,
+        gated.MIN_GRU,
+        places.TRIANGULAR,
+        convolution.TOEPLITZ,
+        convolution.CONVOLUTION,
+        graph.GRAPH,
+        gates.SWIGLU,
+        gates.DRIVING_FORCE,
+        gates.COMPETITION,
+        partition.PARTITION,
+        partition.LITERAL_PARTITION,
+        partition.DENSE_PARTITION,
+        cross.ATTENTION,
+        cross.STATIC,
+    )
+}
+
+
+def register(entry: Entry) -> None:
+    """Adds a mixer, which every model, command and constraint then knows by its name.
+
+    InputError for a name that is taken, and for an option that another mixer has with another type or default: a key
+    of the command line means one thing.
+    """
+    if (entry.kind, entry.name) in ENTRIES:
+        raise InputError(f"{entry.kind}={entry.name} is registered already")
+    shared = options()
+    for name, own in entry.options.items():
+        if name in shared and (shared[name].type, shared[name].default) != (own.type, own.default):
+            other = shared[name]
+            raise InputError(
+                f"{entry.kind}={entry.name}: its option {name}, {own.type.__name__} {own.default!r}, is another "
+                f"mixer's, {other.type.__name__} {other.default!r}: choose another name"
+            )
+    ENTRIES[entry.kind, entry.name] = entry
+
+
+@contextlib.contextmanager
+def registered(entry: Entry) -> Iterator[Entry]:
+    """`with registered(entry):` knows the mixer until the block ends."""
+    register(entry)
+    try:
+        yield entry
+    finally:
+        del ENTRIES[entry.kind, entry.name]
+
+
+def entries(kind: Kind) -> dict[str, Entry]:
+    """The mixers of a kind by name, in the order of the registry."""
+    return {name: entry for (own, name), entry in ENTRIES.items() if own is kind}
+
+
+def find_entry(kind: Kind, name: str) -> Entry:
+    """The entry of this name, or an InputError with the nearest names."""
+    known = entries(kind)
+    if name not in known:
+        raise InputError(f"unknown {kind} {name!r}: {near(name, known)}all: {', '.join(known)}")
+    return known[name]
+
+
+def options() -> dict[str, Option]:
+    """Every option of any mixer, by name."""
+    found: dict[str, Option] = {}
+    for entry in ENTRIES.values():
+        found = entry.options | found
+    return found
+
+
+def readers(option: str) -> str:
+    """The mixers that read an option, in words: "channel=partition, literal or dense"; empty where none does."""
+    groups = []
+    for kind in Kind:
+        if names := [name for name, entry in entries(kind).items() if option in entry.options]:
+            groups.append(f"{kind}={', '.join(names)}")
+    return "; ".join(groups)
+
+
+def constrainable() -> list[str]:
+    """The names that a constraint may use: residuals and measures of all mixers that carry a gradient."""
+    names: dict[str, None] = {}
+    for entry in ENTRIES.values():
+        names |= dict.fromkeys(entry.residuals)
+    for entry in ENTRIES.values():
+        names |= dict.fromkeys(name for name in entry.measures if name not in entry.detached)
+    return list(names)
