@@ -18,7 +18,7 @@ from spinodal.errors import InputError
 from spinodal.mixers.entry import Entry, Kind, Shape
 from spinodal.mixers.registry import ENTRIES, constrainable, entries, register, registered
 from spinodal.models import SpinodalConfig, SpinodalForCausalLM
-from spinodal.training import DataConfig, Experiment, Schedule, override, overrides, train
+from spinodal.training import DataConfig, Experiment, Schedule, override, parse_overrides, train
 from spinodal.training.constraints import Constraint
 
 LAYERS = {
@@ -63,18 +63,18 @@ def test_it_is_configured_saved_and_loaded(spring: Entry, tmp_path: Path):
 
 def test_its_keys_are_those_of_the_command_line(spring: Entry):
     for key in ("stiffness", "mixer.stiffness"):
-        experiment = override(Experiment(), overrides(["mixer=spring", f"{key}=0.5"]))
+        experiment = override(Experiment(), parse_overrides(["mixer=spring", f"{key}=0.5"]))
         assert experiment.parts()["mixer"] == {"name": "spring", "stiffness": 0.5}
         assert experiment.flat()["stiffness"] == 0.5
         assert Experiment.from_flat(experiment.flat()).flat() == experiment.flat()
     with pytest.raises(
         InputError, match=r"stiffness=0.5: no part.*mixer=retention reads no option.*mixer=spring"
     ):
-        override(Experiment(), overrides(["stiffness=0.5"]))
+        override(Experiment(), parse_overrides(["stiffness=0.5"]))
     with pytest.raises(InputError, match="stiffness takes a number"):
-        override(Experiment(), overrides(["mixer=spring", "stiffness=hard"]))
+        override(Experiment(), parse_overrides(["mixer=spring", "stiffness=hard"]))
     with pytest.raises(InputError, match=r"stiffness=-1\.0: it must be above 0"):
-        override(Experiment(), overrides(["mixer=spring", "stiffness=-1"]))
+        override(Experiment(), parse_overrides(["mixer=spring", "stiffness=-1"]))
 
 
 def test_its_residual_is_constrained_and_recorded(spring: Entry, tmp_path: Path):
