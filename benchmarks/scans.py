@@ -34,7 +34,9 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 def block(mixer: str, length: int, hidden: int = HIDDEN) -> Block:
     torch.manual_seed(0)
-    config = SpinodalConfig(width=WIDTH, length=length, mixer=mixer, channel="swiglu", hidden=hidden)
+    config = SpinodalConfig(
+        width=WIDTH, length=length, mixer=mixer, channel={"name": "swiglu", "hidden": hidden}
+    )
     return Block(config, causal=True).to(DEVICE)
 
 

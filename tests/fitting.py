@@ -11,4 +11,5 @@ def fitting_config(**values: Any) -> SpinodalConfig:
     chosen = {part: values.get(part, getattr(SpinodalConfig, part)) for part in PARTS}
     options = {key: value for key, value in values.items() if is_option(key)}
     rest = {key: value for key, value in values.items() if key not in options}
-    return SpinodalConfig(**rest | read_parts(chosen, options, drop=True))
+    fitting: dict[str, Any] = rest | read_parts(chosen, options, drop=True)
+    return SpinodalConfig(**fitting)

@@ -75,11 +75,11 @@ def test_padding_on_either_side_is_as_good_as_absence(name: str):
     valid[0, :2] = valid[1, 5:] = there[0, 6:] = there[1, :3] = False
     y = whole(mixer, x, memory, valid, there).tokens
     noise = drawn(N, seed=4), drawn(M, seed=5)
-    other = [
+    y_other, source = (
         torch.where(k[..., None], t, 9 * z)
         for k, t, z in zip((valid, there), (x, memory), noise, strict=True)
-    ]
-    torch.testing.assert_close(whole(mixer, *other, valid, there).tokens[valid], y[valid])
+    )
+    torch.testing.assert_close(whole(mixer, y_other, source, valid, there).tokens[valid], y[valid])
     for i in range(3):
         alone = whole(mixer, x[i, valid[i]][None], memory[i, there[i]][None]).tokens[0]
         torch.testing.assert_close(y[i, valid[i]], alone)

@@ -1,6 +1,7 @@
 """Flows on chosen blocks: one function however it is carried out, nothing of the future in a choice, masses learned."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from spinodal.mixers.graph.pairs import PairLinks
 from spinodal.mixers.graph.scores import Averages, scores
 from spinodal.models.blocks import sublayers
 from spinodal.models.configuration import SpinodalConfig
+from spinodal.models.parts import read_part
 
 D, H, N = 12, 2, 30
 BLOCKS = Blocks(size=4, top=2, window=1, features=16)
@@ -304,20 +306,20 @@ def test_more_blocks_than_a_text_has_are_refused():
 
 
 def test_a_configuration_reaches_dense_and_sparse_flows():
-    config = SpinodalConfig(
-        width=D, heads=H, mixer="graph", kernel=0, coupling="identity", threshold=0.1, length=32
-    )
+    graph: dict[str, Any] = {"name": "graph", "coupling": "identity", "threshold": 0.1}
+    config = SpinodalConfig(width=D, heads=H, mixer=graph, kernel=0, length=32)
     dense = sublayers(config)[0]
     assert isinstance(dense, GraphFlowAttention)
     assert isinstance(dense.links, PairLinks)
     assert (dense.form.coupling, dense.form.threshold, dense.form.descent.steps) == ("identity", 0.1, 4)
-    config.mixer |= {"block_size": 8, "top_blocks": 3, "dense_steps": 7}
+    config.mixer = graph | {"block_size": 8, "top_blocks": 3, "dense_steps": 7}
     sparse = sublayers(config, causal=True)[0]
     assert router(of_kind(sparse, GraphFlowAttention)).blocks == Blocks(8, 3, warmup=7)
-    config.mixer["levels"] = 3
+    graph = read_part("mixer", config.mixer)
+    config.mixer = graph | {"levels": 3}
     levelled = sublayers(config)[0]
     assert isinstance(levelled, GraphLevels)
     assert levelled.sharing == (0, 0, 0)
-    config.mixer |= {"top_blocks": 5, "levels": 1}
+    config.mixer = graph | {"top_blocks": 5}
     with pytest.raises(InputError, match="32 tokens are 4 blocks of 8"):
         sublayers(config)

@@ -50,7 +50,8 @@ def test_it_goes_on_from_its_state(spring: Entry):
 
 
 def test_it_is_configured_saved_and_loaded(spring: Entry, tmp_path: Path):
-    config = SpinodalConfig(vocab_size=20, width=8, depth=1, heads=2, mixer="spring", stiffness=2)
+    values = dict[str, Any](vocab_size=20, width=8, depth=1, heads=2, mixer="spring", stiffness=2)
+    config = SpinodalConfig(**values)
     assert config.mixer == {"name": "spring", "stiffness": 2}
     model = SpinodalForCausalLM(config).eval()
     model.save_pretrained(tmp_path)

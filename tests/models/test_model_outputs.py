@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from spinodal.errors import InputError
 from spinodal.models import (
     Block,
-    SpinodalConfig,
     SpinodalForMaskedLM,
     SpinodalForSequenceClassification,
     SpinodalForTokenClassification,
@@ -65,11 +64,11 @@ def test_hidden_states_run_from_the_embedding_to_the_normalised_tokens(kind: typ
 
 def test_blocks_add_what_their_mixers_make_of_normalised_tokens():
     x = torch.randn(B, N, D, generator=torch.Generator().manual_seed(3))
-    block = Block(SpinodalConfig(width=D, heads=2, hidden=5, phases=3))
+    block = Block(fitting_config(width=D, heads=2, hidden=5, phases=3))
     token, channel = block.mixers
     middle = x + token(block.norms[0](x)).tokens
     torch.testing.assert_close(block(x).tokens, middle + channel(block.norms[1](middle)).tokens)
-    fused = Block(SpinodalConfig(width=D, heads=2, hidden=5, phases=3, fused=True))
+    fused = Block(fitting_config(width=D, heads=2, hidden=5, phases=3, fused=True))
     torch.testing.assert_close(fused(x).tokens, x + fused.mixers[0](fused.norms[0](x)).tokens)
 
 

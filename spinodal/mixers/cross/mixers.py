@@ -79,7 +79,8 @@ class CrossAttention(CrossMixer):
     def extend_causal(
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
     ) -> tuple[Float[Tensor, "b n d"], State]:
-        k, v, *there = state or self.begin()
+        state = state or self.begin()
+        k, v, *there = state
         q = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         mask = there[0][:, None, None, :] if there else None
         y = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
