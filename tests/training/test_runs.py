@@ -272,7 +272,7 @@ def test_a_loss_that_is_not_a_number_ends_the_run(corpus: Path, tmp_path: Path):
         ({"corpus": ""}, "neither a file"),
         ({"cross": "static"}, "task=masked does not read it, but translation"),
         ({"task": "recall", "vocabulary": 300}, "vocabulary=300: task=recall does not read it"),
-        ({"method": "penalty", "channel": "swiglu", "pathway": "none"}, "reports none"),
+        ({"method": "penalty", "channel": "swiglu"}, "reports none"),
     ],
 )
 def test_wrong_values_are_found_before_the_first_step(corpus: Path, tmp_path: Path, values: dict, said: str):
