@@ -159,6 +159,7 @@ def evolve(
 
 
 def final(simulation: Simulation, run: SimulationResult, seconds: float) -> Final:
+    """The state at the end of a simulation, in numbers."""
     from spinodal.observables import cluster_count, mean_cosine
 
     last = run.tokens[-1]

@@ -179,7 +179,7 @@ def check_types(simulation: Simulation) -> None:
 
 
 def check_consensus(field: AttentionField) -> None:
-    """InputError where tokens keep apart for ever."""
+    """InputError for fields whose tokens never meet: with noise, or repelling."""
     if field.noise > 0:
         raise InputError(
             f"`until` consensus with `kappa` {field.kappa:g}: noise keeps tokens apart for ever; give a time",

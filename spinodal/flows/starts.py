@@ -178,6 +178,7 @@ def real_array(values: object, field: str) -> Float[np.ndarray, "..."]:
 
 
 def check_size(n: int, d: int) -> None:
+    """InputError for n and d of which there are no tokens on a sphere."""
     if n < 2 or d < 2:
         raise InputError(
             f"`n` {n}, `d` {d}: at least two tokens, on spheres of R^2 and above", field=("n", "d")
@@ -185,5 +186,6 @@ def check_size(n: int, d: int) -> None:
 
 
 def check_seed(seed: int) -> None:
+    """InputError for a negative seed."""
     if seed < 0:
         raise InputError(f"`seed` {seed}: must be 0 or more", field="seed")

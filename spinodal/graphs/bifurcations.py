@@ -161,6 +161,7 @@ def singular_point(family: Family, x: Float[np.ndarray, " n"], value: float) -> 
 
 
 def moore_spence(family: Family, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(G, Hv, |v|^2 - 1) and its derivative, whose root (z, v, l) is a fold."""
     k = (len(u) - 1) // 2
     z, v, value = u[:k], u[k : 2 * k], u[-1]
     H, O = family.hessian(z, value), np.zeros((k, k))
@@ -174,6 +175,7 @@ def moore_spence(family: Family, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def branch_system(family: Family, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(G + c v, Hv, v.G_l, |v|^2 - 1) and its derivative, whose root (z, v, l, c) is a branch point."""
     k = (len(u) - 2) // 2
     z, v, value, c = u[:k], u[k : 2 * k], u[-2], u[-1]
     H, G_l, H_l = family.hessian(z, value), family.gradient_slope(z, value), family.hessian_slope(z, value)
@@ -191,6 +193,7 @@ def branch_system(family: Family, u: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def classify_fold(family: Family, z: np.ndarray, value: float, v: np.ndarray) -> str:
+    """InputError where D^3E[v,v,v] = 0, a cusp or worse; else no further note on the fold."""
     if abs(v @ family.third(z, value, v) @ v) <= GENERIC * family.scale:
         raise InputError(f"D^3E[v,v,v] = 0 at the fold at {family.parameter} = {value:.9g}: a cusp or worse")
     return ""

@@ -150,6 +150,7 @@ def curve(family: Family, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def curve_point(family: Family, u: np.ndarray) -> CurvePoint:
+    """A point of the curve with the index of the equilibrium there."""
     return CurvePoint(u, int((np.linalg.eigvalsh(family.hessian(u[:-1], u[-1])) < 0).sum()))
 
 

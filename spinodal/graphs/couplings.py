@@ -171,7 +171,7 @@ class Coupling:
 
 @lru_cache(maxsize=256)
 def expression_of(text: str, by: tuple[str, ...]) -> Expression:
-    """The derivative of a formula with respect to parameters, or of the one that a name stands for."""
+    """The formula of a text or of a named coupling, differentiated with respect to the parameters `by`."""
     expression = expressions.parse_expression(NAMES.get(text.strip(), text))
     for name in by:
         expression = expressions.derivative(expression, name)

@@ -37,7 +37,7 @@ LISTED = 10_000
 
 
 class Unit(NamedTuple):
-    """A part whose equilibria are free of all others, and through which of its vertices the others hang on it."""
+    """A part of the graph whose equilibria do not depend on the rest, and where the rest is attached to it."""
 
     system: System
     gate: Int[np.ndarray, " n"]  # a vertex of the unit; -1 in other components
@@ -137,7 +137,7 @@ def restrict_onsite(system: System, vertices: Int[np.ndarray, " m"]) -> OnSite |
 def attachment_vertices(
     graph: Graph, edges: Int[np.ndarray, " _"], place: Int[np.ndarray, " n"]
 ) -> Int[np.ndarray, " n"]:
-    """For every vertex the unit's own vertex that it hangs on once the unit's edges are cut; -1 if none."""
+    """For every vertex of the graph the vertex of the part through which it is attached to it; -1 if it is not."""
     rest = np.ones(graph.m)
     rest[edges] = 0.0
     B = abs(graph.incidence)
@@ -233,6 +233,7 @@ def edge_states(system: System) -> list[Equilibrium]:
 
 
 def describe_state(system: System, x: Float[np.ndarray, " n"]) -> Equilibrium:
+    """The state with its energy and its stability."""
     s = stability(system, x)
     return Equilibrium(x, float(system.energy(x)), s.index, s.nullity, s.name, s.asymptotic, s.dimension)
 
@@ -266,8 +267,8 @@ def representatives(
 ) -> list[Equilibrium]:
     """Every isolated equilibrium, and one of each kind that lies on a manifold.
 
-    Isolated ones of the same kind and spectrum, images of one another by a symmetry as a rule, are examined
-    once for all.
+    Isolated ones of the same energy, index, nullity and spectrum, as a rule images of one another by a symmetry, are
+    examined once for all.
     """
     found = []
     for kind in np.unique(kinds, axis=0):

@@ -39,6 +39,7 @@ def parse_expression(text: str) -> Expression:
 
 
 def expression_of_node(node: ast.expr) -> Expression:
+    """The expression that a node of Python's syntax tree stands for."""
     match node:
         case ast.Constant(value=int() | float() as given) if not isinstance(given, bool):
             return {(ONE, ()): float(given)}
@@ -72,6 +73,7 @@ def expression_of_node(node: ast.expr) -> Expression:
 
 
 def total(*parts: Expression) -> Expression:
+    """The sum of expressions, without terms that cancel."""
     summed: dict[tuple[Atom, Powers], float] = defaultdict(float)
     for part in parts:
         for key, coefficient in part.items():
@@ -80,6 +82,7 @@ def total(*parts: Expression) -> Expression:
 
 
 def product(left: Expression, right: Expression) -> Expression:
+    """The product of two expressions; InputError where it is not a sum of powers, sines and tanhs."""
     parts = [
         {(multiply_atoms(a, b), multiply_powers(p, q)): c * d}
         for (a, p), c in left.items()
@@ -106,6 +109,7 @@ def multiply_powers(p: Powers, q: Powers) -> Powers:
 
 
 def power(base: Expression, exponent: float) -> Expression:
+    """A whole power of an expression."""
     if exponent != int(exponent) or not 0 <= exponent <= HIGHEST:
         raise InputError(f"the exponent {exponent:g} is no whole number from 0 to {HIGHEST}")
     result: Expression = {(ONE, ()): 1.0}
@@ -115,6 +119,7 @@ def power(base: Expression, exponent: float) -> Expression:
 
 
 def number(expression: Expression, what: str) -> float:
+    """The value of an expression that is a number; InputError for any other."""
     if not expression:
         return 0.0
     if set(expression) != {(ONE, ())}:

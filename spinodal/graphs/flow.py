@@ -110,6 +110,7 @@ def l0(tau: float) -> Penalty:
 
 
 def require_threshold(tau: float) -> None:
+    """InputError unless the threshold is finite and not negative."""
     if not (math.isfinite(tau) and tau >= 0):
         raise InputError(f"tau = {tau}: a threshold is finite and not negative")
 
@@ -210,6 +211,7 @@ def descent(
 def mobility_vector(
     system: System, x: Float[np.ndarray, " _"], M: Float[np.ndarray, " _"] | None
 ) -> Float[np.ndarray, " n"]:
+    """The diagonal of M as an array, 1 if not given; InputError for a state or an M that does not fit."""
     n = system.graph.n
     if x.shape != (n,) or not np.isfinite(x).all():
         raise InputError(f"the state must be {n} finite numbers, one a vertex; its shape is {x.shape}")

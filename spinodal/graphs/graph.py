@@ -210,6 +210,7 @@ def named_graph(text: str) -> Graph:
 
 
 def read_graphml(path: Path) -> nx.Graph:
+    """The graph in a GraphML file; InputError for a file that cannot be read."""
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")
     try:

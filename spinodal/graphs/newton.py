@@ -61,6 +61,7 @@ def refine_states(
 
 
 def residual(system: System, x: Float[np.ndarray, "b n"], sphere: Sphere | None) -> Float[np.ndarray, "b r"]:
+    """grad E at each state, and on a sphere the scaled distance to it."""
     g = system.gradient(x)
     if sphere is None:
         return g
@@ -71,7 +72,7 @@ def residual(system: System, x: Float[np.ndarray, "b n"], sphere: Sphere | None)
 def factors(
     system: System, x: Float[np.ndarray, "b n"], sphere: Sphere | None
 ) -> tuple[Float[np.ndarray, "b r k"], Float[np.ndarray, "b k"], Float[np.ndarray, "b k n"]]:
-    """J = U diag(s) V^T; without a sphere J is symmetric, its eigenvalues serve, with their signs, and cost less."""
+    """J = U diag(s) V^T; without a sphere J is symmetric, and its eigenvalues and eigenvectors cost less."""
     H = system.hessian(x)
     if sphere is None:
         eigenvalues, V = np.linalg.eigh(H)

@@ -44,7 +44,7 @@ EXHAUSTIVE = 14  # vertices up to which every cut is tried
 class Stability(NamedTuple):
     """Linear, Lyapunov and asymptotic stability of an equilibrium, with its index and nullity.
 
-    `name` is "linear", "lyapunov" or "unstable", the strongest of the notions that holds; `asymptotic` is told apart.
+    `name` is "linear", "lyapunov" or "unstable", the strongest of these three that holds; `asymptotic` is separate.
     `index` and `nullity` count the negative and the zero eigenvalues of the Hessian, translations left out.
     """
 
@@ -108,6 +108,7 @@ def stability(system: System, x: Float[np.ndarray, " n"], *, seed: int = 0) -> S
 
 
 def require_equilibrium(system: System, x: Float[np.ndarray, " _"]) -> None:
+    """InputError where |grad E| at x is not zero to rounding."""
     if x.shape != (system.graph.n,) or not np.isfinite(x).all():
         raise InputError(
             f"a state is {system.graph.n} finite numbers, one a vertex; this one has shape {x.shape}"

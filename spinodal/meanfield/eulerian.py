@@ -109,7 +109,10 @@ class Eulerian:
 
 
 def required_degrees(start: CircleModes | ZonalModes, degrees: int, s: Spectrum) -> int:
-    """The degrees asked for; InputError where start or kernel have more."""
+    """The number of degrees to keep: `degrees`, or more if the kernel has more.
+
+    InputError where the start has more degrees than that.
+    """
     if start.highest > degrees:
         raise InputError(
             f"the start has degree {start.highest}, beyond the resolution of {degrees} degrees: ask for more, or "

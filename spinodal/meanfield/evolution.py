@@ -134,7 +134,7 @@ def evolve(
 
 
 def patterns(record: Record, law: DriftLaw, kappa: float) -> dict[str, Any]:
-    """The fields of a result that tell of degrees: rates beside theory, the forecast, how far its pattern is."""
+    """The fields of a result about degrees: growth rates beside theory, the forecast, the distance to it."""
     k = np.arange(1, record.moments.shape[1])
     rates, measured = theory_rates(law, kappa, k), measured_rates(record)
     told = forecast(record.moments[0, 1:], dimensions(k, law.d), rates)

@@ -100,6 +100,7 @@ def check_field(field: AttentionField) -> None:
 
 
 def check_resolution(experiment: DensityExperiment) -> None:
+    """InputError for a resolution that is too low, or that the geometry does not use."""
     resolution = experiment.resolution
     if resolution is None:
         return
@@ -113,6 +114,7 @@ def check_resolution(experiment: DensityExperiment) -> None:
 
 
 def check_until(experiment: DensityExperiment) -> None:
+    """InputError for an end that the field never reaches, or that is no time."""
     until = experiment.until
     if until in ENDS:
         if experiment.noisy or not float(experiment.field.heads[0].value_matrix) > 0:

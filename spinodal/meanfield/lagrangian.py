@@ -166,7 +166,7 @@ class Circle(Lagrangian):
     def velocity(
         self, points: Float[np.ndarray, " n"], weights: Float[np.ndarray, " n"]
     ) -> Float[np.ndarray, " n"]:
-        """dtheta/dt, whatever engine serves."""
+        """dtheta/dt of all points, by the fastest engine."""
         c, s = np.cos(points), np.sin(points)
         v = unchecked_drift(np.stack([c, s], 1), weights, self.flow.law).drift
         return self.flow.value * (c * v[:, 1] - s * v[:, 0])

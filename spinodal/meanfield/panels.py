@@ -85,6 +85,7 @@ Density = Callable[[Float[np.ndarray, "..."]], Float[np.ndarray, "..."]]
 
 
 def node_labels(left: Float[np.ndarray, " m"], right: Float[np.ndarray, " m"]) -> Float[np.ndarray, "m g"]:
+    """The labels of the Gauss nodes of panels [left, right]."""
     return (left + right)[:, None] / 2 + (right - left)[:, None] / 2 * X
 
 
@@ -109,6 +110,7 @@ def atoms_only(points: Float[np.ndarray, " n"], masses: Float[np.ndarray, " n"])
 
 
 def tails(values: Float[np.ndarray, "m g"]) -> Float[np.ndarray, " m"]:
+    """The larger of the last two Legendre coefficients of the values on each panel."""
     return np.abs(values @ COEFFICIENTS[-2:].T).max(1)
 
 

@@ -74,6 +74,7 @@ def record_evolution(
 
 
 def record_row(solver: Solver, degrees: int) -> tuple:
+    """The fields of a `Record` for the present state of a solver."""
     m = solver.moments(degrees)
     mass_error = abs(solver.total_mass() - 1)
     least, crossed = solver.least_density(), solver.inversion()

@@ -142,6 +142,7 @@ def harmonic_index(l: int, m: int, highest: int) -> int:
 
 
 def check_amplitudes(highest: int) -> None:
+    """InputError for a degree above the resolution of a start."""
     if highest > HIGHEST:
         raise InputError(
             f"`start`: degree {highest} is beyond the resolution of a start, {HIGHEST}: the kernel passes degrees "
@@ -151,6 +152,7 @@ def check_amplitudes(highest: int) -> None:
 
 
 def require_positive(at: Float[np.ndarray, " n"], density: Float[np.ndarray, " n"], name: str) -> None:
+    """InputError, which names the place, for a density that is negative or not finite."""
     if not np.isfinite(density).all():
         raise InputError(
             "`start`: the density is not finite: amplitudes and phases must be numbers", field="start"
@@ -200,6 +202,7 @@ def sphere_noise(sigma: float, rng: np.random.Generator, *, degrees: int = NOISY
 
 
 def noise_deviation(sigma: float) -> float:
+    """sigma / sqrt(10^4), the standard deviation of one harmonic; InputError for sigma outside (0, 1]."""
     if not 0 < sigma <= 1:
         raise InputError(
             f"`sigma`: white noise {sigma:g} must lie in (0, 1], as the density's mean is one",

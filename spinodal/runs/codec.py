@@ -329,7 +329,7 @@ def _decode_object(kind: type, value: Any, path: str, arrays: Mapping[str, np.nd
 
 
 def _is_a(cls: type, kind: type) -> bool:
-    """Whether a registered class may stand for another; a protocol with data members cannot be asked, and takes any."""
+    """Whether a registered class may stand for another; True for a protocol that Python cannot test."""
     try:
         return issubclass(cls, kind)
     except TypeError:

@@ -68,7 +68,7 @@ def hold_lock(folder: Path) -> Iterator[None]:
 
 
 def in_place(file: int, path: Path) -> bool:
-    """Whether an open file is still the one of that name: its last holder removes it."""
+    """Whether the open file is still the one at its path, which the last holder of the lock removes."""
     try:
         return os.path.samestat(os.fstat(file), path.stat())
     except FileNotFoundError:

@@ -152,7 +152,7 @@ def checksum(key: str, result: Any) -> str:
 
 
 def read(path: Path, key: str) -> Iterator[Any]:
-    """The result of a stored cell; nothing if there is none or it is damaged, of which a warning tells."""
+    """The result of a stored cell; nothing if there is none, or if it is damaged, of which a warning is given."""
     try:
         cell = json.loads(path.read_text())
         whole = cell["checksum"] == checksum(key, cell["result"])

@@ -154,13 +154,7 @@ def _refuse(bad: Tensor, why: str) -> None:
 
 
 def _newton(z: Tensor, K: Tensor, steps: int) -> tuple[Tensor, ...]:
-    """Fractions of all phases, iterations, residual, convergence, and who has no root or no unique one.
-
-    Along a Newton step d let v = du / u, lambda^2 = F . d = sum z v = sum z v^2 and f = max(-v). As
-    log(1 + x) >= x - x^2 / (2 (1 - t)) for x >= -t, the step a d lowers Q by at least
-    a lambda^2 (1 - a / (2 (1 - a f))): by a lambda^2 / 10 for a = min(1, 9 / (5 + 9 f)), which stops
-    short of every pole. So Armijo's condition holds without a search [derived].
-    """
+    """Fractions of all phases, iterations, residual, convergence, and which samples have no root or no unique one."""
     z = z.T.contiguous()
     C = (K.permute(2, 1, 0).contiguous() - 1) * z.sign()
     L = torch.full_like(C[:, 0], 1 / (len(C) + 1))

@@ -48,7 +48,7 @@ def interaction(
 
 
 def pad_columns(rows: Float[np.ndarray, "n d"], width: int) -> Float[np.ndarray, "n w"]:
-    """With zero columns up to a width: the kernel knows one for all."""
+    """Pads with zero columns to a width, so that the compiled kernel has one width for all inputs."""
     missing = width - rows.shape[1]
     return np.pad(rows, ((0, 0), (0, missing))) if missing else rows
 

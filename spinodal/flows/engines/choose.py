@@ -32,7 +32,7 @@ Tokens = Float[np.ndarray, "n d"]
 
 @runtime_checkable
 class BoundedAnswer(Protocol):
-    """An answer whose errors can be judged."""
+    """An answer of an engine with a bound on the error of every token."""
 
     @property
     def tangent(self) -> Tokens: ...
@@ -60,6 +60,7 @@ def choose_engines(problem: Problem, engine: str = "auto") -> tuple[Engine, ...]
 
 @lru_cache(maxsize=1024)
 def rank_engines(problem: Problem, engines: tuple[Engine, ...]) -> tuple[Engine, ...]:
+    """The engines that apply to the problem, by ascending cost."""
     costs = {engine: engine.cost(problem) for engine in engines}
     return tuple(sorted((e for e, cost in costs.items() if cost < np.inf), key=costs.__getitem__))
 
@@ -89,7 +90,10 @@ def compute_average(
     engine: str = "auto",
     tolerance: float = TOLERANCE,
 ) -> tuple[Answer, str]:
-    """(`split` of m_i and log Z_i, the name of the engine that ran); `split` says what the errors come to."""
+    """(split(m, log Z), engine name): the average of the cheapest engine, with inaccurate tokens computed again.
+
+    `split` turns m_i and log Z_i into the answer and its error bound.
+    """
     mean, one = mean_and_engine(kernel, x, weights, engine)
     answer = split(mean)
     if one.exact:
@@ -147,5 +151,6 @@ def offenders(drift: Tokens, bound: Numbers, tolerance: float) -> Int[np.ndarray
 
 
 def replace_rows(answer: Drift | Attention, rows: Int[np.ndarray, " m"], better: Drift | Attention) -> None:
+    """Overwrites some rows of an answer with those of a better one."""
     for old, new in zip(answer, better, strict=True):
         old[rows] = new

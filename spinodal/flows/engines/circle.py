@@ -50,7 +50,7 @@ class Plan(NamedTuple):
 
 @lru_cache
 def plan(beta: float) -> Plan:
-    """As many modes as the tail of the series asks for."""
+    """The modes and cells for one beta: as many modes as the tail of the series needs to be rounding."""
     if beta > BETA_MAX:
         raise InputError(
             f"`beta` {beta:g}: the circle engine ends at {BETA_MAX:g}; use `engine` 'direct'",

@@ -214,7 +214,7 @@ def drift_at(
 ) -> Drift:
     """The drift at any points of the sphere, in any dimension.
 
-    Causal: point i sees the tokens j <= i, with the weights that they have among all.
+    With a causal mask point i reads the tokens j <= i, with the weights that they have among all.
     """
     mean = interaction(law.beta * points, x, x, weights, points, causal)
     return from_shift(points, mean, law)
@@ -227,7 +227,7 @@ def average(kernel: Kernel, x: Float[np.ndarray, "n d"], weights: Float[np.ndarr
 
 
 def drift_cost(problem: Problem) -> float:
-    """Pairs are visited once for d = 2 and 3."""
+    """Microseconds; for d = 2 and 3 each pair is computed once for both of its tokens."""
     n, d = problem.n, problem.d
     return 15 + {2: 0.6e-3, 3: 0.9e-3}[d] * n * n if d in (2, 3) else average_cost(problem)
 

@@ -19,9 +19,9 @@ from spinodal.flows.engines.law import BETA_MAX, Attention, Drift, Law, from_shi
 
 
 class Problem(NamedTuple):
-    """What is asked of an engine; `beta` is b |Q^T K|, and d is None where it is not known yet.
+    """What an engine has to compute: n, d (None while unknown), beta = b |Q^T K|, and which matrices and masks.
 
-    `average` is True where the drift alone does not do: <x, A> is needed, or V is a matrix.
+    `average` is True where the drift alone is not enough: <x, A> is needed, or V is a matrix.
     """
 
     n: int
@@ -34,7 +34,7 @@ class Problem(NamedTuple):
 
     @property
     def drift_alone(self) -> bool:
-        """Whether the drift of Q = K = V = I is all that is asked."""
+        """Whether the drift with Q = K = V = I is enough."""
         return self.isotropic and not (self.causal or self.hard or self.average)
 
 
@@ -76,7 +76,7 @@ class Engine:
     exact: bool = False
 
     def routine(self, problem: Problem) -> Routine | None:
-        """What serves the problem, the faster where both do."""
+        """The routine for the problem, the faster one where there are two."""
         return self.drift if problem.drift_alone and self.drift else self.average
 
     def refusal(self, problem: Problem) -> str | None:

@@ -51,7 +51,7 @@ def interaction(
 
 
 def average(kernel: Kernel, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]) -> Attention:
-    """m_i = the mean of x_j - x_i over the j that i likes best."""
+    """m_i = the mean of x_j - x_i over the j with the largest <Q x_i, K x_j>."""
     targets, sources = kernel.logits(x)
     return interaction(targets, sources, x, weights, x, kernel.causal)
 

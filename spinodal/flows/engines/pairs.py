@@ -148,7 +148,7 @@ def attend(t, s, v, a, w, causal, start, stop):
 
 
 def pad_rows(rows: Float[np.ndarray, "n d"], number: int) -> Float[np.ndarray, "N D"]:
-    """With zeros up to a multiple of `number` rows and of 4 columns."""
+    """Pads with zeros to a multiple of `number` rows and of 4 columns."""
     n, d = rows.shape
     wider = np.zeros((n + -n % number, d + -d % 4))
     wider[:n, :d] = rows

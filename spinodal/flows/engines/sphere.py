@@ -30,7 +30,7 @@ BETA_MAX = 1e4  # 1000 degrees
 
 @lru_cache
 def degrees(beta: float) -> Float[np.ndarray, " l"]:
-    """[i_0, i_1 / b, i_2 / b, ...], as many as the tail of the series asks for."""
+    """[i_0, i_1 / b, i_2 / b, ...], as many degrees as the tail of the series needs to be rounding."""
     if beta > BETA_MAX:
         raise InputError(
             f"`beta` {beta:g}: the sphere engine ends at {BETA_MAX:g}; use `engine` 'direct'",

@@ -139,7 +139,7 @@ def merge_near(x, w, root, S, n):
 @compiled()
 @no_type_check
 def stages(K, y, x, w, h, kappa, clock, room):
-    """K_2 to K_7 of a step h from x, whose end is y; the cosines at the end are left in S."""
+    """K_2 to K_7 of a step h from x, whose end is y; the cosines at the end are left in S  [dormand1980]."""
     S, E, M, Z, length = room
     for s in range(1, STAGES):
         combine(y, x, K, h * TABLEAU[s, :s])

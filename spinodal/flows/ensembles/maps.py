@@ -94,6 +94,7 @@ def estimate(
 
 @lru_cache(maxsize=32)
 def cached_starts(n: int, d: int, numbers: range, seed: int) -> Float[np.ndarray, "b n r"]:
+    """`uniform_systems`, kept for the next call with the same arguments."""
     return uniform_systems(n, d, numbers, seed)
 
 

@@ -25,7 +25,7 @@ from spinodal.loops import compiled, exp2, plus, wide
 
 
 class Systems(NamedTuple):
-    """Systems as the compiled loops want them; `x` is theirs to change."""
+    """Many systems in the memory layout of the compiled loops, which change `x` in place."""
 
     x: Float[np.ndarray, "b D N"]
     weights: Float[np.ndarray, " N"]

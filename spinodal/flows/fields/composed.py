@@ -149,12 +149,12 @@ def check_dimensions(state: State, weights: Float[np.ndarray, " n"], d: int | No
 
 
 def finite(state: State) -> bool:
-    """Whether every entry is; in a sum, because it is quick and engines must not be asked otherwise."""
+    """Whether every entry is finite, tested on their sum, which is faster."""
     with np.errstate(invalid="ignore", over="ignore"):
         return math.isfinite(state.directions.sum() + state.lengths.sum())
 
 
 def nan_rate(state: State) -> Rate:
-    """The rate of a state that is not finite: NaN throughout, and engines are not asked."""
+    """The rate of a state that is not finite: NaN throughout, without a call of an engine."""
     unknown = np.full(len(state.lengths), np.nan)
     return Rate(np.full_like(state.directions, np.nan), unknown, unknown, unknown)

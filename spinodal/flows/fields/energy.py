@@ -51,7 +51,7 @@ class Energy:
         return math.exp(log_E)
 
     def log(self, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]) -> float:
-        """log E, by O(n) engines where they serve; NaN at b = 0 where E < 0."""
+        """log E, by O(n) engines where one applies; NaN at b = 0 where E < 0."""
         if self.flat:
             E = self(x, weights)
             return math.log(E) if E > 0 else -math.inf if E == 0 else math.nan

@@ -115,7 +115,7 @@ class Interaction:
         return mean_and_engine(self.kernel, x, weights, self.engine)[0].log_partition
 
     def split(self, x: Float[np.ndarray, "n d"], mean: Attention) -> AttentionOutput:
-        """T, <x, A>, the scaled Z and the bound from m_i; A = 0 for a token that sees no mass."""
+        """T, <x, A>, the scaled Z and the bound from m_i; A = 0 for a token without any mass to read."""
         V, m, log_Z = self.head.value_matrix, mean.shift, mean.log_partition
         size = norm(V)
         pull, bound = times(V, m), size * mean.error_bound

@@ -90,7 +90,7 @@ class Stages:
     def error(self, state: State, since: float, h: float, tolerance: float) -> float:
         """e = max of the errors of directions, of lengths beside 1 + r, and of time beside `since`, over the tolerance.
 
-        The error of time is not held below the one that the bound on the drift implies.
+        An error of time below what the bound on the drift implies does not count.
         """
         _, n, d = self.k.shape
         parts = in_parts(lambda start, stop: largest(self.k.reshape(7, -1), E, d, start, stop), n, LEAST)

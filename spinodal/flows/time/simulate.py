@@ -157,9 +157,9 @@ def as_trajectory(times: Float[np.ndarray, " t"], tokens: Float[np.ndarray, "t n
 class CheckpointPolicy:
     """When a simulation writes a checkpoint: every so many seconds, and at ctrl-C.
 
-    With `resume` the simulation goes on from the checkpoint at `path`. `label` identifies the simulation: a checkpoint
-    with another label is refused, after `current` has been applied to the label that is read, which an earlier version
-    may have written otherwise. `begin` is called before each checkpoint is written.
+    With `resume` the simulation continues from the checkpoint at `path`. `label` identifies the simulation: a
+    checkpoint with another label is refused, after `current` has been applied to the label that is read, which an
+    earlier version may have written otherwise. `begin` is called before each checkpoint is written.
     """
 
     path: Path | str
