@@ -14,6 +14,7 @@ a mixer that cannot be what is asked of it refuses in its constructor.
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -36,6 +37,14 @@ class Source(NamedTuple):
 def reorder_state(state: State, index: Int[Tensor, " b"]) -> State:
     """The state whose sample i is sample index[i] of the given one: what a beam search asks for."""
     return tuple(reorder_state(s, index) if isinstance(s, tuple) else s.index_select(0, index) for s in state)
+
+
+def crop_state(state: State, keep: int) -> State:
+    """The state made of KV caches alone, each cut to its first `keep` rows; () stays what it is."""
+    if state and isinstance(state[0], Tensor):
+        rows, count, taken = state
+        return rows, torch.full_like(count, keep), taken
+    return tuple(crop_state(part, keep) for part in state)
 
 
 def state_size(state: State) -> int:
@@ -68,6 +77,7 @@ class Mixer(nn.Module, ABC):
 
     causal: bool = False
     length: int | None = None  # the most tokens it can mix, None if it does not care
+    croppable: bool = False  # whether its state can forget the last tokens: it holds them one by one
 
     @abstractmethod
     def forward(
@@ -110,9 +120,20 @@ class Mixer(nn.Module, ABC):
         """`extend` for a mixer known to be causal; every mixer that can be causal has its own."""
         raise NotImplementedError(f"{type(self).__name__} has no step form")
 
+    def crop(self, state: State, keep: int) -> State:
+        """The state as it was after the first `keep` tokens; InputError where they were summed up."""
+        if not self.croppable:
+            raise InputError(
+                f"a state of {type(self).__name__} sums up its tokens and cannot forget the last ones: read the text "
+                f"again, or take a mixer that keeps its tokens (attention with kernel=0)"
+            )
+        return crop_state(state, keep)
+
 
 class Tokenwise(Mixer):
     """A mixer that, where causal, acts on each token alone, and so remembers nothing."""
+
+    croppable = True
 
     def extend_causal(
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
@@ -140,6 +161,7 @@ class Convolved(Mixer):
         super().__init__()
         self.convolution, self.mixer = convolution, mixer
         self.causal, self.length = convolution.causal and mixer.causal, mixer.length
+        self.croppable = convolution.croppable and mixer.croppable
 
     def forward(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
@@ -147,6 +169,10 @@ class Convolved(Mixer):
         c = self.convolution(x, valid).tokens
         mixed = self.mixer(c, valid, residuals=residuals)
         return mixed._replace(tokens=c + mixed.tokens)
+
+    def crop(self, state: State, keep: int) -> State:
+        first, second = state
+        return self.convolution.crop(first, keep), self.mixer.crop(second, keep)
 
     def extend_causal(
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
@@ -172,6 +198,7 @@ class Fused(Mixer):
         super().__init__()
         self.token, self.channel = token, channel
         self.causal, self.length = token.causal and channel.causal, token.length
+        self.croppable = token.croppable and channel.croppable
 
     def forward(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
@@ -179,6 +206,10 @@ class Fused(Mixer):
         mixed = self.token(x, valid, residuals=residuals)
         split = self.channel(mixed.tokens, valid, residuals=residuals)
         return combine(mixed, split)
+
+    def crop(self, state: State, keep: int) -> State:
+        first, second = state
+        return self.token.crop(first, keep), self.channel.crop(second, keep)
 
     def extend_causal(
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None

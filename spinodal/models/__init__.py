@@ -5,6 +5,7 @@ from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
+    AutoModelForQuestionAnswering,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
@@ -23,23 +24,28 @@ from spinodal.models.attention_functions import (
     register_interaction,
     replaced_attention,
 )
+from spinodal.models.auto import SpinodalNetwork
 from spinodal.models.blocks import Block
 from spinodal.models.configuration import SpinodalConfig
+from spinodal.models.decoder import SpinodalDecoder
 from spinodal.models.encoder import SpinodalModel
+from spinodal.models.encoder_decoder import SpinodalEncoderDecoder
 from spinodal.models.language import SpinodalForCausalLM, SpinodalForSeq2SeqLM
 from spinodal.models.state_cache import StateCache
 from spinodal.models.tasks import (
     SpinodalForMaskedLM,
+    SpinodalForQuestionAnswering,
     SpinodalForSequenceClassification,
     SpinodalForTokenClassification,
 )
 
 AutoConfig.register("spinodal", SpinodalConfig)
-AutoModel.register(SpinodalConfig, SpinodalModel)
+AutoModel.register(SpinodalConfig, SpinodalNetwork)
 AutoModelForMaskedLM.register(SpinodalConfig, SpinodalForMaskedLM)
 AutoModelForCausalLM.register(SpinodalConfig, SpinodalForCausalLM)
 AutoModelForSeq2SeqLM.register(SpinodalConfig, SpinodalForSeq2SeqLM)
 AutoModelForSequenceClassification.register(SpinodalConfig, SpinodalForSequenceClassification)
+AutoModelForQuestionAnswering.register(SpinodalConfig, SpinodalForQuestionAnswering)
 AutoModelForTokenClassification.register(SpinodalConfig, SpinodalForTokenClassification)
 
 __all__ = [
@@ -50,12 +56,16 @@ __all__ = [
     "Interaction",
     "SinFlow",
     "SpinodalConfig",
+    "SpinodalDecoder",
+    "SpinodalEncoderDecoder",
     "SpinodalForCausalLM",
     "SpinodalForMaskedLM",
+    "SpinodalForQuestionAnswering",
     "SpinodalForSeq2SeqLM",
     "SpinodalForSequenceClassification",
     "SpinodalForTokenClassification",
     "SpinodalModel",
+    "SpinodalNetwork",
     "StateCache",
     "Temperature",
     "Threshold",

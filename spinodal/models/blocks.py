@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from spinodal.errors import InputError
 from spinodal.mixers import registry
@@ -22,6 +23,7 @@ from spinodal.mixers.cross.mixers import CrossMixer, FusedCross
 from spinodal.mixers.token.convolution import Convolution
 from spinodal.models.configuration import SpinodalConfig
 from spinodal.models.parts import NONE, PARTS, read_part
+from spinodal.models.state_cache import BlockState
 from spinodal.types import Mixed
 
 LEAST = {"width": 1, "depth": 1, "heads": 1, "kernel": 0, "length": 1}
@@ -63,7 +65,7 @@ def sublayers(config: SpinodalConfig, *, causal: bool = False, reads: bool = Fal
     return [token, cross, channel] if cross else [token, channel]
 
 
-class Block(nn.Module):
+class Block(GradientCheckpointingLayer):
     """x += mixer(norm(x)) for each of its mixers; what they report has names of its own."""
 
     def __init__(self, config: SpinodalConfig, *, causal: bool = False, reads: bool = False):
@@ -79,8 +81,13 @@ class Block(nn.Module):
         source: Source | None = None,
         *,
         residuals: bool = False,
+        past: BlockState | None = None,
     ) -> Mixed:
-        """Whole sequences; `source` for a block that reads one."""
+        """Whole sequences, or those after `past`, which then holds them too; `source` for a block that reads one."""
+        if past is not None:
+            y, past.state = self.extend(x, past.state, valid, source)
+            past.seen += x.shape[1]
+            return Mixed(y, {})
         found = Mixed(x, {})
         for norm, mixer in self.layers():
             mixed = mixer.mix(norm(x), valid, source, residuals=residuals)
@@ -108,3 +115,13 @@ class Block(nn.Module):
     def layers(self) -> Iterator[tuple[nn.Module, Mixer]]:
         """Each mixer behind its norm."""
         return zip(self.norms, cast("Iterable[Mixer]", self.mixers), strict=True)
+
+    @property
+    def croppable(self) -> bool:
+        """Whether every mixer can forget its last tokens."""
+        return all(mixer.croppable for _, mixer in self.layers())
+
+    def crop(self, state: State, keep: int) -> State:
+        """The state as it was after the first `keep` tokens; InputError where a mixer cannot forget."""
+        pairs = zip(self.layers(), state, strict=True)
+        return tuple(mixer.crop(held, keep) for (_, mixer), held in pairs)

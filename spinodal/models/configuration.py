@@ -1,5 +1,6 @@
 """The shape of a model: which mixers, how many, how wide. One configuration for every class of this room."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from spinodal.mixers.entry import Shape
 from spinodal.models.parts import NONE, PARTS, is_old, is_option, read_parts
 
 # What transformers writes into the configurations of files and no class declares
-FOREIGN = {"auto_map", "quantization_config"}
+FOREIGN = {"auto_map", "quantization_config", "torch_dtype"}
 
 
 @strict
@@ -29,6 +30,7 @@ class SpinodalConfig(PreTrainedConfig):
     """
 
     model_type = "spinodal"
+    keys_to_ignore_at_inference = ["cache", "past_key_values"]
     attribute_map = {
         "hidden_size": "width",
         "num_hidden_layers": "depth",
@@ -58,6 +60,7 @@ class SpinodalConfig(PreTrainedConfig):
     mask_token_id: int | None = None
     tie_word_embeddings: bool = True  # the output's matrix is the embedding
     is_decoder: bool = False
+    use_cache: bool = True  # a decoder returns its cache in evaluation
 
     def __post_init__(self, **kwargs: Any):
         given = {self.attribute_map.get(name, name): value for name, value in kwargs.items()}
@@ -74,7 +77,10 @@ class SpinodalConfig(PreTrainedConfig):
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
-        """The configuration of a file; an old one (`parts.is_old`) may hold options that nobody reads."""
+        """The configuration of a file; an old one (`parts.is_old`) may hold options that nobody reads.
+
+        A name that is unknown there is kept, with a warning: other libraries and users write on configurations.
+        """
         values = dict(config_dict)
         if is_old(values):
             defaults = {part: getattr(cls, part) for part in PARTS}
@@ -83,7 +89,28 @@ class SpinodalConfig(PreTrainedConfig):
                 {part: values.get(part, defaults[part]) for part in PARTS}, options, drop=True
             )
         values |= {name: kwargs.pop(name) for name in list(kwargs) if name in PARTS or is_option(name)}
-        return super().from_dict(values, **kwargs)
+        foreign = {name: values.pop(name) for name in list(values) if not cls.declares(name)}
+        made = super().from_dict(values, **kwargs)
+        config = made[0] if isinstance(made, tuple) else made
+        for name, value in foreign.items():
+            setattr(config, name, value)
+        if foreign:
+            warnings.warn(
+                f"unknown name {', '.join(sorted(foreign))} in a saved configuration of spinodal: kept, and without "
+                f"effect here",
+                stacklevel=2,
+            )
+        return made
+
+    @classmethod
+    def register_for_auto_class(cls, auto_class: Any = "AutoConfig"):
+        """Nothing: a saved folder's `auto_map` names this library, and no source of it is copied."""
+
+    @classmethod
+    def declares(cls, name: str) -> bool:
+        """Whether a name in a file is one of this class, of a mixer, of the library, or of its keeping."""
+        known = FOREIGN | cls.attribute_map.keys()
+        return hasattr(cls, name) or name in known or name.startswith("_") or is_option(name)
 
     @property
     def hidden(self) -> int:

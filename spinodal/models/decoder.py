@@ -9,6 +9,7 @@ state: the parallel and the step form are one function, `Mixer.extend`, at diffe
 from dataclasses import dataclass
 from typing import cast
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers.cache_utils import Cache
@@ -19,9 +20,10 @@ from transformers.utils.output_capturing import capture_outputs
 
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, Source
+from spinodal.models.arguments import place_offset, require_known
 from spinodal.models.blocks import Block, require_sizes
 from spinodal.models.configuration import SpinodalConfig, part_name
-from spinodal.models.encoder import SpinodalPreTrainedModel, averaged, embedded, refuse_unknown, validity
+from spinodal.models.encoder import SpinodalPreTrainedModel, averaged, embedded, validity
 from spinodal.models.state_cache import StateCache
 from spinodal.models.versions import CACHE, CachedOutput, one_cache
 
@@ -44,8 +46,12 @@ class DecoderOutput(CachedOutput, HiddenState):
 class SpinodalGenerativeModel(SpinodalPreTrainedModel):
     """What `generate` has to know of a model whose cache is a state: how to begin it, and its limits."""
 
-    _is_stateful = True  # a state cannot forget its last tokens, so no assisted generation
     _skip_keys_device_placement = [CACHE]
+
+    @property
+    def _is_stateful(self) -> bool:
+        """Whether some mixer cannot forget its last tokens, as assisted generation asks of it."""
+        return not self.decoder_network().croppable
 
     def decoder_network(self) -> "SpinodalDecoder":
         """The decoder inside this model."""
@@ -109,6 +115,17 @@ class SpinodalDecoder(SpinodalPreTrainedModel):
         mixers = [part for part in self.modules() if isinstance(part, Mixer)]
         return min((mixer.length for mixer in mixers if mixer.length is not None), default=None)
 
+    @property
+    def croppable(self) -> bool:
+        """Whether every mixer can forget its last tokens."""
+        return all(cast(Block, block).croppable for block in self.blocks)
+
+    @property
+    def caches(self) -> bool:
+        """Whether a cache is returned where the caller does not say: in evaluation, never in an exported graph."""
+        exported = torch.compiler.is_exporting() or torch.jit.is_tracing()
+        return self.config.use_cache and not self.training and not exported
+
     def state_cache(self) -> StateCache:
         """An empty cache, for the argument `cache`."""
         return StateCache(self, len(self.blocks))
@@ -129,22 +146,29 @@ class SpinodalDecoder(SpinodalPreTrainedModel):
         *,
         past_key_values: Cache | None = None,
         source: Source | None = None,
-        use_cache: bool = False,
+        position_ids: Int[Tensor, "..."] | None = None,
+        use_cache: bool | None = None,
         output_residuals: bool = False,
         **kwargs,
     ) -> DecoderOutput:
         """Exactly one of ids and embeddings; `attention_mask` [b n], or [b past+n] with a cache.
 
-        `past_key_values` is another name of `cache`.
+        `past_key_values` is another name of `cache`. Without `use_cache` the configuration decides, and there is a
+        cache in evaluation alone, of whole texts that no residuals are asked of; none in an exported graph.
         """
         cache = one_cache(cache, past_key_values)
         if (source is None) == self.reads:
             raise InputError("a decoder that reads a source needs one, and one that does not takes none")
-        refuse_unknown(kwargs)
+        require_known(kwargs, decodes=True)
+        if output_residuals and (use_cache or cache is not None):
+            raise InputError("residuals belong to whole sequences: ask for them without use_cache")
         x = embedded(self.embedding, input_ids, inputs_embeds)
         if attention_mask is not None and cache is not None:
             attention_mask = attention_mask[:, -x.shape[1] :]
         valid = validity(attention_mask, x)
+        offset = place_offset(position_ids, x, valid, counted=True)
+        if use_cache is None:
+            use_cache = self.caches and not output_residuals
         if cache is None and not use_cache:
             layers = []
             for block in self.blocks:
@@ -152,10 +176,8 @@ class SpinodalDecoder(SpinodalPreTrainedModel):
                 x = mixed.tokens
                 layers.append(mixed.reported)
             return DecoderOutput(self.norm(x), residuals=averaged(layers) if output_residuals else None)
-        if output_residuals:
-            raise InputError("residuals belong to whole sequences: ask for them without use_cache")
         states = self.state_cache() if cache is None else require_cache(cache, self, len(x))
+        states.place(offset, x, valid)
         for block, layer in zip(self.blocks, states.layers, strict=True):
-            x, layer.state = cast(Block, block).extend(x, layer.state, valid, source)
-            layer.seen += x.shape[1]
+            x = block(x, valid, source, past=layer).tokens
         return DecoderOutput(self.norm(x), states)

@@ -7,7 +7,11 @@ blocks are averaged by name and returned beside the logits, so the physics loss 
 a training loop adds where everyone can see it.
 """
 
+import copy
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -17,8 +21,11 @@ from transformers.modeling_outputs import ModelOutput
 from transformers.utils.output_capturing import capture_outputs
 
 from spinodal.errors import InputError
+from spinodal.mixers.ops.tracing import traced
+from spinodal.models.arguments import place_offset, require_known
 from spinodal.models.blocks import Block, require_sizes
 from spinodal.models.configuration import SpinodalConfig
+from spinodal.models.remote_code import auto_map, write_remote_code
 
 
 @dataclass
@@ -35,8 +42,19 @@ class SpinodalPreTrainedModel(PreTrainedModel):
 
     config: SpinodalConfig
     base_model_prefix = "model"
+    supports_gradient_checkpointing = True
     _no_split_modules = ["Block"]
     _can_record_outputs = {"hidden_states": Block}
+
+    @classmethod
+    def register_for_auto_class(cls, auto_class="AutoModel"):
+        """Nothing: `remote_code` says where a saved model's class is, and no source of this library is copied."""
+
+    def save_pretrained(self, save_directory: str | PathLike, *args: Any, **kwargs: Any):
+        """The library's folder, and a file beside the weights through which Auto classes find this library."""
+        self.config.auto_map = auto_map(type(self).__name__)
+        super().save_pretrained(save_directory, *args, **kwargs)
+        write_remote_code(Path(save_directory))
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module):
@@ -60,7 +78,7 @@ class SpinodalModel(SpinodalPreTrainedModel):
         if config.is_decoder or config.is_encoder_decoder:
             raise InputError(
                 "this is the configuration of a model that writes text: AutoModelForCausalLM or AutoModelForSeq2SeqLM "
-                "loads it, and its `model` is what AutoModel would give"
+                "loads it, and AutoModel its network without a head"
             )
         require_sizes(config)
         super().__init__(config)
@@ -82,13 +100,15 @@ class SpinodalModel(SpinodalPreTrainedModel):
         attention_mask: Tensor | None = None,
         inputs_embeds: Float[Tensor, "b n d"] | None = None,
         *,
+        position_ids: Int[Tensor, "..."] | None = None,
         output_residuals: bool = False,
         **kwargs,
     ) -> EncoderOutput:
         """Exactly one of ids and embeddings; `attention_mask` [b n] is nonzero on tokens that are there."""
-        refuse_unknown(kwargs)
+        require_known(kwargs)
         x = embedded(self.embedding, input_ids, inputs_embeds)
         valid = validity(attention_mask, x)
+        place_offset(position_ids, x, valid, counted=False)
         layers = []
         for block in self.blocks:
             mixed = block(x, valid, residuals=output_residuals)
@@ -116,7 +136,7 @@ def validity(attention_mask: Tensor | None, x: Float[Tensor, "b n d"]) -> Bool[T
     if attention_mask.shape != x.shape[:2]:
         raise InputError(f"attention_mask is {tuple(attention_mask.shape)}, tokens are {tuple(x.shape[:2])}")
     valid = attention_mask.bool()
-    return None if valid.all() else valid
+    return None if not traced() and valid.all() else valid
 
 
 def averaged(layers: list[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -125,14 +145,9 @@ def averaged(layers: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     return {name: torch.stack([layer[name] for layer in layers if name in layer]).mean() for name in names}
 
 
-def refuse_unknown(kwargs: dict):
-    """InputError for any argument but output_hidden_states, which `capture_outputs` has seen to.
-
-    `generate` tells every encoder that no attentions are wanted; here there are none to want.
-    """
-    unknown = {name for name, value in kwargs.items() if name != "output_attentions" or value}
-    if unknown := unknown - {"output_hidden_states"}:
-        raise InputError(
-            f"unknown argument {', '.join(sorted(unknown))}: a model takes input_ids or inputs_embeds, attention_mask, "
-            f"output_hidden_states, output_residuals, and where it decodes cache and use_cache"
-        )
+def changed(config: SpinodalConfig, **values: Any) -> SpinodalConfig:
+    """A copy of the configuration with other values, whatever else was set on it."""
+    other = copy.deepcopy(config)
+    for name, value in values.items():
+        setattr(other, name, value)
+    return other

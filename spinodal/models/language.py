@@ -10,7 +10,6 @@ is the embedding of source and target and the output's too, by default.
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers.cache_utils import Cache
@@ -19,10 +18,10 @@ from transformers.modeling_outputs import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
 from spinodal.errors import InputError
-from spinodal.mixers.base import Source
 from spinodal.models.configuration import SpinodalConfig
-from spinodal.models.decoder import DecoderOutput, SpinodalDecoder, SpinodalGenerativeModel
-from spinodal.models.encoder import SpinodalModel, SpinodalPreTrainedModel, validity
+from spinodal.models.decoder import SpinodalDecoder, SpinodalGenerativeModel
+from spinodal.models.encoder import changed
+from spinodal.models.encoder_decoder import SpinodalEncoderDecoder, resize_both
 from spinodal.models.tasks import IGNORED, cross_entropy
 from spinodal.models.versions import CachedOutput, one_cache
 
@@ -37,12 +36,25 @@ class LossAndLogits(ModelOutput):
 
 @dataclass
 class LanguageOutput(CachedOutput, LossAndLogits):
-    """Loss (given labels), logits and cache; with an encoder, what it made of the source."""
+    """Loss (given labels), logits and cache."""
 
     hidden_states: tuple[Float[Tensor, "b n d"], ...] | None = None
     residuals: dict[str, Float[Tensor, ""]] | None = None
+
+
+@dataclass
+class TranslationOutput(CachedOutput, LossAndLogits):
+    """Loss (given labels), logits and cache; what the encoder made of the source."""
+
+    decoder_hidden_states: tuple[Float[Tensor, "b n d"], ...] | None = None
+    residuals: dict[str, Float[Tensor, ""]] | None = None
     encoder_last_hidden_state: Float[Tensor, "b m d"] | None = None
     encoder_hidden_states: tuple[Float[Tensor, "b m d"], ...] | None = None
+
+    @property
+    def hidden_states(self) -> tuple[Float[Tensor, "b n d"], ...] | None:
+        """`decoder_hidden_states` under the name that other outputs have."""
+        return self.decoder_hidden_states
 
 
 class LanguageHead(SpinodalGenerativeModel):
@@ -61,22 +73,27 @@ class LanguageHead(SpinodalGenerativeModel):
         hidden: Float[Tensor, "b n d"],
         labels: Int[Tensor, "b n"] | None,
         *,
-        labelled_only: bool,
+        scored_only: bool,
         items: Tensor | int | None,
     ) -> tuple[Float[Tensor, ""] | None, Float[Tensor, "..."]]:
-        """(loss, logits); `labelled_only` forms logits at labelled positions alone."""
+        """(loss, logits); `scored_only` forms logits at labelled positions alone."""
         if labels is None:
             return None, self.output(hidden)
-        if labelled_only:
+        if scored_only:
             chosen = labels != IGNORED
             hidden, labels = hidden[chosen], labels[chosen]
         logits = self.output(hidden)
         return cross_entropy(logits.reshape(-1, logits.shape[-1]), labels.reshape(-1), items), logits
 
 
+def kept(hidden: Float[Tensor, "b n d"], places: int | Tensor) -> Float[Tensor, "b k d"]:
+    """The last so many tokens, all for 0, or those at these places."""
+    return hidden[:, -places:] if isinstance(places, int) else hidden[:, places]
+
+
 def of_kind(config: SpinodalConfig, kind: str) -> SpinodalConfig:
     """The configuration with is_decoder or is_encoder_decoder set; itself where it is."""
-    return config if getattr(config, kind) else SpinodalConfig.from_dict({**config.to_dict(), kind: True})
+    return config if getattr(config, kind) else changed(config, **{kind: True})
 
 
 class SpinodalForCausalLM(LanguageHead, GenerationMixin):
@@ -107,22 +124,29 @@ class SpinodalForCausalLM(LanguageHead, GenerationMixin):
         cache: Cache | None = None,
         *,
         past_key_values: Cache | None = None,
-        logits_to_keep: int = 0,
-        labelled_only: bool = False,
+        logits_to_keep: int | Tensor = 0,
+        scored_only: bool = False,
         num_items_in_batch: Tensor | int | None = None,
         **kwargs: Any,
     ) -> LanguageOutput:
         """Labels are the ids themselves, -100 where they count for nothing: the shift is made here.
 
-        `logits_to_keep` forms the last so many logits alone, `labelled_only` those that have a label to predict.
+        `shift_labels`, a keyword, are labels that were shifted already, one for each token. `logits_to_keep` forms
+        the last so many logits alone, or those at its places; `scored_only` those that have a label to predict.
         """
+        # by its name in the signature Trainer would take it for a label that every batch must have
+        shift_labels = kwargs.pop("shift_labels", None)
         out = self.model(input_ids, attention_mask, one_cache(cache, past_key_values), **kwargs)
         hidden = out.last_hidden_state
-        if labels is None:
-            loss, logits = None, self.output(hidden[:, -logits_to_keep:])
-        elif labelled_only:
+        if shift_labels is not None:
             loss, logits = self.scored(
-                hidden[:, :-1], self.targets(labels), labelled_only=True, items=num_items_in_batch
+                hidden, shift_labels, scored_only=scored_only, items=num_items_in_batch
+            )
+        elif labels is None:
+            loss, logits = None, self.output(kept(hidden, logits_to_keep))
+        elif scored_only:
+            loss, logits = self.scored(
+                hidden[:, :-1], self.targets(labels), scored_only=True, items=num_items_in_batch
             )
         else:
             logits = self.output(hidden)
@@ -130,72 +154,6 @@ class SpinodalForCausalLM(LanguageHead, GenerationMixin):
                 logits[:, :-1].flatten(0, 1), self.targets(labels).flatten(), num_items_in_batch
             )
         return LanguageOutput(loss, logits, out.cache, out.hidden_states, out.residuals)
-
-
-def encoder_config(config: SpinodalConfig) -> SpinodalConfig:
-    """The configuration of the encoder inside an encoder-decoder."""
-    own = {"mixer": config.encoder_mixer, "length": config.source_length, "is_encoder_decoder": False}
-    return SpinodalConfig.from_dict({**config.to_dict(), **own})
-
-
-@dataclass
-class EncoderDecoderOutput(DecoderOutput):
-    """The decoder's output with the encoder's beside it."""
-
-    encoder: Any = None
-
-
-class SpinodalEncoderDecoder(SpinodalPreTrainedModel):
-    """An encoder, and a decoder every block of which reads what it made; they share their embedding."""
-
-    _tied_weights_keys = {"decoder.embedding.weight": "encoder.embedding.weight"}
-
-    def __init__(self, config: SpinodalConfig):
-        super().__init__(config)
-        self.encoder = SpinodalModel(encoder_config(config))
-        self.decoder = SpinodalDecoder(config, reads=True)
-        self.post_init()
-
-    def get_input_embeddings(self) -> nn.Embedding:
-        return self.encoder.embedding
-
-    def set_input_embeddings(self, value: nn.Embedding):
-        self.encoder.embedding = value
-
-    def forward(
-        self,
-        input_ids: Int[Tensor, "b m"] | None = None,
-        attention_mask: Tensor | None = None,
-        decoder_input_ids: Int[Tensor, "b n"] | None = None,
-        decoder_attention_mask: Tensor | None = None,
-        cache: Cache | None = None,
-        *,
-        past_key_values: Cache | None = None,
-        encoder_outputs: Any = None,
-        use_cache: bool = False,
-        output_hidden_states: bool = False,
-        output_residuals: bool = False,
-    ) -> EncoderDecoderOutput:
-        """The source as ids, or as `encoder_outputs` where it has been read; the target as ids."""
-        if encoder_outputs is None:
-            encoder_outputs = self.encoder(
-                input_ids, attention_mask, output_hidden_states=output_hidden_states, output_residuals=output_residuals
-            )  # fmt: skip
-        memory = encoder_outputs.last_hidden_state
-        valid = validity(attention_mask, memory)
-        if valid is not None and not valid.any(1).all():
-            raise InputError("an empty source: every sequence needs one token or more that is no padding")
-        out = self.decoder(
-            decoder_input_ids, decoder_attention_mask, one_cache(cache, past_key_values), source=Source(memory, valid),
-            use_cache=use_cache, output_hidden_states=output_hidden_states, output_residuals=output_residuals,
-        )  # fmt: skip
-        both = [found for found in (encoder_outputs.residuals, out.residuals) if found]
-        names = dict.fromkeys(name for found in both for name in found)
-        residuals = {n: torch.stack([f[n] for f in both if n in f]).mean() for n in names}
-        return EncoderDecoderOutput(
-            out.last_hidden_state, out.cache, out.hidden_states,
-            residuals if output_residuals else None, encoder_outputs,
-        )  # fmt: skip
 
 
 class SpinodalForSeq2SeqLM(LanguageHead, GenerationMixin):
@@ -214,6 +172,14 @@ class SpinodalForSeq2SeqLM(LanguageHead, GenerationMixin):
 
     def decoder_network(self) -> SpinodalDecoder:
         return self.model.decoder
+
+    def resize_token_embeddings(
+        self, new_num_tokens: int | None = None, *args: Any, **kwargs: Any
+    ) -> nn.Embedding:
+        """Both embeddings and the output in a new size; the embeddings are two where they are not tied."""
+        return resize_both(
+            super().resize_token_embeddings(new_num_tokens, *args, **kwargs), self.model.decoder
+        )
 
     @staticmethod
     def targets(labels: Int[Tensor, "b n"]) -> Int[Tensor, "b n"]:
@@ -240,30 +206,19 @@ class SpinodalForSeq2SeqLM(LanguageHead, GenerationMixin):
         *,
         past_key_values: Cache | None = None,
         decoder_input_ids: Int[Tensor, "b n"] | None = None,
-        logits_to_keep: int = 0,
-        labelled_only: bool = False,
+        logits_to_keep: int | Tensor = 0,
+        scored_only: bool = False,
         num_items_in_batch: Tensor | int | None = None,
         **kwargs: Any,
-    ) -> LanguageOutput:
+    ) -> TranslationOutput:
         """Given labels, the decoder's input is made from them unless it is given too."""
-        if labels is not None and decoder_input_ids is None:
+        if labels is not None and decoder_input_ids is None and kwargs.get("decoder_inputs_embeds") is None:
             decoder_input_ids = self.prepare_decoder_input_ids_from_labels(labels)
-        if unknown := set(kwargs) - KNOWN:
-            raise InputError(
-                f"unknown argument {', '.join(sorted(unknown))}: known are {', '.join(sorted(KNOWN))}"
-            )
-        kwargs.pop("output_attentions", None)
         cache = one_cache(cache, past_key_values)
         out = self.model(input_ids, attention_mask, decoder_input_ids, cache=cache, **kwargs)
-        hidden = out.last_hidden_state if labels is not None else out.last_hidden_state[:, -logits_to_keep:]
-        loss, logits = self.scored(hidden, labels, labelled_only=labelled_only, items=num_items_in_batch)
-        return LanguageOutput(
-            loss, logits, out.cache, out.hidden_states, out.residuals,
-            out.encoder.last_hidden_state, out.encoder.hidden_states,
+        hidden = out.last_hidden_state if labels is not None else kept(out.last_hidden_state, logits_to_keep)
+        loss, logits = self.scored(hidden, labels, scored_only=scored_only, items=num_items_in_batch)
+        return TranslationOutput(
+            loss, logits, out.cache, out.decoder_hidden_states, out.residuals,
+            out.encoder_last_hidden_state, out.encoder_hidden_states,
         )  # fmt: skip
-
-
-KNOWN = {
-    "decoder_attention_mask", "encoder_outputs", "use_cache", "output_attentions", "output_hidden_states",
-    "output_residuals",
-}  # fmt: skip

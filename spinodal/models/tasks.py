@@ -1,4 +1,4 @@
-r"""The encoder put to work: filling masks, classifying sequences and classifying tokens.
+r"""The encoder put to work: filling masks, classifying sequences and tokens, finding answers in a text.
 
 Each class adds one linear layer to `SpinodalModel` and returns `TaskOutput`. Keywords that a
 task does not take go to the encoder (`attention_mask`, `inputs_embeds`, `output_hidden_states`,
@@ -7,6 +7,7 @@ task does not take go to the encoder (`attention_mask`, `inputs_embeds`, `output
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
@@ -34,20 +35,55 @@ def cross_entropy(
     logits: Float[Tensor, "k v"], labels: Int[Tensor, " k"], items: Tensor | int | None
 ) -> Float[Tensor, ""]:
     """The mean of -log softmax(logits)[label], or its sum over `items` where a batch comes in parts."""
+    logits = logits.to(
+        torch.promote_types(logits.dtype, torch.float32)
+    )  # bfloat16 would keep three digits of a loss
     if items is None:
         return functional.cross_entropy(logits, labels, ignore_index=IGNORED)
     return functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum") / items
 
 
-def classes(config: SpinodalConfig) -> int:
-    """`num_labels`; InputError for a problem that is not a choice of one label among two or more."""
-    labels = config.num_labels or 0
-    if labels < 2 or config.problem_type not in (None, "single_label_classification"):
+def label_count(config: SpinodalConfig, *, one_of_them: bool = False) -> int:
+    """`num_labels`; InputError where there are too few, or `one_of_them` is to be chosen and the problem another."""
+    labels, problem = config.num_labels or 0, config.problem_type
+    choice = one_of_them or problem == "single_label_classification"
+    if labels < (2 if choice else 1) or (
+        one_of_them and problem not in (None, "single_label_classification")
+    ):
         raise InputError(
-            f"num_labels={labels}, problem_type={config.problem_type}: classification here is a choice of "
-            f"one label among two or more"
+            f"num_labels={labels}, problem_type={problem}: a choice of one label takes two or more, a regression "
+            f"or several labels at once a model of sequences"
         )
     return labels
+
+
+def classification_loss(
+    logits: Float[Tensor, "b k"], labels: Tensor, config: SpinodalConfig, items: Tensor | int | None
+) -> Float[Tensor, ""]:
+    """The loss of the problem that `problem_type` names, or that number and kind of labels tell.
+
+    One label, or regression: mean squared error. Whole numbers: cross entropy of one label among several. Others:
+    binary cross entropy of each label.
+    """
+    problem = config.problem_type
+    if problem is None:
+        whole = not labels.is_floating_point()
+        problem = (
+            "regression" if config.num_labels == 1 else "single_label_classification" if whole else "multi"
+        )
+    if problem == "single_label_classification":
+        return cross_entropy(logits, labels.flatten(), items)
+    if labels.numel() != logits.numel():
+        raise InputError(
+            f"labels are {tuple(labels.shape)}, and num_labels={config.num_labels}: {problem} takes "
+            f"{tuple(logits.shape)}"
+        )
+    exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    aims = labels.view_as(logits).to(exact)
+    loss = functional.mse_loss if problem == "regression" else functional.binary_cross_entropy_with_logits
+    return (
+        loss(exact, aims) if items is None else loss(exact, aims, reduction="sum") / (items * logits.shape[1])
+    )
 
 
 class SpinodalForMaskedLM(SpinodalPreTrainedModel):
@@ -87,18 +123,18 @@ class SpinodalForMaskedLM(SpinodalPreTrainedModel):
         attention_mask: Tensor | None = None,
         labels: Int[Tensor, "b n"] | None = None,
         *,
-        labelled_only: bool = False,
+        scored_only: bool = False,
         num_items_in_batch: Tensor | int | None = None,
         **kwargs,
     ) -> TaskOutput:
         """Cross entropy over the positions whose label is not -100.
 
-        `labelled_only` forms logits [k v] at those k positions alone: with 15% of them masked,
+        `scored_only` forms logits [k v] at those k positions alone: with 15% of them masked,
         the largest matrix of a small model shrinks sevenfold.
         """
         out = self.model(input_ids, attention_mask, **kwargs)
         hidden = out.last_hidden_state
-        if labelled_only and labels is not None:
+        if scored_only and labels is not None:
             chosen = labels != IGNORED
             hidden, labels = hidden[chosen], labels[chosen]
         logits = self.decoder(hidden)
@@ -114,7 +150,7 @@ class SpinodalForSequenceClassification(SpinodalPreTrainedModel):
     def __init__(self, config: SpinodalConfig):
         super().__init__(config)
         self.model = SpinodalModel(config)
-        self.score = nn.Linear(config.width, classes(config))
+        self.score = nn.Linear(config.width, label_count(config))
         self.post_init()
 
     @can_return_tuple
@@ -122,12 +158,12 @@ class SpinodalForSequenceClassification(SpinodalPreTrainedModel):
         self,
         input_ids: Int[Tensor, "b n"] | None = None,
         attention_mask: Tensor | None = None,
-        labels: Int[Tensor, " b"] | None = None,
+        labels: Tensor | None = None,
         *,
         num_items_in_batch: Tensor | int | None = None,
         **kwargs,
     ) -> TaskOutput:
-        """Cross entropy of the sequences' labels."""
+        """The loss of the sequences' labels: `classification_loss` says which."""
         out = self.model(input_ids, attention_mask, **kwargs)
         tokens = out.last_hidden_state
         valid = validity(attention_mask, tokens)
@@ -136,7 +172,9 @@ class SpinodalForSequenceClassification(SpinodalPreTrainedModel):
         else:
             mean = (tokens * valid[..., None]).sum(1) / valid.sum(1, keepdim=True).clamp(min=1)
         logits = self.score(mean)
-        loss = None if labels is None else cross_entropy(logits, labels, num_items_in_batch)
+        loss = (
+            None if labels is None else classification_loss(logits, labels, self.config, num_items_in_batch)
+        )
         return TaskOutput(loss, logits, out.hidden_states, out.residuals)
 
 
@@ -146,7 +184,7 @@ class SpinodalForTokenClassification(SpinodalPreTrainedModel):
     def __init__(self, config: SpinodalConfig):
         super().__init__(config)
         self.model = SpinodalModel(config)
-        self.score = nn.Linear(config.width, classes(config))
+        self.score = nn.Linear(config.width, label_count(config, one_of_them=True))
         self.post_init()
 
     @can_return_tuple
@@ -166,3 +204,49 @@ class SpinodalForTokenClassification(SpinodalPreTrainedModel):
         if labels is not None:
             loss = cross_entropy(logits.flatten(0, 1), labels.flatten(), num_items_in_batch)
         return TaskOutput(loss, logits, out.hidden_states, out.residuals)
+
+
+@dataclass
+class SpanOutput(ModelOutput):
+    """Loss (given both ends), and logits of where an answer begins and ends."""
+
+    loss: Float[Tensor, ""] | None = None
+    start_logits: Float[Tensor, "b n"] | None = None
+    end_logits: Float[Tensor, "b n"] | None = None
+    hidden_states: tuple[Float[Tensor, "b n d"], ...] | None = None
+    residuals: dict[str, Float[Tensor, ""]] | None = None
+
+
+class SpinodalForQuestionAnswering(SpinodalPreTrainedModel):
+    """Where in a text the answer to a question begins and ends: two distributions over its tokens."""
+
+    def __init__(self, config: SpinodalConfig):
+        super().__init__(config)
+        self.model = SpinodalModel(config)
+        self.ends = nn.Linear(config.width, 2)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Int[Tensor, "b n"] | None = None,
+        attention_mask: Tensor | None = None,
+        start_positions: Int[Tensor, " b"] | None = None,
+        end_positions: Int[Tensor, " b"] | None = None,
+        *,
+        num_items_in_batch: Tensor | int | None = None,
+        **kwargs,
+    ) -> SpanOutput:
+        """The mean cross entropy of both ends; a position outside the text counts for nothing."""
+        out = self.model(input_ids, attention_mask, **kwargs)
+        start, end = self.ends(out.last_hidden_state).unbind(-1)
+        loss = None
+        if start_positions is not None and end_positions is not None:
+            places = torch.stack([start_positions.flatten(), end_positions.flatten()])
+            places = places.masked_fill((places < 0) | (places >= start.shape[1]), IGNORED)
+            first, last = (
+                cross_entropy(logits, place, num_items_in_batch)
+                for logits, place in zip((start, end), places, strict=True)
+            )
+            loss = 0.5 * (first + last)
+        return SpanOutput(loss, start, end, out.hidden_states, out.residuals)

@@ -140,7 +140,7 @@ class PhysicsTrainer(Trainer):
         due = (self.state.global_step + 1) % self.args.logging_steps == 0
         out = model(
             **inputs,
-            labelled_only=True,
+            scored_only=True,
             num_items_in_batch=num_items_in_batch,
             output_residuals=self.constraints.active or due,
         )
@@ -220,7 +220,7 @@ def held_out_loss(model: Any, samples: Samples, batch: int, collate: Collator) -
     total, count = 0.0, 0
     for items in DataLoader(samples, batch_size=batch, collate_fn=collate):
         inputs = {name: value.to(device) for name, value in items.items()}
-        total += float(model(**inputs, labelled_only=True, num_items_in_batch=1).loss)
+        total += float(model(**inputs, scored_only=True, num_items_in_batch=1).loss)
         count += int((model.targets(inputs["labels"]) != IGNORED).sum())
     model.train(training)
     return total / count

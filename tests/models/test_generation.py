@@ -125,7 +125,7 @@ def test_the_loss_is_of_the_next_token():
     log_p = out.logits.log_softmax(-1)[:, :-1].gather(-1, text[:, 1:, None])[..., 0]
     kept = labels[:, 1:] != -100
     torch.testing.assert_close(out.loss, -log_p[kept].mean())
-    torch.testing.assert_close(model(text, labels=labels, labelled_only=True).loss, out.loss)
+    torch.testing.assert_close(model(text, labels=labels, scored_only=True).loss, out.loss)
     torch.testing.assert_close(model(text, labels=labels, num_items_in_batch=7).loss, -log_p[kept].sum() / 7)
     torch.testing.assert_close(model(text, logits_to_keep=2).logits, out.logits[:, -2:])
 
@@ -187,7 +187,7 @@ def test_a_cache_goes_by_both_its_names(name: str):
     begun = reader(source, decoder_input_ids=text[:, :-1], use_cache=True)
     after = reader(source, decoder_input_ids=text[:, -1:], **{name: getattr(begun, name)})
     torch.testing.assert_close(after.logits[:, -1], whole)
-    assert model(text).cache is None
+    assert model(text, use_cache=False).cache is None
     assert list(begun.keys())[:3] == ["logits", CACHE, "encoder_last_hidden_state"]
     for network in (model, model.model):
         with pytest.raises(InputError, match="two names of one argument"):
@@ -198,8 +198,9 @@ def test_what_is_refused():
     model = causal(channel="partition", pathway="I")
     with pytest.raises(InputError, match="unknown argument hidden"):
         model(ids(1, 4), hidden=True)
-    with pytest.raises(InputError, match="unknown argument position_ids"):
-        model(ids(1, 4), position_ids=torch.arange(4))
+    for gaps in (torch.tensor([0, 1, 0, 1]), torch.tensor([0, 2, 4, 6])):
+        with pytest.raises(InputError, match="position_ids must number the tokens"):
+            model(ids(1, 4), position_ids=gaps)
     with pytest.raises(InputError, match="residuals belong to whole sequences"):
         model(ids(1, 4), use_cache=True, output_residuals=True)
     assert set(model(ids(1, 4), output_residuals=True).residuals) == {"F", "spread", "g1", "g2"}
@@ -289,7 +290,7 @@ def test_a_translator_learns_from_labels_alone():
     log_p = model(source, decoder_input_ids=shifted).logits.log_softmax(-1)
     picked = log_p.gather(-1, labels.clamp(min=0)[..., None])[..., 0][labels != -100]
     torch.testing.assert_close(out.loss, -picked.mean())
-    torch.testing.assert_close(model(source, labels=labels, labelled_only=True).loss, out.loss)
+    torch.testing.assert_close(model(source, labels=labels, scored_only=True).loss, out.loss)
     assert set(out.residuals) == {"F", "spread", "g1", "g2"}
     (out.loss + sum(out.residuals.values())).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())

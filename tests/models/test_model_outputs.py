@@ -110,19 +110,19 @@ def test_losses_of_parts_of_a_batch_add_up_to_the_whole():
     torch.testing.assert_close(torch.stack(parts).sum(), model(ids(), labels=target).loss)
 
 
-def test_labelled_only_is_the_same_loss_with_fewer_logits():
+def test_scored_only_is_the_same_loss_with_fewer_logits():
     model, target = made(SpinodalForMaskedLM), labels(SpinodalForMaskedLM)
     full = model(ids(), mask(), labels=target)
     full.loss.backward()
     grads = {name: p.grad.clone() for name, p in model.named_parameters()}
     model.zero_grad()
-    few = model(ids(), mask(), labels=target, labelled_only=True)
+    few = model(ids(), mask(), labels=target, scored_only=True)
     few.loss.backward()
     assert torch.equal(few.logits, full.logits[target != -100])
     torch.testing.assert_close(few.loss, full.loss)
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter.grad, grads[name], rtol=1e-4, atol=1e-7)
-    assert model(ids(), labelled_only=True).logits.shape == (B, N, V)
+    assert model(ids(), scored_only=True).logits.shape == (B, N, V)
 
 
 @pytest.mark.parametrize("kind", HEADS)
@@ -178,7 +178,7 @@ def test_wrong_calls_are_refused(kind: type):
         model(ids(), mask()[:, 1:])
     with pytest.raises(InputError, match=r"attention_mask is \(3, 1, 10\)"):
         model(ids(), mask()[:, None])
-    for name in ("token_type_ids", "output_attentions", "head_mask", "residuals"):
+    for name in ("token_types", "head_mask", "residuals"):
         with pytest.raises(InputError, match=f"unknown argument {name}: a model takes input_ids"):
             model(ids(), **{name: True})
 

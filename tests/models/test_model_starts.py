@@ -15,7 +15,6 @@ from spinodal.mixers.token.convolution import Convolution, Toeplitz
 from spinodal.models import (
     SpinodalConfig,
     SpinodalForMaskedLM,
-    SpinodalForSequenceClassification,
     SpinodalForTokenClassification,
     SpinodalModel,
 )
@@ -114,20 +113,14 @@ def test_impossible_models_are_refused(values: dict, message: str):
         SpinodalModel(config(**values))
 
 
-@pytest.mark.parametrize("kind", [SpinodalForSequenceClassification, SpinodalForTokenClassification])
 @pytest.mark.parametrize("values", [{"num_labels": 1}, {"problem_type": "regression"}])
-def test_classification_is_a_choice_among_labels(kind: type, values: dict):
-    assert kind(config(num_labels=3)).score.out_features == 3
-    with pytest.raises(InputError, match="one label among two or more"):
-        kind(config(**values))
+def test_a_token_is_classified_by_a_choice_among_labels(values: dict):
+    assert SpinodalForTokenClassification(config(num_labels=3)).score.out_features == 3
+    with pytest.raises(InputError, match="a choice of one label takes two or more"):
+        SpinodalForTokenClassification(config(**values))
 
 
 def test_names_of_the_library_are_names_of_ours():
     shape = config()
     assert (shape.hidden_size, shape.num_hidden_layers) == (shape.width, shape.depth) == (16, 2)
     assert (shape.num_attention_heads, shape.intermediate_size) == (shape.heads, shape.hidden) == (2, 6)
-
-
-def test_checkpointing_of_activations_is_refused():
-    with pytest.raises(ValueError, match="does not support activation checkpointing"):
-        SpinodalModel(config()).activation_checkpointing_enable()

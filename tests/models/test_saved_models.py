@@ -30,6 +30,8 @@ from spinodal.mixers.entry import Kind
 from spinodal.mixers.registry import entries
 from spinodal.models import (
     SpinodalConfig,
+    SpinodalDecoder,
+    SpinodalEncoderDecoder,
     SpinodalForCausalLM,
     SpinodalForMaskedLM,
     SpinodalForSeq2SeqLM,
@@ -118,12 +120,21 @@ def test_every_mixer_is_loaded_as_it_was_saved(mixer: str, tmp_path: Path):
 
 
 def test_no_decoder_is_loaded_as_an_encoder(tmp_path: Path):
-    """Its weights would fit, and its tokens would see their future."""
-    for kind in (SpinodalForCausalLM, SpinodalForSeq2SeqLM):
-        made(kind).save_pretrained(tmp_path)
-        for auto in (AutoModel, AutoModelForMaskedLM):
-            with pytest.raises(InputError, match="AutoModelForCausalLM or AutoModelForSeq2SeqLM"):
-                auto.from_pretrained(tmp_path)
+    """Its weights would fit, and its tokens would see their future; AutoModel loads it as what it is."""
+    networks = {SpinodalForCausalLM: SpinodalDecoder, SpinodalForSeq2SeqLM: SpinodalEncoderDecoder}
+    for kind, network in networks.items():
+        model = made(kind)
+        model.save_pretrained(tmp_path)
+        with pytest.raises(InputError, match="AutoModelForCausalLM or AutoModelForSeq2SeqLM"):
+            AutoModelForMaskedLM.from_pretrained(tmp_path)
+        loaded = AutoModel.from_pretrained(tmp_path)
+        assert type(loaded) is network
+        assert type(AutoModel.from_config(model.config)) is network
+        target = {"decoder_input_ids": ids()} if kind is SpinodalForSeq2SeqLM else {}
+        with torch.no_grad():
+            assert torch.equal(
+                loaded(ids(), **target).last_hidden_state, model.model(ids(), **target).last_hidden_state
+            )
 
 
 def test_unknown_names_are_refused_and_old_ones_are_not(tmp_path: Path):
@@ -134,12 +145,27 @@ def test_unknown_names_are_refused_and_old_ones_are_not(tmp_path: Path):
     path = tmp_path / "config.json"
     saved = json.loads(path.read_text())
     path.write_text(
-        json.dumps(saved | {"quantization_config": None, "torch_dtype": "float32", "use_cache": False})
+        json.dumps(saved | {"quantization_config": None, "torch_dtype": "float32", "use_cache": True})
     )
     assert own(AutoConfig.from_pretrained(tmp_path)) == own(config())
-    path.write_text(json.dumps(saved | {"phasez": 8}))
-    with pytest.raises(InputError, match="phasez"):
-        AutoModelForMaskedLM.from_pretrained(tmp_path)
+
+
+def test_what_another_library_wrote_on_a_configuration_is_kept_with_a_warning(tmp_path: Path):
+    for kind in (SpinodalForMaskedLM, SpinodalForCausalLM):
+        model = made(kind)
+        model.config.trained_on = "shakespeare"
+        model.save_pretrained(tmp_path)
+        with pytest.warns(UserWarning, match="unknown name trained_on in a saved configuration"):
+            loaded = kind.from_pretrained(tmp_path)
+        assert loaded.config.trained_on == "shakespeare"
+        assert torch.equal(output(loaded), output(model))
+
+
+def test_a_cache_is_turned_off_on_loading(tmp_path: Path):
+    made(SpinodalForCausalLM).save_pretrained(tmp_path)
+    assert SpinodalForCausalLM.from_pretrained(tmp_path).config.use_cache
+    loaded = SpinodalForCausalLM.from_pretrained(tmp_path, use_cache=False)
+    assert loaded(ids()).cache is None
 
 
 @pytest.mark.slow

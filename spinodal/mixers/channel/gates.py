@@ -159,11 +159,9 @@ class Departure(torch.autograd.Function):
         z, r = ctx.saved_tensors
         phases = r.shape[-2]
         A = phases * (r * g).sum(-2)
-        grad = torch.empty_like(r)
-        torch.sub(A, g.sum(-2), out=grad[..., 0, :])
-        da = torch.sub(phases * g[..., :-1, :], A.unsqueeze(-2), out=grad[..., 1:, :])
+        da = phases * g[..., :-1, :] - A.unsqueeze(-2)
         da.mul_(r[..., :-1, :]).mul_(STEEPNESS * z)
-        return grad
+        return torch.cat([(A - g.sum(-2)).unsqueeze(-2), da], dim=-2)
 
 
 def present(valid: Bool[Tensor, "b n"] | None) -> Bool[Tensor, "b n 1"] | None:

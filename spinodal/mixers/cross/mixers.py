@@ -19,7 +19,7 @@ from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, OutputProjection, Source, State, combine
 from spinodal.mixers.entry import Entry, Kind, MixerConfig, Shape
 from spinodal.mixers.ops.padding import mask_padding
-from spinodal.mixers.ops.places import places, read_place, read_places, scatter_to_places
+from spinodal.mixers.ops.places import places, places_taken, read_place, read_places, scatter_to_places
 from spinodal.types import Mixed
 
 
@@ -63,6 +63,8 @@ class CrossMixer(Mixer):
 class CrossAttention(CrossMixer):
     """Multi-head softmax attention to the source; keys have no positions but those the encoder gave them."""
 
+    croppable = True
+
     def __init__(self, width: int, *, heads: int):
         super().__init__()
         if width % heads:
@@ -71,6 +73,10 @@ class CrossAttention(CrossMixer):
         self.query = nn.Linear(width, width, bias=False)
         self.key_value = nn.Linear(width, 2 * width, bias=False)
         self.out = OutputProjection(width, width)
+
+    def crop(self, state: State, keep: int) -> State:
+        """The same: it knows nothing of the target."""
+        return state
 
     def read_source(self, source: Source) -> State:
         k, v = self.key_value(source.tokens).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
@@ -110,7 +116,7 @@ class StaticCross(CrossMixer):
         tokens, valid = source
         nowhere = tokens.new_zeros(len(tokens), dtype=torch.long)
         place, free = places(tokens, valid, nowhere)
-        if (m := int(free.max())) > self.source_length:
+        if (m := places_taken(free, tokens.shape[1], self.source_length)) > self.source_length:
             raise InputError(
                 f"this mixer reads a source of up to source_length={self.source_length} tokens, got {m}"
             )
@@ -122,7 +128,7 @@ class StaticCross(CrossMixer):
     ) -> tuple[Float[Tensor, "b n d"], State]:
         table, start = state or self.begin()
         place, free = places(x, valid, start)
-        if (n := int(free.max())) > self.length:
+        if (n := places_taken(free, self.length, self.length)) > self.length:
             raise InputError(f"this mixer has places for length={self.length} tokens, got {n}")
         if x.shape[1] == 1:
             y = read_place(self.weight[:, place[:, 0].clamp(max=self.length - 1)], table)
@@ -139,6 +145,12 @@ class FusedCross(CrossMixer):
         self.token, self.cross, self.channel = token, cross, channel
         self.causal = token.causal and channel.causal
         self.length = min((m.length for m in (token, cross) if m.length is not None), default=None)
+        self.croppable = token.croppable and cross.croppable and channel.croppable
+
+    def crop(self, state: State, keep: int) -> State:
+        source, token, channel = state
+        parts = (self.cross, source), (self.token, token), (self.channel, channel)
+        return tuple(part.crop(held, keep) for part, held in parts)
 
     def forward(
         self,

@@ -22,6 +22,7 @@ from spinodal.mixers.graph.pairs import PairLinks
 from spinodal.mixers.graph.scores import Averages, add_self_links, allowed_links, scale, scores, strong_links
 from spinodal.mixers.graph.statistics import GraphStatistics
 from spinodal.mixers.ops.block_gather import gathered_averages, gathered_products
+from spinodal.mixers.ops.tracing import traced
 
 ROWS = 64
 GOLDEN = 0.5 * (5**0.5 - 1)  # its multiples fall evenly into [0, 1), in step with no period of the text
@@ -88,7 +89,7 @@ class BlockLinks(Links):
         q, k = in_blocks(scale(inputs.q) * inputs.q, size), in_blocks(inputs.k, size)
         s = gathered_products(q, k, routed.index)
         hidden = ~routed.kept.repeat_interleave(size, -1)[:, :, :, None]
-        if not there.all():
+        if traced() or not there.all():
             place = routed.index[..., None] * size + torch.arange(size, device=there.device)
             linked = there.gather(1, place.flatten(1)).view(hidden.shape)
             hidden = hidden | ~linked | ~there.unflatten(1, (-1, size))[:, None, :, :, None]

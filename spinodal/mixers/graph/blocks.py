@@ -30,6 +30,7 @@ from torch.nn import functional
 
 from spinodal.errors import InputError
 from spinodal.mixers.graph.links import LinkForm, Links
+from spinodal.mixers.ops.tracing import traced
 
 ALIKE = 8.0  # W u . V u of a token of unit size, at the start
 AT_ONCE = (2**19, 2**26)  # products, on a CPU and on a GPU: on a CPU they stay in the cache
@@ -116,7 +117,7 @@ class BlockRouter(nn.Module):
         """max_{j in J} W u_i . V u_j; the least number there is where all of block J is padding."""
         assert self.sketches is not None
         Wu, Vu = self.sketches(u)
-        there = None if seen.all() else seen[:, None, None]
+        there = None if not traced() and seen.all() else seen[:, None, None]
         keys, least = Vu.mT.contiguous(), torch.finfo(Wu.dtype).min
         size = max(1, AT_ONCE[Wu.is_cuda] // keys[..., 0, :].numel())
         space, parts = Wu.new_empty(*Wu.shape[:2], size, keys.shape[-1]), []

@@ -36,7 +36,8 @@ from spinodal.mixers.graph.links import GraphInputs, LinkForm, Links, all_valid
 from spinodal.mixers.graph.pairs import AllPairs
 from spinodal.mixers.graph.scores import Averages, scores
 from spinodal.mixers.graph.statistics import GraphStatistics
-from spinodal.mixers.ops.kv_cache import append, append_tokens, position
+from spinodal.mixers.ops.kv_cache import append, append_tokens
+from spinodal.mixers.ops.padding import token_places
 from spinodal.mixers.token.attention import rotate
 from spinodal.types import Mixed
 
@@ -62,6 +63,7 @@ class GraphFlowAttention(Mixer):
     """
 
     calls: Tensor
+    croppable = True
 
     def __init__(
         self,
@@ -152,9 +154,11 @@ class GraphFlowAttention(Mixer):
         self,
         x: Float[Tensor, "b n d"],
         valid: Bool[Tensor, "b n"] | None = None,
-        start: Int[Tensor, " b"] | None = None,
+        start: Int[Tensor, "b *n"] | None = None,
     ) -> GraphInputs:
-        """q', k', values v and anchors rho of the tokens; values are zero on padding."""
+        """q', k', values v and anchors rho of the tokens; padding has no value, nor in a causal flow a position."""
+        if start is None and self.causal and valid is not None:
+            start = token_places(valid)
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         q, k = rotate(q, start), rotate(k, start)
         if self.form.amplitude is not None:
@@ -286,12 +290,12 @@ class GraphFlowAttention(Mixer):
             last = self.states(inputs, self.current_links().averages(inputs, there))[-1]
             return self.merge_heads(last[:, :, -n:]), state
         keys, states, seen = state or (None, None, None)
-        inputs = self.inputs(x, valid, position(keys, x))
+        seen, there = append(seen, all_valid(x, valid)[:, None, :, None])
+        inputs = self.inputs(x, valid, token_places(there[:, 0, :, 0])[:, -n:])
         past = ()
         if states is not None:
             past = states[0][:, :, : int(states[1][0])].chunk(self.form.descent.steps, -1)
         keys, k = append(keys, inputs.k)
-        seen, there = append(seen, all_valid(x, valid)[:, None, :, None])
         averages = self.links.averages_after(inputs.q, k, there[:, 0, :, 0])
         *moving, last = self.states(inputs, averages, past)
         states, _ = append(states, torch.cat(moving, -1))

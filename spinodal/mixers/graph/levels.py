@@ -50,6 +50,7 @@ class GraphLevels(Mixer):
     """
 
     guarantee = "none"
+    croppable = True
 
     def __init__(
         self,

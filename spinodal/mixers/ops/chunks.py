@@ -24,12 +24,31 @@ REACH = 64.0  # e^64 = 6e27: its products with tokens stay below 3e38, the large
 
 
 def split_chunks(x: Float[Tensor, "b h n c"], most: int) -> Float[Tensor, "b h t k c"]:
-    """Chunks of one size, at most `most` tokens; zeros fill the last one, which change no state."""
+    """Chunks of one size, at most `most` tokens; zeros fill the last one, which change no state.
+
+    In a graph for texts of any length they have `most` tokens, and are two at least: one would be taken for always.
+    """
+    if isinstance(n := x.shape[2], torch.SymInt):
+        chunks = n // most + 2
+        return functional.pad(x, (0, 0, 0, chunks * most - n)).unfold(2, most, most).mT
     chunks = -(-x.shape[2] // most)
     each = -(-x.shape[2] // chunks)
     if lacking := chunks * each - x.shape[2]:
         x = functional.pad(x, (0, 0, 0, lacking))
     return x.unflatten(2, (chunks, each))
+
+
+def join_chunks(x: Float[Tensor, "b h t k c"], n: int) -> Float[Tensor, "b h n c"]:
+    """The first n tokens of all chunks."""
+    x = x.flatten(2, 3)
+    if isinstance(n, torch.SymInt):
+        return x.index_select(2, torch.arange(n, device=x.device))
+    return x[:, :, :n]
+
+
+def full_precision(x: Tensor) -> torch.autocast:
+    """Decays are summed in the precision of their logarithms, under autocast too: bfloat16 would lose them."""
+    return torch.autocast(x.device.type, enabled=False)
 
 
 def lower_triangle(x: Float[Tensor, "b h t k c"]) -> Float[Tensor, "k k"]:
@@ -41,6 +60,9 @@ def chunk_states(
     V: Float[Tensor, "b h t c f"], D: Float[Tensor, "#b h t #c"], S: Float[Tensor, "b h c f"]
 ) -> tuple[Float[Tensor, "b h t c f"], Float[Tensor, "b h c f"]]:
     """S_{t+1} = D_t S_t + V_t: the state before each chunk, and the one after the last; by doubling."""
+    if isinstance(V.shape[2], torch.SymInt):
+        S = chunk_states_at_once(V, D, S)
+        return S[:, :, :-1], S[:, :, -1]
     S = torch.cat([S[:, :, None], V], dim=2)
     D = functional.pad(D, (0, 0, 1, 0))[..., None]
     step = 1
@@ -49,3 +71,18 @@ def chunk_states(
         D = torch.cat([D[:, :, :step], D[:, :, step:] * D[:, :, :-step]], dim=2)
         step *= 2
     return S[:, :, :-1], S[:, :, -1]
+
+
+def chunk_states_at_once(
+    V: Float[Tensor, "b h t c f"], D: Float[Tensor, "#b h t #c"], S: Float[Tensor, "b h c f"]
+) -> Float[Tensor, "b h u c f"]:
+    """S_t = sum_{j <= t} exp(C_t - C_j) V_{j-1} with V_{-1} = S and C_t = sum_{j < t} log D_j.
+
+    Without a loop over chunks, whose number a graph for any length does not know.
+    """
+    C = functional.pad(D.log().cumsum(2), (0, 0, 1, 0))
+    gap = C[:, :, :, None] - C[:, :, None]
+    later = torch.ones(gap.shape[2], gap.shape[3], dtype=torch.bool, device=gap.device).triu(1)
+    weights = gap.masked_fill(later[..., None], -torch.inf).exp()
+    items = torch.cat([S[:, :, None], V], dim=2)
+    return (weights[..., None] * items[:, :, None]).sum(3)

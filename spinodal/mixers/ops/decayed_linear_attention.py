@@ -14,7 +14,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spinodal.mixers.ops.chunks import CHUNK, chunk_states, lower_triangle, split_chunks
+from spinodal.mixers.ops.chunks import (
+    CHUNK,
+    chunk_states,
+    full_precision,
+    join_chunks,
+    lower_triangle,
+    split_chunks,
+)
 from spinodal.mixers.ops.decayed_sum import decays_between
 
 
@@ -44,9 +51,10 @@ def decayed_linear_attention(
 
     Attention without a softmax, whose memory of past tokens decays; in chunks, so in time linear in n.
     """
-    if q.shape[2] == 1:
-        return naive_decayed_linear_attention(q, k, v, log_a, S)
-    return DecayedLinearAttention.apply(q, k, v, log_a, S)
+    with full_precision(q):
+        if q.shape[2] == 1:
+            return naive_decayed_linear_attention(q, k, v, log_a, S)
+        return DecayedLinearAttention.apply(q, k, v, log_a, S)
 
 
 class DecayedLinearAttention(torch.autograd.Function):
@@ -65,11 +73,17 @@ class DecayedLinearAttention(torch.autograd.Function):
         weights = (q @ k.mT).tril_()
         y = (weights @ v).add_(q @ S)
         ctx.save_for_backward(q, k, v, e, S, weights, last)
-        return y.flatten(2, 3)[:, :, :n], last
+        return join_chunks(y, n), last
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, dy: Tensor, dlast: Tensor) -> tuple[Tensor | None, ...]:
+        with full_precision(dy):
+            return DecayedLinearAttention.gradients(ctx, dy, dlast)
+
+    @staticmethod
+    def gradients(ctx, dy: Tensor, dlast: Tensor) -> tuple[Tensor | None, ...]:
+        """The same sums backwards."""
         q, k, v, e, S, weights, last = ctx.saved_tensors
         n, dy, D = dy.shape[2], split_chunks(dy.contiguous(), CHUNK), e[:, :, :, -1]
         after, dS = chunk_states((q.mT @ dy).flip(2), D.flip(2), dlast)

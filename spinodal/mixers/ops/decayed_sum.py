@@ -11,7 +11,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spinodal.mixers.ops.chunks import SHORT, chunk_states, lower_triangle, split_chunks
+from spinodal.mixers.ops.chunks import (
+    SHORT,
+    chunk_states,
+    full_precision,
+    join_chunks,
+    lower_triangle,
+    split_chunks,
+)
 
 
 def naive_decayed_sum(
@@ -34,7 +41,8 @@ def decayed_sum(
     """
     if u.shape[2] == 1:
         return naive_decayed_sum(u, log_a, y)
-    return DecayedSum.apply(u, log_a, y)
+    with full_precision(u):
+        return DecayedSum.apply(u, log_a, y)
 
 
 class DecayedSum(torch.autograd.Function):
@@ -48,7 +56,7 @@ class DecayedSum(torch.autograd.Function):
         inner = lower_triangle(parts) @ (parts / e)
         D = e[:, :, :, -1]
         before, last = chunk_states((inner[:, :, :, -1] * D)[..., None], D, y[..., None])
-        found = inner.add_(before.mT).mul_(e).flatten(2, 3)[:, :, :n]
+        found = join_chunks(inner.add_(before.mT).mul_(e), n)
         ctx.shared = log_a.shape
         ctx.save_for_backward(u, e, found)
         return found, last[..., 0]
@@ -56,6 +64,12 @@ class DecayedSum(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, dy: Tensor, dlast: Tensor) -> tuple[Tensor | None, ...]:
+        with full_precision(dy):
+            return DecayedSum.gradients(ctx, dy, dlast)
+
+    @staticmethod
+    def gradients(ctx, dy: Tensor, dlast: Tensor) -> tuple[Tensor | None, ...]:
+        """The same sum backwards."""
         u, e, found = ctx.saved_tensors
         n, dy = dy.shape[2], split_chunks(dy, SHORT)
         inner = lower_triangle(dy).mT @ (dy * e)

@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from spinodal.mixers.ops.tracing import traced
+
 
 def naive_place_product(
     W: Float[Tensor, "h l m"], v: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"]
@@ -37,6 +39,13 @@ def places(
         valid = x.new_ones(x.shape[:2], dtype=torch.bool)
     count = valid.long().cumsum(1)
     return start[:, None] + (count - 1).clamp(min=0), start + count[:, -1]
+
+
+def places_taken(free: Int[Tensor, " b"], tokens: int, length: int) -> int:
+    """The most places taken in a sample; while a graph is recorded as many as there can be, up to `length`."""
+    if isinstance(tokens, torch.SymInt):
+        return tokens if tokens > length else length
+    return min(tokens, length) if traced() else int(free.max())
 
 
 def scatter_to_places(

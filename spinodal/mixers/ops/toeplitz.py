@@ -30,6 +30,10 @@ def toeplitz_product(
 ) -> Float[Tensor, "b h n c"]:
     """y_i = sum_j t_{i-j} v_j; t holds the lags 0..n-1 at its head, and -(n-1)..-1 at its tail unless causal."""
     n = v.shape[2]
+    if isinstance(n, torch.SymInt):  # a graph for any length has no branch by length
+        i = torch.arange(n, device=v.device)
+        T = t[:, i[:, None] - i]  # negative lags count from the tail
+        return (T.tril() if causal else T) @ v
     if n <= DIRECT:
         return toeplitz_matrix(t, n, causal=causal) @ v
     if not causal:
@@ -49,7 +53,7 @@ def toeplitz_matrix(t: Float[Tensor, "h k"], n: int, *, causal: bool) -> Float[T
 
 
 def circular_product(t: Float[Tensor, "h m"], v: Float[Tensor, "b h n c"]) -> Float[Tensor, "b h m c"]:
-    """y_i = sum_j t_{(i-j) mod m} v_j by FFT."""
-    m = t.shape[1]
-    spectrum = torch.fft.rfft(t)[None, :, :, None] * torch.fft.rfft(v, m, dim=2)
-    return torch.fft.irfft(spectrum, m, dim=2)
+    """y_i = sum_j t_{(i-j) mod m} v_j by FFT, in float32 at least: transforms know no half precision."""
+    m, exact = t.shape[1], torch.promote_types(v.dtype, torch.float32)
+    spectrum = torch.fft.rfft(t.to(exact))[None, :, :, None] * torch.fft.rfft(v.to(exact), m, dim=2)
+    return torch.fft.irfft(spectrum, m, dim=2).to(v)

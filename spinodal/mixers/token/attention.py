@@ -17,7 +17,8 @@ from torch.nn import functional
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, OutputProjection, State
 from spinodal.mixers.entry import Entry, Kind, MixerConfig, Shape
-from spinodal.mixers.ops.kv_cache import append, position
+from spinodal.mixers.ops.kv_cache import append
+from spinodal.mixers.ops.padding import token_places
 from spinodal.types import Mixed
 
 
@@ -28,18 +29,18 @@ def frequencies(c: int, base: float) -> list[float]:
 
 
 def rotate(
-    x: Float[Tensor, "*b n c"], start: Int[Tensor, " s"] | None = None, *, base: float = 10_000.0
+    x: Float[Tensor, "*b n c"], start: Int[Tensor, "s *n"] | None = None, *, base: float = 10_000.0
 ) -> Float[Tensor, "*b n c"]:
     """(x_a, x_b) -> (x_a cos - x_b sin, x_a sin + x_b cos), angle i base^(-2k/c)  [su2021].
 
-    `start` is the position of the first token of each sample, the first axis; zero if None.
+    `start` is the position of the first token of each sample, the first axis, or of all its tokens; zero if None.
     """
     n, c = x.shape[-2:]
     exact = torch.promote_types(x.dtype, torch.float32)  # bfloat16 would round position 1000 by up to 4
     frequency = torch.tensor(frequencies(c, base), device=x.device, dtype=exact)
     i = torch.arange(n, device=x.device, dtype=exact)
     if start is not None:
-        i = start.view(-1, *[1] * (x.ndim - 2)) + i
+        i = start.view(len(start), *[1] * (x.ndim - 3), -1) + (i if start.ndim == 1 else 0.0)
     angle = i[..., None] * frequency
     cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
     a, b = x.chunk(2, dim=-1)
@@ -59,6 +60,8 @@ class Attention(Mixer):
     torch.Size([1, 5, 8])
     """
 
+    croppable = True
+
     def __init__(self, width: int, *, heads: int, causal: bool = False):
         super().__init__()
         if width % (2 * heads):
@@ -73,11 +76,12 @@ class Attention(Mixer):
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
     ) -> Mixed:
         q, k, v = self.maps(x)
+        place = token_places(valid) if self.causal and valid is not None else None
         mask = None if valid is None else valid[:, None, None, :]
         if mask is not None and self.causal:
             mask = mask & torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
         y = functional.scaled_dot_product_attention(
-            rotate(q), rotate(k), v, attn_mask=mask, is_causal=self.causal and mask is None
+            rotate(q, place), rotate(k, place), v, attn_mask=mask, is_causal=self.causal and mask is None
         )
         return Mixed(self.out(y.transpose(1, 2).flatten(2)), {})
 
@@ -91,17 +95,17 @@ class Attention(Mixer):
         """The state is every rotated key and value so far, and which of them are valid."""
         keys, values, seen = state or (None, None, None)
         q, k, v = self.maps(x)
-        start = position(keys, x)
         new = valid if valid is not None else x.new_ones(x.shape[:2], dtype=torch.bool)
-        keys, k = append(keys, rotate(k, start))
-        values, v = append(values, v)
         seen, there = append(seen, new[:, None, :, None])
+        place = token_places(there[:, 0, :, 0])[:, -x.shape[1] :]
+        keys, k = append(keys, rotate(k, place))
+        values, v = append(values, v)
         n, m = x.shape[1], k.shape[2]
         mask = None
         if n < m or valid is not None:
             mask = there.mT & torch.ones(n, m, dtype=torch.bool, device=x.device).tril(m - n)
         y = functional.scaled_dot_product_attention(
-            rotate(q, start), k, v, attn_mask=mask, is_causal=mask is None
+            rotate(q, place), k, v, attn_mask=mask, is_causal=mask is None
         )
         return self.out(y.transpose(1, 2).flatten(2)), (keys, values, seen)
 

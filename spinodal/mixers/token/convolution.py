@@ -20,7 +20,7 @@ from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, OutputProjection, State
 from spinodal.mixers.entry import Entry, Kind, MixerConfig, Shape
 from spinodal.mixers.ops.kv_cache import append, position
-from spinodal.mixers.ops.padding import mask_padding
+from spinodal.mixers.ops.padding import mask_padding, padding_first, reorder_tokens, token_places
 from spinodal.mixers.ops.toeplitz import toeplitz_product
 from spinodal.types import Mixed
 
@@ -43,6 +43,8 @@ class Convolution(Mixer):
     def forward(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
     ) -> Mixed:
+        if self.causal and valid is not None:
+            return Mixed(self.extend_causal(x, None, valid)[0], {})
         after = 0 if self.causal else self.kernel // 2
         padded = functional.pad(mask_padding(x, valid).transpose(1, 2), (self.kernel - 1 - after, after))
         return Mixed(functional.conv1d(padded, self.weight, groups=x.shape[-1]).transpose(1, 2), {})
@@ -50,13 +52,18 @@ class Convolution(Mixer):
     def extend_causal(
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
     ) -> tuple[Float[Tensor, "b n d"], State]:
-        """The state is the last kernel - 1 tokens."""
+        """The state is the last kernel - 1 tokens that are there; padding stands before them all."""
         (past,) = state or (x.new_zeros(x.shape[0], self.kernel - 1, x.shape[2]),)
-        tokens = torch.cat([past, mask_padding(x, valid)], dim=1)
+        tokens, back = torch.cat([past, mask_padding(x, valid)], dim=1), None
+        if valid is not None:
+            order, back = padding_first(torch.cat([valid.new_ones(past.shape[:2]), valid], 1))
+            tokens = reorder_tokens(tokens, order)
         if x.shape[1] == 1:  # a convolution would spend ten times as long on setting itself up
             y = (tokens * self.weight[:, 0].mT).sum(1, keepdim=True)
         else:
             y = functional.conv1d(tokens.transpose(1, 2), self.weight, groups=x.shape[-1]).transpose(1, 2)
+        if back is not None:
+            y = reorder_tokens(functional.pad(y, (0, 0, self.kernel - 1, 0)), back)[:, self.kernel - 1 :]
         return y, (tokens[:, x.shape[1] :].clone(),)
 
 
@@ -67,6 +74,7 @@ class Toeplitz(Mixer):
     """
 
     length: int
+    croppable = True
 
     def __init__(self, width: int, *, heads: int, length: int, causal: bool = False):
         super().__init__()
@@ -91,6 +99,8 @@ class Toeplitz(Mixer):
     def forward(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
     ) -> Mixed:
+        if self.causal and valid is not None:
+            return Mixed(self.extend_causal(x, None, valid)[0], {})
         y = toeplitz_product(self.filter, self.values(x, valid), causal=self.causal)
         return Mixed(self.out(y.transpose(1, 2).flatten(2)), {})
 
@@ -110,16 +120,35 @@ class Toeplitz(Mixer):
     def extend_causal(
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
     ) -> tuple[Float[Tensor, "b n d"], State]:
-        """The state is every value so far."""
-        n, m = x.shape[1], int(position(state, x)[0]) + x.shape[1]
+        """The state is every value so far, and which are valid once padding was among them."""
+        past, seen = (*(state or (None,)), None)[:2]
+        n, m = x.shape[1], (int(position(past, x)[0]) if past else 0) + x.shape[1]
         self.require(m)
-        cache, v = append(state, self.values(x, valid))
-        if n == m:
+        cache, v = append(past, self.values(x, valid))
+        if n == m and valid is None:
             y = toeplitz_product(self.filter, v, causal=True)
-        else:
+        elif valid is None and seen is None:
             lag = torch.arange(m - n, m, device=x.device)[:, None] - torch.arange(m, device=x.device)
             y = self.filter[:, lag.clamp(min=0)].tril(m - n) @ v
-        return self.out(y.transpose(1, 2).flatten(2)), cache
+        else:
+            new = x.new_ones(x.shape[:2], dtype=torch.bool) if valid is None else valid
+            if past and seen is None:
+                seen, _ = append(None, new.new_ones(len(x), 1, m - n, 1))
+            seen, there = append(seen, new[:, None, :, None])
+            y = self.between(v, there[:, 0, :, 0], n)
+        return self.out(y.transpose(1, 2).flatten(2)), ((cache,) if seen is None else (cache, seen))
+
+    def between(
+        self, v: Float[Tensor, "b h m c"], there: Bool[Tensor, "b m"], n: int
+    ) -> Float[Tensor, "b h n c"]:
+        """The last n of y_i = sum_j t_{p_i - p_j} v_j, p the places of the tokens that are there."""
+        if n == v.shape[2]:
+            order, back = (o[:, None, :, None].expand_as(v) for o in padding_first(there))
+            return toeplitz_product(self.filter, v.gather(2, order), causal=True).gather(2, back)
+        place = token_places(there)
+        lag = place[:, -n:, None] - place[:, None]
+        weights = self.filter[:, lag.clamp(min=0)].masked_fill(lag < 0, 0.0)
+        return torch.einsum("hbnm,bhmc->bhnc", weights, v)
 
 
 @dataclass(frozen=True)

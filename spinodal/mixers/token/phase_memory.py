@@ -50,6 +50,7 @@ class PhaseMemory(Mixer):
         if phases < 2:
             raise InputError(f"a phase memory needs two phases or more, got phases={phases}")
         self.heads, self.phases, self.causal = heads, phases, causal
+        self.log_g = log_decays(heads, "cpu").tolist()  # numbers, so that no graph records their making
         self.value = nn.Linear(width, width, bias=False)
         self.shares = nn.Linear(width, 2 * heads * phases, bias=False)
         self.out = OutputProjection(width, width)
@@ -65,8 +66,8 @@ class PhaseMemory(Mixer):
 
     def maps(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None
-    ) -> tuple[Float[Tensor, "b h n p"], Float[Tensor, "b h n p"], Tensor, Float[Tensor, "1 h n 1"]]:
-        """q, r, v and log g; r is zero on padding."""
+    ) -> tuple[Float[Tensor, "b h n p"], Float[Tensor, "b h n p"], Tensor, Float[Tensor, "#b h n 1"]]:
+        """q, r, v and log g; padding is not written, nor where causal does it forget."""
         exact = torch.promote_types(x.dtype, torch.float32)
         shares = self.shares(x).to(exact).unflatten(-1, (2, self.heads, self.phases)).softmax(-1)
         q, r = shares.permute(2, 0, 3, 1, 4).contiguous()
@@ -74,7 +75,9 @@ class PhaseMemory(Mixer):
         if valid is not None:
             r = r.masked_fill(~valid[:, None, :, None], 0.0)
         v = self.value(x).to(exact).unflatten(-1, (self.heads, -1)).transpose(1, 2).contiguous()
-        log_g = log_decays(self.heads).to(r)[None, :, None, None].expand(-1, -1, x.shape[1], -1)
+        log_g = r.new_tensor(self.log_g)[None, :, None, None].expand(-1, -1, x.shape[1], -1)
+        if self.causal and valid is not None:
+            log_g = log_g.masked_fill(~valid[:, None, :, None], 0.0)
         return q, r, v, log_g
 
     def merge_heads(self, y: Float[Tensor, "b h n c"], x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:

@@ -22,7 +22,7 @@ from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, OutputProjection, State
 from spinodal.mixers.entry import Entry, Kind, MixerConfig, Shape
 from spinodal.mixers.ops.padding import mask_padding
-from spinodal.mixers.ops.places import places, read_place, read_places, scatter_to_places
+from spinodal.mixers.ops.places import places, places_taken, read_place, read_places, scatter_to_places
 from spinodal.mixers.token.retention import log_decays
 from spinodal.types import Mixed
 
@@ -77,15 +77,15 @@ class Triangular(Mixer):
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
     ) -> Mixed:
         place, free = places(x, valid, x.new_zeros(len(x), dtype=torch.long))
-        n = self.require(free)
+        n = self.require(free, x.shape[1])
         table = scatter_to_places(
             mask_padding(self.value(x), valid), place, x.new_zeros(len(x), n, x.shape[2])
         )
         return Mixed(self.out(read_places(self.matrix(n), table, place)), {})
 
-    def require(self, free: Int[Tensor, " b"]) -> int:
+    def require(self, free: Int[Tensor, " b"], tokens: int) -> int:
         """How many places are taken. InputError where there are fewer."""
-        if (n := int(free.max())) > self.length:
+        if (n := places_taken(free, tokens, self.length)) > self.length:
             raise InputError(f"this mixer has places for length={self.length} tokens, got {n}")
         return n
 
@@ -96,7 +96,7 @@ class Triangular(Mixer):
         empty = x.new_zeros(len(x), self.length, x.shape[2]), x.new_zeros(len(x), dtype=torch.long)
         table, start = state or empty
         place, free = places(x, valid, start)
-        n = self.require(free)
+        n = self.require(free, self.length if state else x.shape[1])
         table = scatter_to_places(mask_padding(self.value(x), valid), place, table)
         if x.shape[1] == 1:
             y = read_place(self.rows(place[:, 0].clamp(max=self.length - 1)), table)

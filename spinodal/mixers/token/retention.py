@@ -18,19 +18,20 @@ from spinodal.mixers.ops.decayed_linear_attention import (
     decayed_linear_attention,
     decayed_linear_attention_both_ways,
 )
+from spinodal.mixers.ops.padding import token_places
 from spinodal.mixers.token.attention import rotate
 from spinodal.types import Mixed
 
 
-def log_decays(heads: int) -> Float[Tensor, " h"]:
+def log_decays(heads: int, device: str | None = None) -> Float[Tensor, " h"]:
     """log g = -log 2 / half-life: half-lives of 2, ..., 128 tokens, geometric over heads; fixed, as in [sun2023]."""
-    return -math.log(2) / torch.logspace(1, 7, heads, base=2, dtype=torch.float64)
+    return -math.log(2) / torch.logspace(1, 7, heads, base=2, dtype=torch.float64, device=device)
 
 
 @cache
 def constants(heads: int, c: int, causal: bool) -> tuple[list[float], list[float]]:
     """log g and m sqrt(c) of each head, m = sum of g^|i-j| over an endless context."""
-    log_g = log_decays(heads)
+    log_g = log_decays(heads, "cpu")
     mass = (1 if causal else 1 + log_g.exp()) / (1 - log_g.exp())
     return log_g.tolist(), (mass * c**0.5).tolist()
 
@@ -57,6 +58,9 @@ class Retention(Mixer):
                 f"retention needs an even number of features per head: width={width}, heads={heads}"
             )
         self.heads, self.causal = heads, causal
+        self.constants = constants(
+            heads, width // heads, causal
+        )  # numbers, so that no graph records their making
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.out = OutputProjection(width, width)
 
@@ -71,18 +75,20 @@ class Retention(Mixer):
         self,
         x: Float[Tensor, "b n d"],
         valid: Bool[Tensor, "b n"] | None,
-        start: Int[Tensor, " b"] | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor, Float[Tensor, "1 h n 1"]]:
-        """Rotated q / (m sqrt c) and k, v and log g; k is zero on padding."""
+        start: Int[Tensor, "b *n"] | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor, Float[Tensor, "#b h n 1"]]:
+        """Rotated q / (m sqrt c) and k, v and log g; padding is not written, nor where causal does it forget."""
         exact = torch.promote_types(x.dtype, torch.float32)  # bfloat16 would lose the decays
         maps = self.qkv(x).to(exact).unflatten(-1, (3 * self.heads, -1)).transpose(1, 2)
         qk, v = maps.split((2 * self.heads, self.heads), dim=1)
         q, k = rotate(qk, start).chunk(2, dim=1)
         if valid is not None:
             k = k.masked_fill(~valid[:, None, :, None], 0.0)
-        known = constants(self.heads, q.shape[-1], self.causal)
-        log_g, scale = (q.new_tensor(values)[None, :, None, None] for values in known)
-        return q / scale, k, v.contiguous(), log_g.expand(-1, -1, x.shape[1], -1)
+        log_g, scale = (q.new_tensor(values)[None, :, None, None] for values in self.constants)
+        log_g = log_g.expand(-1, -1, x.shape[1], -1)
+        if self.causal and valid is not None:
+            log_g = log_g.masked_fill(~valid[:, None, :, None], 0.0)
+        return q / scale, k, v.contiguous(), log_g
 
     def merge_heads(self, y: Float[Tensor, "b h n c"], x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
         return self.out(y.transpose(1, 2).flatten(2).to(x))
@@ -90,12 +96,15 @@ class Retention(Mixer):
     def extend_causal(
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
     ) -> tuple[Float[Tensor, "b n d"], State]:
-        """The state is the memory S, c by c a head, and the position."""
+        """The state is the memory S, c by c a head, and how many tokens it holds."""
         start = state[1] if state else x.new_zeros(len(x), dtype=torch.long)
-        q, k, v, log_g = self.maps(x, valid, start if state else None)
+        place, after = start if state else None, start + x.shape[1]
+        if valid is not None:
+            place, after = start[:, None] + token_places(valid), start + valid.sum(1)
+        q, k, v, log_g = self.maps(x, valid, place)
         S = state[0] if state else q.new_zeros(*q.shape[:2], q.shape[3], q.shape[3])
         y, S = decayed_linear_attention(q, k, v, log_g, S)
-        return self.merge_heads(y, x), (S, start + x.shape[1])
+        return self.merge_heads(y, x), (S, after)
 
 
 @dataclass(frozen=True)

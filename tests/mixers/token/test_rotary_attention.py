@@ -11,13 +11,19 @@ from spinodal.mixers.token.attention import Attention, rotate
 
 
 def definition(mixer: Attention, x: Tensor, valid: Tensor | None) -> Tensor:
-    """Pairs of features (k, k + c/2) are complex numbers that turn by base^(-2k/c) a position."""
+    """Pairs of features (k, k + c/2) are complex numbers that turn by base^(-2k/c) a position.
+
+    Causal, padding takes no position.
+    """
     b, n, d = x.shape
     c = d // mixer.heads
     angle = [10_000 ** (-2 * k / c) for k in range(c // 2)]
     q, k, v = (x @ w.T for w in mixer.qkv.weight.split(d))
     y = []
     for sample in range(b):
+        place = list(range(n))
+        if mixer.causal and valid is not None:
+            place = (valid[sample].long().cumsum(0) - 1).tolist()
         for i in range(n):
             for h in range(mixer.heads):
                 scores, values = [], []
@@ -26,7 +32,8 @@ def definition(mixer: Attention, x: Tensor, valid: Tensor | None) -> Tensor:
                         continue
                     Q, K = (t[sample, at, h * c : (h + 1) * c] for t, at in ((q, i), (k, j)))
                     Q, K = (torch.complex(t[: c // 2], t[c // 2 :]) for t in (Q, K))
-                    turn = torch.tensor([cmath.exp(1j * (j - i) * a) for a in angle], dtype=torch.complex128)
+                    gap = place[j] - place[i]
+                    turn = torch.tensor([cmath.exp(1j * gap * a) for a in angle], dtype=torch.complex128)
                     scores.append((Q.conj() * K * turn).real.sum() / math.sqrt(c))
                     values.append(v[sample, j, h * c : (h + 1) * c])
                 y.append(torch.stack(scores).softmax(0) @ torch.stack(values))
