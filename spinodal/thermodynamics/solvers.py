@@ -28,11 +28,11 @@ from torch import Tensor
 
 from spinodal.errors import InputError
 from spinodal.thermodynamics.flash import require_same_axes
+from spinodal.thermodynamics.implicit import SINGULAR, ImplicitFractions
 
 DECREMENT = 1e-16  # squared, before the last step of Newton, which squares it once more
 COMPLEMENTARITY = 1e-14  # aimed at
 RESIDUAL = 1e-12  # allowed, once vanished phases are set to zero
-SINGULAR = 1e-14  # a pivot of H, relative to its diagonal
 RIDGE = 1e-14  # likewise; keeps phases that coincide apart
 BLOCK = 2**16  # entries of K, half a megabyte
 
@@ -74,7 +74,7 @@ def negative_flash(z: Float[Tensor, "*#b n"], K: Float[Tensor, "*#b n q"], *, st
         L, *report, unbounded, singular = _in_blocks(_newton, z, K, steps)
         _refuse(unbounded.reshape(batch), "some change of L raises the dilution of every component")
         _refuse(singular.reshape(batch), "some phases in K are combinations of the others")
-    return _flash(_Implicit.apply(z, K, L, torch.ones_like(L)), report, batch)
+    return _flash(ImplicitFractions.apply(z, K, L, torch.ones_like(L)), report, batch)
 
 
 def positive_flash(z: Float[Tensor, "*#b n"], K: Float[Tensor, "*#b n q"], *, steps: int = 50) -> Flash:
@@ -99,7 +99,7 @@ def positive_flash(z: Float[Tensor, "*#b n"], K: Float[Tensor, "*#b n q"], *, st
     z, K, batch = _check(z, K)
     with torch.no_grad():
         L, *report = _in_blocks(_interior_point, z, K, steps)
-    return _flash(_Implicit.apply(z, K, L, (L > 0).double()), report, batch)
+    return _flash(ImplicitFractions.apply(z, K, L, (L > 0).double()), report, batch)
 
 
 def _check(z: Tensor, K: Tensor) -> tuple[Tensor, Tensor, torch.Size]:
@@ -275,32 +275,3 @@ def _interior_point(z: Tensor, K: Tensor, steps: int) -> tuple[Tensor, ...]:
 def _steepest_fall(L: Tensor, dL: Tensor, m: Tensor, dm: Tensor) -> Tensor:
     """The steepest relative fall of any fraction or multiplier."""
     return torch.maximum(-dL / L, -dm / m).amax(0).clamp_min(1e-8)
-
-
-class _Implicit(torch.autograd.Function):
-    """H dL = dc at held L, over the phases present: the implicit function theorem for c_j = 1.
-
-    The backward pass is made of differentiable steps on its own output, so it can be derived again.
-    """
-
-    @staticmethod
-    def forward(ctx, z: Tensor, K: Tensor, L: Tensor, present: Tensor) -> Tensor:
-        L = L.clone()
-        ctx.save_for_backward(z, K, L, present)
-        return L
-
-    @staticmethod
-    def backward(ctx, grad):
-        z, K, L, present = ctx.saved_tensors
-        A = torch.nn.functional.pad(K, (0, 1), value=1.0)
-        u = torch.einsum("bnp,bp->bn", A, L).unsqueeze(-1)
-        w = A / u * present.unsqueeze(1)
-        H = (z.unsqueeze(-1) * w).mT @ w
-        scale = (H.diagonal(dim1=-2, dim2=-1) + 1 - present).rsqrt()
-        inverse = torch.linalg.pinv(
-            scale.unsqueeze(-1) * H * scale.unsqueeze(-2), rtol=SINGULAR, hermitian=True
-        )
-        v = scale * torch.einsum("bpq,bq->bp", inverse, scale * grad)
-        grad_z = torch.einsum("bnp,bp->bn", w, v).unsqueeze(-1)
-        grad_K = z.unsqueeze(-1) / u * (v.unsqueeze(1) - grad_z * L.unsqueeze(1))[..., :-1]
-        return grad_z.squeeze(-1), grad_K, None, None

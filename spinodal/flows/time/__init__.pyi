@@ -1,5 +1,6 @@
 from .merging import MERGE, Merges
-from .simulate import CONSENSUS, Adaptive, CheckpointPolicy, Layers, Noisy, SimulationResult, simulate
+from .methods import Adaptive, Layers, Noisy
+from .simulate import CONSENSUS, CheckpointPolicy, SimulationResult, simulate
 
 __all__ = [
     "CONSENSUS",

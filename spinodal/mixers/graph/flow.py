@@ -30,7 +30,7 @@ from torch.nn import functional
 from spinodal.errors import ConvergenceError, InputError
 from spinodal.mixers.base import Mixer, OutputProjection, State
 from spinodal.mixers.graph.coupling import SineCoupling
-from spinodal.mixers.graph.form import FlowForm
+from spinodal.mixers.graph.form import FlowForm, require_descent
 from spinodal.mixers.graph.implicit import implicit_equilibrium
 from spinodal.mixers.graph.links import GraphInputs, LinkForm, Links, all_valid
 from spinodal.mixers.graph.pairs import AllPairs
@@ -92,32 +92,7 @@ class GraphFlowAttention(Mixer):
         self.coarse = self.links.router  # the name of its parameters in saved models
         if self.links.counts_calls:
             self.register_buffer("calls", torch.zeros((), dtype=torch.long))
-        self.check_form()
-
-    def check_form(self):
-        """InputError where a step would not descend, or an equilibrium would not be unique."""
-        amplitude, descent = self.form.amplitude, self.form.descent
-        if descent.size is not None and not 0 < descent.size <= self.largest:
-            raise InputError(
-                f"size={descent.size}: the energy falls for steps up to {self.largest:.4g} = 1 / max(1, sup|f'|)"
-            )
-        if amplitude is not None and not self.form.learned and not self.coupling.rises_within(2 * amplitude):
-            raise InputError(
-                f"amplitude={amplitude}: values differ by up to {2 * amplitude:.4g}, where the slope of "
-                f"{self.form.coupling} is not positive; for sin take less than pi/4, or None"
-            )
-        if descent.tolerance and self.causal:
-            raise InputError("tolerance in a causal flow: when to stop would depend on later tokens; take 0")
-        if not descent.implicit:
-            return
-        if self.guarantee != "energy":
-            raise InputError(
-                f"implicit=True: the Hessian must be symmetric, and this flow has the guarantee {self.guarantee!r}"
-            )
-        if not self.form.anchored or amplitude is None or self.form.learned:
-            raise InputError(
-                "implicit=True: the equilibrium must be unique, which takes anchors, an amplitude and a fixed coupling"
-            )
+        require_descent(form, self.coupling, largest=self.largest, causal=causal, guarantee=self.guarantee)
 
     @property
     def guarantee(self) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from spinodal.errors import InputError
+from spinodal.mixers.graph.coupling import SineCoupling
 
 UNROLLED = 8  # steps, above which gradients through all of them are refused
 
@@ -68,3 +69,31 @@ class FlowForm:
             raise InputError(f"threshold={self.threshold}: a share of the largest weight of a row, in [0, 1)")
         if self.amplitude is not None and self.amplitude <= 0:
             raise InputError(f"amplitude={self.amplitude}: it must be above 0, or None")
+
+
+def require_descent(
+    form: FlowForm, coupling: SineCoupling, *, largest: float, causal: bool, guarantee: str
+) -> None:
+    """InputError where a step would not descend, or an equilibrium would not be unique."""
+    amplitude, descent = form.amplitude, form.descent
+    if descent.size is not None and not 0 < descent.size <= largest:
+        raise InputError(
+            f"size={descent.size}: the energy falls for steps up to {largest:.4g} = 1 / max(1, sup|f'|)"
+        )
+    if amplitude is not None and not form.learned and not coupling.rises_within(2 * amplitude):
+        raise InputError(
+            f"amplitude={amplitude}: values differ by up to {2 * amplitude:.4g}, where the slope of "
+            f"{form.coupling} is not positive; for sin take less than pi/4, or None"
+        )
+    if descent.tolerance and causal:
+        raise InputError("tolerance in a causal flow: when to stop would depend on later tokens; take 0")
+    if not descent.implicit:
+        return
+    if guarantee != "energy":
+        raise InputError(
+            f"implicit=True: the Hessian must be symmetric, and this flow has the guarantee {guarantee!r}"
+        )
+    if not form.anchored or amplitude is None or form.learned:
+        raise InputError(
+            "implicit=True: the equilibrium must be unique, which takes anchors, an amplitude and a fixed coupling"
+        )

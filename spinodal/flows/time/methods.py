@@ -1,0 +1,116 @@
+r"""Methods of integration, as values: which steps a simulation takes, and in which time.
+
+method    steps                                                         time
+Adaptive  Dormand--Prince 5(4) under a tolerance, with captured pairs   of the flow
+Layers    x <- normalise(x + h A(x)), the authors'                      h a layer
+Noisy     weak order two, for fields with noise                         of the flow
+"""
+
+import math
+from dataclasses import dataclass
+from numbers import Integral, Real
+
+import numpy as np
+from jaxtyping import Float
+
+from spinodal.errors import InputError, require_types
+from spinodal.flows.fields import AttentionField
+from spinodal.flows.state import Field, State
+from spinodal.flows.time.integrators import AdaptiveIntegrator, Integrator, LayerIntegrator, NoisyIntegrator
+from spinodal.flows.time.merging import MERGE
+from spinodal.runs import register
+
+
+@register("adaptive")
+@dataclass(frozen=True)
+class Adaptive:
+    """Steps of Dormand and Prince's method whose errors stay below `tolerance`  [dormand1980].
+
+    The error of a step is at most `tolerance` in a direction, (1 + r) `tolerance` in a length r, and less in time.
+    Pairs nearer than `radius` are captured, that is replaced by their centre of mass: the effect on other tokens is
+    beta radius^2. If not given it is 0.1 sqrt(tolerance), where the effect is below the tolerance up to beta = 100.
+    InputError for a tolerance outside [1e-14, 0.1], and for a radius outside [1e-8, 1e-3].
+    """
+
+    tolerance: float = 1e-8
+    radius: float | None = None
+
+    def __post_init__(self) -> None:
+        require_types(self, tolerance=Real, radius=(Real, type(None)))
+        if not 1e-14 <= self.tolerance <= 0.1:
+            raise InputError(
+                f"`tolerance` {self.tolerance:g}: from 1e-14, where rounding begins, to 0.1",
+                field="tolerance",
+            )
+        if self.radius is not None and not MERGE <= self.radius <= 1e-3:
+            raise InputError(
+                f"`radius` {self.radius:g}: tokens merge at {MERGE:g}; capture them from there to 1e-3",
+                field="radius",
+            )
+
+    def check(self, field: Field) -> None:
+        """InputError for a field with noise, which adaptive steps do not serve."""
+        if field.noise > 0:
+            raise InputError(
+                "`method`: the field has noise, which no step size resolves: use Noisy(step) or Layers(step)",
+                field="method",
+            )
+
+    def begin(self, field: Field, start: State, weights: Float[np.ndarray, " n"]) -> Integrator:
+        self.check(field)
+        radius = self.radius or min(1e-3, max(MERGE, 0.1 * self.tolerance**0.5))
+        return AdaptiveIntegrator(field, start, weights, self.tolerance, radius)
+
+
+@register("layers")
+@dataclass(frozen=True)
+class Layers:
+    """x <- normalise(x + h A(x)), layers of step h  [glpr2023].
+
+    `seed` draws the noise of a field that has any. InputError for a step that is not positive.
+    """
+
+    step: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_types(self, step=Real, seed=Integral)
+        check_step(self.step, self.seed)
+
+    def begin(self, field: Field, start: State, weights: Float[np.ndarray, " n"]) -> Integrator:
+        if not isinstance(field, AttentionField):
+            raise InputError(
+                f"`field`: {type(field).__name__} has no layers: the layer clock needs an AttentionField",
+                field="field",
+            )
+        return LayerIntegrator(field, start, weights, self.step, self.seed)
+
+
+@register("noisy")
+@dataclass(frozen=True)
+class Noisy:
+    """dX = F dt + sqrt(2 / kappa) dW in steps of size h, of weak order two  [derived].
+
+    Runs with the same seed have the same noise. InputError for a step that is not positive.
+    """
+
+    step: float = 0.01
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_types(self, step=Real, seed=Integral)
+        check_step(self.step, self.seed)
+
+    def begin(self, field: Field, start: State, weights: Float[np.ndarray, " n"]) -> Integrator:
+        return NoisyIntegrator(field, start, weights, self.step, self.seed)
+
+
+Method = Adaptive | Layers | Noisy
+
+
+def check_step(step: float, seed: int) -> None:
+    """InputError unless the step is positive and finite and the seed is 0 or more."""
+    if not 0 < step < math.inf:
+        raise InputError(f"`step` {step}: must be positive and finite", field="step")
+    if seed < 0:
+        raise InputError(f"`seed` {seed}: must be 0 or more", field="seed")
