@@ -31,7 +31,7 @@ from spinodal.mixers.channel.partition import (
     PartitionOptions,
 )
 from spinodal.mixers.cross.mixers import CrossAttentionConfig, StaticCrossConfig
-from spinodal.mixers.entry import Kind, Shape
+from spinodal.mixers.entry import Kind, MixerConfig, Shape
 from spinodal.mixers.graph.config import GraphConfig
 from spinodal.mixers.registry import find_entry
 from spinodal.mixers.token.attention import AttentionConfig
@@ -111,6 +111,12 @@ class CrossLayer(nn.Module):
         return self.mixer.mix(x, valid, Source(source, source_valid)).tokens
 
 
+def build_mixer(config: MixerConfig, shape: Shape) -> Mixer:
+    """The mixer of these options. InputError for one that is set and changes nothing."""
+    config.require_effect(vars(config))
+    return config.build(shape)
+
+
 def mixer_layer(
     kind: str, name: str, shape: Shape, options: Mapping[str, Any] | None = None
 ) -> Layer | CrossLayer:
@@ -118,7 +124,7 @@ def mixer_layer(
 
     `kind` is mixer, channel or cross. InputError for an unknown name or option.
     """
-    mixer = find_entry(Kind(kind), name).configure(options or {}).build(shape)
+    mixer = build_mixer(find_entry(Kind(kind), name).configure(options or {}), shape)
     return CrossLayer(mixer) if kind == Kind.CROSS else Layer(mixer)
 
 
@@ -210,7 +216,7 @@ class GraphFlow(Layer):
             dense_steps=dense_steps,
             levels=levels,
         )
-        super().__init__(config.build(Shape(width, heads=heads, causal=causal, length=length)))
+        super().__init__(build_mixer(config, Shape(width, heads=heads, causal=causal, length=length)))
 
 
 class SwiGLU(Layer):
@@ -258,7 +264,7 @@ class Partition(Layer):
         config = PartitionConfig(
             hidden=hidden, phases=phases, reactions=reactions, pathway=pathway, reading=reading
         )
-        super().__init__(config.build(Shape(width, heads=heads, causal=causal)))
+        super().__init__(build_mixer(config, Shape(width, heads=heads, causal=causal)))
 
 
 class LiteralPartition(Layer):
@@ -279,7 +285,7 @@ class LiteralPartition(Layer):
         config = LiteralPartitionConfig(
             hidden=hidden, phases=phases, reactions=reactions, pathway=pathway, reading=reading
         )
-        super().__init__(config.build(Shape(width, heads=heads, causal=causal)))
+        super().__init__(build_mixer(config, Shape(width, heads=heads, causal=causal)))
 
 
 class DensePartition(Layer):
@@ -300,7 +306,7 @@ class DensePartition(Layer):
         config = DensePartitionConfig(
             hidden=hidden, phases=phases, reactions=reactions, pathway=pathway, reading=reading
         )
-        super().__init__(config.build(Shape(width, heads=heads, length=length)))
+        super().__init__(build_mixer(config, Shape(width, heads=heads, length=length)))
 
 
 class CrossAttention(CrossLayer):

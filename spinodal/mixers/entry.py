@@ -10,7 +10,7 @@ import difflib
 import math
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -52,6 +52,17 @@ class MixerConfig(ABC):
     @abstractmethod
     def build(self, shape: Shape) -> Mixer:
         """The mixer of this shape. InputError where the two do not fit."""
+
+    def without_effect(self) -> dict[str, str]:
+        """The options that change nothing beside the values of the others, each with what it takes to be read."""
+        return {}
+
+    def require_effect(self, given: Collection[str]) -> None:
+        """Raises InputError for a value of these options, not its default, that changes nothing."""
+        for name, needed in self.without_effect().items():
+            value = getattr(self, name)
+            if name in given and value != type(self).__dataclass_fields__[name].default:
+                raise InputError(f"{name}={value}: it is read only with {needed}")
 
 
 @dataclass(frozen=True)

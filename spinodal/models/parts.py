@@ -12,7 +12,7 @@ from typing import Any
 
 from spinodal.errors import InputError
 from spinodal.mixers import registry
-from spinodal.mixers.entry import Kind, near
+from spinodal.mixers.entry import Kind, MixerConfig, near
 
 NONE = "none"  # no token mixer at all
 PARTS = {
@@ -46,6 +46,8 @@ def read_part(part: str, value: str | Mapping[str, Any]) -> dict[str, Any]:
             raise InputError(f"mixer=none does not read {', '.join(options)}")
         return {"name": NONE}
     config = registry.find_entry(PARTS[part], name).configure(options)
+    if options.keys() < vars(config).keys():  # a file holds every option, a user those that are set
+        config.require_effect(options)
     return {"name": name, **vars(config)}
 
 
@@ -54,7 +56,7 @@ def read_parts(
 ) -> dict[str, dict[str, Any]]:
     """The parts with these options, flat or dotted keys, each given to those that read it.
 
-    InputError for an option that no chosen part reads, unless `drop`.
+    InputError for an option that no chosen part reads, or that changes nothing beside its others, unless `drop`.
     """
     parts = {part: read_part(part, value) for part, value in chosen.items()}
     given: dict[str, dict[str, Any]] = {part: {} for part in parts}
@@ -67,7 +69,25 @@ def read_parts(
             raise InputError(unread(key, options[key], parts))
         for other in readers:
             given[other][name] = options[key]
-    return {part: read_part(part, held | given[part]) for part, held in parts.items()}
+    parts = {part: read_part(part, held | given[part]) for part, held in parts.items()}
+    if not drop:
+        for part, own in given.items():
+            if own:
+                part_config(part, parts[part]).require_effect(own)
+    return parts
+
+
+def part_config(part: str, held: Mapping[str, Any]) -> MixerConfig:
+    """The configuration of the mixer that a part holds, which is not none."""
+    options = {name: value for name, value in held.items() if name != "name"}
+    return registry.find_entry(PARTS[part], held["name"]).configure(options)
+
+
+def read_by(part: str, held: Mapping[str, Any]) -> set[str]:
+    """The options of a part that change something beside its others."""
+    return (
+        set() if held["name"] == NONE else held.keys() - part_config(part, held).without_effect() - {"name"}
+    )
 
 
 def unread(key: str, value: object, parts: Mapping[str, Mapping[str, Any]]) -> str:

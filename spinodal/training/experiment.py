@@ -20,7 +20,7 @@ import torch
 from spinodal.errors import InputError
 from spinodal.mixers import registry
 from spinodal.models import SpinodalConfig
-from spinodal.models.parts import PARTS, is_option, read_parts
+from spinodal.models.parts import PARTS, is_option, read_by, read_parts
 from spinodal.training.constraints import Constraint
 from spinodal.training.rates import step_size_named
 from spinodal.training.tasks import DataConfig, task_named
@@ -131,11 +131,16 @@ def split_model(model: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any
 def read_options(model: Mapping[str, Any], new: Collection[str] = ()) -> dict[str, Any]:
     """These values without the options that none of the chosen mixers reads; InputError for one of those in `new`."""
     chosen, options = split_model(model)
-    held = read_parts(chosen, {key: value for key, value in options.items() if key in new})
     options = {key: v for key, v in options.items() if key in new or key.rpartition(".")[2] not in new}
-    model = {key: value for key, value in model.items() if key in options or not is_option(key)}
-    read = {name for part, own in held.items() for option in own for name in (option, f"{part}.{option}")}
-    return {key: value for key, value in model.items() if key not in options or key in read}
+    read = {
+        name
+        for part, held in read_parts(chosen, options, drop=True).items()
+        for option in read_by(part, held)
+        for name in (option, f"{part}.{option}")
+    }
+    options = {key: value for key, value in options.items() if key in new or key in read}
+    read_parts(chosen, options)
+    return {key: value for key, value in model.items() if not is_option(key)} | options
 
 
 def write_options(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

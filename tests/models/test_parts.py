@@ -9,9 +9,13 @@ import pytest
 import torch
 from transformers import AutoConfig
 
+from spinodal import layers
 from spinodal.errors import InputError
+from spinodal.mixers.entry import Shape
 from spinodal.models import SpinodalConfig, SpinodalForSeq2SeqLM
 from spinodal.models.encoder_decoder import encoder_config
+from spinodal.training import Experiment
+from spinodal.training.experiment import override
 
 GRAPH = {
     "name": "graph", "flow_steps": 4, "coupling": "sin", "threshold": 0.0, "block_size": 0, "top_blocks": 4,
@@ -50,6 +54,41 @@ def test_every_form_is_one_configuration(values: dict, tmp_path: Path):
         assert (after.mixer, after.channel) == (made.mixer, made.channel)
         assert SpinodalConfig.from_dict(after.to_dict()) == after
     assert SpinodalConfig.from_pretrained(tmp_path, levels=2).mixer == GRAPH | {"levels": 2}
+
+
+IDLE = [
+    ({"mixer": "graph"}, "top_blocks", 8, "top_blocks=8: it is read only with a block_size above 0"),
+    (
+        {"mixer": "graph", "levels": 2, "block_size": 4},
+        "dense_steps",
+        3,
+        "dense_steps=3: it is read only with levels=1",
+    ),
+    ({"channel": "partition"}, "reactions", 3, "reactions=3: it is read only with a pathway with reactions"),
+]
+
+
+@pytest.mark.parametrize(("parts", "name", "value", "message"), IDLE)
+def test_an_option_without_effect_is_refused_where_it_is_given(
+    parts: dict, name: str, value: int, message: str
+):
+    with pytest.raises(InputError, match=message):
+        config(**parts, **{name: value})
+    part = next(part for part in ("mixer", "channel") if part in parts)
+    options = {key: given for key, given in parts.items() if key != part} | {name: value}
+    with pytest.raises(InputError, match=message):
+        config(**{part: {"name": parts[part], **options}})
+    with pytest.raises(InputError, match=message):
+        layers.mixer_layer(part, parts[part], Shape(8, heads=2), options)
+    with pytest.raises(InputError, match=message):
+        override(Experiment(), parts | {name: value})
+
+
+def test_an_option_that_loses_its_effect_is_dropped_with_its_reader():
+    blocks = override(Experiment(), {"mixer": "graph", "block_size": 4, "top_blocks": 1})
+    assert blocks.parts()["mixer"]["top_blocks"] == 1
+    assert override(blocks, {"block_size": 0}).parts()["mixer"]["top_blocks"] == 4
+    assert override(blocks, {"top_blocks": 2}).parts()["mixer"]["top_blocks"] == 2
 
 
 def test_a_flat_key_goes_to_every_part_that_reads_it():

@@ -262,6 +262,9 @@ class PartitionOptions(MixerConfig, ABC):
             raise InputError(f"hidden={self.hidden}: a model needs at least 1")
         self.form(heads=1)
 
+    def without_effect(self) -> dict[str, str]:
+        return {"reactions": "a pathway with reactions, I, II or III"} if self.pathway == Pathway.NONE else {}
+
     def form(self, heads: int) -> PartitionForm:
         """The shape of the partition. InputError names a reading or pathway that is unknown."""
         try:

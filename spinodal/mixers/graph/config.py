@@ -33,6 +33,11 @@ class GraphConfig(MixerConfig):
         if self.block_size < 0:
             raise InputError(f"block_size={self.block_size}: tokens of a block, or 0 for a dense graph")
 
+    def without_effect(self) -> dict[str, str]:
+        if self.levels > 1:
+            return dict.fromkeys(("top_blocks", "dense_steps"), "levels=1 and a block_size above 0")
+        return {} if self.block_size else dict.fromkeys(("top_blocks", "dense_steps"), "a block_size above 0")
+
     def build(self, shape: Shape) -> Mixer:
         width, heads, causal = shape.width, shape.heads, shape.causal
         form = FlowForm(self.coupling, threshold=self.threshold, descent=Descent(self.flow_steps))
