@@ -115,6 +115,8 @@ def measured(kind: str, change: dict[str, Any]) -> dict[str, Any]:
     torch.manual_seed(1)
     out = model(**inputs(kind), output_residuals=True)
     found: dict[str, Any] = {"state": state, "output": checksum(out[0] if kind == "plain" else out.logits)}
+    if kind == "causal":
+        found["valid"] = checksum(out.logits[inputs(kind)["attention_mask"].bool()])
     residuals = getattr(out, "residuals", None) or {}
     found["residuals"] = {name: float(value.detach()) for name, value in sorted(residuals.items())}
     if kind != "plain":
