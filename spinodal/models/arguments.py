@@ -16,7 +16,7 @@ from torch import Tensor
 from spinodal.errors import InputError
 from spinodal.mixers.ops.tracing import traced
 
-WITHOUT_USE = {"token_type_ids", "cache_position"}
+WITHOUT_USE = {"token_type_ids", "cache_position", "tokenizer"}
 
 
 def require_known(kwargs: Mapping[str, Any], *, decodes: bool = False):

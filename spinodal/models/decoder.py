@@ -26,6 +26,7 @@ from spinodal.models.configuration import SpinodalConfig, part_name
 from spinodal.models.encoder import SpinodalPreTrainedModel, averaged, embedded, validity
 from spinodal.models.state_cache import StateCache
 from spinodal.models.versions import CACHE, CachedOutput, one_cache
+from spinodal.types import Mixed
 
 
 @dataclass
@@ -39,7 +40,7 @@ class HiddenState(ModelOutput):
 class DecoderOutput(CachedOutput, HiddenState):
     """Normalised tokens, the cache after them; layers and residuals if asked for."""
 
-    hidden_states: tuple[Float[Tensor, "b n d"], ...] | None = None
+    hidden_states: tuple[Float[Tensor, "b n d"] | None, ...] | None = None
     residuals: dict[str, Float[Tensor, ""]] | None = None
 
 
@@ -128,7 +129,7 @@ class SpinodalDecoder(SpinodalPreTrainedModel):
 
     def state_cache(self) -> StateCache:
         """An empty cache, for the argument `cache`."""
-        return StateCache(self, len(self.blocks))
+        return StateCache(self, len(self.blocks), croppable=self.croppable)
 
     def get_input_embeddings(self) -> nn.Embedding:
         return self.embedding
@@ -172,7 +173,9 @@ class SpinodalDecoder(SpinodalPreTrainedModel):
         if cache is None and not use_cache:
             layers = []
             for block in self.blocks:
-                mixed = block(x, valid, source, residuals=output_residuals)
+                mixed = Mixed(
+                    *block(x, valid, source, residuals=output_residuals)
+                )  # re-entrant checkpoints return a plain tuple
                 x = mixed.tokens
                 layers.append(mixed.reported)
             return DecoderOutput(self.norm(x), residuals=averaged(layers) if output_residuals else None)

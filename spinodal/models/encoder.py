@@ -26,6 +26,7 @@ from spinodal.models.arguments import place_offset, require_known
 from spinodal.models.blocks import Block, require_sizes
 from spinodal.models.configuration import SpinodalConfig
 from spinodal.models.remote_code import auto_map, write_remote_code
+from spinodal.types import Mixed
 
 
 @dataclass
@@ -33,7 +34,7 @@ class EncoderOutput(ModelOutput):
     """Normalised tokens, the tokens of every layer if asked for, residuals by name if asked for."""
 
     last_hidden_state: Float[Tensor, "b n d"] | None = None
-    hidden_states: tuple[Float[Tensor, "b n d"], ...] | None = None
+    hidden_states: tuple[Float[Tensor, "b n d"] | None, ...] | None = None
     residuals: dict[str, Float[Tensor, ""]] | None = None
 
 
@@ -111,7 +112,9 @@ class SpinodalModel(SpinodalPreTrainedModel):
         place_offset(position_ids, x, valid, counted=False)
         layers = []
         for block in self.blocks:
-            mixed = block(x, valid, residuals=output_residuals)
+            mixed = Mixed(
+                *block(x, valid, residuals=output_residuals)
+            )  # re-entrant checkpoints return a plain tuple
             x = mixed.tokens
             layers.append(mixed.reported)
         return EncoderOutput(self.norm(x), residuals=averaged(layers) if output_residuals else None)

@@ -34,10 +34,10 @@ def encoder_config(config: SpinodalConfig) -> SpinodalConfig:
 class EncoderDecoderOutput(CachedOutput, HiddenState):
     """Normalised tokens of the target and the cache after them; what the encoder made of the source."""
 
-    decoder_hidden_states: tuple[Float[Tensor, "b n d"], ...] | None = None
+    decoder_hidden_states: tuple[Float[Tensor, "b n d"] | None, ...] | None = None
     residuals: dict[str, Float[Tensor, ""]] | None = None
     encoder_last_hidden_state: Float[Tensor, "b m d"] | None = None
-    encoder_hidden_states: tuple[Float[Tensor, "b m d"], ...] | None = None
+    encoder_hidden_states: tuple[Float[Tensor, "b m d"] | None, ...] | None = None
 
 
 class SpinodalEncoderDecoder(SpinodalPreTrainedModel):
@@ -56,6 +56,13 @@ class SpinodalEncoderDecoder(SpinodalPreTrainedModel):
 
     def set_input_embeddings(self, value: nn.Embedding):
         self.encoder.embedding = value
+
+    def gradient_checkpointing_enable(
+        self, gradient_checkpointing_kwargs: dict[str, Any] | None = None, **kwargs: Any
+    ):
+        """Blocks are computed again in the backward pass, to save memory."""
+        refuse_reentrant(gradient_checkpointing_kwargs)
+        super().gradient_checkpointing_enable(gradient_checkpointing_kwargs, **kwargs)
 
     def resize_token_embeddings(
         self, new_num_tokens: int | None = None, *args: Any, **kwargs: Any
@@ -105,6 +112,14 @@ class SpinodalEncoderDecoder(SpinodalPreTrainedModel):
             out.last_hidden_state, out.cache, out.hidden_states, residuals if output_residuals else None,
             source, encoder_outputs.hidden_states,
         )  # fmt: skip
+
+
+def refuse_reentrant(options: dict[str, Any] | None):
+    """InputError for re-entrant checkpoints: they lose the source, whose gradient all blocks of a decoder share."""
+    if (options or {}).get("use_reentrant"):
+        raise InputError(
+            "checkpoints of an encoder-decoder take gradient_checkpointing_kwargs use_reentrant=False"
+        )
 
 
 def resize_both(embedding: nn.Embedding, decoder: SpinodalDecoder) -> nn.Embedding:

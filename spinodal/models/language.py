@@ -21,7 +21,7 @@ from spinodal.errors import InputError
 from spinodal.models.configuration import SpinodalConfig
 from spinodal.models.decoder import SpinodalDecoder, SpinodalGenerativeModel
 from spinodal.models.encoder import changed
-from spinodal.models.encoder_decoder import SpinodalEncoderDecoder, resize_both
+from spinodal.models.encoder_decoder import SpinodalEncoderDecoder, refuse_reentrant, resize_both
 from spinodal.models.tasks import IGNORED, cross_entropy
 from spinodal.models.versions import CachedOutput, one_cache
 
@@ -38,7 +38,7 @@ class LossAndLogits(ModelOutput):
 class LanguageOutput(CachedOutput, LossAndLogits):
     """Loss (given labels), logits and cache."""
 
-    hidden_states: tuple[Float[Tensor, "b n d"], ...] | None = None
+    hidden_states: tuple[Float[Tensor, "b n d"] | None, ...] | None = None
     residuals: dict[str, Float[Tensor, ""]] | None = None
 
 
@@ -46,13 +46,13 @@ class LanguageOutput(CachedOutput, LossAndLogits):
 class TranslationOutput(CachedOutput, LossAndLogits):
     """Loss (given labels), logits and cache; what the encoder made of the source."""
 
-    decoder_hidden_states: tuple[Float[Tensor, "b n d"], ...] | None = None
+    decoder_hidden_states: tuple[Float[Tensor, "b n d"] | None, ...] | None = None
     residuals: dict[str, Float[Tensor, ""]] | None = None
     encoder_last_hidden_state: Float[Tensor, "b m d"] | None = None
-    encoder_hidden_states: tuple[Float[Tensor, "b m d"], ...] | None = None
+    encoder_hidden_states: tuple[Float[Tensor, "b m d"] | None, ...] | None = None
 
     @property
-    def hidden_states(self) -> tuple[Float[Tensor, "b n d"], ...] | None:
+    def hidden_states(self) -> tuple[Float[Tensor, "b n d"] | None, ...] | None:
         """`decoder_hidden_states` under the name that other outputs have."""
         return self.decoder_hidden_states
 
@@ -172,6 +172,13 @@ class SpinodalForSeq2SeqLM(LanguageHead, GenerationMixin):
 
     def decoder_network(self) -> SpinodalDecoder:
         return self.model.decoder
+
+    def gradient_checkpointing_enable(
+        self, gradient_checkpointing_kwargs: dict[str, Any] | None = None, **kwargs: Any
+    ):
+        """Blocks are computed again in the backward pass, to save memory."""
+        refuse_reentrant(gradient_checkpointing_kwargs)
+        super().gradient_checkpointing_enable(gradient_checkpointing_kwargs, **kwargs)
 
     def resize_token_embeddings(
         self, new_num_tokens: int | None = None, *args: Any, **kwargs: Any

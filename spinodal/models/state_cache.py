@@ -23,8 +23,9 @@ from spinodal.mixers.ops.tracing import traced
 class BlockState(CacheLayerMixin):
     """The state of one block, and how many tokens it has seen."""
 
-    def __init__(self):
+    def __init__(self, *, croppable: bool = False):
         super().__init__()
+        self.is_croppable = croppable  # whether it can forget its last tokens
         self.state: State | None = None
         self.seen = 0
 
@@ -69,8 +70,8 @@ class StateCache(Cache):
     layers: list[BlockState]
     _is_user_defined: bool = False  # whether `generate` was given it, and leaves it whole at the end
 
-    def __init__(self, decoder: nn.Module, depth: int):
-        super().__init__(layers=[BlockState() for _ in range(depth)])
+    def __init__(self, decoder: nn.Module, depth: int, *, croppable: bool = False):
+        super().__init__(layers=[BlockState(croppable=croppable) for _ in range(depth)])
         self.owner: Any = weakref.ref(decoder)
         self.weights = ""  # the owner's fingerprint, where this cache was read from a file
         self.there: Bool[Tensor, "b m"] | None = None  # which tokens are no padding, None: all

@@ -27,7 +27,7 @@ class TaskOutput(ModelOutput):
 
     loss: Float[Tensor, ""] | None = None
     logits: Float[Tensor, "..."] | None = None
-    hidden_states: tuple[Float[Tensor, "b n d"], ...] | None = None
+    hidden_states: tuple[Float[Tensor, "b n d"] | None, ...] | None = None
     residuals: dict[str, Float[Tensor, ""]] | None = None
 
 
@@ -213,7 +213,7 @@ class SpanOutput(ModelOutput):
     loss: Float[Tensor, ""] | None = None
     start_logits: Float[Tensor, "b n"] | None = None
     end_logits: Float[Tensor, "b n"] | None = None
-    hidden_states: tuple[Float[Tensor, "b n d"], ...] | None = None
+    hidden_states: tuple[Float[Tensor, "b n d"] | None, ...] | None = None
     residuals: dict[str, Float[Tensor, ""]] | None = None
 
 

@@ -21,6 +21,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
+from spinodal.mixers.ops.tracing import Size
+
 Averages = Callable[[Float[Tensor, "b h m f"]], Float[Tensor, "b h n f"]]
 
 
@@ -29,7 +31,7 @@ def scale(q: Float[Tensor, "b h n w"]) -> float:
     return 0.5 / math.sqrt(q.shape[-1] / 2)
 
 
-def allowed_links(n: int, seen: Bool[Tensor, "#b m"], *, causal: bool) -> Bool[Tensor, "#b 1 n m"]:
+def allowed_links(n: Size, seen: Bool[Tensor, "#b m"], *, causal: bool) -> Bool[Tensor, "#b 1 n m"]:
     """m_ij between valid tokens, to earlier ones alone if causal; to itself where a token has no other.
 
     Row i is token m - n + i: the last n tokens are linked to all m.

@@ -19,6 +19,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from spinodal.mixers.ops.tracing import Size, symbolic
+
 CHUNK, SHORT = 64, 16  # tokens a chunk, of decayed linear attention and of a decayed sum
 REACH = 64.0  # e^64 = 6e27: its products with tokens stay below 3e38, the largest float32
 
@@ -28,7 +30,7 @@ def split_chunks(x: Float[Tensor, "b h n c"], most: int) -> Float[Tensor, "b h t
 
     In a graph for texts of any length they have `most` tokens, and are two at least: one would be taken for always.
     """
-    if isinstance(n := x.shape[2], torch.SymInt):
+    if symbolic(n := x.shape[2]):
         chunks = n // most + 2
         return functional.pad(x, (0, 0, 0, chunks * most - n)).unfold(2, most, most).mT
     chunks = -(-x.shape[2] // most)
@@ -38,10 +40,10 @@ def split_chunks(x: Float[Tensor, "b h n c"], most: int) -> Float[Tensor, "b h t
     return x.unflatten(2, (chunks, each))
 
 
-def join_chunks(x: Float[Tensor, "b h t k c"], n: int) -> Float[Tensor, "b h n c"]:
+def join_chunks(x: Float[Tensor, "b h t k c"], n: Size) -> Float[Tensor, "b h n c"]:
     """The first n tokens of all chunks."""
     x = x.flatten(2, 3)
-    if isinstance(n, torch.SymInt):
+    if symbolic(n):
         return x.index_select(2, torch.arange(n, device=x.device))
     return x[:, :, :n]
 
@@ -60,7 +62,7 @@ def chunk_states(
     V: Float[Tensor, "b h t c f"], D: Float[Tensor, "#b h t #c"], S: Float[Tensor, "b h c f"]
 ) -> tuple[Float[Tensor, "b h t c f"], Float[Tensor, "b h c f"]]:
     """S_{t+1} = D_t S_t + V_t: the state before each chunk, and the one after the last; by doubling."""
-    if isinstance(V.shape[2], torch.SymInt):
+    if symbolic(V.shape[2]):
         S = chunk_states_at_once(V, D, S)
         return S[:, :, :-1], S[:, :, -1]
     S = torch.cat([S[:, :, None], V], dim=2)

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from spinodal.mixers.ops.tracing import traced
+from spinodal.mixers.ops.tracing import Size, symbolic, traced
 
 
 def naive_place_product(
@@ -41,9 +41,9 @@ def places(
     return start[:, None] + (count - 1).clamp(min=0), start + count[:, -1]
 
 
-def places_taken(free: Int[Tensor, " b"], tokens: int, length: int) -> int:
+def places_taken(free: Int[Tensor, " b"], tokens: Size, length: int) -> int:
     """The most places taken in a sample; while a graph is recorded as many as there can be, up to `length`."""
-    if isinstance(tokens, torch.SymInt):
+    if symbolic(tokens):
         return tokens if tokens > length else length
     return min(tokens, length) if traced() else int(free.max())
 

@@ -37,7 +37,7 @@ def rotate(
     """
     n, c = x.shape[-2:]
     exact = torch.promote_types(x.dtype, torch.float32)  # bfloat16 would round position 1000 by up to 4
-    frequency = torch.tensor(frequencies(c, base), device=x.device, dtype=exact)
+    frequency = torch.tensor(frequencies(int(c), base), device=x.device, dtype=exact)
     i = torch.arange(n, device=x.device, dtype=exact)
     if start is not None:
         i = start.view(len(start), *[1] * (x.ndim - 3), -1) + (i if start.ndim == 1 else 0.0)

@@ -22,6 +22,7 @@ from spinodal.mixers.entry import Entry, Kind, MixerConfig, Shape
 from spinodal.mixers.ops.kv_cache import append, position
 from spinodal.mixers.ops.padding import mask_padding, padding_first, reorder_tokens, token_places
 from spinodal.mixers.ops.toeplitz import toeplitz_product
+from spinodal.mixers.ops.tracing import Size
 from spinodal.types import Mixed
 
 
@@ -111,7 +112,7 @@ class Toeplitz(Mixer):
         self.require(x.shape[1])
         return mask_padding(self.value(x), valid).unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
-    def require(self, tokens: int):
+    def require(self, tokens: Size):
         if tokens > self.length:
             raise InputError(
                 f"this Toeplitz mixer holds lags up to length={self.length}, got {tokens} tokens"
@@ -139,7 +140,7 @@ class Toeplitz(Mixer):
         return self.out(y.transpose(1, 2).flatten(2)), ((cache,) if seen is None else (cache, seen))
 
     def between(
-        self, v: Float[Tensor, "b h m c"], there: Bool[Tensor, "b m"], n: int
+        self, v: Float[Tensor, "b h m c"], there: Bool[Tensor, "b m"], n: Size
     ) -> Float[Tensor, "b h n c"]:
         """The last n of y_i = sum_j t_{p_i - p_j} v_j, p the places of the tokens that are there."""
         if n == v.shape[2]:

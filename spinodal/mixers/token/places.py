@@ -23,6 +23,7 @@ from spinodal.mixers.base import Mixer, OutputProjection, State
 from spinodal.mixers.entry import Entry, Kind, MixerConfig, Shape
 from spinodal.mixers.ops.padding import mask_padding
 from spinodal.mixers.ops.places import places, places_taken, read_place, read_places, scatter_to_places
+from spinodal.mixers.ops.tracing import Size
 from spinodal.mixers.token.retention import log_decays
 from spinodal.types import Mixed
 
@@ -83,7 +84,7 @@ class Triangular(Mixer):
         )
         return Mixed(self.out(read_places(self.matrix(n), table, place)), {})
 
-    def require(self, free: Int[Tensor, " b"], tokens: int) -> int:
+    def require(self, free: Int[Tensor, " b"], tokens: Size) -> int:
         """How many places are taken. InputError where there are fewer."""
         if (n := places_taken(free, tokens, self.length)) > self.length:
             raise InputError(f"this mixer has places for length={self.length} tokens, got {n}")

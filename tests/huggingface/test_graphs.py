@@ -1,0 +1,116 @@
+"""Compiled, exported and traced: no mixer asks for a number while its operations are recorded."""
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import torch
+from small import CHANNELS, TOKEN_MIXERS, ids, model_of
+
+from spinodal.models import SpinodalForCausalLM, SpinodalForMaskedLM, SpinodalForSeq2SeqLM
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def compiled(model: Any, *, train: bool) -> Any:
+    torch._dynamo.reset()
+    return torch.compile(model.train(train), fullgraph=True, backend="aot_eager" if train else "eager")
+
+
+def check_compiled(model: Any, **more: Any):
+    """The compiled model has the logits, the loss and the gradients of the model."""
+    text = ids()
+    with torch.no_grad():
+        torch.testing.assert_close(
+            compiled(model, train=False)(text, **more).logits,
+            model(text, **more).logits,
+            rtol=1e-4,
+            atol=1e-5,
+        )
+    if "labels" not in more:
+        more = {"labels": text}
+    found = []
+    for network in (model.train(), compiled(model, train=True)):
+        model.zero_grad()
+        network(text, **more).loss.backward()
+        found.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mixer", TOKEN_MIXERS)
+def test_every_token_mixer_is_one_graph(mixer: str):
+    check_compiled(model_of(SpinodalForCausalLM, mixer=mixer, channel="swiglu"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_every_channel_mixer_is_one_graph(channel: str):
+    check_compiled(model_of(SpinodalForMaskedLM, channel=channel))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cross", ["attention", "static"])
+def test_every_cross_mixer_is_one_graph(cross: str):
+    check_compiled(model_of(SpinodalForSeq2SeqLM, cross=cross), labels=ids())
+
+
+@pytest.mark.parametrize("mixer", TOKEN_MIXERS)
+def test_an_exported_model_takes_a_mask_and_texts_of_any_length(mixer: str):
+    model = model_of(SpinodalForCausalLM, mixer=mixer, length=256).requires_grad_(False)
+    text = ids()
+    mask = torch.ones_like(text)
+    mask[0, :3] = 0
+    length = torch.export.Dim("length", min=3, max=250)
+    shapes = {name: {1: length} for name in ("input_ids", "attention_mask")}
+    inputs = {"input_ids": text, "attention_mask": mask}
+    graph = torch.export.export(model, (), inputs, dynamic_shapes=shapes, strict=False).module()
+    for n in (12, 200):
+        text, mask = ids(2, n), torch.ones(2, n, dtype=torch.long)
+        mask[1, :2] = 0
+        found, expected = graph(input_ids=text, attention_mask=mask).logits, model(text, mask).logits
+        torch.testing.assert_close(found[mask.bool()], expected[mask.bool()], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_traced_model_takes_another_length():
+    """In a process of its own: sizes are tensors while torch.jit.trace records, which the checks of types refuse."""
+    run(
+        "model = model_of(SpinodalForCausalLM).requires_grad_(False)\n"
+        "traced = torch.jit.trace(lambda x: model(x).logits, ids(), check_trace=False)\n"
+        "assert torch.allclose(traced(ids(2, 20)), model(ids(2, 20)).logits, atol=1e-4)\n"
+    )
+
+
+def run(program: str):
+    """A program in a fresh process, with the small models."""
+    start = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import torch\n"
+        "from small import ids, model_of, TOKEN_MIXERS\n"
+        "from spinodal.models import SpinodalForCausalLM\n"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", start + program, __file__.rpartition("/")[0]]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-600:]
+
+
+@pytest.mark.slow
+def test_an_export_leaves_nothing_behind_in_a_fresh_process():
+    """What is kept between calls must not be made of the symbols of a graph."""
+    run(
+        "for mixer in TOKEN_MIXERS:\n"
+        "    model = model_of(SpinodalForCausalLM, mixer=mixer).requires_grad_(False)\n"
+        "    torch.export.export(model, (), {'input_ids': ids()}, strict=False)\n"
+        "    model(ids())\n"
+    )
+
+
+@pytest.mark.slow
+def test_an_encoder_is_exported_to_onnx(tmp_path):
+    pytest.importorskip("onnxscript", reason="ONNX export needs the packages onnx and onnxscript")
+    model = model_of(SpinodalForMaskedLM).requires_grad_(False)
+    program: Any = torch.onnx.export(model, (ids(),), dynamo=True, verbose=False)
+    program.save(str(tmp_path / "model.onnx"))
+    assert (tmp_path / "model.onnx").stat().st_size > 1000

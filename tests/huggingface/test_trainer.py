@@ -1,0 +1,119 @@
+"""transformers' own Trainer on our models: it evaluates, keeps the best, trains in bfloat16 and with checkpoints."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from small import ids, model_of
+from transformers import Trainer, TrainingArguments
+
+from spinodal.errors import InputError
+from spinodal.models import (
+    SpinodalForCausalLM,
+    SpinodalForMaskedLM,
+    SpinodalForQuestionAnswering,
+    SpinodalForSeq2SeqLM,
+    SpinodalForSequenceClassification,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+DATA = [{"input_ids": row, "labels": row} for row in ids(6)]
+LANGUAGE = (SpinodalForCausalLM, SpinodalForMaskedLM)
+
+
+def trainer(model: Any, folder: Path, **values: Any) -> Trainer:
+    settings: dict[str, Any] = {"report_to": "none", "disable_tqdm": True, "use_cpu": True, "max_steps": 2}
+    metrics = values.pop("compute_metrics", None)
+    return Trainer(
+        model, TrainingArguments(str(folder), **settings | values), train_dataset=DATA, eval_dataset=DATA,
+        compute_metrics=metrics,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [*LANGUAGE, SpinodalForSeq2SeqLM])
+def test_evaluation_reports_the_loss_and_the_metrics(kind: type, tmp_path: Path):
+    model = model_of(kind)
+    found = trainer(model, tmp_path, compute_metrics=lambda p: {"shape": p.predictions[0].shape}).evaluate()
+    with torch.no_grad():
+        text = torch.stack([sample["input_ids"] for sample in DATA])
+        assert found["eval_loss"] == pytest.approx(model(text, labels=text).loss.item(), rel=1e-5)
+    assert found["eval_shape"] is not None
+
+
+def test_only_labels_are_taken_for_labels(tmp_path: Path):
+    for kind in LANGUAGE:
+        assert trainer(model_of(kind), tmp_path).label_names == ["labels"]
+    names = trainer(model_of(SpinodalForQuestionAnswering), tmp_path).label_names
+    assert names == ["start_positions", "end_positions"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", LANGUAGE)
+def test_the_best_model_is_loaded_at_the_end(kind: type, tmp_path: Path):
+    plan = {"eval_strategy": "steps", "save_strategy": "steps", "eval_steps": 1, "save_steps": 1}
+    run = trainer(model_of(kind), tmp_path, load_best_model_at_end=True, **plan)
+    run.train()
+    assert run.state.best_metric is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", LANGUAGE)
+@pytest.mark.parametrize(
+    "values", [{"bf16": True}, {"gradient_checkpointing": True}, {"label_smoothing_factor": 0.1}]
+)
+def test_it_trains(kind: type, values: dict, tmp_path: Path):
+    model = model_of(kind)
+    before = model.get_input_embeddings().weight.detach().clone()
+    trainer(model, tmp_path, **values).train()
+    after = model.get_input_embeddings().weight
+    assert after.isfinite().all()
+    assert not torch.equal(after, before)
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+@pytest.mark.parametrize("kind", [*LANGUAGE, SpinodalForSeq2SeqLM])
+def test_checkpointing_changes_no_gradient(kind: type, reentrant: bool):
+    if reentrant and kind is SpinodalForSeq2SeqLM:
+        with pytest.raises(InputError, match="use_reentrant=False"):
+            model_of(kind).gradient_checkpointing_enable({"use_reentrant": True})
+        return
+    grads = []
+    for checkpointed in (False, True):
+        model = model_of(kind).train()
+        if checkpointed:
+            model.gradient_checkpointing_enable({"use_reentrant": reentrant})
+            model.enable_input_require_grads()
+        model(ids(), labels=ids()).loss.backward()
+        grads.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+    torch.testing.assert_close(*grads, rtol=1e-5, atol=1e-7)
+
+
+def test_regression_and_several_labels_at_once():
+    problems: tuple[tuple[dict[str, Any], torch.Tensor], ...] = (
+        ({"num_labels": 1}, torch.tensor([0.1, 0.2])),
+        ({"num_labels": 3, "problem_type": "regression"}, torch.randn(2, 3)),
+        ({"num_labels": 3, "problem_type": "multi_label_classification"}, torch.ones(2, 3)),
+        ({"num_labels": 3}, torch.tensor([0, 2])),
+    )
+    for values, labels in problems:
+        model = model_of(SpinodalForSequenceClassification, **values)
+        out = model(ids(), labels=labels)
+        logits = out.logits.squeeze(-1)
+        expected = {
+            "regression": lambda z, y: (z - y).square().mean(),
+            "multi_label_classification": lambda z, y: (
+                -(z.sigmoid().log() * y + (-z).sigmoid().log() * (1 - y)).mean()
+            ),
+            "choice": lambda z, y: -z.log_softmax(-1).gather(1, y[:, None]).mean(),
+        }[values.get("problem_type", "regression" if values["num_labels"] == 1 else "choice")]
+        torch.testing.assert_close(out.loss, expected(logits, labels))
+
+
+def test_the_ends_of_an_answer():
+    model = model_of(SpinodalForQuestionAnswering)
+    start, end = torch.tensor([1, 4]), torch.tensor([3, 99])
+    out = model(ids(), start_positions=start, end_positions=end)
+    first = -out.start_logits.log_softmax(-1).gather(1, start[:, None]).mean()
+    last = -out.end_logits.log_softmax(-1)[0, 3]
+    torch.testing.assert_close(out.loss, (first + last) / 2)
