@@ -25,7 +25,14 @@ class ScoringError(RuntimeError):
     fields = ("resume",)
 
 
-WORDS = {Integral: "a whole number", Real: "a number", str: "a text", tuple: "a tuple", type(None): "None"}
+WORDS = {
+    Integral: "a whole number",
+    Real: "a number",
+    str: "a text",
+    tuple: "a tuple",
+    bool: "True or False",
+    type(None): "None",
+}
 
 
 def require_types(value: object, **kinds: type | tuple[type, ...]) -> None:

@@ -88,7 +88,7 @@ class Sampling(NamedTuple):
             ("seed", 0 <= self.seed < 2**32, f"from 0 to {2**32 - 1}"),
         ):
             if not fair:
-                raise InputError(f"{name}={getattr(self, name)}: it must be {want}")
+                raise InputError(f"`{name}` {getattr(self, name)}: it must be {want}", field=name)
         return self
 
     def arguments(self) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def continuation(
     """
     sampling = (sampling or Sampling()).check()
     if tokens < 1:
-        raise InputError(f"tokens={tokens}: at least one new token")
+        raise InputError(f"`tokens` {tokens}: at least one new token", field="tokens")
     model, tokenizer = load_model(run, "ForCausalLM")
     ids = encode_prompt(tokenizer, prompt)[None]
     set_seed(sampling.seed)
@@ -165,9 +165,9 @@ def fillings(run: Path, text: str, *, top: int = 5) -> list[list[Candidate]]:
 
     Masks are filled independently of one another: each text shows one mask filled.
     """
-    model, tokenizer = load_model(run, "ForMaskedLM")
     if top < 1:
-        raise InputError(f"top={top}: at least one word a mask")
+        raise InputError(f"`top` {top}: at least one word a mask", field="top")
+    model, tokenizer = load_model(run, "ForMaskedLM")
     exact = getattr(model.config, "exact_length", None)
     inputs = tokenizer(
         text,

@@ -78,5 +78,7 @@ def uniform(n: int, d: int, seed: int | np.random.Generator = 0) -> Float[np.nda
     ((4, 3), [1.0, 1.0, 1.0, 1.0])
     """
     if n < 1 or d < 2:
-        raise InputError(f"n = {n} tokens in d = {d}: at least one token, on spheres of R^2 and above")
+        raise InputError(
+            f"n = {n} tokens in d = {d}: `n` is at least one, `d` at least two", field=("n", "d")
+        )
     return normalised(np.random.default_rng(seed).standard_normal((n, d)))

@@ -159,6 +159,31 @@ def test_records_of_old_observations_are_compared(tmp_path: Path):
     assert list(found.observations) == ["observe-arrays", "observe-model"]
 
 
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        (["--text", "to be"], "text"),
+        (["--sound", "voice.wav"], "sound"),
+        (["--truncate"], "truncate"),
+        (["--nulls", "shuffled-tokens"], "nulls"),
+        (["--inputs", "3"], "inputs"),
+        (["--depth", "2"], "depth"),
+    ],
+)
+def test_arrays_read_no_text_and_have_no_nulls(tmp_path: Path, options: list[str], name: str):
+    np.savez(tmp_path / "x.npz", np.random.default_rng(0).standard_normal((3, 8, 5)))
+    with pytest.raises(InputError, match=rf"x\.npz holds arrays: `{name}`") as refused:
+        spinodal("observe", tmp_path / "x.npz", *options, "--out", tmp_path / "out")
+    assert refused.value.fields == (name,)
+    assert not (tmp_path / "out").exists()
+
+
+def test_arrays_without_nulls_are_what_none_asks_for(tmp_path: Path):
+    np.savez(tmp_path / "x.npz", np.random.default_rng(0).standard_normal((3, 8, 5)))
+    spinodal("observe", tmp_path / "x.npz", "--nulls", "none", "--out", tmp_path / "out")
+    assert (tmp_path / "out" / "observe.json").is_file()
+
+
 def test_a_file_of_arrays_that_is_not_there(tmp_path: Path):
     with pytest.raises(InputError, match=r"laers\.npz: there is no such file"):
         spinodal("observe", tmp_path / "laers.npz", "--out", tmp_path / "out")

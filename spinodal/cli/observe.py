@@ -76,9 +76,14 @@ def observe_command(
     reading = given(text=text, sound=sound, most=inputs, truncate=truncate, depth=depth or None)
     plans = tuple(effect.split(",")) if effect else ()
     out = out or Path("runs") / f"observe-{'-'.join(Path(model).name for model in models)}"
+    arrays = [model for model in models if watch.holds_arrays(model)]
+    runs = any(model not in arrays and not watch.find_observation(model) for model in models)
+    if arrays and chosen and not runs:
+        raise InputError(f"{arrays[0]} holds arrays: `nulls` are for models that run", field="nulls")
 
     def asked(model: str) -> watch.Observation:
-        return watch.Observation(watch.source_named(model, **reading), question, plans)
+        reads = {} if model in arrays and runs else reading  # beside models, what they read is theirs
+        return watch.Observation(watch.source_named(model, **reads), question, plans)
 
     writing: dict[str, Any] = {
         "command": command_line(), "resume": not overwrite, "overwrite": overwrite, "draw": draw_report,

@@ -37,15 +37,15 @@ def spectrum_command(
     """Growth rates about the uniform density: `spinodal spectrum --d 2 --beta 5`, `... --d 3 --thresholds 8`."""
     if thresholds is not None:
         if thresholds < 1:
-            raise InputError(f"--thresholds {thresholds}: ask for one or more")
+            raise InputError(f"`thresholds` {thresholds}: ask for one or more", field="thresholds")
         for k in range(1, thresholds + 1):
             console.print(f"{theory.fastest_degree_threshold(k, d):.6f}", highlight=False)
         return
     kappa = np.inf if noise is None else noise
     if not kappa > 0:
-        raise InputError(f"--noise {kappa:g}: KAPPA > 0; larger means less noise")
+        raise InputError(f"`noise` {kappa:g}: KAPPA > 0; larger means less noise", field="noise")
     if degrees is not None and degrees < 1:
-        raise InputError(f"--degrees {degrees}: show one or more")
+        raise InputError(f"`degrees` {degrees}: show one or more", field="degrees")
     fastest = int(theory.fastest_degree(d, beta))
     k = np.arange(1, (2 * fastest + 4 if degrees is None else degrees) + 1)
     columns = {"SA": np.asarray(theory.growth_rate_sa(k, d, beta, kappa=kappa))}

@@ -46,21 +46,22 @@ class Coupling:
         free = {name for _, powers in self.expression for name, _ in powers}
         if missing := sorted(free - set(self.parameters)):
             raise InputError(
-                f"coupling {self.text!r} needs a value of {missing[0]}: `parameters` {missing[0]}=1",
-                field="parameters",
+                f"`coupling` {self.text!r} needs a value of {missing[0]}: `parameters` {missing[0]}=1",
+                field=("coupling", "parameters"),
             )
         if not all(map(math.isfinite, self.parameters.values())):
             raise InputError(
-                f"coupling {self.text!r}: one of the `parameters` {self.parameters} is not finite",
-                field="parameters",
+                f"`coupling` {self.text!r}: one of the `parameters` {self.parameters} is not finite",
+                field=("coupling", "parameters"),
             )
         gap = np.abs(self(SAMPLES) + self(-SAMPLES))
         worst = int(gap.argmax())
         if not gap[worst] <= 1e-9 * (np.abs(self(SAMPLES)).max() + 1e-300):
             y = SAMPLES[worst]
             raise InputError(
-                f"coupling {self.text!r} is not odd: f({y:.2g}) = {self(y):.6g}, f(-{y:.2g}) = {self(-y):.6g}; "
-                "without f(-y) = -f(y) there is no energy"
+                f"`coupling` {self.text!r} is not odd: f({y:.2g}) = {self(y):.6g}, f(-{y:.2g}) = {self(-y):.6g}; "
+                "without f(-y) = -f(y) there is no energy",
+                field="coupling",
             )
 
     @property
@@ -120,7 +121,9 @@ class Coupling:
         known = {name for _, powers in self.expression for name, _ in powers}
         if unknown := sorted(set(parameters) - known):
             raise InputError(
-                f"coupling {self.text!r} has no parameter {unknown[0]!r}, it has {', '.join(sorted(known)) or 'none'}"
+                f"`coupling` {self.text!r} has no parameter {unknown[0]!r}, it has "
+                f"{', '.join(sorted(known)) or 'none'}",
+                field="coupling",
             )
         return Coupling(self.text, self.parameters | parameters, self.by)
 
@@ -129,7 +132,8 @@ class Coupling:
         """All y with f(y) = 0, ascending; of a periodic f those in (-pi, pi]. Multiple zeros count once."""
         if not self.terms:
             raise InputError(
-                f"coupling {self.text!r} is zero at {self.parameters}: every state is an equilibrium"
+                f"`coupling` {self.text!r} is zero at {self.parameters}: every state is an equilibrium",
+                field="coupling",
             )
         if not self.wave_terms:
             return distinct_zeros(self.polynomial.roots())
@@ -137,7 +141,10 @@ class Coupling:
         finest = max(m for _, m, _ in self.wave_terms)
         cells = math.ceil(reach * max(1.0, finest))
         if cells > CELLS:
-            raise InputError(f"coupling {self.text!r}: its zeros may lie as far as {reach:.3g}; rescale y")
+            raise InputError(
+                f"`coupling` {self.text!r}: its zeros may lie as far as {reach:.3g}; rescale y",
+                field="coupling",
+            )
         edges = np.linspace(0, reach, cells + 1)
         pieces = [
             Chebyshev.interpolate(lambda y: np.asarray(self(y)), 30, domain=[left, right]).trim(1e-15).roots()
@@ -155,7 +162,9 @@ class Coupling:
         """No zero lies farther out: Fujiwara's bound, with the waves at their largest as a constant."""
         c = self.polynomial.trim().coef
         if len(c) == 1 and any(kind == "sin" for kind, _, _ in self.wave_terms):
-            raise InputError(f"coupling {self.text!r} has zeros without end: they cannot be listed")
+            raise InputError(
+                f"`coupling` {self.text!r} has zeros without end: they cannot be listed", field="coupling"
+            )
         if len(c) == 1:
             return 16.0 / min(m for _, m, _ in self.wave_terms)  # tanh(16) is 1
         c = np.abs(c)

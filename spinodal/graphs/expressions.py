@@ -23,19 +23,20 @@ HIGHEST = 31  # power of y
 def parse_expression(text: str) -> Expression:
     """The expression that a text means: `y**3 - lam*y`, `sin(y) + 0.5*sin(2*y)`, `2*tanh(y)`."""
     if len(text) > LONGEST:
-        raise InputError(f"a coupling of {len(text)} letters: at most {LONGEST}")
+        raise InputError(f"`coupling` of {len(text)} letters: at most {LONGEST}", field="coupling")
     try:
         tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError):
         raise InputError(
-            f"coupling {text!r} is no formula; examples: sin, y**3 - y, sin(y) + lam*sin(2*y)"
+            f"`coupling` {text!r} is no formula; examples: sin, y**3 - y, sin(y) + lam*sin(2*y)",
+            field="coupling",
         ) from None
     try:
         return expression_of_node(tree.body)
     except InputError as error:
-        raise InputError(f"coupling {text!r}: {error}") from None
+        raise InputError(f"`coupling` {text!r}: {error}", field="coupling") from None
     except (OverflowError, ZeroDivisionError):
-        raise InputError(f"coupling {text!r}: a number in it is not finite") from None
+        raise InputError(f"`coupling` {text!r}: a number in it is not finite", field="coupling") from None
 
 
 def expression_of_node(node: ast.expr) -> Expression:

@@ -200,20 +200,23 @@ def named_graph(text: str) -> Graph:
         return replace(from_networkx(NAMED[text]()), name=text)
     if colon and shape in SHAPES:
         if not size.isdigit() or not SMALLEST[shape] <= int(size) <= 100_000:
-            raise InputError(f"graph {text!r}: {shape}:N with N a whole number from {SMALLEST[shape]}")
+            raise InputError(
+                f"`graph` {text!r}: {shape}:N with N a whole number from {SMALLEST[shape]}", field="graph"
+            )
         return replace(from_networkx(SHAPES[shape](int(size))), name=text)
     if text.endswith(".graphml"):
         return replace(from_networkx(read_graphml(Path(text))), name=text)
     raise InputError(
-        f"graph {text!r} is none of {', '.join(f'{s}:N' for s in SHAPES)}, {', '.join(NAMED)}, FILE.graphml"
+        f"`graph` {text!r} is none of {', '.join(f'{s}:N' for s in SHAPES)}, {', '.join(NAMED)}, FILE.graphml",
+        field="graph",
     )
 
 
 def read_graphml(path: Path) -> nx.Graph:
     """The graph in a GraphML file; InputError for a file that cannot be read."""
     if not path.is_file():
-        raise InputError(f"{path}: there is no such file")
+        raise InputError(f"`graph` {path}: there is no such file", field="graph")
     try:
         return nx.read_graphml(path)
     except Exception as error:  # the parser's own errors have no common class
-        raise InputError(f"{path} is no GraphML: {error}") from None
+        raise InputError(f"`graph` {path} is no GraphML: {error}", field="graph") from None

@@ -53,7 +53,7 @@ def run(
     workers, and for a configuration that is not JSON; ChildProcessError when workers die.
     """
     if workers < 0:
-        raise InputError(f"workers = {workers}: a number of processes, or 0 for one a core")
+        raise InputError(f"`workers` {workers}: a number of processes, or 0 for one a core", field="workers")
     tag = code(function)
     keys = [key_of(function, tag, configuration) for configuration in configurations]
     cells = Path(folder) / "cells"
@@ -217,8 +217,9 @@ def open_client(scheduler: str | None, workers: int) -> Iterator[Any]:
                 client.wait_for_workers(1, timeout=ANSWER)
         except (OSError, TimeoutError, ValueError) as error:
             raise InputError(
-                f"scheduler {scheduler}: no answer, or no worker, within {ANSWER:g} s ({error}); "
-                "`dask scheduler` starts one, `dask worker ADDRESS` a worker"
+                f"`scheduler` {scheduler}: no answer, or no worker, within {ANSWER:g} s ({error}); "
+                "`dask scheduler` starts one, `dask worker ADDRESS` a worker",
+                field="scheduler",
             ) from None
         yield client
 

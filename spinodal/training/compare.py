@@ -184,9 +184,11 @@ def compare(
     """
     out = Path(out)
     if seeds < 1:
-        raise InputError(f"seeds={seeds}: a comparison takes at least one, and three to show a spread")
+        raise InputError(
+            f"`seeds` {seeds}: a comparison takes at least one, and three to show a spread", field="seeds"
+        )
     if jobs < 0:
-        raise InputError(f"jobs={jobs}: at least one run at once, or 0 for one a core")
+        raise InputError(f"`jobs` {jobs}: at least one run at once, or 0 for one a core", field="jobs")
     with open_run(
         out,
         kind="compare",

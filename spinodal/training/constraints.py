@@ -14,12 +14,13 @@ rho R, with R the energy of a graph's tokens, the density of its links or the l1
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from numbers import Real
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spinodal.errors import InputError
+from spinodal.errors import InputError, require_types
 from spinodal.mixers import registry
 
 
@@ -47,6 +48,7 @@ class Constraint:
     rate: float = 0.1
 
     def __post_init__(self):
+        require_types(self, method=str, constrain=str, tolerance=Real, rate=Real)
         if self.method not in list(Method):
             raise InputError(f"method={self.method}: one of {', '.join(Method)}")
         if self.tolerance < 0:

@@ -13,11 +13,12 @@ import math
 import typing
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from typing import Any
 
 import torch
 
-from spinodal.errors import InputError
+from spinodal.errors import InputError, require_types
 from spinodal.mixers import registry
 from spinodal.models import SpinodalConfig
 from spinodal.models.parts import PARTS, is_option, read_by, read_parts
@@ -52,6 +53,11 @@ class Schedule:
     step_size: str = "constant"  # alpha / lr by |gradient|: constant, inverse, bounded (training/rates.py)
 
     def __post_init__(self):
+        require_types(
+            self, steps=Integral, batch=Integral, lr=Real, warmup=Real, weight_decay=Real, clip=Real
+        )
+        require_types(self, log_every=Integral, evaluate_every=Integral, save_every=Integral, seed=Integral)
+        require_types(self, step_size=str)
         step_size_named(self.step_size)
         for name in ("steps", "batch", "log_every", "evaluate_every", "save_every", "lr", "clip"):
             if not getattr(self, name) > 0:
@@ -84,6 +90,8 @@ class Experiment:
     parameters: int = 0  # above 0: trainable parameters, for which `hidden` is solved
 
     def __post_init__(self):
+        require_types(self, data=DataConfig, model=Mapping, schedule=Schedule, constraint=Constraint)
+        require_types(self, parameters=Integral)
         self.parts()
 
     def parts(self) -> dict[str, dict[str, Any]]:

@@ -11,6 +11,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from numbers import Integral, Real
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -35,7 +36,7 @@ from spinodal.data import (
     recall_windows,
     trim_padding,
 )
-from spinodal.errors import InputError
+from spinodal.errors import InputError, require_types
 from spinodal.models import SpinodalForCausalLM, SpinodalForMaskedLM, SpinodalForSeq2SeqLM
 from spinodal.models.encoder import SpinodalPreTrainedModel
 from spinodal.scores import bleu, chrf, exact_match
@@ -58,6 +59,8 @@ class DataConfig:
     pairs: int = 16  # keys with a value in a sample (recall)
 
     def __post_init__(self):
+        require_types(self, corpus=str, task=str, tokenizer=str, vocabulary=Integral, length=Integral)
+        require_types(self, source_length=Integral, masked=Real, pairs=Integral)
         task_named(self.task)
 
 

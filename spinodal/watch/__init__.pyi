@@ -35,7 +35,7 @@ from .result import (
     ShownInput,
     StandardErrors,
 )
-from .sources import source_named
+from .sources import holds_arrays, source_named
 from .stacks import Stack, find_stacks, one_stack
 from .subject import Subject, open_model, sound_batches, sound_of, text_batches
 from .summary import summary
@@ -73,6 +73,7 @@ __all__ = [
     "find_observation",
     "find_stacks",
     "heads_of",
+    "holds_arrays",
     "loss",
     "observe",
     "observe_arrays",

@@ -11,12 +11,13 @@ Values and results go to JSON and arrays and come back equal (`spinodal.runs`).
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from numbers import Integral, Real
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from spinodal import watch
-from spinodal.errors import InputError
+from spinodal.errors import InputError, require_types
 from spinodal.runs import SAVED_IF_SET, register
 
 RANDOM, SHUFFLED = "random-weights", "shuffled-tokens"
@@ -45,6 +46,8 @@ class Question:
         from spinodal.watch.pairs import NAMES
         from spinodal.watch.record import VIEWS
 
+        require_types(self, view=str, stack=(str, type(None)), beta=(Real, type(None)), epsilon=Real)
+        require_types(self, nulls=tuple, seed=Integral, observables=tuple)
         if self.view not in VIEWS:
             raise InputError(f"`view` {self.view!r}: one of {', '.join(VIEWS)}", field="view")
         if self.beta is not None and not 0 < self.beta < np.inf:
@@ -91,6 +94,7 @@ class TrainedModel:
     depth: int | None = None
 
     def __post_init__(self):
+        require_types(self, name=str, inputs=(Texts, Sound), depth=(Integral, type(None)))
         if self.depth is not None and self.depth < 1:
             raise InputError(f"`depth` {self.depth}: must be at least 1", field="depth")
 
@@ -118,6 +122,7 @@ class Observation:
     effect: tuple[str, ...] = ()
 
     def __post_init__(self):
+        require_types(self, source=(TrainedModel, Arrays), question=Question, effect=tuple)
         if isinstance(self.source, Arrays):
             self._check_arrays(self.source.name)
         if len(set(self.effect)) < len(self.effect):

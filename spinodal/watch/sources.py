@@ -33,14 +33,24 @@ def source_named(
     path = Path(name)
     if path.suffix in READERS and not path.exists():
         raise InputError(f"{name}: there is no such file of arrays")
-    if path.suffix in READERS and path.is_file():
-        if depth is not None:
-            raise InputError(f"{name} holds arrays: `depth` is for models that run", field="depth")
+    if holds_arrays(name):
+        asked = {
+            "text": text, "sound": sound, "truncate": truncate, "depth": depth is not None,
+            "inputs": most != MOST,
+        }  # fmt: skip
+        if ignored := [option for option, value in asked.items() if value]:
+            raise InputError(f"{name} holds arrays: `{ignored[0]}` is for models that run", field=ignored[0])
         found = read_trajectory(path)
         return Arrays(path.name, found.times.numpy(), found.tokens.numpy(), found.valid.numpy())
     if sound is not None:
         return TrainedModel(name, Sound(sound_of(sound).astype(float)), depth)
     return TrainedModel(name, Texts(lines_of(text, most), truncate), depth)
+
+
+def holds_arrays(name: str) -> bool:
+    """Whether a name is that of a file of arrays, which reads no text and no sound."""
+    path = Path(name)
+    return path.suffix in READERS and path.is_file()
 
 
 def lines_of(text: str, most: int = MOST) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from spinodal.flows.ensembles.flow import OdeClock
 from spinodal.flows.ensembles.layers import LayerClock
 from spinodal.flows.ensembles.maps import CLOSE, Ensemble, estimate, mean_and_error
 from spinodal.flows.ensembles.matrices import Matrices, close_shares
+from spinodal.flows.starts import real_array
 from spinodal.runs import sweep
 
 CLOCKS = {"layer": LayerClock, "ode": OdeClock}
@@ -41,9 +42,17 @@ def diagram_times(
         raise InputError(f"`end` {end:g}: must be positive", field="end")
     if number < 1:
         raise InputError(f"`number` {number}: must be at least 1", field="number")
-    if clock[0] not in CLOCKS:
-        raise InputError(f"`clock` {clock[0]!r} is none of {', '.join(CLOCKS)}", field="clock")
-    return tuple(CLOCKS[clock[0]](clock[1]).grid(end, number).tolist())
+    return tuple(CLOCKS[clock_name(clock)](clock[1]).grid(end, number).tolist())
+
+
+def clock_name(clock: tuple[str, float]) -> str:
+    """The name of a clock; InputError where it is unknown, or no number follows."""
+    name, *value = clock or ("",)
+    if name not in CLOCKS:
+        raise InputError(f"`clock` {name!r} is none of {', '.join(CLOCKS)}", field="clock")
+    if len(value) != 1 or isinstance(value[0], bool) or not isinstance(value[0], Real):
+        raise InputError(f"`clock` {clock!r}: (name, step or tolerance) is needed", field="clock")
+    return name
 
 
 @dataclass(frozen=True)
@@ -77,12 +86,13 @@ class Diagram:
             )
         if len(set(self.d)) < len(self.d):
             raise InputError(f"`d` {self.d}: names a dimension twice", field="d")
-        if self.clock[0] not in CLOCKS:
-            raise InputError(f"`clock` {self.clock[0]!r} is none of {', '.join(CLOCKS)}", field="clock")
+        CLOCKS[clock_name(self.clock)](self.clock[1]).check_times(real_array(self.times, "times"))
         if self.matrices is not None and (self.clock[0] != "layer" or self.field != "sa"):
             raise InputError(
                 "`matrices` that are random run on the layer clock, normalised as SA", field="matrices"
             )
+        if self.matrices is not None:
+            Matrices(*self.matrices)
         if not -1 < self.threshold < 1:
             raise InputError(
                 f"`threshold` {self.threshold:g}: a cosine above which tokens count as one", field="threshold"

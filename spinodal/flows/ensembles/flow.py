@@ -49,11 +49,15 @@ class OdeClock:
     def grid(self, end: float, number: int) -> Float[np.ndarray, " t"]:
         return np.linspace(end / number, end, number)
 
+    def check_times(self, times: Float[np.ndarray, " t"]) -> None:
+        """InputError for times that do not increase from 0."""
+        if np.any(np.diff(times, prepend=0) < 0) or not np.all(np.isfinite(times)):
+            raise InputError(f"`times` {times}: must be finite and increase from 0", field="times")
+
     def run(
         self, systems: Systems, law: Law, times: Float[np.ndarray, " t"], threshold: float
     ) -> Float[np.ndarray, "b t"]:
-        if np.any(np.diff(times, prepend=0) < 0) or not np.all(np.isfinite(times)):
-            raise InputError(f"`times` {times}: must be finite and increase from 0", field="times")
+        self.check_times(times)
         shares = np.empty((len(systems.x), len(times)))
         limits = (self.tolerance, threshold, consensus_is_final(threshold), MOST_STEPS)
         numbers = (law.beta / np.log(2), law.clock or 0.0, *limits)

@@ -41,6 +41,10 @@ class LayerClock:
             )
         return self.step * layers
 
+    def check_times(self, times: Float[np.ndarray, " t"]) -> None:
+        """InputError for times that are no increasing multiples of the step."""
+        self.layers(times)
+
     def layers(self, times: Float[np.ndarray, " t"]) -> np.ndarray:
         marks = np.rint(times / self.step).astype(np.int64)
         if np.any(abs(marks * self.step - times) > 1e-6 * self.step) or np.any(

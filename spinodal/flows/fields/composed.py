@@ -14,11 +14,12 @@ Known flows: Kuramoto is beta = 0 with d = 2; repulsion is Head(values=-1); hard
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 
 import numpy as np
 from jaxtyping import Float
 
-from spinodal.errors import InputError
+from spinodal.errors import InputError, require_types
 from spinodal.flows.engines.kernel import Number
 from spinodal.flows.engines.law import EPS
 from spinodal.flows.fields.feed import FeedForward
@@ -60,6 +61,7 @@ class AttentionField:
     engine: str = "auto"
 
     def __post_init__(self) -> None:
+        check_types(self)
         if not self.heads:
             raise InputError("`heads` (): a field of attention has at least one head", field="heads")
         if not self.kappa > 0:
@@ -132,6 +134,20 @@ class AttentionField:
             T, a, bound = T + push - along[:, None] * x, a + along, bound + self.feed_forward.error_bound
         engines = dict.fromkeys(pull.engine for pull in (first, *rest))
         return AttentionOutput(T, a, Z / len(self.heads), bound, ", ".join(engines))
+
+
+def check_types(field: AttentionField) -> None:
+    """Heads as a tuple; InputError for a part that is of another type."""
+    if isinstance(field.heads, list):
+        object.__setattr__(field, "heads", tuple(field.heads))
+    require_types(field, beta=Real, kind=str, heads=tuple, causal=(bool, np.bool_), kappa=Real, engine=str)
+    require_types(field, feed_forward=(FeedForward, type(None)))
+    if wrong := [head for head in field.heads if not isinstance(head, Head)]:
+        raise InputError(f"`heads` with {wrong[0]!r}: a tuple of Head is needed", field="heads")
+    if not callable(field.scheme):
+        raise InputError(
+            f"`scheme` {field.scheme!r}: a Scheme, such as fields.scheme('pre'), is needed", field="scheme"
+        )
 
 
 def check_dimensions(state: State, weights: Float[np.ndarray, " n"], d: int | None) -> None:
