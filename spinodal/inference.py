@@ -88,7 +88,7 @@ class Sampling(NamedTuple):
             ("seed", 0 <= self.seed < 2**32, f"from 0 to {2**32 - 1}"),
         ):
             if not fair:
-                raise InputError(f"`{name}` {getattr(self, name)}: it must be {want}", field=name)
+                raise InputError(f"{name}={getattr(self, name)}: `{name}` must be {want}", field=name)
         return self
 
     def arguments(self) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def continuation(
     """
     sampling = (sampling or Sampling()).check()
     if tokens < 1:
-        raise InputError(f"`tokens` {tokens}: at least one new token", field="tokens")
+        raise InputError(f"tokens={tokens}: `tokens` is at least one", field="tokens")
     model, tokenizer = load_model(run, "ForCausalLM")
     ids = encode_prompt(tokenizer, prompt)[None]
     set_seed(sampling.seed)
@@ -166,7 +166,7 @@ def fillings(run: Path, text: str, *, top: int = 5) -> list[list[Candidate]]:
     Masks are filled independently of one another: each text shows one mask filled.
     """
     if top < 1:
-        raise InputError(f"`top` {top}: at least one word a mask", field="top")
+        raise InputError(f"top={top}: `top` is at least one word a mask", field="top")
     model, tokenizer = load_model(run, "ForMaskedLM")
     exact = getattr(model.config, "exact_length", None)
     inputs = tokenizer(

@@ -14,12 +14,17 @@ returns `Mixed`. Rooms exchange these two and nothing else.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from jaxtyping import Bool, Float
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Progress = Callable[
+    [float, float], object
+]  # what is called with how much is done, and of how much; inf if unknown
 
 
 class Trajectory(NamedTuple):

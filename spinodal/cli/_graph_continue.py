@@ -54,7 +54,7 @@ def continue_command(
     with run_folder(out, "graph-continue", experiment, "branch.png", overwrite=overwrite) as folder:
         with progress_bar(parameter) as bar:
             branch = graphs.follow_branch(
-                experiment, progress=lambda l: bar.update(bar.task_ids[0], description=f"{l:.6g}")
+                experiment, progress=lambda far, of: bar.update(bar.task_ids[0], completed=far, total=of)
             )
         show_branch(parameter, branch)
         if folder:

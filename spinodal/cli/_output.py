@@ -97,11 +97,11 @@ def given(**options: Any) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def named_bars(verb: str) -> Iterator[Callable[[str, int, int], None]]:
+def named_bars(verb: str) -> Iterator[Callable[[str, float, float], None]]:
     """A bar for each name, which appears once it is told how much is done, and of how much."""
     bars, tasks = Progress(console=console), {}
 
-    def show(name: str, done: int, total: int):
+    def show(name: str, done: float, total: float):
         if not tasks:
             bars.start()
         if name not in tasks:
@@ -116,7 +116,7 @@ def named_bars(verb: str) -> Iterator[Callable[[str, int, int], None]]:
 
 
 @contextlib.contextmanager
-def flow_bar(end: float, n: int) -> Iterator[Callable[[float, int, int], object]]:
+def flow_bar(end: float) -> Iterator[Callable[[float, float], object]]:
     """Progress of a simulation in the logarithm of time, or, to consensus, of the number of clusters."""
     columns = (
         TextColumn("{task.description}"),
@@ -127,16 +127,15 @@ def flow_bar(end: float, n: int) -> Iterator[Callable[[float, int, int], object]
     with Progress(*columns, console=console) as progress:
         row = progress.add_task("simulate", total=1.0, now="")
 
-        def report(time: float, clusters: int, steps: int) -> None:
+        def show(done: float, total: float) -> None:
             if end < math.inf:
-                done = math.log1p(1000 * time / end) / math.log1p(1000)
+                part, now = math.log1p(1000 * done / total) / math.log1p(1000), f"t = {done:.4g}"
             else:
-                done = 1 - math.log(clusters) / math.log(n)
-            progress.update(
-                row, completed=done, now=f"t = {time:.4g}, {clusters} tokens followed, step {steps}"
-            )
+                left = total + 1 - done
+                part, now = 1 - math.log(left) / math.log(total + 1), f"{left:.0f} tokens followed"
+            progress.update(row, completed=part, now=now)
 
-        yield report
+        yield show
 
 
 @contextlib.contextmanager

@@ -82,7 +82,9 @@ def meanfield_command(
             columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
             with Progress(*columns, console=console, transient=True) as bar:
                 task = bar.add_task("starting")
-                result = evolve(experiment, progress=lambda t: bar.update(task, description=f"t = {t:.4g}"))
+                result = evolve(
+                    experiment, progress=lambda t, _: bar.update(task, description=f"t = {t:.4g}")
+                )
             folder.finish(result, arrays="record.npz")
             with drawing(folder):
                 figures = draw(result)

@@ -75,8 +75,8 @@ def phase_diagram_command(
     ) as folder:  # fmt: skip
         folder.begin()
         try:
-            with bar(f"{len(diagram.d)} x {len(diagram.betas)} rows") as report:
-                result = phase_diagram(diagram, out, scheduler=scheduler, workers=workers, report=report)
+            with bar(f"{len(diagram.d)} x {len(diagram.betas)} rows") as progress:
+                result = phase_diagram(diagram, out, scheduler=scheduler, workers=workers, progress=progress)
         except KeyboardInterrupt:
             kept = len(list((out / "cells").glob("*.json")))
             console.print(f"interrupted: {kept} rows are kept in {out / 'cells'}; the same command goes on")
@@ -98,8 +98,8 @@ def phase_diagram_command(
 
 
 @contextlib.contextmanager
-def bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar of a sweep: what it yields is what the sweep reports to."""
+def bar(title: str) -> Iterator[Callable[[float, float], object]]:
+    """A progress bar of a sweep: what it yields is called with the rows that are done and all."""
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
     )  # fmt: skip

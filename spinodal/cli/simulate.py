@@ -124,8 +124,8 @@ def simulate_command(
             folder.begin()
         saving: dict[str, Any] = {"checkpoint": out / "checkpoint", "begin": folder.begin, "resume": resume}
         try:
-            with flow_bar(simulation.until, simulation.n) as report:
-                result = evolve(simulation, **saving, progress=report)
+            with flow_bar(simulation.until) as progress:
+                result = evolve(simulation, **saving, progress=progress)
         except KeyboardInterrupt:
             told = "with --resume in place of --overwrite" if overwrite else "with --resume"
             going = f"the same command {told} goes on" if folder.begun else "nothing was written yet"

@@ -18,7 +18,7 @@ from spinodal.flows.state import State
 from spinodal.flows.time import MERGE, CheckpointPolicy, SimulationResult, simulate
 from spinodal.flows.time.simulate import as_trajectory
 from spinodal.runs import UNSAVED, encode
-from spinodal.types import Trajectory
+from spinodal.types import Progress, Trajectory
 
 LISTED = 10_000  # merges in run.json; of more, the last ones, and all in trajectory.npz
 PAIRS = 4096  # tokens up to which the smallest cosine is looked for
@@ -103,13 +103,14 @@ def evolve(
     checkpoint: Path | str | None = None,
     resume: bool = False,
     begin: Callable[[], object] = lambda: None,
-    progress: Callable[[float, int, int], object] | None = None,
+    progress: Progress | None = None,
 ) -> Evolution:
     """theta_i' = F_i(theta) from the start of a simulation to its end  [glpr2023].
 
     Integrates the tokens and measures the result: merges, energy, mean cosine. With `checkpoint` a file is written
     there once a minute and at ctrl-C, after a call of `begin`; with `resume` the simulation goes on from it, bit for
-    bit. `progress` is called with (time, clusters, steps). InputError for the checkpoint of another simulation;
+    bit. `progress` is called with the time and `until`, or, to consensus, with how many tokens have merged and how
+    many are to. InputError for the checkpoint of another simulation;
     ConvergenceError where the step underflows or the consensus does not come.
 
     >>> from spinodal import flows

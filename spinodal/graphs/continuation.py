@@ -10,7 +10,6 @@ cannot part happen at once, and are reported as refused, with their number.
 A pair of eigenvalues that crosses to and fro between two points leaves the index as it is and is not seen.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -21,6 +20,7 @@ from spinodal.errors import ConvergenceError, InputError
 from spinodal.graphs.bifurcations import Family, SingularPoint, newton, singular_point
 from spinodal.graphs.experiment import Continuation
 from spinodal.graphs.newton import refine_states
+from spinodal.types import Progress
 
 CLOSE = 1e-9  # of two points, between which crossings count as one
 NEAR = 1e-5  # of two points, from which Newton's method finds the crossing between them
@@ -98,12 +98,13 @@ def continue_branch(
     bounds: tuple[float, float],
     *,
     points: int = 2000,
-    progress: Callable[[float], None] | None = None,
+    progress: Progress | None = None,
 ) -> Branch:
     """G(z, l) = 0 with t.(u - u_0) = s, u = (z, l): pseudo-arclength continuation.
 
     Follows a curve of equilibria from a start until the parameter leaves the bounds, the curve closes, or it has
-    `points` points. `progress` is called with the value of the parameter. ConvergenceError where no step converges.
+    `points` points. `progress` is called with how far the parameter is from the first bound, and how far
+    the other is. ConvergenceError where no step converges.
     """
     low, high = min(bounds), max(bounds)
     require_bounds(*bounds)
@@ -119,7 +120,7 @@ def continue_branch(
         places.append(curve_point(family, u))
         singular += crossings(family, places[-2], places[-1])
         if progress:
-            progress(float(u[-1]))
+            progress(abs(float(u[-1]) - bounds[0]), high - low)
         if out:
             end = f"left at {family.parameter} = {u[-1]:.9g}"
             break

@@ -10,7 +10,6 @@ periodic. Manifolds of equilibria are given by one representative for each energ
 
 import itertools
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -27,6 +26,7 @@ from spinodal.graphs.graph import DENSE, Graph, edge_list
 from spinodal.graphs.newton import refine_states
 from spinodal.graphs.results import Equilibria, Equilibrium, equilibria_table
 from spinodal.graphs.stability import TOLERANCE, spectrum, stability
+from spinodal.types import Progress
 
 SAME = 1e-4  # distance of states that are one: degenerate ones are found to 1e-6
 SOLVED = 1e-10  # |grad E| of an equilibrium, relative to the scale
@@ -41,9 +41,6 @@ class Unit(NamedTuple):
 
     system: System
     gate: Int[np.ndarray, " n"]  # a vertex of the unit; -1 in other components
-
-
-Progress = Callable[[int, int], None]
 
 
 def equilibria(

@@ -13,13 +13,13 @@ Values and answers go to JSON and arrays and come back equal (`spinodal.runs`). 
 defaults are known without loading what computes.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import isfinite
 from numbers import Integral, Real
 
 from spinodal import graphs
 from spinodal.errors import InputError, require_types
+from spinodal.types import Progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,9 +41,7 @@ class EquilibriumSearch:
             raise InputError(f"`starts` {self.starts}: at least 1 search", field="starts")
 
 
-def find_equilibria(
-    search: EquilibriumSearch, *, progress: Callable[[int, int], None] | None = None
-) -> "graphs.Equilibria":
+def find_equilibria(search: EquilibriumSearch, *, progress: Progress | None = None) -> "graphs.Equilibria":
     """All x with grad E(x) = 0, as far as the search finds them.
 
     `progress` is called with the number of blocks that are done and the number of all blocks.
@@ -112,12 +110,11 @@ class Continuation:
         start_of(self)
 
 
-def follow_branch(
-    continuation: Continuation, *, progress: Callable[[float], None] | None = None
-) -> "graphs.Branch":
+def follow_branch(continuation: Continuation, *, progress: Progress | None = None) -> "graphs.Branch":
     """The curve grad E(x, l) = 0 around its folds, with its singular points.
 
-    `progress` is called with the value of the parameter. ConvergenceError where there is no equilibrium near the start,
+    `progress` is called with how far the parameter is from its first value, and how far its last one is.
+    ConvergenceError where there is no equilibrium near the start,
     or where the curve is lost.
     """
     family = graphs.Family(continuation.system, continuation.parameter)

@@ -6,7 +6,6 @@ zonal     Zonal          Gegenbauer    64
 sphere    Sphere         -             32
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,7 @@ from spinodal.meanfield.solver import Solver
 from spinodal.meanfield.sphere import Sphere
 from spinodal.meanfield.starts import NOISY_DEGREES, CircleModes, SphereModes, WhiteNoise, ZonalModes
 from spinodal.observables import plateaus
+from spinodal.types import Progress
 
 DEGREES = {"circle": 64, "zonal": 64, "sphere": 32}  # recorded; with noise, also kept
 SHOWN = 16  # degrees in run.json
@@ -81,9 +81,7 @@ def theory_rates(law: DriftLaw, kappa: float, k: Int[np.ndarray, " k"]) -> Float
     return np.asarray(rates) * scale
 
 
-def evolve(
-    experiment: DensityExperiment, *, progress: Callable[[float], None] | None = None
-) -> DensityResult:
+def evolve(experiment: DensityExperiment, *, progress: Progress | None = None) -> DensityResult:
     """d_t mu + div(mu X[mu]) = (1 / kappa) Laplacian mu, from the start of the experiment to its end  [bpa2024].
 
     Solves for the density and measures it: growth rates of its degrees beside theory, a forecast of the first pattern,
@@ -105,12 +103,18 @@ def evolve(
     """
     solver = solver_of(experiment)
     stop = str(experiment.until) if experiment.until in ENDS else "time"
+    until = float(experiment.until) if stop == "time" else np.inf
+
+    def show(solver: Solver) -> None:
+        if progress:
+            progress(solver.time, until)
+
     record = record_evolution(
         solver,
-        until=float(experiment.until) if stop == "time" else np.inf,
+        until=until,
         stop=stop,
         degrees=DEGREES[experiment.geometry],
-        frame=None if progress is None else lambda solver: progress(solver.time),
+        frame=show,
     )
     tokens, weights = solver.tokens() or (None, None)
     return DensityResult(

@@ -26,9 +26,9 @@ from typing import Any
 
 from spinodal.errors import InputError
 from spinodal.runs.files import write_text
+from spinodal.types import Progress
 
 Function = Callable[[dict[str, Any]], Any]
-Report = Callable[[int, int], None]
 
 ANSWER = 10.0  # seconds that a scheduler has to answer, and then to show a worker
 
@@ -40,33 +40,38 @@ def run(
     *,
     scheduler: str | None = None,
     workers: int = 0,
-    report: Report = lambda done, total: None,
+    progress: Progress | None = None,
 ) -> list[Any]:
     """[function(c) for c in configurations], each computed once and stored in `folder`.
 
     `function` belongs to a module, so that workers can import it, and returns what JSON can hold: lists, not
     arrays or tuples. `workers` is a number of processes, 0 for one a core; with 1 the work stays in this
-    process. `report(done, total)` follows every cell. A cell that is damaged is computed again, with a warning.
+    process. `progress` is called with the cells that are done and all cells, after each. A cell that is damaged is
+    computed again, with a warning.
     An exception of `function` ends the sweep and is raised here; cells that are done are kept.
 
     InputError for a scheduler that does not answer in ten seconds or has no workers, for a negative number of
     workers, and for a configuration that is not JSON; ChildProcessError when workers die.
     """
     if workers < 0:
-        raise InputError(f"`workers` {workers}: a number of processes, or 0 for one a core", field="workers")
+        raise InputError(
+            f"workers = {workers}: `workers` is a number of processes, or 0 for one a core", field="workers"
+        )
     tag = code(function)
     keys = [key_of(function, tag, configuration) for configuration in configurations]
     cells = Path(folder) / "cells"
     results = {key: cell for key in set(keys) for cell in read(cells / f"{key}.json", key)}
     missing = {k: c for k, c in zip(keys, configurations, strict=True) if k not in results}
     total = len(set(keys))
-    report(len(results), total)
+    if progress:
+        progress(len(results), total)
     if missing:
         cells.mkdir(parents=True, exist_ok=True)
         with contextlib.closing(compute_cells(function, missing, scheduler, workers)) as found:
             for key, result in found:
                 results[key] = write(cells / f"{key}.json", key, missing[key], result)
-                report(len(results), total)
+                if progress:
+                    progress(len(results), total)
     return [results[key] for key in keys]
 
 

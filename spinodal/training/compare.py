@@ -184,11 +184,11 @@ def compare(
     """
     out = Path(out)
     if seeds < 1:
-        raise InputError(
-            f"`seeds` {seeds}: a comparison takes at least one, and three to show a spread", field="seeds"
-        )
+        raise InputError(f"seeds={seeds}: `seeds` is at least one, and three show a spread", field="seeds")
     if jobs < 0:
-        raise InputError(f"`jobs` {jobs}: at least one run at once, or 0 for one a core", field="jobs")
+        raise InputError(
+            f"jobs={jobs}: `jobs` is at least one run at once, or 0 for one a core", field="jobs"
+        )
     with open_run(
         out,
         kind="compare",

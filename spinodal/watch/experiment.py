@@ -9,7 +9,6 @@
 Values and results go to JSON and arrays and come back equal (`spinodal.runs`).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 
@@ -19,6 +18,7 @@ from jaxtyping import Bool, Float
 from spinodal import watch
 from spinodal.errors import InputError, require_types
 from spinodal.runs import SAVED_IF_SET, register
+from spinodal.types import Progress
 
 RANDOM, SHUFFLED = "random-weights", "shuffled-tokens"
 NULLS = (RANDOM, SHUFFLED)
@@ -141,9 +141,7 @@ class Observation:
             )
 
 
-def observe(
-    experiment: Observation, *, progress: Callable[[int, int], None] | None = None
-) -> "watch.ObservationResult":
+def observe(experiment: Observation, *, progress: Progress | None = None) -> "watch.ObservationResult":
     """What the tokens do, layer by layer, beside the nulls; with the effect of each interaction.
 
     `progress` is called with (inputs done, inputs in all). InputError for a model that cannot be opened, inputs

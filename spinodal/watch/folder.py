@@ -15,7 +15,7 @@ import torch
 
 from spinodal.errors import InputError
 from spinodal.runs import RunFolder, decode, encode, open_run, read_run
-from spinodal.types import Trajectory
+from spinodal.types import Progress, Trajectory
 from spinodal.watch.arrays import read_trajectory, write_trajectory
 from spinodal.watch.experiment import Observation, observe
 from spinodal.watch.result import ObservationComparison, ObservationResult
@@ -23,7 +23,6 @@ from spinodal.watch.result import ObservationComparison, ObservationResult
 RECORD, COMPARISON = "observe.json", "compare.json"
 TRAJECTORY, REPORT = "trajectory.safetensors", "report.html"
 ORIGIN = ("config", "seed", "commit", "date", "versions", "machine", "threads", "command")
-Progress = Callable[[int, int], None]
 Draw = Callable[[RunFolder, ObservationResult | ObservationComparison], None]
 
 

@@ -3,7 +3,7 @@
 Everything is read off trajectories, so a model, its nulls and arrays from disk go the same way.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from spinodal.observables import (
     observables_named,
     plateaus,
 )
-from spinodal.types import Trajectory
+from spinodal.types import Progress, Trajectory
 from spinodal.watch.clock import effective_clock
 from spinodal.watch.experiment import RANDOM, SHUFFLED, Question
 from spinodal.watch.nulls import random_weights, shuffle_tokens
@@ -35,7 +35,6 @@ from spinodal.watch.tally import Null, Tally, Violations
 from spinodal.watch.weights import effective_beta, heads_of, spectra
 
 SHOWN = 128  # tokens of the input that is shown
-Progress = Callable[[int, int], None]
 
 
 class _Tallies:

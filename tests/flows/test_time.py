@@ -217,8 +217,9 @@ def test_a_resumed_run_is_equal_bit_for_bit(tmp_path, d):
     saves = lambda: (0.5 * 1.5**k for k in itertools.count())
     whole = simulate(field, x, CONSENSUS, saves=saves(), method=Adaptive(1e-5))
 
-    def cut(time, clusters, steps):
-        if clusters < 9:
+    def cut(merged, total):
+        assert total == 15
+        if merged > 7:
             raise CutError
 
     checkpoints = CheckpointPolicy(tmp_path / "here", "x", seconds=0.0)

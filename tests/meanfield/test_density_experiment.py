@@ -43,12 +43,13 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_an_experiment_and_its_result_come_back_from_a_run(tmp_path: Path, name: str):
     experiment, times = CASES[name], []
-    result = evolve(experiment, progress=times.append)
+    result = evolve(experiment, progress=lambda *at: times.append(at))
     with open_run(tmp_path, kind="meanfield", config=experiment) as folder:
         run = folder.finish(result, arrays="record.npz")
     assert equal(run.config_as(DensityExperiment), experiment)
     assert equal(run.result_as(DensityResult), result)
-    assert times == result.record.times.tolist()
+    end = experiment.until if isinstance(experiment.until, float) else np.inf
+    assert times == [(t, end) for t in result.record.times.tolist()]
     assert result.mass_error < 1e-12
     assert draw(result).keys() >= {"amplitudes"}
 

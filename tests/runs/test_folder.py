@@ -399,3 +399,28 @@ def test_differences_are_named_by_their_path():
         f"place={'a' * 77}... there, b asked, times=[1, 2] there, (1, 2, 3) asked"
     )
     assert difference(there, asked, ignored=("heads.1", "only", "other", "place", "times")) == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "left"),
+    [
+        (("meanfield", "--until", "0.5"), "record.npz"),
+        (("graph", "flow", "--graph", "cycle:4"), "state.npy"),
+        (("observe", "x.npz"), "trajectory.safetensors"),
+    ],
+)
+def test_what_a_killed_command_of_an_earlier_version_left_is_refused_in_one_line(
+    monkeypatch, capsys, tmp_path: Path, command: tuple[str, ...], left: str
+):
+    """Those versions wrote the record last: what lies there alone can be no more resumed than then."""
+    monkeypatch.chdir(tmp_path)
+    np.savez("x.npz", np.ones((3, 4, 5)))
+    Path("run").mkdir()
+    Path("run", left).write_bytes(b"0")
+    monkeypatch.setattr(sys, "argv", ["spinodal", *command, "--out", "run"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert said == f"error: run holds {left}, but no run: choose another --out"
+    assert content(Path("run")) == {left: b"0"}

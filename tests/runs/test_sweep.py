@@ -38,7 +38,7 @@ def grid(*xs: int) -> list[dict]:
 
 def test_results_come_in_order_and_only_once(tmp_path: Path):
     seen = []
-    found = sweep.run(square, grid(3, 1, 3, 2), tmp_path, workers=1, report=lambda *at: seen.append(at))
+    found = sweep.run(square, grid(3, 1, 3, 2), tmp_path, workers=1, progress=lambda *at: seen.append(at))
     assert [cell["square"] for cell in found] == [9, 1, 9, 4]
     assert CALLS == [3, 1, 2]
     assert seen == [(0, 3), (1, 3), (2, 3), (3, 3)]

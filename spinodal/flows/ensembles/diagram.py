@@ -2,7 +2,6 @@ r"""A phase diagram: P(<x_i, x_j> >= threshold) as a map of (t, beta), for sever
 
 import dataclasses
 import re
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from numbers import Integral, Real
 from pathlib import Path
@@ -19,6 +18,7 @@ from spinodal.flows.ensembles.maps import CLOSE, Ensemble, estimate, mean_and_er
 from spinodal.flows.ensembles.matrices import Matrices, close_shares
 from spinodal.flows.starts import real_array
 from spinodal.runs import sweep
+from spinodal.types import Progress
 
 CLOCKS = {"layer": LayerClock, "ode": OdeClock}
 
@@ -129,7 +129,7 @@ def phase_diagram(
     *,
     scheduler: str | None = None,
     workers: int = 0,
-    report: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress | None = None,
 ) -> DiagramResult:
     """P(<x_i, x_j> >= threshold) over `diagram.samples` starts, for every d, time and beta  [glpr2023].
 
@@ -150,9 +150,10 @@ def phase_diagram(
         rows = []
         for cell in cells:
             rows.append(diagram_row(cell))
-            report(len(rows), len(cells))
+            if progress:
+                progress(len(rows), len(cells))
     else:
-        rows = sweep.run(diagram_row, cells, folder, scheduler=scheduler, workers=workers, report=report)
+        rows = sweep.run(diagram_row, cells, folder, scheduler=scheduler, workers=workers, progress=progress)
     return diagram.assemble(rows)
 
 

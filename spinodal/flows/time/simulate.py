@@ -23,7 +23,7 @@ from spinodal.flows.time.interruption import watch_interruption
 from spinodal.flows.time.merging import MERGE, Merges
 from spinodal.flows.time.methods import Adaptive, Method
 from spinodal.runs import read_checkpoint, write_checkpoint
-from spinodal.types import Trajectory
+from spinodal.types import Progress, Trajectory
 
 CONSENSUS = math.inf  # an `until`: as long as it takes
 END = 1e300  # beyond, doubles have no times; weights are not told from zero before that
@@ -124,14 +124,15 @@ def simulate(
     method: Method = Adaptive(),
     saves: Iterable[float] = (),
     checkpoints: CheckpointPolicy | None = None,
-    progress: Callable[[float, int, int], object] | None = None,
+    progress: Progress | None = None,
 ) -> SimulationResult:
     """theta_i' = F_i(theta) from `start` until a time, or until `CONSENSUS`  [glpr2023].
 
     Integrates tokens [n d] under a field; consensus is one token left, or all within 1e-8 of the first. Weights are
     equal if not given. Kept are the start, the times in `saves` (an increasing sequence, endless if need be) and the
     end, always all n tokens: a merged one is where its cluster is. On the layer clock and with noise a wanted time is
-    that of the next step. `progress` is called with (time, clusters, steps).
+    that of the next step. `progress` is called after each step with the time and
+    `until`, or, to consensus, with how many tokens have merged and how many are to.
 
     InputError for tokens that are not unit vectors or weights that do not sum to one, and where noise forbids a
     consensus; ConvergenceError where the step underflows or the consensus does not come.
@@ -177,10 +178,14 @@ def simulate(
 
 
 def advance_to_end(
-    flow: Integrator, frames: SavedFrames, until: float, checkpoints: CheckpointPolicy | None, progress
+    flow: Integrator,
+    frames: SavedFrames,
+    until: float,
+    checkpoints: CheckpointPolicy | None,
+    progress: Progress | None,
 ) -> None:
     """Takes steps until the end, keeps the wanted frames, and writes checkpoints."""
-    written = time.monotonic()
+    written, n = time.monotonic(), len(frames.tokens[0])
     with watch_interruption() if checkpoints else contextlib.nullcontext(lambda: False) as interrupted:
         while flow.hi < (limit := stop_time(flow, until)):
             flow.advance(limit)
@@ -190,7 +195,7 @@ def advance_to_end(
                 frames.advance_past(now)
             flow.settle()
             if progress:
-                progress(flow.hi, flow.clusters, flow.steps)
+                progress(*((flow.hi, until) if until < CONSENSUS else (n - flow.clusters, n - 1)))
             if checkpoints and (interrupted() or time.monotonic() - written >= checkpoints.seconds):
                 checkpoints.begin()
                 write_checkpoint(checkpoints.path, checkpoints.label, flow.snapshot() | frames.snapshot())
