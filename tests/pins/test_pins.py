@@ -3,7 +3,7 @@
 The data were written by tests/pins/write.py before the rooms were reorganised; they are read here through public faces
 alone: the command line, `spinodal.models` and the Auto classes. That a run which was killed and resumed is, bit for
 bit, the run that was not is tested beside its room: tests/training/test_resume.py for training and
-`test_a_stopped_run_goes_on` of tests/test_cli_particles.py for simulations.
+`test_a_stopped_run_goes_on` of tests/cli/test_simulate.py for simulations.
 """
 
 import json

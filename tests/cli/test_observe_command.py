@@ -152,7 +152,7 @@ def test_a_report_that_fails_is_had_by_the_same_command(tmp_path: Path, monkeypa
 
 def test_records_of_old_observations_are_compared(tmp_path: Path):
     """Folders and records alike, without a text: there is nothing to observe."""
-    old = Path(__file__).parent / "pins" / "data" / "finished"
+    old = Path(__file__).parent.parent / "pins" / "data" / "finished"
     places = [old / "observe-arrays" / "observe.json", old / "observe-model"]
     spinodal("observe", "--compare", *places, "--out", tmp_path / "out")
     found = read_run(tmp_path / "out").result_as(ObservationComparison)
