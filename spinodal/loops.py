@@ -63,7 +63,7 @@ def exp2(y):
 
 @intrinsic
 @no_type_check
-def wide(context):
+def use_widest_vectors(context):
     """Has the calling function compiled by itself, for the widest vectors of the machine.
 
     LLVM halves the width on machines with vectors of 512 bits, which here costs a third of the speed. llvmlite does not

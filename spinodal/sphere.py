@@ -15,7 +15,7 @@ Array = TypeVar("Array", bound=Float[Any, "*b d"])  # of NumPy or of torch, whic
 SHORTEST = 1e-150  # below, squares of a vector's entries leave the range of doubles
 
 
-def normalised(x: Array) -> Array:
+def normalise(x: Array) -> Array:
     """x / |x| along the last axis.
 
     InputError for a zero vector, for NaN or infinity, and for d = 1.
@@ -27,7 +27,7 @@ def normalised(x: Array) -> Array:
 
 def require_unit(x: Array, within: float = 1e-13) -> Array:
     """x itself where ||x_i| - 1| <= `within` for every vector; InputError that names the first other one."""
-    first_invalid(x, abs(lengths(x) - 1) <= within, "and not 1: see sphere.normalised")
+    first_invalid(x, abs(lengths(x) - 1) <= within, "and not 1: see sphere.normalise")
     return x
 
 
@@ -65,7 +65,7 @@ def retract(x: Array, v: Array) -> Array:
     Moves a point x of the sphere along a tangent vector v and back to the sphere; it agrees with the geodesic to second
     order.
     """
-    return normalised(x + v)
+    return normalise(x + v)
 
 
 def uniform(n: int, d: int, seed: int | np.random.Generator = 0) -> Float[np.ndarray, "n d"]:
@@ -81,4 +81,4 @@ def uniform(n: int, d: int, seed: int | np.random.Generator = 0) -> Float[np.nda
         raise InputError(
             f"n = {n} tokens in d = {d}: `n` is at least one, `d` at least two", field=("n", "d")
         )
-    return normalised(np.random.default_rng(seed).standard_normal((n, d)))
+    return normalise(np.random.default_rng(seed).standard_normal((n, d)))

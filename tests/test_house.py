@@ -53,9 +53,9 @@ def test_every_recipe_has_its_header_and_trains_or_draws(name: str):
     assert drawn != hasattr(module, "RECIPE"), "a recipe trains or draws, and not both"
     verb = "draw" if drawn else "(train|compare)"
     assert re.fullmatch(rf"spinodal {verb} {name.replace('_', '-')}", found["Command"])
-    for low, high in recipes.expected(module).values():
+    for low, high in recipes.expected_intervals(module).values():
         assert low <= high
-    assert recipes.expected(module)
+    assert recipes.expected_intervals(module)
     if drawn:
         assert str(inspect.signature(module.draw)).partition(" -> ")[0] == ARGUMENTS
     else:

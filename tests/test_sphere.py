@@ -58,14 +58,14 @@ def test_tensors_and_arrays_agree():
 def test_vectors_without_direction_are_refused(vector, length, kind):
     rows = kind([[1.0, 0.0], vector])
     with pytest.raises(InputError, match=r"vector 1 has length " + length):
-        sphere.normalised(rows)
+        sphere.normalise(rows)
 
 
 def test_what_is_not_unit_is_named():
-    with pytest.raises(InputError, match=r"vector 2 has length 1\.5 .*sphere\.normalised.*one of 2"):
+    with pytest.raises(InputError, match=r"vector 2 has length 1\.5 .*sphere\.normalise.*one of 2"):
         sphere.require_unit(X * np.array([1, 1, 1.5, 0.5] + 46 * [1])[:, None])
     with pytest.raises(InputError, match="d = 1"):
-        sphere.normalised(np.ones((3, 1)))
+        sphere.normalise(np.ones((3, 1)))
     with pytest.raises(InputError, match="d = 1"):
         sphere.uniform(3, 1)
     with pytest.raises(InputError, match="n = 0"):

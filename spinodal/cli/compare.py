@@ -62,4 +62,6 @@ def compare_command(
         )  # fmt: skip
     show_report(out, done.runs)
     if not values and not models and recipes.header(recipe)["Command"].startswith("spinodal compare"):
-        show_expected(recipes.compare_with(recipes.comparison_numbers(done.arms), recipes.expected(module)))
+        show_expected(
+            recipes.compare_with(recipes.comparison_numbers(done.arms), recipes.expected_intervals(module))
+        )

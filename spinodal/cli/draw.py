@@ -66,7 +66,7 @@ def draw_command(
                 f"interrupted; what {out / 'cells'} holds, if anything, the same command does not do again"
             )
             raise typer.Exit(130) from None
-        judged = recipes.compare_with(measured, recipes.expected(module, quick=quick))
+        judged = recipes.compare_with(measured, recipes.expected_intervals(module, quick=quick))
         outside = [row.name for row in judged if row.outside]
         seconds = time.perf_counter() - started
         folder.finish({"measured": measured, "outside": outside, "seconds": seconds})

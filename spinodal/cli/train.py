@@ -61,4 +61,4 @@ def train_command(
     record = dict(read_run(out).record)
     show_report(out, {"": {recipe: [training_run(record)]}})
     if not values and recipes.header(recipe)["Command"].startswith("spinodal train"):
-        show_expected(recipes.compare_with(recipes.run_numbers(record), recipes.expected(module)))
+        show_expected(recipes.compare_with(recipes.run_numbers(record), recipes.expected_intervals(module)))

@@ -35,7 +35,7 @@ class Pairs:
         """Both sides, for a tokenizer that reads and writes."""
         return self.sources + self.targets
 
-    def swapped(self) -> "Pairs":
+    def swap(self) -> "Pairs":
         """From the targets to the sources."""
         return Pairs(f"{self.name}, turned", self.targets, self.sources)
 

@@ -133,13 +133,13 @@ def svg(figure: Figure, name: str, *, title: str) -> str:
         metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(text, format="svg", facecolor="none", metadata=metadata)
 
-    def adapted(tag: re.Match[str]) -> str:
+    def adapt(tag: re.Match[str]) -> str:
         named = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{name}-", tag[0])
         faced = named.replace("'DejaVu Sans Mono'", "var(--mono)").replace("'DejaVu Sans'", "var(--sans)")
         return re.sub("#[0-9a-f]{6}", lambda colour: colour_variable(colour[0]), faced)
 
     # what comes before the first group is replaced: a DTD on the network, a size, rules for the whole page
-    groups = re.sub("<[^>]*>", adapted, text.getvalue()[text.getvalue().index("<g ") :]).strip()
+    groups = re.sub("<[^>]*>", adapt, text.getvalue()[text.getvalue().index("<g ") :]).strip()
     width, height = figure.get_size_inches() * 72
     return (
         f'<svg role="img" aria-label="{html.escape(title)}" viewBox="0 0 {width:.6g} {height:.6g}" '

@@ -83,9 +83,7 @@ class LatticeStart:
             angle = 2 * np.pi * i / self.n
             return np.stack([np.cos(angle), np.sin(angle)], 1)
         z = 1 - (2 * i + 1) / self.n
-        return sphere.normalised(
-            np.stack([np.cos(GOLDEN * i), np.sin(GOLDEN * i), z / np.sqrt(1 - z * z)], 1)
-        )
+        return sphere.normalise(np.stack([np.cos(GOLDEN * i), np.sin(GOLDEN * i), z / np.sqrt(1 - z * z)], 1))
 
 
 @register("token-start")
@@ -109,7 +107,7 @@ class TokenStart:
 
     def tokens(self) -> Float[np.ndarray, "n d"]:
         try:
-            unit = sphere.normalised(self.given)
+            unit = sphere.normalise(self.given)
         except InputError as fault:
             raise InputError(f"`start`: {fault}", field="start") from None
         off = np.abs(sphere.lengths(self.given) - 1)
@@ -141,7 +139,7 @@ class PerturbedStart:
     def tokens(self) -> Float[np.ndarray, "n d"]:
         x = self.start.tokens()
         moves = np.random.default_rng([self.seed, 1]).standard_normal(x.shape)
-        return sphere.normalised(x + self.size * moves)
+        return sphere.normalise(x + self.size * moves)
 
 
 NAMED_STARTS = ("uniform", "orthonormal", "lattice")

@@ -64,7 +64,7 @@ class Judgement(NamedTuple):
         return self.value is None or not low <= self.value <= high
 
 
-def expected(found: ModuleType, *, quick: bool = False) -> dict[str, tuple[float, float]]:
+def expected_intervals(found: ModuleType, *, quick: bool = False) -> dict[str, tuple[float, float]]:
     """{name: (low, high)} of what a recipe measures, of its quick form where that is asked for."""
     bounds = getattr(found, "EXPECTED_QUICK", found.EXPECTED) if quick else found.EXPECTED
     return {name: (float(low), float(high)) for name, (low, high) in bounds.items()}

@@ -25,7 +25,7 @@ RHO = (0.0, 0.25, 0.5, 0.75)
 def layer_cosine(rho: float, n: int, beta: float) -> float:
     """The mean cosine of pairs of normalise(Att(x)), for n tokens of R^{n+1} that all have the cosine rho."""
     x: Float[np.ndarray, "n d"] = np.hstack([np.sqrt(1 - rho) * np.eye(n), np.full((n, 1), np.sqrt(rho))])
-    y = sphere.normalised(interaction(beta * x, x, x, np.full(n, 1 / n)).shift)
+    y = sphere.normalise(interaction(beta * x, x, x, np.full(n, 1 / n)).shift)
     return float((np.square(y.sum(0)).sum() - n) / (n * (n - 1)))
 
 

@@ -41,7 +41,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     course = np.geomspace(2, 100, 4) if quick else np.geomspace(2, 1000, 28)
     x, circles, measured = uniform_systems(N, 2, range(samples), seed), [], {}
     for beta, time, usual in zip(BETAS, TIMES, USUAL, strict=True):
-        found = observed(x, beta, time, course)
+        found = observe_systems(x, beta, time, course)
         circles.append(found)
         for name, share in found.shares.items():
             told = [
@@ -66,7 +66,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     return measured
 
 
-def observed(
+def observe_systems(
     x: Float[np.ndarray, "b n 2"], beta: float, time: float, course: Float[np.ndarray, " t"]
 ) -> particles_time.Circles:
     """Systems at `time` and their mean count over `course`."""

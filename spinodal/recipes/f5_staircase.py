@@ -37,7 +37,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     limits, levels = 1 - np.cos(gaps), np.array([theory.staircase_level(np.array(size)) for size in sizes])
     stairs, measured = [], {}
     for beta in BETAS[1:2] if quick else BETAS:
-        found = climbed(beta, gaps, masses, Adaptive(1e-7 if quick else 1e-9))
+        found = climb(beta, gaps, masses, Adaptive(1e-7 if quick else 1e-9))
         stairs.append(found)
         middle = np.append((found.merges[:-1] + found.merges[1:]) / 2, found.times[-1])
         off = np.interp(middle, found.times, found.level) - levels[1:]
@@ -51,7 +51,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     return measured
 
 
-def climbed(
+def climb(
     beta: float, gaps: Float[np.ndarray, " k"], masses: Float[np.ndarray, " k"], method: Adaptive
 ) -> particles_time.Stairs:
     """One flow to consensus, on the clock of weights exp(beta (<x,y> - 1)) / n."""

@@ -34,10 +34,10 @@ EXPECTED_QUICK = AGREEMENT | {"longest wait": (100, inf)}
 def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     """SA on the circle from random starts; quick: two waits of one start, and wider tolerances."""
     tolerances = (1e-8, 1e-10) if quick else (1e-11, 1e-13)
-    loose, tight = (flowed(seed, BETA, tolerance) for tolerance in tolerances)
+    loose, tight = (flow_to_consensus(seed, BETA, tolerance) for tolerance in tolerances)
     betas = np.array([2.0, 3.0]) if quick else np.arange(1.0, 21.0)
     waits = {
-        f"start {s}": np.array([last_wait(flowed(s, beta, tolerances[0]), beta) for beta in betas])
+        f"start {s}": np.array([last_wait(flow_to_consensus(s, beta, tolerances[0]), beta) for beta in betas])
         for s in range(seed, seed + (1 if quick else 3))
     }
     times, tokens = loose.times[1:], loose.tokens[1:]
@@ -52,8 +52,8 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     particles.save(figure, out / "long-waits.png")
     rows = np.concatenate(list(waits.values()))
     return {
-        f"merge times at {tolerances[0]:g}": written(loose.merges.time),
-        f"merge times at {tolerances[1]:g}": written(tight.merges.time),
+        f"merge times at {tolerances[0]:g}": format_times(loose.merges.time),
+        f"merge times at {tolerances[1]:g}": format_times(tight.merges.time),
         "largest relative difference": float(abs(loose.merges.time / tight.merges.time - 1).max()),
         "longest wait": float(rows[:, 1].max()),
         "waits off the closed form by": float(abs(rows[:, 1] / rows[:, 2] - 1).max()),
@@ -61,7 +61,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     }
 
 
-def flowed(seed: int, beta: float, tolerance: float) -> SimulationResult:
+def flow_to_consensus(seed: int, beta: float, tolerance: float) -> SimulationResult:
     """SA from a random start to consensus, kept at equal steps of log t."""
     saves = (0.1 * 1.05**k for k in itertools.count())
     x = sphere.uniform(N, 2, seed)
@@ -80,5 +80,5 @@ def last_wait(run: SimulationResult, beta: float) -> tuple[float, float, float, 
     return beta, end - start, time - start + left, run.steps
 
 
-def written(times: Float[np.ndarray, " k"]) -> str:
+def format_times(times: Float[np.ndarray, " k"]) -> str:
     return ", ".join(f"{time:.8g}" for time in times)

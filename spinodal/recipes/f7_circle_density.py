@@ -67,7 +67,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
             f"share of {fold} at beta {beta:g}": float(np.mean([seen == fold for _, seen in pairs])),
             f"winners forecast at beta {beta:g}": float(np.mean([told == seen for told, seen in pairs])),
         }
-        measured |= pictured(out, beta, seed, rates)
+        measured |= draw_life(out, beta, seed, rates)
     return measured
 
 
@@ -80,7 +80,7 @@ def winner(beta: float, seed: int, rates: np.ndarray) -> tuple[int, int]:
     return told, int(np.argmax(size)) + 1
 
 
-def pictured(out: Path, beta: float, seed: int, rates: np.ndarray) -> dict[str, float | None]:
+def draw_life(out: Path, beta: float, seed: int, rates: np.ndarray) -> dict[str, float | None]:
     """One seed in full: its life through the birth of Diracs, and its growth rates."""
     solver = Circle(drift_law("usa", beta), circle_noise(SIGMA, np.random.default_rng(seed)))
     told = forecast(solver.moments(32)[1:], TWO, rates)

@@ -113,7 +113,7 @@ def train(reader: Reader, n: int, steps: int, seed: int, penalties: Mapping[str,
 
 
 @torch.no_grad()
-def measured(reader: Reader, n: int, *, residuals: bool = False) -> dict[str, float]:
+def measure(reader: Reader, n: int, *, residuals: bool = False) -> dict[str, float]:
     """Accuracy, loss and residuals on puzzles never trained on."""
     given = puzzle(n, max(8, 4 * SAMPLES // n), torch.Generator().manual_seed(10**6))
     logits, found = reader(given, residuals=residuals)
@@ -128,7 +128,7 @@ def by_length(kind: str, seed: int, lengths: Sequence[int], steps: int, further:
     found = []
     for n in (n for n in lengths if n <= LONGEST.get(kind, n)):
         train(learner.train(), n, steps if n == lengths[0] else further, seed + n, penalties)
-        found.append(measured(learner.eval(), n)["accuracy"])
+        found.append(measure(learner.eval(), n)["accuracy"])
     return found
 
 
@@ -141,7 +141,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     for weight in penalties:
         learner = reader("flow", seed)
         train(learner, 32, steps, seed, {"density": weight})
-        sparse.append(measured(learner.eval(), 32, residuals=True))
+        sparse.append(measure(learner.eval(), 32, residuals=True))
     densities, losses = ([row[name] for row in sparse] for name in ("density", "loss"))
     recall.accuracy_by_length(lengths, accuracy, chance=1 / VALUES).savefig(out / "recall.png", dpi=150)
     recall.loss_against_density(densities, losses, penalties).savefig(out / "density.png", dpi=150)

@@ -128,7 +128,7 @@ def _three(question: Question, out: Path) -> dict[str, ObservationResult]:
         found[name] = observe_model(subject, text_batches(subject, LINES), question)
     subject = open_model(fetch_model("whisper-base"), name="whisper-base")
     features = AutoFeatureExtractor.from_pretrained(fetch_model("whisper-base"))
-    batches = sound_batches(subject, [spoken(line, out / "spoken.wav") for line in LINES[:8]], features)
+    batches = sound_batches(subject, [speak(line, out / "spoken.wav") for line in LINES[:8]], features)
     for stack in ("encoder", "decoder"):
         name = f"whisper-base, {stack}"
         asked = Question(stack=stack, seed=question.seed)
@@ -136,7 +136,7 @@ def _three(question: Question, out: Path) -> dict[str, ObservationResult]:
     return found
 
 
-def spoken(text: str, path: Path):
+def speak(text: str, path: Path):
     """The sound of a text; needs the speech synthesizer espeak-ng."""
     if shutil.which("espeak-ng") is None:
         raise InputError(

@@ -27,22 +27,26 @@ from spinodal.errors import InputError
 StepSize = Callable[[float], float]  # |grad J| -> alpha / gamma
 
 
-def constant(size: float) -> float:
+def constant_step(size: float) -> float:
     """alpha = gamma  [row 15]."""
     return 1.0
 
 
-def inverse(size: float) -> float:
+def inverse_step(size: float) -> float:
     """alpha = gamma / |grad J|: the article's, which does not converge; no step where the gradient is zero."""
     return 1 / size if size else 0.0
 
 
-def bounded(size: float) -> float:
+def bounded_step(size: float) -> float:
     """alpha = gamma / (1 + |grad J|)."""
     return 1 / (1 + size)
 
 
-STEP_SIZES: dict[str, StepSize] = {"constant": constant, "inverse": inverse, "bounded": bounded}
+STEP_SIZES: dict[str, StepSize] = {
+    "constant": constant_step,
+    "inverse": inverse_step,
+    "bounded": bounded_step,
+}
 
 
 def step_size_named(name: str) -> StepSize:
@@ -63,7 +67,7 @@ def gradient_norm(optimizer: Optimizer) -> float:
     return float(torch.stack(norms).norm()) if norms else 0.0
 
 
-def energy_adaptive(optimizer: Optimizer, step_size: StepSize = bounded) -> Optimizer:
+def energy_adaptive(optimizer: Optimizer, step_size: StepSize = bounded_step) -> Optimizer:
     """theta <- theta - step_size(|grad J|) gamma step: each step of the optimiser at a learning rate times that factor.
 
     The optimiser is returned, and between steps its learning rates are its own: schedulers and checkpoints see no

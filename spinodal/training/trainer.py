@@ -26,7 +26,7 @@ from spinodal.models.tasks import IGNORED
 from spinodal.runs import SaveError, close_checkpoint, discard, encode, write_json
 from spinodal.training.constraints import Constraints
 from spinodal.training.experiment import Experiment
-from spinodal.training.rates import constant, energy_adaptive, step_size_named
+from spinodal.training.rates import constant_step, energy_adaptive, step_size_named
 from spinodal.training.tasks import Collator, PreparedData, task_named
 
 STATE = "spinodal.json"
@@ -157,7 +157,7 @@ class PhysicsTrainer(Trainer):
         """AdamW, each of whose steps has the size that the experiment's `step_size` gives it."""
         optimizer = super().create_optimizer(model)
         rule = step_size_named(self.experiment.schedule.step_size)
-        return optimizer if rule is constant else energy_adaptive(optimizer, rule)
+        return optimizer if rule is constant_step else energy_adaptive(optimizer, rule)
 
     def process_mean(self, residuals: dict[str, Tensor]) -> dict[str, float]:
         """The residuals averaged over processes, so that every process has the same multipliers."""

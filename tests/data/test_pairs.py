@@ -44,10 +44,10 @@ def test_parts_share_no_text_and_lose_no_pair(made, shuffle):
     for part, again, turned in zip(
         parts,
         pairs_from_rows("made", other).split(),
-        pairs_from_rows("made", other).swapped().split(),
+        pairs_from_rows("made", other).swap().split(),
         strict=True,
     ):
-        assert Counter(rows(part)) == Counter(rows(again)) == Counter(rows(turned.swapped()))
+        assert Counter(rows(part)) == Counter(rows(again)) == Counter(rows(turned.swap()))
 
 
 def test_parts_take_a_twentieth_and_follow_the_content_alone():
@@ -230,10 +230,10 @@ def test_the_bible_has_31055_pairs_in_both_directions():
         "元始に神天地を創造たまへり",
     )
     assert pairs.targets[-1] == "願はくは主イエスの恩惠なんぢら凡ての者と偕に在らんことを。"
-    assert rows(turned) == rows(pairs.swapped())
+    assert rows(turned) == rows(pairs.swap())
     assert not set("{}&>○") & set("".join(pairs.texts)) - {"}"}
     for part, other in zip(pairs.split(), turned.split(), strict=True):
-        assert rows(part) == rows(other.swapped())
+        assert rows(part) == rows(other.swap())
 
 
 @pytest.mark.slow

@@ -129,7 +129,7 @@ def test_schemes_are_dots_on_curves_that_leave_zero_at_their_slope():
 
 def test_a_movie_has_a_frame_a_time_and_rests_on_the_last(tmp_path):
     t = np.linspace(0, 1, 5)
-    x = np.stack([sphere.normalised(sphere.uniform(6, 3) + s * np.array([0.0, 0.0, 2.0])) for s in t])
+    x = np.stack([sphere.normalise(sphere.uniform(6, 3) + s * np.array([0.0, 0.0, 2.0])) for s in t])
     turn = np.linspace(0, 1, 5)[:, None] * np.arange(4)
     for name, write in (
         ("sphere", lambda path: movies.sphere_movie(t, x, path)),

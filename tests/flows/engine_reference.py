@@ -73,7 +73,7 @@ def cloud(name, n, d, seed=0):
             x[:, -1] = random.choice([-1, 1], n)
             x[0] = np.eye(d)[-1]
     weights = random.uniform(0.1, 2, n)
-    return sphere.normalised(x), weights / weights.sum()
+    return sphere.normalise(x), weights / weights.sum()
 
 
 CLOUDS = ["uniform", "clustered", "metastable", "one cluster", "alone", "nearly coincident", "poles"]

@@ -99,7 +99,7 @@ def test_attention_alone_has_lost_these_digits_and_says_so(angle, lost):
 def test_rotating_the_tokens_rotates_the_drift(engine, d):
     x, w = cloud("uniform", 40, d)
     turn, _ = np.linalg.qr(np.random.default_rng(7).standard_normal((d, d)))
-    turned = sphere.normalised(x @ turn)
+    turned = sphere.normalise(x @ turn)
     one, two = (drift_by(engine, y, w, law("sa", 9.0)) for y in (x, turned))
     assert abs(one.drift @ turn - two.drift).max() < 1e-13 / one.Z.min()
     assert abs(one.Z - two.Z).max() < 1e-13

@@ -49,7 +49,7 @@ def test_auto_is_right(n, d, kind):
 def test_tokens_that_the_transform_gets_poorly_are_redone(engine, d):
     """A token opposite to 2000 others has Z = 5e-4 and a drift of 1e-21, below the transform's rounding."""
     x, w = cloud("alone", 2000, d)
-    x[2] = sphere.normalised(x[2] + 0.3 * x[1][::-1])  # something moves fast
+    x[2] = sphere.normalise(x[2] + 0.3 * x[1][::-1])  # something moves fast
     beta = 30.0
     expected, _ = exact(x, w, beta, rows=[0])
     left = choose.unchecked_drift(x, w, law("sa", beta), engine, tolerance=np.inf)
@@ -64,7 +64,7 @@ def metastable(n):
     """n tokens in three clusters of width 1e-10, a third of a turn apart."""
     random = np.random.default_rng(5)
     angle = 2 * np.pi / 3 * random.integers(0, 3, n) + 1e-10 * random.standard_normal(n)
-    return sphere.normalised(np.stack([np.cos(angle), np.sin(angle)], 1))
+    return sphere.normalise(np.stack([np.cos(angle), np.sin(angle)], 1))
 
 
 def test_a_metastable_state_is_done_by_differences_altogether():
@@ -142,7 +142,7 @@ def replaced(array, index, value):
         (np.ones((3, 1)), np.full(3, 1 / 3), {}, "d = 1"),
         (replaced(X, (4, 1), np.nan), W, {}, r"vector 4 has length nan"),
         (replaced(X, 4, 0.0), W, {}, r"vector 4 has length 0 "),
-        (1.001 * X, W, {}, r"vector 0 has length 1.001.*sphere\.normalised.*30"),
+        (1.001 * X, W, {}, r"vector 0 has length 1.001.*sphere\.normalise.*30"),
         (X, W[:-1], {}, "30 tokens need"),
         (X, replaced(W, 3, -0.1), {}, "weight 3 is -0.1"),
         (X, replaced(W, 3, np.nan), {}, "weight 3 is nan"),

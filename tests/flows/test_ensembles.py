@@ -57,7 +57,7 @@ def drift(x: np.ndarray, beta: float, kind: str) -> np.ndarray:
 
 
 def flown(x: np.ndarray, beta: float, kind: str, t: float, method: str) -> np.ndarray:
-    rate = lambda _, y: drift(sphere.normalised(y.reshape(x.shape)), beta, kind).ravel()
+    rate = lambda _, y: drift(sphere.normalise(y.reshape(x.shape)), beta, kind).ravel()
     return solve_ivp(rate, (0, t), x.ravel(), method=method, rtol=1e-11, atol=1e-11).y[:, -1].reshape(x.shape)
 
 
@@ -162,7 +162,7 @@ def test_merging_ends_stiffness_and_changes_nothing_else(monkeypatch):
 
 
 def test_consensus_is_final():
-    x = sphere.normalised(np.ones(3) + 0.02 * tokens(20, 8, 3))
+    x = sphere.normalise(np.ones(3) + 0.02 * tokens(20, 8, 3))
     least = 1.0
     for k in range(40):
         y = evolve_systems(x, law("sa", 4.0), LayerClock(0.3), 0.3)
@@ -230,7 +230,7 @@ def test_random_matrices_against_the_equation_written_out(query_key: str, values
         y, m, v = (part[b] for part in (x, M, V))
         for _ in range(3):
             a = np.exp([[beta * y[i] @ m @ y[j] for j in range(n)] for i in range(n)])
-            y = sphere.normalised(
+            y = sphere.normalise(
                 y + h * np.array([sum(a[i, j] * v @ y[j] for j in range(n)) / a[i].sum() for i in range(n)])
             )
         assert shares[b, 1] == share(y, 0.5)
@@ -238,13 +238,13 @@ def test_random_matrices_against_the_equation_written_out(query_key: str, values
 
 def test_random_matrices_have_the_scales_they_are_said_to_have():
     generator = np.random.default_rng(0)
-    M, V = Matrices("ginibre", "query-key").drawn(200, generator)
+    M, V = Matrices("ginibre", "query-key").draw(200, generator)
     assert M.std() == pytest.approx(1, rel=0.05)
     assert abs(np.linalg.eigvals(V)).max() == pytest.approx(1, abs=0.15)
-    M, V = Matrices("goe", "query-key").drawn(200, generator)
+    M, V = Matrices("goe", "query-key").draw(200, generator)
     np.testing.assert_array_equal(M, M.T)
     assert abs(np.linalg.eigvalsh(V)).max() == pytest.approx(2, abs=0.2)
-    assert np.linalg.eigvalsh(Matrices("goe", "wishart").drawn(20, generator)[1]).min() > 0
+    assert np.linalg.eigvalsh(Matrices("goe", "wishart").draw(20, generator)[1]).min() > 0
 
 
 def test_rows_stack_to_maps():

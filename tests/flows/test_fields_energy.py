@@ -76,7 +76,7 @@ def test_dissipation_is_the_rate_of_the_energy_under_every_scheme(name, norm, ki
     energy, h, t = energy_of(field), 1e-4, 2.0
     drift = field(t, State(x, r), w).drift
     ahead, behind = (
-        [energy(sphere.normalised(x + s * h * drift), w) for s in (side, 2 * side)] for side in (1, -1)
+        [energy(sphere.normalise(x + s * h * drift), w) for s in (side, 2 * side)] for side in (1, -1)
     )
     rate = (8 * (ahead[0] - behind[0]) - (ahead[1] - behind[1])) / (12 * h)
     dissipated = energy.sign * math.exp(energy.log_dissipation(t, State(x, r), w))
@@ -87,7 +87,7 @@ def test_dissipation_is_the_rate_of_the_energy_under_every_scheme(name, norm, ki
 def test_the_energy_is_that_of_observables(d):
     """Two rooms, two roads: engines and Z here, pairs there; clustered at beta = 800, where E overflows."""
     x, r, w = tokens(40, d)
-    x[20:] = sphere.normalised(x[:20] + 1e-7 * sphere.uniform(20, d, 4))
+    x[20:] = sphere.normalise(x[:20] + 1e-7 * sphere.uniform(20, d, 4))
     trajectory = Trajectory(torch.zeros(1), torch.tensor(x)[None, None], torch.ones(1, 40, dtype=torch.bool))
     v = torch.tensor(w)[None]
     for beta in (0.5, 800.0):
@@ -127,7 +127,7 @@ def test_the_energy_is_monotone_to_rounding(name, norm):
         )
         rate = field(h * (step + 0.5), half, w)
         state = State(
-            sphere.normalised(state.directions + h * rate.drift),
+            sphere.normalise(state.directions + h * rate.drift),
             np.maximum(state.lengths + h * rate.growth, 0.1),
         )
         after = energy(state.directions, w)

@@ -145,7 +145,7 @@ def test_once_in_an_open_half_space_always_in_it():
     w = np.array([0.0, 0.0, 1.0])
     x = sphere.uniform(40, 3, seed=5)
     x[:, 2] = abs(x[:, 2])
-    run = simulate(Pairs(4.0), sphere.normalised(x), 20.0, saves=np.arange(1.0, 20.0))
+    run = simulate(Pairs(4.0), sphere.normalise(x), 20.0, saves=np.arange(1.0, 20.0))
     lowest = (tokens(run) @ w).min(1)
     assert np.diff(lowest).min() >= -1e-12
 
@@ -201,7 +201,7 @@ def test_coincident_tokens_are_one_from_the_start():
 
 def test_tokens_that_part_are_not_merged():
     """Repulsion takes apart what starts nearer than MERGE; masses stay."""
-    x = sphere.normalised(np.array([[1.0, 0.0], [1.0, 5e-9], [0.0, 1.0]]))
+    x = sphere.normalise(np.array([[1.0, 0.0], [1.0, 5e-9], [0.0, 1.0]]))
     run = simulate(Pairs(1.0, sign=-1.0), x, 150.0)
     assert len(run.merges.time) == 0
     assert np.isclose(tokens(run)[-1][0] @ tokens(run)[-1][1], -0.5, atol=1e-6)

@@ -53,8 +53,8 @@ def test_layers_by_their_definition():
 
     post, pre = x, x
     for _ in range(3):
-        post = sphere.normalised(post + 0.2 * output(post))
-        pre = pre + 0.2 * output(sphere.normalised(pre))
+        post = sphere.normalise(post + 0.2 * output(post))
+        pre = pre + 0.2 * output(sphere.normalise(pre))
     field = AttentionField(1.5, heads=heads, causal=True)
     assert np.allclose(tokens(simulate(field, x, 0.6, method=Layers(0.2)))[-1], post, atol=1e-13)
     field = AttentionField(1.5, heads=heads, causal=True, scheme=scheme("pre"))
@@ -129,7 +129,7 @@ def test_noise_is_drawn_by_counter():
     assert (normal_draws(3, 5, (2, 4)) != normal_draws(3, 6, (2, 4))).all()
     assert (normal_draws(4, 5, (2, 4)) != normal_draws(3, 5, (2, 4))).all()
     x = sphere.uniform(7, 4)
-    assert (brownian(x, 0.0, normal_draws(0, 0, x.shape)) == sphere.normalised(x)).all()
+    assert (brownian(x, 0.0, normal_draws(0, 0, x.shape)) == sphere.normalise(x)).all()
 
 
 @pytest.mark.parametrize("method", [Noisy(0.05, seed=3), Layers(0.1, seed=3)])

@@ -39,7 +39,7 @@ def drawn(name: str, folder: Path, *, quick: bool) -> dict:
     """What a recipe measures, after all was found inside its interval and every picture is one."""
     found = recipes.module(name, "draw")
     measured = found.draw(folder, quick=quick)
-    judged = recipes.compare_with(measured, recipes.expected(found, quick=quick))
+    judged = recipes.compare_with(measured, recipes.expected_intervals(found, quick=quick))
     assert any(row.expected for row in judged)
     assert [row for row in judged if row.outside] == []
     pictures = list(folder.glob("*.png"))
@@ -75,15 +75,15 @@ def test_the_whole_form_measures_what_is_expected(name: str, unchecked, tmp_path
 def test_a_number_outside_its_interval_is_found():
     """Even by little, at either end; a recipe's own numbers are inside."""
     found = recipes.module("g2-bifurcations")
-    low, high = recipes.expected(found)["pitchfork 2"]
+    low, high = recipes.expected_intervals(found)["pitchfork 2"]
     for value, outside in ((low, False), (high, False), (low - 1e-9, True), (high + 1e-9, True)):
         [row] = [
             r
-            for r in recipes.compare_with({"pitchfork 2": value}, recipes.expected(found))
+            for r in recipes.compare_with({"pitchfork 2": value}, recipes.expected_intervals(found))
             if r.value is not None
         ]
         assert row.outside is outside
-    assert all(row.outside for row in recipes.compare_with({}, recipes.expected(found)))
+    assert all(row.outside for row in recipes.compare_with({}, recipes.expected_intervals(found)))
 
 
 def clusters_by_chance(measured: dict) -> None:

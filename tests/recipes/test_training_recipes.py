@@ -39,7 +39,7 @@ def test_every_training_recipe_is_run_or_stated_with_its_reason():
 def test_expectations_name_models_of_the_recipe(name: str):
     module = recipes.module(name)
     compares = recipes.header(name)["Command"].startswith("spinodal compare")
-    for key, (low, high) in recipes.expected(module).items():
+    for key, (low, high) in recipes.expected_intervals(module).items():
         assert low < high
         if compares:
             arm, model, _ = key.split(": ")
@@ -51,7 +51,7 @@ def test_expectations_name_models_of_the_recipe(name: str):
 def test_expectations_hold_the_means_of_the_results_and_three_deviations(name: str):
     section = RESULTS.split(f"`spinodal compare {name}", 1)[1].split("\n## ")[0].split("equal time")[0]
     rows = re.findall(PLUS_MINUS, section)
-    bounds = recipes.expected(recipes.module(name))
+    bounds = recipes.expected_intervals(recipes.module(name))
     assert {f"equal parameters: {model}: held_out_loss" for model, *_ in rows} == bounds.keys()
     for model, mean, deviation in rows:
         low, high = bounds[f"equal parameters: {model}: held_out_loss"]
@@ -68,7 +68,7 @@ def test_a_short_run_of_the_own_model_is_where_it_is_expected(name: str, tmp_pat
     found = recipes.run_numbers({"metrics": result.metrics, "final": result.final})
     bounds = {
         key.rpartition(": ")[2]: interval
-        for key, interval in recipes.expected(module).items()
+        for key, interval in recipes.expected_intervals(module).items()
         if key.startswith(f"equal parameters: {name}: ")
     }
     judged = [row for row in recipes.compare_with(found, bounds) if row.expected]

@@ -10,7 +10,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from spinodal.errors import InputError
 from spinodal.mixers.graph.flow import GraphFlowAttention
 from spinodal.training.constraints import Constraint, Constraints
-from spinodal.training.rates import bounded, constant, energy_adaptive, gradient_norm, inverse
+from spinodal.training.rates import bounded_step, constant_step, energy_adaptive, gradient_norm, inverse_step
 
 HESSIAN = torch.diag(torch.tensor([1.0, 0.5, 0.1], dtype=torch.float64))
 START = torch.tensor([3.0, -2.0, 5.0], dtype=torch.float64)
@@ -30,15 +30,15 @@ def path(make: Callable[[list[Tensor]], Optimizer], *, steps: int = 800) -> Tens
 
 def test_the_articles_rate_does_not_converge_and_the_bounded_one_does():
     gamma = 0.5
-    article = path(lambda p: energy_adaptive(SGD(p, lr=gamma), inverse))
-    safe = path(lambda p: energy_adaptive(SGD(p, lr=gamma), bounded))
+    article = path(lambda p: energy_adaptive(SGD(p, lr=gamma), inverse_step))
+    safe = path(lambda p: energy_adaptive(SGD(p, lr=gamma), bounded_step))
     moved = article.diff(dim=0).norm(dim=1)
     torch.testing.assert_close(moved, torch.full_like(moved, gamma), rtol=1e-9, atol=0)
     assert article[-500:].norm(dim=1).max() > gamma / 4
     assert safe[-1].norm() < 1e-12
     assert ((HESSIAN.diagonal() * safe.square()).sum(1).diff() <= 0).all()
     for smaller in (0.1, 0.01):  # nor is it a matter of a smaller gamma: the floor shrinks with it, and stays
-        kept = path(lambda p, g=smaller: energy_adaptive(SGD(p, lr=g), inverse))
+        kept = path(lambda p, g=smaller: energy_adaptive(SGD(p, lr=g), inverse_step))
         assert kept[-500:].norm(dim=1).max() > smaller / 4
 
 
@@ -53,11 +53,11 @@ def test_a_bounded_step_is_never_longer_than_gamma():
 @pytest.mark.parametrize("kind", [SGD, Adam, AdamW, RMSprop])
 def test_a_constant_rate_is_the_optimiser_itself_bit_for_bit(kind: Callable[..., Optimizer]):
     own = path(lambda p: kind(p, lr=0.1), steps=50)
-    assert torch.equal(own, path(lambda p: energy_adaptive(kind(p, lr=0.1), constant), steps=50))
+    assert torch.equal(own, path(lambda p: energy_adaptive(kind(p, lr=0.1), constant_step), steps=50))
 
 
 def test_a_constant_rate_is_theta_minus_alpha_times_the_gradient():
-    theta, found = START.clone(), path(lambda p: energy_adaptive(SGD(p, lr=0.1), constant), steps=20)
+    theta, found = START.clone(), path(lambda p: energy_adaptive(SGD(p, lr=0.1), constant_step), steps=20)
     for expected in found:
         theta = theta - 0.1 * (HESSIAN @ theta)
         torch.testing.assert_close(theta, expected, rtol=1e-15, atol=0)
@@ -100,7 +100,7 @@ def test_a_closure_is_refused():
 
 def test_without_a_gradient_nothing_moves():
     theta = nn.Parameter(START.clone())
-    for step_size in (inverse, bounded):
+    for step_size in (inverse_step, bounded_step):
         optimizer = energy_adaptive(SGD([theta], lr=0.1), step_size)
         optimizer.step()
         theta.grad = torch.zeros_like(theta)

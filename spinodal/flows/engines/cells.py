@@ -23,7 +23,7 @@ from jaxtyping import Complex, Float
 from numpy.polynomial import Chebyshev, Polynomial
 
 from spinodal.flows.engines.law import EPS
-from spinodal.loops import ROUND, compiled, in_parts, wide
+from spinodal.loops import ROUND, compiled, in_parts, use_widest_vectors
 
 MOMENTS = 7
 TERMS = 8
@@ -65,7 +65,7 @@ def octant(c, s):
 @no_type_check
 def locate(x, M, cell, off):
     """Cell and offset of each token: those of its mirror image in the first octant, mirrored back."""
-    wide()
+    use_widest_vectors()
     width = 2 * np.pi / M
     for j in range(off.size):
         c, s = x[2 * j], x[2 * j + 1]

@@ -27,7 +27,7 @@ from spinodal.flows.engines.engine import Engine, Problem, Routine
 from spinodal.flows.engines.kernel import Kernel
 from spinodal.flows.engines.law import EPS, Attention, Drift, Law, from_shift
 from spinodal.flows.engines.pairs import interaction
-from spinodal.loops import compiled, exp2, in_parts, plus, wide
+from spinodal.loops import compiled, exp2, in_parts, plus, use_widest_vectors
 
 LANES = 16  # loops over tokens are padded to a multiple, so that none has a slow end
 TILE = 512  # tokens of a tile: sums are at most this long before they are added up
@@ -37,7 +37,7 @@ TILE = 512  # tokens of a tile: sums are at most this long before they are added
 @no_type_check
 def row_on_circle(s, w, part, i, kappa, mirror):
     """[force, spread, others] of token i = (x, y, weight) from a tile; with `mirror` its own go to `part`."""
-    wide()
+    use_widest_vectors()
     x, y = s
     force, spread, others = part
     xi, yi, wi = i
@@ -71,7 +71,7 @@ def row_on_circle(s, w, part, i, kappa, mirror):
 @no_type_check
 def row_on_sphere(s, w, part, i, kappa, mirror):
     """[force (3 rows), spread, others] of token i = (x, y, z, weight), and to `part`, as on the circle."""
-    wide()
+    use_widest_vectors()
     x, y, u = s
     fx, fy, fu, spread, others = part
     xi, yi, ui, wi = i

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float
 
 from spinodal.flows.engines.law import EPS, Attention
-from spinodal.loops import compiled, exp2, in_parts, plus, wide
+from spinodal.loops import compiled, exp2, in_parts, plus, use_widest_vectors
 
 BLOCK = 256  # sources at a time: their logits stay in the nearest cache
 LANES = 16  # a block is a multiple, so that its loops have no slow end
@@ -30,7 +30,7 @@ ROWS = 32  # targets that meet one block before the next is fetched
 @no_type_check
 def logits(l, t, s):
     """l_ij = <t_i, s_j> for four targets and a block of sources: each source is fetched once for all four."""
-    wide()
+    use_widest_vectors()
     l0, l1, l2, l3 = l[0], l[1], l[2], l[3]
     l[:] = 0.0
     for k in range(0, t.shape[1], 4):
@@ -50,7 +50,7 @@ def logits(l, t, s):
 @no_type_check
 def highest(l, w, rest):
     """The largest logit of a source with weight, or -inf; by halves, which compiles to vectors."""
-    wide()
+    use_widest_vectors()
     for j in range(l.size):
         rest[j] = l[j] if w[j] > 0 else -np.inf
     size = l.size
@@ -69,7 +69,7 @@ def highest(l, w, rest):
 @no_type_check
 def weigh(l, w, top):
     """l_j <- w_j 2^{l_j - top}; returns their sum."""
-    wide()
+    use_widest_vectors()
     z = 0.0
     for j in range(l.size):
         e = w[j] * exp2(l[j] - top)
@@ -82,7 +82,7 @@ def weigh(l, w, top):
 @no_type_check
 def add_differences(shift, spread, l, v, a):
     """shift_i += sum_j l_ij (v_j - a_i) and spread_i += sum_j l_ij |v_j - a_i|_1 for four targets."""
-    wide()
+    use_widest_vectors()
     l0, l1, l2, l3 = l[0], l[1], l[2], l[3]
     for k in range(a.shape[1]):
         vk = v[k]

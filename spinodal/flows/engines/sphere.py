@@ -20,7 +20,7 @@ from spinodal.flows.engines.cells import LEAST, octant
 from spinodal.flows.engines.engine import Engine, Problem, Routine
 from spinodal.flows.engines.kernel import Kernel
 from spinodal.flows.engines.law import EPS, Attention, Drift, Law
-from spinodal.loops import compiled, in_parts, wide
+from spinodal.loops import compiled, in_parts, use_widest_vectors
 from spinodal.threads import threads
 
 TAIL = EPS / 16  # sum of what is left out, relative to the largest value
@@ -51,7 +51,7 @@ def degrees(beta: float) -> Float[np.ndarray, " l"]:
 @no_type_check
 def angles(x, at):
     """at = (theta, phi) of the tokens; phi = 0 at the poles."""
-    wide()
+    use_widest_vectors()
     for j in range(at.size // 2):
         c, s, z = x[3 * j], x[3 * j + 1], x[3 * j + 2]
         square = c * c + s * s

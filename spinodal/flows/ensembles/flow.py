@@ -26,7 +26,7 @@ from spinodal.flows.ensembles.systems import (
     product,
 )
 from spinodal.integrate import DORMAND_PRINCE, Controller, interpolant, next_step, repeated_step, stage_sum
-from spinodal.loops import compiled, in_parts, wide
+from spinodal.loops import compiled, in_parts, use_widest_vectors
 
 TABLEAU, ERROR = DORMAND_PRINCE.A, DORMAND_PRINCE.E
 STAGES = len(ERROR)
@@ -77,7 +77,7 @@ class OdeClock:
 @no_type_check
 def drift(K, Z, length, x, M, clock):
     """K_j = f_j (M_j - <M_j, x_j> x_j), f_j = 1 / Z_j or the clock."""
-    wide()
+    use_widest_vectors()
     for j in range(Z.size):
         Z[j] = 1 / Z[j] if clock == 0 else clock
         length[j] = 0.0
@@ -105,7 +105,7 @@ def combine(y, x, K, c):
 @no_type_check
 def largest(y, n, length):
     """max_j |y_j| over the first n tokens."""
-    wide()
+    use_widest_vectors()
     length[:] = 0.0
     for k in range(y.shape[0]):
         row = y[k]

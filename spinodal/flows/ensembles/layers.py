@@ -15,7 +15,7 @@ from spinodal.flows.ensembles.systems import (
     consensus_is_final,
     normalise,
 )
-from spinodal.loops import compiled, in_parts, wide
+from spinodal.loops import compiled, in_parts, use_widest_vectors
 
 LEAST = 8  # systems worth a thread
 
@@ -78,7 +78,7 @@ class LayerClock:
 @no_type_check
 def step_along(x, M, Z, clock, h):
     """x_j <- x_j + h M_j / Z_j, or h clock M_j; Z is overwritten."""
-    wide()
+    use_widest_vectors()
     for j in range(Z.size):
         Z[j] = h / Z[j] if clock == 0 else h * clock
     for k in range(x.shape[0]):

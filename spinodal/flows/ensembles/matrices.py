@@ -40,7 +40,7 @@ class Matrices:
                 field=("query_key", "values"),
             )
 
-    def drawn(
+    def draw(
         self, d: int, generator: np.random.Generator
     ) -> tuple[Float[np.ndarray, "d d"], Float[np.ndarray, "d d"]]:
         """(M, V) of one system."""
@@ -63,7 +63,7 @@ class Matrices:
         found = []
         for number in numbers:
             generator = np.random.default_rng([seed, n, d, number])
-            found.append((sphere.uniform(n, d, generator), *self.drawn(d, generator)))
+            found.append((sphere.uniform(n, d, generator), *self.draw(d, generator)))
         x, M, V = (np.stack(parts) for parts in zip(*found, strict=True))
         return x, M, V
 
@@ -89,5 +89,5 @@ def close_shares(
             m += 1
         if m < len(marks):
             a = torch.softmax(beta * (x @ M @ x.mT), -1)
-            x = sphere.normalised(x + clock.step * (a @ x @ V.mT))
+            x = sphere.normalise(x + clock.step * (a @ x @ V.mT))
     return shares

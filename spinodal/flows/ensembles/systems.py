@@ -21,7 +21,7 @@ from spinodal import sphere
 from spinodal.errors import InputError
 from spinodal.flows.engines.law import Law
 from spinodal.flows.ensembles.tiles import LANES, TILE, product
-from spinodal.loops import compiled, exp2, plus, wide
+from spinodal.loops import compiled, exp2, plus, use_widest_vectors
 
 
 class Systems(NamedTuple):
@@ -68,7 +68,7 @@ def triangular_coordinates(x: Float[np.ndarray, "b n d"]) -> Float[np.ndarray, "
     if x.shape[1] >= x.shape[2]:
         return x
     R: Any = np.linalg.qr(x.mT, mode="r")
-    return sphere.normalised(np.ascontiguousarray(R.mT))
+    return sphere.normalise(np.ascontiguousarray(R.mT))
 
 
 def pack_systems(x: Float[np.ndarray, "b n d"]) -> Systems:
@@ -101,7 +101,7 @@ def consensus_is_final(threshold: float) -> bool:
 @no_type_check
 def attention_weights(E, Z, S, w, kappa):
     """E_ij = w_i 2^{kappa (S_ij - 1)} and Z_j = sum_i E_ij, with kappa = beta / ln 2."""
-    wide()
+    use_widest_vectors()
     for j in range(Z.size):
         Z[j] = 0.0
     for i in range(w.size):
@@ -125,7 +125,7 @@ def attention_sums(M, Z, E, S, x, w, kappa):
 @no_type_check
 def normalise(x, length):
     """x_j <- x_j / |x_j|."""
-    wide()
+    use_widest_vectors()
     for j in range(length.size):
         length[j] = 0.0
     for k in range(x.shape[0]):
@@ -144,7 +144,7 @@ def normalise(x, length):
 @no_type_check
 def close_pairs(S, n, threshold):
     """The share of pairs i < j < n with S_ij >= threshold."""
-    wide()
+    use_widest_vectors()
     number = 0.0
     for i in range(n):
         row = S[i]

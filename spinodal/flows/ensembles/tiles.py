@@ -16,7 +16,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from spinodal.loops import compiled, wide
+from spinodal.loops import compiled, use_widest_vectors
 
 LANES = 8  # numbers of a vector; where machines have narrower ones the compiler halves it
 TILE = 4  # rows of C at a time
@@ -94,7 +94,7 @@ one, two, three, four = map(panel, (1, 2, 3, 4))
 @no_type_check
 def product(C, A, B):
     """C = A B; the shapes must be multiples as the sign over this file says, and no sum empty."""
-    wide()
+    use_widest_vectors()
     vectors = C.shape[1] // LANES
     for p in range(0, C.shape[0], TILE):
         c, a = C[p:], A[p:]

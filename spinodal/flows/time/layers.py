@@ -26,6 +26,6 @@ def take_layer(
     speed = np.broadcast_to(s, r.shape)[:, None]
     rate = Rate(A.tangent / speed, growth, A.Z, A.error_bound / speed[:, 0], A.engine)
     if not (field.scheme.grows and field.scheme.radial(time)):
-        return State(sphere.normalised(theta + h * (rate.drift + A.radial[:, None] / speed * theta)), r), rate
+        return State(sphere.normalise(theta + h * (rate.drift + A.radial[:, None] / speed * theta)), r), rate
     x = r[:, None] * theta + h * (r[:, None] * rate.drift + growth[:, None] * theta)
-    return State(sphere.normalised(x), sphere.lengths(x)), rate
+    return State(sphere.normalise(x), sphere.lengths(x)), rate

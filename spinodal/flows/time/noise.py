@@ -32,7 +32,7 @@ def brownian(
     d = x.shape[1]
     v = np.sqrt(2 * tau) * np.exp(-(d - 2) * tau / 6) * sphere.tangent(x, xi)
     angle = np.linalg.norm(v, axis=1, keepdims=True)
-    return sphere.normalised(np.cos(angle) * x + np.sinc(angle / np.pi) * v)
+    return sphere.normalise(np.cos(angle) * x + np.sinc(angle / np.pi) * v)
 
 
 def noisy_step(
@@ -51,4 +51,4 @@ def noisy_step(
 def displace(
     state: State, drift: Float[np.ndarray, "n d"], growth: Float[np.ndarray, " n"], h: float
 ) -> State:
-    return State(sphere.normalised(state.directions + h * drift), state.lengths + h * growth)
+    return State(sphere.normalise(state.directions + h * drift), state.lengths + h * growth)

@@ -63,12 +63,12 @@ class BlockLinks(Links):
         s = self.gathered_scores(inputs, routed, there)
         return self.gathered_averages(s, routed, inputs.q.shape[2])
 
-    def allowed(self, inputs: GraphInputs, valid: Bool[Tensor, "b n"] | None) -> Bool[Tensor, "#b #h n n"]:
+    def link_mask(self, inputs: GraphInputs, valid: Bool[Tensor, "b n"] | None) -> Bool[Tensor, "#b #h n n"]:
         n = inputs.u.shape[1]
         selected = self.route(inputs, valid).selected
         selected = selected.repeat_interleave(self.size, 2).repeat_interleave(self.size, 3)[:, :, :n, :n]
         own = torch.eye(n, dtype=torch.bool, device=selected.device)
-        return add_self_links(self.pairs.allowed(inputs, valid) & selected, own)
+        return add_self_links(self.pairs.link_mask(inputs, valid) & selected, own)
 
     def statistics(self, inputs: GraphInputs, valid: Bool[Tensor, "b n"] | None) -> GraphStatistics:
         routed, there = self.route(inputs, valid), all_valid(inputs.u, valid)

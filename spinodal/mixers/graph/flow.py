@@ -207,7 +207,7 @@ class GraphFlowAttention(Mixer):
             return state
         with torch.no_grad():
             log_degree = scores(
-                inputs.q, inputs.k, links.allowed(inputs, valid), threshold=self.form.threshold
+                inputs.q, inputs.k, links.link_mask(inputs, valid), threshold=self.form.threshold
             ).logsumexp(-1)
         force = lambda x: self.force(inputs, x, x[:, :, :0], averages)
         return implicit_equilibrium(

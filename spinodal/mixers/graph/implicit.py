@@ -39,7 +39,7 @@ def implicit_equilibrium(
     d = (log_degree - log_degree.amax(2, keepdim=True)).exp()
     rho = rho.detach()
 
-    def solved(grad: Tensor) -> Tensor:
+    def solve_adjoint(grad: Tensor) -> Tensor:
         with torch.enable_grad():
             at = x.detach().requires_grad_()
             g = force(at)
@@ -47,7 +47,7 @@ def implicit_equilibrium(
         return d * conjugate_gradients(hessian, grad, d * (1 + rho), tolerance=tolerance)
 
     g = force(x.detach())
-    g.register_hook(solved)
+    g.register_hook(solve_adjoint)
     return x.detach() + g - g.detach()
 
 

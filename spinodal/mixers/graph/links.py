@@ -63,7 +63,7 @@ class Links(ABC):
         """y_i = sum_j P_ij x_j over the links of whole texts."""
 
     @abstractmethod
-    def allowed(self, inputs: GraphInputs, valid: Bool[Tensor, "b n"] | None) -> Bool[Tensor, "#b #h n n"]:
+    def link_mask(self, inputs: GraphInputs, valid: Bool[Tensor, "b n"] | None) -> Bool[Tensor, "#b #h n n"]:
         """m_ij, the links as a mask of all pairs."""
 
     @abstractmethod

@@ -43,7 +43,7 @@ class PairLinks(Links):
         if valid is None and not self.threshold:
             bias = None if self.causal else off_diagonal_bias(inputs.q.shape[2], inputs.q)
             return fused_averages(inputs.q, inputs.k, bias)
-        return self.masked_averages(inputs.q, inputs.k, self.allowed(inputs, valid))
+        return self.masked_averages(inputs.q, inputs.k, self.link_mask(inputs, valid))
 
     def averages_after(
         self, q: Float[Tensor, "b h n w"], k: Float[Tensor, "b h m w"], valid: Bool[Tensor, "b m"]
@@ -58,13 +58,13 @@ class PairLinks(Links):
             return fused_averages(q, k, link_bias(allowed, q))
         return softmax_averages(scores(q, k, allowed, threshold=self.threshold, directed=self.directed))
 
-    def allowed(self, inputs: GraphInputs, valid: Bool[Tensor, "b n"] | None) -> Bool[Tensor, "#b #h n n"]:
+    def link_mask(self, inputs: GraphInputs, valid: Bool[Tensor, "b n"] | None) -> Bool[Tensor, "#b #h n n"]:
         n = inputs.q.shape[2]
         there = inputs.q.new_ones(1, n, dtype=torch.bool) if valid is None else valid
         return allowed_links(n, there, causal=self.causal)
 
     def statistics(self, inputs: GraphInputs, valid: Bool[Tensor, "b n"] | None) -> GraphStatistics:
-        allowed, there = self.allowed(inputs, valid), all_valid(inputs.u, valid)
+        allowed, there = self.link_mask(inputs, valid), all_valid(inputs.u, valid)
         q, k = inputs.q.double(), inputs.k.double()
         s = scores(q, k, allowed, threshold=self.threshold, directed=self.directed)
         return GraphStatistics(s, softmax_averages(s), possible_links(there, causal=self.causal), there)

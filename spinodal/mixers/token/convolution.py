@@ -136,10 +136,10 @@ class Toeplitz(Mixer):
             if past and seen is None:
                 seen, _ = append(None, new.new_ones(len(x), 1, m - n, 1))
             seen, there = append(seen, new[:, None, :, None])
-            y = self.between(v, there[:, 0, :, 0], n)
+            y = self.filter_by_places(v, there[:, 0, :, 0], n)
         return self.out(y.transpose(1, 2).flatten(2)), ((cache,) if seen is None else (cache, seen))
 
-    def between(
+    def filter_by_places(
         self, v: Float[Tensor, "b h m c"], there: Bool[Tensor, "b m"], n: Size
     ) -> Float[Tensor, "b h n c"]:
         """The last n of y_i = sum_j t_{p_i - p_j} v_j, p the places of the tokens that are there."""

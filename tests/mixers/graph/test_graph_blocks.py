@@ -47,7 +47,7 @@ def router(made: GraphFlowAttention) -> BlockRouter:
 def masked(made: GraphFlowAttention, x: Tensor, valid: Tensor | None = None) -> Averages:
     """Averages under the links as a mask of all pairs."""
     inputs = made.inputs(x, valid)
-    return links(made).pairs.masked_averages(inputs.q, inputs.k, made.links.allowed(inputs, valid))
+    return links(made).pairs.masked_averages(inputs.q, inputs.k, made.links.link_mask(inputs, valid))
 
 
 def tokens(batch: int = 2, *, seed: int = 1, n: int = N) -> Tensor:

@@ -330,7 +330,7 @@ def test_the_plug_in_is_the_mixers_flow_with_one_anchor(causal: bool):
 
 
 def accuracy(reader: recipe.Reader, n: int) -> float:
-    return recipe.measured(reader.eval(), n)["accuracy"]
+    return recipe.measure(reader.eval(), n)["accuracy"]
 
 
 @pytest.mark.slow

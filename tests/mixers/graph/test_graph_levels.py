@@ -113,7 +113,7 @@ def test_links_grow_with_the_text_and_not_with_its_square():
         there = everyone(n, 1)
         for l in range(3):
             flow = of_kind(made.flows[made.sharing[l]], GraphFlowAttention)
-            links += int(flow.links.allowed(flow.inputs(x), there).sum()) / 2  # of either head
+            links += int(flow.links.link_mask(flow.inputs(x), there).sum()) / 2  # of either head
             x, there = level_average(x, x[..., 0], there, 3)
         assert links / n < 12 * 13 / 9
         assert links / n > 9
