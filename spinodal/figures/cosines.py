@@ -14,9 +14,9 @@ OVERLAP = 1.6  # heights of a row that a peak may reach
 
 
 def cosine_histograms(run: TrainingRun, colour: str) -> Figure:
-    """Cosines between two different tokens, one ridge a layer from the embedding (0) down.
+    """Histograms of <x_i, x_j> / (|x_i| |x_j|), i != j, one ridge for each layer, the embedding (0) on top.
 
-    InputError for a run without a probe.
+    InputError for a run that recorded no cosines.
     """
     probe = require_probe(run)
     counts, edges = np.array(probe.cosine_counts, dtype=float), np.array(probe.cosine_edges)

@@ -31,7 +31,10 @@ def loss_over_steps(runs: Runs, colour: dict[str, str]) -> Figure:
 
 @styled
 def loss_over_time(runs: Runs, colour: dict[str, str]) -> Figure:
-    """The same against the seconds that training took, in the largest unit that they fill."""
+    """Held-out and training loss against the time that training took, as `loss_over_steps` has them against steps.
+
+    In seconds, minutes or hours, whichever suits the longest run.
+    """
     every = [row.get("seconds") or 0.0 for seeds in runs.values() for run in seeds for row in run.metrics]
     units = {"seconds": 1, "minutes": 60, "hours": 3600}
     unit = [name for name, size in units.items() if max(every, default=0.0) >= 2 * size or size == 1][-1]
@@ -71,13 +74,16 @@ def frame_top(runs: Runs) -> float:
 
 @styled
 def final_losses(runs: Runs, colour: dict[str, str]) -> Figure:
-    """Held-out loss at the end of every finished run, a dot a seed, and the mean of each model's."""
+    """Held-out loss at the end of training, in nats a predicted token: a dot for every run, and the means of models."""
     return dots(runs, colour, "held_out_loss", "held-out loss at the end (nats a predicted token)")
 
 
 @styled
 def speeds(runs: Runs, colour: dict[str, str]) -> Figure:
-    """Tokens per second of training of every finished run, and the mean of each model's."""
+    """The speed of training, in thousands of tokens a second: a dot for every finished run, and each model's mean.
+
+    `runs` are those of each model by its name, a run for each seed, and `colour` the colours of the models.
+    """
     return dots(runs, colour, "tokens_per_second", "speed of training (thousands of tokens a second)", 1e-3)
 
 

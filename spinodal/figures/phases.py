@@ -50,12 +50,12 @@ def phase_map(run: TrainingRun, *, layers: Sequence[int] | None = None, tokens: 
 
 
 def mapped_layers(run: TrainingRun) -> list[int]:
-    """The layers that have phases, counted from 1 as in every figure; empty without a probe."""
+    """The layers of which `phase_map` can draw phases, counted from 1; empty where the run recorded none."""
     return list(phase_fractions(run))
 
 
 def phase_fractions(run: TrainingRun) -> dict[int, Float[np.ndarray, "n p"]]:
-    """L_ij of the layers that have phases, counted from 1, as the run's probe has them."""
+    """L_ij, the share of token i in phase j, by layer, counted from 1, of the sentence that the run recorded."""
     layers = (run.probe and run.probe.phase_fractions) or []
     return {k: np.array(layer) for k, layer in enumerate(layers, start=1) if layer is not None}
 

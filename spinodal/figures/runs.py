@@ -53,7 +53,7 @@ def curve(run: TrainingRun, key: str) -> Curve:
 
 
 def require_probe(run: TrainingRun) -> Probe:
-    """The probe of a run; InputError where there is none."""
+    """What training recorded of its model in the end, phase fractions and cosines; InputError where it did not."""
     if run.probe is None:
         raise InputError(f"{run.name}, seed {run.seed}: there is no probe to draw cosines from")
     return run.probe
@@ -77,6 +77,7 @@ def band(curves: list[Curve]) -> Band:
 
 
 def finished_runs(runs: list[TrainingRun]) -> list[TrainingRun]:
+    """The runs that reached their last step."""
     return [run for run in runs if run.finished]
 
 

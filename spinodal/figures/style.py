@@ -65,13 +65,13 @@ def colours(models: Iterable[str]) -> dict[str, str]:
 
 
 def colour_variable(colour: str) -> str:
-    """A colour of the palette as a variable that `css_colours` sets; any other as it is."""
+    """A colour "#rrggbb" of the palette as the CSS variable "var(--name)" of `css_colours`; any other as it is."""
     names = {light: name for name, (light, _) in (PAPER | MODELS).items()}
     return f"var({names[colour]})" if colour in names else colour
 
 
 def css_colours() -> str:
-    """The variables of the palette, light and, where the reader prefers it, dark."""
+    """A style sheet that sets the palette's CSS variables, for light pages and for those who prefer dark ones."""
     light, dark = (
         "".join(f"{name}:{pair[scheme]};" for name, pair in (PAPER | MODELS).items()) for scheme in (0, 1)
     )

@@ -223,7 +223,10 @@ def mobility_vector(
 
 
 class ThresholdedState(NamedTuple):
-    """A state after one thresholding, the rise of its energy, and the |grad E| that it leaves."""
+    """x 1[|x| > tau] of an equilibrium x, which is none any more  [preetham2023].
+
+    `rise` is how much the threshold raised the energy, `residual` the |grad E| of the state.
+    """
 
     state: Float[np.ndarray, " n"]
     rise: float

@@ -16,7 +16,11 @@ from numba.extending import register_jitable
 
 
 class Controller(NamedTuple):
-    """How a step size follows the estimated error: the share that is used, and the least and largest change."""
+    """h_next = h clip(safety e^{-1/5}, shrink, grow) for an error e, in units of the tolerance.
+
+    How a step size follows the estimated error: `next_step` after a step that was accepted, which also looks at the
+    step before it, `repeated_step` after one that was rejected.
+    """
 
     safety: float
     shrink: float

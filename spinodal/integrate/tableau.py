@@ -19,7 +19,12 @@ from numba.extending import register_jitable
 
 
 class Tableau(NamedTuple):
-    """The coefficients of a Runge-Kutta method; `source` is their key in references.bib."""
+    """x(t+h) = x + h sum_j A_Sj k_j, error = h sum_j E_j k_j, x(t + theta h) = x + h sum_jm P_jm theta^{m+1} k_j.
+
+    The coefficients of an explicit Runge-Kutta method of this order: A of its stages [s s], whose last row makes the
+    end of the step, E of its error estimate [s] and P of its interpolant [s 4]. `source` is their key in
+    references.bib.
+    """
 
     A: Float[np.ndarray, "s s"]
     E: Float[np.ndarray, " s"]

@@ -122,9 +122,12 @@ def required_degrees(start: CircleModes | ZonalModes, degrees: int, s: Spectrum)
 
 
 class Fourier(Eulerian):
-    """d_t m_k on the circle, H_k = e^{ik theta}; SA's division by Z is done on a grid of 4 K points or more.
+    """d_t m_k = -int H_k div(mu X[mu]) - (k^2 / kappa) m_k, m_k = int e^{ik theta} dmu, on the circle  [bpa2024].
 
-    Solves for smooth densities, with or without noise. InputError where the start has more degrees than asked for.
+    Solves for the moments of a smooth density up to degree K = `degrees`, or more where the kernel has more. `kappa`
+    is the inverse strength of noise, inf for none; `tolerance` is the relative error of a moment in one step. SA's
+    division by Z is done on a grid of 4 K points or more. InputError where the start has more degrees than asked for,
+    and for a flow with d other than 2; ConvergenceError, at a step, where K degrees no longer resolve the density.
     """
 
     geometry = "circle"
@@ -166,9 +169,10 @@ class Fourier(Eulerian):
 
 
 class Gegenbauer(Eulerian):
-    """d_t m_k on S^{d-1}, H_k = P_k(cos phi), on 2 K Gauss nodes of cos phi.
+    """d_t m_k = -int H_k div(mu X[mu]) - (k (k+d-2) / kappa) m_k, m_k = int P_k(cos phi) dmu, on S^{d-1}  [bpa2024].
 
-    Solves for smooth densities that are symmetric about an axis, d >= 2, with or without noise.
+    Solves for the moments of a smooth density that is symmetric about an axis, d >= 2, on 2 K Gauss nodes of cos phi.
+    `kappa`, `degrees`, `tolerance` and the errors are those of `Fourier`; InputError where the start has another d.
     """
 
     geometry = "zonal"

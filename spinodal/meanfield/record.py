@@ -36,8 +36,9 @@ STEPS = 200_000
 class Record(NamedTuple):
     """The moments, number of clusters and errors of a density at every step.
 
-    `minimum` is the least rho / uniform, NaN once there are only atoms; `inversion` is mass times angle by which points
-    have changed their order, zero but for error.
+    `moments` [t k] are m_0, m_1, ..., complex on the circle; `minimum` is the least rho / uniform, NaN once there are
+    only atoms; `inversion` is mass times angle by which points have changed their order, zero but for error. `width` is
+    the root mean square distance of 99 per cent of the mass from the direction of the mean.
     """
 
     times: Float[np.ndarray, " t"]
@@ -174,8 +175,8 @@ def measured_rates(record: Record) -> Float[np.ndarray, " k"]:
 def clustering_rate(record: Record) -> float:
     """-d log(width) / dt over the last approach, between widths 0.1 and 1e-6.
 
-    The rate at which the last clusters merge: one for SA, and e^beta for USA with weights e^{beta <x,y>} / n. NaN if no
-    approach was recorded.
+    The rate at which the last clusters merge: one for SA, and e^beta for USA with weights e^{beta <x,y>} / n. `width`
+    is the record's, how far most of the mass is from its mean. NaN if no approach was recorded.
     """
     near = (record.width < 0.1) & (record.width > 1e-6)
     last = int(np.flatnonzero(record.width >= 0.1).max(initial=-1))

@@ -17,7 +17,11 @@ CORE = 0.99  # of the mass, whose width counts
 
 @runtime_checkable
 class Solver(Protocol):
-    """A density mu(t): `advance` takes one step, not beyond a time; the other methods measure the density."""
+    """d_t mu + div(mu X[mu]) = (1 / kappa) Laplacian mu, one step at a time  [bpa2024].
+
+    What `Circle`, `Zonal`, `Sphere`, `Fourier` and `Gegenbauer` have in common: the density at `time`, `advance` for
+    one step of the solver's own choice, not beyond a time, and methods that measure the density.
+    """
 
     geometry: str  # "circle", "zonal" or "sphere"
     flow: DriftLaw

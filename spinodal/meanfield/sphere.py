@@ -30,7 +30,12 @@ ACCURACY = 1e-13  # asked of ducc0
 
 
 class Sphere:
-    """A density on S^2 with its clock; nodes of degree L integrate harmonics up to 2 L + 1 exactly."""
+    """dx/dt = X[mu](x) on S^2, for Gauss nodes of degree L that carry their masses.
+
+    Solves for a density on the sphere, d = 3, without noise. Nodes of degree L = `degree` integrate harmonics up to
+    degree 2 L + 1 exactly; `tolerance` is the error of a step in W2, transported mass times distance. InputError for
+    another d and where the start has harmonics above L.
+    """
 
     geometry = "sphere"
 

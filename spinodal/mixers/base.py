@@ -73,7 +73,11 @@ class OutputProjection(nn.Linear):
 
 
 class Mixer(nn.Module, ABC):
-    """Tokens in, tokens out; `causal` and `length` say what a caller may rely on."""
+    """x [b n d] -> Mixed(tokens [b n d], residuals, measures): the base class of all mixers.
+
+    Where `causal` is True token i depends on tokens j <= i alone, and `extend` continues a text. `length` is the most
+    tokens that can be mixed, None for any number.
+    """
 
     causal: bool = False
     length: int | None = None  # the most tokens it can mix, None if it does not care
@@ -131,7 +135,7 @@ class Mixer(nn.Module, ABC):
 
 
 class Tokenwise(Mixer):
-    """A mixer that, where causal, acts on each token alone, and so remembers nothing."""
+    """y_i = f(x_i): a mixer that, where causal, acts on each token alone, and so has no state."""
 
     croppable = True
 
@@ -142,7 +146,7 @@ class Tokenwise(Mixer):
 
 
 class PhaseMixer(Mixer):
-    """A mixer that splits every token into phases, and can show how much of it went where."""
+    """A mixer that splits every token into phases; `phase_fractions` tells the share of each [b n p]."""
 
     @abstractmethod
     def phase_fractions(
@@ -152,9 +156,10 @@ class PhaseMixer(Mixer):
 
 
 class Convolved(Mixer):
-    """c + mixer(c) with c = conv(x): a short convolution that also feeds the residual directly.
+    """y = c + mixer(c), c = conv(x): a mixer behind a short convolution, whose output is also added  [derived].
 
-    Long mixers pay only behind it, attention too, so the baseline gets the same [derived].
+    Linear mixers learn well only behind such a convolution, and attention is better behind it too: the baseline has it
+    as well.
     """
 
     def __init__(self, convolution: Mixer, mixer: Mixer):
@@ -189,7 +194,7 @@ def combine(first: Mixed, second: Mixed) -> Mixed:
 
 
 class Fused(Mixer):
-    """channel(token(x)): one block that mixes tokens and partitions features, as the paper draws it.
+    """channel(token(x)): one block that mixes tokens and partitions features, as [qajar2024] draws it.
 
     In this form there is one residual around both; the two-layer form has one around each.
     """

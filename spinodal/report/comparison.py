@@ -77,7 +77,7 @@ def difference(a: Estimate, b: Estimate) -> Difference:
 
 
 def table(arms: Arms) -> list[Row]:
-    """A row for every model of every arm, in their order.
+    """Loss, speed and scores of every model of every arm, a row each, over the seeds of its runs.
 
     InputError for a model without runs.
     """

@@ -25,6 +25,7 @@ def write_report(path: Path, arms: Arms) -> None:
 
 
 def page(arms: Arms) -> str:
+    """The HTML page of a comparison: tables, losses, residuals and phases of the runs of each arm and model."""
     rows = table(arms)
     runs = [run for models in arms.values() for seeds in models.values() for run in seeds]
     colour = figures.colours(dict.fromkeys(row.model for row in rows))

@@ -50,7 +50,10 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Comparison:
-    """{"equal parameters": {model: [record of the run of each seed]}, "equal time": ...}"""
+    """Runs of a model and its rivals: {"equal parameters": {model: [record of each seed]}, "equal time": ...}.
+
+    `runs` holds the same as values. Rivals have as many parameters in the one arm, and as many seconds in the other.
+    """
 
     arms: dict[str, dict[str, list[Record]]]
 

@@ -39,7 +39,7 @@ HEAD = ("name", "recipe", "command", "seed", "config", "commit", "date", "versio
 
 
 def training_run(record: Mapping[str, Any]) -> TrainingRun:
-    """The run of a record of any format."""
+    """The training run that a run.json holds, as a value; `record` is its JSON, of this or an older format."""
     probe = record.get("probe")
     if probe is not None:
         means = [finite_number(mean) for mean in probe["mean_cosine"]]

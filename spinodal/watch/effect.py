@@ -87,7 +87,10 @@ def effects(
 
 @torch.no_grad()
 def loss(subject: Subject, inputs: Inputs, seed: int) -> float | None:
-    """The model's own loss on these inputs; the masks are those of the seed."""
+    """The mean cross-entropy of a language model on these inputs, in nats a token; None for a model of another task.
+
+    A masked language model predicts tokens that are drawn from `seed`, a causal one or a decoder every next token.
+    """
     kind = type(subject.model).__name__
     if kind.endswith("ForMaskedLM"):
         given, labels = _mask_tokens(subject, inputs, seed)

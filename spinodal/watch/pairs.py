@@ -34,9 +34,11 @@ BLOCK = 2**22  # cosines at a time, where frames are taken together
 
 
 class PairStatistics(NamedTuple):
-    """By frame: numbers in the order of NAMES, histogram of cosines over [-1, 1], share of each token in the energy.
+    """What the cosines of one sequence tell at each time or layer t.
 
-    `sample` says which tokens the pairs are of.
+    `numbers` [t k] are those of this file's table, in the order of NAMES; `histogram` [t bins] counts cosines over
+    [-1, 1]; `energy_shares` [t s] is the share of each token in the energy. `sample` [s] says which tokens the pairs
+    are of.
     """
 
     numbers: Float[np.ndarray, "t k"]
@@ -48,8 +50,10 @@ class PairStatistics(NamedTuple):
 def pair_statistics(
     tokens: Float[Tensor, "t n d"], selections: Mapping[str, Bool[Tensor, " n"]], beta: float, epsilon: float
 ) -> dict[str, PairStatistics]:
-    """The numbers of each selection of the tokens of one sequence. Cosines are computed once for all selections.
+    """c_ij = <x_i, x_j> / (|x_i| |x_j|): cosine, energy, rank and clusters of one sequence [t n d], by selection.
 
+    A selection is a mask of tokens [n] by name, such as all or all but the first. `beta` is the inverse temperature of
+    the energy sum_ij e^{beta (c_ij - 1)} / n^2, and tokens with c_ij >= 1 - `epsilon` are linked to clusters.
     InputError names the layer of a token that is zero or not finite, and a selection of fewer than two tokens.
     """
     for name, keep in selections.items():

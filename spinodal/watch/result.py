@@ -33,10 +33,11 @@ class StandardErrors:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerNumbers:
-    """Means over inputs of the numbers of one layer, defined in `spinodal.watch.pairs`.
+    """Mean cosine, energy, rank and clusters of the tokens of one layer, means over inputs.
 
-    `histogram` counts cosines of pairs of all inputs, between the `cosine_edges` of the observation; `observables` are
-    those that were asked for beside the others.
+    `spinodal.watch.pairs` defines them; `mass_above` and `clusters_at` have one for each threshold. `histogram` counts
+    cosines of pairs of all inputs, between the `cosine_edges` of the observation; `observables` are those that were
+    asked for beside the others.
     """
 
     index: int
@@ -171,10 +172,11 @@ class StackFacts:
 
 @dataclass(frozen=True, eq=False)
 class ShownInput:
-    """The first input: its words, the branch of the merge tree that each is on by layer, and the single linkage of its
-    last layer, rows (cluster, cluster, 1 - cosine, size) as SciPy has them.
+    """The first input of an observation: its words, and how they cluster through the layers.
 
-    `times` and `tokens` are its trajectory, which is kept in trajectory.safetensors; None where that is gone.
+    `branch` [t n] says on which branch of the merge tree each token is at each layer. `linkage` is the single linkage
+    of the last layer, rows (cluster, cluster, 1 - cosine, size) as SciPy has them. `times` and `tokens` are its
+    trajectory, which is kept in trajectory.safetensors; None where that is gone.
     """
 
     words: tuple[str, ...]

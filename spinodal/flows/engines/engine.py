@@ -19,9 +19,10 @@ from spinodal.flows.engines.law import BETA_MAX, Attention, Drift, Law, from_shi
 
 
 class Problem(NamedTuple):
-    """What an engine has to compute: n, d (None while unknown), beta = b |Q^T K|, and which matrices and masks.
+    """What an engine has to compute for n tokens in R^d (d None while unknown), beta = b |Q^T K|.
 
-    `average` is True where the drift alone is not enough: <x, A> is needed, or V is a matrix.
+    `isotropic` says that Q and K are multiples of the identity, `causal` that token i reads tokens j <= i alone, `hard`
+    that beta is infinite. `average` is True where the drift alone is not enough: <x, A> is needed, or V is a matrix.
     """
 
     n: int
@@ -40,10 +41,11 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Routine:
-    """`compute` gives the answer or None: it declines. `cost` is about how many microseconds of one core that takes.
+    """One computation of an engine, with its cost in microseconds of one core.
 
-    A cost of infinity keeps it out of the automatic choice. `attempt` is what the automatic choice calls: it may
-    give up where another engine would be faster. `beta_max` is the largest exponent b |Q^T K|.
+    `compute` returns the answer, or None where it cannot keep its error bound; another engine is then asked. A cost of
+    infinity keeps it out of the automatic choice. `attempt` is what the automatic choice calls in the place of
+    `compute`: it may give up where another engine would be faster. `beta_max` is the largest exponent b |Q^T K|.
     """
 
     compute: Callable[..., Any]
@@ -57,7 +59,9 @@ class Routine:
 
 @dataclass(frozen=True, eq=False)
 class Engine:
-    """`average(kernel, x, weights)` and `drift(x, weights, law)`, one of them at least, and their domain.
+    """One way to compute attention among n tokens: its routines, one of them at least, and their domain.
+
+    `average(kernel, x, weights)` is sum_j p_ij x_j, `drift(x, weights, law)` is dx/dt with Q = K = V = I.
 
     d         the one dimension that it serves, None for all
     matrices  it knows general Q and K

@@ -26,7 +26,11 @@ BETA_MAX = 1e12  # above, the rounding of a token changes e^{beta <x,y>} in the 
 
 
 class Law(NamedTuple):
-    """beta, and the clock of the flow: a factor of every drift, or None for SA, where it is 1 / Z_i of each token."""
+    """dx_i/dt = clock_i sum_j w_j e^{beta (<x_i, x_j> - 1)} P_{x_i} x_j  [glpr2023].
+
+    The inverse temperature and the clock of a flow: one factor for all drifts, or None for SA, where it is 1 / Z_i of
+    each token. `spinodal.flows.law` gives that of a kind.
+    """
 
     beta: float
     clock: float | None

@@ -32,7 +32,7 @@ MOST_NUMBERS = 1 << 20  # of a chunk
 
 
 class Estimate(NamedTuple):
-    """A mean over systems, and its standard error."""
+    """P(<x_i, x_j> >= threshold) at each time, the mean over systems, and its standard error."""
 
     probability: Float[np.ndarray, " t"]
     standard_error: Float[np.ndarray, " t"]

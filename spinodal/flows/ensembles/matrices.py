@@ -27,7 +27,11 @@ VALUES = ("wishart", "query-key", "identity")
 
 @dataclass(frozen=True)
 class Matrices:
-    """The distribution that M = Q^T K and V of every system are drawn from."""
+    """The distribution that M = Q^T K and V [d d] of every system are drawn from, with G, G' standard normal.
+
+    `query_key` is "ginibre", M = G G' / sqrt(d), or "goe", M = (G + G^T) / sqrt(2). `values` is "wishart",
+    V = G G^T / d; "query-key", V = M over its spectral radius; or "identity". InputError for other names.
+    """
 
     query_key: str
     values: str

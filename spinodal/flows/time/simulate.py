@@ -36,8 +36,9 @@ NONE = Merges(np.zeros(0), *np.zeros((3, 0), np.int64))
 class SimulationResult:
     """Times [t], unit vectors [t n d] and lengths [t n] of a simulation, and its merges.
 
-    `error_bound` is the largest ratio of the bound on a drift to the largest drift at that time; `engines` are those
-    that ran, in the order of their first use.
+    `error_bound` is the largest ratio of the bound on a drift to the largest drift at that time, over all steps;
+    `evaluations` counts the drifts that were computed, and `engines` names what computed them, in the order of their
+    first use. `trajectory` is the same as observables read it.
     """
 
     times: Float[np.ndarray, " t"]

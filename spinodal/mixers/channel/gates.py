@@ -38,9 +38,10 @@ def layer_norm(y: Float[Tensor, "b n e"]) -> Float[Tensor, "b n e"]:
 
 
 class SwiGLU(Tokenwise):
-    """W_o LN(v SiLU(2a)), v and a linear in x  [shazeer2020].
+    """W_o LN(v SiLU(2a)), a = W_a x and v = W_v x of `hidden` features  [shazeer2020].
 
     The gated feed-forward layer in common use; it is the phase x_1 of z = a v with K = e^{2a} and L = 1/2 [derived].
+    LN is a layer norm without parameters.
     """
 
     causal = True
@@ -58,9 +59,10 @@ class SwiGLU(Tokenwise):
 
 
 class DrivingForce(Tokenwise, PhaseMixer):
-    """W_o LN(y), y = z (K-1) / (K+1): two phases, half the summand of Rachford-Rice at L = 1/2 [derived].
+    """W_o LN(y), y = z (K-1) / (K+1), z = W_z x and K = e^{2a}, a = W_a x, of `hidden` features  [derived].
 
-    y = (x_1 - x_2) / 2 = z tanh(k/2) with K = e^k, so the gate is half the difference of the phases.
+    Each feature z splits into two phases of equal fractions, L = 1/2, and the layer reads half their difference,
+    y = (x_1 - x_2) / 2 = z tanh(a): half the summand of the Rachford-Rice equation, which drives a phase to grow.
     """
 
     causal = True
@@ -90,10 +92,11 @@ class DrivingForce(Tokenwise, PhaseMixer):
 
 
 class PhaseCompetition(Tokenwise, PhaseMixer):
-    """W_o LN(concat_j y_j), y_j = x_j - z, x_j = z r_j / L_j, r = softmax_j(2 a_j), L_j = 1/P.
+    """W_o LN(concat_j y_j), y_j = x_j - z, x_j = z r_j / L_j, r = softmax_j(2 a_j), L_j = 1/P  [derived].
 
-    P phases compete for every feature and sum_j L_j x_j = z holds exactly, so the departures
-    y_j sum to zero over phases: nothing linear in z is left to pass through [derived].
+    Each of `hidden` features z = W_z x splits into P = `phases` phases by log partition factors 2 a_j, a_j = W_j x and
+    a_P = 0, and the layer reads how far each phase departs from z. sum_j L_j x_j = z holds exactly, so that the
+    departures y_j sum to zero over phases: nothing linear in z passes. InputError for fewer than two phases.
 
     >>> import torch
     >>> from spinodal.mixers import PhaseCompetition

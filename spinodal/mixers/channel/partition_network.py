@@ -33,7 +33,7 @@ from spinodal.mixers.ops.padding import mask_padding
 
 
 class Reading(StrEnum):
-    """What a mixture is, and so what its components are: the paper admits all three."""
+    """What plays the mixture: a token, a feature or the whole sequence; and so what its components are  [qajar2024]."""
 
     TOKEN = "token"  # each token is a mixture of its features; the only causal one
     FEATURE = "feature"  # each feature is a mixture of the tokens, as the sums of eqs. 8-11 run
@@ -41,21 +41,24 @@ class Reading(StrEnum):
 
 
 class Pathway(StrEnum):
-    """Where reactions take place; `NONE` is attentive partitioning, the rest is generative."""
+    """Where reactions take place; `NONE` is attentive partitioning, the rest is generative  [qajar2024]."""
 
     NONE = "none"
-    OVERALL = "I"
-    SHARED = "II"
-    INDEPENDENT = "III"
+    OVERALL = "I"  # in the overall composition z
+    SHARED = "II"  # in every phase, the same reactions in all
+    INDEPENDENT = "III"  # in every phase, each with reactions of its own
 
 
 @dataclass(frozen=True)
 class PartitionForm:
-    """The shape of a partition: sizes, the reading of 'mixture', and its reactions."""
+    """The sizes of a partition and of its network, what a mixture is, and where reactions take place.
 
-    heads: int = 4
-    phases: int = 4
-    hidden: int = 128
+    InputError for sizes below one and for fewer than two phases.
+    """
+
+    heads: int = 4  # features are divided among heads, each a mixture of its own
+    phases: int = 4  # P, the reference phase among them
+    hidden: int = 128  # features of the network that predicts K and L
     reading: Reading = Reading.TOKEN
     pathway: Pathway = Pathway.NONE
     reactions: int = 2  # per mixture (types I and II) or per phase (III); unused when attentive

@@ -24,7 +24,11 @@ from spinodal.types import Mixed
 
 
 class CrossMixer(Mixer):
-    """A mixer whose tokens read a source; causal, since the source is whole before the first token is written."""
+    """x [b n d] and a source [b m d] -> Mixed(tokens [b n d], ...): the base class of cross mixers.
+
+    Tokens of a decoder read the output of an encoder. It counts as causal, since the source is complete before the
+    first token is generated. InputError without a source.
+    """
 
     causal = True
 
@@ -61,7 +65,11 @@ class CrossMixer(Mixer):
 
 
 class CrossAttention(CrossMixer):
-    """Multi-head softmax attention to the source; keys have no positions but those the encoder gave them."""
+    """y_i = sum_j softmax_j(<q_i, k_j> / sqrt(c)) v_j, q of the token, k and v of the source, c features a head.
+
+    Multi-head softmax attention of the decoder's tokens [b n d] to the source [b m d]. Scores have no rotary positions:
+    keys know their place from the encoder alone. InputError where `heads` does not divide `width`.
+    """
 
     croppable = True
 
@@ -138,7 +146,7 @@ class StaticCross(CrossMixer):
 
 
 class FusedCross(CrossMixer):
-    """channel(token(x) + cross(x, source)): the paper's decoder block, one residual around all (Figures 5 and 6)."""
+    """channel(token(x) + cross(x, source)): a decoder block with one residual around all  [qajar2024, Figs. 5, 6]."""
 
     def __init__(self, token: Mixer, cross: CrossMixer, channel: Mixer):
         super().__init__()

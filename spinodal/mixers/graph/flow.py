@@ -46,10 +46,11 @@ SIN, ALL_PAIRS = FlowForm(), AllPairs()
 
 
 class GraphFlowAttention(Mixer):
-    """out(x(T)): the state after T steps of the flow, each head on its own graph.
+    """y = W_o x(T), x <- x + eta / (1 + rho_i) [sum_j P_ij f(x_j - x_i) + rho_i (v_i - x_i)], x(0) = v  [derived].
 
-    `links` says which tokens are linked: all of them (`AllPairs()`), or those of blocks that a router selects
-    (`Blocks(size=64, top=4)`), at a lower cost in long texts.
+    Every head descends the energy of tokens that are linked by P, the softmax of their scores, and reads the state
+    after T steps; `form` holds f, rho, eta and T. `links` says which tokens are linked: all of them (`AllPairs()`), or
+    those of blocks that a router selects (`Blocks(size=64, top=4)`), at a lower cost in long texts.
 
     >>> import torch
     >>> _ = torch.manual_seed(0)

@@ -52,9 +52,11 @@ class Descent:
 
 @dataclass(frozen=True)
 class FlowForm:
-    """The coupling f, the bound |v| < `amplitude` of values (None: none), anchors rho, and a threshold for links.
+    """The terms of the flow x_i' = sum_j P_ij f(x_j - x_i) + rho_i (v_i - x_i), and how it is descended  [derived].
 
-    `threshold` in [0, 1) drops links that have less than this share of the largest weight at both their ends.
+    `coupling` is f, "sin" or another odd function, whose coefficients are trained where `learned`; values are
+    bounded by |v| < `amplitude`, None for no bound; `anchored` gives the anchors rho, 0 otherwise. `threshold` in [0,
+    1) drops links that have less than this share of the largest weight at both their ends.
     """
 
     coupling: str = "sin"

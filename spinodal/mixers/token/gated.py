@@ -37,8 +37,8 @@ def half_lives(count: int) -> Float[Tensor, " k"]:
 class GatedLinear(Mixer):
     """y_i = q_i S_i, S_i = diag(a_i) S_{i-1} + ((1 - a_i) * k_i) v_i^T  [yang2023].
 
-    Linear attention whose past decays as each token says: log a = -F sigmoid(W_2 W_1 x + bias) a feature, so
-    that no token lets more than a factor e^{-F} decay.
+    Linear attention whose decay per feature depends on the token: log a = -F sigmoid(W_2 W_1 x + bias), with a fixed
+    F that keeps every a above e^{-F}. q_i, k_i and v_i are linear in token i, and `heads` must divide `width`.
     """
 
     fastest = REACH / CHUNK
@@ -98,7 +98,8 @@ class GatedLinear(Mixer):
 class MinGRU(Mixer):
     """h_i = a_i * h_{i-1} + (1 - a_i) * u_i, u = W x  [feng2024].
 
-    A running average of every feature whose decay each token says: a = least + (1 - least) sigmoid(V x + bias).
+    A running average of every feature, linear in its state, whose decay depends on the token alone:
+    a_i = a_min + (1 - a_min) sigmoid(V x_i + bias), with a fixed a_min above 0.
     """
 
     least = math.exp(-REACH / SHORT)
@@ -174,7 +175,7 @@ class MinGRUConfig(MixerConfig):
 MIN_GRU = Entry(
     "min-gru",
     Kind.TOKEN,
-    "the least gated recurrence",
+    "the minimal gated recurrence",
     MinGRUConfig,
     MinGRU,
 )
