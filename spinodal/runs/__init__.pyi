@@ -6,7 +6,8 @@ from .checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
-from .codec import SAVED_IF_SET, UNSAVED, decode, encode, equal, register
+from .codec import SAVED_IF_SET, UNSAVED, encode, equal, register
+from .decoding import decode
 from .files import (
     SaveError,
     checksum,

@@ -20,7 +20,8 @@ from zipfile import BadZipFile
 import numpy as np
 
 from spinodal.errors import InputError
-from spinodal.runs.codec import decode, is_array
+from spinodal.runs.codec import is_array
+from spinodal.runs.decoding import decode
 from spinodal.runs.files import Place
 
 T = TypeVar("T")
