@@ -101,7 +101,7 @@ def named_bars(verb: str) -> Iterator[Callable[[str, float, float], None]]:
     """A bar for each name, which appears once it is told how much is done, and of how much."""
     bars, tasks = Progress(console=console), {}
 
-    def show(name: str, done: float, total: float):
+    def show(name: str, done: float | int, total: float | int):
         if not tasks:
             bars.start()
         if name not in tasks:
@@ -127,7 +127,7 @@ def flow_bar(end: float) -> Iterator[Callable[[float, float], object]]:
     with Progress(*columns, console=console) as progress:
         row = progress.add_task("simulate", total=1.0, now="")
 
-        def show(done: float, total: float) -> None:
+        def show(done: float | int, total: float | int) -> None:
             if end < math.inf:
                 part, now = math.log1p(1000 * done / total) / math.log1p(1000), f"t = {done:.4g}"
             else:

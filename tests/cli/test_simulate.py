@@ -1,6 +1,7 @@
 """spinodal simulate: its files, its mistakes, its resumption."""
 
 import contextlib
+import itertools
 import json
 import signal
 import sys
@@ -240,12 +241,14 @@ def interrupted_after(steps: int):
     """A bar that sends ctrl-C to this process after so many steps."""
 
     @contextlib.contextmanager
-    def bar(end: float, n: int):
-        def report(time: float, clusters: int, step: int) -> None:
-            if step == steps:
+    def bar(end: float):
+        calls = itertools.count(1)  # progress is told after each step
+
+        def show(done: float | int, total: float | int) -> None:
+            if next(calls) == steps:
                 signal.raise_signal(signal.SIGINT)
 
-        yield report
+        yield show
 
     return bar
 
