@@ -18,7 +18,7 @@ TOKEN_MIXERS = (
     "toeplitz",
 )
 TOKEN_MIXERS += ("triangular", "graph")
-CHANNELS = ("swiglu", "driving-force", "competition", "partition")
+CHANNELS = ("swiglu", "driving-force", "competition", {"name": "partition", "phases": 3})
 
 
 def config(**values: Any) -> SpinodalConfig:

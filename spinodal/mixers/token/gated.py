@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, OutputProjection, State
@@ -73,7 +72,7 @@ class GatedLinear(Mixer):
     ) -> tuple[Tensor, Tensor, Tensor, Float[Tensor, "b h n c"]]:
         """-q / sqrt(c), (a - 1) k, v and log a."""
         exact = torch.promote_types(x.dtype, torch.float32)
-        gate = functional.linear(self.gate(x), self.decay.weight, self.bias)
+        gate = self.decay(self.gate(x)) + self.bias
         maps = *self.qkv(x).chunk(3, dim=-1), gate
         q, k, v, gate = (t.to(exact).unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in maps)
         log_a = -self.fastest * torch.sigmoid(gate.contiguous())
