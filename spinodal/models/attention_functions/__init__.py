@@ -1,0 +1,32 @@
+"""Attention functions: a physical interaction inside an existing model, in place of softmax attention.
+
+interactions  weights and outputs of each interaction, and its name with parameters
+couplings     what a call of attention says: exponents, biases, who may be seen, and what is refused
+replace       the functions that the library calls, under names that configurations keep
+"""
+
+from spinodal.models.attention_functions.interactions import (
+    INTERACTIONS,
+    GraphFlow,
+    Interaction,
+    SinFlow,
+    Temperature,
+    Threshold,
+    Unnormalised,
+    interaction,
+)
+from spinodal.models.attention_functions.replace import Calls, register_interaction, replaced_attention
+
+__all__ = [
+    "INTERACTIONS",
+    "Calls",
+    "GraphFlow",
+    "Interaction",
+    "SinFlow",
+    "Temperature",
+    "Threshold",
+    "Unnormalised",
+    "interaction",
+    "register_interaction",
+    "replaced_attention",
+]

@@ -1,0 +1,125 @@
+"""Replacing a model's attention by an interaction, by name or for as long as a context lasts.
+
+`from_pretrained(..., attn_implementation="spinodal_beta:2")` and `model.set_attn_implementation` take an interaction by
+its name, after `import spinodal.models`; a saved configuration keeps it, and the model comes back with it.
+`replaced_attention` takes any interaction, counts calls, and refuses a model that never asks for its attention. Masks
+are registered with the interactions: without that the library drops them, the causal one too, and says nothing.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedConfig, PreTrainedModel
+from transformers.masking_utils import eager_mask
+
+from spinodal.errors import InputError
+from spinodal.models.attention_functions.couplings import check_call, check_own, couplings
+from spinodal.models.attention_functions.interactions import INTERACTIONS, Interaction, interaction, text_of
+
+
+@dataclass
+class Calls:
+    """How often a model asked for its attention."""
+
+    count: int = 0
+
+
+def attention_function(what: Interaction, calls: Calls) -> Callable[..., tuple[Tensor, Tensor]]:
+    """The library's attention function of an interaction."""
+
+    def forward(
+        module: nn.Module,
+        query: Float[Tensor, "b h n c"],
+        key: Float[Tensor, "b g m c"],
+        value: Float[Tensor, "b g m k"],
+        attention_mask: Tensor | None,
+        scaling: float | None = None,
+        dropout: float = 0.0,
+        **kwargs,  # the library's: what changes attention is read or refused, windows are in the mask already
+    ) -> tuple[Tensor, Tensor]:
+        calls.count += 1
+        check_call(module, what.name, kwargs)
+        groups = query.shape[1] // key.shape[1]
+        key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+        found = couplings(module, query, key, attention_mask, scaling, kwargs)
+        if getattr(what, "own_values", False):
+            check_own(module, what.name, found)
+        w = what.weights(found.e, found.most, found.allowed, found.bias)
+        if found.blind is not None:
+            w = w.masked_fill(found.blind, 0.0)
+        w = functional.dropout(w.to(value.dtype), dropout, training=module.training)
+        return what.output(w, value).transpose(1, 2).contiguous(), w
+
+    return forward
+
+
+def register_interaction(what: Interaction, *, name: str | None = None) -> Calls:
+    """Makes an interaction known to the library, with masks, under its own name or another; returns its counter."""
+    calls = Calls()
+    AttentionInterface.register(name or what.name, attention_function(what, calls))
+    AttentionMaskInterface.register(name or what.name, eager_mask)
+    return calls
+
+
+for make in INTERACTIONS.values():
+    register_interaction(make())
+
+
+def _keep_names() -> None:
+    """Lets names with parameters be asked for, and saved configurations keep the interaction.
+
+    The library leaves `attn_implementation` out of what it saves and reads it where it stands in a file.
+    """
+    write, find = PreTrainedConfig.to_dict, PreTrainedModel.get_correct_attn_implementation
+
+    def to_dict(self: PreTrainedConfig) -> dict[str, Any]:
+        own = self._attn_implementation
+        return write(self) | ({"attn_implementation": own} if _is_name(own) else {})
+
+    def get_correct_attn_implementation(
+        self: PreTrainedModel, requested_attention: str | None, is_init_check: bool = False
+    ) -> str:
+        if _is_name(requested_attention) and requested_attention not in AttentionInterface():
+            register_interaction(interaction(str(requested_attention)), name=requested_attention)
+        return find(self, requested_attention, is_init_check)
+
+    PreTrainedConfig.to_dict = to_dict
+    PreTrainedModel.get_correct_attn_implementation = get_correct_attn_implementation
+
+
+def _is_name(text: str | None) -> bool:
+    return text is not None and text.split(":")[0] in INTERACTIONS
+
+
+_keep_names()
+
+
+@contextmanager
+def replaced_attention(
+    model: PreTrainedModel, what: Interaction, inputs: Mapping[str, Tensor]
+) -> Iterator[Calls]:
+    """The model with an interaction for its attention, for as long as the context lasts.
+
+    A pass on `inputs` counts the calls at the door: InputError for an architecture that never makes one, which
+    would go on as before without a word.
+    """
+    kind, before = type(model).__name__, model.config._attn_implementation or "eager"
+    name = text_of(what)
+    calls = register_interaction(what, name=name)
+    try:
+        if not model._can_set_attn_implementation():
+            raise InputError(f"{kind} ignores attention plug-ins: it has an attention of its own")
+        model.set_attn_implementation(name)
+        with torch.no_grad():
+            model(**inputs)
+        if not calls.count:
+            raise InputError(f"{kind} ignores attention plug-ins: a pass made no call to {what.name}")
+        yield calls
+    finally:
+        model.set_attn_implementation(before)
