@@ -7,6 +7,7 @@ import inspect
 import pytest
 
 EXAMPLES = (
+    "figures.draw",
     "flows.AttentionField",
     "flows.Simulation",
     "flows.evolve",
@@ -38,6 +39,7 @@ EXAMPLES = (
     "thermodynamics.negative_flash",
     "thermodynamics.phase_compositions",
     "thermodynamics.positive_flash",
+    "training.train",
     "watch.observe",
     "watch.record",
 )

@@ -33,6 +33,11 @@ def draw(result: object) -> dict[str, Figure]:
     """The pictures of a result by name, with the theory in the same axes where there is one.
 
     Results are what experiments return, and runs that `read_run` has read. InputError for what has no picture.
+
+    >>> from spinodal import figures, graphs
+    >>> flow = graphs.GradientFlow(graphs.build_system("cycle:4"), time=1.0, points=5)
+    >>> figures.draw(graphs.integrate_flow(flow))
+    {'energy': <Figure size 520x310 with 1 Axes>}
     """
     for kind in type(result).__mro__:
         room = kind.__module__.removeprefix("spinodal.").partition(".")[0]

@@ -81,13 +81,30 @@ def train(
     progress: Progress | None = None,
     draw: Draw | None = None,
 ) -> TrainingResult:
-    """Trains into the folder `out` and returns what its run.json says of the result.
+    """theta <- theta - alpha AdamW(grad J), J the loss of the task and of the constraint, for as many steps as asked.
 
-    A folder that already holds a run is refused unless `resume` (from its newest whole checkpoint;
-    a finished run is returned as it is) or `overwrite`. InputError for anything wrong with the
-    experiment, SaveError if the disk fails, FloatingPointError if the loss does. The model is saved before it is
-    scored: ScoringError if that fails, and `resume` then scores the saved model. `progress` is called with the step
-    and the loss, nan where training begins; `draw`, last of all, with the finished run, and may write PAGES.
+    Trains the model of an experiment into the folder `out`, which then holds run.json, the model and checkpoints, and
+    returns the result: losses by step and at the end. `label` names the run, by default after the folder. A folder
+    that already holds a run is refused unless `resume` (from its newest whole checkpoint; a finished run is returned
+    as it is) or `overwrite`. `progress` is called with the step and the loss, nan where training begins; `draw`, last
+    of all, with the finished run, and may write PAGES.
+
+    InputError for anything wrong with the experiment, SaveError if the disk fails, FloatingPointError if the loss is
+    not finite. The model is saved before it is scored: ScoringError if that fails, and `resume` then scores it.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from spinodal.training import DataConfig, Experiment, Schedule, train
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> text = Path(folder.name, "text.txt")
+    >>> _ = text.write_text("to be or not to be, that is the question\\n" * 200)
+    >>> data = DataConfig(corpus=str(text), tokenizer="characters", length=16)
+    >>> model = {"width": 8, "depth": 1, "heads": 2, "hidden": 8}
+    >>> schedule = Schedule(steps=4, batch=2, log_every=2, evaluate_every=2, save_every=4)
+    >>> result = train(Experiment(data, model, schedule), Path(folder.name, "run"))
+    >>> result.parameters, [row["step"] for row in result.metrics if "held_out_loss" in row]
+    (2540, [2, 4])
+    >>> folder.cleanup()
     """
     out = Path(out)
     label = label or Label(out.name, out.name, "spinodal.training.train")
