@@ -43,6 +43,20 @@ def test_every_file_that_is_named_exists(path: Path):
     assert not missing
 
 
+def test_the_page_of_the_house_names_every_room_and_file():
+    """Every room of the package, and every file that lies beside them, stands in the plan of docs/house.md."""
+    plan = (ROOT / "docs" / "house.md").read_text().split("```")[1]
+    at = ROOT / "spinodal"
+    rooms = {f"{path.parent.name}/" for path in at.glob("*/__init__.py")}
+    files = {path.name for path in at.glob("[a-z]*.py")} - {"version.py"}
+    unnamed = {
+        name for name in rooms | files if not re.search(rf"^  (\w+/ )*{name}( |$)", plan, re.MULTILINE)
+    }
+    named = re.findall(r"^  ((?:\w+/|\w+\.py)(?: \w+/)*)", plan, re.MULTILINE)
+    missing = {name for names in named for name in names.split() if not (at / name).exists()}
+    assert (unnamed, missing) == (set(), set())
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_has_its_header_and_trains_or_draws(name: str):
     module = importlib.import_module(f"spinodal.recipes.{name}")
