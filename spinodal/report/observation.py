@@ -267,7 +267,7 @@ def _attention(draw: Drawings, result: ObservationResult, colour: str) -> str:
         "<p>A gradient flow needs both to be 1. A negative beta: a head that looks away from what is alike.</p>",
         draw(
             observation.attention_by_layer(result, colour),
-            "Content alone: rotary angles and position biases are left out.",
+            "From queries and keys as attention is called with them; biases of positions are left out.",
         ),
         _table(names, rows),
     )

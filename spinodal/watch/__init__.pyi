@@ -1,4 +1,6 @@
 from .arrays import read_trajectory, write_trajectory
+from .attention import attention_layers
+from .calls import LayerCall, attention_calls
 from .clock import Clock, effective_clock
 from .effect import effects, loss
 from .experiment import (
@@ -39,17 +41,28 @@ from .sources import holds_arrays, source_named
 from .stacks import Stack, find_stacks, one_stack
 from .subject import Subject, open_model, sound_batches, sound_of, text_batches
 from .summary import summary
-from .weights import Heads, Spectra, effective_beta, heads_of, spectra
+from .weights import (
+    AttentionCall,
+    Heads,
+    Selections,
+    Spectra,
+    attention_call,
+    effective_beta,
+    heads_of,
+    spectra,
+)
 
 __all__ = [
     "NULLS",
     "VIEWS",
     "Arrays",
+    "AttentionCall",
     "Clock",
     "Difference",
     "Effect",
     "Heads",
     "Layer",
+    "LayerCall",
     "LayerNumbers",
     "NullComparison",
     "Observation",
@@ -57,6 +70,7 @@ __all__ = [
     "ObservationResult",
     "PairStatistics",
     "Question",
+    "Selections",
     "ShownInput",
     "Sound",
     "Spectra",
@@ -65,6 +79,9 @@ __all__ = [
     "Subject",
     "Texts",
     "TrainedModel",
+    "attention_call",
+    "attention_calls",
+    "attention_layers",
     "compare_into",
     "distinct_names",
     "effective_beta",

@@ -22,17 +22,17 @@ from spinodal.observables import (
     plateaus,
 )
 from spinodal.types import Progress, Trajectory
+from spinodal.watch.attention import attention_layers
 from spinodal.watch.clock import effective_clock
 from spinodal.watch.experiment import RANDOM, SHUFFLED, Question
 from spinodal.watch.nulls import random_weights, shuffle_tokens
 from spinodal.watch.pairs import BINS, NAMES, SAMPLE, PairStatistics, pair_statistics, without_first
 from spinodal.watch.record import recording
 from spinodal.watch.result import AttentionLayer, ClockFit, Layer, ObservationResult, ShownInput, StackFacts
-from spinodal.watch.stacks import Stack, one_stack
+from spinodal.watch.stacks import first_input, one_stack
 from spinodal.watch.subject import Inputs, Subject, words
 from spinodal.watch.summary import summary
 from spinodal.watch.tally import Null, Tally, Violations
-from spinodal.watch.weights import effective_beta, heads_of, spectra
 
 SHOWN = 128  # tokens of the input that is shown
 
@@ -94,12 +94,12 @@ def observe_model(
     """
     if not batches:
         raise InputError("there is nothing to observe: no inputs")
-    stack = one_stack(subject.model, _first(batches[0]), question.stack)
+    stack = one_stack(subject.model, first_input(batches[0]), question.stack)
     decoder = "decoder" in stack.name and "decoder_input_ids" in batches[0]
-    attention = attention_facts(subject, batches[0], stack)
+    attention, reason = attention_layers(subject.model, batches[0], stack)
     beta, source = energy_beta(question, attention)
     made = {RANDOM: random_weights(subject.model, question.seed)} if RANDOM in question.nulls else {}
-    strangers = {name: one_stack(model, _first(batches[0]), stack.name) for name, model in made.items()}
+    strangers = {name: one_stack(model, first_input(batches[0]), stack.name) for name, model in made.items()}
     nulls = [name for name in question.nulls if name != SHUFFLED or _shuffle_inputs(subject, batches[0], 0)]
     tallies, shown = _Tallies(nulls, question), None
     total = sum(len(next(iter(inputs.values()))) for inputs in batches)
@@ -118,13 +118,13 @@ def observe_model(
             for name, null in others.items():
                 alone = sequence_statistics(null, i, {"whole": null.valid[i]}, question, beta)["whole"]
                 tallies.nulls[name].add(own, alone)
-            shown = shown or first_input(trajectory, i, text, question.epsilon)
+            shown = shown or shown_input(trajectory, i, text, question.epsilon)
         if progress:
             progress(tallies.inputs, total)
     assert shown is not None
     facts = Facts(
         subject.name, type(subject.model).__name__, StackFacts(stack.name, stack.calls, stack.tied), question.view,
-        beta, source, attention,
+        beta, source, attention, reason,
     )  # fmt: skip
     return observation_result(facts, tallies, shown, question)
 
@@ -139,7 +139,7 @@ def observe_arrays(
     for i in range(total):
         text = [str(k) for k in range(trajectory.tokens.shape[2])]
         tallies.add(trajectory, i, text, question, beta)
-        shown = shown or first_input(trajectory, i, text, question.epsilon)
+        shown = shown or shown_input(trajectory, i, text, question.epsilon)
         if progress:
             progress(i + 1, total)
     if shown is None:
@@ -163,38 +163,7 @@ def energy_beta(question: Question, attention: Sequence[AttentionLayer]) -> tupl
     return typical, "median over layers of the slope of logits on cosines"
 
 
-def attention_facts(subject: Subject, inputs: Inputs, stack: Stack) -> tuple[AttentionLayer, ...]:
-    """Per layer: effective beta on this batch, positive part of the spectra, and the conditions of a gradient flow."""
-    try:
-        heads = getattr(subject.config, "num_attention_heads", 1)
-        maps = [heads_of(layer, heads) for layer in stack.modules]
-        trajectory = recording(subject.model, inputs, stack, view="read")[0]
-    except InputError:
-        return ()
-    found = []
-    for k, frame in enumerate(trajectory.tokens):
-        layer = maps[k * len(maps) // len(trajectory.tokens)]
-        if layer is None:
-            return ()
-        seen, beta = spectra(layer), effective_beta(layer, frame, trajectory.valid)
-        finite = beta[np.isfinite(beta)]
-        found.append(
-            AttentionLayer(
-                layer=k + 1,
-                effective_beta=float(finite.mean()) if len(finite) else None,
-                effective_beta_of_heads=tuple(float(b) if np.isfinite(b) else None for b in beta),
-                symmetry=float(seen.symmetry.mean()),
-                alignment=float(seen.alignment.mean()),
-                positive_share_QK=float((np.real(seen.A) > 0).mean()),
-                positive_share_V=float((np.real(seen.V) > 0).mean()),
-                spectral_radius_QK=float(np.abs(seen.A).max(-1).mean()),
-                spectral_radius_V=float(np.abs(seen.V).max(-1).mean()),
-            )
-        )
-    return tuple(found)
-
-
-def first_input(trajectory: Trajectory, sequence: int, text: list[str], epsilon: float) -> ShownInput:
+def shown_input(trajectory: Trajectory, sequence: int, text: list[str], epsilon: float) -> ShownInput:
     """The first SHOWN valid tokens of one sequence, with the branch of the merge tree that each is on."""
     there = trajectory.valid[sequence].nonzero()[:SHOWN, 0]
     tokens = trajectory.tokens[:, sequence : sequence + 1, there]
@@ -223,6 +192,7 @@ class Facts(NamedTuple):
     beta: float
     beta_source: str
     attention: tuple[AttentionLayer, ...]
+    attention_reason: str = ""
 
 
 def observation_result(
@@ -271,11 +241,6 @@ def on_the_clock(tallies: _Tallies, n: int, beta: float) -> tuple[tuple[Layer, .
         for k, values in enumerate(fields)
     )
     return layers, ClockFit(fitted.beta, fitted.step, fitted.residual, given.residual, given.step)
-
-
-def _first(inputs: Inputs) -> Inputs:
-    """One sequence of a batch is enough to find the layers."""
-    return {name: value[:1] if isinstance(value, Tensor) else value for name, value in inputs.items()}
 
 
 def _shuffle_inputs(subject: Subject, inputs: Inputs, seed: int) -> dict | None:

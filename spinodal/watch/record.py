@@ -1,16 +1,17 @@
 r"""Record: hooks on the layers keep what each received and returned.
 
 So neither the model nor its own idea of 'hidden states' (which may be normalised, or shifted by one) stands between.
-Three views, which must not be confused:
+Views, which must not be confused:
 
     view       frame k                                                          frames
     residual   the residual stream before layer k; the last, after all layers   layers + 1
     read       what the attention of layer k reads: after its norm, if any      layers
-    attention  what the attention of layer k writes, after its last linear map  layers
+    attention  what the attention of layer k adds to the stream                 layers
+    mlp        what the MLP of layer k adds to the stream                       layers
 
 In a post-norm layer (BERT, ALBERT) the stream is itself normalised, and `read` is the residual view without its last
-frame. `read` and `attention` are the input of the first and the output of the last linear map of the first
-attention module that a layer calls; in a decoder this is self-attention.
+frame. `read` is the input of the first linear map of the first attention module that a layer calls; in a decoder this
+is self-attention. What attention and the MLP add is after any further norm or multiplier (`spinodal.watch.additions`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,9 +24,18 @@ from torch import Tensor, nn
 
 from spinodal.errors import InputError
 from spinodal.types import Trajectory
-from spinodal.watch.stacks import Stack, one_stack, received, tokens_of
+from spinodal.watch.additions import ATTENTION, MLP, Additions, is_norm
+from spinodal.watch.stacks import (
+    Stack,
+    continues,
+    one_stack,
+    plain_attention,
+    received,
+    sequence_first,
+    tokens_of,
+)
 
-VIEWS = ("residual", "read", "attention")
+VIEWS = ("residual", "read", "attention", "mlp")
 Keep = Callable[[Tensor | None], None]
 
 
@@ -79,29 +89,41 @@ def recording(
         if frames and tokens.shape != frames[0].shape:
             shapes = tuple(frames[0].shape), tuple(tokens.shape)
             raise InputError(f"{name}: tokens of shape {shapes[1]} after {shapes[0]}: not one flow of tokens")
-        frames.append(tokens.detach().cpu())
+        frames.append(tokens.detach().to("cpu", copy=True))  # layers may add in place
 
     training = model.training
     with ExitStack() as hooks:
         hooks.callback(model.train, training)
-        for module in dict.fromkeys(stack.modules):
-            _watch(hooks, module, view, frames, keep)
+        hooks.enter_context(plain_attention())
+        if view in (ATTENTION, MLP):
+            _watch_additions(hooks, stack, view, keep)
+        else:
+            for module in dict.fromkeys(stack.modules):
+                _watch(hooks, module, stack.name, view, frames, keep)
         output = model.eval()(**inputs)
-    if not frames:
-        raise InputError(f"{stack.name}: a pass of {type(model).__name__} calls none of these layers")
+        if not frames:
+            raise InputError(f"{stack.name}: a pass of {type(model).__name__} calls none of these layers")
+        turned = sequence_first(model, inputs, stack, tuple(frames[0].shape))
     tokens = torch.stack(frames)
+    tokens = tokens.transpose(1, 2) if turned else tokens
     tokens = tokens if tokens.dtype in (torch.float32, torch.float64) else tokens.float()
     mask = validity(model, inputs, stack, tokens) if valid is None else valid.cpu()
     _finite(tokens, mask, stack)
     return Trajectory(torch.arange(len(frames), dtype=tokens.dtype), tokens, mask), output
 
 
-def _watch(hooks: ExitStack, layer: nn.Module, view: str, frames: list[Tensor], keep: Keep):
+def _watch(hooks: ExitStack, layer: nn.Module, name: str, view: str, frames: list[Tensor], keep: Keep):
     """Registers the hooks of one layer, to be removed when `hooks` closes."""
 
     def before(module: nn.Module, args: tuple, kwargs: dict):
+        tokens = received(args, kwargs)
         if not frames:
-            keep(received(args, kwargs))
+            keep(tokens)
+        elif tokens is None or not continues(frames[-1], tokens.detach().cpu()):
+            raise InputError(
+                f"{name}: layer {len(frames)} does not receive what layer {len(frames) - 1} returned: these modules "
+                f"are not layers that follow one another"
+            )
 
     def after(module: nn.Module, args: tuple, output: Any):
         keep(tokens_of(output))
@@ -109,21 +131,54 @@ def _watch(hooks: ExitStack, layer: nn.Module, view: str, frames: list[Tensor], 
     if view == "residual":
         hooks.callback(layer.register_forward_pre_hook(before, with_kwargs=True).remove)
         hooks.callback(layer.register_forward_hook(after).remove)
-        return
+    else:
+        _watch_reading(hooks, layer, keep)
+
+
+def _watch_reading(hooks: ExitStack, layer: nn.Module, keep: Keep):
     attention = self_attention(layer)
-    passing: list[Tensor | None] = []
+    passing: list[Tensor] = []
 
     def linear(module: nn.Module, args: tuple, output: Tensor):
-        passing.append(args[0] if view == "read" else output)
+        passing.append(args[0])
 
     def leave(module: nn.Module, args: tuple, output: Any):
-        keep(passing[0 if view == "read" else -1] if passing else None)
+        keep(passing[0] if passing else None)
         passing.clear()
 
     for module in attention.modules():
         if is_linear(module):
             hooks.callback(module.register_forward_hook(linear).remove)
     hooks.callback(attention.register_forward_hook(leave).remove)
+
+
+def _watch_additions(hooks: ExitStack, stack: Stack, view: str, keep: Keep):
+    """Registers the hooks of all layers for what attention or the MLP adds to the stream."""
+    additions = Additions()
+
+    def enter(module: nn.Module, args: tuple, kwargs: dict):
+        additions.enter(received(args, kwargs))
+
+    def leave(module: nn.Module, args: tuple, output: Any):
+        tokens = tokens_of(output)
+        try:
+            keep(None if tokens is None else additions.terms(tokens)[view])
+        except InputError as error:
+            raise InputError(f"{stack.name}, view {view}: {type(module).__name__}: {error}") from None
+        finally:
+            additions.enter(None)
+
+    for layer in dict.fromkeys(stack.modules):
+        hooks.callback(layer.register_forward_pre_hook(enter, with_kwargs=True).remove)
+        hooks.callback(layer.register_forward_hook(leave).remove)
+        attention = self_attention(layer)
+        for module in (attention, *filter(is_linear, attention.modules())):
+            attended = module.register_forward_hook(lambda m, args, output: additions.attended(output))
+            hooks.callback(attended.remove)
+        for module in filter(is_norm, layer.modules()):
+            noted = module.register_forward_hook(lambda m, args, output: additions.normed(args, output))
+            hooks.callback(noted.remove)
+    hooks.enter_context(additions)
 
 
 def self_attention(layer: nn.Module) -> nn.Module:
@@ -152,6 +207,8 @@ def validity(
     b, n = tokens.shape[1:3]
     own = "decoder_attention_mask" if _decodes(inputs, stack) else "attention_mask"
     mask = inputs.get(own)
+    if mask is None and (padding := inputs.get("src_key_padding_mask")) is not None:
+        own, mask = "src_key_padding_mask", (padding == 0)  # torch's: True, or -inf, is padding
     if mask is None:
         return torch.ones(b, n, dtype=torch.bool)
     if mask.shape[-1] != n and (rule := getattr(model, "_get_feature_vector_attention_mask", None)):

@@ -137,17 +137,21 @@ class ClockFit:
 
 @dataclass(frozen=True)
 class AttentionLayer:
-    """What the weights of one attention layer say, means over heads; defined in `spinodal.watch.weights`."""
+    """What one attention layer does, means over heads; defined in `spinodal.watch.weights`.
+
+    Where its queries are no linear map of what it reads, what is said of its weights is None, and `reason` says why.
+    """
 
     layer: int
     effective_beta: float | None
     effective_beta_of_heads: tuple[float | None, ...]
-    symmetry: float
-    alignment: float
-    positive_share_QK: float
-    positive_share_V: float
-    spectral_radius_QK: float
-    spectral_radius_V: float
+    symmetry: float | None = None
+    alignment: float | None = None
+    positive_share_QK: float | None = None
+    positive_share_V: float | None = None
+    spectral_radius_QK: float | None = None
+    spectral_radius_V: float | None = None
+    reason: str = field(default="", metadata=SAVED_IF_SET)
 
 
 @dataclass(frozen=True)
@@ -209,6 +213,7 @@ class ObservationResult:
 
     `beta` is that of the energy and `beta_source` says where it comes from; clusters have cosines of at least
     1 - epsilon; `sampled` is true where pairs are those of a sample. `summary` says in sentences what was found.
+    `attention_reason` says why nothing is known of the attention, where that is so.
     """
 
     model: str
@@ -232,6 +237,7 @@ class ObservationResult:
     attention: tuple[AttentionLayer, ...] = field(default=(), repr=False)
     summary: tuple[str, ...] = ()
     effect: dict[str, Effect] = field(default_factory=dict)
+    attention_reason: str = field(default="", metadata=SAVED_IF_SET)
 
     @property
     def observables(self) -> tuple[str, ...]:

@@ -1,11 +1,15 @@
 """Stacks: the layers of a model, found by what they do and not by what they are called.
 
 A stack is a list of modules of one class that, in one pass of the model, is called at least twice, each time with
-tokens [b n d] in and tokens of the same shape out, and that is no part of another stack. Calls count, not
-members: a model with tied layers has one member and many calls. An encoder-decoder has two stacks.
+tokens [b n d] in and tokens of the same shape out, each call receiving what the one before returned, and that is no
+part of another stack. Calls count, not members: a model with tied layers has one member and many calls. An
+encoder-decoder has two stacks. A model whose configuration says that it has one layer has a stack of one call.
+
+Tokens are [b n d] or, in layers that put the sequence first, [n b d]: the batch axis is the inputs'.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -42,41 +46,93 @@ def received(args: tuple, kwargs: dict[str, Any]) -> Tensor | None:
     return tokens_of([*args[:1], kwargs.get("hidden_states"), *args[1:], kwargs])
 
 
-@torch.no_grad()
-def find_stacks(model: nn.Module, inputs: Mapping[str, Any]) -> list[Stack]:
-    """The stacks of a model, longest first, then in the order in which they are called; runs the model once."""
+def first_input(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """One sequence of a batch: enough to find the layers."""
+    return {
+        name: value[:1] if isinstance(value, Tensor) and value.ndim else value
+        for name, value in inputs.items()
+    }
+
+
+class _Calls:
+    """What the calls of one list of modules say: shapes, and whether each receives what the one before returned."""
+
+    def __init__(self):
+        self.shapes: list[tuple[int, ...] | None] = []
+        self.count = 0
+        self.broken: int | None = None
+        self.last: Tensor | None = None
+
+    def add(self, before: Tensor | None, after: Tensor | None) -> None:
+        self.shapes += [None if x is None else tuple(x.shape) for x in (before, after)]
+        if self.count and self.broken is None and not continues(self.last, before):
+            self.broken = self.count
+        self.count, self.last = self.count + 1, after
+
+    @property
+    def alike(self) -> bool:
+        return len(set(self.shapes)) == 1 and self.shapes[0] is not None
+
+
+def continues(returned: Tensor | None, received: Tensor | None) -> bool:
+    """Whether a layer receives what the layer before it returned; what is not finite is judged elsewhere."""
+    if returned is None or received is None or returned is received:
+        return returned is received
+    if returned.shape != received.shape:
+        return False
+    return bool(((returned == received) | ~received.isfinite()).all())
+
+
+def _calls_of_lists(
+    model: nn.Module, inputs: Mapping[str, Any]
+) -> dict[str, tuple[nn.ModuleList | nn.Sequential, _Calls]]:
+    """Runs the model once; each list of like modules by name, with what its calls were."""
     lists = {
-        name: module
+        name: (module, _Calls())
         for name, module in model.named_modules()
         if isinstance(module, (nn.ModuleList, nn.Sequential)) and len({type(child) for child in module}) == 1
     }
-    calls: dict[str, list[tuple]] = {name: [] for name in lists}
 
-    def note(name: str):
+    def note(calls: _Calls):
         def hook(module: nn.Module, args: tuple, kwargs: dict, output: Any):
-            before, after = received(args, kwargs), tokens_of(output)
-            calls[name].append(tuple(None if x is None else tuple(x.shape) for x in (before, after)))
+            calls.add(received(args, kwargs), tokens_of(output))
 
         return hook
 
-    members = [(name, child) for name, module in lists.items() for child in module]
-    hooks = [child.register_forward_hook(note(name), with_kwargs=True) for name, child in members]
+    members = [(calls, child) for module, calls in lists.values() for child in module]
+    hooks = [child.register_forward_hook(note(calls), with_kwargs=True) for calls, child in members]
     was_training = model.training
     try:
-        model.eval()(**inputs)
+        with plain_attention():
+            model.eval()(**inputs)
     finally:
         model.train(was_training)
         for hook in hooks:
             hook.remove()
-    found = {
-        name: Stack(name, tuple(lists[name]), len(shapes))
-        for name, shapes in calls.items()
-        if len(shapes) > 1 and len({shape for pair in shapes for shape in pair}) == 1 and shapes[0][0]
+    return lists
+
+
+@torch.no_grad()
+def find_stacks(model: nn.Module, inputs: Mapping[str, Any]) -> list[Stack]:
+    """The stacks of a model, longest first, then in the order in which they are called; runs the model once."""
+    return _stacks(model, _calls_of_lists(model, inputs))
+
+
+def _stacks(model: nn.Module, lists: dict[str, tuple[nn.ModuleList | nn.Sequential, _Calls]]) -> list[Stack]:
+    shallow = getattr(getattr(model, "config", None), "num_hidden_layers", None) == 1
+    like = {name: found for name, found in lists.items() if found[1].alike and found[1].count}
+    chains = {
+        name: Stack(name, tuple(module), calls.count)
+        for name, (module, calls) in like.items()
+        if calls.broken is None and (calls.count > 1 or (shallow and len(module) == 1))
     }
-    outermost = [s for name, s in found.items() if not any(name.startswith(f"{other}.") for other in found)]
+    # a part of layers is no stack, whether they follow one another or not
+    layers = [name for name, (_, calls) in like.items() if calls.count > 1 or name in chains]
+    outermost = [s for name, s in chains.items() if not any(name.startswith(f"{other}.") for other in layers)]
     return sorted(outermost, key=lambda stack: -stack.calls)
 
 
+@torch.no_grad()
 def one_stack(model: nn.Module, inputs: Mapping[str, Any], name: str | None = None) -> Stack:
     """The longest stack, or the only one whose name contains `name`.
 
@@ -86,12 +142,13 @@ def one_stack(model: nn.Module, inputs: Mapping[str, Any], name: str | None = No
     named = dict(model.named_modules()).get(name) if name else None
     if isinstance(named, (nn.ModuleList, nn.Sequential)):
         return Stack(name or "", tuple(named), len(named))
-    found = find_stacks(model, inputs)
+    lists = _calls_of_lists(model, inputs)
+    found = _stacks(model, lists)
     kind = type(model).__name__
     if not found:
         raise InputError(
             f"{kind} has no recognisable layers: no list of like modules takes tokens [b n d] and returns tokens of "
-            f"that shape; name the list that holds them"
+            f"that shape{_broken(lists)}; name the list that holds them"
         )
     if name is None:
         return found[0]
@@ -99,3 +156,66 @@ def one_stack(model: nn.Module, inputs: Mapping[str, Any], name: str | None = No
     if len(fitting) != 1:
         raise InputError(f"{kind} has no one stack {name!r}: it has {', '.join(s.name for s in found)}")
     return fitting[0]
+
+
+def _broken(lists: dict[str, tuple[nn.ModuleList | nn.Sequential, _Calls]]) -> str:
+    """The first list that would be a stack, were its layers called one after the other."""
+    for name, (_, calls) in lists.items():
+        if calls.alike and calls.broken is not None:
+            return (
+                f", each from what the one before returned ({name}: call {calls.broken + 1} does not receive what "
+                f"call {calls.broken} returned)"
+            )
+    return ""
+
+
+@contextmanager
+def plain_attention() -> Iterator[None]:
+    """Within, torch's encoder calls its layers' modules with tokens [b n d]: no fused path, no nested tensors."""
+    was = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(was)
+
+
+def has_sequence_first(stack: Stack) -> bool:
+    """Whether the layers' own attention says that it takes [n b d], as torch's does by default."""
+    return any(
+        isinstance(module, nn.MultiheadAttention) and not module.batch_first
+        for layer in stack.modules
+        for module in layer.modules()
+    )
+
+
+@torch.no_grad()
+def sequence_first(model: nn.Module, inputs: Mapping[str, Any], stack: Stack, shape: tuple[int, ...]) -> bool:
+    """Whether the layers take [n b d]: the batch axis of tokens of this shape is that of the inputs.
+
+    Where batch and sequence are equally long, a pass on the first input alone tells them apart. InputError where
+    neither axis is the inputs' batch.
+    """
+    if has_sequence_first(stack):
+        return True
+    batches = {value.shape[0] for value in inputs.values() if isinstance(value, Tensor) and value.ndim}
+    first, second = shape[0] in batches, shape[1] in batches
+    if not (first or second):
+        raise InputError(
+            f"{stack.name}: tokens of shape {shape}, inputs in batches of {', '.join(map(str, sorted(batches)))}: no "
+            f"axis of the tokens is the inputs'"
+        )
+    if first != second or shape[0] == 1:
+        return not first
+    seen: list[tuple[int, ...]] = []
+
+    def note(module: nn.Module, args: tuple, kwargs: dict):
+        tokens = received(args, kwargs)
+        seen.append((0, 0) if tokens is None else tuple(tokens.shape))
+
+    hook = stack.modules[0].register_forward_pre_hook(note, with_kwargs=True)
+    try:
+        model(**first_input(inputs))
+    finally:
+        hook.remove()
+    return bool(seen) and seen[0][0] != 1 and seen[0][1] == 1

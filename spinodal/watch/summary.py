@@ -115,10 +115,15 @@ def curve(result: ObservationResult) -> str:
 
 
 def gradient_flow(result: ObservationResult) -> str:
+    if result.attention_reason:
+        return f"Nothing is said of the attention: {result.attention_reason}."
     if not result.attention:
         return ""
-    symmetry = max(layer.symmetry for layer in result.attention)
-    alignment = max(layer.alignment for layer in result.attention)
+    symmetries = [layer.symmetry for layer in result.attention if layer.symmetry is not None]
+    alignments = [layer.alignment for layer in result.attention if layer.alignment is not None]
+    if not symmetries or not alignments:
+        return f"Whether attention is a gradient flow cannot be said: {result.attention[0].reason}."
+    symmetry, alignment = max(symmetries), max(alignments)
     verdict = "is" if min(symmetry, alignment) > NEAR_FLOW else "is not"
     return (
         f"Attention {verdict} a gradient flow of this energy: at best over layers the symmetry of Q^T K is "

@@ -11,9 +11,17 @@ SA with these is a gradient flow iff A is symmetric and V is A up to a positive 
     symmetry   <A, A^T> / |A|^2           -1 for an antisymmetric form
     alignment  <A, V> / (|A| |V|)
 
-The effective beta is measured on tokens: the slope of the logits, less each row's mean (softmax does not see it),
-against the cosines of what attention reads. Rotary angles and position biases are left out: this is the part of
-content. The gain of a norm before the maps is not folded in.
+The effective beta is measured on tokens: the slope of the exponents s <q_i, k_j>, less each row's mean (softmax does
+not see it), against the cosines of what attention reads. Queries, keys and the scale are those of the call of the
+attention function (`spinodal.watch.calls`), after rotary angles and norms of queries and keys; biases of positions and
+caps of the logits are left out.
+
+The maps W are read off the same call: the derivative of q, k and v of one token by the output of the linear map that
+they come from, times that map. Rotary angles cancel in A, since both tokens of it stand at one position. A norm
+of queries or keys enters by its gains; the positive factor of each token is left out, which neither condition sees.
+Where queries are no linear map of what attention reads (low-rank maps with a norm between, convolutions) there is no
+A, and where the result is gated or normed before W_o there is no V: refused with the reason. The gain of a norm before
+the maps is not folded in.
 
     symbol  meaning                 symbol  meaning
     c       features of a head      s       scale of the logits
@@ -26,107 +34,201 @@ import torch
 from jaxtyping import Bool, Complex, Float
 from torch import Tensor, nn
 
-from spinodal.watch.record import is_linear, self_attention
+from spinodal.errors import InputError
+from spinodal.watch.calls import LayerCall, Projection
 
-FUSED = ("qkv", "c_attn", "query_key_value", "Wqkv", "qkv_proj", "in_proj")
-SINGLE = {
-    "q": ("q", "query", "q_proj", "q_lin", "to_q", "query_proj"),
-    "k": ("k", "key", "k_proj", "k_lin", "to_k", "key_proj"),
-    "v": ("v", "value", "v_proj", "v_lin", "to_v", "value_proj"),
-}
-HEADS = ("heads", "num_heads", "num_attention_heads", "n_heads", "n_head")
+LINEAR = 1e-3  # of the largest query: what a linear map may differ by, in float32
+
+
+class AttentionCall(NamedTuple):
+    """What attention reads, and the queries, keys and scale that it was called with; a key for each head."""
+
+    read: Float[Tensor, "b n d"]
+    q: Float[Tensor, "b h n c"]
+    k: Float[Tensor, "b h n c"]
+    scale: float
 
 
 class Heads(NamedTuple):
-    """The maps of one attention module by heads; keys shared between heads are repeated."""
+    """The maps of one attention module by heads; keys shared between heads are repeated.
+
+    Wv and Wo are None where no such maps make what attention sends, and `reason` says why. Where queries and keys are
+    `normed`, Wq and Wk are up to a positive factor.
+    """
 
     Wq: Float[Tensor, "h c d"]
-    bq: Float[Tensor, "h c"]
     Wk: Float[Tensor, "h c d"]
-    bk: Float[Tensor, "h c"]
-    Wv: Float[Tensor, "h c d"]
-    Wo: Float[Tensor, "h d c"]
+    Wv: Float[Tensor, "h k d"] | None
+    Wo: Float[Tensor, "h d k"] | None
     scale: float
+    reason: str = ""
+    normed: bool = False
 
 
 class Spectra(NamedTuple):
     """Eigenvalues of A and V (those that can differ from zero), and the two conditions of a gradient flow, by head."""
 
     A: Complex[np.ndarray, "h c"]
-    V: Complex[np.ndarray, "h c"]
     symmetry: Float[np.ndarray, " h"]
-    alignment: Float[np.ndarray, " h"]
+    V: Complex[np.ndarray, "h k"] | None
+    alignment: Float[np.ndarray, " h"] | None
 
 
-def heads_of(layer: nn.Module, heads: int) -> Heads | None:
-    """The maps of a layer's self-attention; None if they are not those of softmax attention with a map each.
+def attention_call(call: LayerCall, *, turned: bool, place: int | None = None) -> AttentionCall:
+    """The self-attention of a layer. What it reads is what the first linear map of its module reads.
 
-    `heads` is used where the module does not say how many it has.
+    `place` is that of the projection that its queries come from, taken where the call does not say its module;
+    `turned` says that the layer's tokens are [n b d]. InputError where queries and keys are not those of the tokens.
     """
-    attention = self_attention(layer)
-    linear = {name.rpartition(".")[2]: _map(m) for name, m in attention.named_modules() if is_linear(m)}
-    found = {
-        key: next((linear[name] for name in names if name in linear), None) for key, names in SINGLE.items()
-    }
-    fused = next((linear[name] for name in FUSED if name in linear), None)
-    if fused is not None and fused[0].shape[0] == 3 * fused[0].shape[1]:
-        found = dict(zip("qkv", zip(fused[0].chunk(3), fused[1].chunk(3), strict=True), strict=True))
-    q, k, v = (found[key] for key in "qkv")
-    if q is None or k is None or v is None:
-        return None
-    (Wq, bq), (Wk, bk), (Wv, _) = q, k, v
-    Wo = list(linear.values())[-1][0]
-    counts = (getattr(m, name, None) for m in attention.modules() for name in HEADS)
-    h = next((count for count in counts if isinstance(count, int)), heads)
-    c = len(Wq) // h
-    if Wo.shape[1] != h * c or len(Wk) % c or len(Wv) != len(Wk):
-        return None
-
-    def split(W: Tensor) -> Tensor:
-        return W.unflatten(0, (-1, c)).repeat_interleave(h * c // len(W), 0)
-
-    scale = 1.0 if type(attention).__name__.startswith("T5") else c**-0.5
-    return Heads(
-        split(Wq), split(bq), split(Wk), split(bk), split(Wv), Wo.unflatten(1, (h, c)).permute(1, 0, 2), scale
+    q, k = call.q, call.k
+    assert q is not None
+    assert k is not None
+    if call.tokens is None:
+        raise InputError(f"a {type(call.layer).__name__} was called with no tokens [b n d]")
+    first, second = call.tokens.shape[:2]
+    b, n = (second, first) if turned else (first, second)
+    fits = q.ndim == k.ndim == 4 and q.shape[0] == k.shape[0] == b and q.shape[2] == k.shape[2] == n
+    if not fits or q.shape[1] % k.shape[1]:
+        raise InputError(
+            f"{_name(call)} attends with queries {tuple(q.shape)} to keys {tuple(k.shape)}: not the {b} x {n} tokens "
+            f"of the stream to themselves"
+        )
+    near = [] if call.module is None else [id(m) for m in call.module.modules()]
+    own = [p for p in call.projections if id(p.module) in near]
+    if call.module is None and place is not None:
+        own = [call.projections[place]]
+    if not own or own[0].read.shape[:2] != (first, second):
+        raise InputError(
+            f"{_name(call)}: there is no linear map of its {b} x {n} tokens before the call of attention"
+        )
+    read = own[0].read.transpose(0, 1) if turned else own[0].read
+    return AttentionCall(
+        read, q.detach(), k.detach().repeat_interleave(q.shape[1] // k.shape[1], 1), call.scale
     )
 
 
-def _map(module: nn.Module) -> tuple[Tensor, Tensor]:
-    """Weight [out, in] and bias of a linear map, in double precision."""
+def source_of(values: Tensor, call: LayerCall) -> int | None:
+    """The place of the one projection that these values are computed from; None if none or several are."""
+    if not values.requires_grad:
+        return None
+    leaves = [p.returned for p in call.projections]
+    slopes = torch.autograd.grad(values.sum(), leaves, allow_unused=True, retain_graph=True)
+    found = [i for i, slope in enumerate(slopes) if slope is not None]
+    return found[0] if len(found) == 1 else None
+
+
+class Selections:
+    """Derivatives of the first token's queries, keys or values by what their projection returned, kept by shape.
+
+    Layers of one kind share them, which is checked on each layer's own numbers.
+    """
+
+    def __init__(self):
+        self.known: dict[tuple, list[Tensor]] = {}
+
+    def of(self, values: Float[Tensor, "1 h n c"], source: Projection) -> Float[Tensor, "hc o"] | None:
+        """The matrix S with values = S y; None where the values are no linear map of what was returned, y."""
+        flat, y = values[0, :, 0].flatten(), source.returned.detach().flatten(0, -2)[0].double()
+        known = self.known.setdefault((type(source.module), tuple(values.shape[1:]), len(y)), [])
+        expected = flat.detach().double()
+        if (S := next((S for S in known if _close(S @ y, expected)), None)) is not None:
+            return S
+        rows = [
+            torch.autograd.grad(flat, source.returned, row, retain_graph=True)[0].flatten(0, -2)[0]
+            for row in torch.eye(len(flat), dtype=flat.dtype)
+        ]
+        S = torch.stack(rows).double()
+        if not _close(S @ y, expected):
+            return None
+        known.append(S)
+        return S
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    return float((a - b).abs().max()) <= LINEAR * float(b.abs().max())
+
+
+def heads_of(call: LayerCall, selections: Selections) -> Heads:
+    """The maps of a layer's self-attention, from a tracked call of one input.
+
+    InputError where queries and keys are no linear maps of what attention reads.
+    """
+    Wq, read = _projected("queries", call.q, call, selections)
+    Wk, other = _projected("keys", call.k, call, selections)
+    if not (read is other or torch.equal(read, other)):
+        raise InputError(f"{_name(call)}: its queries and keys are made of different tokens")
+    h, d = len(Wq), Wq.shape[-1]
+    heads = Heads(Wq, Wk.repeat_interleave(h // len(Wk), 0), None, None, call.scale, normed=call.normed)
+    try:
+        Wv, _ = _projected("values", call.v, call, selections)
+        if Wv.shape[-1] != d:
+            raise InputError(
+                f"{_name(call)}: its values are made of tokens of {Wv.shape[-1]} features, not {d}"
+            )
+        return heads._replace(Wv=Wv.repeat_interleave(h // len(Wv), 0), Wo=_output(call, h, d))
+    except InputError as error:
+        return heads._replace(reason=str(error))
+
+
+def _projected(
+    name: str, values: Tensor | None, call: LayerCall, selections: Selections
+) -> tuple[Float[Tensor, "h c d"], Tensor]:
+    """The map of queries, keys or values by heads, and what it reads."""
+    assert values is not None
+    place = source_of(values, call)
+    S = None if place is None else selections.of(values, call.projections[place])
+    if place is None or S is None:
+        raise InputError(f"{_name(call)}: its {name} are no linear map of what it reads")
+    source = call.projections[place]
+    return (S @ _map(source.module)).unflatten(0, (values.shape[1], -1)), source.read
+
+
+def _output(call: LayerCall, h: int, d: int) -> Float[Tensor, "h d k"]:
+    """The map that reads what the heads return, side by side."""
+    if call.following is None:
+        raise InputError(f"{_name(call)}: what its heads return is changed before a linear map reads it")
+    Wo = _map(call.following)
+    if Wo.shape[0] != d or Wo.shape[1] % h:
+        raise InputError(f"{_name(call)}: its output map is {tuple(Wo.shape)}, of tokens of {d} features")
+    return Wo.unflatten(1, (h, -1)).permute(1, 0, 2)
+
+
+def _name(call: LayerCall) -> str:
+    return type(call.layer if call.module is None else call.module).__name__
+
+
+def _map(module: nn.Module) -> Float[Tensor, "o d"]:
+    """The weight of a linear map, in double precision."""
     W = module.weight.detach().double().cpu()  # type: ignore[union-attr]
     if type(module).__name__ == "Conv1D":
         W = W.mT
-    bias = getattr(module, "bias", None)
-    return W, torch.zeros(len(W), dtype=W.dtype) if bias is None else bias.detach().double().cpu()
+    return W
 
 
 def spectra(maps: Heads) -> Spectra:
-    """Eigenvalues and conditions, through c x c matrices alone."""
+    """Eigenvalues and conditions, through c x c matrices alone; what needs V is None without it."""
     A = maps.scale * maps.Wk @ maps.Wq.mT
-    V = maps.Wv @ maps.Wo
     size_A = maps.scale * torch.einsum("hij,hij->h", maps.Wq @ maps.Wq.mT, maps.Wk @ maps.Wk.mT).sqrt()
+    symmetry = torch.einsum("hij,hji->h", A, A) / size_A.square()
+    found = Spectra(torch.linalg.eigvals(A).numpy(), symmetry.numpy(), None, None)
+    if maps.Wv is None or maps.Wo is None:
+        return found
+    V = maps.Wv @ maps.Wo
     size_V = torch.einsum("hij,hij->h", maps.Wv @ maps.Wv.mT, maps.Wo.mT @ maps.Wo).sqrt()
-    back = torch.einsum("hij,hji->h", A, A)
     shared = maps.scale * torch.einsum("hij,hji->h", maps.Wq @ maps.Wo, maps.Wv @ maps.Wk.mT)
-    return Spectra(
-        torch.linalg.eigvals(A).numpy(), torch.linalg.eigvals(V).numpy(),
-        (back / size_A.square()).numpy(), (shared / (size_A * size_V)).numpy(),
-    )  # fmt: skip
+    return found._replace(V=torch.linalg.eigvals(V).numpy(), alignment=(shared / (size_A * size_V)).numpy())
 
 
-def effective_beta(
-    maps: Heads, tokens: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"]
-) -> Float[np.ndarray, " h"]:
-    """Slope of the logits of each head on the cosines of the tokens that it reads, pairs i != j, rows centred."""
-    top = bottom = torch.zeros(len(maps.Wq), dtype=torch.float64)
-    for x, there in zip(tokens.double(), valid, strict=True):
-        x = x[there]
+def effective_beta(call: AttentionCall, valid: Bool[Tensor, "b n"]) -> Float[np.ndarray, " h"]:
+    """Slope of the exponents of each head on the cosines of the tokens that it reads, pairs i != j, rows centred."""
+    top = bottom = torch.zeros(call.q.shape[1], dtype=torch.float64)
+    for x, q, k, there in zip(call.read, call.q, call.k, valid, strict=True):
+        there = there & (x != 0).any(-1)  # a token of zeros has no direction
+        x, q, k = x[there].double(), q[:, there].double(), k[:, there].double()
         n = len(x)
         if n < 3:
             continue
-        q = torch.einsum("hcd,nd->hnc", maps.Wq, x) + maps.bq[:, None]
-        k = torch.einsum("hcd,nd->hnc", maps.Wk, x) + maps.bk[:, None]
-        logits = maps.scale * q @ k.mT
+        logits = call.scale * q @ k.mT
         unit = x / x.norm(dim=-1, keepdim=True)
         off = ~torch.eye(n, dtype=torch.bool)
         C, L = (unit @ unit.mT)[off].view(n, n - 1), logits[:, off].view(-1, n, n - 1)
