@@ -3,7 +3,8 @@
 file        what                                                  where
 kernel      the flow, eigenvalues of its kernel                   any d
 solver      what all solvers show after a step                    any d
-starts      modes and white noise, checked                        circle, zonal, sphere
+modes       a density as a sum of harmonics, checked              circle, zonal, sphere
+starts      white noise, values and tables as modes               circle, zonal, sphere
 lagrangian  `Circle`, `Zonal`: exact through the birth of Diracs  d = 2; any d about an axis
 panels      their hp mesh of labels
 sphere      `Sphere`: Gauss nodes that move, density along paths  d = 3

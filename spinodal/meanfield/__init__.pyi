@@ -5,6 +5,7 @@ from .experiment import DensityExperiment
 from .kernel import DriftLaw, dimensions, drift_law
 from .lagrangian import Circle, Zonal, tokens
 from .linear import SATURATED, Forecast, forecast, saturation_times, winning_probabilities
+from .modes import CircleModes, SphereModes, Start, ZonalModes, harmonic_index
 from .noise import StationaryBranch, branch_curvature, critical_kappa, stationary_branch
 from .record import (
     Record,
@@ -24,14 +25,9 @@ from .result import (
 from .solver import Solver
 from .sphere import Sphere
 from .starts import (
-    CircleModes,
-    SphereModes,
-    Start,
     WhiteNoise,
-    ZonalModes,
     circle_noise,
     circle_values,
-    harmonic_index,
     harmonics,
     sphere_noise,
     zonal_noise,

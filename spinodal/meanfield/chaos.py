@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 
 from spinodal.meanfield.kernel import DriftLaw
 from spinodal.meanfield.lagrangian import Circle, tokens
-from spinodal.meanfield.starts import CircleModes
+from spinodal.meanfield.modes import CircleModes
 
 DEGREES = 10
 

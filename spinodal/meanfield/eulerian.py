@@ -15,7 +15,7 @@ from scipy.special import roots_jacobi
 
 from spinodal.errors import ConvergenceError, InputError
 from spinodal.meanfield.kernel import DriftLaw, Spectrum, dimensions, spectrum
-from spinodal.meanfield.starts import CircleModes, ZonalModes
+from spinodal.meanfield.modes import CircleModes, ZonalModes
 
 UNRESOLVED = 1e-4  # root mean square of the density in the last eighth of the degrees
 

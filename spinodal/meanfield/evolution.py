@@ -17,6 +17,7 @@ from spinodal.meanfield.experiment import ENDS, DensityExperiment
 from spinodal.meanfield.kernel import DriftLaw, dimensions, drift_law
 from spinodal.meanfield.lagrangian import Circle, Zonal
 from spinodal.meanfield.linear import forecast
+from spinodal.meanfield.modes import CircleModes, SphereModes, ZonalModes
 from spinodal.meanfield.record import Record, clustering_rate, distance, measured_rates, record_evolution
 from spinodal.meanfield.result import (
     Amplitudes,
@@ -27,7 +28,7 @@ from spinodal.meanfield.result import (
 )
 from spinodal.meanfield.solver import Solver
 from spinodal.meanfield.sphere import Sphere
-from spinodal.meanfield.starts import NOISY_DEGREES, CircleModes, SphereModes, WhiteNoise, ZonalModes
+from spinodal.meanfield.starts import NOISY_DEGREES, WhiteNoise
 from spinodal.observables import plateaus
 from spinodal.types import Progress
 

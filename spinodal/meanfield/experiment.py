@@ -13,7 +13,8 @@ import numpy as np
 
 from spinodal.errors import InputError, require_types
 from spinodal.flows import AttentionField
-from spinodal.meanfield.starts import CircleModes, SphereModes, WhiteNoise, ZonalModes, dimension
+from spinodal.meanfield.modes import CircleModes, SphereModes, ZonalModes
+from spinodal.meanfield.starts import WhiteNoise, dimension
 
 ENDS = ("diracs", "consensus")
 FINEST, COARSEST = 1e-13, 1e-2

@@ -21,6 +21,7 @@ from spinodal.errors import ConvergenceError, InputError
 from spinodal.flows import unchecked_drift
 from spinodal.loops import compiled
 from spinodal.meanfield.kernel import DriftLaw, spectrum
+from spinodal.meanfield.modes import CircleModes, Start, ZonalModes
 from spinodal.meanfield.panels import (
     GAUSS,
     Line,
@@ -34,7 +35,6 @@ from spinodal.meanfield.panels import (
     uniform_panels,
 )
 from spinodal.meanfield.solver import core_width
-from spinodal.meanfield.starts import CircleModes, Start, ZonalModes
 from spinodal.meanfield.steps import step
 
 EPS = float(np.finfo(float).eps)

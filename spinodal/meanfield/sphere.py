@@ -21,9 +21,9 @@ from spinodal.errors import InputError
 from spinodal.flows import unchecked_drift
 from spinodal.flows.engines import sphere as engine
 from spinodal.meanfield.kernel import DriftLaw
+from spinodal.meanfield.modes import SphereModes
 from spinodal.meanfield.panels import panel_rule
 from spinodal.meanfield.solver import core_width
-from spinodal.meanfield.starts import SphereModes
 from spinodal.meanfield.steps import step
 
 ACCURACY = 1e-13  # asked of ducc0
