@@ -22,9 +22,7 @@ from jaxtyping import Bool, Float
 if TYPE_CHECKING:
     from torch import Tensor
 
-Progress = Callable[
-    [float, float], object
-]  # what is called with how much is done, and of how much; inf if unknown
+Progress = Callable[[float, float], object]  # called with how much is done, and of how much; inf if unknown
 
 
 class Trajectory(NamedTuple):

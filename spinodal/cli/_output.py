@@ -52,8 +52,34 @@ def save_figures(folder: Any, figures: Mapping[str, Any]) -> None:
             figure.savefig(place, dpi=150)
 
 
+class StepBars:
+    """A bar for each run, which appears once it begins, with its steps and its latest loss."""
+
+    def __init__(self, display: Progress):
+        self.display, self.tasks = display, dict[str, TaskID]()
+
+    def progress(self, run: str) -> Callable[[float | int, float | int], None]:
+        """What is called with the steps that are done and all steps."""
+
+        def show(done: float | int, total: float | int) -> None:
+            if run not in self.tasks:
+                self.tasks[run] = self.display.add_task(run, total=total, loss="")
+            self.display.update(self.tasks[run], completed=done)
+
+        return show
+
+    def log(self, run: str) -> Callable[[int, Mapping[str, float]], None]:
+        """What is called with a step and what was measured there, for a run whose bar has appeared."""
+
+        def show(step: int, values: Mapping[str, float]) -> None:
+            loss = values["loss"] if "loss" in values else values["held_out_loss"]
+            self.display.update(self.tasks[run], loss=f"loss {loss:.3f}")
+
+        return show
+
+
 @contextlib.contextmanager
-def step_bars(resumption: str) -> Iterator[Progress]:
+def step_bars(resumption: str) -> Iterator[StepBars]:
     """A progress display that shows steps, the latest loss and the time that is left; interrupted, how to go on."""
     from transformers.utils import logging
 
@@ -63,16 +89,11 @@ def step_bars(resumption: str) -> Iterator[Progress]:
     )  # fmt: skip
     logging.set_verbosity_error()  # Trainer warns at resuming of a tied matrix that is saved once
     try:
-        with Progress(*columns, console=console) as progress:
-            yield progress
+        with Progress(*columns, console=console) as display:
+            yield StepBars(display)
     except KeyboardInterrupt:
         console.print(f"interrupted; {resumption}", soft_wrap=True)
         raise typer.Exit(130) from None
-
-
-def advance(progress: Progress, bar: TaskID, step: int, loss: float):
-    """Where a run is; the loss is nan before the first is known."""
-    progress.update(bar, completed=step, loss="" if math.isnan(loss) else f"loss {loss:.3f}")
 
 
 @contextlib.contextmanager

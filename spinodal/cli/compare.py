@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import TaskID
 
 from spinodal import recipes
 from spinodal.cli._defaults import default
 from spinodal.cli._expected import show_expected
 from spinodal.cli._options import RecipeName, Values
-from spinodal.cli._output import advance, command_line, draw_report, show_report, step_bars
+from spinodal.cli._output import command_line, draw_report, show_report, step_bars
 
 JOBS = default("training.compare.jobs")
 
@@ -47,18 +46,10 @@ def compare_command(
     if models:
         plan = plan.keep_rivals(models.split(","))
     out = out or Path("runs") / f"compare-{recipe}"
-    with step_bars("the same command goes on from the last checkpoints") as progress:
-        tasks: dict[str, TaskID] = {}
-
-        def show(run: str, step: int, steps: int, loss: float):
-            name = str(Path(run).relative_to(out))
-            if name not in tasks:
-                tasks[name] = progress.add_task(name, total=steps, loss="")
-            advance(progress, tasks[name], step, loss)
-
+    with step_bars("the same command goes on from the last checkpoints") as bars:
         done = compare(
-            recipe, plan, out, command=command_line(), seeds=seeds, jobs=jobs, report=show,
-            draw=partial(draw_report, again="the same command"),
+            recipe, plan, out, command=command_line(), seeds=seeds, jobs=jobs, progress=bars.progress,
+            log=bars.log, draw=partial(draw_report, again="the same command"),
         )  # fmt: skip
     show_report(out, done.runs)
     if not values and not models and recipes.header(recipe)["Command"].startswith("spinodal compare"):

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import TaskID
 
 from spinodal import recipes
 from spinodal.cli._expected import show_expected
 from spinodal.cli._options import RecipeName, Values
-from spinodal.cli._output import advance, command_line, draw_report, show_report, step_bars
+from spinodal.cli._output import command_line, draw_report, show_report, step_bars
 
 
 def add_to(app: typer.Typer) -> None:
@@ -41,21 +40,15 @@ def train_command(
     out = out or Path("runs") / f"{recipe}-seed{seed}"
     with step_bars(
         "the same command with --resume goes on from the last checkpoint, if there is one"
-    ) as progress:
-        bars: list[TaskID] = []
-
-        def show(step: int, loss: float):
-            if not bars:
-                bars.append(progress.add_task(recipe, total=experiment.schedule.steps, loss=""))
-            advance(progress, bars[0], step, loss)
-
+    ) as bars:
         train(
             experiment,
             out,
             Label(recipe, recipe, command_line()),
             resume=resume,
             overwrite=overwrite,
-            progress=show,
+            progress=bars.progress(recipe),
+            log=bars.log(recipe),
             draw=partial(draw_report, again="the same command with --resume"),
         )
     record = dict(read_run(out).record)

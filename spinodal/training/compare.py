@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,11 @@ from spinodal.runs import open_run, read_run
 from spinodal.training.experiment import Experiment, model_config, override, parameter_count
 from spinodal.training.records import TrainingRun, training_run
 from spinodal.training.run import PAGES, Draw, Label, Record, build_model, prepare_data, train
+from spinodal.training.trainer import Log
 from spinodal.training.workers import end_with_parent
+from spinodal.types import Progress
 
 PARAMETERS, TIME = "equal parameters", "equal time"
-Report = Callable[[str, int, int, float], None]  # run, step, of how many, loss
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,23 @@ class Comparison:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run of a comparison."""
+    """One run of a comparison; its `name` is its folder below that of the comparison."""
 
     experiment: Experiment
     out: Path
     label: Label
+
+    @property
+    def name(self) -> str:
+        return f"{self.out.parent.name}/{self.out.name}"
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """What is called while runs are trained: functions of a run's name, which return those that `train` calls."""
+
+    progress: Callable[[str], Progress] | None = None
+    log: Callable[[str], Log] | None = None
 
 
 def matched_models(name: str, recipe: Recipe) -> dict[str, Experiment]:
@@ -98,7 +112,7 @@ _channel: Any = None
 
 
 def _start_worker(channel: Any, threads: int):
-    """Initialises a worker process: its channel of reports, its threads, and its end with this process."""
+    """Initialises a worker process: its channel to the parent, its threads, and its end with this process."""
     global _channel
     end_with_parent()
     _channel = channel
@@ -110,35 +124,40 @@ def _start_worker(channel: Any, threads: int):
 
 
 def _run_in_worker(task: PlannedRun) -> Record:
-    return run_task(task, lambda *news: _channel.put(news))
+    return run_task(task, Listeners(partial(_sender, "progress"), partial(_sender, "log")))
 
 
-def run_task(task: PlannedRun, report: Report) -> Record:
+def _sender(kind: str, run: str) -> Callable[..., None]:
+    """A listener that sends what it is called with to the parent process."""
+    return lambda *values: _channel.put((kind, run, values))
+
+
+def run_task(task: PlannedRun, listeners: Listeners) -> Record:
     """The record of a task's run, which may be finished, begun or new."""
-    run, steps = str(task.out), task.experiment.schedule.steps
     try:
         train(
             task.experiment,
             task.out,
             task.label,
             resume=True,
-            progress=lambda step, loss: report(run, step, steps, loss),
+            progress=listeners.progress and listeners.progress(task.name),
+            log=listeners.log and listeners.log(task.name),
         )
     except InputError as error:
         if "overwrite" not in error.fields:
             raise
-        told = str(error).replace("`overwrite` starts it again", f"delete {run} to train it again")
+        told = str(error).replace("`overwrite` starts it again", f"delete {task.out} to train it again")
         raise InputError(told, field=tuple(name for name in error.fields if name != "overwrite")) from None
     return dict(read_run(task.out).record)
 
 
-def run_all(tasks: list[PlannedRun], *, jobs: int, report: Report) -> list[Record]:
+def run_all(tasks: list[PlannedRun], *, jobs: int, listeners: Listeners) -> list[Record]:
     """Every task's run, in order; the first failure ends the others that have not begun and is raised.
 
     One job runs in this process, more in processes of their own.
     """
     if jobs == 1:
-        return [run_task(task, report) for task in tasks]
+        return [run_task(task, listeners) for task in tasks]
     context = multiprocessing.get_context("spawn")
     channel = context.Queue()
     threads = max(1, (os.cpu_count() or 1) // jobs)
@@ -151,22 +170,25 @@ def run_all(tasks: list[PlannedRun], *, jobs: int, report: Report) -> list[Recor
                 for future in futures:
                     if future.done():
                         future.result()
-                _relay(channel, report)
-            _relay(channel, report)
+                _relay(channel, listeners)
+            _relay(channel, listeners)
             return [future.result() for future in futures]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _relay(channel: Any, report: Report):
-    """Calls `report` with what workers have sent since the last call."""
+def _relay(channel: Any, listeners: Listeners):
+    """Calls listeners with what workers have sent since the last call."""
     time.sleep(0.2)
     while True:
         try:
-            report(*channel.get_nowait())
+            kind, run, values = channel.get_nowait()
         except queue.Empty:
             return
+        listener = listeners.progress if kind == "progress" else listeners.log
+        if listener:
+            listener(run)(*values)
 
 
 def compare(
@@ -177,13 +199,15 @@ def compare(
     command: str = "spinodal.training.compare",
     seeds: int = 3,
     jobs: int = 0,
-    report: Report = lambda run, step, steps, loss: None,
+    progress: Callable[[str], Progress] | None = None,
+    log: Callable[[str], Log] | None = None,
     draw: Draw | None = None,
 ) -> Comparison:
     """Trains the recipe's model and its rivals into subfolders of `out`, whose compare.json holds what is returned.
 
     Finished runs are kept, and those begun go on. `jobs` runs at once, by default one a core without a GPU and one
-    at all with it. `draw`, last of all, is called with the finished runs by arm and model, and may write PAGES.
+    at all with it. `progress` and `log` take the name of a run, its folder below `out`, and return what `train` takes
+    as such. `draw`, last of all, is called with the finished runs by arm and model, and may write PAGES.
     """
     out = Path(out)
     if seeds < 1:
@@ -212,7 +236,7 @@ def compare(
                 PlannedRun(experiment, out / arm.replace(" ", "-") / place, Label(model, name, command))
                 for model, place, experiment in tasks
             ]
-            runs = run_all(tasks, jobs=jobs, report=report)
+            runs = run_all(tasks, jobs=jobs, listeners=Listeners(progress, log))
             return {model: [run for run in runs if run["name"] == model] for model in steps}
 
         arms = {PARAMETERS: run_arm(PARAMETERS, {model: e.schedule.steps for model, e in models.items()})}

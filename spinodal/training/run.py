@@ -25,7 +25,8 @@ from spinodal.training.experiment import Experiment, model_config
 from spinodal.training.probe import Probe, probe_model
 from spinodal.training.records import TrainingRun, training_run
 from spinodal.training.tasks import PreparedData, task_named
-from spinodal.training.trainer import PhysicsTrainer, Progress
+from spinodal.training.trainer import Log, PhysicsTrainer
+from spinodal.types import Progress
 
 PAGES = ("report.html", "loss.png")
 OWNED = ("checkpoints", "model", *PAGES)
@@ -79,6 +80,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
+    log: Log | None = None,
     draw: Draw | None = None,
 ) -> TrainingResult:
     """theta <- theta - alpha AdamW(grad J), J the loss of the task and of the constraint, for as many steps as asked.
@@ -86,8 +88,9 @@ def train(
     Trains the model of an experiment into the folder `out`, which then holds run.json, the model and checkpoints, and
     returns the result: losses by step and at the end. `label` names the run, by default after the folder. A folder
     that already holds a run is refused unless `resume` (from its newest whole checkpoint; a finished run is returned
-    as it is) or `overwrite`. `progress` is called with the step and the loss, nan where training begins; `draw`, last
-    of all, with the finished run, and may write PAGES.
+    as it is) or `overwrite`. `progress` is called with the steps that are done and all steps, `log` with a step and
+    what was measured there ("loss", "held_out_loss", residuals), both after every row of metrics; `draw`, last of
+    all, with the finished run, and may write PAGES.
 
     InputError for anything wrong with the experiment, SaveError if the disk fails, FloatingPointError if the loss is
     not finite. The model is saved before it is scored: ScoringError if that fails, and `resume` then scores it.
@@ -120,19 +123,21 @@ def train(
         label=vars(label),
     ) as folder:
         if folder.previous is not None and folder.previous.finished:
-            result = finished_result(folder, folder.previous, experiment, progress)
+            result = finished_result(folder, folder.previous, experiment, progress, log)
         else:
-            result = train_in(folder, experiment, progress)
+            result = train_in(folder, experiment, progress, log)
         if draw:
             draw(folder, {"": {label.name: [training_run(read_run(out).record)]}})
     return result
 
 
-def train_in(folder: RunFolder, experiment: Experiment, progress: Progress | None) -> TrainingResult:
+def train_in(
+    folder: RunFolder, experiment: Experiment, progress: Progress | None, log: Log | None
+) -> TrainingResult:
     """The result of training from the start, or from the newest whole checkpoint of what the folder holds."""
     data = prepare_data(experiment)
     model = build_model(experiment, data)
-    trainer = PhysicsTrainer(model, data, experiment, folder.path, progress=progress)
+    trainer = PhysicsTrainer(model, data, experiment, folder.path, progress=progress, log=log)
     checkpoint = newest_checkpoint(folder.path, experiment=experiment.flat()) if folder.previous else None
     if checkpoint:
         trainer.resume(checkpoint)
@@ -145,13 +150,15 @@ def train_in(folder: RunFolder, experiment: Experiment, progress: Progress | Non
 
 
 def finished_result(
-    folder: RunFolder, run: Run, experiment: Experiment, progress: Progress | None
+    folder: RunFolder, run: Run, experiment: Experiment, progress: Progress | None, log: Log | None
 ) -> TrainingResult:
     """The result of a finished run, scored now where it was not."""
     result = run.result_as(TrainingResult)
     folder.adopt()
     if progress:
-        progress(int(result.final["steps"]), result.final["held_out_loss"])
+        progress(result.final["steps"], experiment.schedule.steps)
+    if log:
+        log(int(result.final["steps"]), {"held_out_loss": result.final["held_out_loss"]})
     if result.scored:
         return result
     model = task_named(experiment.data.task).model.from_pretrained(folder.path / "model")

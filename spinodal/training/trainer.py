@@ -10,7 +10,7 @@ so a run killed at any moment and resumed ends bit for bit where it would have e
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,9 +28,10 @@ from spinodal.training.constraints import Constraints
 from spinodal.training.experiment import Experiment
 from spinodal.training.rates import constant_step, energy_adaptive, step_size_named
 from spinodal.training.tasks import Collator, PreparedData, task_named
+from spinodal.types import Progress
 
 STATE = "spinodal.json"
-Progress = Callable[[int, float], None]  # step, loss: nan where training begins
+Log = Callable[[int, Mapping[str, float]], object]  # called with a step and what was measured there, by name
 
 
 def clock() -> float:
@@ -71,14 +72,14 @@ def arguments(experiment: Experiment, out: Path) -> TrainingArguments:
 
 
 class TrainingCallback(TrainerCallback):
-    """Sets the epoch of the data, times every step, reports progress and stops at a loss that is not finite."""
+    """Sets the epoch of the data, times every step, reports steps and rows, and stops at a loss that is not finite."""
 
-    def __init__(self, trainer: "PhysicsTrainer", progress: Progress | None):
-        self.trainer, self.progress = trainer, progress
+    def __init__(self, trainer: "PhysicsTrainer", progress: Progress | None, log: Log | None):
+        self.trainer, self.progress, self.log = trainer, progress, log
 
     def on_train_begin(self, args, state, control, **kwargs):
         if self.progress:
-            self.progress(state.global_step, math.nan)
+            self.progress(state.global_step, state.max_steps)
 
     def on_epoch_begin(self, args, state, control, **kwargs):
         self.trainer.data.training.set_epoch(int(state.epoch))
@@ -97,7 +98,9 @@ class TrainingCallback(TrainerCallback):
                 f"or choose another parameterisation; the last checkpoint is kept"
             )
         if self.progress:
-            self.progress(state.global_step, logs[name])
+            self.progress(state.global_step, state.max_steps)
+        if self.log:
+            self.log(state.global_step, logs)
 
 
 class PhysicsTrainer(Trainer):
@@ -111,6 +114,7 @@ class PhysicsTrainer(Trainer):
         out: Path,
         *,
         progress: Progress | None = None,
+        log: Log | None = None,
     ):
         self.constraints = Constraints(experiment.constraint)
         self.network, self.data, self.out = model, data, out
@@ -127,7 +131,7 @@ class PhysicsTrainer(Trainer):
         self.callback_handler.callbacks = [
             c for c in self.callback_handler.callbacks if type(c).__name__ != "PrinterCallback"
         ]
-        self.add_callback(TrainingCallback(self, progress))
+        self.add_callback(TrainingCallback(self, progress, log))
 
     def compute_loss(
         self,

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
 from io import StringIO
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from spinodal.recipes import pet_lm
 from spinodal.runs import read_run
 from spinodal.training import Recipe, compare, override, train
 from spinodal.training.run import PAGES
+from spinodal.types import Progress
 
 TINY = {
     "tokenizer": "characters", "length": 16, "batch": 4, "width": 16, "depth": 1, "heads": 2, "hidden": 8, "phases": 2,
@@ -122,7 +124,7 @@ def test_a_report_belongs_to_its_run(monkeypatch, capsys, corpus: Path, tmp_path
     assert (out / "run.json").read_bytes() == before
     assert all((out / name).stat().st_size > 1000 for name in PAGES)
 
-    def stop(step: int, loss: float):
+    def stop(step: float, steps: float):
         raise InterruptedError
 
     plan = override(pet_lm.RECIPE.experiment, TINY | {"corpus": str(corpus)})
@@ -183,14 +185,22 @@ def test_a_comparison_that_ends_leaves_no_worker(corpus: Path, tmp_path: Path, e
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def test_bars_of_a_comparison_reach_their_ends(corpus: Path, tmp_path: Path):
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_bars_of_a_comparison_reach_their_ends(corpus: Path, tmp_path: Path, jobs: int):
     own = override(pet_lm.RECIPE.experiment, TINY | {"corpus": str(corpus)})
-    last: dict[str, tuple[int, int]] = {}
+    last: dict[str, tuple[float, float]] = {}
+    logged: dict[str, dict[int, Mapping[str, float]]] = {}
 
-    def report(run: str, step: int, steps: int, loss: float):
-        last[run] = (step, steps)
+    def progress(run: str) -> Progress:
+        return lambda *at: last.__setitem__(run, at)
+
+    def log(run: str) -> Callable[[int, Mapping[str, float]], object]:
+        return logged.setdefault(run, {}).__setitem__
 
     for _ in range(2):  # trained, and then found finished
         last.clear()
-        compare("pet-lm", Recipe(own), tmp_path / "out", command="test", seeds=2, jobs=1, report=report)
-        assert list(last.values()) == [(5, 5)] * 2
+        logged.clear()
+        compare("pet-lm", Recipe(own), tmp_path / "out", seeds=2, jobs=jobs, progress=progress, log=log)
+        assert last == {f"equal-parameters/pet-lm-seed{seed}": (5, 5) for seed in (0, 1)}
+        assert {run: sorted(rows)[-1] for run, rows in logged.items()} == dict.fromkeys(last, 5)
+        assert all("held_out_loss" in rows[5] for rows in logged.values())

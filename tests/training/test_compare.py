@@ -25,5 +25,5 @@ def test_an_arm_that_is_refused_names_no_option_that_compare_lacks(
     with pytest.raises(
         InputError, match=r"delete .*arm to train it again, or choose another `out`"
     ) as refused:
-        COMPARE.run_task(task, lambda *news: None)
+        COMPARE.run_task(task, COMPARE.Listeners())
     assert refused.value.fields == ("out",)

@@ -59,7 +59,7 @@ def test_killed_and_resumed_is_bit_equal(step_size: str, corpus: Path, tmp_path:
     whole = train(experiment, tmp_path / "whole", LABEL)
     out = tmp_path / "killed"
 
-    def die(step: int, loss: float):
+    def die(step: float, steps: float):
         if step == 15:
             os.kill(os.getpid(), signal.SIGKILL)
 

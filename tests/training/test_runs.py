@@ -151,15 +151,17 @@ def test_a_finished_run_of_another_size_is_no_run_of_this_experiment(finished: P
 def test_the_last_step_is_reported_though_its_row_is_not_due(corpus: Path, tmp_path: Path):
     plan = override(small(corpus), {"steps": 5, "log_every": 3, "save_every": 3, "evaluate_every": 50})
     for _ in range(2):  # trained, and then found finished
-        seen = []
-        train(
+        seen, rows = [], {}
+        result = train(
             plan,
             tmp_path / "run",
             LABEL,
             resume=True,
-            progress=lambda step, loss, seen=seen: seen.append(step),
+            progress=lambda *at, seen=seen: seen.append(at),
+            log=rows.__setitem__,
         )
-        assert seen[-1] == 5
+        assert seen[-1] == (5, 5)
+        assert result.final["held_out_loss"] == rows[5]["held_out_loss"]
 
 
 @pytest.fixture
@@ -170,7 +172,7 @@ def halfway(corpus: Path, tmp_path: Path) -> Path:
     class StopError(Exception):
         pass
 
-    def stop(step: int, loss: float):
+    def stop(step: float, steps: float):
         if step == 15:
             raise StopError
 
@@ -222,7 +224,7 @@ def train_until_the_disk_is_full(corpus: Path, out: Path, said: Connection):
     """After step 13 no file can grow beyond 4 kB, which is how a full disk looks to a writer."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
-    def fill(step: int, loss: float):
+    def fill(step: float, steps: float):
         if step == 13:
             resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 

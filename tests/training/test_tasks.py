@@ -87,7 +87,7 @@ def test_killed_and_resumed_is_bit_equal(
     whole, run = runs[task]
     out, plan = tmp_path / "killed", experiment(task, texts)
 
-    def die(step: int, loss: float):
+    def die(step: float, steps: float):
         if step == 9:
             os.kill(os.getpid(), signal.SIGKILL)
 
