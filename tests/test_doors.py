@@ -28,7 +28,7 @@ DOORS: dict[str, set[str]] = {
     "mixers": {"types", "thermodynamics", "graphs"},
     "layers": {"mixers"},
     "models": {"types", "mixers"},
-    "training": {"runs", "models", "mixers", "data", "observables", "watch", "scores"},
+    "training": {"types", "runs", "models", "mixers", "data", "observables", "watch", "scores"},
     "inference": {"models", "data"},
     "watch": {"types", "runs", "observables", "theory", "data", "models"},
     "figures": {
