@@ -18,7 +18,7 @@ BLOCK = 2048  # numbers at a time: they stay in the nearest cache
 def stage_sum(total, k, a, start, stop):
     """total = sum_j a_j k_j of the entries from `start` to `stop`.
 
-    Adds the stages of a Runge-Kutta step one after another, a loop over vectors each.
+    Writes into `total` [stop - start] the sum of the stages k [s m] with the coefficients a [s].
     """
     total[:] = 0.0
     for j in range(a.size):
@@ -33,7 +33,8 @@ def stage_sum(total, k, a, start, stop):
 def unit_sum(x, k, a, y, d, start, stop):
     """y_i = normalise(x_i + sum_j a_j k_ji) of the tokens from `start` to `stop`.
 
-    The stage of a Runge-Kutta step, projected to the sphere.
+    The stage of a Runge-Kutta step, projected to the sphere: writes into y [n d] from the state x [n d], the stages k
+    [s, n d] and the coefficients a [s], all arrays flat over tokens and their d numbers.
     """
     room = np.empty(max(1, BLOCK // d) * d)
     for b in range(start * d, stop * d, room.size):
@@ -55,7 +56,7 @@ def unit_sum(x, k, a, y, d, start, stop):
 def largest(k, a, d, start, stop):
     """max_i |sum_j a_j k_ji| of the tokens from `start` to `stop`; nan where one is nan.
 
-    The largest error of a step, from the coefficients of its error estimate.
+    The largest error of a token in a step, from the stages k [s, n d] and the coefficients a [s] of its error estimate.
     """
     room = np.empty(max(1, BLOCK // d) * d)
     top = 0.0

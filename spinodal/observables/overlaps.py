@@ -27,7 +27,9 @@ def cosine_histogram(
 ) -> Float[Tensor, "t b k"]:
     """h_k = #{pairs i < j: e_k <= <x_i, x_j> < e_{k+1}}, e_k = -1 + 2 k / bins, the last bin closed.
 
-    A cosine within rounding of an edge may fall on either side. Time O(n^2), memory O(n).
+    Counts the cosines of pairs of tokens in `bins` equal intervals of [-1, 1]. `copies` says how many tokens each one
+    stands for, 1 if not given. A cosine within rounding of an edge may fall on either side. Time O(n^2), memory O(n).
+    InputError for bins < 1.
     """
     if bins < 1:
         raise InputError(f"bins = {bins}: must be at least 1")
@@ -45,7 +47,11 @@ def cosine_histogram(
 def pair_probability(
     trajectory: Trajectory, thresholds: Float[Tensor, " k"], *, copies: Float[Tensor, "b n"] | None = None
 ) -> Float[Tensor, "t b k"]:
-    """P(<x_i, x_j> >= threshold) over pairs i != j. Time O(n^2), memory O(n)."""
+    """P(<x_i, x_j> >= threshold) over pairs i != j.
+
+    The share of pairs of tokens that are nearer than each threshold [k]; `copies` says how many tokens each one stands
+    for. Time O(n^2), memory O(n).
+    """
     c = _multiplicities(trajectory, copies)
     above = c.new_zeros(len(trajectory.times), len(c), len(thresholds))
     above += (c * (c - 1) / 2).sum(-1, keepdim=True) * (thresholds.to(c) <= 1)

@@ -39,5 +39,8 @@ def observables_named(names: Sequence[str]) -> dict[str, Observable]:
 def measure(
     trajectory: Trajectory, observables: Mapping[str, Observable], scales: Scales
 ) -> dict[str, Float[Tensor, "t b"]]:
-    """The value of each observable at each time of each sequence, by name."""
+    """values(trajectory, scales) of each observable, [t b], by name: at each time or layer, for each sequence.
+
+    `scales` holds beta of the energy and epsilon, up to which 1 - cosine links two tokens to one cluster.
+    """
     return {name: observable.values(trajectory, scales) for name, observable in observables.items()}

@@ -102,7 +102,7 @@ class TrainedModel:
 @register("token-arrays")
 @dataclass(frozen=True, eq=False)
 class Arrays:
-    """Tokens by layer; `valid` is False on padding."""
+    """Tokens [t b n d] by time or layer, recorded elsewhere, to be observed; `valid` [b n] is False on padding."""
 
     name: str
     times: Float[np.ndarray, " t"] = field(repr=False)

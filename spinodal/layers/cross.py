@@ -1,0 +1,28 @@
+"""Cross mixers as layers: how a decoder reads a source."""
+
+from spinodal.layers.base import CrossLayer
+from spinodal.mixers.cross.mixers import CrossAttentionConfig, StaticCrossConfig
+from spinodal.mixers.entry import Shape
+
+
+class CrossAttention(CrossLayer):
+    """y_i = sum_j softmax_j(<q_i, k_j> / sqrt(c)) v_j, k and v of the source.
+
+    Multi-head softmax attention to a source.
+    """
+
+    def __init__(self, width: int, *, heads: int = 4):
+        super().__init__(CrossAttentionConfig().build(Shape(width, heads=heads)))
+
+
+class StaticCross(CrossLayer):
+    """y_i = sum_j W_ij v_j, v of the source  [qajar2024, Figure 6].
+
+    Each head has one trained matrix W from the positions of a source, up to `source_length`, to those of up to `length`
+    tokens.
+    """
+
+    def __init__(self, width: int, *, length: int, source_length: int, heads: int = 4):
+        super().__init__(
+            StaticCrossConfig().build(Shape(width, length=length, source_length=source_length, heads=heads))
+        )

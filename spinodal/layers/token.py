@@ -1,0 +1,127 @@
+"""Token mixers as layers: how tokens read one another."""
+
+from spinodal.layers.base import Layer, build_mixer
+from spinodal.mixers.entry import Shape
+from spinodal.mixers.graph.config import GraphConfig
+from spinodal.mixers.token.attention import AttentionConfig
+from spinodal.mixers.token.convolution import ConvolutionConfig, ToeplitzConfig
+from spinodal.mixers.token.gated import GatedLinearConfig, MinGRUConfig
+from spinodal.mixers.token.phase_memory import PhaseMemoryConfig
+from spinodal.mixers.token.places import TriangularConfig
+from spinodal.mixers.token.retention import RetentionConfig
+
+
+class Attention(Layer):
+    """y_i = sum_j softmax_j(<R_i q_i, R_j k_j> / sqrt(c)) v_j  [su2021].
+
+    Multi-head softmax attention with rotary positions, over all tokens, or over earlier ones if `causal`.
+    """
+
+    def __init__(self, width: int, *, heads: int = 4, causal: bool = False):
+        super().__init__(AttentionConfig().build(Shape(width, heads=heads, causal=causal)))
+
+
+class Retention(Layer):
+    """y_i = sum_j g^|i-j| <R_i q_i, R_j k_j> v_j / (m sqrt(c))  [sun2023].
+
+    Linear attention with a fixed decay g in each head; m normalises the weights.
+    """
+
+    def __init__(self, width: int, *, heads: int = 4, causal: bool = False):
+        super().__init__(RetentionConfig().build(Shape(width, heads=heads, causal=causal)))
+
+
+class GatedLinear(Layer):
+    """y_i = q_i S_i, S_i = diag(a_i) S_{i-1} + ((1 - a_i) * k_i) v_i^T  [yang2023].
+
+    Linear attention whose decays a_i depend on the tokens.
+    """
+
+    def __init__(self, width: int, *, heads: int = 4, causal: bool = False):
+        super().__init__(GatedLinearConfig().build(Shape(width, heads=heads, causal=causal)))
+
+
+class PhaseMemory(Layer):
+    """y_n = sum_j q_nj S_nj / w_nj, w and S the decayed sums of r and of r v^T  [derived].
+
+    Every token is split over `phases` phases in each head, and reads the mean composition of those that it selects.
+    """
+
+    def __init__(
+        self, width: int, *, heads: int = 4, causal: bool = False, phases: int = PhaseMemoryConfig.phases
+    ):
+        super().__init__(PhaseMemoryConfig(phases=phases).build(Shape(width, heads=heads, causal=causal)))
+
+
+class MinGRU(Layer):
+    """h_i = a_i * h_{i-1} + (1 - a_i) * u_i, u = W x  [feng2024].
+
+    The minimal gated recurrence: a running average of each feature whose decay depends on the token alone.
+    """
+
+    def __init__(self, width: int, *, causal: bool = False):
+        super().__init__(MinGRUConfig().build(Shape(width, causal=causal)))
+
+
+class Triangular(Layer):
+    """y_i = sum_j W_ij v_j, over j <= i if `causal`  [qajar2024, Figure 6].
+
+    Each head has one trained matrix W over the positions of a text of up to `length` tokens.
+    """
+
+    def __init__(self, width: int, *, length: int, heads: int = 4, causal: bool = False):
+        super().__init__(TriangularConfig().build(Shape(width, length=length, heads=heads, causal=causal)))
+
+
+class Toeplitz(Layer):
+    """y_i = sum_j t_{i-j} v_j  [qin2023].
+
+    Each head has one trained filter t over the distances within a text of up to `length` tokens.
+    """
+
+    def __init__(self, width: int, *, length: int, heads: int = 4, causal: bool = False):
+        super().__init__(ToeplitzConfig().build(Shape(width, length=length, heads=heads, causal=causal)))
+
+
+class Convolution(Layer):
+    """y_i = sum_{a < kernel} w_a * x_{i + shift - a}.
+
+    A convolution of each feature by itself over `kernel` neighbouring tokens, the last ones if `causal`.
+    """
+
+    def __init__(self, width: int, *, kernel: int = 4, causal: bool = False):
+        super().__init__(ConvolutionConfig().build(Shape(width, kernel=kernel, causal=causal)))
+
+
+class GraphFlow(Layer):
+    """x <- x + eta / (1 + rho_i) [sum_j P_ij f(x_j - x_i) + rho_i (v_i - x_i)], x(0) = v  [derived].
+
+    Tokens descend an energy on the graph of their attention for `flow_steps` steps, f the `coupling`. Options are those
+    of `mixer=graph`, see `spinodal list mixers`; `length` is that of the texts whose blocks `top_blocks` selects from.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        heads: int = 4,
+        causal: bool = False,
+        length: int = 128,
+        flow_steps: int = GraphConfig.flow_steps,
+        coupling: str = GraphConfig.coupling,
+        threshold: float = GraphConfig.threshold,
+        block_size: int = GraphConfig.block_size,
+        top_blocks: int = GraphConfig.top_blocks,
+        dense_steps: int = GraphConfig.dense_steps,
+        levels: int = GraphConfig.levels,
+    ):
+        config = GraphConfig(
+            flow_steps=flow_steps,
+            coupling=coupling,
+            threshold=threshold,
+            block_size=block_size,
+            top_blocks=top_blocks,
+            dense_steps=dense_steps,
+            levels=levels,
+        )
+        super().__init__(build_mixer(config, Shape(width, heads=heads, causal=causal, length=length)))
