@@ -18,9 +18,9 @@ from transformers import (
     set_seed,
 )
 
-import spinodal.models  # noqa: F401  registers our models with the Auto classes
 from spinodal.data import encode_prompt
 from spinodal.errors import InputError
+from spinodal.models import unreadable_reason
 
 
 class Candidate(NamedTuple):
@@ -54,14 +54,15 @@ def load_model(run: Path, kind: str) -> tuple[Any, PreTrainedTokenizerBase]:
                 (use for known, (_, use) in KINDS.items() if own.endswith(known)), "does something else"
             )
             raise InputError(f"{run} holds a {own}, which {use}")
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model, found = KINDS[kind][0].from_pretrained(folder, local_files_only=True, output_loading_info=True)
+        near = {"local_files_only": True, "trust_remote_code": False}
+        model, found = KINDS[kind][0].from_pretrained(folder, output_loading_info=True, **near)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **near)
         if found["missing_keys"]:
             raise InputError(f"{folder} lacks weights: {', '.join(sorted(found['missing_keys']))}")
     except InputError:
         raise
     except Exception as error:  # a damaged file makes the libraries raise nearly anything
-        raise InputError(f"{folder} cannot be loaded: {error}") from error
+        raise InputError(f"{folder} cannot be loaded: {unreadable_reason(error)}") from error
     return model.eval(), tokenizer
 
 

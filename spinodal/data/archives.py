@@ -59,10 +59,10 @@ class Archive:
         path = cache() / self.file
         try:
             if path.exists():
-                if _sha256(path) == self.sha256:
+                if checksum(path) == self.sha256:
                     return path
                 warnings.warn(
-                    f"{path} is damaged: its sha256 is {_sha256(path)}; fetching it anew", stacklevel=2
+                    f"{path} is damaged: its sha256 is {checksum(path)}; fetching it anew", stacklevel=2
                 )
             path.parent.mkdir(parents=True, exist_ok=True)
             # beside its place, so that the replacement is one step on one file system
@@ -89,14 +89,15 @@ class Archive:
                 f"reach? If not, put {self.file} (sha256 {self.sha256}) into {cache()} by hand"
             )
         path = folder / self.file
-        if (found := _sha256(path)) != self.sha256:
+        if (found := checksum(path)) != self.sha256:
             raise InputError(
                 f"the registry's {self.file} has the sha256 {found}, not the pinned {self.sha256}"
             )
         return path
 
 
-def _sha256(path: Path) -> str:
+def checksum(path: Path) -> str:
+    """sha256 of a file, as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -127,10 +128,20 @@ def near(name: str, names: Iterable[str]) -> str:
 
 
 def members(archive: Path, pattern: str) -> dict[str, bytes]:
-    """The files of an archive whose paths end as the pattern says, in order of their paths."""
+    """The files of an archive whose paths end as the pattern says, in order of their paths.
+
+    They are read and never written. InputError for one that is a link, or whose path leaves the archive.
+    """
     files = {}
     with tarfile.open(archive) as tar:
         for entry in tar:
-            if PurePosixPath(entry.name).match(pattern) and (file := tar.extractfile(entry)):
+            path = PurePosixPath(entry.name)
+            if not path.match(pattern) or entry.isdir():
+                continue
+            if not entry.isfile() or path.is_absolute() or ".." in path.parts:
+                raise InputError(
+                    f"{archive}: {entry.name} is no plain file of the archive, but a link or a path out of it"
+                )
+            if file := tar.extractfile(entry):
                 files[entry.name] = file.read()
     return dict(sorted(files.items()))

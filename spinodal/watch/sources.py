@@ -87,7 +87,7 @@ def batches_of(subject: Subject, source: TrainedModel) -> list[Inputs]:
 
     place = fetch_model(source.name) if source.name in PINNED_MODELS else Path(source.name)
     try:
-        features = AutoFeatureExtractor.from_pretrained(place)
+        features = AutoFeatureExtractor.from_pretrained(place, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise InputError(f"{subject.name} does not say how it hears: {error}") from error
     return sound_batches(subject, [source.inputs.samples], features)

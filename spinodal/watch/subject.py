@@ -15,14 +15,13 @@ import torch
 import transformers
 from huggingface_hub import constants
 from jaxtyping import Float
-from safetensors import SafetensorError
 from scipy.io import wavfile
 from scipy.signal import resample_poly
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoTokenizer
 
-import spinodal.models  # noqa: F401  registers our models with the Auto classes
 from spinodal.errors import InputError
+from spinodal.models import UNREADABLE, unreadable_reason
 
 HEADS = {
     "ForMaskedLM": "AutoModelForMaskedLM",
@@ -57,7 +56,7 @@ def open_model(place: str | Path, *, name: str | None = None, depth: int | None 
     """
     path = Path(place)
     where = str(path / "model" if (path / "model" / "config.json").is_file() else place)
-    near = {"local_files_only": path.exists() or not hub_answers()}
+    near = {"local_files_only": path.exists() or not hub_answers(), "trust_remote_code": False}
     try:
         config = AutoConfig.from_pretrained(where, **near)
         class_ = getattr(transformers, _auto_class(config))
@@ -65,8 +64,8 @@ def open_model(place: str | Path, *, name: str | None = None, depth: int | None 
         model, loading = class_.from_pretrained(
             where, dtype=torch.float32, output_loading_info=True, **near, **changes
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        why = " ".join(str(error).split())[:400]
+    except UNREADABLE as error:
+        why = unreadable_reason(error)
         if near["local_files_only"] and not path.exists():
             why = "there is no such folder, none of that name has come from the hub, and the hub cannot be reached"
         raise InputError(f"{place} cannot be opened as a model: {why}") from error

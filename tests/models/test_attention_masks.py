@@ -71,6 +71,13 @@ def test_a_mask_of_whole_numbers_is_refused():
         model(**inputs, attention_mask=MASKS["boolean"].long())
 
 
+def test_a_mask_of_another_length_is_refused():
+    model, inputs = small(LLAMA), inputs_of(LLAMA)
+    model.set_attn_implementation("spinodal_beta")
+    with pytest.raises(InputError, match="does not fit 7 queries on 7 keys"):
+        model(**inputs, attention_mask=MASKS["boolean"][..., :5])
+
+
 def test_a_row_that_sees_nothing_has_finite_gradients():
     for name in INTERACTIONS:
         model, inputs = small(LLAMA), inputs_of(LLAMA)

@@ -83,6 +83,10 @@ def read_mask(
             "added to the exponents (a floating type)"
         )
     mask = mask[(None,) * (4 - mask.ndim)][..., :m]
+    if mask.shape[-2] not in (1, n) or mask.shape[-1] not in (1, m):
+        raise InputError(
+            f"a mask for {tuple(mask.shape[-2:])} queries and keys does not fit {n} queries on {m} keys"
+        )
     mask = mask.expand(*mask.shape[:-2], n, m)
     if mask.dtype == torch.bool:
         blind = ~mask.any(-1, keepdim=True)
