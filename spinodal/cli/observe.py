@@ -32,7 +32,9 @@ def observe_command(
             "(.npz, .safetensors: layers x tokens x d).",
         ),
     ],
-    text: Annotated[str | None, Option(help='A text, or a file with one a line: --text "To be or not".')] = None,
+    text: Annotated[
+        str | None, Option(help='A text, or a file (-: standard input) with one a line: --text "To be or not".')
+    ] = None,
     sound: Annotated[Path | None, Option(help="A .wav file, for a model of speech.")] = None,
     out: Annotated[Path | None, Option(help="Folder; runs/observe-MODEL if not given.")] = None,
     compare: Annotated[bool, Option("--compare", help="Several models side by side.")] = False,
@@ -102,6 +104,8 @@ def observe_command(
     for name in (name for name, source in sources.items() if not isinstance(source, Path)):
         show_observation(out / name, found.observations[name])
     console.print(compared_table(found))
+    for sentence in watch.unlike(found.observations, found.origins):
+        console.print(f"- {sentence}", highlight=False, markup=False)
     console.print(f"report: {out / REPORT}", highlight=False, soft_wrap=True)
 
 
@@ -112,7 +116,7 @@ def draw_report(folder: "RunFolder", found: "ObservationResult | ObservationComp
 
     with drawing(folder, "the same command"):
         several = isinstance(found, ObservationComparison)
-        page = comparison_page(found.observations) if several else observation_page(found)
+        page = comparison_page(found.observations, found.origins) if several else observation_page(found)
         folder.write_text(REPORT, page)
 
 

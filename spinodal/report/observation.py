@@ -3,14 +3,16 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from spinodal.figures import colours, observation
 from spinodal.observables import OBSERVABLES
 from spinodal.report.sections import Drawings, grid, section
 from spinodal.report.sphere import STYLE, sphere
 from spinodal.report.style import CSS
+from spinodal.report.terminal import energy_text
 from spinodal.runs import write_text
-from spinodal.watch import Layer, ObservationResult
+from spinodal.watch import Layer, ObservationResult, unlike
 
 NULLS = (
     " Compare with the nulls: what random weights do too was not learned. Dashed: equiangular tokens under the theory, "
@@ -78,13 +80,17 @@ def _sphere(result: ObservationResult) -> str:
     )
 
 
-def comparison_page(results: Mapping[str, ObservationResult]) -> str:
-    """The page of several observations, side by side."""
+def comparison_page(
+    results: Mapping[str, ObservationResult], origins: Mapping[str, Mapping[str, Any]] | None = None
+) -> str:
+    """The page of several observations, side by side; `origins` say of which inputs they are."""
     colour, draw = colours(results), Drawings()
+    several = len({result.beta for result in results.values()}) > 1
     rows = [
         [
             name, result.architecture, str(len(result.layers) - 1),
-            *(f"{_last(result, key):.3f}" for key in ("mean_cosine", "above_.9", "energy")),
+            *(f"{_last(result, key):.3f}" for key in ("mean_cosine", "above_.9")),
+            energy_text(result, several=several),
             f"{_last(result, 'effective_rank'):.1f}",
             _difference(result, "random-weights"),
             f"{result.layers_of_most_falls} of {len(result.layers) - 1}",
@@ -98,7 +104,11 @@ def comparison_page(results: Mapping[str, ObservationResult]) -> str:
     )
     body = [
         _header(" · ".join(results), [], {}),
-        section("At the last layer", _table(COMPARED_COLUMNS, rows)),
+        section(
+            "At the last layer",
+            "".join(f"<p>{escape(line)}</p>" for line in unlike(results, origins)),
+            _table(COMPARED_COLUMNS, rows),
+        ),
         section(
             "By depth",
             grid(

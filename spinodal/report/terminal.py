@@ -15,12 +15,20 @@ def effect_table(seen: ObservationResult) -> Table:
 
 
 def compared_table(found: ObservationComparison) -> Table:
-    """A line for each model."""
+    """A line for each model; energies alone where all have one beta, and each with its beta where they do not."""
     table = Table("model", "layers", "mean cosine", "pairs above .9", "effective rank", "energy", "falls at")
+    several = len({seen.beta for seen in found.observations.values()}) > 1
     for name, seen in found.observations.items():
         first, last, layers = seen.layers[0], seen.layers[-1], len(seen.layers) - 1
         table.add_row(
             name, str(layers), f"{first.mean_cosine:.3f} to {last.mean_cosine:.3f}", f"{last.mass_above['.9']:.3f}",
-            f"{last.effective_rank:.1f}", f"{last.energy:.3f}", f"{seen.layers_of_most_falls} of {layers}",
+            f"{last.effective_rank:.1f}", energy_text(seen, several=several),
+            f"{seen.layers_of_most_falls} of {layers}",
         )  # fmt: skip
     return table
+
+
+def energy_text(seen: ObservationResult, *, several: bool) -> str:
+    """The energy at the last layer, with its beta where it stands beside others."""
+    beta = f" (beta {seen.beta:.3g})" if several else ""
+    return f"{seen.layers[-1].energy:.3f}{beta}"

@@ -40,7 +40,7 @@ from .result import (
 from .sources import holds_arrays, source_named
 from .stacks import Stack, find_stacks, one_stack
 from .subject import Subject, open_model, sound_batches, sound_of, text_batches
-from .summary import summary
+from .summary import summary, unlike
 from .weights import (
     AttentionCall,
     Heads,
@@ -112,6 +112,7 @@ __all__ = [
     "spectra",
     "summary",
     "text_batches",
+    "unlike",
     "without_trajectory",
     "write_trajectory",
 ]

@@ -22,7 +22,7 @@ from spinodal.watch.pairs import NAMES
 from spinodal.watch.record import recording
 from spinodal.watch.result import Effect
 from spinodal.watch.stacks import one_stack
-from spinodal.watch.subject import Inputs, Subject
+from spinodal.watch.subject import Inputs, Subject, has_head
 from spinodal.watch.tally import Moments
 
 MASKED = 0.15
@@ -92,6 +92,8 @@ def loss(subject: Subject, inputs: Inputs, seed: int) -> float | None:
     A masked language model predicts tokens that are drawn from `seed`, a causal one or a decoder every next token.
     """
     kind = type(subject.model).__name__
+    if has_head(subject) and subject.fresh:
+        return None  # a head with random weights has no loss of the model's own
     if kind.endswith("ForMaskedLM"):
         given, labels = _mask_tokens(subject, inputs, seed)
     elif "decoder_input_ids" in inputs:

@@ -30,7 +30,7 @@ from spinodal.watch.pairs import BINS, NAMES, SAMPLE, PairStatistics, pair_stati
 from spinodal.watch.record import recording
 from spinodal.watch.result import AttentionLayer, ClockFit, Layer, ObservationResult, ShownInput, StackFacts
 from spinodal.watch.stacks import first_input, one_stack
-from spinodal.watch.subject import Inputs, Subject, words
+from spinodal.watch.subject import Inputs, Subject, warning, words
 from spinodal.watch.summary import summary
 from spinodal.watch.tally import Null, Tally, Violations
 
@@ -112,11 +112,20 @@ def observe_model(
             other = _shuffle_inputs(subject, inputs, question.seed + number)
             assert other is not None
             others[SHUFFLED] = recording(subject.model, other, stack, view=question.view)[0]
+        if len(trajectory.times) < 2:
+            raise InputError(
+                f"{stack.name} has one layer, and view {question.view} one frame of it: no way to follow"
+            )
         for i in range(trajectory.tokens.shape[1]):
             text = words(subject, inputs, i, decoder=decoder, n=trajectory.tokens.shape[2])
             own = tallies.add(trajectory, i, text, question, beta)
             for name, null in others.items():
-                alone = sequence_statistics(null, i, {"whole": null.valid[i]}, question, beta)["whole"]
+                try:
+                    alone = sequence_statistics(null, i, {"whole": null.valid[i]}, question, beta)["whole"]
+                except InputError as error:
+                    raise InputError(
+                        f"the null {name}: {error}; leave it out of `nulls`", field="nulls"
+                    ) from None
                 tallies.nulls[name].add(own, alone)
             shown = shown or shown_input(trajectory, i, text, question.epsilon)
         if progress:
@@ -124,7 +133,7 @@ def observe_model(
     assert shown is not None
     facts = Facts(
         subject.name, type(subject.model).__name__, StackFacts(stack.name, stack.calls, stack.tied), question.view,
-        beta, source, attention, reason,
+        beta, source, attention, reason, warning(subject, batches),
     )  # fmt: skip
     return observation_result(facts, tallies, shown, question)
 
@@ -133,6 +142,10 @@ def observe_arrays(
     name: str, trajectory: Trajectory, question: Question, *, progress: Progress | None = None
 ) -> ObservationResult:
     """Tokens from disk; there is no model, so there are no nulls, and beta is one unless it is chosen."""
+    if len(trajectory.times) < 2:
+        raise InputError(
+            f"{name} holds one frame: what layers do needs two frames at least, before and after"
+        )
     tallies, shown = _Tallies((), question), None
     beta, source = energy_beta(question, ())
     total = trajectory.tokens.shape[1]
@@ -193,6 +206,7 @@ class Facts(NamedTuple):
     beta_source: str
     attention: tuple[AttentionLayer, ...]
     attention_reason: str = ""
+    warning: str = ""
 
 
 def observation_result(

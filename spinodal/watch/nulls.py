@@ -14,9 +14,13 @@ from torch import Tensor, nn
 
 from spinodal.errors import InputError
 
+SPREAD = 0.02  # of what an initialisation draws, where the configuration does not say
+
 
 def random_weights(model: nn.Module, seed: int) -> nn.Module:
     """A model of the same class and configuration with fresh weights; torch's own random state is left as it was.
+
+    Tokens of its own (class tokens) that its initialisation leaves at zero are drawn like its other weights.
 
     Modules without a configuration are copied and every part that knows how is reset; InputError where one does not.
     """
@@ -24,6 +28,7 @@ def random_weights(model: nn.Module, seed: int) -> nn.Module:
         torch.manual_seed(seed)
         if (config := getattr(model, "config", None)) is not None:
             made = type(model)(copy.deepcopy(config))
+            _draw_zero_tokens(made, getattr(config, "initializer_range", SPREAD) or SPREAD)
             return made.to(next(model.parameters()).dtype).eval()
         made = copy.deepcopy(model)
         for name, module in made.named_modules():
@@ -36,6 +41,14 @@ def random_weights(model: nn.Module, seed: int) -> nn.Module:
             if reset:
                 reset()
         return made.eval()
+
+
+@torch.no_grad()
+def _draw_zero_tokens(model: nn.Module, spread: float) -> None:
+    """Class tokens and the like that an initialisation leaves at zero (DeiT, BEiT, ViT-MAE) have no direction there."""
+    for name, p in model.named_parameters():
+        if "token" in name.rpartition(".")[2] and not p.any():
+            p.normal_(0.0, spread)
 
 
 def shuffle_tokens(

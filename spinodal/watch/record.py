@@ -103,7 +103,7 @@ def recording(
         output = model.eval()(**inputs)
         if not frames:
             raise InputError(f"{stack.name}: a pass of {type(model).__name__} calls none of these layers")
-        turned = sequence_first(model, inputs, stack, tuple(frames[0].shape))
+    turned = sequence_first(model, inputs, stack, tuple(frames[0].shape))
     tokens = torch.stack(frames)
     tokens = tokens.transpose(1, 2) if turned else tokens
     tokens = tokens if tokens.dtype in (torch.float32, torch.float64) else tokens.float()
@@ -201,8 +201,9 @@ def validity(
 ) -> Bool[Tensor, "b n"]:
     """Which tokens are there, from the mask that belongs to the stack; all, where there is none.
 
-    A mask over finer steps (frames of sound before a convolution) is read at every k-th of them, or through the
-    model's own rule where it has one. InputError for a mask of another length.
+    A model that fills its texts to whole windows has padding there. A mask over finer steps (frames of sound before a
+    convolution) is read at every k-th of them, or through the model's own rule where it has one. InputError for a mask
+    of another length.
     """
     b, n = tokens.shape[1:3]
     own = "decoder_attention_mask" if _decodes(inputs, stack) else "attention_mask"
@@ -213,9 +214,17 @@ def validity(
         return torch.ones(b, n, dtype=torch.bool)
     if mask.shape[-1] != n and (rule := getattr(model, "_get_feature_vector_attention_mask", None)):
         mask = rule(n, mask)
+    if mask.ndim == 2 and mask.shape[-1] < n and _pads(model):
+        mask = torch.nn.functional.pad(mask, (0, n - mask.shape[-1]))
     if mask.ndim != 2 or mask.shape[-1] % n:
         raise InputError(f"{own} is {tuple(mask.shape)}, tokens of {stack.name} are {(b, n)}: give `valid`")
     return mask[:, :: mask.shape[-1] // n].bool().cpu()
+
+
+def _pads(model: nn.Module) -> bool:
+    """Whether a model fills its texts on the right to whole windows or blocks, as Longformer and BigBird do."""
+    config = getattr(model, "config", None)
+    return any(getattr(config, name, None) for name in ("attention_window", "block_size"))
 
 
 def _decodes(inputs: Mapping[str, Tensor], stack: Stack) -> bool:

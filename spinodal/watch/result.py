@@ -213,7 +213,8 @@ class ObservationResult:
 
     `beta` is that of the energy and `beta_source` says where it comes from; clusters have cosines of at least
     1 - epsilon; `sampled` is true where pairs are those of a sample. `summary` says in sentences what was found.
-    `attention_reason` says why nothing is known of the attention, where that is so.
+    `attention_reason` says why nothing is known of the attention, where that is so, and `warning`, the
+    first sentence of the summary, what makes the rest doubtful.
     """
 
     model: str
@@ -238,6 +239,7 @@ class ObservationResult:
     summary: tuple[str, ...] = ()
     effect: dict[str, Effect] = field(default_factory=dict)
     attention_reason: str = field(default="", metadata=SAVED_IF_SET)
+    warning: str = field(default="", metadata=SAVED_IF_SET)
 
     @property
     def observables(self) -> tuple[str, ...]:

@@ -1,17 +1,23 @@
 """Sources: what a name, a text and a file of sound mean, and the models and inputs that they stand for."""
 
+import functools
+import os
+import re
+import sys
 from pathlib import Path
+from typing import TextIO
 
 import torch
 
 from spinodal.data import PINNED_MODELS, fetch_model
+from spinodal.data.files import file_text
 from spinodal.errors import InputError
 from spinodal.types import Trajectory
 from spinodal.watch.arrays import READERS, read_trajectory
 from spinodal.watch.experiment import Arrays, Sound, Texts, TrainedModel
 from spinodal.watch.subject import Inputs, Subject, open_model, sound_batches, sound_of, text_batches
 
-TEXTS = (".txt", ".md", ".csv", ".tsv", ".json", ".jsonl")
+TEXTS = (".txt", ".text", ".md", ".rst", ".csv", ".tsv", ".json", ".jsonl", ".log")
 MOST = 256  # lines of a text that are read
 
 
@@ -26,7 +32,7 @@ def source_named(
 ) -> TrainedModel | Arrays:
     """The source of a name: arrays, if it is a file of them, or else a model that reads a text or a file of sound.
 
-    `text` is one text, or a file with one a line, of which the first `most` are read.
+    `text` is one text, or a file (or "-", standard input) with one a line, of which the first `most` are read.
     """
     if most < 1:
         raise InputError(f"`inputs` {most}: at least one input", field="inputs")
@@ -54,20 +60,42 @@ def holds_arrays(name: str) -> bool:
 
 
 def lines_of(text: str, most: int = MOST) -> tuple[str, ...]:
-    """The first lines of a file that are not blank, or the text itself where there is no file of that name."""
+    """The first lines that are not blank of a file, or of standard input if the name is "-"; or the text itself.
+
+    Lines end where an editor has them end, at \\n, \\r\\n or \\r, and nowhere else. A path of no file is refused.
+    """
     if not text:
         raise InputError(
             'nothing to observe: give `text` "...", `text` FILE, or `sound` FILE.wav', field=("text", "sound")
         )
+    if text == "-":
+        whole = _read_once(sys.stdin)
+    elif len(text) < 4096 and os.path.isfile(text):
+        whole = file_text(Path(text))
+    elif _looks_like_a_path(text):
+        raise InputError(f"`text` {text}: there is no such file", field="text")
+    else:
+        return (text,)
+    lines = tuple(line for line in re.split("\r\n|\r|\n", whole) if line.strip())[:most]
+    if not lines:
+        raise InputError(f"`text` {text}: there is no line that is not blank", field="text")
+    return lines
+
+
+@functools.lru_cache(maxsize=1)
+def _read_once(stream: TextIO) -> str:
+    """All of a stream, which several models read."""
+    return stream.read().removeprefix("\ufeff")
+
+
+def _looks_like_a_path(text: str) -> bool:
+    """An ending of texts, or a place in the file system; never a text of several lines."""
+    if "\n" in text or len(text) > 4096:
+        return False
     path = Path(text)
-    is_file = len(text) < 256 and path.is_file()
-    if path.suffix in TEXTS and " " not in text and not is_file:
-        raise InputError(f"`text` {path}: there is no such file", field="text")
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines() if is_file else [text]
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8 text") from None
-    return tuple(line for line in lines if line.strip())[:most]
+    if path.suffix.lower() in TEXTS or text.startswith(("/", "./", "../", "~")):
+        return True
+    return " " not in text and len(path.parts) > 1 and path.parent.is_dir()
 
 
 def open_subject(name: str, *, depth: int | None = None) -> Subject:

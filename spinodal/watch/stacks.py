@@ -214,8 +214,10 @@ def sequence_first(model: nn.Module, inputs: Mapping[str, Any], stack: Stack, sh
         seen.append((0, 0) if tokens is None else tuple(tokens.shape))
 
     hook = stack.modules[0].register_forward_pre_hook(note, with_kwargs=True)
+    was_training = model.training
     try:
-        model(**first_input(inputs))
+        model.eval()(**first_input(inputs))
     finally:
+        model.train(was_training)
         hook.remove()
     return bool(seen) and seen[0][0] != 1 and seen[0][1] == 1

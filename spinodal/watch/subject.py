@@ -33,15 +33,20 @@ HEADS = {
     "ForSpeechSeq2Seq": "AutoModelForSpeechSeq2Seq",
 }
 LIMITS = ("max_position_embeddings", "n_positions", "max_target_positions")
+MOSTLY = 0.2  # of the tokens: more of them unknown is another text than the model's
 Inputs = dict[str, Tensor]
 
 
 class Subject(NamedTuple):
-    """A model in evaluation mode, its name, and its tokenizer (None where it reads no text)."""
+    """A model in evaluation mode, its name, and its tokenizer (None where it reads no text).
+
+    `fresh` names the weights that its files lack, which are random: those of a head that was not trained.
+    """
 
     name: str
     model: nn.Module
     tokenizer: Any
+    fresh: tuple[str, ...] = ()
 
     @property
     def config(self) -> Any:
@@ -81,7 +86,7 @@ def open_model(place: str | Path, *, name: str | None = None, depth: int | None 
         tokenizer = AutoTokenizer.from_pretrained(where, **near)
     except (OSError, ValueError, KeyError, TypeError):
         tokenizer = None
-    return Subject(name or str(place), model.eval(), tokenizer)
+    return Subject(name or str(place), model.eval(), tokenizer, tuple(sorted(loading["missing_keys"])))
 
 
 def hub_answers() -> bool:
@@ -192,11 +197,47 @@ def sound_batches(
     return found
 
 
+def warning(subject: Subject, batches: Sequence[Inputs]) -> str:
+    """What a reader must know first: a text that the tokenizer does not know, a head that was not trained."""
+    return " ".join(filter(None, (_unknown(subject, batches), _fresh_head(subject))))
+
+
+def _unknown(subject: Subject, batches: Sequence[Inputs]) -> str:
+    unknown = getattr(subject.tokenizer, "unk_token_id", None)
+    if unknown is None:
+        return ""
+    count = total = 0
+    for inputs in batches:
+        if (ids := inputs.get("input_ids")) is not None:
+            there = inputs.get("attention_mask", torch.ones_like(ids)).bool()
+            count, total = count + int(((ids == unknown) & there).sum()), total + int(there.sum())
+    if count <= MOSTLY * total:
+        return ""
+    return (
+        f"{count} of {total} tokens are {subject.tokenizer.unk_token}: the tokenizer does not know this text, and what "
+        f"follows is not about it."
+    )
+
+
+def _fresh_head(subject: Subject) -> str:
+    if not has_head(subject) or not subject.fresh:
+        return ""
+    return f"The head is not trained: the files have no {subject.fresh[0]}, and no loss is the model's own."
+
+
+def has_head(subject: Subject) -> bool:
+    """Whether the model's class predicts tokens."""
+    return type(subject.model).__name__.endswith(
+        ("ForMaskedLM", "ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+    )
+
+
 def words(
     subject: Subject, inputs: Mapping[str, Tensor], sequence: int, *, decoder: bool, n: int
 ) -> list[str]:
     """The text of each token of one sequence; a number where a token is no text."""
     ids = inputs.get("decoder_input_ids" if decoder else "input_ids")
-    if ids is None or ids.shape[1] != n or subject.tokenizer is None:
+    if ids is None or ids.shape[1] > n or subject.tokenizer is None:
         return [str(i) for i in range(n)]
-    return [subject.tokenizer.decode([i]).strip() or "␣" for i in ids[sequence].tolist()]
+    beyond = [str(i) for i in range(ids.shape[1], n)]  # what the model itself fills up
+    return [subject.tokenizer.decode([i]).strip() or "␣" for i in ids[sequence].tolist()] + beyond

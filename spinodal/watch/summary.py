@@ -1,5 +1,8 @@
 """The summary: what was found and what was not, in sentences that quote their numbers."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from spinodal.watch.experiment import RANDOM, SHUFFLED
 from spinodal.watch.result import ObservationResult
 
@@ -13,6 +16,7 @@ def summary(result: ObservationResult) -> list[str]:
     return [
         sentence
         for sentence in (
+            result.warning,
             clustering(result),
             *(against(result, name) for name in result.nulls),
             sink(result),
@@ -129,3 +133,30 @@ def gradient_flow(result: ObservationResult) -> str:
         f"Attention {verdict} a gradient flow of this energy: at best over layers the symmetry of Q^T K is "
         f"{symmetry:.2f} and its alignment with V is {alignment:.2f}; both would have to be 1."
     )
+
+
+def unlike(
+    results: Mapping[str, ObservationResult], origins: Mapping[str, Mapping[str, Any]] | None = None
+) -> list[str]:
+    """What keeps the numbers of several observations from being compared: betas, views, and inputs that differ.
+
+    `origins` are what their records say of their configurations.
+    """
+    found = []
+    if len({result.beta for result in results.values()}) > 1:
+        told = ", ".join(f"{name} {result.beta:.3g}" for name, result in results.items())
+        found.append(
+            f"Energies have betas of their own ({told}), and do not compare: choose one beta for all."
+        )
+    for what, values in (
+        ("views", {name: result.view for name, result in results.items()}),
+        ("epsilons", {name: f"{result.epsilon:g}" for name, result in results.items()}),
+        ("numbers of inputs", {name: str(result.inputs) for name, result in results.items()}),
+    ):
+        if len(set(values.values())) > 1:
+            told = ", ".join(f"{name} {value}" for name, value in values.items())
+            found.append(f"The observations have different {what}: {told}.")
+    asked = [origin.get("config", {}).get("source", {}).get("inputs") for origin in (origins or {}).values()]
+    if any(inputs != asked[0] for inputs in asked):
+        found.append("The observations are of different inputs.")
+    return found
