@@ -5,7 +5,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
 import torch
 
@@ -83,7 +83,7 @@ def lines_of(text: str, most: int = MOST) -> tuple[str, ...]:
 
 
 @functools.lru_cache(maxsize=1)
-def _read_once(stream: TextIO) -> str:
+def _read_once(stream: Any) -> str:
     """All of a stream, which several models read."""
     return stream.read().removeprefix("\ufeff")
 
