@@ -10,6 +10,7 @@ from transformers import PreTrainedConfig
 from spinodal.errors import InputError
 from spinodal.mixers import registry
 from spinodal.mixers.entry import Shape
+from spinodal.models.adapters import register_targets
 from spinodal.models.parts import NONE, PARTS, is_old, is_option, read_parts
 
 # What transformers writes into the configurations of files and no class declares
@@ -101,6 +102,11 @@ class SpinodalConfig(PreTrainedConfig):
                 stacklevel=2,
             )
         return made
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field by its name. PEFT asks for it before it looks for default targets, which it then has."""
+        register_targets()
+        return super().to_dict()
 
     @classmethod
     def register_for_auto_class(cls, auto_class: Any = "AutoConfig"):

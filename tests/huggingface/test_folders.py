@@ -1,15 +1,13 @@
-"""Saved folders: opened without this library's import, by pipelines, and with adapters of PEFT."""
+"""Saved folders: opened without this library's import, and by pipelines."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from small import ids, model_of
-from torch import nn
 from transformers import AutoModel, AutoModelForQuestionAnswering, pipeline
 
 from spinodal.data import character_tokenizer
@@ -80,31 +78,3 @@ def test_an_untied_translator_is_resized_whole(tmp_path: Path):
     again = SpinodalForSeq2SeqLM.from_pretrained(tmp_path)
     assert again(ids(), decoder_input_ids=ids()).logits.shape[-1] == 70
     assert again.model.decoder.embedding.weight is not again.model.encoder.embedding.weight
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("mixer", ["retention", "gated-linear"])
-def test_an_adapter_is_trained_saved_loaded_and_merged(mixer: str, tmp_path: Path):
-    peft = pytest.importorskip("peft", reason="adapters need the package peft")
-    base = model_of(SpinodalForCausalLM, mixer=mixer)
-    for targets in ("all-linear", ["qkv", "out"]):
-        model: Any = peft.get_peft_model(
-            model_of(SpinodalForCausalLM, mixer=mixer), peft.LoraConfig(target_modules=targets)
-        )
-        trained = [p for p in model.parameters() if p.requires_grad]
-        optimiser = torch.optim.AdamW(trained, lr=0.1)
-        for _ in range(3):
-            optimiser.zero_grad()
-            model(input_ids=ids(), labels=ids()).loss.backward()
-            optimiser.step()
-        assert all(p.grad is not None and p.grad.count_nonzero() for p in trained)
-        model.eval().save_pretrained(tmp_path / "-".join(targets))
-        expected = model(input_ids=ids()).logits
-        assert not torch.allclose(expected, base(ids()).logits, atol=1e-3)
-        loaded = peft.PeftModel.from_pretrained(
-            model_of(SpinodalForCausalLM, mixer=mixer), tmp_path / "-".join(targets)
-        ).eval()
-        torch.testing.assert_close(loaded(input_ids=ids()).logits, expected)
-        merged: nn.Module = loaded.merge_and_unload()
-        torch.testing.assert_close(merged(ids()).logits, expected, rtol=1e-4, atol=1e-5)

@@ -83,7 +83,6 @@ def test_an_export_leaves_nothing_behind_in_a_fresh_process():
 
 @pytest.mark.slow
 def test_an_encoder_is_exported_to_onnx(tmp_path):
-    pytest.importorskip("onnxscript", reason="ONNX export needs the packages onnx and onnxscript")
     model = model_of(SpinodalForMaskedLM).requires_grad_(False)
     program: Any = torch.onnx.export(model, (ids(),), dynamo=True, verbose=False)
     program.save(str(tmp_path / "model.onnx"))
