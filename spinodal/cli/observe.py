@@ -36,6 +36,7 @@ def observe_command(
         str | None, Option(help='A text, or a file (-: standard input) with one a line: --text "To be or not".')
     ] = None,
     sound: Annotated[Path | None, Option(help="A .wav file, for a model of speech.")] = None,
+    image: Annotated[Path | None, Option(help="A picture, for a model of images.")] = None,
     out: Annotated[Path | None, Option(help="Folder; runs/observe-MODEL if not given.")] = None,
     compare: Annotated[bool, Option("--compare", help="Several models side by side.")] = False,
     stack: Annotated[str | None, Option(help="Part of the layers' name: encoder, decoder; else the longest.")] = None,
@@ -75,7 +76,7 @@ def observe_command(
         **given(view=view, stack=stack or None, beta=beta or None, epsilon=epsilon, nulls=chosen, seed=seed),
         observables=tuple(observables.split(",")) if observables else (),
     )
-    reading = given(text=text, sound=sound, most=inputs, truncate=truncate, depth=depth or None)
+    reading = given(text=text, sound=sound, image=image, most=inputs, truncate=truncate, depth=depth or None)
     plans = tuple(effect.split(",")) if effect else ()
     out = out or Path("runs") / f"observe-{'-'.join(Path(model).name for model in models)}"
     arrays = [model for model in models if watch.holds_arrays(model)]

@@ -6,6 +6,7 @@ from .effect import effects, loss
 from .experiment import (
     NULLS,
     Arrays,
+    Image,
     Observation,
     Question,
     Sound,
@@ -61,6 +62,7 @@ __all__ = [
     "Difference",
     "Effect",
     "Heads",
+    "Image",
     "Layer",
     "LayerCall",
     "LayerNumbers",

@@ -1,6 +1,6 @@
 """An observation as a value: which tokens are observed, and what is asked of them.
 
-    TrainedModel(name, Texts(lines) or Sound(samples), depth)    a model that runs, on its inputs
+    TrainedModel(name, Texts(lines), depth)    a model that runs on texts, on Sound(samples) or an Image(pixels)
     Arrays(name, times, tokens, valid)                           tokens of a model that ran elsewhere
 
     from spinodal.watch import Observation, observe, source_named
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 
 from spinodal import watch
 from spinodal.errors import InputError, require_types
@@ -81,6 +81,14 @@ class Sound:
     samples: Float[np.ndarray, " t"] = field(repr=False)
 
 
+@register("image")
+@dataclass(frozen=True, eq=False)
+class Image:
+    """One picture: red, green and blue of its pixels, 0 to 255; the model's own processor resizes it."""
+
+    pixels: UInt8[np.ndarray, "y x 3"] = field(repr=False)
+
+
 @register("trained-model")
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
@@ -90,11 +98,11 @@ class TrainedModel:
     """
 
     name: str
-    inputs: Texts | Sound
+    inputs: Texts | Sound | Image
     depth: int | None = None
 
     def __post_init__(self):
-        require_types(self, name=str, inputs=(Texts, Sound), depth=(Integral, type(None)))
+        require_types(self, name=str, inputs=(Texts, Sound, Image), depth=(Integral, type(None)))
         if self.depth is not None and self.depth < 1:
             raise InputError(f"`depth` {self.depth}: must be at least 1", field="depth")
 
@@ -161,7 +169,7 @@ def observe(experiment: Observation, *, progress: Progress | None = None) -> "wa
     if isinstance(source, Arrays):
         return measure.observe_arrays(source.name, sources.trajectory_of(source), question, progress=progress)
     interactions = effect.interactions(experiment.effect)
-    subject = sources.open_subject(source.name, depth=source.depth)
+    subject = sources.reading_part(sources.open_subject(source.name, depth=source.depth), source)
     batches = sources.batches_of(subject, source)
     effect.check_interactions(subject, batches, interactions)
     found = measure.observe_model(subject, batches, question, progress=progress)

@@ -13,14 +13,17 @@ from torch import Tensor, nn
 from spinodal.errors import InputError
 from spinodal.types import Trajectory
 from spinodal.watch import (
+    Observation,
     ObservationResult,
     Question,
     Subject,
     find_stacks,
     loss,
+    observe,
     observe_arrays,
     observe_model,
     record,
+    source_named,
     unlike,
 )
 from spinodal.watch.sources import lines_of
@@ -271,3 +274,50 @@ def test_a_path_that_does_not_exist_is_no_text(name: str):
 )
 def test_a_text_is_a_text(text: str):
     assert lines_of(text) == (text,)
+
+
+def _picture(folder: Path) -> Path:
+    from PIL import Image
+
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(folder / "seen.png")
+    return folder / "seen.png"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_picture_is_observed_and_of_clip_the_vision_tower(tmp_path: Path):
+    from transformers import CLIPConfig, CLIPModel, ViTImageProcessorPil
+
+    sides = {
+        "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48,
+    }  # fmt: skip
+    text = sides | {"vocab_size": 60, "max_position_embeddings": 64}
+    torch.manual_seed(0)
+    model = CLIPModel(CLIPConfig(text_config=text, vision_config=sides | {"image_size": 16, "patch_size": 4}))
+    model.save_pretrained(tmp_path / "clip")
+    ViTImageProcessorPil(size={"height": 16, "width": 16}).save_pretrained(tmp_path / "clip")
+    question = Question(beta=1.0)
+    source = source_named(str(tmp_path / "clip"), image=_picture(tmp_path))
+    seen = observe(Observation(source, question))
+    assert seen.architecture == "CLIPVisionModel"
+    assert (seen.inputs, seen.tokens, len(seen.layers)) == (1, 17, 4)
+    assert set(seen.nulls) == {"random-weights", "shuffled-tokens"}
+
+
+def test_what_is_no_picture_is_refused(tmp_path: Path):
+    (tmp_path / "no.png").write_text("no")
+    with pytest.raises(InputError, match="is no picture"):
+        source_named("any", image=tmp_path / "no.png")
+    with pytest.raises(InputError, match="a model reads one thing"):
+        source_named("any", image=_picture(tmp_path), text="and this")
+
+
+def test_rwkvs_list_is_shifted_and_ours_is_not():
+    """The library's k-th entry is what layer k returned, ours what it received: docs/observe.md."""
+    model = small_architecture("rwkv")
+    inputs = inputs_of_architecture(model)
+    ours = record(model, inputs).tokens
+    torch.testing.assert_close(ours[0], model.get_input_embeddings()(inputs["input_ids"]).detach())
+    with torch.no_grad():
+        theirs = model(**inputs, output_hidden_states=True).hidden_states
+    torch.testing.assert_close(theirs[0], ours[1])
