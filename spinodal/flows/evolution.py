@@ -122,7 +122,7 @@ def evolve(
     1.0
     """
     began = time.perf_counter()
-    c, B, weights = simulation.coordinates
+    x, weights = simulation.initial
     checkpoints = None
     if checkpoint is not None:
         checkpoints = CheckpointPolicy(
@@ -133,14 +133,14 @@ def evolve(
             current=current_label,
         )
     run = simulate(
-        simulation.field, c, simulation.until, weights=weights, method=simulation.method,
+        simulation.field, x, simulation.until, weights=weights, method=simulation.method,
         saves=simulation.saves(), checkpoints=checkpoints, progress=progress,
     )  # fmt: skip
     left_out = max(0, len(run.merges.time) - LISTED)
     energy, reason = energies(simulation, run)
     return Evolution(
         engine=", ".join(run.engines),
-        span=None if B is None else len(B),
+        span=None if run.basis is None else len(run.basis),
         error_bound=float(run.error_bound),
         merges=tuple(
             Merge(float(when), int(count), (int(a), int(b)))
@@ -151,7 +151,7 @@ def evolve(
         energy_missing=reason,
         final=final(simulation, run, time.perf_counter() - began),
         times=run.times,
-        tokens=run.tokens if B is None else run.tokens @ B,
+        tokens=run.tokens,
         lengths=run.lengths,
         weights=weights,
         experiment=simulation,
@@ -160,21 +160,21 @@ def evolve(
 
 
 def final(simulation: Simulation, run: SimulationResult, seconds: float) -> Final:
-    """The state at the end of a simulation, in numbers."""
+    """The state at the end of a simulation, in numbers that coordinates in the span give as well."""
     from spinodal.observables import cluster_count, mean_cosine
 
-    last = run.tokens[-1]
+    last, trajectory = run.coordinates[-1], as_trajectory(run.times, run.coordinates)
     if simulation.field.merges:
         clusters = simulation.n - len(run.merges.time)
     else:  # tokens that may not merge are one cluster where they are nearer than merging ones would be
-        times, tokens, valid = run.trajectory
+        times, tokens, valid = trajectory
         clusters = int(cluster_count(Trajectory(times[-1:], tokens[-1:], valid), MERGE**2 / 2))
     return Final(
         time=float(run.times[-1]),
         clusters=clusters,
         steps=run.steps,
         evaluations=run.evaluations,
-        mean_cosine=float(mean_cosine(run.trajectory)[-1, 0]),
+        mean_cosine=float(mean_cosine(trajectory)[-1, 0]),
         smallest_cosine=float((last @ last.T).min()) if simulation.n <= PAIRS else None,
         longest=float(run.lengths[-1].max()),
         seconds=seconds,
@@ -187,8 +187,8 @@ def energies(simulation: Simulation, run: SimulationResult) -> tuple[EnergyCurve
         energy = energy_of(simulation.field)
     except InputError as error:
         return None, str(error)
-    weights, times = simulation.coordinates.weights, run.times.tolist()
-    states = [State(x, r) for x, r in zip(run.tokens, run.lengths, strict=True)]
+    weights, times = simulation.initial.weights, run.times.tolist()
+    states = [State(x, r) for x, r in zip(run.coordinates, run.lengths, strict=True)]
     E = [energy.log(state.directions, weights) for state in states]
     D = [energy.log_dissipation(t, state, weights) for t, state in zip(times, states, strict=True)]
     return EnergyCurve(tuple(times), finite(E), finite(D), energy.sign), None

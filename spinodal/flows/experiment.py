@@ -19,22 +19,21 @@ from jaxtyping import Float
 
 from spinodal.errors import InputError
 from spinodal.flows.engines.field import check
-from spinodal.flows.engines.span import reduce_to_span
 from spinodal.flows.fields import AttentionField
 from spinodal.flows.starts import AnyStart, TokenStart, UniformStart, real_array
 from spinodal.flows.state import State
 from spinodal.flows.time import CONSENSUS, Adaptive, Layers, Noisy
+from spinodal.flows.time.simulate import coordinates_of
 
 MEMORY = 2**28  # bytes of frames
 DECADES = 30  # of time that a consensus may take, for which there must be memory
 PER_DECADE = 8
 
 
-class Coordinates(NamedTuple):
-    """Tokens x = c B where their span is smaller than the space (else B is None), and their weights."""
+class WeightedTokens(NamedTuple):
+    """Unit vectors and their weights, which sum to one."""
 
-    c: Float[np.ndarray, "n r"]
-    B: Float[np.ndarray, "r d"] | None
+    tokens: Float[np.ndarray, "n d"]
     weights: Float[np.ndarray, " n"]
 
 
@@ -73,18 +72,17 @@ class Simulation:
             check_consensus(self.field)
         if isinstance(self.method, Adaptive):
             self.method.check(self.field)
-        c = self.coordinates.c
+        x, weights = self.initial
         check_times(self.times, self.most)
-        self.field(0.0, State(c, np.ones(len(c))), self.coordinates.weights)
+        self.field(0.0, coordinates_of(self.field, State(x, np.ones(len(x))))[0], weights)
 
     @property
     def n(self) -> int:
-        return len(self.coordinates.c)
+        return len(self.initial.tokens)
 
     @property
     def d(self) -> int:
-        c, B, _ = self.coordinates
-        return c.shape[1] if B is None else B.shape[1]
+        return self.initial.tokens.shape[1]
 
     @property
     def most(self) -> int:
@@ -92,8 +90,8 @@ class Simulation:
         return MEMORY // (8 * self.n * self.d)
 
     @cached_property
-    def coordinates(self) -> Coordinates:
-        """The start, checked, in its span where the field keeps tokens there and n < d."""
+    def initial(self) -> WeightedTokens:
+        """Tokens and weights at the start, checked."""
         x = self.start.tokens()
         n, d = x.shape
         weights = np.full(n, 1 / n) if self.weights is None else self.weights
@@ -105,8 +103,7 @@ class Simulation:
                 f"`start`: tokens have d = {d}, the matrices of the field have d = {self.field.d}",
                 field="start",
             )
-        c, B = reduce_to_span(x) if self.field.in_span and n < d else (x, None)
-        return Coordinates(c, B, weights)
+        return WeightedTokens(x, weights)
 
     def saves(self) -> Iterable[float]:
         """The times to keep, an endless sequence where the end is not known."""

@@ -55,4 +55,9 @@ class Field(Protocol):
         """1 / kappa of Brownian motion sqrt(2 / kappa) dW on the sphere; 0 where there is none."""
         ...
 
+    @property
+    def in_span(self) -> bool:
+        """Tokens stay in the span of the start, and only their inner products matter: fewer coordinates may do."""
+        ...
+
     def __call__(self, time: float, state: State, weights: Float[np.ndarray, " n"]) -> Rate: ...

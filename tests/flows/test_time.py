@@ -19,7 +19,7 @@ from spinodal.observables import log_dissipation_sa, log_dissipation_usa, log_en
 class Pairs:
     """SA or USA by differences over all pairs, in a few lines and independent of the engines."""
 
-    merges, noise = True, 0.0
+    merges, noise, in_span = True, 0.0, False
 
     def __init__(self, beta, kind="sa", sign=1.0):
         self.beta, self.kind, self.sign = beta, kind, sign
@@ -258,7 +258,7 @@ def test_a_step_that_underflows_says_where():
     """A field that is not a number from t = 1 on."""
 
     class Ends:
-        merges, noise = False, 0.0
+        merges, noise, in_span = False, 0.0, False
 
         def __call__(self, time, state, weights):
             rate = Pairs(0.0)(time, state, weights)

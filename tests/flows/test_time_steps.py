@@ -88,7 +88,7 @@ def test_brownian_motion_is_of_second_weak_order(d):
 class Pulled:
     """dX = P e dt + sqrt(2 / kappa) dW for tokens that do not see each other: density e^{kappa <x, e>} in the end."""
 
-    merges, noise = False, 0.5
+    merges, noise, in_span = False, 0.5, False
     e = np.array([0.0, 0.0, 1.0])
 
     def __call__(self, time, state, weights):

@@ -36,6 +36,7 @@ class UnnormalisedField:
 
     merges = False
     noise = 0.0
+    in_span = False
 
     def __post_init__(self) -> None:
         law("sa", float(self.beta))

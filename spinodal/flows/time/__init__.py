@@ -1,8 +1,9 @@
 """Time: from a field and a start to a trajectory with its merges.
 
 file             what
-simulate         the way from start to end: methods, frames, checkpoints
-flows            adaptive steps, layers and noisy steps behind one interface
+simulate         the way from start to end: the span of the tokens, frames, checkpoints
+methods          which steps are taken: adaptive, layers, noisy
+integrators      adaptive steps, layers and noisy steps behind one interface
 dormand_prince   a step of order 5(4) on the sphere, its error and its interpolant
 merging          tokens that meet: captured early, merged at their time, remembered
 layers           x <- normalise(x + h A(x))

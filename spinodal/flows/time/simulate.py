@@ -1,6 +1,7 @@
 r"""`simulate`: a field, a start and an end become a trajectory with its merges.
 
-The steps are those of a method (`spinodal.flows.time.methods`).
+The steps are those of a method (`spinodal.flows.time.methods`). Fewer tokens than dimensions are integrated in their
+span where the field allows it, theta = c B with c [n r], r = min(n, d), and lifted when they are read.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ from jaxtyping import Float
 
 from spinodal.errors import ConvergenceError, InputError
 from spinodal.flows.engines.field import check
+from spinodal.flows.engines.span import reduce_to_span
 from spinodal.flows.state import Field, State
 from spinodal.flows.time.integrators import AdaptiveIntegrator, Integrator
 from spinodal.flows.time.interruption import watch_interruption
@@ -36,13 +38,15 @@ NONE = Merges(np.zeros(0), *np.zeros((3, 0), np.int64))
 class SimulationResult:
     """Times [t], unit vectors [t n d] and lengths [t n] of a simulation, and its merges.
 
+    The unit vectors are `coordinates` [t n r], or, where tokens were integrated in their span, `coordinates` @ `basis`.
     `error_bound` is the largest ratio of the bound on a drift to the largest drift at that time, over all steps;
     `evaluations` counts the drifts that were computed, and `engines` names what computed them, in the order of their
     first use. `trajectory` is the same as observables read it.
     """
 
     times: Float[np.ndarray, " t"]
-    tokens: Float[np.ndarray, "t n d"]
+    coordinates: Float[np.ndarray, "t n r"]
+    basis: Float[np.ndarray, "r d"] | None
     lengths: Float[np.ndarray, "t n"]
     merges: Merges
     error_bound: float
@@ -51,8 +55,21 @@ class SimulationResult:
     engines: tuple[str, ...]
 
     @cached_property
+    def tokens(self) -> Float[np.ndarray, "t n d"]:
+        return self.coordinates if self.basis is None else self.coordinates @ self.basis
+
+    @cached_property
     def trajectory(self) -> Trajectory:
         return as_trajectory(self.times, self.tokens)
+
+
+def coordinates_of(field: Field, start: State) -> tuple[State, Float[np.ndarray, "r d"] | None]:
+    """(c, B), theta = c B: the start in its span if n < d and the field keeps tokens there; else itself, and None."""
+    n, d = start.directions.shape
+    if not field.in_span or n >= d:
+        return start, None
+    c, B = reduce_to_span(start.directions)
+    return State(c, start.lengths), B
 
 
 def as_trajectory(times: Float[np.ndarray, " t"], tokens: Float[np.ndarray, "t n d"]) -> Trajectory:
@@ -132,8 +149,9 @@ def simulate(
     Integrates tokens [n d] under a field; consensus is one token left, or all within 1e-8 of the first. Weights are
     equal if not given. Kept are the start, the times in `saves` (an increasing sequence, endless if need be) and the
     end, always all n tokens: a merged one is where its cluster is. On the layer clock and with noise a wanted time is
-    that of the next step. `progress` is called after each step with the time and
-    `until`, or, to consensus, with how many tokens have merged and how many are to.
+    that of the next step. Fewer tokens than dimensions are integrated in their span, where the field keeps them there.
+    `progress` is called after each step with the time and `until`, or, to consensus, with how many tokens have merged
+    and how many are to.
 
     InputError for tokens that are not unit vectors or weights that do not sum to one, and where noise forbids a
     consensus; ConvergenceError where the step underflows or the consensus does not come.
@@ -156,12 +174,19 @@ def simulate(
         raise InputError(f"`until` {until}: a time >= 0, or CONSENSUS", field="until")
     if until == CONSENSUS and field.noise > 0:
         raise InputError("`until` consensus: noise keeps tokens apart for ever; give a time", field="until")
-    flow, frames = method.begin(field, start, weights), SavedFrames(saves)
     saved = None
     if checkpoints and checkpoints.resume:
         saved = read_checkpoint(checkpoints.path, checkpoints.label, current=checkpoints.current)
+    state, basis = coordinates_of(field, start)
+    if (
+        saved and saved["frame_tokens"].shape[1:] == start.directions.shape
+    ):  # as an earlier version integrated them
+        state, basis = start, None
+    flow, frames = method.begin(field, state, weights), SavedFrames(saves)
     if saved:
-        if not np.allclose(saved["frame_tokens"][0], flow.at(0.0).directions, rtol=0, atol=SAME):
+        first = saved["frame_tokens"][0]
+        here = flow.at(0.0).directions
+        if first.shape != here.shape or not np.allclose(first, here, rtol=0, atol=SAME):
             raise InputError(
                 "the checkpoint began from other tokens: `overwrite` starts it again", field="overwrite"
             )
@@ -173,7 +198,7 @@ def simulate(
     advance_to_end(flow, frames, until, checkpoints, progress)
     merges = flow.active.tree.merges(flow.hi) if flow.active else NONE
     return SimulationResult(
-        np.array(frames.times), np.stack(frames.tokens), np.stack(frames.lengths), merges,
+        np.array(frames.times), np.stack(frames.tokens), basis, np.stack(frames.lengths), merges,
         flow.bound, flow.steps, flow.evaluations, tuple(flow.engines),
     )  # fmt: skip
 
