@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -95,25 +94,19 @@ def test_a_course_is_what_simulate_finds_lifted_from_the_span():
     assert course.trajectory.tokens.shape == (4, 1, 3, 7)
 
 
-@dataclass(frozen=True)
-class Unreduced:
+class Unreduced(AttentionField):
     """The same field, which does not say that tokens stay in their span."""
 
-    field: AttentionField
-    in_span = False
-
-    def __getattr__(self, name: str):
-        return getattr(self.field, name)
-
-    def __call__(self, time, state, weights):
-        return self.field(time, state, weights)
+    @property
+    def in_span(self) -> bool:
+        return False
 
 
 @pytest.mark.parametrize("method", [Adaptive(1e-10), Layers(0.1)])
 def test_few_tokens_are_integrated_in_their_span(method):
     x, saves = sphere.uniform(4, 30, seed=2), [0.5, 1.0]
     run = simulate(BETA, x, 2.0, method=method, saves=saves)
-    full = simulate(Unreduced(BETA), x, 2.0, method=method, saves=saves)
+    full = simulate(Unreduced(2.0), x, 2.0, method=method, saves=saves)
     assert (run.coordinates.shape, run.tokens.shape) == ((4, 4, 4), (4, 4, 30))
     assert full.basis is None
     assert (full.coordinates == full.tokens).all()
@@ -124,7 +117,7 @@ def test_few_tokens_are_integrated_in_their_span(method):
 def test_a_checkpoint_of_all_coordinates_goes_on_in_them(tmp_path):
     """As `simulate` wrote it when the span was its caller's to find."""
     x = sphere.uniform(4, 30, seed=2)
-    whole = simulate(Unreduced(BETA), x, 2.0)
+    whole = simulate(Unreduced(2.0), x, 2.0)
 
     def cut(time, until):
         if time > 1:
@@ -132,7 +125,7 @@ def test_a_checkpoint_of_all_coordinates_goes_on_in_them(tmp_path):
 
     checkpoints = CheckpointPolicy(tmp_path / "here", "x", seconds=0.0)
     with pytest.raises(KeyboardInterrupt):
-        simulate(Unreduced(BETA), x, 2.0, checkpoints=checkpoints, progress=cut)
+        simulate(Unreduced(2.0), x, 2.0, checkpoints=checkpoints, progress=cut)
     checkpoints.resume = True
     assert (simulate(BETA, x, 2.0, checkpoints=checkpoints).tokens == whole.tokens).all()
     with pytest.raises(InputError, match="began from other tokens"):
