@@ -18,9 +18,18 @@ from transformers import (
 )
 
 from spinodal.errors import InputError
-from spinodal.models import INTERACTIONS, GraphFlow, Temperature, Unnormalised, replaced_attention
+from spinodal.models import (
+    INTERACTIONS,
+    GraphFlow,
+    Temperature,
+    Unnormalised,
+    interaction,
+    replaced_attention,
+)
 from spinodal.models.attention_functions.couplings import couplings
 from spinodal.models.attention_functions.replace import Calls, attention_function
+from spinodal.watch import Subject
+from spinodal.watch.effect import check_interactions
 
 LLAMA, LENGTH = "LlamaForCausalLM", 7
 LEAST = torch.finfo(torch.float32).min
@@ -171,6 +180,13 @@ def test_cross_attention_of_equal_length_is_refused(name: str):
             replaced_attention(model, INTERACTIONS[name](), inputs),
         ):
             pass
+
+
+@pytest.mark.parametrize("name", CROSSED)
+def test_the_effect_of_an_interaction_is_refused_before_any_work(name: str):
+    model, inputs = crossed()[0]
+    with pytest.raises(InputError, match="cross-attention"):
+        check_interactions(Subject("bart", model, None), [inputs], [interaction(name)])
 
 
 @pytest.mark.parametrize("name", CROSSED)

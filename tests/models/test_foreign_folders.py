@@ -48,7 +48,7 @@ def test_a_folder_with_code_is_refused_in_one_line_and_asks_nothing(tmp_path, mo
 
 
 def test_our_own_folders_open_by_the_installed_classes(tmp_path):
-    model = SpinodalForCausalLM(SpinodalConfig(vocab_size=20, width=16, depth=1, heads=2, hidden=16))
+    model = SpinodalForCausalLM(SpinodalConfig(vocab_size=20, width=16, depth=1, heads=2))
     model.save_pretrained(tmp_path / "ours")
     proof = tmp_path / "proof"
     (tmp_path / "ours" / FILE).write_text(PROOF.format(str(proof)))

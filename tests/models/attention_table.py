@@ -1,0 +1,172 @@
+"""The table of architectures that docs/architectures.md holds: what each makes of an interaction in its attention.
+
+`python tests/models/attention_table.py` writes it anew; `test_architectures.py` compares it with what it finds.
+"""
+
+import inspect
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import transformers
+from small_architectures import inputs_of_architecture, small_architecture
+from torch import Tensor
+from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
+
+from spinodal.errors import InputError
+from spinodal.models import interaction, replaced_attention
+
+PAGE = Path(__file__).parents[2] / "docs" / "architectures.md"
+BEGIN, END = "<!-- attention functions: begin -->", "<!-- attention functions: end -->"
+NEUTRAL = ("spinodal_beta:1", "spinodal_threshold:1e9")
+OTHERS = ("spinodal_usa", "spinodal_sin", "spinodal_graph")
+CLOSE = 2e-4  # of the largest output, in float32
+
+
+class Row(NamedTuple):
+    """What one architecture does: forms of mask that it takes, and what each interaction comes to."""
+
+    kind: str
+    forms: str
+    neutral: str
+    others: str
+    gap: float
+
+
+def masks(n: int) -> dict[str, tuple[Tensor, Tensor]]:
+    """Forms of mask: what an interaction is given, and what the architecture's own attention is given."""
+    ones = torch.ones(n, n, dtype=torch.bool).tril()
+    least = torch.finfo(torch.float32).min
+    padding = torch.ones(2, n, dtype=torch.long)
+    padding[1, n - 4 :] = 0
+    additive = torch.zeros(n, n).masked_fill(~ones, least)[None, None].expand(2, 1, n, n)
+    places = torch.arange(n)
+    biases = additive - 0.3 * (places[:, None] - places[None]).abs()
+    return {
+        "padding": (padding, padding),
+        "boolean": (ones[None, None].expand(2, 1, n, n), additive),
+        "additive": (additive, additive),
+        "biases": (biases, biases),
+    }
+
+
+def outputs(model: Any, inputs: dict[str, Tensor]) -> list[Tensor]:
+    """Every tensor of numbers that a pass returns; the seed is that of the inputs' own pass."""
+    torch.manual_seed(3)
+    with torch.no_grad():
+        found = model(**inputs)
+    return [x for x in found.values() if isinstance(x, Tensor) and x.is_floating_point()]
+
+
+def largest_gap(ours: list[Tensor], own: list[Tensor]) -> float:
+    """The largest difference, relative to the largest output; nan counts where one side alone has it."""
+    gaps = [0.0]
+    for x, y in zip(ours, own, strict=True):
+        x, y = x.nan_to_num(1e9), y.nan_to_num(1e9)
+        gaps.append(float((x - y).abs().max() / y.abs().max().clamp(min=1e-9)))
+    return max(gaps)
+
+
+def forms_of(model: Any, inputs: dict[str, Tensor]) -> dict[str, tuple[dict[str, Tensor], list[Tensor]]]:
+    """Inputs of every form that the architecture takes, with the outputs of its own attention."""
+    found = {"none": (inputs, outputs(model, inputs))}
+    ids = inputs.get("input_ids")
+    if ids is None or "attention_mask" not in inspect.signature(model.forward).parameters:
+        return found
+    for form, (given, theirs) in masks(ids.shape[1]).items():
+        try:
+            found[form] = (
+                inputs | {"attention_mask": given},
+                outputs(model, inputs | {"attention_mask": theirs}),
+            )
+        except Exception:  # the library's own refusals of a form have no one class
+            continue
+    return found
+
+
+def result_of(model: Any, name: str, inputs: dict[str, Tensor]) -> list[Tensor] | str:
+    """The outputs with an interaction, or why there are none."""
+    try:
+        with replaced_attention(model, interaction(name), inputs):
+            return outputs(model, inputs)
+    except InputError as error:
+        return str(error)
+
+
+def row_of(kind: str) -> Row:
+    """What the architecture does; the library's own error where it cannot be built small."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model: Any = small_architecture(kind)
+        inputs = inputs_of_architecture(model)
+        forms = forms_of(model, inputs)
+        gaps = [0.0]
+        for name in NEUTRAL:
+            for form, (given, own) in forms.items():
+                ours = result_of(model, name, given)
+                if isinstance(ours, str):
+                    return Row(kind, ", ".join(forms), short(ours), "", 0.0)
+                gap = largest_gap(ours, own)
+                gaps.append(gap)
+                if gap > CLOSE:
+                    return Row(kind, ", ".join(forms), f"differs: {name}, {form}", "", gap)
+        said = {name: result_of(model, name, inputs) for name in OTHERS}
+    refused = [f"{name} refused: {short(text)}" for name, text in said.items() if isinstance(text, str)]
+    return Row(kind, ", ".join(forms), "equal", "; ".join(refused) or "run", max(gaps))
+
+
+def short(text: str) -> str:
+    """The kind of a refusal."""
+    for mark, kind in (
+        ("ignores attention plug-ins", "makes no call of attention"),
+        ("learned sinks", "has learned sinks"),
+        ("chosen", "chooses its keys by an index"),
+        ("cross-attention", "has cross-attention"),
+        ("does not fit", "its own mask does not fit"),
+    ):
+        if mark in text:
+            return kind
+    return text
+
+
+def rows() -> tuple[list[Row], dict[str, str]]:
+    """Every architecture that is built small and run, and why the others are not."""
+    found, others = [], {}
+    for kind in sorted(MODEL_MAPPING_NAMES):
+        try:
+            found.append(row_of(kind))
+        except Exception as error:  # the library's own refusals have no one class
+            others[kind] = f"{type(error).__name__}: {' '.join(str(error).split())[:80]}"
+    return found, others
+
+
+def table(found: list[Row], others: dict[str, str]) -> str:
+    """The section as Markdown."""
+    equal = sum(row.neutral == "equal" for row in found)
+    lines = [
+        BEGIN, "",
+        f"Of transformers {transformers.__version__}, {len(found)} architectures are built small and run; in {equal} "
+        "of them `spinodal_beta` with beta = 1 and `spinodal_threshold` with an infinite width are the architecture's "
+        f"own attention (outputs within {CLOSE:g} of the largest, float32) in every form of mask that it takes.", "",
+        "| architecture | forms of mask | beta = 1, width = inf | usa, sin, graph |",
+        "| --- | --- | --- | --- |",
+        *(f"| {row.kind} | {row.forms} | {row.neutral} | {row.others} |" for row in found), "",
+        "Not built small, with the library's reason:", "",
+        *(f"- {kind}: `{why.replace('`', '')}`" for kind, why in others.items()), "",
+        END,
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Writes the section into the page."""
+    torch.set_num_threads(1)
+    transformers.logging.set_verbosity_error()
+    text, section = PAGE.read_text(), table(*rows())
+    head, tail = text.split(BEGIN)[0], text.split(END)[-1]
+    PAGE.write_text(head + section + tail)
+
+
+if __name__ == "__main__":
+    main()
