@@ -140,7 +140,8 @@ def _watch_reading(hooks: ExitStack, layer: nn.Module, keep: Keep):
     passing: list[Tensor] = []
 
     def linear(module: nn.Module, args: tuple, output: Tensor):
-        passing.append(args[0])
+        if (tokens := tokens_of(args[0])) is not None:  # not heads apart, as WavLM's gate reads them
+            passing.append(tokens)
 
     def leave(module: nn.Module, args: tuple, output: Any):
         keep(passing[0] if passing else None)

@@ -276,6 +276,25 @@ def test_a_text_is_a_text(text: str):
     assert lines_of(text) == (text,)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_wavlm_is_observed_and_what_its_attention_reads_is_refused():
+    from transformers import WavLMConfig, WavLMModel
+
+    torch.manual_seed(0)
+    sizes = {
+        "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48,
+        "conv_dim": (16, 16), "conv_kernel": (10, 3), "conv_stride": (5, 2), "num_conv_pos_embeddings": 16,
+        "num_conv_pos_embedding_groups": 4,
+    }  # fmt: skip
+    subject = Subject("wavlm", WavLMModel(WavLMConfig(**sizes)).eval(), None)
+    inputs = {"input_values": torch.randn(2, 200)}
+    seen = observe_model(subject, [inputs], Question(nulls=()))
+    assert len(seen.layers) == 4
+    assert "WavLMAttention computes its attention in its own code" in seen.attention_reason
+    with pytest.raises(InputError, match="no tokens"):
+        observe_model(subject, [inputs], Question(view="read", nulls=()))
+
+
 def _picture(folder: Path) -> Path:
     from PIL import Image
 
