@@ -118,6 +118,16 @@ class SpinodalConfig(PreTrainedConfig):
         known = FOREIGN | cls.attribute_map.keys()
         return hasattr(cls, name) or name in known or name.startswith("_") or is_option(name)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """An option goes to the mixers that read it. InputError where none does."""
+        name = self.attribute_map.get(name, name)
+        if name in ("mixer", "channel") or not is_option(name):
+            super().__setattr__(name, value)
+            return
+        parts = read_parts({part: getattr(self, part) for part in PARTS}, {name: value})
+        for part, held in parts.items():
+            super().__setattr__(part, held)
+
     @property
     def hidden(self) -> int:
         """The inner size of the channel mixer."""
@@ -125,10 +135,6 @@ class SpinodalConfig(PreTrainedConfig):
         if isinstance(channel, Mapping) and "hidden" in channel:
             return channel["hidden"]
         raise AttributeError(f"channel={part_name(channel)} has no inner size")
-
-    @hidden.setter
-    def hidden(self, value: int) -> None:
-        self.channel = read_parts({"channel": self.channel}, {"hidden": value})["channel"]
 
     @property
     def exact_length(self) -> int | None:

@@ -84,6 +84,19 @@ def test_an_option_without_effect_is_refused_where_it_is_given(
         override(Experiment(), parts | {name: value})
 
 
+def test_an_option_that_is_set_later_goes_to_its_mixer(tmp_path: Path):
+    made: Any = config(mixer="graph")
+    made.levels = 3
+    made.intermediate_size = 7
+    assert made.mixer == GRAPH
+    assert (made.channel["name"], made.channel["hidden"], made.hidden) == ("competition", 7, 7)
+    made.save_pretrained(tmp_path)
+    after = SpinodalConfig.from_pretrained(tmp_path)
+    assert (after.mixer, after.channel) == (made.mixer, made.channel)
+    with pytest.raises(InputError, match="pathway=II: no part of this model reads it"):
+        made.pathway = "II"
+
+
 def test_an_option_that_loses_its_effect_is_dropped_with_its_reader():
     blocks = override(Experiment(), {"mixer": "graph", "block_size": 4, "top_blocks": 1})
     assert blocks.parts()["mixer"]["top_blocks"] == 1

@@ -336,7 +336,8 @@ def test_rwkvs_list_is_shifted_and_ours_is_not():
     model = small_architecture("rwkv")
     inputs = inputs_of_architecture(model)
     ours = record(model, inputs).tokens
-    torch.testing.assert_close(ours[0], model.get_input_embeddings()(inputs["input_ids"]).detach())
+    embed: Any = model.get_input_embeddings()
+    torch.testing.assert_close(ours[0], embed(inputs["input_ids"]).detach())
     with torch.no_grad():
         theirs = model(**inputs, output_hidden_states=True).hidden_states
     torch.testing.assert_close(theirs[0], ours[1])
