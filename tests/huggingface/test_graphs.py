@@ -1,5 +1,6 @@
 """Compiled, exported and traced: no mixer asks for a number while its operations are recorded."""
 
+import json
 import subprocess
 import sys
 from typing import Any
@@ -13,21 +14,27 @@ from spinodal.models import SpinodalForCausalLM, SpinodalForMaskedLM
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-# What is no single graph, and why
+# What is no single graph, and why; compiled without fullgraph they run
+COUNTED = "Could not guard on data-dependent expression"  # the number of training calls is a tensor
+SPACE = "non-contiguous `out=` tensor"  # the router writes the products of all blocks into one space
+LEVELS, BLOCKS = {"name": "graph", "levels": 2}, {"name": "graph", "block_size": 4, "top_blocks": 1}
 BROKEN = {
-    "graph": "training alone: aot_eager lays out the links' gradient with strides that a view cannot take"
+    f"{LEVELS} in training": COUNTED,
+    f"{BLOCKS} in inference": SPACE,
+    f"{BLOCKS} in training": SPACE,
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["token", "channel", "cross"])
 def test_every_mixer_is_one_graph(kind: str):
-    """In a process of its own: dynamo cannot record the checks of types."""
+    """In inference and training, in a process of its own: dynamo cannot record the checks of types."""
     script = __file__.rpartition("/")[0] + "/compiled.py"
     done = subprocess.run([sys.executable, "-W", "ignore", script, kind], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-600:]
-    failed = [line for line in done.stdout.splitlines() if line.startswith("{")]
-    assert not [line for line in failed if not any(f"'{name}'" in line for name in BROKEN)], failed
+    failed: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
+    assert failed.keys() == (BROKEN.keys() if kind == "token" else set()), failed
+    assert all(BROKEN[name] in error for name, error in failed.items()), failed
 
 
 @pytest.mark.parametrize("mixer", TOKEN_MIXERS)

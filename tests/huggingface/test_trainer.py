@@ -103,6 +103,28 @@ def test_checkpointing_changes_no_gradient(kind: type, reentrant: bool):
     torch.testing.assert_close(*grads, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_a_checkpoint_counts_no_training_call_twice(reentrant: bool):
+    """Blocks of the graph are linked to all others for so many calls: a repeated call has the links of the first."""
+    grads: dict[bool, list[torch.Tensor]] = {False: [], True: []}
+    for checkpointed, found in grads.items():
+        graph = {"name": "graph", "block_size": 4, "top_blocks": 1, "dense_steps": 1}
+        model = model_of(SpinodalForCausalLM, mixer=graph, kernel=0).train()
+        if checkpointed:
+            model.gradient_checkpointing_enable({"use_reentrant": reentrant})
+            model.enable_input_require_grads()
+        for call in range(3):
+            model.zero_grad()
+            model(ids(2, 40), labels=ids(2, 40)).loss.backward()
+            found.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+            assert {
+                int(m.calls) for m in model.modules() if "calls" in dict(m.named_buffers(recurse=False))
+            } == {call + 1}
+    assert not torch.allclose(grads[False][0], grads[False][1], rtol=1e-3)  # the links are others
+    for expected, found in zip(grads[False], grads[True], strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7)
+
+
 def test_regression_and_several_labels_at_once():
     problems: tuple[tuple[dict[str, Any], torch.Tensor], ...] = (
         ({"num_labels": 1}, torch.tensor([0.1, 0.2])),

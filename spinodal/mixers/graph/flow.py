@@ -38,6 +38,7 @@ from spinodal.mixers.graph.scores import Averages, scores
 from spinodal.mixers.graph.statistics import GraphStatistics
 from spinodal.mixers.ops.kv_cache import append, append_tokens
 from spinodal.mixers.ops.padding import token_places
+from spinodal.mixers.ops.tracing import recomputed
 from spinodal.mixers.token.attention import rotate
 from spinodal.types import Mixed
 
@@ -102,8 +103,8 @@ class GraphFlowAttention(Mixer):
 
     @property
     def call(self) -> int:
-        """How many training calls there were, where the links count them."""
-        return int(self.calls) if self.links.counts_calls else 0
+        """How many training calls there were before this one, where the links count them."""
+        return int(self.calls) - recomputed() if self.links.counts_calls else 0
 
     def current_links(self) -> Links:
         """The links of this call: in training they may depend on how many calls there were."""
@@ -122,7 +123,7 @@ class GraphFlowAttention(Mixer):
             found = self.measures(inputs, state, links.statistics(inputs, valid))
             found |= self.links.measures(inputs, valid, call=self.call)
             near["flow"] = found.pop("flow")
-        if self.training and self.links.counts_calls:
+        if self.training and self.links.counts_calls and not recomputed():
             self.calls += 1
         return Mixed(self.merge_heads(state), near, found)
 
@@ -141,10 +142,12 @@ class GraphFlowAttention(Mixer):
             v = self.form.amplitude * (v / self.form.amplitude).tanh()
         if valid is not None:
             v = v.masked_fill(~valid[:, None, :, None], 0.0)
-        rho = x.new_zeros(len(x), x.shape[1], self.heads)
-        if self.anchor is not None:
-            rho = functional.softplus(self.anchor(x))
-        return GraphInputs(x, torch.cat([q, k], -1), torch.cat([k, q], -1), v, rho.mT[..., None])
+        rho = x.new_zeros(len(x), self.heads, x.shape[1])
+        if (
+            self.anchor is not None
+        ):  # contiguous: torch.compile takes a gradient of other strides for one of these
+            rho = functional.softplus(self.anchor(x).mT.contiguous())
+        return GraphInputs(x, torch.cat([q, k], -1), torch.cat([k, q], -1), v, rho[..., None])
 
     def merge_heads(self, state: Float[Tensor, "b h n c"]) -> Float[Tensor, "b n d"]:
         """out(x), all heads side by side."""

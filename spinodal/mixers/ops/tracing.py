@@ -1,4 +1,4 @@
-"""Whether operations are recorded for later instead of being carried out now."""
+"""Whether operations are recorded for later, or repeated, instead of being carried out once and now."""
 
 from typing import Any
 
@@ -10,6 +10,11 @@ Size = Any  # an int, or in a graph for any length a torch.SymInt, which the dec
 def traced() -> bool:
     """True within torch.compile, torch.export and torch.jit.trace: there no Python branch may ask for a number."""
     return torch.compiler.is_compiling() or torch.jit.is_tracing()
+
+
+def recomputed() -> bool:
+    """Whether this call repeats an earlier one for a gradient checkpoint: it then runs within a backward pass."""
+    return not traced() and torch._C._current_graph_task_id() != -1
 
 
 def symbolic(n: Size) -> bool:
