@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from spinodal.data import encode_prompt
+from spinodal.data.tokenizers import refuse_encoding, refuse_unknown
 from spinodal.errors import InputError
 from spinodal.models import unreadable_reason
 
@@ -164,20 +165,24 @@ def translate(
 def fillings(run: Path, text: str, *, top: int = 5) -> list[list[Candidate]]:
     """For each mask of the text, the `top` most probable tokens, best first.
 
-    Masks are filled independently of one another: each text shows one mask filled.
+    Masks are filled independently of one another: each text shows one mask filled. InputError for a text without a
+    mask, and as `continuation` for one that is not Unicode or holds what the tokenizer does not know.
     """
     if top < 1:
         raise InputError(f"top={top}: `top` is at least one word a mask", field="top")
     model, tokenizer = load_model(run, "ForMaskedLM")
     exact = getattr(model.config, "exact_length", None)
+    refuse_encoding(text)
     inputs = tokenizer(
         text,
         return_tensors="pt",
+        return_offsets_mapping=bool(tokenizer.is_fast),
         return_token_type_ids=False,
         padding="max_length" if exact else False,
         max_length=exact,
     )
-    ids = inputs["input_ids"]
+    ids, offsets = inputs["input_ids"], inputs.pop("offset_mapping", None)
+    refuse_unknown(tokenizer, text, ids[0].tolist(), None if offsets is None else offsets[0].tolist())
     where = (ids[0] == tokenizer.mask_token_id).nonzero().flatten().tolist()
     if not where:
         raise InputError(f"no {tokenizer.mask_token} in {text!r}: put one where a word is to be filled in")

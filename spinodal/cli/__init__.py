@@ -11,6 +11,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -74,7 +75,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.callback()(lambda: None)  # a group, although it holds no command before one is asked for
+
+
+def show_version(asked: bool) -> None:
+    """Prints the version and ends."""
+    if asked:
+        from spinodal.version import __version__
+
+        print(f"spinodal {__version__}")
+        raise typer.Exit
+
+
+@app.callback()  # a group, although it holds no command before one is asked for
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None: ...
+
 
 console = Console(stderr=True, emoji=False)
 
@@ -91,6 +110,18 @@ def shown(error: Exception) -> str:
     return text
 
 
+def refuse_other_encodings(arguments: list[str]) -> None:
+    """InputError for an argument whose bytes are no UTF-8: Python makes lone surrogates of them."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"the argument {argument!a} is not UTF-8 text: its character {error.start + 1} is byte "
+                f"{ord(argument[error.start]) & 0xFF:#04x}"
+            ) from None
+
+
 def main() -> None:
     """Runs a command; exit status 2 for wrong input, 1 for work that failed; 130 when interrupted is typer's."""
     warnings.showwarning = say
@@ -98,6 +129,7 @@ def main() -> None:
         "HF_HUB_DISABLE_PROGRESS_BARS", "1"
     )  # read by transformers, where a command loads it
     try:
+        refuse_other_encodings(sys.argv[1:])
         app()
     except InputError as error:
         console.print("[red]error:[/]", escape(shown(error)), highlight=False, soft_wrap=True)

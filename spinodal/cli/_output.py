@@ -52,6 +52,26 @@ def save_figures(folder: Any, figures: Mapping[str, Any]) -> None:
             figure.savefig(place, dpi=150)
 
 
+class Bars(Progress):
+    """A display that begins with its first row: an error before that stands alone."""
+
+    def add_task(self, *arguments: Any, **fields: Any) -> TaskID:
+        task = super().add_task(*arguments, **fields)
+        self.start()
+        return task
+
+
+@contextlib.contextmanager
+def bars(*columns: Any) -> Iterator[Bars]:
+    """Rows of progress of these columns, on the standard output; nothing where there is no row."""
+    shown = Bars(*columns, console=console)
+    try:
+        yield shown
+    finally:
+        if shown.tasks:
+            shown.stop()
+
+
 class StepBars:
     """A bar for each run, which appears once it begins, with its steps and its latest loss."""
 
@@ -89,7 +109,7 @@ def step_bars(resumption: str) -> Iterator[StepBars]:
     )  # fmt: skip
     logging.set_verbosity_error()  # Trainer warns at resuming of a tied matrix that is saved once
     try:
-        with Progress(*columns, console=console) as display:
+        with bars(*columns) as display:
             yield StepBars(display)
     except KeyboardInterrupt:
         console.print(f"interrupted; {resumption}", soft_wrap=True)
@@ -120,20 +140,15 @@ def given(**options: Any) -> dict[str, Any]:
 @contextlib.contextmanager
 def named_bars(verb: str) -> Iterator[Callable[[str, float, float], None]]:
     """A bar for each name, which appears once it is told how much is done, and of how much."""
-    bars, tasks = Progress(console=console), {}
+    tasks: dict[str, TaskID] = {}
+    with bars() as progress:
 
-    def show(name: str, done: float | int, total: float | int):
-        if not tasks:
-            bars.start()
-        if name not in tasks:
-            tasks[name] = bars.add_task(f"{verb} {name}", total=total)
-        bars.update(tasks[name], completed=done)
+        def show(name: str, done: float | int, total: float | int):
+            if name not in tasks:
+                tasks[name] = progress.add_task(f"{verb} {name}", total=total)
+            progress.update(tasks[name], completed=done)
 
-    try:
         yield show
-    finally:
-        if tasks:
-            bars.stop()
 
 
 @contextlib.contextmanager
@@ -145,16 +160,17 @@ def flow_bar(end: float) -> Iterator[Callable[[float, float], object]]:
         TextColumn("{task.fields[now]}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console) as progress:
-        row = progress.add_task("simulate", total=1.0, now="")
+    with bars(*columns) as progress:
 
         def show(done: float | int, total: float | int) -> None:
+            if not progress.tasks:
+                progress.add_task("simulate", total=1.0, now="")
             if end < math.inf:
                 part, now = math.log1p(1000 * done / total) / math.log1p(1000), f"t = {done:.4g}"
             else:
                 left = total + 1 - done
                 part, now = 1 - math.log(left) / math.log(total + 1), f"{left:.0f} tokens followed"
-            progress.update(row, completed=part, now=now)
+            progress.update(progress.task_ids[0], completed=part, now=now)
 
         yield show
 

@@ -41,14 +41,11 @@ def translate_command(
 
 def sources(texts: list[str], file: Path | None) -> list[str]:
     """The texts of the command line and of the file; InputError if there is none."""
-    from spinodal.data import file_text
+    from spinodal.data import decode_text, file_text
 
     if file is not None:
-        try:
-            lines = sys.stdin.read() if str(file) == "-" else file_text(file)
-        except UnicodeDecodeError as error:
-            raise InputError(f"standard input is not UTF-8 text: {error}") from error
-        texts = texts + [line for line in lines.split("\n") if line.strip()]
+        text = decode_text(sys.stdin.buffer.read(), "standard input") if str(file) == "-" else file_text(file)
+        texts = texts + [line for line in text.split("\n") if line.strip()]
     if not texts:
         raise InputError("there is nothing to translate: give a text, or --file with one a line")
     return texts

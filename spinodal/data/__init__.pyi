@@ -1,7 +1,7 @@
 from .archives import fetch
 from .causal import CausalWindows, causal_windows
 from .corpora import Corpus, Document, read_corpus
-from .files import file_text
+from .files import decode_text, file_text
 from .masking import MaskedWindows, Masking, masked_windows
 from .pairs import Pairs
 from .pinned_models import PINNED_MODELS, PinnedModel, fetch_model
@@ -28,6 +28,7 @@ __all__ = [
     "byte_pair_tokenizer",
     "causal_windows",
     "character_tokenizer",
+    "decode_text",
     "encode_prompt",
     "fetch",
     "fetch_model",

@@ -5,6 +5,8 @@ its output at position i is judged by token i + 1. A context of n tokens has n -
 neighbouring contexts share one token, so that every token is predicted once.
 """
 
+from functools import partial
+
 import numpy as np
 from jaxtyping import Int32, Int64
 from transformers import PreTrainedTokenizerBase
@@ -33,11 +35,14 @@ class CausalWindows(Contexts):
 
 
 def causal_windows(
-    corpus: Corpus, tokenizer: PreTrainedTokenizerBase, length: int, *, seed: int = 0
+    corpus: Corpus, tokenizer: PreTrainedTokenizerBase, length: int, *, seed: int = 0, batch: int = 1
 ) -> tuple[CausalWindows, CausalWindows]:
-    """(training, validation) of `Corpus.split`; the validation is always cut in the same places."""
+    """(training, validation) of `Corpus.split`; the validation is always cut in the same places.
 
-    def windows(part: Corpus, frozen: bool) -> CausalWindows:
-        return CausalWindows(token_stream(part, tokenizer), length, seed=seed, frozen=frozen)
+    InputError, with the largest length that fits, where training gives fewer than `batch` contexts.
+    """
 
-    return parts(corpus, windows)
+    def windows(tokens: Int32[np.ndarray, " m"], frozen: bool) -> CausalWindows:
+        return CausalWindows(tokens, length, seed=seed, frozen=frozen)
+
+    return parts(corpus, partial(token_stream, tokenizer=tokenizer), windows, length=length, batch=batch)

@@ -6,22 +6,24 @@
     python       modules of the standard library      the running interpreter: differs between versions
 
 A source that is none of these names is a path. A file is read whatever it is called; of a folder,
-the files at any depth that end in one of SUFFIXES, in order of their paths, hidden ones left out.
-All text is UTF-8.
+the files at any depth that end in one of SUFFIXES, or in one of them and .gz, in order of their paths,
+hidden ones left out. Files are read as by `file_text`; of a file in JSON lines (.jsonl), each line is an
+object, and one document: its field `text`, or another that is named.
 """
 
 import tokenize
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from spinodal.data import bible
 from spinodal.data.archives import fetch, members, near
-from spinodal.data.files import file_text
+from spinodal.data.files import JSON_LINES, file_text, json_lines, refuse_half_pair, text_suffix
 from spinodal.errors import InputError
 
-SUFFIXES = (".txt", ".md", ".rst", ".tex", ".py")
+SUFFIXES = (".txt", ".md", ".rst", ".tex", ".py", *JSON_LINES)
+TEXT_FIELD = "text"
 _NOT_LIBRARY = {"site-packages", "dist-packages", "test", "tests", "idle_test"}
 
 
@@ -60,38 +62,72 @@ class Corpus:
         )
 
 
-def read_corpus(source: str | Path) -> Corpus:
+def read_corpus(source: str | Path, *, text_field: str = TEXT_FIELD) -> Corpus:
     """The corpus of that name, fetched if need be, or else the text of a file or a folder.
 
-    A name goes before a path: write ./shakespeare for a folder so called. InputError for a source
-    that is neither, that is not text, or that holds none.
+    `text_field` names the field of JSON lines that is read. A name goes before a path: write ./shakespeare for a
+    folder so called. InputError for a source that is neither, that is not text, or that holds none, and for a
+    `text_field` where nothing is in JSON lines.
     """
     if isinstance(source, str) and source in _NAMED:
+        _refuse_field(source, text_field)
         return Corpus(source, tuple(_NAMED[source](fetch(source))))
     path = Path(source).expanduser()
     there = path.exists() and source != ""  # of which Path makes the folder at hand
-    if there and path.is_dir():
-        return Corpus(str(source), tuple(_folder(path)))
     if there:
-        return Corpus(str(source), (Document(path.name, file_text(path)),))
+        files = _folder(path) if path.is_dir() else {path.name: path}
+        if not any(text_suffix(file) in JSON_LINES for file in files.values()):
+            _refuse_field(str(source), text_field)
+        return Corpus(str(source), tuple(_documents(files, text_field)))
     raise InputError(
         f"{str(source)!r} is neither a file, nor a folder, nor a corpus{near(str(source), _NAMED)}; "
         f"the corpora are {', '.join(_NAMED)}"
     )
 
 
-def _folder(folder: Path) -> Iterator[Document]:
+def _refuse_field(source: str, text_field: str) -> None:
+    if text_field != TEXT_FIELD:
+        raise InputError(
+            f"text_field={text_field}: {source} is not in JSON lines (.jsonl), and so has no fields"
+        )
+
+
+def _folder(folder: Path) -> dict[str, Path]:
+    """The files of a folder that are text by their names, by their paths in it."""
     files = {
         path.relative_to(folder): path
         for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and path.is_file()
+        if text_suffix(path) in SUFFIXES and path.is_file()
     }
     shown = [name for name in sorted(files) if not any(part.startswith(".") for part in name.parts)]
     if not shown:
-        raise InputError(f"the folder {folder} holds no file that ends in {', '.join(SUFFIXES)}")
-    for name in shown:
-        if text := file_text(files[name]):
-            yield Document(name.as_posix(), text)
+        raise InputError(
+            f"the folder {folder} holds no file that ends in {', '.join(SUFFIXES)}, or in one of these and .gz"
+        )
+    return {name.as_posix(): files[name] for name in shown}
+
+
+def _documents(files: Mapping[str, Path], text_field: str) -> Iterator[Document]:
+    """One document a file that holds text, or a line of JSON lines."""
+    for name, path in files.items():
+        if text_suffix(path) in JSON_LINES:
+            yield from _lines(name, path, text_field)
+        elif text := file_text(path):
+            yield Document(name, text)
+
+
+def _lines(name: str, path: Path, text_field: str) -> Iterator[Document]:
+    """The texts of a file in JSON lines that are not empty; InputError names a line without one."""
+    for number, value in json_lines(path):
+        text = value.get(text_field) if isinstance(value, dict) else None
+        if not isinstance(text, str):
+            has = f"its fields are {', '.join(value)}" if isinstance(value, dict) else "it is no object"
+            raise InputError(
+                f"{path}, line {number}: the field {text_field!r} holds no text; {has}; text_field=NAME reads another"
+            )
+        refuse_half_pair(text, f"{path}, line {number}")
+        if text:
+            yield Document(f"{name}:{number}", text)
 
 
 def _plays(archive: Path) -> Iterator[Document]:

@@ -1,21 +1,85 @@
 """Text of the user's own."""
 
+import codecs
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from spinodal.errors import InputError
 
+# UTF-32 first: its mark of little-endian order begins with that of UTF-16
+MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+    codecs.BOM_UTF8: "utf-8-sig",
+}
+JSON_LINES = (".jsonl", ".ndjson")
+
 
 def file_text(path: Path) -> str:
-    """The file's text, its lines ended by \\n; InputError where it cannot be read or is not UTF-8."""
+    """The text of a file, as `decode_text` reads its bytes; InputError where it cannot be read or is no text."""
     try:
         raw = path.read_bytes()
-        text = raw.decode()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
+    return decode_text(raw, str(path))
+
+
+def decode_text(raw: bytes, name: str) -> str:
+    r"""The text of bytes in UTF-8, or in UTF-16 or UTF-32 with a byte order mark, compressed by gzip or not.
+
+    Lines end with \n, whether they did so or with \r\n; no byte order mark is left. InputError, with `name`, for
+    bytes that are no such text.
+    """
+    if raw.startswith(b"\x1f\x8b"):
+        try:
+            raw = gzip.decompress(raw)
+        except (OSError, EOFError, zlib.error) as error:
+            raise InputError(f"{name} cannot be decompressed: {error}") from error
+    encoding = next((encoding for mark, encoding in MARKS.items() if raw.startswith(mark)), "utf-8")
+    try:
+        text = raw.decode(encoding)
     except UnicodeDecodeError as error:
+        shown = "UTF-8" if encoding.startswith("utf-8") else encoding.upper()
         raise InputError(
-            f"{path} is not UTF-8 text: byte {error.start} is {raw[error.start]:#04x}"
+            f"{name} is not {shown} text: byte {error.start} is {raw[error.start]:#04x}"
         ) from error
     if "\0" in text:
-        raise InputError(f"{path} is not text: byte {raw.index(0)} is 0x00")
-    return text.removeprefix("\ufeff").replace("\r\n", "\n")
+        at = raw.index(0) if encoding.startswith("utf-8") else text.index("\0")
+        raise InputError(
+            f"{name} is not text: {'byte' if encoding.startswith('utf-8') else 'character'} {at} is 0x00"
+        )
+    return text.replace("\r\n", "\n")
+
+
+def text_suffix(path: Path) -> str:
+    """The ending of a file's name in small letters, that of a compressed file without its .gz."""
+    name = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    return name.suffix.lower()
+
+
+def json_lines(path: Path) -> Iterator[tuple[int, Any]]:
+    """(number, value) of the lines of a file in JSON lines that are not blank; InputError names a line."""
+    for number, line in enumerate(file_text(path).split("\n"), start=1):
+        if line.strip():
+            try:
+                yield number, json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise InputError(f"{path}, line {number}: {error}") from None
+
+
+def refuse_half_pair(text: str, name: str) -> None:
+    r"""InputError for a text that UTF-8 cannot write: JSON may hold half of a surrogate pair, such as \ud83d."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = text[error.start]
+        raise InputError(
+            f"{name}: character {error.start + 1} of the text is {half!r}, "
+            f"half of a surrogate pair, which is no character"
+        ) from None

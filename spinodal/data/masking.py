@@ -1,6 +1,7 @@
 """Masked language modelling: contexts of a stream of tokens, some positions hidden [devlin2019]."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Int32, Int64
@@ -85,11 +86,15 @@ class MaskedWindows(Contexts):
 
 
 def masked_windows(
-    corpus: Corpus, tokenizer: PreTrainedTokenizerBase, masking: Masking
+    corpus: Corpus, tokenizer: PreTrainedTokenizerBase, masking: Masking, *, batch: int = 1
 ) -> tuple[MaskedWindows, MaskedWindows]:
-    """(training, validation) of `Corpus.split`; the validation's masks never change."""
+    """(training, validation) of `Corpus.split`; the validation's masks never change.
 
-    def windows(part: Corpus, frozen: bool) -> MaskedWindows:
-        return MaskedWindows(token_stream(part, tokenizer), tokenizer, masking, frozen=frozen)
+    InputError, with the largest length that fits, where training gives fewer than `batch` contexts.
+    """
 
-    return parts(corpus, windows)
+    def windows(tokens: Int32[np.ndarray, " m"], frozen: bool) -> MaskedWindows:
+        return MaskedWindows(tokens, tokenizer, masking, frozen=frozen)
+
+    stream = partial(token_stream, tokenizer=tokenizer)
+    return parts(corpus, stream, windows, length=masking.length, batch=batch)

@@ -85,8 +85,18 @@ def pairs_from_rows(name: str, rows: Iterable[tuple[str, str]]) -> Pairs:
 
 
 def _plain(text: str) -> str:
+    """The text by which duplicates are found: NFKC, case folded, without white space, punctuation and the unseen.
+
+    Combining marks stay: vowel signs of Indic scripts and points of Hebrew tell words apart. So do symbols and emoji.
+    """
     folded = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(filter(str.isalnum, folded)) or text
+    return "".join(filter(_tells_apart, folded)) or text
+
+
+def _tells_apart(letter: str) -> bool:
+    kind = unicodedata.category(letter)
+    variation = "\ufe00" <= letter <= "\ufe0f"  # chooses a glyph for the character before it
+    return (kind[0] in "LMN" and not variation) or kind in ("Sm", "Sc", "So")
 
 
 def _groups(pairs: Pairs) -> Int64[np.ndarray, " k"]:

@@ -6,20 +6,21 @@
     cmudict         spelling and phonemes, "cat" and "K AE1 T"     135,166
     reverse, sort   made up (`puzzles`)                            20,000
 
-A source that is none of these names is the path of a file in UTF-8: of two columns, separated by
-one tab a line, or where its name ends in .jsonl, of one JSON value a line, ["a", "b"] or
-{"source": "a", "target": "b"}. White space around a text and empty lines are left out; quotation
-marks are text.
+A source that is none of these names is the path of a file, as `file_text` reads it: of two columns,
+separated by one tab a line, or where its name ends in .jsonl (or .jsonl.gz), of one JSON value a line,
+["a", "b"] or {"source": "a", "target": "b"}. White space around a text and empty lines are left out;
+quotation marks are text.
 """
 
-import json
 import re
-from collections.abc import Callable, Iterator
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from spinodal.data import bible
 from spinodal.data.archives import fetch, members, near
-from spinodal.data.files import file_text
+from spinodal.data.files import JSON_LINES, file_text, json_lines, refuse_half_pair, text_suffix
 from spinodal.data.pairs import Pairs, pairs_from_rows
 from spinodal.data.puzzles import reversals, sortings
 from spinodal.errors import InputError
@@ -39,21 +40,31 @@ def read_pairs(source: str | Path) -> Pairs:
         raise InputError(
             f"{str(source)!r} {what}{near(str(source), _NAMED)}; the pairs are {', '.join(_NAMED)}"
         )
-    columns = _json_columns if path.suffix == ".jsonl" else _tab_columns
-    return pairs_from_rows(str(source), _lines(path, columns))
+    if text_suffix(path) in JSON_LINES:
+        return pairs_from_rows(str(source), _rows(path, json_lines(path), _json_columns))
+    lines = ((number, line) for number, line in enumerate(file_text(path).split("\n"), 1) if line.strip())
+    return pairs_from_rows(str(source), _rows(path, lines, _tab_columns))
 
 
-def _lines(path: Path, columns: Callable[[str], list[str]]) -> Iterator[tuple[str, str]]:
-    for number, line in enumerate(file_text(path).split("\n"), start=1):
-        if line.strip():
-            try:
-                source, target = columns(line)
-            except ValueError as error:
-                raise InputError(f"{path}, line {number}: {error}") from None
-            if not source or not target:
-                side = "target" if source else "source"
+def _rows(
+    path: Path, lines: Iterable[tuple[int, Any]], columns: Callable[[Any], list[str]]
+) -> Iterator[tuple[str, str]]:
+    """(source, target) of numbered lines, each read by `columns`."""
+    for number, line in lines:
+        try:
+            source, target = columns(line)
+        except ValueError as error:
+            raise InputError(f"{path}, line {number}: {error}") from None
+        for side, text in (("source", source), ("target", target)):
+            refuse_half_pair(text, f"{path}, line {number}: the {side}")
+            if not visible(text):
                 raise InputError(f"{path}, line {number}: the {side} is empty")
-            yield source, target
+        yield source, target
+
+
+def visible(text: str) -> bool:
+    """Whether a text holds a character that is seen: neither white space nor a format character as U+200B is."""
+    return any(not letter.isspace() and unicodedata.category(letter) != "Cf" for letter in text)
 
 
 def _tab_columns(line: str) -> list[str]:
@@ -64,8 +75,7 @@ def _tab_columns(line: str) -> list[str]:
     return columns
 
 
-def _json_columns(line: str) -> list[str]:
-    value = json.loads(line)
+def _json_columns(value: Any) -> list[str]:
     if isinstance(value, dict) and value.keys() == {"source", "target"}:
         value = [value["source"], value["target"]]
     if not isinstance(value, list) or len(value) != 2 or not all(isinstance(text, str) for text in value):

@@ -107,15 +107,38 @@ class Contexts(Samples):
         return self.tokens.take(places, mode="wrap").astype(np.int64)
 
 
-S = TypeVar("S", bound=Samples)
+S = TypeVar("S", bound=Contexts)
 
 
-def parts(corpus: Corpus, samples: Callable[[Corpus, bool], S]) -> tuple[S, S]:
-    """(training, validation) of `Corpus.split`, the latter frozen; an InputError names its part."""
-    sets = []
-    for part, frozen in zip(corpus.split(), (False, True), strict=True):
-        try:
-            sets.append(samples(part, frozen))
-        except InputError as error:
-            raise InputError(f"{part.name}: {error}") from None
-    return sets[0], sets[1]
+def parts(
+    corpus: Corpus,
+    tokens: Callable[[Corpus], Int32[np.ndarray, " m"]],
+    samples: Callable[[Int32[np.ndarray, " m"], bool], S],
+    *,
+    length: int,
+    batch: int = 1,
+) -> tuple[S, S]:
+    """(training, validation) of `Corpus.split`, the latter frozen, the former of at least `batch` contexts.
+
+    InputError names the part that does not fill one context, or one batch, and the largest length that does.
+    """
+    refuse_length(length)
+    streams = {part.name: tokens(part) for part in corpus.split()}
+    sizes = [stream.size for stream in streams.values()]
+    most = min(sizes[0] // batch, *sizes)
+    advice = f"take a length of at most {most}" if most >= 2 else "take another text"
+    for name, stream in streams.items():
+        if stream.size < length:
+            alone = f" (for this part alone, of at most {stream.size})" if most < stream.size else ""
+            raise InputError(
+                f"{name}: {stream.size} tokens do not fill one context of {length}: {advice}{alone}, or more text"
+            )
+    training, validation = (
+        samples(stream, frozen) for stream, frozen in zip(streams.values(), (False, True), strict=True)
+    )
+    if len(training) < batch:
+        raise InputError(
+            f"{corpus.name} gives {len(training)} samples of {length} tokens, less than one batch of {batch}: "
+            f"take a batch of at most {len(training)}, {advice.removeprefix('take ')}, or more text"
+        )
+    return training, validation

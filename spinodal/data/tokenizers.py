@@ -23,7 +23,8 @@ from spinodal.data.corpora import Corpus
 from spinodal.errors import InputError
 
 SPECIAL = ("<pad>", "<unk>", "<mask>", "<bos>", "<eos>")
-MOST = 2**20
+BYTES = 256
+LEAST, MOST = BYTES + len(SPECIAL), 2**20
 
 
 def byte_pair_tokenizer(texts: Sequence[str], *, vocabulary: int = 2048) -> PreTrainedTokenizerFast:
@@ -34,13 +35,7 @@ def byte_pair_tokenizer(texts: Sequence[str], *, vocabulary: int = 2048) -> PreT
 
     <mask> swallows the white space to its left, newlines too: in "or <mask> to" it stands for " not".
     """
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    least = len(alphabet) + len(SPECIAL)
-    if not least <= vocabulary <= MOST:
-        raise InputError(
-            f"a vocabulary of {vocabulary} tokens: the {len(alphabet)} bytes and the {len(SPECIAL)} special "
-            f"tokens need at least {least}, and {MOST} are allowed"
-        )
+    refuse_vocabulary(vocabulary)
     _refuse_empty(texts)
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -49,13 +44,22 @@ def byte_pair_tokenizer(texts: Sequence[str], *, vocabulary: int = 2048) -> PreT
         vocab_size=vocabulary,
         min_frequency=2,
         special_tokens=_special_tokens(mask_takes_space=True),
-        initial_alphabet=alphabet,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
     if (found := tokenizer.get_vocab_size()) < vocabulary:
         warnings.warn(f"the text yields only {found} of the {vocabulary} tokens asked for", stacklevel=2)
     return _with_special_tokens(tokenizer)
+
+
+def refuse_vocabulary(vocabulary: int) -> None:
+    """InputError for a size that a vocabulary of byte pairs cannot have."""
+    if not LEAST <= vocabulary <= MOST:
+        raise InputError(
+            f"a vocabulary of {vocabulary} tokens: the {BYTES} bytes and the {len(SPECIAL)} special tokens need at "
+            f"least {LEAST}, and {MOST} are allowed"
+        )
 
 
 def character_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
@@ -106,12 +110,7 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, text: str) -> Int64[Tensor
     InputError for a text without a token, for one that is not Unicode, and for one that holds what the tokenizer
     does not know: what a model makes of <unk> is not what was asked. Bytes know everything.
     """
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f"the text is not UTF-8: character {error.start + 1} is {text[error.start]!r}"
-        ) from None
+    refuse_encoding(text)
     encoding = tokenizer(
         text,
         add_special_tokens=False,
@@ -122,17 +121,41 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, text: str) -> Int64[Tensor
     ids = list(encoding["input_ids"])
     if not ids:
         raise InputError("the text is empty: give one character at least")
-    if tokenizer.unk_token_id in ids:
-        at = ids.index(tokenizer.unk_token_id)
-        what = "something"
-        if tokenizer.is_fast:
-            start, end = encoding["offset_mapping"][at]
-            what = f"{text[start:end]!r} at character {start + 1}"
+    refuse_unknown(tokenizer, text, ids, encoding["offset_mapping"] if tokenizer.is_fast else None)
+    return torch.tensor(ids)
+
+
+def refuse_encoding(text: str) -> None:
+    """InputError for a text that is not Unicode: lone surrogates, of an argument in another encoding."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
         raise InputError(
-            f"the text holds {what}, which this model has never seen: leave it out, or train with "
+            f"the text is not UTF-8: character {error.start + 1} is {text[error.start]!r}"
+        ) from None
+
+
+def refuse_unknown(
+    tokenizer: PreTrainedTokenizerBase,
+    text: str,
+    ids: Sequence[int],
+    offsets: Sequence[Sequence[int]] | None,
+) -> None:
+    """InputError that names all of a text that the tokenizer does not know; <unk> itself may be written out."""
+    found: dict[str, int] = {}
+    for place, token in enumerate(ids):
+        if token == tokenizer.unk_token_id:
+            start, end = offsets[place] if offsets else (0, 0)
+            if text[start:end] != tokenizer.unk_token:
+                found.setdefault(repr(text[start:end]) if offsets else "something", start + 1)
+    if found:
+        first, *others = found
+        at = f" at character {found[first]}" if offsets else ""
+        more = f", and {', '.join(others)}" if others else ""
+        raise InputError(
+            f"the text holds {first}{at}{more}, which this model has never seen: leave it out, or train with "
             f"tokenizer=bpe, which knows every byte"
         )
-    return torch.tensor(ids)
 
 
 def _refuse_empty(texts: Sequence[str]) -> None:

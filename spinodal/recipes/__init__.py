@@ -10,6 +10,7 @@ single run are of its record, "held_out_loss" or "F"; of a comparison they are m
 """
 
 import ast
+import difflib
 import importlib
 import pkgutil
 import re
@@ -41,7 +42,9 @@ def names() -> list[str]:
 def module(name: str, command: str | None = None) -> ModuleType:
     """The module of a recipe; InputError for an unknown one, or one that is not for this command of HOLDS."""
     if name not in names():
-        raise InputError(f"unknown recipe {name!r}; `spinodal list` shows {', '.join(names())}")
+        near = difflib.get_close_matches(name.lower().replace("_", "-"), names(), n=1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise InputError(f"unknown recipe {name!r}{hint}; `spinodal list` shows {', '.join(names())}")
     found = importlib.import_module(f"spinodal.recipes.{name.replace('-', '_')}")
     if command is not None and not hasattr(found, HOLDS[command]):
         raise InputError(f"{name} is not for `spinodal {command}`: its command is {header(name)['Command']}")

@@ -56,6 +56,7 @@ def run_header(runs: list[TrainingRun], models: list[str]) -> str:
     """What was run, by which command and code, when and where; and what went wrong."""
     dates = sorted(run.date[:16].replace("T", " ") for run in runs)
     versions = dict.fromkeys(", ".join(f"{k} {v}" for k, v in run.versions.items()) for run in runs)
+    seeds = sorted(distinct(runs, "seed"), key=int)
     facts = {
         "command": [f"<code>{escape(command)}</code>" for command in distinct(runs, "command")],
         "commit": [
@@ -64,7 +65,7 @@ def run_header(runs: list[TrainingRun], models: list[str]) -> str:
         ],
         "date": [" to ".join(dict.fromkeys((dates[0], dates[-1]))) + " UTC"],
         "machine": [escape(machine) for machine in distinct(runs, "machine")],
-        "seeds": [", ".join(sorted(distinct(runs, "seed"), key=int))],
+        "seeds" if len(seeds) > 1 else "seed": [", ".join(seeds)],
         "versions": [escape(line) for line in versions],
     }
     listed = "".join(f"<dt>{name}</dt><dd>{'<br>'.join(lines)}</dd>" for name, lines in facts.items())

@@ -103,7 +103,9 @@ def verdict(rows: list[Row]) -> str:
     ):
         if names := [model for model, tie in behind.items() if tie is verdicts]:
             parts.append(f"{' and '.join(names)} {one if len(names) == 1 else many}")
-    test = "" if None in behind.values() else " A tie: the 95% interval of Welch’s t holds zero."
+    test = " Models tie where the 95% interval of the difference of their losses (Welch’s t) contains zero."
+    if None in behind.values():
+        test = ""
     return f'<p class="lead">{escape("; ".join(parts))}.{test}</p>'
 
 

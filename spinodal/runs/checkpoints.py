@@ -61,6 +61,12 @@ def step_of(folder: Path) -> int:
     return int(folder.name.rpartition("-")[2])
 
 
+def kept_checkpoint(run: Place) -> Path | None:
+    """The newest complete checkpoint in the folder of a run, of whatever experiment; None if there is none."""
+    folders = sorted((Path(run) / "checkpoints").glob("checkpoint-*"), key=step_of, reverse=True)
+    return next((folder for folder in folders if not damage(folder)), None)
+
+
 def newest_checkpoint(run: Place, *, experiment: Mapping[str, Any]) -> Path | None:
     """The newest complete checkpoint-STEP in the folder checkpoints/ of a run; None if there is none.
 

@@ -27,6 +27,8 @@ from spinodal.runs import open_run, read_run
 from spinodal.training.experiment import Experiment, model_config, override, parameter_count
 from spinodal.training.records import TrainingRun, training_run
 from spinodal.training.run import PAGES, Draw, Label, Record, build_model, prepare_data, train
+from spinodal.training.size import check_size, model_size
+from spinodal.training.tasks import least_vocabulary
 from spinodal.training.trainer import Log
 from spinodal.training.workers import end_with_parent
 from spinodal.types import Progress
@@ -95,6 +97,12 @@ def matched_models(name: str, recipe: Recipe) -> dict[str, Experiment]:
     InputError names the first that cannot be trained.
     """
     own = recipe.experiment
+    check_size(own)
+    for rival, values in recipe.rivals.items():
+        try:
+            model_size(override(own, values), least_vocabulary(own.data))
+        except InputError as error:
+            raise InputError(f"{rival}: {error}") from None
     data = prepare_data(own)
     size = parameter_count(own, model_config(own, vocabulary=data.vocabulary))
     models = {name: own} | {

@@ -33,7 +33,7 @@ MODEL_KEYS = (
 )  # fmt: skip
 
 # Written where they differ from this alone: records of runs that had no such value are those of runs at this one
-UNWRITTEN = {"step_size": "constant"}
+UNWRITTEN = {"step_size": "constant", "text_field": "text"}
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,7 @@ OF_TASKS = {
     "masked": ("masked",),
     "pairs": ("recall",),
     **dict.fromkeys(("source_length", "encoder_mixer", "cross"), ("translation",)),
+    "text_field": ("masked", "causal"),
     **dict.fromkeys(("corpus", "tokenizer", "vocabulary"), ("masked", "causal", "translation")),
 }
 
@@ -220,13 +221,16 @@ def override(experiment: Experiment, values: Mapping[str, Any]) -> Experiment:
 
 
 def parse_overrides(arguments: Iterable[str]) -> dict[str, Any]:
-    """{"steps": 400} from ["steps=400"]."""
-    arguments, values = list(arguments), {}
+    """{"steps": 400} from ["steps=400"]; InputError for a key given twice."""
+    arguments, values, given = list(arguments), {}, {}
     known = value_types(argument.partition("=")[0] for argument in arguments)
     for argument in arguments:
         key, equals, text = argument.partition("=")
         if not equals:
             raise InputError(f"{argument!r} is not of the form key=value")
+        if key in values:
+            raise InputError(f"{key} is given twice, {key}={given[key]} and {argument}: give it once")
+        given[key] = text
         values[key] = parse_value(key, text, known[key]) if key in known else text
     return values
 

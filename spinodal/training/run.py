@@ -15,20 +15,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase, set_seed
 
 from spinodal.errors import InputError, ScoringError
 from spinodal.models.encoder import SpinodalPreTrainedModel
 from spinodal.runs import Run, RunFolder, SaveError, newest_checkpoint, open_run, read_run
+from spinodal.runs.checkpoints import kept_checkpoint
 from spinodal.training.constraints import Constraints
 from spinodal.training.experiment import Experiment, model_config
 from spinodal.training.probe import Probe, probe_model
 from spinodal.training.records import TrainingRun, training_run
+from spinodal.training.size import check_size
 from spinodal.training.tasks import PreparedData, task_named
 from spinodal.training.trainer import Log, PhysicsTrainer
 from spinodal.types import Progress
 
 PAGES = ("report.html", "loss.png")
+REACTIONS = {
+    "stoichiometry",
+    "constants",
+}  # layers of a partition's network that its mixtures do not depend on
 OWNED = ("checkpoints", "model", *PAGES)
 Number = int | float
 Record = dict[str, Any]  # of a run, as its run.json holds it
@@ -63,11 +70,11 @@ class TrainingResult:
 def prepare_data(experiment: Experiment) -> PreparedData:
     """Samples and tokenizer of an experiment; InputError where they do not fill one batch."""
     config, schedule = experiment.data, experiment.schedule
-    found = task_named(config.task).prepare(config, schedule.seed)
+    found = task_named(config.task).prepare(config, schedule.seed, schedule.batch)
     if len(found.training) < schedule.batch:
         raise InputError(
             f"{config.corpus} gives {len(found.training)} samples of {found.tokens} tokens, less than one batch of "
-            f"{schedule.batch}: lower batch or length, or take more text"
+            f"{schedule.batch}: lower batch, or take more text"
         )
     return found
 
@@ -135,6 +142,7 @@ def train_in(
     folder: RunFolder, experiment: Experiment, progress: Progress | None, log: Log | None
 ) -> TrainingResult:
     """The result of training from the start, or from the newest whole checkpoint of what the folder holds."""
+    check_size(experiment)
     data = prepare_data(experiment)
     model = build_model(experiment, data)
     trainer = PhysicsTrainer(model, data, experiment, folder.path, progress=progress, log=log)
@@ -186,13 +194,13 @@ def score_model(
     return result
 
 
-@torch.no_grad()
 def build_model(experiment: Experiment, data: PreparedData) -> SpinodalPreTrainedModel:
     """The model of an experiment with its initial weights, after a forward pass of one sample.
 
-    The pass raises what does not fit together, shapes or a constraint on a residual that the model has not, before
-    the first step. Warns where nothing trains the router of block-sparse attention.
+    What does not fit into memory is refused before it is built; the pass raises what does not fit together, shapes or
+    a constraint on a residual that the model has not, before the first step. Warns of parameters that learn nothing.
     """
+    check_size(experiment, vocabulary=data.vocabulary)
     set_seed(experiment.schedule.seed)
     config = model_config(experiment, vocabulary=data.vocabulary)
     if data.tokenizer:
@@ -200,15 +208,32 @@ def build_model(experiment: Experiment, data: PreparedData) -> SpinodalPreTraine
             setattr(config, f"{name}_token_id", getattr(data.tokenizer, f"{name}_token_id"))
     model = task_named(experiment.data.task).model(config)
     sample = {name: value[None] for name, value in data.held_out[0].items()}
-    out = model.eval()(**sample, output_residuals=True)
-    constraints = Constraints(experiment.constraint)
-    constrained = constraints.violations(out.residuals) if constraints.active else {}
-    if "selection" in (out.residuals or {}) and "selection" not in constrained:
+    reactions = [p for name, p in model.named_parameters() if REACTIONS & set(name.split("."))]
+    with torch.set_grad_enabled(bool(reactions)):
+        out = model.eval()(**sample, output_residuals=True)
+        constraints, residuals = Constraints(experiment.constraint), out.residuals or {}
+        constrained = constraints.violations(residuals) if constraints.active else {}
+        loss = out.loss + constraints.loss(residuals) if constraints.active else out.loss
+    if reactions:
+        warn_idle(reactions, loss)
+    if "selection" in residuals and "selection" not in constrained:
         warnings.warn(
             "nothing teaches which blocks look at which: add method=penalty constrain=selection tolerance=0 rate=1",
             stacklevel=2,
         )
     return model
+
+
+def warn_idle(parameters: list[nn.Parameter], loss: Tensor) -> None:
+    """Warns of those parameters that the loss does not depend on, the reactions of a partition without a constraint."""
+    gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+    idle = sum(p.numel() for p, gradient in zip(parameters, gradients, strict=True) if gradient is None)
+    if idle:
+        warnings.warn(
+            f"{idle:,} parameters learn nothing: the reactions of a pathway enter the loss by a constraint alone; add "
+            f"method=augmented constrain=F,g1,g2, or take pathway=none",
+            stacklevel=3,
+        )
 
 
 def training_result(trainer: PhysicsTrainer, parameters: int) -> TrainingResult:
@@ -234,4 +259,5 @@ def save_model(
             if tokenizer:
                 tokenizer.save_pretrained(part)
     except (OSError, RuntimeError) as error:
-        raise SaveError(f"{folder.path} could not be written ({error}); its checkpoints are kept") from error
+        left = "its checkpoints are kept" if kept_checkpoint(folder.path) else "no checkpoint was written"
+        raise SaveError(f"{folder.path} could not be written ({error}); {left}") from error

@@ -36,6 +36,9 @@ from spinodal.data import (
     recall_windows,
     trim_padding,
 )
+from spinodal.data.corpora import TEXT_FIELD
+from spinodal.data.samples import refuse_length
+from spinodal.data.tokenizers import LEAST, SPECIAL, refuse_vocabulary
 from spinodal.errors import InputError, require_types
 from spinodal.models import SpinodalForCausalLM, SpinodalForMaskedLM, SpinodalForSeq2SeqLM
 from spinodal.models.encoder import SpinodalPreTrainedModel
@@ -57,11 +60,12 @@ class DataConfig:
     source_length: int = 64  # the most tokens of a source (translation)
     masked: float = 0.15  # probability that a token is selected for prediction (masked)
     pairs: int = 16  # keys with a value in a sample (recall)
+    text_field: str = TEXT_FIELD  # the field that holds the text, of a corpus in JSON lines
 
     def __post_init__(self):
         require_types(self, corpus=str, task=str, tokenizer=str, vocabulary=Integral, length=Integral)
-        require_types(self, source_length=Integral, masked=Real, pairs=Integral)
-        task_named(self.task)
+        require_types(self, source_length=Integral, masked=Real, pairs=Integral, text_field=str)
+        task_named(self.task).check(self)
 
 
 class PreparedData(NamedTuple):
@@ -80,7 +84,8 @@ class Task:
     """A model class and its samples; `scores` measures a trained model beyond its loss."""
 
     model: type[SpinodalPreTrainedModel]
-    prepare: Callable[[DataConfig, int], PreparedData]
+    check: Callable[[DataConfig], object]  # InputError for what is wrong whatever the text is
+    prepare: Callable[[DataConfig, int, int], PreparedData]  # of a seed and a batch
     scores: Callable[[Any, PreparedData], dict[str, float]] = lambda model, data: {}
     collate: Collator = default_collate
 
@@ -91,48 +96,72 @@ TOKENIZERS: dict[str, Callable[[Corpus | Pairs, int], PreTrainedTokenizerBase]] 
 }
 
 
-def train_tokenizer(text: Corpus | Pairs, tokenizer: str, vocabulary: int) -> PreTrainedTokenizerBase:
-    """A tokenizer of this kind, trained on the text."""
-    if tokenizer not in TOKENIZERS:
-        raise InputError(f"tokenizer={tokenizer}: one of {', '.join(TOKENIZERS)}")
-    return TOKENIZERS[tokenizer](text, vocabulary)
+def check_text(config: DataConfig) -> None:
+    """InputError for an unknown tokenizer, or a vocabulary or a length that no text makes possible."""
+    if config.tokenizer not in TOKENIZERS:
+        raise InputError(f"tokenizer={config.tokenizer}: one of {', '.join(TOKENIZERS)}")
+    if config.tokenizer == "bpe":
+        refuse_vocabulary(config.vocabulary)
+    refuse_length(config.length)
+
+
+def check_masked(config: DataConfig) -> None:
+    check_text(config)
+    Masking(config.length, config.masked)
+
+
+def check_translation(config: DataConfig) -> None:
+    check_text(config)
+    refuse_length(config.source_length)
+
+
+def least_vocabulary(config: DataConfig) -> int:
+    """The fewest tokens that the vocabulary of a model can have, before the text is read."""
+    if config.task == "recall":
+        return Recall(config.length, config.pairs).vocabulary
+    return LEAST if config.tokenizer == "bpe" else len(SPECIAL) + 1
 
 
 @lru_cache(maxsize=4)
 def read_tokenized_corpus(
-    name: str, tokenizer: str, vocabulary: int
+    name: str, tokenizer: str, vocabulary: int, text_field: str
 ) -> tuple[Corpus, PreTrainedTokenizerBase]:
     """A corpus and its tokenizer, once a process."""
-    corpus = read_corpus(name)
-    return corpus, train_tokenizer(corpus, tokenizer, vocabulary)
+    corpus = read_corpus(name, text_field=text_field)
+    return corpus, TOKENIZERS[tokenizer](corpus, vocabulary)
 
 
 @lru_cache(maxsize=4)
 def read_tokenized_pairs(name: str, tokenizer: str, vocabulary: int) -> tuple[Pairs, PreTrainedTokenizerBase]:
     """Pairs and the tokenizer of both their sides, once a process."""
     pairs = read_pairs(name)
-    return pairs, train_tokenizer(pairs, tokenizer, vocabulary)
+    return pairs, TOKENIZERS[tokenizer](pairs, vocabulary)
 
 
-def prepare_masked(config: DataConfig, seed: int) -> PreparedData:
-    corpus, tokenizer = read_tokenized_corpus(config.corpus, config.tokenizer, config.vocabulary)
-    windows = masked_windows(corpus, tokenizer, Masking(config.length, config.masked, seed))
+def prepare_masked(config: DataConfig, seed: int, batch: int) -> PreparedData:
+    corpus, tokenizer = read_tokenized_corpus(
+        config.corpus, config.tokenizer, config.vocabulary, config.text_field
+    )
+    masking = Masking(config.length, config.masked, seed)
+    windows = masked_windows(corpus, tokenizer, masking, batch=batch)
     return PreparedData(*windows, None, tokenizer, len(tokenizer), config.length)
 
 
-def prepare_causal(config: DataConfig, seed: int) -> PreparedData:
-    corpus, tokenizer = read_tokenized_corpus(config.corpus, config.tokenizer, config.vocabulary)
-    windows = causal_windows(corpus, tokenizer, config.length, seed=seed)
+def prepare_causal(config: DataConfig, seed: int, batch: int) -> PreparedData:
+    corpus, tokenizer = read_tokenized_corpus(
+        config.corpus, config.tokenizer, config.vocabulary, config.text_field
+    )
+    windows = causal_windows(corpus, tokenizer, config.length, seed=seed, batch=batch)
     return PreparedData(*windows, None, pad_left(tokenizer), len(tokenizer), config.length)
 
 
-def prepare_translation(config: DataConfig, seed: int) -> PreparedData:
+def prepare_translation(config: DataConfig, seed: int, batch: int) -> PreparedData:
     pairs, tokenizer = read_tokenized_pairs(config.corpus, config.tokenizer, config.vocabulary)
     windows = pair_windows(pairs, tokenizer, source_length=config.source_length, target_length=config.length)
     return PreparedData(*windows, tokenizer, len(tokenizer), config.source_length + config.length)
 
 
-def prepare_recall(config: DataConfig, seed: int) -> PreparedData:
+def prepare_recall(config: DataConfig, seed: int, batch: int) -> PreparedData:
     puzzle = Recall(config.length, config.pairs, seed=seed)
     windows = recall_windows(puzzle)
     return PreparedData(*windows, None, None, puzzle.vocabulary, config.length)
@@ -182,10 +211,12 @@ def recall_accuracy(model: Any, data: PreparedData) -> dict[str, float]:
 
 
 TASKS: dict[str, Task] = {
-    "masked": Task(SpinodalForMaskedLM, prepare_masked),
-    "causal": Task(SpinodalForCausalLM, prepare_causal),
-    "translation": Task(SpinodalForSeq2SeqLM, prepare_translation, translation_scores, trim_padding),
-    "recall": Task(SpinodalForCausalLM, prepare_recall, recall_accuracy),
+    "masked": Task(SpinodalForMaskedLM, check_masked, prepare_masked),
+    "causal": Task(SpinodalForCausalLM, check_text, prepare_causal),
+    "translation": Task(
+        SpinodalForSeq2SeqLM, check_translation, prepare_translation, translation_scores, trim_padding
+    ),
+    "recall": Task(SpinodalForCausalLM, least_vocabulary, prepare_recall, recall_accuracy),
 }
 
 

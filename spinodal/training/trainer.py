@@ -24,6 +24,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from spinodal.data import Samples
 from spinodal.models.tasks import IGNORED
 from spinodal.runs import SaveError, close_checkpoint, discard, encode, write_json
+from spinodal.runs.checkpoints import kept_checkpoint
 from spinodal.training.constraints import Constraints
 from spinodal.training.experiment import Experiment
 from spinodal.training.rates import constant_step, energy_adaptive, step_size_named
@@ -93,9 +94,11 @@ class TrainingCallback(TrainerCallback):
     def on_log(self, args, state, control, logs, **kwargs):
         name = "loss" if "loss" in logs else "held_out_loss"
         if not math.isfinite(logs[name]):
+            kept = kept_checkpoint(self.trainer.out)
+            left = f"{kept} is kept" if kept else "no checkpoint was written yet"
             raise FloatingPointError(
                 f"the {name} is {logs[name]} at step {state.global_step}; lower lr (now {args.learning_rate}) "
-                f"or choose another parameterisation; the last checkpoint is kept"
+                f"or choose another parameterisation; {left}"
             )
         if self.progress:
             self.progress(state.global_step, state.max_steps)
@@ -206,7 +209,9 @@ class PhysicsTrainer(Trainer):
                 close_checkpoint(folder, experiment=self.experiment.flat())
         except (OSError, RuntimeError, SafetensorError) as error:
             discard(folder)
-            raise SaveError(f"{folder} could not be written ({error}); the one before it is kept") from error
+            kept = kept_checkpoint(self.out)
+            left = "the one before it is kept" if kept else "there is none before it"
+            raise SaveError(f"{folder} could not be written ({error}); {left}") from error
 
     def resume(self, checkpoint: Path) -> None:
         """Restores seconds and multipliers from a checkpoint; Trainer restores the rest."""

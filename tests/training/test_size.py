@@ -1,0 +1,66 @@
+"""What memory cannot hold is refused before it is built, and what is advised fits."""
+
+import re
+
+import pytest
+
+from spinodal.errors import InputError
+from spinodal.training import DataConfig, Experiment, override, size, train
+from spinodal.training.compare import Recipe, matched_models
+from spinodal.training.size import BYTES, check_size, model_size
+
+DENSE = {"channel": "dense", "mixer": "none", "width": 16, "heads": 2, "depth": 1, "phases": 2}
+SMALL = Experiment(DataConfig(length=64), DENSE)
+
+
+@pytest.fixture
+def memory(monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(size, "machine_memory", lambda: 10**7)
+    return 10**7
+
+
+def test_the_length_that_is_advised_fits_and_one_more_does_not(memory: int):
+    with pytest.raises(InputError, match=r"parameters at length=64: training takes 16 bytes") as error:
+        check_size(SMALL)
+    longest = int(re.findall(r"at most (\d+)", str(error.value))[0])
+    check_size(override(SMALL, {"length": longest}), vocabulary=SMALL.data.vocabulary)
+    assert BYTES * model_size(override(SMALL, {"length": longest + 1}), SMALL.data.vocabulary) > memory
+
+
+@pytest.mark.parametrize("task", ["masked", "causal", "translation", "recall"])
+def test_a_model_that_no_length_makes_small_is_refused_too(memory: int, task: str):
+    wide = override(Experiment(DataConfig(task=task), {}), {"width": 1024, "depth": 2})
+    with pytest.raises(InputError, match="lower width, depth or vocabulary"):
+        check_size(wide)
+
+
+def test_nothing_is_read_before_sizes_and_names_are_known(memory: int, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "spinodal.training.tasks.read_corpus", lambda *_, **__: pytest.fail("the text was read")
+    )
+    with pytest.raises(InputError, match="length of at most"):
+        train(SMALL, tmp_path / "run")
+    with pytest.raises(InputError, match="does not divide into heads"):
+        train(override(SMALL, {"width": 15}), tmp_path / "run")
+    with pytest.raises(InputError, match="length of at most"):
+        matched_models("own", Recipe(SMALL))
+    small = Experiment(DataConfig(length=8), {"channel": "swiglu", "width": 16, "depth": 1})
+    with pytest.raises(InputError, match=r"rival: .*width=16, heads=3"):
+        matched_models("own", Recipe(small, {"rival": {"heads": 3}}))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"tokenizer": "words"}, "tokenizer=words"),
+        ({"vocabulary": 100}, "a vocabulary of 100 tokens"),
+        ({"length": 1}, "a context of 1 tokens"),
+        ({"masked": 1.5}, "a masked fraction of 1.5"),
+        ({"task": "translation", "source_length": 0}, "a context of 0 tokens"),
+        ({"task": "recall", "pairs": 1000}, "pairs"),
+    ],
+)
+def test_names_and_sizes_of_data_are_checked_with_the_experiment(values: dict, said: str):
+    with pytest.raises(InputError, match=said):
+        override(Experiment(), values)
