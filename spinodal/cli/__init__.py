@@ -64,7 +64,13 @@ class Commands(TyperGroup):
     def loaded(name: str):
         """The command with its options; its file is imported."""
         file = typer.Typer(no_args_is_help=True)
-        importlib.import_module(f"spinodal.cli.{FILES[name]}").add_to(file)
+        module = importlib.import_module(f"spinodal.cli.{FILES[name]}")
+        if not hasattr(module, "add_to"):
+            raise InputError(
+                f"spinodal/cli/{FILES[name]}.py has no add_to(app): a command's file adds itself to the app that it is "
+                f'given, by app.command("{name}")(function)'
+            )
+        module.add_to(file)
         return typer.main.get_group(file).commands[name]
 
 

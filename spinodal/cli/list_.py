@@ -24,7 +24,7 @@ def list_command(
     """
     what = what or next(iter(TABLES))
     if what not in TABLES:
-        raise InputError(f"`what` {what}: one of {', '.join(TABLES)}", field="what")
+        raise InputError(f"list {what}: one of {', '.join(TABLES)}")
     console.print(TABLES[what]())
 
 

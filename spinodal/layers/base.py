@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, Literal, overload
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, Source
 from spinodal.mixers.entry import Kind, MixerConfig, Shape
 from spinodal.mixers.registry import find_entry
@@ -13,6 +15,17 @@ from spinodal.mixers.registry import find_entry
 Tokens = Float[Tensor, "b n d"]
 Valid = Bool[Tensor, "b n"] | None
 Reported = dict[str, Float[Tensor, ""]]
+
+
+def require_tokens(name: str, x: Tensor, valid: Tensor | None) -> None:
+    """Raises InputError for tokens that are not [b n d] with n > 0, and for a mask that is not Boolean [b n]."""
+    if x.ndim != 3 or x.shape[1] == 0:
+        raise InputError(f"{name} has the shape {tuple(x.shape)}: tokens are [b n d], one or more in a text")
+    if valid is not None and (valid.dtype != torch.bool or valid.shape != x.shape[:2]):
+        raise InputError(
+            f"the mask of {name} is {valid.dtype} {tuple(valid.shape)}: it must be torch.bool {tuple(x.shape[:2])}, "
+            f"False on padding"
+        )
 
 
 class Layer(nn.Module):
@@ -36,6 +49,7 @@ class Layer(nn.Module):
     def forward(
         self, x: Tokens, valid: Valid = None, *, residuals: bool = False
     ) -> Tokens | tuple[Tokens, Reported]:
+        require_tokens("x", x, valid)
         mixed = self.mixer(x, valid, residuals=residuals)
         return (mixed.tokens, mixed.reported) if residuals else mixed.tokens
 
@@ -55,6 +69,8 @@ class CrossLayer(nn.Module):
         *,
         source_valid: Bool[Tensor, "b m"] | None = None,
     ) -> Tokens:
+        require_tokens("x", x, valid)
+        require_tokens("source", source, source_valid)
         return self.mixer.mix(x, valid, Source(source, source_valid)).tokens
 
 
@@ -69,7 +85,9 @@ def mixer_layer(
 ) -> Layer | CrossLayer:
     """The layer of a registered mixer: `mixer_layer("mixer", "graph", Shape(16, heads=2), {"levels": 2})`.
 
-    `kind` is mixer, channel or cross. InputError for an unknown name or option.
+    `kind` is mixer, channel or cross. InputError for an unknown kind, name or option.
     """
+    if kind not in list(Kind):
+        raise InputError(f"kind={kind!r} is none of {', '.join(Kind)}")
     mixer = build_mixer(find_entry(Kind(kind), name).configure(options or {}), shape)
     return CrossLayer(mixer) if kind == Kind.CROSS else Layer(mixer)

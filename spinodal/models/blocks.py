@@ -26,7 +26,7 @@ from spinodal.models.parts import NONE, PARTS, read_part
 from spinodal.models.state_cache import BlockState
 from spinodal.types import Mixed
 
-LEAST = {"width": 1, "depth": 1, "heads": 1, "kernel": 0, "length": 1}
+LEAST = {"vocab_size": 1, "width": 1, "depth": 1, "heads": 1, "kernel": 0, "length": 1}
 
 
 def require_sizes(config: SpinodalConfig):

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from spinodal import layers
 from spinodal.cli import app
 from spinodal.errors import InputError
+from spinodal.layers.base import require_tokens
 from spinodal.mixers.entry import Entry, Kind, Shape
 from spinodal.mixers.registry import ENTRIES, constrainable, entries, register, registered
 from spinodal.models import SpinodalConfig, SpinodalForCausalLM
@@ -147,6 +148,21 @@ def test_every_mixer_with_a_layer_of_its_own_is_a_layer_that_is_what_its_entry_b
     y, reported = layer(x, residuals=True)
     assert reported.keys() == mixer(x, residuals=True).reported.keys() <= {*entry.residuals, *entry.measures}
     assert torch.equal(y, layer(x))
+
+
+def test_a_layer_refuses_what_are_no_tokens_in_words():
+    x = torch.ones(2, 3, 8)
+    wrong: list[tuple[Any, Any, str]] = [
+        (x[:, :0], None, r"x has the shape \(2, 0, 8\)"),
+        (x[0], None, r"x has the shape \(3, 8\)"),
+        (x, torch.ones(2, 3, dtype=torch.long), "the mask of x is torch.int64"),
+        (x, torch.ones(2, 4, dtype=torch.bool), r"it must be torch.bool \(2, 3\)"),
+    ]
+    for tokens, valid, message in wrong:
+        with pytest.raises(InputError, match=message):
+            require_tokens("x", tokens, valid)
+    with pytest.raises(InputError, match="kind='token' is none of mixer, channel, cross"):
+        layers.mixer_layer("token", "graph", Shape(16))
 
 
 def test_every_option_has_a_meaning_and_a_name_that_nothing_else_has():

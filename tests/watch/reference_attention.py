@@ -100,7 +100,7 @@ def reading(module: nn.Module, given: Tensor | None) -> Iterator[list]:
 
 
 def is_norm(module: nn.Module) -> bool:
-    return "norm" in type(module).__name__.lower()
+    return type(module).__name__.lower().endswith("norm")
 
 
 def gain_alone(norm: nn.Module, args: tuple, output: Tensor) -> Tensor:
