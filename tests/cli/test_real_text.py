@@ -134,3 +134,10 @@ def test_the_page_reads_one_seed_and_a_tie_as_they_are(corpus: Path, tmp_path: P
     assert "<dt>seeds</dt><dd>0, 1</dd>" in both
     assert "Models tie where the 95% interval of the difference" in both
     assert "A tie:" not in both
+
+
+def test_square_brackets_of_a_text_are_text(monkeypatch, capsys, corpus: Path, tmp_path: Path):
+    corpus.write_text("to be [/b] or a[i] and [bold] " * 60)
+    train(tiny(corpus), tmp_path / "run")
+    assert spinodal(monkeypatch, "fill", tmp_path / "run", "a [/b] [bold] <mask>", "--top", "1") == 0
+    assert "a [/b] [bold] " in capsys.readouterr().out
