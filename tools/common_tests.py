@@ -31,13 +31,13 @@ END = """
 ## What is no single graph
 
 `torch.compile(fullgraph=True)` takes every registry entry in inference and in training, and gives the logits and
-gradients of the model. Two forms of the graph mixer run compiled in several graphs alone: with `block_size` its router
+gradients of the model. Two forms of the graph mixer are no single graph: with `block_size` its router
 writes the products of all blocks into one space, and with `levels` the links in training depend on the number of
 training calls.
 
 ## Padding
 
-Padding changes no logits of valid tokens, but for the graph mixer with a `block_size`: its blocks are counted from the
+Padding changes no logits of valid tokens, but for the graph mixer with a `block_size` or `levels`: blocks are counted from the
 first token given, padding or not. Pad those texts on the right.
 
 ## Adapters

@@ -14,7 +14,7 @@ from spinodal.models import SpinodalForCausalLM, SpinodalForMaskedLM
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-# What is no single graph, and why; compiled without fullgraph they run
+# What is no single graph, and why
 COUNTED = "Could not guard on data-dependent expression"  # the number of training calls is a tensor
 SPACE = "non-contiguous `out=` tensor"  # the router writes the products of all blocks into one space
 LEVELS, BLOCKS = {"name": "graph", "levels": 2}, {"name": "graph", "block_size": 4, "top_blocks": 1}
