@@ -37,8 +37,8 @@ training calls.
 
 ## Padding
 
-Padding changes no logits of valid tokens, but for the graph mixer with a `block_size` or `levels`: blocks are counted from the
-first token given, padding or not. Pad those texts on the right.
+Padding changes no logits of valid tokens, but for the graph mixer with a `block_size` or `levels`: blocks are
+counted from the first token given, padding or not. Pad those texts on the right.
 
 ## Adapters
 
