@@ -11,7 +11,7 @@ from spinodal.errors import InputError
 from spinodal.mixers import registry
 from spinodal.mixers.entry import Shape
 from spinodal.models.adapters import register_targets
-from spinodal.models.parts import NONE, PARTS, is_old, is_option, read_parts
+from spinodal.models.parts import NONE, PARTS, is_old, is_option, read_parts, unread_sizes
 
 # What transformers writes into the configurations of files and no class declares
 FOREIGN = {"auto_map", "quantization_config", "torch_dtype"}
@@ -24,7 +24,8 @@ class SpinodalConfig(PreTrainedConfig):
     `mixer` moves information between tokens and `channel` acts on the features of each. An encoder-decoder has
     `encoder_mixer` in its encoder, and `cross` brings what it read into every block of the decoder. Each is a name,
     or a dictionary with the name and options of that mixer, {"name": "graph", "levels": 3}; `spinodal list mixers`
-    shows them. An option may also stand by itself, `levels=3`, and goes to every chosen mixer that reads it.
+    shows them. An option may also stand by itself, `levels=3`, and goes to every chosen mixer that reads it. Sizes that
+    several mixers have, `hidden` and `phases`, may stand there unread, as `length` may.
 
     `is_decoder` and `is_encoder_decoder` are set by the classes that write text. InputError for a name that is
     unknown, in a file too, and for an option that no chosen mixer reads.
@@ -66,7 +67,8 @@ class SpinodalConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs: Any):
         given = {self.attribute_map.get(name, name): value for name, value in kwargs.items()}
         options = {name: given.pop(name) for name in list(given) if is_option(name)}
-        for part, value in read_parts({part: getattr(self, part) for part in PARTS}, options).items():
+        parts = {part: getattr(self, part) for part in PARTS}
+        for part, value in read_parts(parts, options, unread=unread_sizes(options)).items():
             setattr(self, part, value)
         super().__post_init__(**given)
         new = given.keys() & vars(self).keys() - FOREIGN

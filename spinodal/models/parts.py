@@ -7,7 +7,7 @@ A flat key goes to every part that reads it; one that none reads is refused. Fil
 of their own hold every key of every mixer, flat: what the chosen ones do not read is dropped there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from spinodal.errors import InputError
@@ -21,6 +21,7 @@ PARTS = {
     "encoder_mixer": Kind.TOKEN,
     "cross": Kind.CROSS,
 }
+SIZES = {"hidden", "phases"}
 # What every file holds that was written before mixers had options of their own
 OLD = {"mixer", "channel", "hidden", "phases"}
 
@@ -51,12 +52,26 @@ def read_part(part: str, value: str | Mapping[str, Any]) -> dict[str, Any]:
     return {"name": name, **vars(config)}
 
 
+def unread_sizes(options: Mapping[str, Any]) -> set[str]:
+    """Flat keys that a model may be given and need not read: sizes, as it may `length`, and values at their default.
+
+    One set of sizes serves several models, of which not each has phases.
+    """
+    known = registry.options()
+    return {
+        key
+        for key, value in options.items()
+        if key in SIZES or (key in known and value == known[key].default)
+    }
+
+
 def read_parts(
-    chosen: Mapping[str, Any], options: Mapping[str, Any], *, drop: bool = False
+    chosen: Mapping[str, Any], options: Mapping[str, Any], *, drop: bool = False, unread: Collection[str] = ()
 ) -> dict[str, dict[str, Any]]:
     """The parts with these options, flat or dotted keys, each given to those that read it.
 
-    InputError for an option that no chosen part reads, or that changes nothing beside its others, unless `drop`.
+    InputError for an option that no chosen part reads, or that changes nothing beside its others, unless `drop`;
+    those in `unread` may have no reader.
     """
     parts = {part: read_part(part, value) for part, value in chosen.items()}
     given: dict[str, dict[str, Any]] = {part: {} for part in parts}
@@ -65,8 +80,8 @@ def read_parts(
         readers = [other for other, held in parts.items() if name in held and part in ("", other)]
         if dot and part not in parts:
             raise InputError(f"{key}: no part of a model is called {part}: {', '.join(parts)} are")
-        if not readers and not drop:
-            raise InputError(unread(key, options[key], parts))
+        if not readers and not drop and key not in unread:
+            raise InputError(unread_message(key, options[key], parts))
         for other in readers:
             given[other][name] = options[key]
     parts = {part: read_part(part, held | given[part]) for part, held in parts.items()}
@@ -90,7 +105,7 @@ def read_by(part: str, held: Mapping[str, Any]) -> set[str]:
     )
 
 
-def unread(key: str, value: object, parts: Mapping[str, Mapping[str, Any]]) -> str:
+def unread_message(key: str, value: object, parts: Mapping[str, Mapping[str, Any]]) -> str:
     """What to say of an option that no part reads: what they do read, and who would read it."""
     name = key.rpartition(".")[2]
     what = [

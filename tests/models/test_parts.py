@@ -84,6 +84,11 @@ def test_an_option_without_effect_is_refused_where_it_is_given(
         override(Experiment(), parts | {name: value})
 
 
+def test_sizes_and_values_at_their_default_may_be_given_to_a_model_that_does_not_read_them():
+    made = config(mixer="attention", channel="swiglu", phases=3, hidden=5, pathway="none", levels=1)
+    assert made == config(mixer="attention", channel="swiglu", hidden=5)
+
+
 def test_an_option_that_is_set_later_goes_to_its_mixer(tmp_path: Path):
     made: Any = config(mixer="graph")
     made.levels = 3
@@ -125,8 +130,8 @@ def test_names_of_the_library_reach_the_channel():
             "levels=3: no part.*mixer=retention reads no option; channel=competition.*mixer=graph would",
         ),
         (
-            {"channel": "swiglu", "phases": 3},
-            "phases=3: no part.*channel=swiglu reads hidden.*competition, partition",
+            {"channel": "swiglu", "channel.phases": 3},
+            "channel.phases=3: no part.*channel=swiglu reads hidden.*competition, partition",
         ),
         ({"mixer": {"name": "graph", "levles": 3}}, "mixer=graph does not read levles: did you mean levels"),
         ({"mixer": {"levels": 3}}, 'it takes a name, or a dictionary with one, {"name"'),
