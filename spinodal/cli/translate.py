@@ -41,11 +41,19 @@ def translate_command(
 
 def sources(texts: list[str], file: Path | None) -> list[str]:
     """The texts of the command line and of the file; InputError if there is none."""
-    from spinodal.data import decode_text, file_text
+    from spinodal.data import file_text
 
     if file is not None:
-        text = decode_text(sys.stdin.buffer.read(), "standard input") if str(file) == "-" else file_text(file)
+        text = standard_input() if str(file) == "-" else file_text(file)
         texts = texts + [line for line in text.split("\n") if line.strip()]
     if not texts:
         raise InputError("there is nothing to translate: give a text, or --file with one a line")
     return texts
+
+
+def standard_input() -> str:
+    """All of it, decoded as a file is; text as it stands where a caller put text in its place."""
+    from spinodal.data import decode_text
+
+    buffer = getattr(sys.stdin, "buffer", None)
+    return sys.stdin.read() if buffer is None else decode_text(buffer.read(), "standard input")

@@ -80,6 +80,7 @@ def test_uneven_columns_are_found_before_work(monkeypatch, capsys, tmp_path: Pat
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_compare_trains_all_at_equal_size_and_time(monkeypatch, capsys, corpus: Path, tmp_path: Path):
     out = tmp_path / "comparison"
     command = [

@@ -66,8 +66,8 @@ FOLDERS = {
     "train-causal": Case(f"train pet-lm corpus=corpus.txt {TINY}", TRAINED),
     "train-translation": Case(f"train pet-translate corpus=pairs.tsv source_length=16 {TINY}", TRAINED),
     "train-constrained": Case(
-        f"train pet-mlm corpus=corpus.txt {TINY} channel=partition pathway=I hidden=8 reactions=1 method=augmented "
-        "constrain=F tolerance=0.01", TRAINED,
+        f"train pet-mlm corpus=corpus.txt {TINY.replace('hidden=4', 'hidden=8')} channel=partition pathway=I "
+        "reactions=1 method=augmented constrain=F tolerance=0.01", TRAINED,
     ),
     "simulate-circle": Case("simulate --n 3 --d 2 --beta 2 --tol 1e-4 --until consensus", SIMULATED),
     "simulate-span": Case("simulate --start orthonormal --n 4 --d 9 --until 2 --frames 5", SIMULATED),
