@@ -74,7 +74,7 @@ class Recorder:
     def leave(self, layer: nn.Module, args: tuple, output: Any) -> None:
         self.current = None
 
-    def linear(self, module: nn.Module, args: tuple, output: Tensor) -> Tensor | None:
+    def linear(self, module: nn.Module, args: tuple, output: Any) -> Tensor | None:
         call = self.current
         if call is None or not isinstance(output, Tensor):
             return None

@@ -139,7 +139,7 @@ def _watch_reading(hooks: ExitStack, layer: nn.Module, keep: Keep):
     attention = self_attention(layer)
     passing: list[Tensor] = []
 
-    def linear(module: nn.Module, args: tuple, output: Tensor):
+    def linear(module: nn.Module, args: tuple, output: Any):
         if (tokens := tokens_of(args[0])) is not None:  # not heads apart, as WavLM's gate reads them
             passing.append(tokens)
 
