@@ -336,7 +336,7 @@ def test_rwkvs_list_is_shifted_and_ours_is_not():
     model = small_architecture("rwkv")
     inputs = inputs_of_architecture(model)
     ours = record(model, inputs).tokens
-    embed = cast(Any, model.get_input_embeddings())
+    embed = cast(Any, model).get_input_embeddings()
     torch.testing.assert_close(ours[0], embed(inputs["input_ids"]).detach())
     with torch.no_grad():
         theirs = model(**inputs, output_hidden_states=True).hidden_states
