@@ -60,7 +60,11 @@ def panel_rule(tolerance: float, beta: float) -> Rule:
 
 
 class Line(NamedTuple):
-    """Panels of labels [left, right] in their order, and atoms."""
+    """mu = sum_panels sum_g w_g delta_{y_g} + sum_a m_a delta_{y_a}: a density on a line, and its Diracs.
+
+    The line of labels is cut into m panels [left, right] in increasing order. Each holds the quadrature points y with
+    weights w that carry its mass; atoms are the points of finite mass, with their masses.
+    """
 
     left: Float[np.ndarray, " m"]
     right: Float[np.ndarray, " m"]

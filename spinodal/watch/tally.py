@@ -73,7 +73,11 @@ class Tally:
 
 
 def by_field(numbers: Float[np.ndarray, " k"], names: Sequence[str]) -> dict[str, Any]:
-    """Numbers by the fields of a layer, those of no field as its observables; None where there is none."""
+    """The fields of a `LayerNumbers` from an array of numbers and their names.
+
+    Shares and counts of clusters are grouped by threshold; names that are no field become its `observables`. A number
+    that is not finite becomes None.
+    """
     value = {name: float(x) if np.isfinite(x) else None for name, x in zip(names, numbers, strict=True)}
     return {
         "mean_cosine": value["mean_cosine"],

@@ -28,8 +28,9 @@ BETA_MAX = 1e12  # above, the rounding of a token changes e^{beta <x,y>} in the 
 class Law(NamedTuple):
     """dx_i/dt = clock_i sum_j w_j e^{beta (<x_i, x_j> - 1)} P_{x_i} x_j  [glpr2023].
 
-    The inverse temperature and the clock of a flow: one factor for all drifts, or None for SA, where it is 1 / Z_i of
-    each token. `spinodal.flows.law` gives that of a kind.
+    What tells the kinds of attention apart: beta, and the factor in front of the sum. `clock` is one number for all
+    tokens (USA and its scaled forms), or None where the softmax divides by Z_i = sum_j w_j e^{beta (<x_i, x_j> - 1)}
+    of each token (SA). `spinodal.flows.law` gives the law of a kind.
     """
 
     beta: float

@@ -35,7 +35,7 @@ class Systems(NamedTuple):
 
 @runtime_checkable
 class Clock(Protocol):
-    """How time is counted for many systems at once: by layers (`LayerClock`) or along the ODE (`OdeClock`)."""
+    """Advances many systems of tokens together, by layers (`LayerClock`) or along the ODE (`OdeClock`)."""
 
     def run(
         self, systems: Systems, law: Law, times: Float[np.ndarray, " t"], threshold: float

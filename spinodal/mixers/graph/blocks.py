@@ -78,11 +78,16 @@ class Blocks(LinkForm):
 
 
 class RoutedBlocks(NamedTuple):
-    """The blocks that each block is linked to, itself first, and the same as a matrix of blocks."""
+    """The blocks J whose tokens the tokens of block I are linked to, as a list and as a matrix.
 
-    index: Int[Tensor, "b h I m"]
-    kept: Bool[Tensor, "b h I m"]
-    selected: Bool[Tensor, "b h I J"]
+    A text is cut into blocks of consecutive tokens, and links are chosen a block at a time.
+    """
+
+    index: Int[Tensor, "b h I m"]  # m blocks J of each block I, I itself first
+    kept: Bool[
+        Tensor, "b h I m"
+    ]  # whether that entry is a link; others fill the list where there are fewer than m
+    selected: Bool[Tensor, "b h I J"]  # whether I is linked to J
 
 
 class RouterProjections(nn.Linear):

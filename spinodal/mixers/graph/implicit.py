@@ -35,7 +35,11 @@ def implicit_equilibrium(
     *,
     tolerance: float,
 ) -> Float[Tensor, "b h n c"]:
-    """x with dx = H^-1 D dg for the parameters in `force`; ConvergenceError (in the backward pass) if CG fails."""
+    """x with grad E(x) = 0, and its derivative dx = H^-1 D dg with H = -D dg/dx, g = -D^-1 grad E, D the degrees.
+
+    `force` is g with the parameters that gradients are wanted of, dg its change with them at fixed x. The backward pass
+    solves with H by conjugate gradients; ConvergenceError there if they do not reach the tolerance.
+    """
     d = (log_degree - log_degree.amax(2, keepdim=True)).exp()
     rho = rho.detach()
 

@@ -61,7 +61,7 @@ def gathered_averages(
 
 
 def flat_index(index: Int[Tensor, "b h I m"]) -> Int[Tensor, "N m"]:
-    """The linked blocks, counted through all texts and heads."""
+    """The number of each linked block where the blocks of all texts and heads stand in one row: J + I (h + heads b)."""
     b, h, I, m = index.shape
     first = I * torch.arange(b * h, device=index.device)[:, None]
     return (index.flatten(2).flatten(0, 1) + first).view(-1, m)
@@ -121,7 +121,10 @@ class BlockAverages(torch.autograd.Function):
 
 
 class BlockScatter(torch.autograd.Function):
-    """z_J = sum of p_I^(k)^T a_I over the blocks I whose k-th link is J."""
+    """z_J = sum over all I and k with J_k(I) = J of p_I^(k)^T a_I: what all blocks I send to the blocks J they link to.
+
+    p_I^(k) are the weights between the tokens of block I and those of its k-th linked block, a_I the rows of block I.
+    """
 
     @staticmethod
     def forward(ctx, p, a, index):
