@@ -9,7 +9,7 @@ from transformers import PreTrainedConfig
 
 from spinodal.errors import InputError
 from spinodal.mixers import registry
-from spinodal.mixers.entry import Shape
+from spinodal.mixers.entry import Shape, near
 from spinodal.models.adapters import register_targets
 from spinodal.models.parts import NONE, PARTS, is_old, is_option, read_parts, unread_sizes
 
@@ -71,11 +71,13 @@ class SpinodalConfig(PreTrainedConfig):
         for part, value in read_parts(parts, options, unread=unread_sizes(options)).items():
             setattr(self, part, value)
         super().__post_init__(**given)
+        names = [*SpinodalConfig.__annotations__, *registry.options()]
         new = given.keys() & vars(self).keys() - FOREIGN
         if unknown := {name for name in new if not hasattr(type(self), name) and not name.startswith("_")}:
+            hint = near(min(unknown), names).rstrip()
             raise InputError(
-                f"unknown name {', '.join(sorted(unknown))} in a configuration of spinodal: the names are "
-                f"{', '.join([*SpinodalConfig.__annotations__, *registry.options()])}"
+                f"unknown name {', '.join(sorted(unknown))} in a configuration of spinodal: "
+                f"the names are {', '.join(names)}{hint and '; ' + hint}"
             )
 
     @classmethod

@@ -89,6 +89,11 @@ def test_sizes_and_values_at_their_default_may_be_given_to_a_model_that_does_not
     assert made == config(mixer="attention", channel="swiglu", hidden=5)
 
 
+def test_a_misspelt_name_is_answered_with_the_nearest():
+    with pytest.raises(InputError, match=r"unknown name levls.*did you mean levels"):
+        config(mixer="graph", levls=3)
+
+
 def test_an_option_that_is_set_later_goes_to_its_mixer(tmp_path: Path):
     made: Any = config(mixer="graph")
     made.levels = 3
