@@ -40,7 +40,38 @@ class EncoderDecoderOutput(CachedOutput, HiddenState):
     encoder_hidden_states: tuple[Float[Tensor, "b m d"] | None, ...] | None = None
 
 
-class SpinodalEncoderDecoder(SpinodalPreTrainedModel):
+class TwoStacks(SpinodalPreTrainedModel):
+    """What an encoder and a decoder that reads it ask of the library, with a head or without."""
+
+    def decoder_network(self) -> SpinodalDecoder:
+        """The decoder inside this model."""
+        raise NotImplementedError
+
+    def gradient_checkpointing_enable(
+        self, gradient_checkpointing_kwargs: dict[str, Any] | None = None, **kwargs: Any
+    ):
+        """Blocks are computed again in the backward pass, to save memory.
+
+        InputError for re-entrant checkpoints: they lose the source, whose gradient all blocks of a decoder share.
+        """
+        if (gradient_checkpointing_kwargs or {}).get("use_reentrant"):
+            raise InputError(
+                "checkpoints of an encoder-decoder take gradient_checkpointing_kwargs use_reentrant=False"
+            )
+        super().gradient_checkpointing_enable(gradient_checkpointing_kwargs, **kwargs)
+
+    def resize_token_embeddings(
+        self, new_num_tokens: int | None = None, *args: Any, **kwargs: Any
+    ) -> nn.Embedding:
+        """The embeddings of source and target, and the output, in a new size; embeddings are two where not tied."""
+        embedding = super().resize_token_embeddings(new_num_tokens, *args, **kwargs)
+        decoder = self.decoder_network()
+        if decoder.embedding.num_embeddings != embedding.num_embeddings:
+            decoder.resize_token_embeddings(embedding.num_embeddings)
+        return embedding
+
+
+class SpinodalEncoderDecoder(TwoStacks):
     """The network; a head on it writes text."""
 
     _tied_weights_keys = {"decoder.embedding.weight": "encoder.embedding.weight"}
@@ -57,18 +88,8 @@ class SpinodalEncoderDecoder(SpinodalPreTrainedModel):
     def set_input_embeddings(self, value: nn.Embedding):
         self.encoder.embedding = value
 
-    def gradient_checkpointing_enable(
-        self, gradient_checkpointing_kwargs: dict[str, Any] | None = None, **kwargs: Any
-    ):
-        """Blocks are computed again in the backward pass, to save memory."""
-        refuse_reentrant(gradient_checkpointing_kwargs)
-        super().gradient_checkpointing_enable(gradient_checkpointing_kwargs, **kwargs)
-
-    def resize_token_embeddings(
-        self, new_num_tokens: int | None = None, *args: Any, **kwargs: Any
-    ) -> nn.Embedding:
-        """Both embeddings in a new size; they are two where they are not tied."""
-        return resize_both(super().resize_token_embeddings(new_num_tokens, *args, **kwargs), self.decoder)
+    def decoder_network(self) -> SpinodalDecoder:
+        return self.decoder
 
     @can_return_tuple
     def forward(
@@ -112,18 +133,3 @@ class SpinodalEncoderDecoder(SpinodalPreTrainedModel):
             out.last_hidden_state, out.cache, out.hidden_states, residuals if output_residuals else None,
             source, encoder_outputs.hidden_states,
         )  # fmt: skip
-
-
-def refuse_reentrant(options: dict[str, Any] | None):
-    """InputError for re-entrant checkpoints: they lose the source, whose gradient all blocks of a decoder share."""
-    if (options or {}).get("use_reentrant"):
-        raise InputError(
-            "checkpoints of an encoder-decoder take gradient_checkpointing_kwargs use_reentrant=False"
-        )
-
-
-def resize_both(embedding: nn.Embedding, decoder: SpinodalDecoder) -> nn.Embedding:
-    """The resized embedding of the source; that of the target is resized too, where it is another."""
-    if decoder.embedding.num_embeddings != embedding.num_embeddings:
-        decoder.resize_token_embeddings(embedding.num_embeddings)
-    return embedding

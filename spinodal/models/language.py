@@ -21,7 +21,7 @@ from spinodal.errors import InputError
 from spinodal.models.configuration import SpinodalConfig
 from spinodal.models.decoder import SpinodalDecoder, SpinodalGenerativeModel
 from spinodal.models.encoder import changed
-from spinodal.models.encoder_decoder import SpinodalEncoderDecoder, refuse_reentrant, resize_both
+from spinodal.models.encoder_decoder import SpinodalEncoderDecoder, TwoStacks
 from spinodal.models.tasks import IGNORED, cross_entropy
 from spinodal.models.versions import CachedOutput, one_cache
 
@@ -156,7 +156,7 @@ class SpinodalForCausalLM(LanguageHead, GenerationMixin):
         return LanguageOutput(loss, logits, out.cache, out.hidden_states, out.residuals)
 
 
-class SpinodalForSeq2SeqLM(LanguageHead, GenerationMixin):
+class SpinodalForSeq2SeqLM(TwoStacks, LanguageHead, GenerationMixin):
     """The next token of a target, given a source."""
 
     _tied_weights_keys = {
@@ -172,21 +172,6 @@ class SpinodalForSeq2SeqLM(LanguageHead, GenerationMixin):
 
     def decoder_network(self) -> SpinodalDecoder:
         return self.model.decoder
-
-    def gradient_checkpointing_enable(
-        self, gradient_checkpointing_kwargs: dict[str, Any] | None = None, **kwargs: Any
-    ):
-        """Blocks are computed again in the backward pass, to save memory."""
-        refuse_reentrant(gradient_checkpointing_kwargs)
-        super().gradient_checkpointing_enable(gradient_checkpointing_kwargs, **kwargs)
-
-    def resize_token_embeddings(
-        self, new_num_tokens: int | None = None, *args: Any, **kwargs: Any
-    ) -> nn.Embedding:
-        """Both embeddings and the output in a new size; the embeddings are two where they are not tied."""
-        return resize_both(
-            super().resize_token_embeddings(new_num_tokens, *args, **kwargs), self.model.decoder
-        )
 
     @staticmethod
     def targets(labels: Int[Tensor, "b n"]) -> Int[Tensor, "b n"]:
