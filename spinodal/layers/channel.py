@@ -47,53 +47,46 @@ class PhaseCompetition(Layer):
         super().__init__(PhaseCompetitionConfig(hidden=hidden, phases=phases).build(Shape(width)))
 
 
-class Partition(Layer):
+class PartitionLayer(Layer):
+    """What a partition of each token is told; `options` is the configuration of its kind."""
+
+    options: type[PartitionOptions]
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        heads: int = 4,
+        causal: bool = False,
+        hidden: int = PartitionOptions.hidden,
+        phases: int = PartitionOptions.phases,
+        reactions: int = PartitionOptions.reactions,
+        pathway: str = PartitionOptions.pathway,
+        reading: str = PartitionOptions.reading,
+    ):
+        config = self.options(
+            hidden=hidden, phases=phases, reactions=reactions, pathway=pathway, reading=reading
+        )
+        super().__init__(build_mixer(config, Shape(width, heads=heads, causal=causal)))
+
+
+class Partition(PartitionLayer):
     """x_ij = z_i K_ij / u_i, u_i = 1 + sum_j L_j (K_ij - 1)  [qajar2024, eqs. 8b, 9].
 
     A mixture splits into `phases` phases whose K and L a network of `hidden` features predicts. `reading` says what a
     mixture is (token, feature, flat), `pathway` where `reactions` reactions take place (none, I, II, III).
     """
 
-    def __init__(
-        self,
-        width: int,
-        *,
-        heads: int = 4,
-        causal: bool = False,
-        hidden: int = PartitionOptions.hidden,
-        phases: int = PartitionOptions.phases,
-        reactions: int = PartitionOptions.reactions,
-        pathway: str = PartitionOptions.pathway,
-        reading: str = PartitionOptions.reading,
-    ):
-        config = PartitionConfig(
-            hidden=hidden, phases=phases, reactions=reactions, pathway=pathway, reading=reading
-        )
-        super().__init__(build_mixer(config, Shape(width, heads=heads, causal=causal)))
+    options = PartitionConfig
 
 
-class LiteralPartition(Layer):
+class LiteralPartition(PartitionLayer):
     """x_ij = z_i K_ij / u_i with raw, signed K and L_j = sigmoid(l_j)  [qajar2024, eqs. 9, 10h].
 
     `Partition` with the parameters of the paper: it has poles where u = 0, of which it warns.
     """
 
-    def __init__(
-        self,
-        width: int,
-        *,
-        heads: int = 4,
-        causal: bool = False,
-        hidden: int = PartitionOptions.hidden,
-        phases: int = PartitionOptions.phases,
-        reactions: int = PartitionOptions.reactions,
-        pathway: str = PartitionOptions.pathway,
-        reading: str = PartitionOptions.reading,
-    ):
-        config = LiteralPartitionConfig(
-            hidden=hidden, phases=phases, reactions=reactions, pathway=pathway, reading=reading
-        )
-        super().__init__(build_mixer(config, Shape(width, heads=heads, causal=causal)))
+    options = LiteralPartitionConfig
 
 
 class DensePartition(Layer):
