@@ -1,13 +1,10 @@
 """The command line: what it teaches, what it writes, and one clear sentence for each mistake."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
-from typed import of_kind
-
-from spinodal import cli
+from command import spinodal
 
 TINY = [
     "tokenizer=characters",
@@ -20,21 +17,6 @@ TINY = [
     "phases=2",
 ]
 SHORT = ["steps=4", "log_every=2", "evaluate_every=4", "save_every=4"]
-
-
-@pytest.fixture
-def corpus(tmp_path: Path) -> Path:
-    path = tmp_path / "corpus.txt"
-    path.write_text("to be or not to be, that is the question; " * 40)
-    return path
-
-
-def spinodal(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
-    """The exit status of a command."""
-    monkeypatch.setattr(sys, "argv", ["spinodal", *map(str, arguments)])
-    with pytest.raises(SystemExit) as status:
-        cli.main()
-    return of_kind(status.value.code or 0, int)
 
 
 def test_train_fill_and_what_they_leave(monkeypatch, capsys, corpus: Path, tmp_path: Path):

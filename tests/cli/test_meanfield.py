@@ -1,23 +1,13 @@
 """`spinodal meanfield` and `spinodal spectrum`: what they print and write, and one sentence for each mistake."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from typed import of_kind
+from command import spinodal
 
-from spinodal import cli, theory
-
-
-def spinodal(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
-    """The exit status of a command."""
-    monkeypatch.setattr(sys, "argv", ["spinodal", *map(str, arguments)])
-    with pytest.raises(SystemExit) as status:
-        cli.main()
-    return of_kind(status.value.code or 0, int)
-
+from spinodal import theory
 
 THRESHOLDS = {  # from Bessel functions in 30 digits, rounded to four decimals
     2: [1.0445, 3.1654, 6.2113, 10.2285, 15.2363, 21.2405],

@@ -1,15 +1,14 @@
 """phase-diagram and draw on the command line: what they write, what they keep, one sentence for each mistake."""
 
 import json
-import sys
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import pytest
-from typed import of_kind
+from command import spinodal
 
-from spinodal import cli, recipes, theory
+from spinodal import recipes, theory
 from spinodal.errors import InputError
 from spinodal.figures import maps
 from spinodal.flows.ensembles import diagram
@@ -30,14 +29,6 @@ TINY = (
     "--workers",
     "1",
 )
-
-
-def spinodal(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
-    """The exit status of a command."""
-    monkeypatch.setattr(sys, "argv", ["spinodal", *map(str, arguments)])
-    with pytest.raises(SystemExit) as status:
-        cli.main()
-    return of_kind(status.value.code or 0, int)
 
 
 def test_a_map_and_what_it_leaves(monkeypatch, capsys, tmp_path: Path):

@@ -11,9 +11,8 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from typed import of_kind
+from command import spinodal
 
-from spinodal import cli
 from spinodal.errors import InputError
 from spinodal.recipes import pet_lm
 from spinodal.runs import read_run
@@ -26,21 +25,6 @@ TINY = {
     "steps": 5, "log_every": 3, "evaluate_every": 50, "save_every": 3,
 }  # fmt: skip
 KEYS = [f"{key}={value}" for key, value in TINY.items()]
-
-
-@pytest.fixture
-def corpus(tmp_path: Path) -> Path:
-    path = tmp_path / "corpus.txt"
-    path.write_text("to be or not to be, that is the question; " * 40)
-    return path
-
-
-def spinodal(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
-    """The exit status of a command."""
-    monkeypatch.setattr(sys, "argv", ["spinodal", *map(str, arguments)])
-    with pytest.raises(SystemExit) as status:
-        cli.main()
-    return of_kind(status.value.code or 0, int)
 
 
 @pytest.mark.slow
