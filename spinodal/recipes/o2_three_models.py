@@ -78,6 +78,8 @@ LINES = (
 
 def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     """report.html and two pictures of MiniLM, SmolLM2 and both stacks of Whisper; of ALBERT at two depths if quick."""
+    if not quick:
+        require_synthesizer()
     question = Question(seed=seed)
     seen = _albert(question) if quick else _three(question, out)
     write_comparison(out / "report.html", seen)
@@ -136,11 +138,15 @@ def _three(question: Question, out: Path) -> dict[str, ObservationResult]:
     return found
 
 
-def speak(text: str, path: Path):
-    """The sound of a text; needs the speech synthesizer espeak-ng."""
+def require_synthesizer() -> None:
+    """Raises InputError where the speech synthesizer espeak-ng is not installed."""
     if shutil.which("espeak-ng") is None:
         raise InputError(
             "what Whisper hears is made by espeak-ng, which is not installed: apt-get install espeak-ng"
         )
+
+
+def speak(text: str, path: Path):
+    """The sound of a text."""
     subprocess.run(["espeak-ng", "-w", str(path), text], check=True)
     return sound_of(path)

@@ -14,6 +14,8 @@ import pytest
 from PIL import Image
 
 from spinodal import recipes, theory
+from spinodal.errors import InputError
+from spinodal.recipes import o2_three_models
 
 DRAWN = [name for name in recipes.names() if recipes.header(name)["Command"].startswith("spinodal draw")]
 QUICK_ALONE = {
@@ -124,3 +126,11 @@ MORE = {
     "f10-optimal-points": every_start_ends_at_optimal_points,
     "f13-normalisation": slope_of_ngpt,
 }
+
+
+def test_what_is_not_installed_is_said_before_a_model_is_read(monkeypatch, tmp_path: Path):
+    monkeypatch.setattr(o2_three_models.shutil, "which", lambda name: None)
+    monkeypatch.setattr(o2_three_models, "open_model", lambda *_, **__: pytest.fail("a model was read"))
+    with pytest.raises(InputError, match="espeak-ng, which is not installed"):
+        o2_three_models.draw(tmp_path)
+    assert not list(tmp_path.iterdir())
