@@ -2,7 +2,7 @@
 
 from spinodal.layers.base import Layer, build_mixer
 from spinodal.mixers.channel.gates import DrivingForceConfig, PhaseCompetitionConfig, SwiGLUConfig
-from spinodal.mixers.channel.partition import (
+from spinodal.mixers.channel.partition_config import (
     DensePartitionConfig,
     LiteralPartitionConfig,
     PartitionConfig,

@@ -8,7 +8,8 @@ import contextlib
 from collections.abc import Iterator
 
 from spinodal.errors import InputError
-from spinodal.mixers.channel import gates, partition
+from spinodal.mixers.channel import gates
+from spinodal.mixers.channel import partition_config as partition
 from spinodal.mixers.cross import mixers as cross
 from spinodal.mixers.entry import Entry, Kind, Option, near
 from spinodal.mixers.graph import config as graph
