@@ -16,19 +16,20 @@ is none; `folder.adopt()` then adds to a finished run: the next `finish(result)`
 origin. Other parameters: `ignored` names of the configuration that need not agree, `partial` names of files that
 mark an unfinished run of before, `label` with name, recipe, command, paper, expected, and `record`, the file's name.
 
-    run.json            {"format": 2, "kind", "finished", labels, "config", "seed", commit ..., fields of the result}
+    run.json            {"format": 3, "checksum", "kind", "finished", labels, "config", "seed", commit ..., result}
     inputs.npz          arrays of `config`, results.npz those of the result (another name: finish(result, arrays=...))
 
 Refuse:    check_folder(out, kind=..., owned=..., resume=..., overwrite=...) says what `open_run` would refuse whatever
            the configuration, before much work makes one.
 Read:      read_run(path) -> Run(path, format, kind, finished, record); .folder .config .result .config_as(cls)
-           .result_as(cls), with its `experiment` where cls has such a field; format 1 too. InputError says what
-           cannot be read.
+           .result_as(cls), with its `experiment` where cls has such a field; earlier formats too. InputError says
+           what cannot be read.
 Codec:     encode(value) -> (json, arrays); decode(cls, json, arrays); equal(a, b); @register("short-name") on a
            dataclass that stands in a union or for an abstract type; field(metadata=UNSAVED or SAVED_IF_SET).
 Files:     write_text, write_json, write_bytes, write_arrays, replacing(path), discard, checksum; SaveError.
 State:     write_checkpoint(path, label, arrays), read_checkpoint(path, label) -> arrays or None: one file;
-           close_checkpoint(folder, experiment=...), newest_checkpoint(run, experiment=...): folders with a manifest.
+           close_checkpoint(folder, experiment=...), newest_checkpoint(run, experiment=...): folders with a manifest,
+           of which rotate_checkpoints(newest, keep=...) leaves the newest steps.
 Origin:    provenance() -> Provenance(commit, date, versions, machine, threads); commit(), versions(), machine().
 Sweep:     from spinodal.runs import sweep; sweep.run(function, configurations, folder).
 

@@ -4,6 +4,7 @@ from .checkpoints import (
     difference,
     newest_checkpoint,
     read_checkpoint,
+    rotate_checkpoints,
     write_checkpoint,
 )
 from .codec import SAVED_IF_SET, UNSAVED, encode, equal, register
@@ -48,6 +49,7 @@ __all__ = [
     "read_run",
     "register",
     "replacing",
+    "rotate_checkpoints",
     "sweep",
     "versions",
     "write_arrays",

@@ -1,25 +1,29 @@
 """Checkpoints that are whole or not there, from which a run goes on.
 
-A folder's checkpoint is closed by a manifest with the checksum of every file, written last and atomically; one
-without, or with a file that disagrees, is passed over with a warning for the one before it. A checkpoint of arrays is
-one file under a SHA-256 of what it holds and of whose it is.
+A folder's checkpoint is closed by a manifest with the checksum of every file and its own, written last, atomically,
+once all else is on the disk; one without, or with a file that disagrees, is passed over with a warning for the one
+before it. A checkpoint of arrays is one file under a SHA-256 of what it holds and of whose it is.
 """
 
 import hashlib
 import io
 import json
+import re
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from spinodal.errors import InputError
 from spinodal.runs.codec import is_array
-from spinodal.runs.files import Place, checksum, npz, write_bytes, write_json
+from spinodal.runs.files import Place, checksum, discard, npz, sync, sync_names, write_bytes
+from spinodal.runs.sealed import CHECKSUM, DamageError, read_sealed, write_sealed
 
 MANIFEST = "manifest.json"
+MANIFEST_FORMAT = 1
+STEP = re.compile(r"checkpoint-(?:0|[1-9][0-9]{0,17})")
 DIGEST = 64  # characters of a SHA-256
 LONGEST = 80  # characters of a value in a message
 
@@ -35,26 +39,73 @@ ABSENT = Absent()
 
 
 def close_checkpoint(folder: Place, *, experiment: Mapping[str, Any]) -> None:
-    """Writes the manifest of a finished checkpoint and the experiment that it belongs to."""
+    """Writes the manifest of a finished checkpoint and its experiment, once all else is on the disk."""
     folder = Path(folder)
-    files = {p.name: checksum(p) for p in sorted(folder.iterdir()) if p.is_file() and p.name != MANIFEST}
-    write_json(folder / MANIFEST, {"experiment": dict(experiment), "files": files})
+    sync(folder)
+    sync_names(folder.parent)
+    files = {
+        path.relative_to(folder).as_posix(): checksum(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path != folder / MANIFEST
+    }
+    write_sealed(
+        folder / MANIFEST, {"format": MANIFEST_FORMAT, "experiment": dict(experiment), "files": files}
+    )
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a checkpoint, with its own checksum or as earlier versions wrote it, without format and checksum.
+
+    DamageError says what is wrong with it.
+    """
+    try:
+        manifest = read_sealed(folder / MANIFEST)
+    except FileNotFoundError:
+        raise DamageError("it was never finished") from None
+    except DamageError as error:
+        raise DamageError(f"{MANIFEST} {error}") from None
+    number = manifest.get("format", MANIFEST_FORMAT)
+    if number != MANIFEST_FORMAT:
+        raise DamageError(f"{MANIFEST} is of format {number}, and this version reads {MANIFEST_FORMAT}")
+    if "format" in manifest and CHECKSUM not in manifest:
+        raise DamageError(f"{MANIFEST} has no checksum")
+    experiment, files = manifest.get("experiment"), manifest.get("files")
+    if not (isinstance(experiment, dict) and isinstance(files, dict) and files and all(map(is_below, files))):
+        raise DamageError(f"{MANIFEST} does not say of which files and which experiment it is")
+    return manifest
+
+
+def is_below(name: str) -> bool:
+    """Whether the name of a file leads to a place within its folder."""
+    return not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts
 
 
 def damage(folder: Path) -> str | None:
     """What is wrong with a checkpoint's folder, or None."""
     try:
-        files = json.loads((folder / MANIFEST).read_text())["files"]
-    except FileNotFoundError:
-        return "it was never finished"
-    except (ValueError, KeyError, TypeError):
-        return f"{MANIFEST} cannot be read"
+        return damaged_file(folder, read_manifest(folder)["files"])
+    except DamageError as error:
+        return str(error)
+
+
+def damaged_file(folder: Path, files: Mapping[str, str]) -> str | None:
+    """What is wrong with the first file of a folder that is not as its checksum says; None where all are."""
     for name, digest in files.items():
-        if not (folder / name).is_file():
+        path = folder / name
+        if not path.is_file():
             return f"{name} is missing"
-        if checksum(folder / name) != digest:
-            return f"{name} is not what was written"
+        try:
+            if checksum(path) != digest:
+                return f"{name} is not what was written"
+        except OSError as error:
+            return f"{name} cannot be read ({error})"
     return None
+
+
+def checkpoint_folders(run: Place) -> list[Path]:
+    """The folders checkpoint-STEP of a run, the newest first; any other name beside them is not ours."""
+    found = [path for path in (Path(run) / "checkpoints").glob("checkpoint-*") if STEP.fullmatch(path.name)]
+    return sorted((path for path in found if path.is_dir()), key=step_of, reverse=True)
 
 
 def step_of(folder: Path) -> int:
@@ -63,32 +114,43 @@ def step_of(folder: Path) -> int:
 
 def kept_checkpoint(run: Place) -> Path | None:
     """The newest complete checkpoint in the folder of a run, of whatever experiment; None if there is none."""
-    folders = sorted((Path(run) / "checkpoints").glob("checkpoint-*"), key=step_of, reverse=True)
-    return next((folder for folder in folders if not damage(folder)), None)
+    return next((folder for folder in checkpoint_folders(run) if not damage(folder)), None)
+
+
+def rotate_checkpoints(newest: Path, *, keep: int) -> None:
+    """Removes what is older than the newest `keep` checkpoints of a run, by their steps and whatever the clock says.
+
+    `newest` has just been closed, and is one of those that are kept. Folders that were never finished are not counted.
+    """
+    older = [
+        folder for folder in checkpoint_folders(newest.parent.parent) if step_of(folder) < step_of(newest)
+    ]
+    finished = [folder for folder in older if (folder / MANIFEST).is_file()]
+    for folder in older:
+        if folder not in finished[: keep - 1]:
+            discard(folder)
 
 
 def newest_checkpoint(run: Place, *, experiment: Mapping[str, Any]) -> Path | None:
     """The newest complete checkpoint-STEP in the folder checkpoints/ of a run; None if there is none.
 
-    Damaged ones are skipped, with a warning that names them. InputError if all are damaged, and if the newest belongs
-    to another experiment.
+    Damaged ones are skipped, with a warning that names them; a run that was killed as it wrote its first one has none.
+    InputError if all are damaged, and if the newest belongs to another experiment.
     """
-    checkpoints = Path(run) / "checkpoints"
-    folders = sorted(checkpoints.glob("checkpoint-*"), key=step_of, reverse=True)
+    folders = checkpoint_folders(run)
     for folder in folders:
         if reason := damage(folder):
             warnings.warn(f"checkpoint {folder} is passed over: {reason}", stacklevel=2)
             continue
-        saved = json.loads((folder / MANIFEST).read_text())["experiment"]
-        if told := difference(saved, experiment):
+        if told := difference(read_manifest(folder)["experiment"], experiment):
             raise InputError(
                 f"{folder} is of another experiment ({told}): `overwrite` starts it again, or choose another `out`",
                 field=("overwrite", "out"),
             )
         return folder
-    if folders:
+    if folders and (len(folders) > 1 or (folders[0] / MANIFEST).exists()):
         raise InputError(
-            f"no whole checkpoint is left in {checkpoints}; start again with `overwrite`",
+            f"no whole checkpoint is left in {folders[0].parent}; start again with `overwrite`",
             field="overwrite",
         )
     return None
@@ -100,7 +162,7 @@ def write_checkpoint(path: Place, label: str, arrays: Mapping[str, Any]) -> None
     `label`, JSON or any text, identifies the run it belongs to.
     """
     content = npz({"label": np.array(label), **arrays}, compressed=False)
-    write_bytes(path, hashlib.sha256(content).hexdigest().encode() + content, durable=True)
+    write_bytes(path, hashlib.sha256(content).hexdigest().encode() + content)
 
 
 def read_checkpoint(
@@ -114,7 +176,10 @@ def read_checkpoint(
     path = Path(path)
     if not path.exists():
         return None
-    raw = path.read_bytes()
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error}): delete it, and the run starts again") from None
     digest, content = raw[:DIGEST], raw[DIGEST:]
     if hashlib.sha256(content).hexdigest().encode() != digest:
         raise InputError(f"{path} is not what was written: delete it, and the run starts again")

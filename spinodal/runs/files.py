@@ -1,9 +1,11 @@
 """Files that are whole or not there: each is written beside its place and moved over it.
 
-A process can die while it writes, and a disk can fill. A reader then finds the file of before, or none, never a half.
+A process can die while it writes, a disk can fill and power can fail. A reader then finds the file of before, or none,
+never a half.
 """
 
 import contextlib
+import errno
 import hashlib
 import io
 import json
@@ -29,13 +31,16 @@ class SaveError(OSError):
 def replacing(path: Place) -> Iterator[Path]:
     """A temporary path beside `path`, for a file or a folder that replaces `path` at the end of the block.
 
-    If the block raises, `path` stays as it was. SaveError if the disk fails.
+    What was written is on the disk before it is moved. If the block raises, `path` stays as it was. SaveError if the
+    disk fails.
     """
     path = Path(path)
     part = path.with_name(f".{os.getpid()}.part.{path.name}")
     try:
         yield part
+        sync(part)
         move_into_place(part, path)
+        sync_names(path.parent)
     except OSError as error:
         raise SaveError(f"{path} could not be written ({error})") from error
     finally:
@@ -43,11 +48,11 @@ def replacing(path: Place) -> Iterator[Path]:
 
 
 def move_into_place(part: Path, path: Path) -> None:
-    """Moves a finished file or folder to `path`; an old folder there is removed only afterwards.
+    """Moves a finished file or folder to `path`; an old folder there is removed only afterwards, for a folder alone.
 
     The old folder is restored if the move fails, and by `recover` if the process was killed in between.
     """
-    if not path.is_dir():
+    if part.is_file() or not path.is_dir():
         os.replace(part, path)
         return
     old = path.with_name(f".{os.getpid()}.old.{path.name}")
@@ -84,13 +89,36 @@ def discard(path: Place) -> None:
         path.unlink(missing_ok=True)
 
 
-def write_bytes(path: Place, content: bytes, *, durable: bool = False) -> None:
-    """Writes a file that is complete or absent; with `durable` it survives a loss of power."""
-    with replacing(path) as part, part.open("wb") as file:
-        file.write(content)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
+def sync(path: Path) -> None:
+    """Returns once a file, or a folder with all files in it, is on the disk: a loss of power leaves it there."""
+    below = path.rglob("*") if path.is_dir() else ()
+    for part in (*below, path):
+        sync_names(part) if part.is_dir() else sync_content(part)
+
+
+def sync_content(file: Path) -> None:
+    with file.open("rb+" if os.name == "nt" else "rb") as stream:
+        os.fsync(stream.fileno())
+
+
+def sync_names(folder: Path) -> None:
+    """The names in a folder; nothing where a system or its disk has no such call for folders."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)
+
+
+def write_bytes(path: Place, content: bytes) -> None:
+    """Writes a file that is complete or absent."""
+    with replacing(path) as part:
+        part.write_bytes(content)
 
 
 def write_text(path: Place, text: str) -> None:

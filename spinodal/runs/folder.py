@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,12 +10,24 @@ from typing import Any
 
 from spinodal.errors import InputError
 from spinodal.runs import files
-from spinodal.runs.checkpoints import difference
+from spinodal.runs.checkpoints import difference, kept_checkpoint, read_manifest
 from spinodal.runs.codec import encode
 from spinodal.runs.files import Place, SaveError
 from spinodal.runs.lock import hold_lock
 from spinodal.runs.provenance import machine, provenance
-from spinodal.runs.record import FORMAT, HEAD, INPUTS, LABELS, RESULTS, Run, read_run, record_in
+from spinodal.runs.record import (
+    FORMAT,
+    HEAD,
+    INPUTS,
+    LABELS,
+    RECORDS,
+    RESULTS,
+    DamagedRecordError,
+    Run,
+    read_run,
+    record_in,
+)  # fmt: skip
+from spinodal.runs.sealed import write_sealed
 from spinodal.threads import threads
 
 
@@ -47,11 +60,11 @@ class RunFolder:
         self.head["config"] |= values
         self.inputs = {**self.inputs, **arrays}
         if self.replaces:
-            for name in (self.record, *self.owned, INPUTS, RESULTS):
-                files.discard(self.path / name)
+            write_sealed(self.path / self.record, self.head | {"clearing": True})
+            clear(self.path, self.owned)
         if self.inputs:
             files.write_arrays(self.path / INPUTS, self.inputs)
-        files.write_json(self.path / self.record, self.head)
+        write_sealed(self.path / self.record, self.head)
 
     def adopt(self) -> Run:
         """Takes the finished run in the folder as this one, to extend its result; its provenance stays."""
@@ -100,10 +113,16 @@ class RunFolder:
             files.write_arrays(self.path / arrays, found)
             head["arrays"] = arrays
         try:
-            files.write_json(self.path / self.record, head | value)
+            write_sealed(self.path / self.record, head | value)
         except SaveError as error:
             raise SaveError(f"{error}; what else {self.path} holds is kept") from error
         return read_run(self.path / self.record)
+
+
+def clear(out: Path, owned: Sequence[str]) -> None:
+    """Removes what a run owns beside its record, which says "clearing" until the new run begins."""
+    for name in (*owned, INPUTS, RESULTS):
+        files.discard(out / name)
 
 
 @contextlib.contextmanager
@@ -173,6 +192,10 @@ def open_run(
             ) from None
         files.recover(out)
         previous = previous_run(out, head, owned, partial, ignored, resume=resume, overwrite=overwrite)
+        if previous and previous.record.get(
+            "clearing"
+        ):  # `overwrite` was killed as it removed the run before
+            clear(out, owned)
         head |= dataclasses.asdict(provenance())
         yield RunFolder(out, previous, head, record, tuple(owned), bool(overwrite), inputs)
 
@@ -218,17 +241,17 @@ def previous_run(
     overwrite: bool | None,
 ) -> Run | None:
     """The run that `resume` continues, or None; InputError if the folder holds something that is in the way."""
-    file = record_in(out)
-    if file is None:
-        taken = [name for name in owned if (out / name).exists()]
-        if taken and not set(taken) & set(partial):
+    taken = [name for name in owned if (out / name).exists()]
+    marked = bool(set(taken) & set(partial))
+    run = run_in(out, head["kind"], taken, resumable=bool(resume) and marked)
+    if run is None:
+        if taken and not marked:
             raise InputError(
                 f"{out} holds {' and '.join(taken)}, but no run: choose another `out`", field="out"
             )
         if taken and not resume and not overwrite:
             raise in_use(out, resumable=resume is not None)
         return None
-    run = read_run(file)
     if run.kind != head["kind"]:
         raise InputError(
             f"{out} holds a run of another kind ({run.kind}, not {head['kind']}): choose another `out`",
@@ -254,6 +277,29 @@ def previous_run(
             f"{out} holds {state} of another experiment ({told}): {ways}", field=("overwrite", "out")
         )
     return run
+
+
+def run_in(out: Path, kind: str, taken: Sequence[str], *, resumable: bool) -> Run | None:
+    """The run that a folder's record says, or, where that is lost or damaged, the newest whole checkpoint of training.
+
+    None where there is neither, and for a damaged record beside what is `resumable` without it.
+    """
+    file = record_in(out)
+    try:
+        if file:
+            return read_run(file)
+    except DamagedRecordError as error:
+        told, damage = f"{file} is damaged", error
+    else:
+        told, damage = f"{out} has no record any more", None
+    checkpoint = kept_checkpoint(out) if "checkpoints" in taken else None
+    if checkpoint is None and damage and not resumable:
+        raise damage
+    if checkpoint or damage:
+        warnings.warn(f"{told}: the run is known by what it saved to go on from", stacklevel=4)
+    if checkpoint is None:
+        return None
+    return Run(out / RECORDS[0], FORMAT, kind, False, {"config": read_manifest(checkpoint)["experiment"]})
 
 
 def in_use(out: Path, *, resumable: bool) -> InputError:

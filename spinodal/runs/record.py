@@ -1,14 +1,14 @@
 """The record of a run, one JSON file in its folder, and its reader.
 
-    {"format": 2, "kind", "finished", name, recipe, command, "config", "seed",
+    {"format": 3, "kind", "finished", name, recipe, command, "config", "seed", "checksum",
      "commit", "date", "versions", "machine", "threads",   and the fields of the result beside these}
 
-`config` is an experiment as the codec writes it, its arrays in inputs.npz. Format 1 had no kind: it is told by the
-fields that every command wrote, and a record of it is a finished one unless it says otherwise.
+`config` is an experiment as the codec writes it, its arrays in inputs.npz. Format 2 had no checksum (runs/sealed.py).
+Format 1 had no kind either: it is told by the fields that every command wrote, and a record of it is a finished one
+unless it says otherwise.
 """
 
 import dataclasses
-import json
 import typing
 import zlib
 from collections.abc import Mapping
@@ -23,10 +23,17 @@ from spinodal.errors import InputError
 from spinodal.runs.codec import is_array
 from spinodal.runs.decoding import decode
 from spinodal.runs.files import Place
+from spinodal.runs.sealed import CHECKSUM, DamageError, read_sealed
 
 T = TypeVar("T")
 
-FORMAT = 2
+
+class DamagedRecordError(InputError):
+    """A record is not what was written."""
+
+
+FORMAT = 3
+SEALED = 3  # the first format with a checksum
 RECORDS = (
     "run.json",
     "observe.json",
@@ -36,7 +43,7 @@ INPUTS, RESULTS = "inputs.npz", "results.npz"
 LABELS = ("name", "recipe", "command", "paper", "expected")
 HEAD = (
     "format", "kind", "finished", *LABELS, "config", "seed", "commit", "date", "versions", "machine", "threads",
-    "arrays",
+    "arrays", "clearing", CHECKSUM,
 )  # fmt: skip
 MARKS = {  # what tells a record of format 1: kind -> fields that no other kind has together
     "train": {"metrics", "final", "probe", "config"},
@@ -144,7 +151,7 @@ def record_in(folder: Path) -> Path | None:
 
 
 def read_run(path: Place) -> Run:
-    """The run in a folder, or of a record's own path: of format 2, or of format 1.
+    """The run in a folder, or of a record's own path, of this format or an earlier one.
 
     InputError where there is none, where the record is damaged or not one that spinodal wrote, and for a format that
     is newer than this.
@@ -164,38 +171,46 @@ def read_run(path: Place) -> Run:
     if file is None or not file.is_file():
         raise InputError(f"{path} holds no run: there is no {', '.join(RECORDS[:2])} or {RECORDS[2]}")
     try:
-        record = json.loads(file.read_text())
-    except OSError as error:
-        raise InputError(f"{file} cannot be read ({error})") from None
-    except ValueError as error:
-        raise InputError(
-            f"{file} is damaged, it is no JSON ({error}): delete it, or choose another folder"
+        record = read_sealed(file)
+        number = format_number(record)
+    except DamageError as error:
+        raise DamagedRecordError(
+            f"{file} is damaged, it {error}: delete it, or choose another folder as `out`", field="out"
         ) from None
-    if not isinstance(record, dict):
-        record = {}
-    number, kind = record.get("format", 1), record.get("kind")
-    if isinstance(number, int) and number > FORMAT:
+    if number > FORMAT:
         raise InputError(
-            f"{file} is of format {number}, and this version reads 1 and {FORMAT}: use a newer spinodal"
+            f"{file} is of format {number}, and this version reads 1 to {FORMAT}: use a newer spinodal"
         )
-    if number == 1:
-        kind = next((kind for kind, marks in MARKS.items() if marks <= record.keys()), None)
-        if kind == "graph":
-            kind = graph_kind(record["config"])
-        if (
-            kind is None
-            and file.name == "compare.json"
-            and record
-            and all(map(is_observation, record.values()))
-        ):
-            kind = "observe-compare"
-    elif number != FORMAT or not {"finished", "config", "commit"} <= record.keys():
+    kind = kind_of_first_format(file.name, record) if number == 1 else record.get("kind")
+    if number > 1 and not (
+        {"finished", "commit"} <= record.keys() and isinstance(record.get("config"), dict)
+    ):
         kind = None
     if not isinstance(kind, str):
         raise InputError(
             f"{file} is not a run that spinodal wrote; choose another folder as `out`", field="out"
         )
     return Run(file, number, kind, bool(record.get("finished", True)), record)
+
+
+def format_number(record: Mapping[str, Any]) -> int:
+    """The format of a record; DamageError where it has none, or lacks the checksum that its format has."""
+    number = record.get("format", 1)
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise DamageError(f"is of the format {number!r}, which is none")
+    if CHECKSUM not in record and SEALED <= number <= FORMAT:
+        raise DamageError("has no checksum")
+    return number
+
+
+def kind_of_first_format(file: str, record: Mapping[str, Any]) -> str | None:
+    """Which command wrote a record of format 1, None where none did."""
+    kind = next((kind for kind, marks in MARKS.items() if marks <= record.keys()), None)
+    if kind == "graph":
+        return graph_kind(record["config"])
+    if kind is None and file == "compare.json" and record and all(map(is_observation, record.values())):
+        return "observe-compare"
+    return kind
 
 
 def graph_kind(config: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from spinodal.data import Samples
 from spinodal.models.tasks import IGNORED
-from spinodal.runs import SaveError, close_checkpoint, discard, encode, write_json
+from spinodal.runs import SaveError, close_checkpoint, discard, encode, rotate_checkpoints, write_json
 from spinodal.runs.checkpoints import kept_checkpoint
 from spinodal.training.constraints import Constraints
 from spinodal.training.experiment import Experiment
@@ -32,6 +32,7 @@ from spinodal.training.tasks import Collator, PreparedData, task_named
 from spinodal.types import Progress
 
 STATE = "spinodal.json"
+KEPT = 2  # checkpoints of a run
 Log = Callable[[int, Mapping[str, float]], object]  # called with a step and what was measured there, by name
 
 
@@ -61,7 +62,6 @@ def arguments(experiment: Experiment, out: Path) -> TrainingArguments:
         eval_strategy="steps",
         eval_steps=s.evaluate_every,
         save_steps=s.save_every,
-        save_total_limit=2,
         seed=s.seed,
         data_seed=s.seed,
         remove_unused_columns=False,
@@ -207,6 +207,7 @@ class PhysicsTrainer(Trainer):
                 own = {"seconds": self.seconds, "multipliers": self.constraints.multipliers}
                 write_json(folder / STATE, encode(own)[0])
                 close_checkpoint(folder, experiment=self.experiment.flat())
+                rotate_checkpoints(folder, keep=KEPT)
         except (OSError, RuntimeError, SafetensorError) as error:
             discard(folder)
             kept = kept_checkpoint(self.out)

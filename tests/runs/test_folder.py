@@ -56,7 +56,7 @@ def content(out: Path) -> dict[str, bytes]:
 
 def test_a_run_is_read_as_it_was_written(finished: Path):
     run = read_run(finished)
-    assert (run.format, run.kind, run.finished) == (2, "toy", True)
+    assert (run.format, run.kind, run.finished) == (3, "toy", True)
     assert equal(run.config_as(Setting), SETTING)
     assert equal(run.result_as(Result), RESULT)
     assert run.record["seed"] == 4
@@ -144,10 +144,17 @@ def test_folders_that_cannot_be_one(tmp_path: Path):
     ("text", "said"),
     [
         ('{"mine": 1}', "not a run that spinodal wrote"),
-        ("[]", "not a run that spinodal wrote"),
+        ("[]", "is damaged, it is no JSON object: delete it, or choose another folder"),
+        ("null", "is damaged, it is no JSON object: delete it"),
         ('{"format": 2, "kind": "toy"}', "not a run that spinodal wrote"),
         ('{"format": 2, "ki', "is damaged, it is no JSON"),
-        ('{"format": 3, "kind": "toy"}', "is of format 3, and this version reads 1 and 2"),
+        ('{"format": 3, "kind": "toy"}', "is damaged, it has no checksum"),
+        ('{"format": 4, "kind": "toy"}', "is of format 4, and this version reads 1 to 3"),
+        ('{"format": "2", "kind": "toy"}', "is of the format '2', which is none"),
+        (
+            '{"format": 2, "kind": "toy", "finished": 1, "config": [], "commit": ""}',
+            "not a run that spinodal wrote",
+        ),
     ],
 )
 def test_a_foreign_or_damaged_record_is_left_alone(tmp_path: Path, text: str, said: str, overwrite: bool):

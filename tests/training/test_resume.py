@@ -18,6 +18,7 @@ from spinodal.training import (
     TrainingResult,
     override,
     train,
+    trainer,
 )
 
 LABEL = Label("test", "test", "test")
@@ -77,3 +78,20 @@ def test_killed_and_resumed_is_bit_equal(step_size: str, corpus: Path, tmp_path:
     )
     assert ours.keys() == theirs.keys()
     assert all(ours[name].equal(theirs[name]) for name in ours)
+
+
+def test_a_clock_that_is_set_back_costs_no_checkpoint(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """What was written last is kept, although everything before it looks newer."""
+    experiment, close = override(small(corpus), {"method": "none"}), trainer.close_checkpoint
+
+    def set_back(folder: Path, **named) -> None:
+        close(folder, **named)
+        step = int(folder.name.rpartition("-")[2])
+        os.utime(folder, (2e9 - step, 2e9 - step))
+
+    monkeypatch.setattr(trainer, "close_checkpoint", set_back)
+    train(experiment, tmp_path / "run", LABEL)
+    kept = sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir())
+    assert kept == ["checkpoint-24", "checkpoint-30"]

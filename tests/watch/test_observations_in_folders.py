@@ -68,7 +68,7 @@ def test_a_result_comes_back_equal_from_json_and_from_its_folder(tmp_path: Path)
     assert equal(found, read_observation(tmp_path / "out"))
     run = read_run(tmp_path / "out")
     assert equal(asked, run.config_as(Observation))
-    assert (run.kind, run.format, run.record["command"]) == ("observe", 2, "spinodal observe")
+    assert (run.kind, run.format, run.record["command"]) == ("observe", 3, "spinodal observe")
 
 
 def test_what_is_there_is_refused_or_written_over(tmp_path: Path):
