@@ -11,11 +11,12 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
 from spinodal.errors import ConvergenceError, InputError, ScoringError
@@ -53,7 +54,7 @@ class Commands(TyperGroup):
 
     def get_command(self, ctx, cmd_name: str):
         """The command with its docstring and no options, for lists."""
-        return TyperCommand(cmd_name, help=docstring(cmd_name)) if cmd_name in COMMANDS else None
+        return TyperCommand(cmd_name, help=escape(docstring(cmd_name))) if cmd_name in COMMANDS else None
 
     def resolve_command(self, ctx, args: list[str]):
         """The command itself, for running it and for its own help."""
@@ -71,7 +72,18 @@ class Commands(TyperGroup):
                 f'given, by app.command("{name}")(function)'
             )
         module.add_to(file)
-        return typer.main.get_group(file).commands[name]
+        command = typer.main.get_group(file).commands[name]
+        keep_brackets(command)
+        return command
+
+
+def keep_brackets(command: Any) -> None:
+    """Escapes the square brackets of help texts, of which typer prints none that it takes for markup: [n d]."""
+    for one in (command, *command.params):
+        if one.help:
+            one.help = escape(one.help)
+    for below in getattr(command, "commands", {}).values():
+        keep_brackets(below)
 
 
 app = typer.Typer(
@@ -101,11 +113,11 @@ def options(
 ) -> None: ...
 
 
-console = Console(stderr=True, emoji=False)
+console = Console(stderr=True, emoji=False, markup=False)  # what a user wrote is text
 
 
 def say(message: Warning | str, category: type, filename: str, lineno: int, file=None, line=None):
-    console.print(f"[yellow]note:[/] {escape(str(message))}", highlight=False)
+    console.print(Text("note:", style="yellow"), str(message), highlight=False, soft_wrap=True)
 
 
 def shown(error: Exception) -> str:
@@ -138,8 +150,8 @@ def main() -> None:
         refuse_other_encodings(sys.argv[1:])
         app()
     except InputError as error:
-        console.print("[red]error:[/]", escape(shown(error)), highlight=False, soft_wrap=True)
+        console.print(Text("error:", style="red"), shown(error), highlight=False, soft_wrap=True)
         sys.exit(2)
     except (ConvergenceError, FloatingPointError, OSError, ScoringError) as error:
-        console.print("[red]failed:[/]", escape(shown(error)), highlight=False, soft_wrap=True)
+        console.print(Text("failed:", style="red"), shown(error), highlight=False, soft_wrap=True)
         sys.exit(1)

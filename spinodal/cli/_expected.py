@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from spinodal.cli._output import console
 from spinodal.recipes import Judgement
@@ -16,7 +16,7 @@ def show_measured(measured: Mapping[str, Any], judged: list[Judgement]) -> None:
     table = Table("measured", "value", "expected", "")
     for name, value in measured.items():
         if isinstance(value, str | list):
-            table.add_row(escape(name), escape(str(value)), "", "")
+            table.add_row(name, str(value), "", "")
     for row in judged:
         table.add_row(*cells(row))
     console.print(table)
@@ -33,10 +33,10 @@ def show_expected(judged: list[Judgement]) -> None:
     show_warnings(judged)
 
 
-def cells(row: Judgement) -> tuple[str, str, str, str]:
+def cells(row: Judgement) -> tuple[str, str, str, str | Text]:
     """A row of a table: name, value, interval, and "outside" where it is."""
     bounds = "" if row.expected is None else interval(*row.expected)
-    return escape(row.name), number(row.value), bounds, "[red]outside[/red]" if row.outside else ""
+    return row.name, number(row.value), bounds, Text("outside", style="red") if row.outside else ""
 
 
 def show_warnings(judged: list[Judgement]) -> None:
@@ -44,7 +44,7 @@ def show_warnings(judged: list[Judgement]) -> None:
     for row in judged:
         if row.outside and row.expected is not None:
             text = f"warning: {row.name} is {number(row.value)}, outside what is expected, {interval(*row.expected)}"
-            console.print(text, style="red", highlight=False, markup=False, soft_wrap=True)
+            console.print(text, style="red", highlight=False, soft_wrap=True)
 
 
 def number(value: float | None) -> str:

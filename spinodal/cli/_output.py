@@ -15,6 +15,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     TaskID,
+    TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -23,7 +24,7 @@ from rich.progress import (
 from spinodal.errors import InputError
 
 REPORT = "report.html"
-console = Console(emoji=False)
+console = Console(emoji=False, markup=False)  # what a user wrote is text: paths, names, words
 if not console.is_terminal:
     console.width = 140
 
@@ -61,10 +62,15 @@ class Bars(Progress):
         return task
 
 
+def text_column(template: str = "{task.description}") -> TextColumn:
+    """A column of progress that shows names as they are."""
+    return TextColumn(template, markup=False)
+
+
 @contextlib.contextmanager
-def bars(*columns: Any) -> Iterator[Bars]:
+def bars(*columns: Any, transient: bool = False) -> Iterator[Bars]:
     """Rows of progress of these columns, on the standard output; nothing where there is no row."""
-    shown = Bars(*columns, console=console)
+    shown = Bars(*columns, console=console, transient=transient)
     try:
         yield shown
     finally:
@@ -104,7 +110,7 @@ def step_bars(resumption: str) -> Iterator[StepBars]:
     from transformers.utils import logging
 
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[loss]}"),
+        text_column(), BarColumn(), MofNCompleteColumn(), text_column("{task.fields[loss]}"),
         TimeRemainingColumn(),
     )  # fmt: skip
     logging.set_verbosity_error()  # Trainer warns at resuming of a tied matrix that is saved once
@@ -119,8 +125,8 @@ def step_bars(resumption: str) -> Iterator[StepBars]:
 @contextlib.contextmanager
 def progress_bar(name: str) -> Iterator[Progress]:
     """A bar on the standard error, which goes when the block ends."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    columns = (text_column(), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True, emoji=False, markup=False), transient=True) as bar:
         bar.add_task(name, total=None)
         yield bar
 
@@ -141,7 +147,7 @@ def given(**options: Any) -> dict[str, Any]:
 def named_bars(verb: str) -> Iterator[Callable[[str, float, float], None]]:
     """A bar for each name, which appears once it is told how much is done, and of how much."""
     tasks: dict[str, TaskID] = {}
-    with bars() as progress:
+    with bars(text_column(), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()) as progress:
 
         def show(name: str, done: float | int, total: float | int):
             if name not in tasks:
@@ -155,9 +161,9 @@ def named_bars(verb: str) -> Iterator[Callable[[str, float, float], None]]:
 def flow_bar(end: float) -> Iterator[Callable[[float, float], object]]:
     """Progress of a simulation in the logarithm of time, or, to consensus, of the number of clusters."""
     columns = (
-        TextColumn("{task.description}"),
+        text_column(),
         BarColumn(),
-        TextColumn("{task.fields[now]}"),
+        text_column("{task.fields[now]}"),
         TimeElapsedColumn(),
     )
     with bars(*columns) as progress:

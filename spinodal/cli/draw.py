@@ -56,14 +56,15 @@ def draw_command(
                 field=("overwrite", "out"),
             )
         takes = "its small version" if quick else f"about {header['Minutes']} minutes on two cores"
-        console.print(f"{header['Claim']}; {takes}", highlight=False, markup=False)
+        console.print(f"{header['Claim']}; {takes}", highlight=False)
         try:
             folder.begin()
             with console.status("drawing"):
                 measured = module.draw(out, seed=seed, quick=quick)
         except KeyboardInterrupt:
             console.print(
-                f"interrupted; what {out / 'cells'} holds, if anything, the same command does not do again"
+                f"interrupted; what {out / 'cells'} holds, if anything, the same command does not do again",
+                soft_wrap=True,
             )
             raise typer.Exit(130) from None
         judged = recipes.compare_with(measured, recipes.expected_intervals(module, quick=quick))
@@ -71,7 +72,7 @@ def draw_command(
         seconds = time.perf_counter() - started
         folder.finish({"measured": measured, "outside": outside, "seconds": seconds})
     show_measured(measured, judged)
-    console.print(f"expected: {header['Expected']}", highlight=False, markup=False)
+    console.print(f"expected: {header['Expected']}", highlight=False)
     files = sorted(
         path.name for kind in ("png", "svg", "gif", "mp4", "npz") for path in out.glob(f"*.{kind}")
     )

@@ -3,7 +3,6 @@
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from spinodal.cli._defaults import default
@@ -28,5 +27,5 @@ def fill_command(
     for number, filling in enumerate(fillings(run, text, top=top), start=1):
         table = Table(f"mask {number}", "probability", "text")
         for candidate in filling:
-            table.add_row(escape(candidate.token), f"{candidate.probability:.3f}", escape(candidate.text))
+            table.add_row(candidate.token, f"{candidate.probability:.3f}", candidate.text)
         console.print(table)

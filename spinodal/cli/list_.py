@@ -3,7 +3,6 @@
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from spinodal.cli._output import console
@@ -34,7 +33,7 @@ def recipe_table() -> Table:
     table = Table("recipe", "claim", "command", "minutes")
     for name in recipes.names():
         header = recipes.header(name)
-        table.add_row(name, escape(header["Claim"]), header["Command"].rpartition(" ")[0], header["Minutes"])
+        table.add_row(name, header["Claim"], header["Command"].rpartition(" ")[0], header["Minutes"])
     return table
 
 
@@ -43,7 +42,7 @@ def observable_table() -> Table:
 
     table = Table("observable", "what it is", "what its course tells")
     for name, entry in OBSERVABLES.items():
-        table.add_row(name, escape(entry.label), escape(entry.reading))
+        table.add_row(name, entry.label, entry.reading)
     return table
 
 
@@ -54,9 +53,7 @@ def mixer_table() -> Table:
     for entry in ENTRIES.values():
         options = [f"{o.name}={o.default}: {o.meaning}" for o in entry.options.values()]
         reports = ", ".join((*entry.residuals, *entry.measures))
-        table.add_row(
-            f"{entry.kind}={entry.name}", escape(entry.summary), escape("\n".join(options)), reports
-        )
+        table.add_row(f"{entry.kind}={entry.name}", entry.summary, "\n".join(options), reports)
     return table
 
 

@@ -4,10 +4,19 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import SpinnerColumn, TimeElapsedColumn
 
 from spinodal.cli._defaults import default
-from spinodal.cli._output import command_line, console, drawing, given, renamed, save_figures
+from spinodal.cli._output import (
+    bars,
+    command_line,
+    console,
+    drawing,
+    given,
+    renamed,
+    save_figures,
+    text_column,
+)
 from spinodal.cli._values import number_or_text
 from spinodal.errors import InputError
 
@@ -79,19 +88,21 @@ def meanfield_command(
             out, kind="meanfield", config=experiment, seed=seed, owned=owned, resume=None, overwrite=overwrite,
             label={"command": command_line()},
         ) as folder:  # fmt: skip
-            columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
-            with Progress(*columns, console=console, transient=True) as bar:
-                task = bar.add_task("starting")
-                result = evolve(
-                    experiment, progress=lambda t, _: bar.update(task, description=f"t = {t:.4g}")
-                )
+            columns = SpinnerColumn(), text_column(), TimeElapsedColumn()
+            with bars(*columns, transient=True) as shown:
+
+                def show(t: float | int, _: float | int) -> None:
+                    row = shown.task_ids[0] if shown.tasks else shown.add_task("", total=None)
+                    shown.update(row, description=f"t = {t:.4g}")
+
+                result = evolve(experiment, progress=show)
             folder.finish(result, arrays="record.npz")
             with drawing(folder):
                 figures = draw(result)
                 save_figures(folder, figures)
     console.print(str(result), highlight=False)
     pictures = " and ".join(f"{name}.png" for name in figures)
-    console.print(f"wrote run.json, record.npz, {pictures} to {out}", highlight=False)
+    console.print(f"wrote run.json, record.npz, {pictures} to {out}", highlight=False, soft_wrap=True)
 
 
 def start_of(text: str | None, geometry: str, d: int | None, seed: int) -> Any:

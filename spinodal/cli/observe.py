@@ -106,7 +106,7 @@ def observe_command(
         show_observation(out / name, found.observations[name])
     console.print(compared_table(found))
     for sentence in watch.unlike(found.observations, found.origins):
-        console.print(f"- {sentence}", highlight=False, markup=False)
+        console.print(f"- {sentence}", highlight=False)
     console.print(f"report: {out / REPORT}", highlight=False, soft_wrap=True)
 
 
@@ -126,7 +126,7 @@ def show_observation(folder: Path, seen: "ObservationResult") -> None:
     from spinodal.report.terminal import effect_table
 
     for sentence in seen.summary:
-        console.print(f"- {sentence}", highlight=False, markup=False)
+        console.print(f"- {sentence}", highlight=False)
     if seen.effect:
         console.print(effect_table(seen))
     console.print(f"report: {folder / REPORT}", highlight=False, soft_wrap=True)

@@ -10,15 +10,13 @@ import typer
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
-    TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from typer import Option
 
 from spinodal.cli._defaults import default
-from spinodal.cli._output import command_line, console, drawing, renamed, save_figures
+from spinodal.cli._output import bars, command_line, console, drawing, renamed, save_figures, text_column
 from spinodal.cli._values import spaced_numbers, whole_numbers
 
 FIELD, CLOCK, TOLERANCE = (
@@ -79,7 +77,10 @@ def phase_diagram_command(
                 result = phase_diagram(diagram, out, scheduler=scheduler, workers=workers, progress=progress)
         except KeyboardInterrupt:
             kept = len(list((out / "cells").glob("*.json")))
-            console.print(f"interrupted: {kept} rows are kept in {out / 'cells'}; the same command goes on")
+            console.print(
+                f"interrupted: {kept} rows are kept in {out / 'cells'}; the same command goes on",
+                soft_wrap=True,
+            )
             raise typer.Exit(130) from None
         folder.save_arrays("map.npz", maps.diagram_arrays(result))
         contour = maps.contour_over_theory(result)
@@ -101,8 +102,12 @@ def phase_diagram_command(
 def bar(title: str) -> Iterator[Callable[[float, float], object]]:
     """A progress bar of a sweep: what it yields is called with the rows that are done and all."""
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+        text_column(), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=console) as progress:
-        row = progress.add_task(title, total=None)
-        yield lambda done, total: progress.update(row, completed=done, total=total)
+    with bars(*columns) as shown:
+
+        def show(done: float | int, total: float | int) -> None:
+            row = shown.task_ids[0] if shown.tasks else shown.add_task(title, total=total)
+            shown.update(row, completed=done)
+
+        yield show

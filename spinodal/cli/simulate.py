@@ -41,9 +41,9 @@ def simulate_command(
     n: Annotated[int | None, Option(help=f"Tokens; {N}, or as many as --start holds.")] = None,
     d: Annotated[int | None, Option(help=f"Dimension; {D}, or that of the matrices or of --start.")] = None,
     beta: Annotated[float, Option(help="Inverse temperature, >= 0.")] = default("flows.AttentionField.beta"),
-    q: Annotated[str | None, Option(help=r"Q as .npy, \[k d], or \[h k d] for h heads.")] = None,
+    q: Annotated[str | None, Option(help="Q as .npy, [k d], or [h k d] for h heads.")] = None,
     k: Annotated[str | None, Option(help="K as .npy.")] = None,
-    v: Annotated[str | None, Option(help=r"V as .npy, \[d d], or \[h d d].")] = None,
+    v: Annotated[str | None, Option(help="V as .npy, [d d], or [h d d].")] = None,
     causal: Annotated[bool, Option("--causal", help="Token i sees tokens j <= i.")] = False,
     repulsive: Annotated[bool, Option("--repulsive", help="V = -V: tokens spread.")] = False,
     normalisation: Annotated[str, Option(help="post, pre, mix, peri, ngpt or sqrt.")] = NORMALISATION,
@@ -54,7 +54,7 @@ def simulate_command(
     start: Annotated[str, Option(help="uniform, orthonormal, lattice, or tokens as .npy.")] = START,
     perturb: Annotated[float | None, Option(help="Moves the start by Gaussian steps of this size.")] = None,
     normalise: Annotated[bool, Option("--normalise", help="Scale the start to unit length.")] = False,
-    weights: Annotated[str | None, Option(help=r"Weights as .npy, \[n], summing to one.")] = None,
+    weights: Annotated[str | None, Option(help="Weights as .npy, [n], summing to one.")] = None,
     until: Annotated[str, Option(help="A time, or consensus: however long it takes.")] = f"{UNTIL:g}",
     frames: Annotated[
         int, Option(help="Times to keep, evenly spread, as 256 MiB hold them; to consensus 8 a decade.")

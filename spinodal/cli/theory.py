@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from spinodal import theory
@@ -34,7 +33,7 @@ def theory_command(
         table = Table("name", "values", "equation")
         for known, function in forms().items():
             signature = ", ".join(inspect.signature(function).parameters)
-            table.add_row(known, signature, escape((inspect.getdoc(function) or "").partition("\n")[0]))
+            table.add_row(known, signature, (inspect.getdoc(function) or "").partition("\n")[0])
         console.print(table)
         return
     function = chosen(name)

@@ -85,6 +85,8 @@ def panel(width: float, height: float) -> tuple[Figure, Axes]:
     axes.tick_params(colors=MUTED, labelsize=8.5, length=3)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", color=RULE, linewidth=0.7)
+    for set_text in (axes.set_title, axes.set_xlabel, axes.set_ylabel):
+        set_text("", parse_math=False)  # names that a user gave are no formulas, whatever $ they hold
     return figure, axes
 
 

@@ -63,15 +63,19 @@ def run(
     results = {key: cell for key in set(keys) for cell in read(cells / f"{key}.json", key)}
     missing = {k: c for k, c in zip(keys, configurations, strict=True) if k not in results}
     total = len(set(keys))
-    if progress:
-        progress(len(results), total)
+
+    def show() -> None:
+        if progress:
+            progress(len(results), total)
+
     if missing:
         cells.mkdir(parents=True, exist_ok=True)
-        with contextlib.closing(compute_cells(function, missing, scheduler, workers)) as found:
+        with contextlib.closing(compute_cells(function, missing, scheduler, workers, show)) as found:
             for key, result in found:
                 results[key] = write(cells / f"{key}.json", key, missing[key], result)
-                if progress:
-                    progress(len(results), total)
+                show()
+    else:
+        show()
     return [results[key] for key in keys]
 
 
@@ -180,10 +184,15 @@ def write(path: Path, key: str, configuration: dict[str, Any], result: Any) -> A
 
 
 def compute_cells(
-    function: Function, missing: dict[str, dict[str, Any]], scheduler: str | None, workers: int
+    function: Function,
+    missing: dict[str, dict[str, Any]],
+    scheduler: str | None,
+    workers: int,
+    begin: Callable[[], object],
 ) -> Generator[tuple[str, Any], None, None]:
-    """(key, result) of every missing cell, in the order in which they are done."""
+    """(key, result) of every missing cell, in the order in which they are done; `begin()` once workers are there."""
     if scheduler is None and 1 in (workers, len(missing)):
+        begin()
         for key, configuration in missing.items():
             yield key, function(configuration)
         return
@@ -191,6 +200,7 @@ def compute_cells(
     from distributed.client import FutureCancelledError
 
     with open_client(scheduler, min(workers or os.cpu_count() or 1, len(missing))) as client:
+        begin()
         futures = client.map(function, list(missing.values()), key=list(missing), pure=False)
         try:
             for future in as_completed(futures):
