@@ -5,11 +5,20 @@ compare only where their signatures are the same: sacrebleu's record of how the 
 words, how zero counts were smoothed, and of its version.
 """
 
+import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import NamedTuple
 
 from spinodal.errors import InputError
+
+ORDER = 4  # the longest n-grams of BLEU
+JAPANESE = {"ja", "jpn"}
+CHINESE = {"zh", "zho", "chi", "cmn", "yue", "wuu", "nan", "hak", "lzh"}
+# Other languages without spaces between words; the scripts go by the first word of their letters' Unicode names
+UNSPACED = {"th", "tha", "lo", "lao", "km", "khm", "my", "mya", "bur", "bo", "bod", "tib", "dz", "dzo"}
+SCRIPTS = {"CJK": "zh", "THAI": "th", "LAO": "lo", "KHMER": "km", "MYANMAR": "my", "TIBETAN": "bo"}
 
 
 class Score(NamedTuple):
@@ -18,21 +27,48 @@ class Score(NamedTuple):
 
 
 def bleu(hypotheses: Sequence[str], references: Sequence[str], *, language: str = "en") -> Score:
-    """100 min(1, e^(1 - r/h)) (p_1 p_2 p_3 p_4)^(1/4), lengths h and r, n-gram precisions p_n.
+    """100 min(1, e^(1 - r/h)) (p_1 ... p_N)^(1/N), lengths h and r, n-gram precisions p_n.
 
-    `language` is that of the references, as "en" or "ja". Words end at white space and punctuation;
-    Japanese has neither between them: its words are MeCab's where that is installed (`pip install
-    "sacrebleu[ja]"`), else its characters, which gives larger numbers. Chinese is cut into
-    characters too. The signature says which, as tok:char.
+    N is 4, or the words of the longest reference where all have fewer: the signature then ends with order:N.
+    `language` is the tag of the references' language, "en", "ja" or "zh-TW", of which the first part counts. Words
+    end at white space and punctuation; Japanese has neither between them: its words are MeCab's where that is
+    installed (`pip install "sacrebleu[ja]"`), else its characters, which gives larger numbers. Chinese, Thai, Lao,
+    Khmer, Burmese and Tibetan are cut into characters too. The signature says which, as tok:char. InputError for
+    what is no tag of a language.
     """
     _refuse_uneven(hypotheses, references)
     from sacrebleu.metrics.bleu import BLEU
 
-    mecab = find_spec("MeCab") and find_spec("ipadic")
-    cuts = {"ja": "ja-mecab" if mecab else "char", "zh": "zh"}
-    metric = BLEU(tokenize=cuts.get(language, "13a"))
+    tokenize = _tokenizer(language)
+    metric = BLEU(tokenize=tokenize)
+    longest = max(len(metric.tokenizer(reference.rstrip()).split()) for reference in references)
+    order = min(ORDER, max(1, longest))
+    if order < ORDER:
+        metric = BLEU(tokenize=tokenize, max_ngram_order=order)
     value = metric.corpus_score(list(hypotheses), [list(references)]).score
-    return Score(value, str(metric.get_signature()))
+    return Score(value, str(metric.get_signature()) + (f"|order:{order}" if order < ORDER else ""))
+
+
+def _tokenizer(language: str) -> str:
+    """How sacrebleu cuts text of a language into words."""
+    name = language.replace("_", "-").partition("-")[0].lower()
+    if not (name.isascii() and name.isalpha() and len(name) in (2, 3)):
+        raise InputError(
+            f"`language` {language!r}: give the tag of a language, such as en, ja or zh-TW", field="language"
+        )
+    if name in JAPANESE:
+        return "ja-mecab" if find_spec("MeCab") and find_spec("ipadic") else "char"
+    return "zh" if name in CHINESE else "char" if name in UNSPACED else "13a"
+
+
+def written_language(texts: Sequence[str]) -> str:
+    """The tag of a language that is cut as these texts should be, by their script: "en" for words between spaces."""
+    letters = [letter for text in texts for letter in text if letter.isalpha()]
+    if any("\u3040" <= letter <= "\u30ff" for letter in letters):  # kana
+        return "ja"
+    scripts = Counter(unicodedata.name(letter, "").partition(" ")[0] for letter in letters)
+    most = max(scripts, key=scripts.__getitem__, default="")
+    return SCRIPTS.get(most, "en")
 
 
 def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> Score:

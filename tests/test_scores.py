@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from spinodal.errors import InputError
-from spinodal.scores import bleu, chrf, exact_match
+from spinodal.scores import bleu, chrf, exact_match, written_language
 
 RANDOM = random.Random(0)
 REFERENCES = [" ".join(RANDOM.choices("abcdefgh", k=RANDOM.randint(6, 14))) for _ in range(20)]
@@ -69,6 +69,50 @@ def test_japanese_is_cut_into_characters_where_mecab_is_not(monkeypatch):
     assert score.value == pytest.approx(naive_bleu([list(hypotheses[0])], [list(references[0])]), rel=1e-12)
     assert "tok:char" in score.signature
     assert bleu(hypotheses, references).value < 1e-9  # one word, and a wrong one
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 4])
+def test_a_perfect_corpus_of_few_words_has_all_and_n_grams_are_as_long_as_references(length: int):
+    texts = [" ".join("abcd"[:length]), "a"]
+    score = bleu(texts, texts)
+    assert score.value == pytest.approx(100)
+    assert score.signature.endswith(f"|order:{length}") == (length < 4)
+    longer = [f"{text} e f g h" for text in texts]
+    assert (
+        bleu(texts, longer).value < 1e-9 or length == 4
+    )  # the order is that of references, not of hypotheses
+    assert bleu(["a x"], ["a b"]).value == pytest.approx(
+        100 * (1 / 2 * 1 / 2) ** 0.5
+    )  # p_2 = 0 / 1, smoothed to 1/2
+
+
+@pytest.mark.parametrize(
+    ("tags", "text", "cut"),
+    [
+        (("zh", "zh-TW", "zh_CN", "ZH", "zh-Hans-CN", "zho_Hant", "yue"), "我喜欢猫和狗", "zh"),
+        (("ja", "ja-JP", "JA_jp", "jpn_Jpan"), "元始に神は天地を造れり", "char"),
+        (("th", "th-TH", "tha"), "ฉันชอบแมว", "char"),
+        (("lo",), "ຂ້ອຍມັກແມວ", "char"),
+        (("km-KH",), "ខ្ញុំចូលចិត្តឆ្មា", "char"),
+        (("my",), "ငါကြောင်ကြိုက်တယ်", "char"),
+        (("bo",), "བོད་ཡིག", "char"),
+        (("ko", "ko-KR"), "나는 고양이와 개를 좋아한다", "13a"),
+        (("en", "en-GB", "de", "ar"), "the cat and the dog", "13a"),
+    ],
+)
+def test_a_language_is_cut_by_the_first_part_of_its_tag(monkeypatch, tags, text: str, cut: str):
+    monkeypatch.setattr("spinodal.scores.find_spec", lambda name: None)
+    assert f"tok:{cut}|" in bleu([text], [text], language=written_language([text])).signature
+    for tag in tags:
+        score = bleu([text], [text], language=tag)
+        assert score.value == pytest.approx(100)
+        assert f"tok:{cut}|" in score.signature
+
+
+@pytest.mark.parametrize("language", ["", "Chinese", "中文", "z"])
+def test_what_is_no_tag_of_a_language_is_refused(language: str):
+    with pytest.raises(InputError, match="give the tag of a language, such as en, ja or zh-TW"):
+        bleu(["a"], ["a"], language=language)
 
 
 def test_exact_matches_are_exact():

@@ -42,7 +42,7 @@ from spinodal.data.tokenizers import LEAST, SPECIAL, refuse_vocabulary
 from spinodal.errors import InputError, require_types
 from spinodal.models import SpinodalForCausalLM, SpinodalForMaskedLM, SpinodalForSeq2SeqLM
 from spinodal.models.encoder import SpinodalPreTrainedModel
-from spinodal.scores import bleu, chrf, exact_match
+from spinodal.scores import bleu, chrf, exact_match, written_language
 
 SCORED = 256  # test sentences translated for BLEU and chrF
 Collator = Callable[[list], dict[str, Tensor]]
@@ -188,10 +188,8 @@ def translation_scores(model: Any, data: PreparedData) -> dict[str, float]:
         )  # fmt: skip
         hypotheses += tokenizer.batch_decode(ids, skip_special_tokens=True)
     references = list(windows.pairs.targets[:count])
-    japanese = any("\u3040" <= letter <= "\u30ff" for target in references[:8] for letter in target)
-    language = "ja" if japanese else "en"
     return {
-        "bleu": bleu(hypotheses, references, language=language).value,
+        "bleu": bleu(hypotheses, references, language=written_language(references[:8])).value,
         "chrf": chrf(hypotheses, references).value,
         "exact": exact_match(hypotheses, references),
     }
