@@ -93,9 +93,11 @@ CHECKSUMS = "checksums.json"
 
 
 def write_checksums(folder: Path) -> None:
-    """Writes sha256 of every file of a folder, by name, into the folder."""
+    """Writes sha256 of every file of a folder, by name, into the folder; weights get the permissions of that file."""
     found = {path.name: checksum(path) for path in sorted(folder.iterdir())}
     (folder / CHECKSUMS).write_text(json.dumps(found, indent=1))
+    for weights in folder.glob("*.safetensors"):  # which their library lets the owner alone read
+        shutil.copymode(folder / CHECKSUMS, weights)
 
 
 def changed_files(folder: Path) -> list[str]:

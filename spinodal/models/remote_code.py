@@ -5,6 +5,7 @@ imports the installed library. transformers runs it where trust_remote_code=True
 library is missing says so with the name to install.
 """
 
+import shutil
 from pathlib import Path
 
 FILE = "modeling_spinodal.py"
@@ -30,6 +31,8 @@ def auto_map(name: str) -> dict[str, str]:
 
 
 def write_remote_code(folder: Path):
-    """The file that `auto_map` names."""
+    """The file that `auto_map` names; weights, which safetensors lets the owner alone read, get its permissions."""
     if folder.is_dir():
         (folder / FILE).write_text(SHIM)
+        for weights in folder.glob("*.safetensors"):
+            shutil.copymode(folder / FILE, weights)

@@ -44,7 +44,7 @@ def hold_lock(folder: Path) -> Iterator[None]:
     """
     path = folder / LOCK
     while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             if not hold(file):
                 os.lseek(file, 0, os.SEEK_SET)

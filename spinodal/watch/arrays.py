@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from spinodal.errors import InputError
@@ -54,4 +54,4 @@ def read_trajectory(path: Path) -> Trajectory:
 
 def write_trajectory(path: Path, trajectory: Trajectory) -> None:
     """Writes a .safetensors file that `read_trajectory` reads."""
-    save_file({name: value.contiguous() for name, value in trajectory._asdict().items()}, path)
+    path.write_bytes(save({name: value.contiguous() for name, value in trajectory._asdict().items()}))

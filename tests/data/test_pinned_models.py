@@ -1,14 +1,17 @@
 """Models that others trained: what is fetched is what was trained, and real tokens are seen in it."""
 
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from transformers import AutoModel
 
 from spinodal.data import fetch_model
 from spinodal.data.ctranslate2 import variables
+from spinodal.data.pinned_models import write_checksums
 from spinodal.errors import InputError
 from spinodal.recipes.o1_albert import REACTIONS
 from spinodal.watch import Question, observe_model, open_model, record, text_batches
@@ -83,3 +86,10 @@ def test_variables_of_a_file_are_read():
 def test_a_name_that_is_not_known_is_told_what_is():
     with pytest.raises(InputError, match="did you mean 'minilm'"):
         fetch_model("minilmm")
+
+
+def test_the_weights_of_a_built_model_have_the_permissions_of_its_other_files(tmp_path: Path):
+    save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors")
+    write_checksums(tmp_path)
+    modes = {path.name: path.stat().st_mode for path in tmp_path.iterdir()}
+    assert modes["model.safetensors"] == modes["checksums.json"]

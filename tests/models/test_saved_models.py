@@ -1,6 +1,7 @@
 """Models through files: bit for bit, by the Auto classes, in part, and with heads that are new."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -287,3 +288,16 @@ def test_the_library_fills_masks_with_a_saved_model(tmp_path: Path):
     logits = model(torch.tensor([[2, 3, 4, 1, 2, 3]])).logits[0, 3].softmax(-1)
     assert best["token"] == int(logits.argmax())
     assert best["score"] == pytest.approx(logits.max().item())
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o027, 0o077])
+def test_every_file_of_a_folder_has_the_permissions_of_new_files(tmp_path: Path, mask: int):
+    before = os.umask(mask)
+    try:
+        SpinodalModel(config()).save_pretrained(tmp_path / "one")
+        SpinodalModel(config()).save_pretrained(tmp_path / "parts", max_shard_size="5KB")
+    finally:
+        os.umask(before)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert sum(path.suffix == ".safetensors" for path in files) > 2
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o666 & ~mask}

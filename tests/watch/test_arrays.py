@@ -17,6 +17,8 @@ def test_a_trajectory_survives_the_disk(tmp_path: Path):
     write_trajectory(tmp_path / "t.safetensors", written)
     for ours, theirs in zip(read_trajectory(tmp_path / "t.safetensors"), written, strict=True):
         assert torch.equal(ours, theirs)
+    (tmp_path / "other").touch()
+    assert (tmp_path / "t.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
 def test_a_lone_array_needs_no_name_and_half_precision_is_widened(tmp_path: Path):
