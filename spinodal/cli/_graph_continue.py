@@ -12,6 +12,7 @@ from spinodal.cli._graph_options import (
     ANCHOR,
     COUPLING,
     DRIVE,
+    WEIGHT,
     Anchor,
     CouplingText,
     Drive,
@@ -20,7 +21,9 @@ from spinodal.cli._graph_options import (
     Overwrite,
     Seed,
     StartText,
+    Undirected,
     Values,
+    Weight,
     system_of,
 )  # fmt: skip
 from spinodal.cli._output import console, drawing, progress_bar, save_figures
@@ -33,6 +36,8 @@ def continue_command(
     ],
     first: Annotated[float, typer.Option("--from", help="Its first value.")],
     last: Annotated[float, typer.Option("--to", help="The value at which the curve ends.")],
+    weight: Weight = WEIGHT,
+    undirected: Undirected = False,
     coupling_text: CouplingText = COUPLING,
     set_: Values = None,
     anchor: Anchor = ANCHOR,
@@ -48,8 +53,16 @@ def continue_command(
     `spinodal graph continue --graph path:4 --drive=1,.5,-.5,-1 --parameter mu --from 0 --to 1` finds the fold
     at mu = 0.66666667. Modes that cross at once are refused: listed, and not classified.
     """
+    shape = graphs.named_graph(graph, weight=weight, undirected=undirected)
     free = {} if parameter in ("mu", "gamma") else {parameter: first}
-    system = system_of(graph, coupling_text, set_, anchor, drive, **free)
+    system = system_of(
+        shape,
+        coupling_text,
+        set_,
+        anchor,
+        drive,
+        **free,
+    )
     experiment = graphs.Continuation(system, parameter, first, last, start_of(start), points, seed)
     with run_folder(out, "graph-continue", experiment, "branch.png", overwrite=overwrite) as folder:
         with progress_bar(parameter) as bar:

@@ -1,6 +1,5 @@
 """graph equilibria: all states of a system that are at rest."""
 
-import json
 from typing import Annotated
 
 import typer
@@ -12,6 +11,7 @@ from spinodal.cli._graph_options import (
     ANCHOR,
     COUPLING,
     DRIVE,
+    WEIGHT,
     Anchor,
     CouplingText,
     Drive,
@@ -20,14 +20,18 @@ from spinodal.cli._graph_options import (
     Out,
     Overwrite,
     Seed,
+    Undirected,
     Values,
+    Weight,
     system_of,
 )  # fmt: skip
-from spinodal.cli._output import console, progress_bar
+from spinodal.cli._output import console, print_json, progress_bar
 
 
 def equilibria_command(
     graph: GraphName,
+    weight: Weight = WEIGHT,
+    undirected: Undirected = False,
     coupling_text: CouplingText = COUPLING,
     set_: Values = None,
     anchor: Anchor = ANCHOR,
@@ -45,24 +49,25 @@ def equilibria_command(
     States that differ by a translation, or by 2 pi for periodic couplings, are one; a manifold of
     equilibria is shown by one state for each energy, index and nullity.
     """
-    search = graphs.EquilibriumSearch(system_of(graph, coupling_text, set_, anchor, drive), starts, seed)
+    shape = graphs.named_graph(graph, weight=weight, undirected=undirected)
+    search = graphs.EquilibriumSearch(system_of(shape, coupling_text, set_, anchor, drive), starts, seed)
     with run_folder(out, "graph-equilibria", search, overwrite=overwrite, quiet=as_json) as folder:
         with progress_bar("blocks") as bar:
             result = graphs.find_equilibria(
                 search, progress=lambda k, of: bar.update(bar.task_ids[0], completed=k, total=of)
             )
         if as_json:
-            print_json(search.system.graph.names, result)
+            print_equilibria(search.system.graph.names, result)
         else:
             show_equilibria(result)
         if folder:
             folder.finish(result)
 
 
-def print_json(vertices: tuple[str, ...], result: "graphs.Equilibria") -> None:
+def print_equilibria(vertices: tuple[str, ...], result: "graphs.Equilibria") -> None:
     rows = [e._asdict() | {"state": e.state.tolist()} for e in result.entries]
     sizes = {"betti": result.betti, "dimension": result.dimension, "dimension_bound": result.bound}
-    print(json.dumps({"vertices": vertices, "equilibria": rows, **sizes, "unseen": result.unseen}))
+    print_json({"vertices": vertices, "equilibria": rows, **sizes, "unseen": result.unseen})
 
 
 def show_equilibria(result: "graphs.Equilibria") -> None:

@@ -10,6 +10,7 @@ from spinodal.cli._graph_options import (
     ANCHOR,
     COUPLING,
     DRIVE,
+    WEIGHT,
     Anchor,
     CouplingText,
     Drive,
@@ -18,7 +19,9 @@ from spinodal.cli._graph_options import (
     Overwrite,
     Seed,
     StartText,
+    Undirected,
     Values,
+    Weight,
     system_of,
 )  # fmt: skip
 from spinodal.cli._output import drawing, save_figures, show_measures
@@ -26,6 +29,8 @@ from spinodal.cli._output import drawing, save_figures, show_measures
 
 def flow_command(
     graph: GraphName,
+    weight: Weight = WEIGHT,
+    undirected: Undirected = False,
     coupling_text: CouplingText = COUPLING,
     set_: Values = None,
     anchor: Anchor = ANCHOR,
@@ -41,7 +46,8 @@ def flow_command(
 
     With --out: results.npz (times, states, energies), state.npy (the last one), energy.png and run.json.
     """
-    system = system_of(graph, coupling_text, set_, anchor, drive)
+    shape = graphs.named_graph(graph, weight=weight, undirected=undirected)
+    system = system_of(shape, coupling_text, set_, anchor, drive)
     experiment = graphs.GradientFlow(system, start_of(start), time, points, seed)
     owned = ("state.npy", "energy.png")
     with run_folder(out, "graph-flow", experiment, *owned, overwrite=overwrite) as folder:

@@ -11,14 +11,23 @@ from spinodal.cli._values import number
 from spinodal.errors import InputError
 
 COUPLING = default("graphs.build_system.f")
+WEIGHT = default("graphs.named_graph.weight")
 ANCHOR, DRIVE = (f"{default(f'graphs.build_system.{name}'):g}" for name in ("stiffness", "drive"))
 
 GraphName = Annotated[
     str,
     typer.Option(
         "--graph",
-        help="cycle:N, complete:N, path:N, star:N, bowtie, diamond, cube, or FILE.graphml (weights under `weight`).",
+        help="cycle:N, complete:N, path:N, star:N, bowtie, diamond, cube, or a file: .graphml, .gml, a table "
+        ".csv or .tsv of source, target, weight, or a list of edges .edges, .edgelist, .txt (u v weight).",
     ),
+]
+Weight = Annotated[
+    str,
+    typer.Option("--weight", help="The attribute or column of a file that holds the weights of its edges."),
+]
+Undirected = Annotated[
+    bool, typer.Option("--undirected", help="Read a directed file without its directions: a_ij = a_ji.")
 ]
 CouplingText = Annotated[
     str,
@@ -49,10 +58,10 @@ Json = Annotated[bool, typer.Option("--json", help="JSON on the standard output,
 
 
 def system_of(
-    graph: str, text: str, values: list[str] | None, anchor: str, drive: str, **more: float
+    graph: "graphs.Graph", text: str, values: list[str] | None, anchor: str, drive: str, **more: float
 ) -> "graphs.System":
     """The system of the options; `more` are parameters of the coupling beside those of --set."""
-    f = graphs.coupling(text, **parameters(values), **more)
+    f = graphs.coupling(text, **(parameters(values) | more))
     return graphs.build_system(graph, f, stiffness=numbers("anchor", anchor), drive=numbers("drive", drive))
 
 

@@ -1,6 +1,5 @@
 """graph stability: in which sense an equilibrium is stable."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,21 +10,26 @@ from spinodal.cli._graph_options import (
     ANCHOR,
     COUPLING,
     DRIVE,
+    WEIGHT,
     Anchor,
     CouplingText,
     Drive,
     GraphName,
     Json,
     Seed,
+    Undirected,
     Values,
+    Weight,
     system_of,
 )  # fmt: skip
-from spinodal.cli._output import show_measures
+from spinodal.cli._output import print_json, show_measures
 
 
 def stability_command(
     state: Annotated[Path, typer.Argument(help="STATE.npy, one number a vertex.")],
     graph: GraphName,
+    weight: Weight = WEIGHT,
+    undirected: Undirected = False,
     coupling_text: CouplingText = COUPLING,
     set_: Values = None,
     anchor: Anchor = ANCHOR,
@@ -43,13 +47,14 @@ def stability_command(
     """
     from spinodal.cli._arrays import read_array
 
-    system = system_of(graph, coupling_text, set_, anchor, drive)
+    shape = graphs.named_graph(graph, weight=weight, undirected=undirected)
+    system = system_of(shape, coupling_text, set_, anchor, drive)
     report = graphs.analyse_stability(
         graphs.StabilityAnalysis(system, read_array(state, option="state"), refine, seed)
     )
     measured = table_of(report, free=system.free)
     if as_json:
-        print(json.dumps(measured))
+        print_json(measured)
     else:
         show_measures(measured)
 

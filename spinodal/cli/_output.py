@@ -1,6 +1,7 @@
 """Where commands print: the terminal, or a page wide enough for a table."""
 
 import contextlib
+import json
 import math
 import shlex
 import sys
@@ -136,6 +137,13 @@ def show_measures(measured: dict[str, Any]) -> None:
     for name, value in measured.items():
         text = f"{value:.10g}" if isinstance(value, float) else f"{value}"
         console.print(f"{name}: {text}", highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """A value as JSON on the standard output; numbers that are not finite as the texts "inf", "-inf" and "nan"."""
+    from spinodal.runs import encode
+
+    print(json.dumps(encode(value)[0], allow_nan=False))
 
 
 def given(**options: Any) -> dict[str, Any]:

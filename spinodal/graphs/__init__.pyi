@@ -21,6 +21,7 @@ from .experiment import (
     follow_branch,
     integrate_flow,
 )
+from .files import named_graph
 from .flow import (
     Descent,
     FlowResult,
@@ -35,7 +36,7 @@ from .flow import (
     threshold_once,
     trajectory,
 )
-from .graph import Graph, edge_list, from_adjacency, from_networkx, named_graph
+from .graph import Graph, edge_list, from_adjacency, from_networkx
 from .newton import refine_states
 from .results import Equilibria, Equilibrium, StabilityReport
 from .stability import (
@@ -43,6 +44,7 @@ from .stability import (
     coordinate_curvatures,
     index_and_nullity,
     local_dimension,
+    lowest_eigenvalue,
     negative_cut,
     positive_test,
     single_negative_edge,
@@ -103,6 +105,7 @@ __all__ = [
     "l1",
     "level_average",
     "local_dimension",
+    "lowest_eigenvalue",
     "named_graph",
     "negative_cut",
     "odd_polynomial",

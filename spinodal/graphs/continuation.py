@@ -3,9 +3,11 @@ r"""A curve of equilibria followed through a parameter, around its folds, with w
     G(z, l) = 0,   t.(u - u_0) = s,    u = (z, l)
 
 Pseudo-arclength: the next point is sought on the plane across the tangent t, which stays solvable at folds,
-where l turns back. Between two points whose index differs something has crossed zero: bisection isolates
-one crossing at a time, and `bifurcations.singular_point` locates and names it. Crossings that bisection
-cannot part happen at once, and are reported as refused, with their number.
+where l turns back. Between two points whose index differs something has crossed zero, and between two whose
+tangents differ in the sign of dl/ds the parameter has turned, which it does where H has a kernel: at folds, and at
+pitchforks met along their side branches, which leave the index as it is. Bisection isolates one such event at a
+time, and `bifurcations.singular_point` locates and names it. Crossings that bisection cannot part happen at once,
+and are reported as refused, with their number.
 
 A pair of eigenvalues that crosses to and fro between two points leaves the index as it is and is not seen.
 """
@@ -20,11 +22,16 @@ from spinodal.errors import ConvergenceError, InputError
 from spinodal.graphs.bifurcations import Family, SingularPoint, newton, singular_point
 from spinodal.graphs.experiment import Continuation
 from spinodal.graphs.newton import refine_states
+from spinodal.graphs.stability import TOLERANCE
 from spinodal.types import Progress
 
 CLOSE = 1e-9  # of two points, between which crossings count as one
 NEAR = 1e-5  # of two points, from which Newton's method finds the crossing between them
+NEARER = 1e-6  # of two points, between which the parameter turns and the index stays
+TURNING = 1e-9  # of dl/ds: below it the curve runs to infinity at a finite l, where rounding decides the sign
+REACH = 1e-3  # of a singular point from where it was looked for
 SOLVED = 1e-10
+ROUNDING = 1e-14  # of an eigenvalue, relative to the scale
 TURN = 0.95  # the least cosine between one tangent and the next
 
 
@@ -44,10 +51,12 @@ class Branch:
 
 
 class CurvePoint(NamedTuple):
-    """A point u = (z, l) on the curve, and the index there."""
+    """A point u = (z, l) on the curve, the numbers of negative and of zero eigenvalues of H there, and dl/ds."""
 
     u: Float[np.ndarray, " _"]
     index: int
+    nullity: int
+    rate: float
 
 
 class BranchStart(NamedTuple):
@@ -108,21 +117,28 @@ def continue_branch(
     """
     low, high = min(bounds), max(bounds)
     require_bounds(*bounds)
+    if not low <= start.value <= high:
+        raise InputError(
+            f"the start at {family.parameter} = {start.value:g} is outside of {low:g} to {high:g}"
+        )
     longest = (high - low) / 20
     step = longest / 4
     u = np.append(family.Q.T @ start.state, start.value)
     t = tangent(family, u, np.append(family.Q.T @ start.heading[:-1], start.heading[-1]))
-    places, singular, end = [curve_point(family, u)], [], f"{points} points"
+    places, singular, end = [curve_point(family, u, t)], [], f"{points} points"
     while len(places) < points:
         u, t, step = next_point(family, u, t, step, longest)
         if out := not low <= u[-1] <= high:
-            u = clip_to_bound(family, places[-1].u, u, low if u[-1] < low else high)
-        places.append(curve_point(family, u))
-        singular += crossings(family, places[-2], places[-1])
+            bound = low if u[-1] < low else high
+            u = clip_to_bound(family, places[-1].u, u, bound)
+            verb = "left" if u[-1] == bound else "stopped"
+        places.append(curve_point(family, u, t))
+        if is_event(places[-2], places[-1]):
+            singular += distinct(crossings(family, places[-2], places[-1]))
         if progress:
             progress(abs(float(u[-1]) - bounds[0]), high - low)
         if out:
-            end = f"left at {family.parameter} = {u[-1]:.9g}"
+            end = f"{verb} at {family.parameter} = {u[-1]:.9g}"
             break
         if len(places) > 8 and np.linalg.norm(u - places[0].u) < 0.8 * np.linalg.norm(u - places[-2].u):
             end = "closed"
@@ -150,9 +166,11 @@ def curve(family: Family, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def curve_point(family: Family, u: np.ndarray) -> CurvePoint:
-    """A point of the curve with the index of the equilibrium there."""
-    return CurvePoint(u, int((np.linalg.eigvalsh(family.hessian(u[:-1], u[-1])) < 0).sum()))
+def curve_point(family: Family, u: np.ndarray, t: np.ndarray) -> CurvePoint:
+    """A point of the curve with its tangent's part along l, and the index of the equilibrium there."""
+    eigenvalues = np.linalg.eigvalsh(family.hessian(u[:-1], u[-1])) / family.scale
+    nullity = int((np.abs(eigenvalues) <= TOLERANCE).sum())
+    return CurvePoint(u, int((eigenvalues < -ROUNDING).sum()), nullity, float(t[-1]))
 
 
 def tangent(family: Family, u: np.ndarray, toward: np.ndarray) -> np.ndarray:
@@ -190,35 +208,65 @@ def next_point(family: Family, u: np.ndarray, t: np.ndarray, step: float, longes
 
 
 def clip_to_bound(family: Family, inside: np.ndarray, outside: np.ndarray, bound: float) -> np.ndarray:
-    """The point of the curve at the bound of the parameter, between the two."""
-    share = (bound - inside[-1]) / (outside[-1] - inside[-1])
-    guess = inside + share * (outside - inside)
-    guess[-1] = bound
-    across = np.append(np.zeros(len(guess) - 1), 1.0)
-    u, error = correct_point(family, guess, across)
-    return np.append(u[:-1], bound) if error <= SOLVED * (1 + np.linalg.norm(u)) else outside
+    """The point of the curve at the bound of the parameter, between the two; or the last one found before it."""
+    for _ in range(60):
+        gap = np.linalg.norm(outside - inside)
+        share = (bound - inside[-1]) / (outside[-1] - inside[-1])
+        z = (inside + share * (outside - inside))[:-1]
+        states, residual = refine_states(family.at(bound), family.x(z)[None])
+        found = family.Q.T @ states[0]
+        if residual[0] <= SOLVED * family.scale and np.linalg.norm(found - z) <= gap:
+            return np.append(found, bound)
+        middle, error = correct_point(family, (inside + outside) / 2, (outside - inside) / gap)
+        if gap < CLOSE or error > SOLVED * (1 + np.linalg.norm(middle)):
+            break
+        if (middle[-1] - bound) * (inside[-1] - bound) > 0:
+            inside = middle
+        else:
+            outside = middle
+    return inside
+
+
+def is_event(a: CurvePoint, b: CurvePoint) -> bool:
+    """Whether the index changes or the parameter turns; signs of what is zero to rounding at both do not count."""
+    return abs(a.index - b.index) > min(a.nullity, b.nullity) or a.rate * b.rate < -(TURNING**2)
 
 
 def crossings(family: Family, a: CurvePoint, b: CurvePoint) -> list[SingularPoint]:
-    """The singular points between two places of the curve."""
-    if a.index == b.index:
+    """The singular points between two places of the curve: where the index changes, and where the parameter turns."""
+    modes, turned = abs(a.index - b.index), a.rate * b.rate < 0
+    if not (modes or turned):
         return []
     gap = np.linalg.norm(b.u - a.u)
-    single = abs(a.index - b.index) == 1
-    if gap > (NEAR if single else CLOSE):
+    if gap > (CLOSE if modes > 1 else NEAR if modes else NEARER):
         t = (b.u - a.u) / gap
         u, _ = correct_point(family, (a.u + b.u) / 2, t)
         if np.linalg.norm(u - a.u) + np.linalg.norm(u - b.u) < 2 * gap:
-            middle = curve_point(family, u)
+            middle = curve_point(family, u, tangent(family, u, t))
             return crossings(family, a, middle) + crossings(family, middle, b)
     z, value = (a.u + b.u)[:-1] / 2, float((a.u + b.u)[-1] / 2)
     try:
-        if not single:
+        if modes > 1:
             raise InputError(
-                f"{abs(a.index - b.index)} modes cross at once at {family.parameter} = {value:.9g}: "
-                "a kernel that is not simple"
+                f"{modes} modes cross at once at {family.parameter} = {value:.9g}: a kernel that is not simple"
             )
-        return [singular_point(family, family.x(z), value)]
+        point = singular_point(family, family.x(z), value)
+        if abs(point.value - value) > REACH * (1 + abs(value)):
+            raise ConvergenceError(f"no singular point near {family.parameter} = {value:.9g}")
+        return [point]
     except (InputError, ConvergenceError) as error:
-        v = np.linalg.eigh(family.hessian(z, value))[1][:, a.index if a.index < len(z) else -1]
-        return [SingularPoint("refused", value, float(gap), family.x(z), family.Q @ v, str(error))]
+        eigenvalues, vectors = np.linalg.eigh(family.hessian(z, value))
+        v = vectors[:, int(np.abs(eigenvalues).argmin())]
+        note = f"{'the parameter turns; ' if turned else ''}{error}"
+        return [SingularPoint("refused", value, float(gap), family.x(z), family.Q @ v, note)]
+
+
+def distinct(points: list[SingularPoint]) -> list[SingularPoint]:
+    """Points of one step without those that bisection met twice, as it does where it ends on one of them."""
+    kept: list[SingularPoint] = []
+    for point in sorted(points, key=lambda p: p.kind == "refused"):
+        if not any(
+            abs(point.value - p.value) <= NEAR and np.abs(point.state - p.state).max() <= REACH for p in kept
+        ):
+            kept.append(point)
+    return [point for point in points if any(point is p for p in kept)]

@@ -21,11 +21,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
 
 from spinodal.errors import InputError
 from spinodal.graphs.couplings import Coupling, coupling
-from spinodal.graphs.graph import Graph, named_graph
+from spinodal.graphs.files import named_graph
+from spinodal.graphs.graph import Graph
+from spinodal.graphs.states import real_states
 
 IDENTITY = coupling("identity")
 
@@ -81,6 +83,7 @@ class System:
     """E(x) = sum_e a_e F(y_e) + sum_j Phi_j(x_j), y_e = x_head - x_tail  [derived, row 3 of docs/graphs.md].
 
     A graph, the coupling along its edges and, if there is one, an on-site potential: all that the energy depends on.
+    States may be any real numbers, whole or of single precision: what is computed of them is in double precision.
     """
 
     graph: Graph
@@ -91,26 +94,29 @@ class System:
         if self.onsite is not None and len(self.onsite.drive) != self.graph.n:
             raise InputError(f"{self.graph.n} vertices, and an on-site part of {len(self.onsite.drive)}")
 
-    def energy(self, x: Float[np.ndarray, "*b n"]) -> Float[np.ndarray, "*b"]:
+    def energy(self, x: Num[np.ndarray, "*b n"]) -> Float[np.ndarray, "*b"]:
         """E(x) = sum_e a_e F(y_e) + sum_j Phi_j(x_j)  [derived, row 3 of docs/graphs.md]."""
+        x = real_states(x, self.graph.n)
         E = self.edgewise(x, -1).sum(-1)
         if (s := self.onsite) is not None:
             E = E + (s.stiffness * s.pull(x - s.centre, -1) - s.drive * x).sum(-1)
         return np.asarray(E)
 
-    def gradient(self, x: Float[np.ndarray, "*b n"]) -> Float[np.ndarray, "*b n"]:
+    def gradient(self, x: Num[np.ndarray, "*b n"]) -> Float[np.ndarray, "*b n"]:
         """grad E = B (a f(y)) + Phi'(x); without Phi it vanishes where a f(y) is a circulation."""
+        x = real_states(x, self.graph.n)
         g = self.graph.divergence(self.edgewise(x, 0))
         if (s := self.onsite) is not None:
             g = g + s.stiffness * s.pull(x - s.centre) - s.drive
         return g
 
-    def force(self, x: Float[np.ndarray, "*b n"]) -> Float[np.ndarray, "*b n"]:
+    def force(self, x: Num[np.ndarray, "*b n"]) -> Float[np.ndarray, "*b n"]:
         """-grad E = sum_j a_ij f(x_j - x_i) - Phi_i'(x_i)."""
         return -self.gradient(x)
 
-    def hessian(self, x: Float[np.ndarray, "*b n"]) -> Float[np.ndarray, "*b n n"]:
+    def hessian(self, x: Num[np.ndarray, "*b n"]) -> Float[np.ndarray, "*b n n"]:
         """H = L_{a f'(y)} + diag(Phi''), dense."""
+        x = real_states(x, self.graph.n)
         H = self.graph.laplacian(self.edgewise(x, 1))
         if (s := self.onsite) is not None:
             diagonal = np.arange(self.graph.n)
@@ -131,7 +137,7 @@ class System:
             total = total + (s.stiffness * s.pull(x - s.centre, 3) * v**4).sum()
         return float(total)
 
-    def edgewise(self, x: Float[np.ndarray, "*b n"], order: int) -> Float[np.ndarray, "*b e"]:
+    def edgewise(self, x: Num[np.ndarray, "*b n"], order: int) -> Float[np.ndarray, "*b e"]:
         """a_e times the derivative of f at y_e of an order; -1 is the potential."""
         return self.graph.weights * np.asarray(self.coupling(self.graph.differences(x), order))
 
@@ -191,7 +197,7 @@ class System:
     def require_onsite(self, name: str) -> OnSite:
         what = {"mu": "drive", "gamma": "stiffness"}[name]
         if self.onsite is None or not getattr(self.onsite, what).any():
-            raise InputError(f"{name} scales the {what}, and there is none: give one")
+            raise InputError(f"{name} scales the {what}, and there is none: `{what}` gives one", field=what)
         return self.onsite
 
 

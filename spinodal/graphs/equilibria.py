@@ -196,10 +196,10 @@ def search_unit(
         met = np.concatenate([met, *images])
         owners = np.concatenate([owners, np.tile(used + good, len(images))])
         used += len(x)
-        states, times_met = distinct_states(system, canonical(system, met), owners)
+        states, times_met, first_met = distinct_states(system, canonical(system, met), owners)
         kinds, isolated = classify_states(system, states)
         before, after = after, int(isolated.sum()) + len(np.unique(kinds[~isolated], axis=0))
-        once = int((times_met[isolated] == 1).sum())
+        once = len(np.unique(first_met[isolated & (times_met == 1)]))  # a state and its mirror image are one
     return representatives(system, states, kinds), once / used
 
 
@@ -237,16 +237,17 @@ def describe_state(system: System, x: Float[np.ndarray, " n"]) -> Equilibrium:
 
 def distinct_states(
     system: System, states: Float[np.ndarray, "b n"], starts: Int[np.ndarray, " b"]
-) -> tuple[Float[np.ndarray, "u n"], Int[np.ndarray, " u"]]:
-    """The states that differ, and how many starts met each: a state and its mirror image, of one start, may be one."""
+) -> tuple[Float[np.ndarray, "u n"], Int[np.ndarray, " u"], Int[np.ndarray, " u"]]:
+    """The states that differ, how many starts met each, and the first of these: a start may meet several."""
     place = np.concatenate([np.cos(states), np.sin(states)], -1) if is_periodic(system) else states
     _, first, cell = np.unique(np.round(place / SAME), axis=0, return_index=True, return_inverse=True)
     pairs = KDTree(place[first]).query_pairs(SAME, output_type="ndarray")
     links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(first), len(first)))
     cluster = connected_components(links, directed=False)[1][cell.reshape(-1)]
     _, first = np.unique(cluster, return_index=True)
-    meetings = np.unique(np.stack([cluster, starts]), axis=1)[0]
-    return states[first], np.bincount(meetings)
+    met, by = np.unique(np.stack([cluster, starts]), axis=1)
+    _, earliest = np.unique(met, return_index=True)
+    return states[first], np.bincount(met), by[earliest]
 
 
 def classify_states(

@@ -158,7 +158,7 @@ def analyse_stability(analysis: StabilityAnalysis) -> "graphs.StabilityReport":
         state=x,
         energy=float(system.energy(x)),
         stability=found,
-        lowest_eigenvalue=float(graphs.spectrum(system, x).min(initial=float("inf"))),
+        lowest_eigenvalue=graphs.lowest_eigenvalue(system, x),
         all_slopes_positive=graphs.positive_test(system, x),
         cut=None if cut is None else tuple(cut.nonzero()[0].tolist()),
         resistance=graphs.single_negative_edge(system.graph, w) if alone else None,

@@ -23,12 +23,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
 from scipy.integrate import solve_ivp
 
 from spinodal.errors import ConvergenceError, InputError
 from spinodal.graphs.energy import System
 from spinodal.graphs.experiment import GradientFlow
+from spinodal.graphs.states import real_states
 from spinodal.types import Trajectory
 
 TOLERANCE = 1e-10  # of |grad E|, relative to the scale of the system
@@ -117,7 +118,7 @@ def require_threshold(tau: float) -> None:
 
 def gradient_flow(
     system: System,
-    x: Float[np.ndarray, " n"],
+    x: Num[np.ndarray, " _"],
     times: Float[np.ndarray, " t"],
     *,
     M: Float[np.ndarray, " n"] | None = None,
@@ -138,6 +139,7 @@ def gradient_flow(
     >>> bool(flow.largest_rise < 0)
     True
     """
+    x = real_states(x, system.graph.n)
     m = mobility_vector(system, x, M)
     if len(times) < 2 or not (np.diff(times) > 0).all():
         raise InputError("times must ascend, two of them or more")
@@ -157,7 +159,7 @@ def gradient_flow(
 
 def descent(
     system: System,
-    x: Float[np.ndarray, " n"],
+    x: Num[np.ndarray, " _"],
     *,
     penalty: Penalty | None = None,
     eta: float | None = None,
@@ -171,6 +173,7 @@ def descent(
     max |M (x - x') / eta|, which without a penalty is |grad E|. InputError for an eta that could let the energy rise:
     2 / L and above, or more than 1 / L with a penalty.
     """
+    x = real_states(x, system.graph.n)
     m = mobility_vector(system, x, M)
     L = system.curvature_bound() / m.min()
     fixed = math.isfinite(L)
@@ -233,13 +236,14 @@ class ThresholdedState(NamedTuple):
     residual: float
 
 
-def threshold_once(system: System, x: Float[np.ndarray, " n"], tau: float) -> ThresholdedState:
+def threshold_once(system: System, x: Num[np.ndarray, " _"], tau: float) -> ThresholdedState:
     """x <- x 1[|x| > tau] after convergence  [preetham2023].
 
     The article's form of sparsity. It leaves the equilibrium: the result holds the rise of the energy and |grad E|.
     `descent` with a penalty is the form that converges to an equilibrium.
     """
     require_threshold(tau)
+    x = real_states(x, system.graph.n)
     cut = hard_threshold(x, tau)
     rise = float(system.energy(cut) - system.energy(x))
     return ThresholdedState(cut, rise, float(np.abs(system.gradient(cut)).max()))

@@ -35,7 +35,8 @@ class Equilibria:
 
     `dimension` is the largest of the equilibrium set, `bound` what the graph alone allows it to be, and
     `unseen` estimates the share of further searches that would end in an isolated equilibrium not yet known
-    (Good and Turing: the share of starts whose equilibrium no other start has found); 0 for trees, exactly.
+    (Good and Turing: the share of starts whose equilibrium no other start has found, where an equilibrium and its
+    mirror image -x are one); 0 for trees, exactly.
     """
 
     states: Float[np.ndarray, "k n"]
@@ -92,14 +93,15 @@ class StabilityReport:
     """How stable an equilibrium is, and the tests that need no eigenvalue.
 
     `cut` lists the vertices on one side of a cut whose slopes a f' sum to less than 0, which proves instability; None
-    where none was found. `resistance` is |w| R of the one edge with a negative slope, linearly stable iff it is below
+    where none was found. `lowest_eigenvalue` leaves translations out, and is None where nothing else is left.
+    `resistance` is |w| R of the one edge with a negative slope, linearly stable iff it is below
     1; None where their number is not one. With something on the sites neither says anything, and both are None.
     """
 
     state: State
     energy: float
     stability: Stability
-    lowest_eigenvalue: float
+    lowest_eigenvalue: float | None
     all_slopes_positive: bool
     cut: tuple[int, ...] | None
     resistance: float | None

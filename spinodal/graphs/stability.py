@@ -23,13 +23,14 @@ generic neighbour, as the rank of the ways to move within the set.
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Num
 
 from spinodal.errors import InputError
 from spinodal.graphs.blocks import effective_resistance
 from spinodal.graphs.energy import System
 from spinodal.graphs.graph import Graph
 from spinodal.graphs.newton import Sphere, refine_states
+from spinodal.graphs.states import real_states
 
 TOLERANCE = (
     1e-6  # of an eigenvalue of zero, relative to the scale: Newton ends 1e-6 away from degenerate points
@@ -69,6 +70,12 @@ def spectrum(system: System, x: Float[np.ndarray, "*b n"]) -> Float[np.ndarray, 
     return np.linalg.eigvalsh(Q.T @ system.hessian(x) @ Q)
 
 
+def lowest_eigenvalue(system: System, x: Float[np.ndarray, " n"]) -> float | None:
+    """The least eigenvalue of the Hessian on 1-perp, below 0 where x is unstable; None where translations are all."""
+    found = spectrum(system, x)
+    return float(found[0]) if found.size else None
+
+
 def index_and_nullity(system: System, x: Float[np.ndarray, " n"]) -> tuple[int, int]:
     """(#{eigenvalue < 0}, #{eigenvalue = 0}) of the Hessian, translations left out.
 
@@ -89,12 +96,13 @@ def kernel(
     return Q @ vectors[:, null], Q @ vectors[:, ~null]
 
 
-def stability(system: System, x: Float[np.ndarray, " n"], *, seed: int = 0) -> Stability:
+def stability(system: System, x: Num[np.ndarray, " _"], *, seed: int = 0) -> Stability:
     """The stability of the equilibrium x of x' = -grad E, with its index, nullity and local dimension.
 
     The Hessian decides where it has no zero eigenvalue; otherwise the energy is sampled along its kernel. InputError
     where x is no equilibrium.
     """
+    x = real_states(x, system.graph.n)
     require_equilibrium(system, x)
     index, nullity = index_and_nullity(system, x)
     if nullity == 0:
@@ -116,7 +124,8 @@ def require_equilibrium(system: System, x: Float[np.ndarray, " _"]) -> None:
     residual = float(np.abs(system.gradient(x)).max())
     if residual > TOLERANCE * system.scale:
         raise InputError(
-            f"the state is no equilibrium: |grad E| = {residual:.3g}; let it descend, or refine it by Newton's method"
+            f"the state is no equilibrium: |grad E| = {residual:.3g}; `refine` moves it to one by Newton's method",
+            field="refine",
         )
 
 

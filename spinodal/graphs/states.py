@@ -1,11 +1,39 @@
-"""States to start from, by name: the consensus at 0, twisted ones, and one drawn by chance."""
+"""States: what may be given as one, and those to start from by name: zero, twisted, and drawn by chance."""
+
+import re
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num, Shaped
 
 from spinodal.errors import InputError
 
 State = Float[np.ndarray, " n"]  # x, one number a vertex
+LARGEST = 10**9  # of a whole number in a name
+
+
+def real_array(values: Shaped[np.ndarray, "..."] | list, what: str) -> Float[np.ndarray, "..."]:
+    """Numbers in double precision; InputError for complex ones, texts, masked arrays and anything else."""
+    array = np.asarray(values)
+    if isinstance(values, np.ma.MaskedArray) or array.dtype.kind not in "biuf":
+        kind = "masked" if isinstance(values, np.ma.MaskedArray) else f"of type {array.dtype}"
+        raise InputError(f"{what} is {kind}: real numbers are needed")
+    return array.astype(np.float64, copy=False)
+
+
+def real_states(x: Num[np.ndarray, "..."], n: int) -> Float[np.ndarray, "*b n"]:
+    """x [*b n] in double precision; InputError unless it holds a real number for each of n vertices."""
+    if type(x) is not np.ndarray or x.dtype != np.float64:
+        x = real_array(x, "the state")
+    if x.ndim == 0 or x.shape[-1] != n:
+        raise InputError(f"the state has shape {x.shape}: {n} finite numbers, one a vertex, are needed")
+    return x
+
+
+def whole_number(text: str) -> int | None:
+    """The whole number that a text writes in the digits 0 to 9, up to 10^9 in size; None for any other text."""
+    if re.fullmatch(r"[+-]?[0-9]{1,10}", text) and abs(int(text)) <= LARGEST:
+        return int(text)
+    return None
 
 
 def twisted_state(n: int, q: int) -> State:
@@ -30,17 +58,24 @@ def initial_state(name: str, n: int, *, seed: int = 0) -> State:
         return np.zeros(n)
     if name == "random":
         return np.random.default_rng(seed).normal(size=n)
-    if kind == "twisted" and turns.removeprefix("-").isdigit():
-        return twisted_state(n, int(turns))
+    if kind == "twisted" and (q := whole_number(turns)) is not None:
+        return twisted_state(n, q)
     raise InputError(
         f"`start` {name}: zero, random, twisted:Q with a whole number Q, or a state", field="start"
     )
 
 
-def state_vector(x: np.ndarray, n: int, *, field: str) -> State:
-    """x [n] as float64; InputError unless it holds one finite number for each of n vertices."""
-    if x.dtype.kind not in "biuf" or x.shape != (n,) or not np.isfinite(x).all():
-        raise InputError(
-            f"`{field}` has shape {x.shape}: {n} finite numbers, one a vertex, are needed", field=field
-        )
-    return x.astype(float)
+def state_vector(x: Shaped[np.ndarray, "..."], n: int, *, field: str) -> State:
+    """x [n] as float64; InputError unless it holds one finite real number for each of n vertices."""
+    found = None
+    if isinstance(x, np.ma.MaskedArray):
+        found = "is masked"
+    elif x.dtype.kind not in "biuf":
+        found = f"is of type {x.dtype}"
+    elif x.shape != (n,):
+        found = f"has shape {x.shape}"
+    elif not np.isfinite(x).all():
+        found = f"holds {x[~np.isfinite(x)][0]}"
+    if found:
+        raise InputError(f"`{field}` {found}: {n} finite numbers, one a vertex, are needed", field=field)
+    return x.astype(np.float64)

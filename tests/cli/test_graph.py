@@ -25,7 +25,12 @@ def graph(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
 
 
 def printed(capsys: pytest.CaptureFixture) -> dict:
-    return json.loads(capsys.readouterr().out)
+    """What was printed, which is JSON and holds none of Python's words for numbers that are not finite."""
+
+    def refused(word: str):
+        raise ValueError(f"{word} is no JSON")
+
+    return json.loads(capsys.readouterr().out, parse_constant=refused)
 
 
 def test_equilibria_as_json(monkeypatch, capsys):
@@ -119,6 +124,25 @@ def test_stability_names_the_cut_and_the_resistance(monkeypatch, capsys, tmp_pat
     assert "(stable below 1): inf" in capsys.readouterr().out
 
 
+def test_numbers_that_are_not_finite_are_texts_in_json(monkeypatch, capsys, tmp_path: Path):
+    """K1 has no eigenvalue beside the translation's; a bridge that repels has |w| R = inf."""
+    np.save(tmp_path / "one.npy", np.zeros(1))
+    assert graph(monkeypatch, "stability", tmp_path / "one.npy", "--graph", "path:1", "--json") == 0
+    assert printed(capsys)["lowest eigenvalue"] is None
+    np.save(tmp_path / "bent.npy", np.array([0, 0, np.pi]))
+    assert graph(monkeypatch, "stability", tmp_path / "bent.npy", "--graph", "path:3", "--json") == 0
+    assert printed(capsys)["|w| R of the one negative edge (stable below 1)"] == "inf"
+
+
+def test_a_weight_attribute_and_a_directed_file_by_options(monkeypatch, capsys, tmp_path: Path):
+    other = nx.DiGraph()
+    other.add_edge("a", "b", value=2.0)
+    nx.write_graphml(other, tmp_path / "pair.graphml")
+    options = ["--graph", tmp_path / "pair.graphml", "--weight", "value", "--undirected", "--coupling", CUBIC]
+    assert graph(monkeypatch, "equilibria", *options, "--json") == 0
+    assert [e["energy"] for e in printed(capsys)["equilibria"]] == [-0.5, -0.5, 0.0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -130,7 +154,9 @@ def test_stability_names_the_cut_and_the_resistance(monkeypatch, capsys, tmp_pat
         (["equilibria", "--graph", "cycle:5", "--seed", "-1"], "--seed -1"),
         (["equilibria", "--graph", "cycle:5", "--anchor", "1,2"], "--anchor has shape (2,)"),
         (["equilibria", "--graph", "cycle:5", "--anchor", "soft"], "'soft' is none"),
-        (["equilibria", "--graph", "directed.graphml"], "directed"),
+        (["equilibria", "--graph", "directed.graphml"], "--undirected leaves the directions out"),
+        (["equilibria", "--graph", "tree.csv", "--weight", "length"], "--weight length: the table has no"),
+        (["equilibria", "--graph", "cycle:\u00b2"], "--graph 'cycle:\u00b2': cycle:N"),
         (["equilibria", "--graph", "words.graphml"], "no GraphML"),
         (["flow", "--graph", "cycle:5", "--start", "north"], "--start north"),
         (["flow", "--graph", "cycle:5", "--time", "0"], "--time 0"),
@@ -157,7 +183,8 @@ def test_stability_names_the_cut_and_the_resistance(monkeypatch, capsys, tmp_pat
         ),
         (["stability", "nowhere.npy", "--graph", "path:2"], "nowhere.npy"),
         (["stability", "words.graphml", "--graph", "path:2"], "no array"),
-        (["stability", "two.npy", "--graph", "path:2"], "no equilibrium"),
+        (["stability", "two.npy", "--graph", "path:2"], "--refine moves it to one"),
+        (["stability", "complex.npy", "--graph", "path:2"], "real ones are needed"),
         (["stability", "two.npy", "--graph", "path:3"], "3 finite numbers"),
     ],
 )
@@ -165,7 +192,9 @@ def test_mistakes_end_in_one_sentence(monkeypatch, capsys, tmp_path: Path, argum
     monkeypatch.chdir(tmp_path)
     nx.write_graphml(nx.DiGraph([(0, 1)]), tmp_path / "directed.graphml")
     (tmp_path / "words.graphml").write_text("to be or not to be")
+    (tmp_path / "tree.csv").write_text("source,target,weight\na,b,1\n")
     np.save(tmp_path / "two.npy", np.array([0.0, 1]))
+    np.save(tmp_path / "complex.npy", np.array([0, 1j]))
     assert graph(monkeypatch, *arguments) == 2
     error = " ".join(capsys.readouterr().err.split())
     assert said in error

@@ -184,6 +184,68 @@ def test_a_closed_curve_closes():
     assert y.min() < -0.8
 
 
+@pytest.mark.parametrize("start", [-0.5, 0.5, 1.7])
+def test_a_pitchfork_met_along_its_side_branch(start: float):
+    """P2, y^3 - lam y: y = sqrt(lam) turns at lam = 0 into y = -sqrt(lam), with index 0 on both sides."""
+    family = Family(System(named_graph("path:2"), coupling("y**3 - lam*y", lam=0.0)), "lam")
+    branch = followed(family, np.array([-start, start]), (1.0, -1.0))
+    (point,) = branch.singular
+    assert (point.kind, point.note) == ("pitchfork", "supercritical")
+    assert point.value == pytest.approx(0, abs=1e-12)
+    assert np.abs(point.state).max() < 1e-6
+    assert (branch.end, set(branch.indices)) == ("left at lam = 1", {0})
+    np.testing.assert_allclose(
+        np.diff(branch.states[[0, -1]]).ravel(), np.sign(start) * np.array([1, -1]), atol=1e-9
+    )
+
+
+def test_every_turn_is_reported_where_more_than_one_mode_crosses_too():
+    """C4, y^3 - lam y from the side: at lam = 0 the parameter turns, and three modes vanish."""
+    family = Family(System(named_graph("cycle:4"), coupling("y**3 - lam*y", lam=0.0)), "lam")
+    (point,) = followed(family, np.array([0.0, 1, 0, 1]), (1.0, -1.0)).singular
+    assert point.kind == "refused"
+    assert point.note.startswith("the parameter turns; 3 modes cross at once")
+    assert point.value == pytest.approx(0, abs=1e-6)
+
+
+def test_a_circle_has_a_turn_at_either_end():
+    """P2, y^3 + (lam^2 - 1) y: y^2 + lam^2 = 1 turns at lam = +-1, where it meets y = 0."""
+    family = Family(System(named_graph("path:2"), coupling("y**3 + (lam**2 - 1)*y", lam=0.0)), "lam")
+    branch = continue_branch(
+        family, BranchStart(np.array([-0.5, 0.5]), 0.0, np.array([0.0, 0, 1])), (-3.0, 3.0)
+    )
+    assert [(p.kind, round(p.value, 9)) for p in branch.singular] == [("pitchfork", 1), ("pitchfork", -1)]
+
+
+def test_a_sheet_of_equilibria_is_no_row_of_crossings():
+    """C3, y^3 - lam y: at each lam the circle sum y^2 = 2 lam, along which H has a kernel; it ends at lam = 0."""
+    family = Family(System(named_graph("cycle:3"), coupling("y**3 - lam*y", lam=0.0)), "lam")
+    branch = followed(family, np.array([0.3, -0.9, 0.6]), (1.0, 0.2))
+    assert branch.singular == ()
+    np.testing.assert_allclose(
+        (family.system.graph.differences(branch.states) ** 2).sum(-1), 2 * branch.values
+    )
+
+
+@pytest.mark.parametrize("drive", [[-1.0, 1, 1, -1], [0.0, -1, 1, 0], [1.0, 0.5, -0.5, -1]])
+def test_a_branch_ends_at_its_bound(drive: list[float]):
+    """The diamond, sin: the curve comes back to mu = 0 where H is degenerate, and ended at mu = -0.138 of [0, 4]."""
+    family = Family(System(named_graph("diamond"), SINE, onsite(4, drive=np.array(drive))), "mu")
+    branch = followed(family, np.zeros(4), (0.0, 4.0))
+    assert branch.values[-1] == 0.0
+    assert branch.end == "left at mu = 0"
+    assert branch.values.min() >= 0
+    assert np.abs(family.at(0.0).gradient(branch.states[-1])).max() < 1e-9
+    assert np.linalg.norm(branch.states[-1] - branch.states[-2]) < 0.5
+
+
+def test_a_start_outside_of_the_bounds_is_refused():
+    family = driven("path:2")
+    start = branch_start(family, np.zeros(2), (0.5, 3.0))
+    with pytest.raises(InputError, match="is outside of 1 to 3"):
+        continue_branch(family, start, (1.0, 3.0))
+
+
 def test_mistakes_are_named():
     system = System(named_graph("path:2"), SINE, onsite(2, drive=np.array([0.5, -0.5])))
     with pytest.raises(InputError, match="no parameter 'lam'"):

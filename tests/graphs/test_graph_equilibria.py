@@ -212,6 +212,13 @@ def solved_dimension(other) -> int:
     return equilibria(System(from_networkx(nx.convert_node_labels_to_integers(other)), SINE)).dimension
 
 
+def test_a_start_and_its_mirror_image_are_one():
+    """C11, sin: 16 starts that all end apart, and their mirror images, are 16 of 16 and not 32 of 16."""
+    result = solved("cycle:11", SINE, starts=16)
+    assert len(result.entries) > 16
+    assert 0.5 < result.unseen <= 1
+
+
 def test_a_search_that_is_not_complete_says_so():
     """K12 with sin has 2^11 states of 0 and pi; K1 has one state and nothing to search."""
     result = solved("complete:12", SINE, starts=100)
