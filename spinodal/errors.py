@@ -35,10 +35,15 @@ WORDS = {
 }
 
 
+def require_type(name: str, value: object, kind: type | tuple[type, ...]) -> None:
+    """InputError unless the value of a named field is of a type, or of one of several; True is no number."""
+    several = kind if isinstance(kind, tuple) else (kind,)
+    if not isinstance(value, several) or (isinstance(value, bool) and bool not in several):
+        wanted = " or ".join(WORDS.get(one, one.__name__) for one in several)
+        raise InputError(f"`{name}` {value!r}: {wanted} is needed", field=name)
+
+
 def require_types(value: object, **kinds: type | tuple[type, ...]) -> None:
     """InputError unless each named field of a value is of its type, or of one of several; True is no number."""
     for name, kind in kinds.items():
-        found, several = getattr(value, name), kind if isinstance(kind, tuple) else (kind,)
-        if not isinstance(found, several) or (isinstance(found, bool) and bool not in several):
-            wanted = " or ".join(WORDS.get(one, one.__name__) for one in several)
-            raise InputError(f"`{name}` {found!r}: {wanted} is needed", field=name)
+        require_type(name, getattr(value, name), kind)

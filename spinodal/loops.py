@@ -15,12 +15,18 @@ from functools import lru_cache, partial
 from typing import Any, no_type_check
 
 import numpy as np
-from numba import njit
+from numba import config, njit
 from numba.core import types
 from numba.extending import intrinsic
 from numpy.polynomial import Chebyshev, Polynomial
 
+from spinodal.errors import InputError
 from spinodal.threads import threads
+
+if getattr(config, "DISABLE_JIT", 0):
+    raise InputError(
+        "NUMBA_DISABLE_JIT=1 turns off the compiler, and some loops here exist only as machine code: unset it"
+    )
 
 TAYLOR = Polynomial([math.log(2) ** k / math.factorial(k) for k in range(20)])  # of 2^f
 REST = Chebyshev.interpolate(TAYLOR - TAYLOR.cutdeg(10), 10, [-0.5, 0.5])  # its tail, in ten degrees

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from spinodal.errors import InputError
+from spinodal.errors import InputError, require_type
 from spinodal.flows.earlier import current_label
 from spinodal.flows.experiment import Simulation
 from spinodal.flows.fields.energy import energy_of
@@ -121,6 +121,7 @@ def evolve(
     >>> round(result.final.mean_cosine, 6)
     1.0
     """
+    require_type("simulation", simulation, Simulation)
     began = time.perf_counter()
     x, weights = simulation.initial
     checkpoints = None

@@ -12,18 +12,19 @@ import numbers
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from jaxtyping import Float
 
+from spinodal.arrays import real_array, weight_array
 from spinodal.errors import InputError
 from spinodal.flows.engines.field import check
 from spinodal.flows.fields import AttentionField
-from spinodal.flows.starts import AnyStart, TokenStart, UniformStart, real_array
+from spinodal.flows.starts import AnyStart, TokenStart, UniformStart
 from spinodal.flows.state import State
 from spinodal.flows.time import CONSENSUS, Adaptive, Layers, Noisy
-from spinodal.flows.time.simulate import coordinates_of
+from spinodal.flows.time.simulate import coordinates_of, require_times
 
 MEMORY = 2**28  # bytes of frames
 DECADES = 30  # of time that a consensus may take, for which there must be memory
@@ -48,7 +49,7 @@ class Simulation:
         method   Adaptive(tolerance) for the ode clock; Layers(step); Noisy(step) for fields with noise
         weights  [n], >= 0, summing to one; equal if not given
         times    kept beside the start and the end: so many evenly spread, as far as 256 MiB hold them; increasing
-                 times [t]; or "log", 8 a decade, as it is for a consensus
+                 times [t] from 0 to `until`; or "log", 8 a decade, as it is for a consensus
 
     >>> from spinodal import flows
     >>> field, start = flows.AttentionField(beta=4.0), flows.UniformStart(16, 3, seed=1)
@@ -74,6 +75,8 @@ class Simulation:
             self.method.check(self.field)
         x, weights = self.initial
         check_times(self.times, self.most)
+        if isinstance(self.times, np.ndarray):
+            require_times(self.times, "times", self.until)
         self.field(0.0, coordinates_of(self.field, State(x, np.ones(len(x))))[0], weights)
 
     @property
@@ -149,8 +152,8 @@ def check_types(simulation: Simulation) -> None:
     if not isinstance(simulation.field, AttentionField):
         raise InputError(f"`field` {simulation.field!r}: an AttentionField is needed", field="field")
     start, until, times = simulation.start, simulation.until, simulation.times
-    if isinstance(start, np.ndarray | list | tuple):
-        put("start", TokenStart(real_array(start, "start")))
+    if isinstance(start, np.ndarray | list | tuple) or hasattr(start, "detach"):
+        put("start", TokenStart(cast(np.ndarray, start)))
     elif not isinstance(start, AnyStart):
         raise InputError(
             f"`start` {start!r}: a start, such as UniformStart(n, d) or named_start(name, n, d), or tokens [n d]",
@@ -166,7 +169,7 @@ def check_types(simulation: Simulation) -> None:
             field="method",
         )
     if simulation.weights is not None:
-        put("weights", real_array(simulation.weights, "weights"))
+        put("weights", weight_array(simulation.weights))
     if isinstance(times, np.integer):
         put("times", int(times))
     elif isinstance(times, bool | float):
@@ -190,17 +193,13 @@ def check_consensus(field: AttentionField) -> None:
 
 
 def check_times(times: int | str | Float[np.ndarray, "..."], most: int) -> None:
-    """InputError for times that do not increase, are too many for memory, or are no times."""
+    """InputError for times that are too many for memory, or are no times."""
     if isinstance(times, int):
         if times < 2:
             raise InputError(f"`times` {times}: at least the start and the end", field="times")
     elif isinstance(times, str):
         if times != "log":
             raise InputError(f"`times` {times!r}: a number of times, times, or log", field="times")
-    elif times.ndim != 1 or not (
-        np.isfinite(times).all() and (times >= 0).all() and (np.diff(times) > 0).all()
-    ):
-        raise InputError("`times`: increasing times >= 0 are needed", field="times")
     elif len(times) > most:
         raise InputError(
             f"`times`: {len(times)} frames take more than {MEMORY >> 20} MiB; {most} would fit",

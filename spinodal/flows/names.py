@@ -3,12 +3,13 @@
 import difflib
 from collections.abc import Iterable
 
-from spinodal.errors import InputError
+from spinodal.errors import InputError, require_type
 
 
 def require_known(what: str, name: str, names: Iterable[str]) -> str:
     """The name, where it is one of `names`; else an InputError that suggests the nearest of them."""
     names = list(names)
+    require_type(what, name, str)
     if name not in names:
         near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.4)
         hint = f"; the nearest is {near[0]!r}" if near else ""

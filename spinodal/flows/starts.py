@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from spinodal import sphere
+from spinodal.arrays import real_array, token_array
 from spinodal.errors import InputError, require_types
 from spinodal.runs import register
 
@@ -91,18 +92,23 @@ class LatticeStart:
 class TokenStart:
     """Given tokens [n d]: of length 1 to 1e-6, or of any length with `normalise`.
 
-    InputError for tokens of another length or that are not finite.
+    Arrays, lists or tensors, of any precision and memory order. InputError for tokens of another length or that are not
+    finite, and for what are no real numbers.
     """
 
     given: Float[np.ndarray, "..."]
     normalise: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "given", real_array(self.given, "start"))
-        if self.given.ndim != 2 or len(self.given) < 2:
+        given = real_array(self.given, "start")
+        if given.ndim != 2 or len(given) < 2:
             raise InputError(
-                f"`start` has shape {self.given.shape}: tokens [n d], at least two, are needed", field="start"
+                f"`start` has shape {given.shape}: tokens [n d], at least two, are needed", field="start"
             )
+        if np.abs(sphere.lengths(given) - 1).max() > ROUNDING:  # of half precision; else `tokens` does it
+            given = token_array(self.given, "start")
+        object.__setattr__(self, "given", given)
+        require_types(self, normalise=(bool, np.bool_))
         self.tokens()
 
     def tokens(self) -> Float[np.ndarray, "n d"]:
@@ -162,17 +168,6 @@ def named_start(
 
 
 AnyStart = UniformStart | OrthonormalStart | LatticeStart | TokenStart | PerturbedStart
-
-
-def real_array(values: object, field: str) -> Float[np.ndarray, "..."]:
-    """Real numbers as an array in double precision; InputError for anything else."""
-    try:
-        array = np.asarray(values)
-    except ValueError as error:  # rows of different lengths
-        raise InputError(f"`{field}`: {error}", field=field) from None
-    if array.dtype.kind not in "fiu":
-        raise InputError(f"`{field}` {values!r}: an array of real numbers is needed", field=field)
-    return np.asarray(array, np.float64)
 
 
 def check_size(n: int, d: int) -> None:

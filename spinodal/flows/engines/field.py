@@ -1,12 +1,15 @@
 r"""The public field: checks its input, and lets `choose` find who computes it."""
 
+from collections.abc import Sequence
+from numbers import Real
 from typing import Any, no_type_check
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from spinodal import sphere as unit_sphere
-from spinodal.errors import InputError
+from spinodal.arrays import token_array, weight_array
+from spinodal.errors import InputError, require_type
 from spinodal.flows.engines.choose import TOLERANCE, unchecked_drift
 from spinodal.flows.engines.law import Drift, law
 from spinodal.loops import compiled, plus
@@ -57,18 +60,9 @@ def check(x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " _"]) -> None
         raise InputError(f"`weights` sum to {total:.12g}, not to 1: divide by their sum", field="weights")
 
 
-def array(values: Float[Any, "..."]) -> Float[np.ndarray, "..."]:
-    """NumPy's array of an array or a tensor."""
-    if not isinstance(values, np.ndarray):
-        if values.requires_grad:
-            raise InputError("the engines have no gradient: pass tokens.detach(), or use torch operations")
-        values = values.cpu().numpy()
-    return np.ascontiguousarray(values, np.float64)
-
-
 def field(
-    x: Float[Any, "n d"],
-    weights: Float[Any, " _"],
+    x: Shaped[Any, "n d"] | Sequence[Any],
+    weights: Shaped[Any, " _"] | Sequence[Any],
     *,
     beta: float,
     kind: str = "sa",
@@ -79,10 +73,11 @@ def field(
 
     The drift of every token under attention with Q = K = V = I; rate_i is 1/Z_i for kind "sa", e^b for "usa" and 1
     for "gkpr". Tokens x [n d] are unit vectors of R^d, d > 1; weights [n] are >= 0 and sum to one, and a token that
-    stands for several has their weight. Arrays or tensors.
+    stands for several has their weight. Arrays, lists or tensors, in any memory order; those of lower precision are
+    scaled to length 1, and to the sum 1, in double precision.
 
-    Returns (drift [n d], Z [n], error_bound [n]) in double precision, of the type of `x`, with the name of the engine
-    that ran as `.engine`: Z_i is the scaled sum_j w_j e^{b(<x_i,x_j> - 1)} in (0, 1], and error_bound_i bounds
+    Returns (drift [n d], Z [n], error_bound [n]) in double precision, tensors where `x` is one, with the name of the
+    engine that ran as `.engine`: Z_i is the scaled sum_j w_j e^{b(<x_i,x_j> - 1)} in (0, 1], and error_bound_i bounds
     |drift_i - exact drift_i|. "usa" and "gkpr" are two definitions of unnormalised attention, whose times differ by the
     factor `usa_clock`; `law` defines all three.
 
@@ -91,7 +86,8 @@ def field(
     takes the fastest. Whichever runs, tokens whose bound exceeds `tolerance` times the largest drift are computed
     again by "direct", as long as that takes a second or two; with an infinite tolerance none is.
 
-    InputError for tokens that are not unit vectors, wrong weights, beta out of range, and unknown names.
+    InputError for tokens that are not unit vectors, wrong weights, beta out of range, a negative tolerance, unknown
+    names, and for what is of another type: complex numbers, masked arrays, tensors that require a gradient.
 
     >>> import numpy as np
     >>> from spinodal import flows
@@ -102,11 +98,15 @@ def field(
     >>> Z.round(6).tolist()
     [0.68394, 0.68394]
     """
-    tokens, masses = array(x), array(weights)
+    tokens, masses = token_array(x, "x"), weight_array(weights)
     check(tokens, masses)
+    require_type("tolerance", tolerance, Real)
+    if not tolerance >= 0:
+        raise InputError(f"`tolerance` {tolerance}: must be 0 or more", field="tolerance")
     answer = unchecked_drift(tokens, masses, law(kind, beta), engine, tolerance)
-    if isinstance(x, np.ndarray):
+    device = None if isinstance(x, np.ndarray) else getattr(x, "device", None)
+    if device is None:
         return answer
     import torch
 
-    return Drift(*(torch.from_numpy(part).to(x.device) for part in answer), engine=answer.engine)
+    return Drift(*(torch.from_numpy(part).to(device) for part in answer), engine=answer.engine)

@@ -14,12 +14,13 @@ so that Z lies in (0, 1] for every b; only the clock of USA still knows e^b:
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from spinodal.errors import InputError
+from spinodal.errors import InputError, require_type
 
 EPS = float(np.finfo(np.float64).eps)
 BETA_MAX = 1e12  # above, the rounding of a token changes e^{beta <x,y>} in the fourth digit
@@ -80,6 +81,7 @@ def usa_clock(beta: float) -> float:
     The factor between the two definitions of unnormalised attention: t_gkpr = e^b t_usa, and unscaled partition
     functions are e^b Z. InputError for b above 709.78, where e^b overflows.
     """
+    require_type("beta", beta, Real)
     if beta > math.log(np.finfo(np.float64).max):
         raise InputError(
             f"`beta` {beta:g}: e^beta, the clock of USA, overflows above 709.78; "
@@ -94,6 +96,8 @@ def law(kind: str, beta: float) -> Law:
 
     InputError for an unknown kind, and for beta that is negative or too large.
     """
+    require_type("beta", beta, Real)
+    require_type("kind", kind, str)
     if not 0 <= beta <= BETA_MAX:
         raise InputError(
             f"`beta` {beta:g} must lie in [0, {BETA_MAX:g}]: beyond, doubles do not resolve e^(beta <x,y>)",
@@ -102,4 +106,4 @@ def law(kind: str, beta: float) -> Law:
     clocks = {"sa": lambda _: None, "usa": usa_clock, "gkpr": lambda _: 1.0}
     if kind not in clocks:
         raise InputError(f"`kind` {kind!r} is none of 'sa', 'usa', 'gkpr'", field="kind")
-    return Law(beta, clocks[kind](beta))
+    return Law(float(beta), clocks[kind](beta))

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from spinodal.arrays import real_array
 from spinodal.errors import InputError, require_types
 from spinodal.flows.engines.law import law
 from spinodal.flows.ensembles.flow import OdeClock
 from spinodal.flows.ensembles.layers import LayerClock
 from spinodal.flows.ensembles.maps import CLOSE, Ensemble, estimate, mean_and_error
 from spinodal.flows.ensembles.matrices import Matrices, close_shares
-from spinodal.flows.starts import real_array
 from spinodal.runs import sweep
 from spinodal.types import Progress
 

@@ -10,12 +10,13 @@ heavier token and its copies: then no rate is stiff, and a metastable wait takes
 """
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Float
 
-from spinodal.errors import ConvergenceError, InputError
+from spinodal.errors import ConvergenceError, InputError, require_types
 from spinodal.flows.engines.law import Law
 from spinodal.flows.ensembles.systems import (
     Systems,
@@ -43,6 +44,7 @@ class OdeClock:
     tolerance: float = 1e-6
 
     def __post_init__(self):
+        require_types(self, tolerance=Real)
         if not 1e-13 <= self.tolerance <= 0.1:
             raise InputError(f"`tolerance` {self.tolerance:g}: must lie in [1e-13, 0.1]", field="tolerance")
 

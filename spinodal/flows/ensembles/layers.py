@@ -1,12 +1,13 @@
 r"""The layer clock: x <- normalise(x + h Att(x)), the map of a Transformer without its matrices [glpr2023]."""
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Float
 
-from spinodal.errors import InputError
+from spinodal.errors import InputError, require_types
 from spinodal.flows.engines.law import Law
 from spinodal.flows.ensembles.systems import (
     Systems,
@@ -27,6 +28,7 @@ class LayerClock:
     step: float = 0.1
 
     def __post_init__(self):
+        require_types(self, step=Real)
         if not 0 < self.step < np.inf:
             raise InputError(f"`step` {self.step:g}: the step of a layer is a positive number", field="step")
 

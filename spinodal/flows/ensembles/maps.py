@@ -11,12 +11,13 @@ errors at neighbouring beta are of one sign.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from spinodal.errors import InputError
+from spinodal.errors import InputError, require_types
 from spinodal.flows.engines.law import Law
 from spinodal.flows.ensembles.systems import (
     Clock,
@@ -48,6 +49,7 @@ class Ensemble:
     seed: int = 0
 
     def __post_init__(self):
+        require_types(self, n=Integral, d=Integral, samples=Integral, seed=Integral)
         least = {"n": 2, "d": 2, "samples": 2, "seed": 0}
         for name, low in least.items():
             if getattr(self, name) < low:

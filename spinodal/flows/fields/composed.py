@@ -19,6 +19,7 @@ from numbers import Real
 import numpy as np
 from jaxtyping import Float
 
+from spinodal.arrays import fast_array
 from spinodal.errors import InputError, require_types
 from spinodal.flows.engines.kernel import Number
 from spinodal.flows.engines.law import EPS
@@ -107,6 +108,7 @@ class AttentionField:
 
     def __call__(self, time: float, state: State, weights: Float[np.ndarray, " n"]) -> Rate:
         """The rate of directions and lengths, the scaled Z (the mean over heads), and the bound on the drift."""
+        state, weights = state_arrays(state), fast_array(weights, "weights")
         check_dimensions(state, weights, self.d)
         if not finite(state):
             return nan_rate(state)
@@ -150,11 +152,16 @@ def check_types(field: AttentionField) -> None:
         )
 
 
+def state_arrays(state: State) -> State:
+    """The state in double precision and C order, as engines read it."""
+    return State(fast_array(state.directions, "directions"), fast_array(state.lengths, "lengths"))
+
+
 def check_dimensions(state: State, weights: Float[np.ndarray, " n"], d: int | None) -> None:
     """InputError where the numbers of tokens differ, or the matrices are for another d."""
     x, r = state
     n = len(x)
-    if n == 0 or x.shape[1] < 2:
+    if n == 0 or x.ndim != 2 or x.shape[1] < 2:
         raise InputError(f"directions have shape {x.shape}: at least one token, on spheres of R^2 and above")
     if r.shape != (n,) or weights.shape != (n,):
         raise InputError(

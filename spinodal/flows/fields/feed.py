@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import ndtr
 
+from spinodal.arrays import real_array
 from spinodal.errors import InputError
 from spinodal.flows.engines.kernel import norm
 from spinodal.flows.engines.law import EPS
@@ -36,13 +37,20 @@ class FeedForward:
         for name in ("outer", "inner"):
             object.__setattr__(self, name, finite(name, getattr(self, name)))
             if np.ndim(getattr(self, name)) != 2:
-                raise InputError(f"{name} is a number: a feed-forward needs its matrices written out")
+                raise InputError(
+                    f"`{name}` is a number: a feed-forward needs its matrices written out", field=name
+                )
+        object.__setattr__(self, "bias", real_array(self.bias, "bias"))
         k, d = self.inner.shape
         if self.outer.shape != (d, k):
-            raise InputError(f"outer has shape {self.outer.shape}, inner {(k, d)}: outer must be {(d, k)}")
+            raise InputError(
+                f"`outer` has shape {self.outer.shape}, `inner` {(k, d)}: outer must be {(d, k)}",
+                field=("outer", "inner"),
+            )
         if self.bias.shape != (k,) or not np.isfinite(self.bias).all():
             raise InputError(
-                f"bias has shape {self.bias.shape}: {k} finite numbers are needed, a row of inner each"
+                f"`bias` has shape {self.bias.shape}: {k} finite numbers are needed, a row of inner each",
+                field="bias",
             )
 
     @property

@@ -14,6 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
+from spinodal.arrays import real_array
 from spinodal.errors import InputError
 from spinodal.flows.engines.kernel import Kernel, Matrix, norm, scalar_or_matrix
 
@@ -87,7 +88,7 @@ class Head:
 
 def finite(name: str, matrix: Matrix) -> Matrix:
     """A number, or a matrix in double precision; InputError for anything else and for NaN."""
-    array = np.asarray(matrix, np.float64)
+    array = real_array(matrix, name)
     if array.ndim not in (0, 2) or array.size == 0:
         raise InputError(
             f"`{name}` have shape {array.shape}: a matrix, or a number times the identity", field=name
@@ -106,7 +107,10 @@ def stack_heads(queries: Matrix, keys: Matrix, values: Matrix) -> tuple[Head, ..
 
     InputError where they are of different numbers of heads.
     """
-    matrices = [np.asarray(m, np.float64) for m in (queries, keys, values)]
+    matrices = [
+        real_array(m, name)
+        for name, m in zip(("queries", "keys", "values"), (queries, keys, values), strict=True)
+    ]
     counts = {len(m) for m in matrices if m.ndim == 3}
     if len(counts) > 1:
         raise InputError(

@@ -11,11 +11,12 @@ import numpy as np
 from jaxtyping import Float
 from scipy.linalg import expm
 
-from spinodal.errors import InputError
+from spinodal.arrays import fast_array
+from spinodal.errors import InputError, require_types
 from spinodal.flows.engines import pairs
 from spinodal.flows.engines.kernel import Number, norm, times
 from spinodal.flows.engines.law import Attention, law
-from spinodal.flows.fields.composed import check_dimensions, finite, nan_rate
+from spinodal.flows.fields.composed import check_dimensions, finite, nan_rate, state_arrays
 from spinodal.flows.fields.heads import IDENTITY, Head
 from spinodal.flows.fields.schemes import positive
 from spinodal.flows.state import Rate, State
@@ -39,10 +40,12 @@ class UnnormalisedField:
     in_span = False
 
     def __post_init__(self) -> None:
-        law("sa", float(self.beta))
+        require_types(self, head=Head, causal=(bool, np.bool_))
+        law("sa", self.beta)
 
     def __call__(self, time: float, state: State, weights: Float[np.ndarray, " n"]) -> Rate:
         """theta' = P z' / r, r' = <theta, z'>; NaN where r is not positive."""
+        state, weights = state_arrays(state), fast_array(weights, "weights")
         check_dimensions(state, weights, self.head.d)
         theta, r = state
         if not finite(state):

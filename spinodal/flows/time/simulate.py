@@ -7,23 +7,25 @@ span where the field allows it, theta = c B with c [n r], r = min(n, d), and lif
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
-from spinodal.errors import ConvergenceError, InputError
+from spinodal.arrays import real_array, token_array, weight_array
+from spinodal.errors import ConvergenceError, InputError, require_type
 from spinodal.flows.engines.field import check
 from spinodal.flows.engines.span import reduce_to_span
 from spinodal.flows.state import Field, State
 from spinodal.flows.time.integrators import AdaptiveIntegrator, Integrator
 from spinodal.flows.time.interruption import watch_interruption
 from spinodal.flows.time.merging import MERGE, Merges
-from spinodal.flows.time.methods import Adaptive, Method
+from spinodal.flows.time.methods import Adaptive, Layers, Method, Noisy
 from spinodal.runs import read_checkpoint, write_checkpoint
 from spinodal.types import Progress, Trajectory
 
@@ -31,6 +33,7 @@ CONSENSUS = math.inf  # an `until`: as long as it takes
 END = 1e300  # beyond, doubles have no times; weights are not told from zero before that
 MOST = 1_000_000  # steps on the way to a consensus that may not come
 SAME = 1e-6  # by which a start that was made anew may differ from the one of a checkpoint
+ROUNDING = 1e-12  # by which the last time to keep may differ from the end
 NONE = Merges(np.zeros(0), *np.zeros((3, 0), np.int64))
 
 
@@ -112,9 +115,9 @@ class SavedFrames:
         """Sets the next wanted time to the first one above this time."""
         while self.next <= time:
             following = float(next(self.wanted, math.inf))
-            if not following > self.next:
+            if not following > self.next or following < 0:
                 raise InputError(
-                    f"`saves` must increase: {following:g} comes after {self.next:g}", field="saves"
+                    f"`saves` must increase from 0: {following:g} comes after {self.next:g}", field="saves"
                 )
             self.next = following
 
@@ -135,10 +138,10 @@ class SavedFrames:
 
 def simulate(
     field: Field,
-    start: State | Float[np.ndarray, "n d"],
+    start: State | Shaped[Any, "n d"] | Sequence[Any],
     until: float,
     *,
-    weights: Float[np.ndarray, " n"] | None = None,
+    weights: Shaped[Any, " n"] | Sequence[Any] | None = None,
     method: Method = Adaptive(),
     saves: Iterable[float] = (),
     checkpoints: CheckpointPolicy | None = None,
@@ -147,14 +150,16 @@ def simulate(
     """theta_i' = F_i(theta) from `start` until a time, or until `CONSENSUS`  [glpr2023].
 
     Integrates tokens [n d] under a field; consensus is one token left, or all within 1e-8 of the first. Weights are
-    equal if not given. Kept are the start, the times in `saves` (an increasing sequence, endless if need be) and the
-    end, always all n tokens: a merged one is where its cluster is. On the layer clock and with noise a wanted time is
-    that of the next step. Fewer tokens than dimensions are integrated in their span, where the field keeps them there.
-    `progress` is called after each step with the time and `until`, or, to consensus, with how many tokens have merged
-    and how many are to.
+    equal if not given. Tokens and weights are arrays, lists or tensors, as in `flows.field`. Kept are the start, the
+    times in `saves` (increasing, in [0, until]; or an iterator of such, endless if need be) and the end, always all n
+    tokens: a merged one is where its cluster is. On the layer clock and with noise a wanted time is that of the next
+    step. Fewer tokens than dimensions are integrated in their span, where the field keeps them there. `progress` is
+    called after each step with the time and `until`, or, to consensus, with how many tokens have merged and how many
+    are to.
 
-    InputError for tokens that are not unit vectors or weights that do not sum to one, and where noise forbids a
-    consensus; ConvergenceError where the step underflows or the consensus does not come.
+    InputError for tokens that are not unit vectors, weights that do not sum to one, times outside [0, until], what is
+    of another type, and where noise forbids a consensus; ConvergenceError where the step underflows or the consensus
+    does not come.
 
     >>> import numpy as np
     >>> from spinodal import flows
@@ -165,15 +170,19 @@ def simulate(
     >>> cosines[:, 0, 1].round(5).tolist()
     [0.0, 0.52368, 0.89477]
     """
-    if not isinstance(start, State):
-        start = State(start, np.ones(len(start)))
-    n = len(start.directions)
-    weights = np.full(n, 1 / n) if weights is None else weights
-    check(start.directions, weights)
+    require_type("field", field, Field)
+    require_type("until", until, Real)
+    require_type("method", method, (Adaptive, Layers, Noisy))
+    require_type("checkpoints", checkpoints, (CheckpointPolicy, type(None)))
     if not until >= 0:
         raise InputError(f"`until` {until}: a time >= 0, or CONSENSUS", field="until")
     if until == CONSENSUS and field.noise > 0:
         raise InputError("`until` consensus: noise keeps tokens apart for ever; give a time", field="until")
+    start = initial_state(start)
+    n = len(start.directions)
+    weights = np.full(n, 1 / n) if weights is None else weight_array(weights)
+    check(start.directions, weights)
+    saves = saved_times(saves, until)
     saved = None
     if checkpoints and checkpoints.resume:
         saved = read_checkpoint(checkpoints.path, checkpoints.label, current=checkpoints.current)
@@ -201,6 +210,37 @@ def simulate(
         np.array(frames.times), np.stack(frames.tokens), basis, np.stack(frames.lengths), merges,
         flow.bound, flow.steps, flow.evaluations, tuple(flow.engines),
     )  # fmt: skip
+
+
+def initial_state(start: Any) -> State:
+    """A state, or tokens of length 1, in double precision; InputError unless there is a positive length a token."""
+    x = token_array(start.directions if isinstance(start, State) else start, "start")
+    r = real_array(start.lengths, "start") if isinstance(start, State) else np.ones(len(x))
+    if r.shape != (len(x),) or not ((r > 0) & (r < np.inf)).all():
+        raise InputError(
+            f"`start`: {len(x)} tokens with lengths {r}: one positive length a token is needed", field="start"
+        )
+    return State(x, r)
+
+
+def saved_times(saves: Any, until: float) -> Iterable[float]:
+    """The times to keep: an array or a sequence, checked as a whole, or an iterator, which is checked as it goes."""
+    if isinstance(saves, Iterator):
+        return saves
+    times = real_array(saves, "saves")
+    require_times(times, "saves", until)
+    return times.tolist()
+
+
+def require_times(times: Float[np.ndarray, "..."], field: str, until: float) -> None:
+    """InputError unless the times [t] increase, from 0 or later to `until` at the latest."""
+    fair = times.ndim == 1 and np.isfinite(times).all() and (times >= 0).all() and (np.diff(times) > 0).all()
+    if not fair:
+        raise InputError(f"`{field}`: increasing times >= 0 are needed", field=field)
+    if len(times) and times[-1] > until * (1 + ROUNDING):
+        raise InputError(
+            f"`{field}` hold {times[-1]:g}, after the end: `until` is {until:g}", field=(field, "until")
+        )
 
 
 def advance_to_end(
