@@ -18,7 +18,7 @@ import numpy as np
 
 from spinodal.errors import InputError
 from spinodal.runs.codec import is_array
-from spinodal.runs.files import Place, checksum, discard, npz, sync, sync_names, write_bytes
+from spinodal.runs.files import Place, checksums, damaged_file, discard, npz, sync, sync_names, write_bytes
 from spinodal.runs.sealed import CHECKSUM, DamageError, read_sealed, write_sealed
 
 MANIFEST = "manifest.json"
@@ -43,11 +43,7 @@ def close_checkpoint(folder: Place, *, experiment: Mapping[str, Any]) -> None:
     folder = Path(folder)
     sync(folder)
     sync_names(folder.parent)
-    files = {
-        path.relative_to(folder).as_posix(): checksum(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path != folder / MANIFEST
-    }
+    files = checksums(folder, sorted(path.name for path in folder.iterdir() if path.name != MANIFEST))
     write_sealed(
         folder / MANIFEST, {"format": MANIFEST_FORMAT, "experiment": dict(experiment), "files": files}
     )
@@ -86,20 +82,6 @@ def damage(folder: Path) -> str | None:
         return damaged_file(folder, read_manifest(folder)["files"])
     except DamageError as error:
         return str(error)
-
-
-def damaged_file(folder: Path, files: Mapping[str, str]) -> str | None:
-    """What is wrong with the first file of a folder that is not as its checksum says; None where all are."""
-    for name, digest in files.items():
-        path = folder / name
-        if not path.is_file():
-            return f"{name} is missing"
-        try:
-            if checksum(path) != digest:
-                return f"{name} is not what was written"
-        except OSError as error:
-            return f"{name} cannot be read ({error})"
-    return None
 
 
 def checkpoint_folders(run: Place) -> list[Path]:

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -151,3 +151,28 @@ def checksum(path: Place) -> str:
     """sha256 of a file, as hexadecimal digits."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def checksums(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """The sha256 of these files of a folder, and of all files below these folders of it, by their paths in it."""
+    found = {}
+    for name in names:
+        place = folder / name
+        for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
+            if path.is_file():
+                found[path.relative_to(folder).as_posix()] = checksum(path)
+    return found
+
+
+def damaged_file(folder: Path, files: Mapping[str, str]) -> str | None:
+    """What is wrong with the first file of a folder that is not as its checksum says; None where all are."""
+    for name, digest in files.items():
+        path = folder / name
+        if not path.is_file():
+            return f"{name} is missing"
+        try:
+            if checksum(path) != digest:
+                return f"{name} is not what was written"
+        except OSError as error:
+            return f"{name} cannot be read ({error})"
+    return None

@@ -27,7 +27,7 @@ from spinodal.runs.record import (
     read_run,
     record_in,
 )  # fmt: skip
-from spinodal.runs.sealed import write_sealed
+from spinodal.runs.sealed import CHECKSUM, write_sealed
 from spinodal.threads import threads
 
 
@@ -47,6 +47,7 @@ class RunFolder:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     begun: bool = False
     adopted: bool = False
+    written: set[str] = field(default_factory=set)
 
     def begin(self, **solved: Any) -> None:
         """Removes what `overwrite` replaces and writes the record of an unfinished run; later calls do nothing.
@@ -71,9 +72,9 @@ class RunFolder:
         if self.previous is None or not self.previous.finished:
             raise ValueError(f"{self.path} holds no finished run to add to")
         self.begun = self.adopted = True
-        self.head = {name: value for name, value in self.previous.record.items() if name in HEAD} | {
-            "format": FORMAT, "kind": self.previous.kind
-        }  # fmt: skip
+        kept = set(HEAD) - {CHECKSUM}
+        self.head = {name: value for name, value in self.previous.record.items() if name in kept}
+        self.head |= {"format": FORMAT, "kind": self.previous.kind}
         return self.previous
 
     def place(self, name: str) -> Path:
@@ -81,6 +82,7 @@ class RunFolder:
         if Path(name).parts[0] not in self.owned:
             raise ValueError(f"{name} is none of the names that this run owns: {', '.join(self.owned)}")
         self.begin()
+        self.written.add(Path(name).parts[0])
         return self.path / name
 
     def replacing(self, name: str) -> contextlib.AbstractContextManager[Path]:
@@ -100,7 +102,8 @@ class RunFolder:
     def finish(self, result: object = None, *, arrays: str = RESULTS) -> Run:
         """Writes the record of a finished run, last of all, and returns it.
 
-        `result` is a dataclass or a mapping; its NumPy arrays go to the file `arrays`. A later call replaces it.
+        `result` is a dataclass or a mapping; its NumPy arrays go to the file `arrays`. A later call replaces it. The
+        record holds the checksums of what was written before: of arrays, and by this folder's own methods.
         """
         value, found = encode({} if result is None else result)
         if not isinstance(value, dict) or (taken := value.keys() & set(HEAD)):
@@ -112,11 +115,22 @@ class RunFolder:
         if found:
             files.write_arrays(self.path / arrays, found)
             head["arrays"] = arrays
+        head["files"] = self.sealed_files(arrays)
         try:
             write_sealed(self.path / self.record, head | value)
         except SaveError as error:
             raise SaveError(f"{error}; what else {self.path} holds is kept") from error
         return read_run(self.path / self.record)
+
+    def sealed_files(self, arrays: str) -> dict[str, str]:
+        """Checksums of what has been written by now, and of a finished run what it had before and still has."""
+        names = sorted({*self.written, INPUTS, arrays})
+        kept = {
+            name: digest
+            for name, digest in (self.head.get("files") or {}).items()
+            if Path(name).parts[0] not in names
+        }
+        return kept | files.checksums(self.path, names)
 
 
 def clear(out: Path, owned: Sequence[str]) -> None:

@@ -1,9 +1,10 @@
 """The record of a run, one JSON file in its folder, and its reader.
 
     {"format": 3, "kind", "finished", name, recipe, command, "config", "seed", "checksum",
-     "commit", "date", "versions", "machine", "threads",   and the fields of the result beside these}
+     "commit", "date", "versions", "machine", "threads", "files",   and the fields of the result beside these}
 
-`config` is an experiment as the codec writes it, its arrays in inputs.npz. Format 2 had no checksum (runs/sealed.py).
+`config` is an experiment as the codec writes it, its arrays in inputs.npz; `files` has the sha256 of each file that was
+written before the run was finished. Format 2 had no checksum (runs/sealed.py).
 Format 1 had no kind either: it is told by the fields that every command wrote, and a record of it is a finished one
 unless it says otherwise.
 """
@@ -22,7 +23,7 @@ import numpy as np
 from spinodal.errors import InputError
 from spinodal.runs.codec import is_array
 from spinodal.runs.decoding import decode
-from spinodal.runs.files import Place
+from spinodal.runs.files import Place, damaged_file
 from spinodal.runs.sealed import CHECKSUM, DamageError, read_sealed
 
 T = TypeVar("T")
@@ -43,7 +44,7 @@ INPUTS, RESULTS = "inputs.npz", "results.npz"
 LABELS = ("name", "recipe", "command", "paper", "expected")
 HEAD = (
     "format", "kind", "finished", *LABELS, "config", "seed", "commit", "date", "versions", "machine", "threads",
-    "arrays", "clearing", CHECKSUM,
+    "arrays", "files", "clearing", CHECKSUM,
 )  # fmt: skip
 MARKS = {  # what tells a record of format 1: kind -> fields that no other kind has together
     "train": {"metrics", "final", "probe", "config"},
@@ -83,6 +84,11 @@ class Run:
     def result(self) -> dict[str, Any]:
         """The fields of the result, as JSON."""
         return {name: value for name, value in self.record.items() if name not in HEAD}
+
+    def damage(self) -> str | None:
+        """What is wrong with the first file that is not what was written; None where all are, or none is known."""
+        files = self.record.get("files")
+        return damaged_file(self.folder, files) if isinstance(files, Mapping) else None
 
     def config_as(self, cls: type[T]) -> T:
         """The experiment as a value; InputError names what does not fit `cls`.

@@ -16,16 +16,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase, set_seed
+from transformers import set_seed
 
 from spinodal.errors import InputError, ScoringError
 from spinodal.models.encoder import SpinodalPreTrainedModel
-from spinodal.runs import Run, RunFolder, SaveError, newest_checkpoint, open_run, read_run
-from spinodal.runs.checkpoints import kept_checkpoint
+from spinodal.runs import Run, RunFolder, newest_checkpoint, open_run, read_run
+from spinodal.runs.checkpoints import step_of
 from spinodal.training.constraints import Constraints
 from spinodal.training.experiment import Experiment, model_config
 from spinodal.training.probe import Probe, probe_model
 from spinodal.training.records import TrainingRun, training_run
+from spinodal.training.saved import model_damage, rebuild_model, save_model
 from spinodal.training.size import check_size
 from spinodal.training.tasks import PreparedData, task_named
 from spinodal.training.trainer import Log, PhysicsTrainer
@@ -150,7 +151,10 @@ def train_in(
     if checkpoint:
         trainer.resume(checkpoint)
     folder.begin(hidden=model.config.hidden)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if checkpoint and step_of(checkpoint) >= experiment.schedule.steps:
+        trainer.restore_end(checkpoint)
+    else:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     result = training_result(trainer, sum(p.numel() for p in model.parameters()))
     save_model(folder, model, data.tokenizer)
     folder.finish(result)
@@ -160,9 +164,18 @@ def train_in(
 def finished_result(
     folder: RunFolder, run: Run, experiment: Experiment, progress: Progress | None, log: Log | None
 ) -> TrainingResult:
-    """The result of a finished run, scored now where it was not."""
+    """The result of a finished run, scored now where it was not; its model is written again where it is damaged."""
     result = run.result_as(TrainingResult)
     folder.adopt()
+    if damage := model_damage(run):
+        rebuild_model(
+            folder,
+            experiment,
+            lambda: prepare_data(experiment).tokenizer,
+            damage=damage,
+            step=int(result.final["steps"]),
+        )
+        folder.finish(result)
     if progress:
         progress(result.final["steps"], experiment.schedule.steps)
     if log:
@@ -247,17 +260,3 @@ def training_result(trainer: PhysicsTrainer, parameters: int) -> TrainingResult:
         "steps": last["step"],
     }
     return TrainingResult(parameters, rows, final, scored=False)
-
-
-def save_model(
-    folder: RunFolder, model: SpinodalPreTrainedModel, tokenizer: PreTrainedTokenizerBase | None
-) -> None:
-    """Writes the model's folder; called before the record, so that a finished run always has its model."""
-    try:
-        with folder.replacing("model") as part:
-            model.save_pretrained(part)
-            if tokenizer:
-                tokenizer.save_pretrained(part)
-    except (OSError, RuntimeError) as error:
-        left = "its checkpoints are kept" if kept_checkpoint(folder.path) else "no checkpoint was written"
-        raise SaveError(f"{folder.path} could not be written ({error}); {left}") from error

@@ -19,7 +19,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
 
 from spinodal.data import Samples
 from spinodal.models.tasks import IGNORED
@@ -219,6 +220,11 @@ class PhysicsTrainer(Trainer):
         own = json.loads((checkpoint / STATE).read_text())
         self.seconds = own["seconds"]
         self.constraints.multipliers |= {name: float(value) for name, value in own["multipliers"].items()}
+
+    def restore_end(self, checkpoint: Path) -> None:
+        """Restores weights and metrics from a checkpoint of the last step, after which Trainer would take one more."""
+        self._load_from_checkpoint(str(checkpoint), self.network)
+        self.state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
 
 
 @torch.no_grad()

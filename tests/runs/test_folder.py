@@ -431,3 +431,22 @@ def test_what_a_killed_command_of_an_earlier_version_left_is_refused_in_one_line
     said = " ".join(capsys.readouterr().err.split())
     assert said == f"error: run holds {left}, but no run: choose another --out"
     assert content(Path("run")) == {left: b"0"}
+
+
+def test_a_record_has_the_checksums_of_what_was_written_before_it(tmp_path: Path):
+    with opened(tmp_path, owned=(*OWNED, "page")) as folder:
+        with folder.replacing("model") as place:
+            (place / "deep").mkdir(parents=True)
+            (place / "deep" / "weights").write_text("w")
+        folder.finish(RESULT)
+        folder.write_text("page", "drawn later")
+    run = read_run(tmp_path)
+    assert run.record["files"].keys() == {"inputs.npz", "results.npz", "model/deep/weights"}
+    assert run.damage() is None
+    (tmp_path / "model" / "deep" / "weights").write_text("v")
+    assert run.damage() == "model/deep/weights is not what was written"
+    with opened(tmp_path, owned=(*OWNED, "page"), resume=True) as folder:
+        folder.adopt()
+        assert folder.finish(RESULT).record["files"] == run.record["files"]
+    (tmp_path / "model" / "deep" / "weights").unlink()
+    assert run.damage() == "model/deep/weights is missing"

@@ -1,0 +1,75 @@
+"""The model of a run in its folder: written whole, told from a damaged one, written again from the last checkpoint."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from transformers import PreTrainedTokenizerBase
+
+from spinodal.errors import InputError
+from spinodal.models.encoder import SpinodalPreTrainedModel
+from spinodal.runs import Run, RunFolder, SaveError
+from spinodal.runs.checkpoints import kept_checkpoint, step_of
+from spinodal.training.experiment import Experiment
+from spinodal.training.tasks import task_named
+
+
+def save_model(
+    folder: RunFolder, model: SpinodalPreTrainedModel, tokenizer: PreTrainedTokenizerBase | None
+) -> None:
+    """Writes the model's folder; called before the record, so that a finished run always has its model."""
+    try:
+        with folder.replacing("model") as part:
+            model.save_pretrained(part)
+            if tokenizer:
+                tokenizer.save_pretrained(part)
+    except (OSError, RuntimeError) as error:
+        left = "its checkpoints are kept" if kept_checkpoint(folder.path) else "no checkpoint was written"
+        raise SaveError(f"{folder.path} could not be written ({error}); {left}") from error
+
+
+def model_damage(run: Run) -> str | None:
+    """What is wrong with the files of a finished run, by their checksums; None where nothing is.
+
+    Runs of earlier versions have no checksums: of these the model must have its configuration and whole weights.
+    """
+    if "files" in run.record:
+        return run.damage()
+    weights = sorted((run.folder / "model").glob("*.safetensors"))
+    if not (run.folder / "model" / "config.json").is_file() or not weights:
+        return "model/ is missing, or lacks config.json or weights"
+    return next((f"model/{path.name} is damaged" for path in weights if not opens(path)), None)
+
+
+def opens(weights: Path) -> bool:
+    """Whether a file of weights is as long as it says."""
+    try:
+        with safe_open(weights, framework="pt"):
+            return True
+    except (SafetensorError, OSError):
+        return False
+
+
+def rebuild_model(
+    folder: RunFolder,
+    experiment: Experiment,
+    tokenizer: Callable[[], PreTrainedTokenizerBase | None],
+    *,
+    damage: str,
+    step: int,
+) -> None:
+    """Writes the model of a finished run again, from the checkpoint of its last step; a warning says why.
+
+    InputError where that checkpoint is not whole, or not there.
+    """
+    checkpoint = kept_checkpoint(folder.path)
+    if checkpoint is None or step_of(checkpoint) != step:
+        raise InputError(
+            f"{folder.path} holds a finished run, but {damage}, and there is no whole checkpoint of its last step "
+            f"{step} to write the model again from: `overwrite` trains it again",
+            field="overwrite",
+        )
+    warnings.warn(f"{folder.path}: {damage}: the model is written again from {checkpoint}", stacklevel=4)
+    model = task_named(experiment.data.task).model.from_pretrained(checkpoint)
+    save_model(folder, model, tokenizer())
