@@ -8,7 +8,7 @@ encoder-decoder has two stacks. A model whose configuration says that it has one
 Tokens are [b n d] or, in layers that put the sequence first, [n b d]: the batch axis is the inputs'.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -180,24 +180,52 @@ def plain_attention() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(was)
 
 
-def has_sequence_first(stack: Stack) -> bool:
-    """Whether the layers' own attention says that it takes [n b d], as torch's does by default."""
-    return any(
-        isinstance(module, nn.MultiheadAttention) and not module.batch_first
-        for layer in stack.modules
-        for module in layer.modules()
+def _as_its_attention(model: nn.Module, inputs: Mapping[str, Any], stack: Stack) -> bool | None:
+    """Whether the axes of a layer's tokens are those of its own attention, [n b d]; None where it has none such."""
+    attention = next(
+        (m for m in stack.modules[0].modules() if isinstance(m, nn.MultiheadAttention) and not m.batch_first),
+        None,
     )
+    if attention is None:
+        return None
+    layer, own = (tuple(x.shape[:2]) for x in _first_received(model, inputs, (stack.modules[0], attention)))
+    return {own: True, own[::-1]: False}.get(layer) if own[0] != own[1] else None
+
+
+def _first_received(
+    model: nn.Module, inputs: Mapping[str, Any], modules: Sequence[nn.Module]
+) -> list[Tensor]:
+    """The tokens that each module is first called with in a pass; an empty tensor where there are none."""
+    seen: list[list[Tensor]] = [[] for _ in modules]
+
+    def note(module: nn.Module, args: tuple, kwargs: dict):
+        tokens = received(args, kwargs)
+        seen[modules.index(module)].append(torch.zeros(0, 0) if tokens is None else tokens)
+
+    was_training = model.training
+    hooks = [module.register_forward_pre_hook(note, with_kwargs=True) for module in modules]
+    try:
+        with plain_attention():
+            model.eval()(**inputs)
+    finally:
+        model.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    return [tokens[0] if tokens else torch.zeros(0, 0) for tokens in seen]
 
 
 @torch.no_grad()
 def sequence_first(model: nn.Module, inputs: Mapping[str, Any], stack: Stack, shape: tuple[int, ...]) -> bool:
     """Whether the layers take [n b d]: the batch axis of tokens of this shape is that of the inputs.
 
-    Where batch and sequence are equally long, a pass on the first input alone tells them apart. InputError where
-    neither axis is the inputs' batch.
+    Layers that hand their tokens as they are to torch's attention do where that takes [n b d], as by default. Where
+    batch and sequence are equally long, a pass on the first input alone tells them apart. InputError where neither
+    axis is the inputs' batch.
     """
-    if has_sequence_first(stack):
-        return True
+    if (
+        said := _as_its_attention(model, inputs if shape[0] != shape[1] else first_input(inputs), stack)
+    ) is not None:
+        return said
     batches = {value.shape[0] for value in inputs.values() if isinstance(value, Tensor) and value.ndim}
     first, second = shape[0] in batches, shape[1] in batches
     if not (first or second):
@@ -207,17 +235,5 @@ def sequence_first(model: nn.Module, inputs: Mapping[str, Any], stack: Stack, sh
         )
     if first != second or shape[0] == 1:
         return not first
-    seen: list[tuple[int, ...]] = []
-
-    def note(module: nn.Module, args: tuple, kwargs: dict):
-        tokens = received(args, kwargs)
-        seen.append((0, 0) if tokens is None else tuple(tokens.shape))
-
-    hook = stack.modules[0].register_forward_pre_hook(note, with_kwargs=True)
-    was_training = model.training
-    try:
-        model.eval()(**first_input(inputs))
-    finally:
-        model.train(was_training)
-        hook.remove()
-    return bool(seen) and seen[0][0] != 1 and seen[0][1] == 1
+    (alone,) = _first_received(model, first_input(inputs), (stack.modules[0],))
+    return alone.shape[0] != 1 and alone.shape[1] == 1

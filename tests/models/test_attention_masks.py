@@ -12,6 +12,8 @@ from transformers import (
     BartForConditionalGeneration,
     BertConfig,
     BertModel,
+    CLIPConfig,
+    CLIPModel,
     Gemma2Config,
     Gemma2ForCausalLM,
     LlamaForCausalLM,
@@ -253,6 +255,28 @@ def test_a_saved_model_comes_back_with_its_interaction(name: str, tmp_path):
     other = LlamaForCausalLM.from_pretrained(place, attn_implementation="sdpa")
     other.save_pretrained(tmp_path / "own")
     assert LlamaForCausalLM.from_pretrained(tmp_path / "own").config._attn_implementation == "sdpa"
+
+
+def clip() -> CLIPModel:
+    torch.manual_seed(0)
+    sides = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    text = sides | {"vocab_size": 50, "max_position_embeddings": 16}
+    return CLIPModel(
+        CLIPConfig(text_config=text, vision_config=sides | {"image_size": 8, "patch_size": 4})
+    ).eval()
+
+
+@pytest.mark.parametrize("part", ["text_config", "vision_config", ""])
+def test_an_interaction_in_one_part_of_a_model_comes_back_in_that_part(part: str, tmp_path):
+    model = clip()
+    model.set_attn_implementation({part: "spinodal_usa"})
+    model.save_pretrained(tmp_path)
+    configs = [CLIPModel.from_pretrained(tmp_path).config, model.config]
+    for name in ("text_config", "vision_config"):
+        loaded, saved = (getattr(config, name)._attn_implementation for config in configs)
+        assert loaded == saved
+        assert (saved == "spinodal_usa") == (name == part)
+    assert configs[0]._attn_implementation == configs[1]._attn_implementation
 
 
 def test_names_with_parameters_are_refused_where_they_make_no_interaction():

@@ -59,6 +59,28 @@ def test_an_encoder_that_is_given_the_sequence_first_is_too():
     assert record(model, {"src": torch.randn(12, 2, 32)}).tokens.shape == (4, 2, 12, 32)
 
 
+class _TurnsInside(nn.Module):
+    """A layer that takes texts first, and turns them for an attention that takes the sequence first."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention, self.norm = nn.MultiheadAttention(32, 4), nn.LayerNorm(32)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm(x).transpose(0, 1)
+        return x + self.attention(y, y, y, need_weights=False)[0].transpose(0, 1)
+
+
+@pytest.mark.parametrize("n", [12, 2])
+def test_a_layer_that_turns_its_tokens_for_its_attention_is_texts_first(n: int):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Embedding(60, 32), nn.Sequential(*(_TurnsInside() for _ in range(3)))).eval()
+    ids = torch.randint(3, 60, (2, n))
+    found = record(model, {"input": ids})
+    assert found.tokens.shape == (4, 2, n, 32)
+    torch.testing.assert_close(found.tokens[0], model[0](ids).detach())
+
+
 @pytest.mark.parametrize("n", [12, 2])
 def test_xlnets_batch_is_the_inputs(n: int):
     from transformers import XLNetConfig, XLNetModel

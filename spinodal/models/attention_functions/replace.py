@@ -79,8 +79,8 @@ def _keep_names() -> None:
     write, find = PreTrainedConfig.to_dict, PreTrainedModel.get_correct_attn_implementation
 
     def to_dict(self: PreTrainedConfig) -> dict[str, Any]:
-        own = self._attn_implementation
-        return write(self) | ({"attn_implementation": own} if _is_name(own) else {})
+        kept = _kept_names(self)
+        return write(self) | ({} if kept is None else {"attn_implementation": kept})
 
     def get_correct_attn_implementation(
         self: PreTrainedModel, requested_attention: str | None, is_init_check: bool = False
@@ -91,6 +91,16 @@ def _keep_names() -> None:
 
     PreTrainedConfig.to_dict = to_dict
     PreTrainedModel.get_correct_attn_implementation = get_correct_attn_implementation
+
+
+def _kept_names(config: PreTrainedConfig) -> str | dict[str, Any] | None:
+    """The interaction of a configuration; by part, "" for itself, where its parts have others."""
+    own = config._attn_implementation if _is_name(config._attn_implementation) else None
+    parts = {key: getattr(config, key, None) for key in config.sub_configs}
+    kept = {key: _kept_names(part) for key, part in parts.items() if isinstance(part, PreTrainedConfig)}
+    if all(name == own for name in kept.values()):
+        return own
+    return kept if own is None else {"": own, **kept}
 
 
 def _is_name(text: str | None) -> bool:
