@@ -21,7 +21,7 @@ from transformers import (
 from spinodal.data import encode_prompt
 from spinodal.data.tokenizers import refuse_encoding, refuse_unknown
 from spinodal.errors import InputError
-from spinodal.models import unreadable_reason
+from spinodal.models import plain_config, unreadable_reason
 
 
 class Candidate(NamedTuple):
@@ -56,7 +56,9 @@ def load_model(run: Path, kind: str) -> tuple[Any, PreTrainedTokenizerBase]:
             )
             raise InputError(f"{run} holds a {own}, which {use}")
         near = {"local_files_only": True, "trust_remote_code": False}
-        model, found = KINDS[kind][0].from_pretrained(folder, output_loading_info=True, **near)
+        model, found = KINDS[kind][0].from_pretrained(
+            folder, config=plain_config(str(folder), **near), output_loading_info=True, **near
+        )
         tokenizer = AutoTokenizer.from_pretrained(folder, **near)
         if found["missing_keys"]:
             raise InputError(f"{folder} lacks weights: {', '.join(sorted(found['missing_keys']))}")

@@ -31,7 +31,7 @@ from spinodal.models.decoder import SpinodalDecoder
 from spinodal.models.encoder import SpinodalModel
 from spinodal.models.encoder_decoder import SpinodalEncoderDecoder
 from spinodal.models.language import SpinodalForCausalLM, SpinodalForSeq2SeqLM
-from spinodal.models.opening import UNREADABLE, unreadable_reason
+from spinodal.models.opening import plain_config, unreadable_reason
 from spinodal.models.state_cache import StateCache
 from spinodal.models.tasks import (
     SpinodalForMaskedLM,
@@ -51,7 +51,6 @@ AutoModelForTokenClassification.register(SpinodalConfig, SpinodalForTokenClassif
 
 __all__ = [
     "INTERACTIONS",
-    "UNREADABLE",
     "Block",
     "Calls",
     "GraphFlow",
@@ -73,6 +72,7 @@ __all__ = [
     "Threshold",
     "Unnormalised",
     "interaction",
+    "plain_config",
     "register_interaction",
     "replaced_attention",
     "unreadable_reason",

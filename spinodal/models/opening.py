@@ -1,17 +1,39 @@
-"""Why a saved model cannot be opened: one line, whatever the libraries raise."""
+"""Saved models of others: nothing that comes with a folder is run, and why one cannot be opened is one line."""
 
 from pickle import UnpicklingError
+from typing import Any
 
-from safetensors import SafetensorError
+from transformers import AutoConfig, PreTrainedConfig
 
-# What a folder that is damaged, foreign or no model makes the libraries raise
-UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, EOFError, SafetensorError, UnpicklingError)
+from spinodal.models.attention_functions.replace import is_name
+
+
+def plain_config(place: str, **options: Any) -> Any:
+    """The configuration of a saved model, without the attention code that it asks a hub or a package for.
+
+    Such code (a kernel of the hub, flash attention) computes the attention that the model has in torch as well. An
+    interaction of ours stays. `options` are those of `AutoConfig.from_pretrained`.
+    """
+    config = AutoConfig.from_pretrained(place, **options)
+    _forget_code(config)
+    return config
+
+
+def _forget_code(config: PreTrainedConfig) -> None:
+    if not is_name(config._attn_implementation):
+        config._attn_implementation_internal = None  # the name without "internal" is passed on to every part
+    for part in (getattr(config, key, None) for key in config.sub_configs):
+        if isinstance(part, PreTrainedConfig):
+            _forget_code(part)
 
 
 def unreadable_reason(error: Exception) -> str:
     """The reason in one line; code and pickles that come with a model are never run, and it says so."""
+    said = str(error)
     if isinstance(error, UnpicklingError):
         return "its weights are a pickle that is damaged or holds more than arrays; nothing of it was run"
-    if "trust_remote_code" in str(error):
+    if "trust_remote_code" in said:
         return "it needs code that comes with it, which is never run; a model that you open yourself can be observed"
-    return " ".join((str(error) or type(error).__name__).split())[:400]
+    if "ignore_mismatched_sizes" in said:
+        return "its weights have other shapes than its configuration says"
+    return " ".join((said or type(error).__name__).split())[:400]

@@ -38,9 +38,10 @@ from .result import (
     ShownInput,
     StandardErrors,
 )
+from .sound import sound_batches, sound_of
 from .sources import holds_arrays, source_named
 from .stacks import Stack, find_stacks, one_stack
-from .subject import Subject, open_model, sound_batches, sound_of, text_batches
+from .subject import Subject, open_model, text_batches
 from .summary import summary, unlike
 from .weights import (
     AttentionCall,

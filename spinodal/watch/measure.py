@@ -30,7 +30,7 @@ from spinodal.watch.pairs import BINS, NAMES, SAMPLE, PairStatistics, pair_stati
 from spinodal.watch.record import recording
 from spinodal.watch.result import AttentionLayer, ClockFit, Layer, ObservationResult, ShownInput, StackFacts
 from spinodal.watch.stacks import first_input, one_stack
-from spinodal.watch.subject import Inputs, Subject, warning, words
+from spinodal.watch.subject import Inputs, Subject, refuse_random_stream, warning, words
 from spinodal.watch.summary import summary
 from spinodal.watch.tally import Null, Tally, Violations
 
@@ -90,11 +90,13 @@ def observe_model(
 ) -> ObservationResult:
     """A model on inputs, beside its nulls. `progress` is called with (inputs done, inputs in all).
 
-    InputError for a model without recognisable layers, an input of one token, and activations that are not finite.
+    InputError for a model without recognisable layers or with random weights in them, an input of one token, and
+    activations that are not finite.
     """
     if not batches:
         raise InputError("there is nothing to observe: no inputs")
     stack = one_stack(subject.model, first_input(batches[0]), question.stack)
+    refuse_random_stream(subject, first_input(batches[0]), stack)
     decoder = "decoder" in stack.name and "decoder_input_ids" in batches[0]
     attention, reason = attention_layers(subject.model, batches[0], stack)
     beta, source = energy_beta(question, attention)

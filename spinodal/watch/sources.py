@@ -4,6 +4,7 @@ import functools
 import os
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,20 @@ import torch
 from jaxtyping import UInt8
 from torch import nn
 
-from spinodal.data import PINNED_MODELS, fetch_model
-from spinodal.data.files import file_text
+from spinodal.data import PINNED_MODELS, decode_text, fetch_model, file_text, read_corpus
+from spinodal.data.files import JSON_LINES, text_suffix
 from spinodal.errors import InputError
+from spinodal.models import unreadable_reason
 from spinodal.types import Trajectory
 from spinodal.watch.arrays import READERS, read_trajectory
 from spinodal.watch.experiment import Arrays, Image, Sound, Texts, TrainedModel
-from spinodal.watch.subject import Inputs, Subject, open_model, sound_batches, sound_of, text_batches
+from spinodal.watch.sound import sound_batches, sound_of
+from spinodal.watch.subject import Inputs, Subject, open_model, text_batches
 
-TEXTS = (".txt", ".text", ".md", ".rst", ".csv", ".tsv", ".json", ".jsonl", ".log")
+TEXTS = {
+    ".txt", ".text", ".md", ".rst", ".csv", ".tsv", ".json", *JSON_LINES, ".log", ".tex", ".html", ".xml", ".py",
+    ".dat", ".smi", ".srt", ".doc", ".docx", ".odt", ".pdf",
+}  # fmt: skip
 MOST = 256  # lines of a text that are read
 
 
@@ -72,7 +78,8 @@ def holds_arrays(name: str) -> bool:
 def lines_of(text: str, most: int = MOST) -> tuple[str, ...]:
     """The first lines that are not blank of a file, or of standard input if the name is "-"; or the text itself.
 
-    Lines end where an editor has them end, at \\n, \\r\\n or \\r, and nowhere else. A path of no file is refused.
+    Lines end where an editor has them end, at \\n, \\r\\n or \\r, and nowhere else; of JSON lines the field "text" is
+    read, each a text. A path of no file is refused, and a folder.
     """
     if not text:
         raise InputError(
@@ -80,23 +87,35 @@ def lines_of(text: str, most: int = MOST) -> tuple[str, ...]:
             field=("text", "sound", "image"),
         )
     if text == "-":
-        whole = _read_once(sys.stdin)
+        lines = _split(_read_once(sys.stdin))
+    elif len(text) < 4096 and os.path.isdir(text):
+        raise InputError(f"`text` {text} is a folder: give a file of it, or a text", field="text")
     elif len(text) < 4096 and os.path.isfile(text):
-        whole = file_text(Path(text))
+        path = Path(text)
+        lines = read_corpus(path).texts if text_suffix(path) in JSON_LINES else _split(file_text(path))
     elif _looks_like_a_path(text):
         raise InputError(f"`text` {text}: there is no such file", field="text")
     else:
         return (text,)
-    lines = tuple(line for line in re.split("\r\n|\r|\n", whole) if line.strip())[:most]
+    lines = tuple(line for line in lines if line.strip())[:most]
     if not lines:
         raise InputError(f"`text` {text}: there is no line that is not blank", field="text")
     return lines
 
 
+def _split(whole: str) -> Sequence[str]:
+    return re.split("\r\n|\r|\n", whole)
+
+
 @functools.lru_cache(maxsize=1)
 def _read_once(stream: Any) -> str:
-    """All of a stream, which several models read."""
-    return stream.read().removeprefix("\ufeff")
+    """All of standard input, which several models read, decoded as a file is."""
+    buffer = getattr(stream, "buffer", None)
+    return (
+        stream.read().removeprefix("\ufeff")
+        if buffer is None
+        else decode_text(buffer.read(), "standard input")
+    )
 
 
 def _looks_like_a_path(text: str) -> bool:
@@ -104,9 +123,11 @@ def _looks_like_a_path(text: str) -> bool:
     if "\n" in text or len(text) > 4096:
         return False
     path = Path(text)
-    if path.suffix.lower() in TEXTS or text.startswith(("/", "./", "../", "~")):
+    if text_suffix(path) in TEXTS or path.suffix == ".gz" or text.startswith(("/", "./", "../", "~")):
         return True
-    return " " not in text and len(path.parts) > 1 and path.parent.is_dir()
+    if " " in text or len(path.parts) < 2:
+        return text.endswith(("/", os.sep)) and " " not in text
+    return path.parent.is_dir() or re.fullmatch(r"[\w.-]+(/[\w.-]+)*/[\w-]+\.\w{1,5}", text) is not None
 
 
 def open_subject(name: str, *, depth: int | None = None) -> Subject:
@@ -128,15 +149,17 @@ def batches_of(subject: Subject, source: TrainedModel) -> list[Inputs]:
     if isinstance(source.inputs, Image):
         try:
             processor = AutoImageProcessor.from_pretrained(place, trust_remote_code=False)
-        except (OSError, ValueError, ImportError) as error:
-            raise InputError(f"{subject.name} does not say how it sees: {error}") from error
+        except Exception as error:  # a damaged file makes the libraries raise nearly anything
+            raise InputError(
+                f"{subject.name} does not say how it sees: {unreadable_reason(error)}"
+            ) from error
         return [
             {"pixel_values": processor(images=[source.inputs.pixels], return_tensors="pt")["pixel_values"]}
         ]
     try:
         features = AutoFeatureExtractor.from_pretrained(place, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{subject.name} does not say how it hears: {error}") from error
+    except Exception as error:  # a damaged file makes the libraries raise nearly anything
+        raise InputError(f"{subject.name} does not say how it hears: {unreadable_reason(error)}") from error
     return sound_batches(subject, [source.inputs.samples], features)
 
 

@@ -10,27 +10,25 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-import numpy as np
 import torch
 import transformers
 from huggingface_hub import constants
-from jaxtyping import Float
-from scipy.io import wavfile
-from scipy.signal import resample_poly
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoTokenizer
 
 from spinodal.errors import InputError
-from spinodal.models import UNREADABLE, unreadable_reason
+from spinodal.models import plain_config, unreadable_reason
+from spinodal.watch.stacks import Stack, plain_attention, tokens_of
 
+WRITES = ("AutoModelForSpeechSeq2Seq", "AutoModelForSeq2SeqLM")
 HEADS = {
-    "ForMaskedLM": "AutoModelForMaskedLM",
-    "ForPreTraining": "AutoModelForMaskedLM",
-    "ForCausalLM": "AutoModelForCausalLM",
-    "LMHeadModel": "AutoModelForCausalLM",
-    "ForConditionalGeneration": "AutoModelForSeq2SeqLM",
-    "ForSeq2SeqLM": "AutoModelForSeq2SeqLM",
-    "ForSpeechSeq2Seq": "AutoModelForSpeechSeq2Seq",
+    "ForMaskedLM": ("AutoModelForMaskedLM",),
+    "ForPreTraining": ("AutoModelForMaskedLM",),
+    "ForCausalLM": ("AutoModelForCausalLM",),
+    "LMHeadModel": ("AutoModelForCausalLM",),
+    "ForConditionalGeneration": WRITES,
+    "ForSeq2SeqLM": WRITES,
+    "ForSpeechSeq2Seq": WRITES,
 }
 LIMITS = ("max_position_embeddings", "n_positions", "max_target_positions")
 MOSTLY = 0.2  # of the tokens: more of them unknown is another text than the model's
@@ -41,12 +39,14 @@ class Subject(NamedTuple):
     """A model in evaluation mode, its name, and its tokenizer (None where it reads no text).
 
     `fresh` names the weights that its files lack, which are random: those of a head that was not trained.
+    `no_tokenizer` says why there is none where its files should have held one.
     """
 
     name: str
     model: nn.Module
     tokenizer: Any
     fresh: tuple[str, ...] = ()
+    no_tokenizer: str = ""
 
     @property
     def config(self) -> Any:
@@ -63,13 +63,12 @@ def open_model(place: str | Path, *, name: str | None = None, depth: int | None 
     where = str(path / "model" if (path / "model" / "config.json").is_file() else place)
     near = {"local_files_only": path.exists() or not hub_answers(), "trust_remote_code": False}
     try:
-        config = AutoConfig.from_pretrained(where, **near)
+        config = plain_config(where, **near, **({} if depth is None else {"num_hidden_layers": depth}))
         class_ = getattr(transformers, _auto_class(config))
-        changes = {} if depth is None else {"num_hidden_layers": depth}
         model, loading = class_.from_pretrained(
-            where, dtype=torch.float32, output_loading_info=True, **near, **changes
+            where, config=config, dtype=torch.float32, output_loading_info=True, **near
         )
-    except UNREADABLE as error:
+    except Exception as error:  # a damaged folder makes the libraries raise nearly anything
         why = unreadable_reason(error)
         if near["local_files_only"] and not path.exists():
             why = "there is no such folder, none of that name has come from the hub, and the hub cannot be reached"
@@ -82,11 +81,34 @@ def open_model(place: str | Path, *, name: str | None = None, depth: int | None 
             else f"depth={depth}: only tied layers can be iterated deeper than they were trained"
         )
         raise InputError(f"{place}: {type(model).__name__} has no weights for {missing[0]}; {why}")
+    fresh = tuple(sorted(loading["missing_keys"]))
     try:
-        tokenizer = AutoTokenizer.from_pretrained(where, **near)
-    except (OSError, ValueError, KeyError, TypeError):
-        tokenizer = None
-    return Subject(name or str(place), model.eval(), tokenizer, tuple(sorted(loading["missing_keys"])))
+        tokenizer, why = AutoTokenizer.from_pretrained(where, **near), ""
+    except Exception as error:  # as above; a model of images or sound has none
+        tokenizer, why = None, unreadable_reason(error)
+    return Subject(name or str(place), model.eval(), tokenizer, fresh, why)
+
+
+def refuse_random_stream(subject: Subject, inputs: Mapping[str, Any], stack: Stack) -> None:
+    """InputError where weights that the files lack, and that are random, go into what the layers return."""
+    missing = {name: p for name, p in subject.model.named_parameters() if name in subject.fresh}
+    if not missing:
+        return
+    returned: list[Tensor | None] = []
+    hook = stack.modules[-1].register_forward_hook(lambda module, args, y: returned.append(tokens_of(y)))
+    try:
+        with torch.enable_grad(), plain_attention():
+            subject.model(**inputs)
+    finally:
+        hook.remove()
+    if not returned or returned[-1] is None:
+        return
+    slopes = torch.autograd.grad(returned[-1].sum(), list(missing.values()), allow_unused=True)
+    read = [name for name, slope in zip(missing, slopes, strict=True) if slope is not None]
+    if read:
+        raise InputError(
+            f"{subject.name}: its files have no {read[0]}, and what its layers return would be made of random weights"
+        )
 
 
 def hub_answers() -> bool:
@@ -103,19 +125,18 @@ def hub_answers() -> bool:
 
 
 def _auto_class(config: Any) -> str:
-    architecture = next(iter(config.architectures or []), "")
-    if architecture.startswith("Whisper"):
-        return HEADS["ForSpeechSeq2Seq"]
-    named = next((auto for ending, auto in HEADS.items() if architecture.endswith(ending)), "AutoModel")
-    known = type(config) in getattr(transformers, named)._model_mapping
-    return named if known else "AutoModel"
+    architecture = str(next(iter(config.architectures or []), ""))
+    named = next((autos for ending, autos in HEADS.items() if architecture.endswith(ending)), ())
+    return next(
+        (auto for auto in named if type(config) in getattr(transformers, auto)._model_mapping), "AutoModel"
+    )
 
 
 def limit(subject: Subject) -> int:
     """The most tokens that the model takes at once; 10^6 where it does not say."""
     own = (getattr(subject.config, name, None) for name in LIMITS)
     stated = [value for value in (*own, getattr(subject.tokenizer, "model_max_length", None)) if value]
-    return int(min([10**6, *stated]))
+    return int(min([10**6, *(value for value in stated if value > 0)]))  # XLNet says -1: no limit
 
 
 def text_batches(
@@ -127,7 +148,8 @@ def text_batches(
     (which `truncate` cuts).
     """
     if subject.tokenizer is None:
-        raise InputError(f"{subject.name} has no tokenizer: it reads no text")
+        why = f" ({subject.no_tokenizer})" if subject.no_tokenizer else ""
+        raise InputError(f"{subject.name} has no tokenizer: it reads no text{why}")
     if not texts:
         raise InputError("there is no text to observe")
     most = limit(subject)
@@ -154,46 +176,6 @@ def _padded(subject: Subject, rows: list[list[int]], fixed: int) -> Inputs:
     found = {"input_ids": ids, "attention_mask": mask}
     if getattr(subject.config, "is_encoder_decoder", False):
         found |= {"decoder_input_ids": ids, "decoder_attention_mask": mask}
-    return found
-
-
-def sound_of(path: Path) -> Float[np.ndarray, " t"]:
-    """The sound of a .wav file as one channel of 16,000 numbers a second in [-1, 1]. InputError for another file."""
-    try:
-        rate, samples = wavfile.read(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is no .wav file: {error}") from error
-    scale = np.iinfo(samples.dtype).max if np.issubdtype(samples.dtype, np.integer) else 1.0
-    mono = samples.reshape(len(samples), -1).mean(1) / scale
-    return resample_poly(mono, 16_000, rate) if rate != 16_000 else mono
-
-
-SOUND_START = "<|startoftranscript|><|en|><|transcribe|><|notimestamps|>"
-
-
-@torch.no_grad()
-def sound_batches(
-    subject: Subject, waves: Sequence[Float[np.ndarray, " t"]], features: Any, *, most: int = 64
-) -> list[Inputs]:
-    """A batch a recording (16 kHz, mono): its features, a mask over sound that is not padding, and the words heard.
-
-    The decoder reads what the model itself writes, greedily, up to `most` tokens.
-    """
-    model: Any = subject.model
-    start = subject.tokenizer(SOUND_START, add_special_tokens=False)["input_ids"]
-    found = []
-    for wave in waves:
-        made = features(wave, sampling_rate=16_000, return_tensors="pt", return_attention_mask=True)
-        inputs = {"input_features": made["input_features"], "attention_mask": made["attention_mask"]}
-        ids = torch.tensor([start])
-        encoded = model.get_encoder()(inputs["input_features"])
-        for _ in range(most):
-            logits = model(encoder_outputs=encoded, decoder_input_ids=ids).logits[0, -1]
-            following = int(logits.argmax())
-            if following == subject.tokenizer.eos_token_id:
-                break
-            ids = torch.cat([ids, torch.tensor([[following]])], dim=1)
-        found.append(inputs | {"decoder_input_ids": ids})
     return found
 
 

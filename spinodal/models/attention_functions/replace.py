@@ -85,7 +85,7 @@ def _keep_names() -> None:
     def get_correct_attn_implementation(
         self: PreTrainedModel, requested_attention: str | None, is_init_check: bool = False
     ) -> str:
-        if _is_name(requested_attention) and requested_attention not in AttentionInterface():
+        if is_name(requested_attention) and requested_attention not in AttentionInterface():
             register_interaction(interaction(str(requested_attention)), name=requested_attention)
         return find(self, requested_attention, is_init_check)
 
@@ -95,7 +95,7 @@ def _keep_names() -> None:
 
 def _kept_names(config: PreTrainedConfig) -> str | dict[str, Any] | None:
     """The interaction of a configuration; by part, "" for itself, where its parts have others."""
-    own = config._attn_implementation if _is_name(config._attn_implementation) else None
+    own = config._attn_implementation if is_name(config._attn_implementation) else None
     parts = {key: getattr(config, key, None) for key in config.sub_configs}
     kept = {key: _kept_names(part) for key, part in parts.items() if isinstance(part, PreTrainedConfig)}
     if all(name == own for name in kept.values()):
@@ -103,7 +103,8 @@ def _kept_names(config: PreTrainedConfig) -> str | dict[str, Any] | None:
     return kept if own is None else {"": own, **kept}
 
 
-def _is_name(text: str | None) -> bool:
+def is_name(text: str | None) -> bool:
+    """Whether a text names an interaction, with parameters or without."""
     return text is not None and text.split(":")[0] in INTERACTIONS
 
 

@@ -1,0 +1,74 @@
+"""Sound: what models of speech are given to hear, and the words that their decoders read."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.io import wavfile
+from scipy.signal import resample_poly
+
+from spinodal.errors import InputError
+from spinodal.watch.subject import Inputs, Subject, has_head
+
+RATE = 16_000  # numbers a second
+WHISPER_START = "<|startoftranscript|><|en|><|transcribe|><|notimestamps|>"
+
+
+def sound_of(path: Path) -> Float[np.ndarray, " t"]:
+    """The sound of a .wav file as one channel of 16,000 numbers a second in [-1, 1]. InputError for another file."""
+    try:
+        rate, samples = wavfile.read(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is no .wav file: {error}") from error
+    scale = np.iinfo(samples.dtype).max if np.issubdtype(samples.dtype, np.integer) else 1.0
+    mono = samples.reshape(len(samples), -1).mean(1) / scale
+    return resample_poly(mono, RATE, rate) if rate != RATE else mono
+
+
+@torch.no_grad()
+def sound_batches(
+    subject: Subject, waves: Sequence[Float[np.ndarray, " t"]], features: Any, *, most: int = 64
+) -> list[Inputs]:
+    """A batch a recording (16 kHz, mono): its features, a mask over sound that is not padding, and the words heard.
+
+    A decoder reads what the model itself writes, greedily, up to `most` tokens; an encoder alone reads no words.
+    InputError where the features are not those that the model reads, and for a decoder without a tokenizer.
+    """
+    return [_heard(subject, wave, features, most) for wave in waves]
+
+
+def _heard(subject: Subject, wave: Float[np.ndarray, " t"], features: Any, most: int) -> Inputs:
+    model: Any = subject.model
+    rate = getattr(features, "sampling_rate", RATE)
+    made = features(
+        resample_poly(wave, rate, RATE) if rate != RATE else wave,
+        sampling_rate=rate, return_tensors="pt", return_attention_mask=True,
+    )  # fmt: skip
+    name = model.main_input_name
+    if name not in made:
+        raise InputError(f"{subject.name} reads {name}, and its features are {', '.join(made)}: no sound")
+    inputs = {key: made[key] for key in (name, "attention_mask") if key in made}
+    if not getattr(subject.config, "is_encoder_decoder", False):
+        return inputs
+    ids = _start(subject)
+    if not has_head(subject):
+        return inputs | {"decoder_input_ids": ids}
+    encoded = model.get_encoder()(inputs[name])
+    for _ in range(most):
+        following = int(model(encoder_outputs=encoded, decoder_input_ids=ids).logits[0, -1].argmax())
+        if following == subject.tokenizer.eos_token_id:
+            break
+        ids = torch.cat([ids, torch.tensor([[following]])], dim=1)
+    return inputs | {"decoder_input_ids": ids}
+
+
+def _start(subject: Subject) -> torch.Tensor:
+    """What a decoder writes after: Whisper's marks of task and language, or the model's one mark of begin."""
+    if subject.tokenizer is None:
+        raise InputError(f"{subject.name} has a decoder and no tokenizer: it writes no words to read")
+    if subject.config.model_type == "whisper":
+        return torch.tensor([subject.tokenizer(WHISPER_START, add_special_tokens=False)["input_ids"]])
+    return torch.tensor([[subject.config.decoder_start_token_id]])
