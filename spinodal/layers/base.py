@@ -1,6 +1,7 @@
 """A mixer behind tensors: what all layers are."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal, overload
 
 import torch
@@ -11,6 +12,7 @@ from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, Source
 from spinodal.mixers.entry import Kind, MixerConfig, Shape
 from spinodal.mixers.registry import find_entry
+from spinodal.mixers.size import parameter_count, require_memory
 
 Tokens = Float[Tensor, "b n d"]
 Valid = Bool[Tensor, "b n"] | None
@@ -75,8 +77,9 @@ class CrossLayer(nn.Module):
 
 
 def build_mixer(config: MixerConfig, shape: Shape) -> Mixer:
-    """The mixer of these options. InputError for one that is set and changes nothing."""
+    """The mixer of these options. InputError for one that is set and changes nothing, or that no memory holds."""
     config.require_effect(vars(config))
+    require_memory(lambda n: parameter_count(lambda: config.build(replace(shape, length=n))), shape.length)
     return config.build(shape)
 
 

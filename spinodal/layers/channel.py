@@ -18,7 +18,7 @@ class SwiGLU(Layer):
     """
 
     def __init__(self, width: int, *, hidden: int = SwiGLUConfig.hidden):
-        super().__init__(SwiGLUConfig(hidden=hidden).build(Shape(width)))
+        super().__init__(build_mixer(SwiGLUConfig(hidden=hidden), Shape(width)))
 
 
 class DrivingForce(Layer):
@@ -28,7 +28,7 @@ class DrivingForce(Layer):
     """
 
     def __init__(self, width: int, *, hidden: int = DrivingForceConfig.hidden):
-        super().__init__(DrivingForceConfig(hidden=hidden).build(Shape(width)))
+        super().__init__(build_mixer(DrivingForceConfig(hidden=hidden), Shape(width)))
 
 
 class PhaseCompetition(Layer):
@@ -44,7 +44,7 @@ class PhaseCompetition(Layer):
         hidden: int = PhaseCompetitionConfig.hidden,
         phases: int = PhaseCompetitionConfig.phases,
     ):
-        super().__init__(PhaseCompetitionConfig(hidden=hidden, phases=phases).build(Shape(width)))
+        super().__init__(build_mixer(PhaseCompetitionConfig(hidden=hidden, phases=phases), Shape(width)))
 
 
 class PartitionLayer(Layer):

@@ -1,6 +1,6 @@
 """Cross mixers as layers: how a decoder reads a source."""
 
-from spinodal.layers.base import CrossLayer
+from spinodal.layers.base import CrossLayer, build_mixer
 from spinodal.mixers.cross.mixers import CrossAttentionConfig, StaticCrossConfig
 from spinodal.mixers.entry import Shape
 
@@ -12,7 +12,7 @@ class CrossAttention(CrossLayer):
     """
 
     def __init__(self, width: int, *, heads: int = 4):
-        super().__init__(CrossAttentionConfig().build(Shape(width, heads=heads)))
+        super().__init__(build_mixer(CrossAttentionConfig(), Shape(width, heads=heads)))
 
 
 class StaticCross(CrossLayer):
@@ -24,5 +24,7 @@ class StaticCross(CrossLayer):
 
     def __init__(self, width: int, *, length: int, source_length: int, heads: int = 4):
         super().__init__(
-            StaticCrossConfig().build(Shape(width, length=length, source_length=source_length, heads=heads))
+            build_mixer(
+                StaticCrossConfig(), Shape(width, length=length, source_length=source_length, heads=heads)
+            )
         )

@@ -18,7 +18,7 @@ class Attention(Layer):
     """
 
     def __init__(self, width: int, *, heads: int = 4, causal: bool = False):
-        super().__init__(AttentionConfig().build(Shape(width, heads=heads, causal=causal)))
+        super().__init__(build_mixer(AttentionConfig(), Shape(width, heads=heads, causal=causal)))
 
 
 class Retention(Layer):
@@ -28,7 +28,7 @@ class Retention(Layer):
     """
 
     def __init__(self, width: int, *, heads: int = 4, causal: bool = False):
-        super().__init__(RetentionConfig().build(Shape(width, heads=heads, causal=causal)))
+        super().__init__(build_mixer(RetentionConfig(), Shape(width, heads=heads, causal=causal)))
 
 
 class GatedLinear(Layer):
@@ -38,7 +38,7 @@ class GatedLinear(Layer):
     """
 
     def __init__(self, width: int, *, heads: int = 4, causal: bool = False):
-        super().__init__(GatedLinearConfig().build(Shape(width, heads=heads, causal=causal)))
+        super().__init__(build_mixer(GatedLinearConfig(), Shape(width, heads=heads, causal=causal)))
 
 
 class PhaseMemory(Layer):
@@ -50,7 +50,9 @@ class PhaseMemory(Layer):
     def __init__(
         self, width: int, *, heads: int = 4, causal: bool = False, phases: int = PhaseMemoryConfig.phases
     ):
-        super().__init__(PhaseMemoryConfig(phases=phases).build(Shape(width, heads=heads, causal=causal)))
+        super().__init__(
+            build_mixer(PhaseMemoryConfig(phases=phases), Shape(width, heads=heads, causal=causal))
+        )
 
 
 class MinGRU(Layer):
@@ -60,7 +62,7 @@ class MinGRU(Layer):
     """
 
     def __init__(self, width: int, *, causal: bool = False):
-        super().__init__(MinGRUConfig().build(Shape(width, causal=causal)))
+        super().__init__(build_mixer(MinGRUConfig(), Shape(width, causal=causal)))
 
 
 class Triangular(Layer):
@@ -70,7 +72,9 @@ class Triangular(Layer):
     """
 
     def __init__(self, width: int, *, length: int, heads: int = 4, causal: bool = False):
-        super().__init__(TriangularConfig().build(Shape(width, length=length, heads=heads, causal=causal)))
+        super().__init__(
+            build_mixer(TriangularConfig(), Shape(width, length=length, heads=heads, causal=causal))
+        )
 
 
 class Toeplitz(Layer):
@@ -80,7 +84,9 @@ class Toeplitz(Layer):
     """
 
     def __init__(self, width: int, *, length: int, heads: int = 4, causal: bool = False):
-        super().__init__(ToeplitzConfig().build(Shape(width, length=length, heads=heads, causal=causal)))
+        super().__init__(
+            build_mixer(ToeplitzConfig(), Shape(width, length=length, heads=heads, causal=causal))
+        )
 
 
 class Convolution(Layer):
@@ -90,7 +96,7 @@ class Convolution(Layer):
     """
 
     def __init__(self, width: int, *, kernel: int = 4, causal: bool = False):
-        super().__init__(ConvolutionConfig().build(Shape(width, kernel=kernel, causal=causal)))
+        super().__init__(build_mixer(ConvolutionConfig(), Shape(width, kernel=kernel, causal=causal)))
 
 
 class GraphFlow(Layer):

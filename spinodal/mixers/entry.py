@@ -57,6 +57,10 @@ class MixerConfig(ABC):
         """The options that change nothing beside the values of the others, each with what it takes to be read."""
         return {}
 
+    def unreported(self) -> Collection[str]:
+        """The residuals and measures of its entry that a mixer of these options does not report."""
+        return ()
+
     def require_effect(self, given: Collection[str]) -> None:
         """Raises InputError for a value of these options, not its default, that changes nothing."""
         for name, needed in self.without_effect().items():

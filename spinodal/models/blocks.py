@@ -9,6 +9,7 @@ A block of an encoder-decoder reads the source between the two, x += cross(norm 
 as the paper draws it (Figures 5 and 6), x += channel(mixer(norm x) + cross(norm x, source)).
 """
 
+import copy
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from spinodal.errors import InputError
-from spinodal.mixers import registry
+from spinodal.mixers import registry, size
 from spinodal.mixers.base import Convolved, Fused, Mixer, Source, State, combine
 from spinodal.mixers.cross.mixers import CrossMixer, FusedCross
 from spinodal.mixers.token.convolution import Convolution
@@ -40,6 +41,18 @@ def require_sizes(config: SpinodalConfig):
         raise InputError(
             f"initializer_range={config.initializer_range}: the first size of embeddings is above 0"
         )
+
+
+def require_memory(config: SpinodalConfig, *, causal: bool = False, reads: bool = False) -> None:
+    """Raises InputError for a stack of blocks that the memory does not hold, before any of it is allocated."""
+
+    def parameters(length: int) -> int:
+        own = copy.copy(config)
+        own.length = length
+        block = size.parameter_count(lambda: Block(own, causal=causal, reads=reads))
+        return config.depth * block + config.vocab_size * config.width
+
+    size.require_memory(parameters, config.length)
 
 
 def build_part(config: SpinodalConfig, part: str, *, causal: bool) -> Mixer:

@@ -21,7 +21,7 @@ from transformers.utils.output_capturing import capture_outputs
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, Source
 from spinodal.models.arguments import place_offset, require_known
-from spinodal.models.blocks import Block, require_sizes
+from spinodal.models.blocks import Block, require_memory, require_sizes
 from spinodal.models.configuration import SpinodalConfig, part_name
 from spinodal.models.encoder import SpinodalPreTrainedModel, averaged, embedded, validity
 from spinodal.models.state_cache import StateCache
@@ -103,6 +103,7 @@ class SpinodalDecoder(SpinodalPreTrainedModel):
 
     def __init__(self, config: SpinodalConfig, *, reads: bool = False):
         require_sizes(config)
+        require_memory(config, causal=True, reads=reads)
         super().__init__(config)
         self.reads = reads
         self.embedding = nn.Embedding(config.vocab_size, config.width)

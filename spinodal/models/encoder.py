@@ -23,7 +23,7 @@ from transformers.utils.output_capturing import capture_outputs
 from spinodal.errors import InputError
 from spinodal.mixers.ops.tracing import traced
 from spinodal.models.arguments import place_offset, require_known
-from spinodal.models.blocks import Block, require_sizes
+from spinodal.models.blocks import Block, require_memory, require_sizes
 from spinodal.models.configuration import SpinodalConfig
 from spinodal.models.remote_code import auto_map, write_remote_code
 from spinodal.types import Mixed
@@ -82,6 +82,7 @@ class SpinodalModel(SpinodalPreTrainedModel):
                 "loads it, and AutoModel its network without a head"
             )
         require_sizes(config)
+        require_memory(config)
         super().__init__(config)
         self.embedding = nn.Embedding(config.vocab_size, config.width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))

@@ -105,6 +105,15 @@ def read_by(part: str, held: Mapping[str, Any]) -> set[str]:
     )
 
 
+def reported_names(part: str, held: Mapping[str, Any]) -> list[str]:
+    """The residuals and measures that the mixer of a part reports and that a constraint may name."""
+    if held["name"] == NONE:
+        return []
+    entry, config = registry.find_entry(PARTS[part], held["name"]), part_config(part, held)
+    left_out = {*entry.detached, *config.unreported()}
+    return [name for name in (*entry.residuals, *entry.measures) if name not in left_out]
+
+
 def unread_message(key: str, value: object, parts: Mapping[str, Mapping[str, Any]]) -> str:
     """What to say of an option that no part reads: what they do read, and who would read it."""
     name = key.rpartition(".")[2]

@@ -11,7 +11,7 @@ residual below its tolerance costs nothing. A penalty with tolerance 0 is a regu
 rho R, with R the energy of a graph's tokens, the density of its links or the l1 norm of its states.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from numbers import Real
@@ -68,6 +68,11 @@ class Constraint:
         return [name.strip() for name in self.constrain.split(",") if name.strip()]
 
 
+def missing_residuals(names: Iterable[str], reported: Iterable[str]) -> str:
+    """What to say where a model reports none of the names that a constraint holds."""
+    return f"constrain={','.join(names)}: this model reports {', '.join(reported) or 'none'}; set method=none"
+
+
 class Constraints:
     """One inequality a name; `multipliers` is all the state there is, and goes into checkpoints."""
 
@@ -88,10 +93,7 @@ class Constraints:
         """c_k of the constrained residuals that the model has; InputError if it has none of them."""
         found = {name: residuals[name] - self.tolerance for name in self.names if name in residuals}
         if self.active and not found:
-            raise InputError(
-                f"constrain={','.join(self.names)}: this model reports {', '.join(residuals) or 'none'}; "
-                f"set method=none"
-            )
+            raise InputError(missing_residuals(self.names, residuals))
         return found
 
     def loss(self, residuals: Mapping[str, Tensor]) -> Float[Tensor, ""]:

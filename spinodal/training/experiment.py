@@ -16,13 +16,11 @@ from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import Any
 
-import torch
-
 from spinodal.errors import InputError, require_types
-from spinodal.mixers import registry
+from spinodal.mixers import registry, size
 from spinodal.models import SpinodalConfig
-from spinodal.models.parts import PARTS, is_option, read_by, read_parts
-from spinodal.training.constraints import Constraint
+from spinodal.models.parts import PARTS, is_option, read_by, read_parts, reported_names
+from spinodal.training.constraints import Constraint, Method, missing_residuals
 from spinodal.training.rates import step_size_named
 from spinodal.training.tasks import DataConfig, task_named
 
@@ -80,7 +78,7 @@ class Experiment:
     """Everything that a training run depends on: data, model, schedule and constraint.
 
     `model` holds names of mixers and their options by key, as `override` takes them. InputError for an option that
-    none of the chosen mixers reads.
+    none of the chosen mixers reads, and for a constraint of which none of them reports a name.
     """
 
     data: DataConfig = field(default_factory=DataConfig)  # text, tokenizer and task
@@ -92,7 +90,12 @@ class Experiment:
     def __post_init__(self):
         require_types(self, data=DataConfig, model=Mapping, schedule=Schedule, constraint=Constraint)
         require_types(self, parameters=Integral)
-        self.parts()
+        names, parts = self.constraint.names, self.parts().items()
+        if self.data.task != "translation":
+            parts = [(part, held) for part, held in parts if "translation" not in OF_TASKS.get(part, ())]
+        reported = dict.fromkeys(name for part, held in parts for name in reported_names(part, held))
+        if self.constraint.method != Method.NONE and not reported.keys() & set(names):
+            raise InputError(missing_residuals(names, reported))
 
     def parts(self) -> dict[str, dict[str, Any]]:
         """The mixers of the model, each with all its options."""
@@ -237,9 +240,7 @@ def parse_overrides(arguments: Iterable[str]) -> dict[str, Any]:
 
 def parameter_count(experiment: Experiment, config: SpinodalConfig) -> int:
     """Trainable parameters of the experiment's model in this shape, tied weights once."""
-    with torch.device("meta"):
-        model = task_named(experiment.data.task).model(config)
-    return sum(p.numel() for p in model.parameters())
+    return size.parameter_count(lambda: task_named(experiment.data.task).model(config))
 
 
 def model_config(experiment: Experiment, *, vocabulary: int) -> SpinodalConfig:

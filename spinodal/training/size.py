@@ -6,29 +6,21 @@ What a step holds besides, activations above all, is not counted: a model that i
 that is not refused may still need more. Models are counted on torch's meta device, which allocates nothing.
 """
 
-import os
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 
 from spinodal.errors import InputError
+from spinodal.mixers.size import device_memory, longest_that_fits
 from spinodal.training.experiment import Experiment, model_config, parameter_count
 from spinodal.training.tasks import least_vocabulary
 
 BYTES = 16
-LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 def machine_memory() -> int:
-    """Bytes of the GPU, or else of the machine, or of the control group that this process is confined to."""
-    if torch.cuda.is_available():
-        return int(torch.cuda.get_device_properties(0).total_memory)
-    sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")] if hasattr(os, "sysconf") else []
-    for path in LIMITS:
-        if path.is_file() and (text := path.read_text().strip()).isdigit():
-            sizes.append(int(text))
-    return min(sizes, default=2**63)
+    """Bytes of the GPU, or else what tensors may take of the machine, or of this process's control group."""
+    return device_memory(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def check_size(experiment: Experiment, *, vocabulary: int | None = None) -> None:
@@ -52,7 +44,7 @@ def check_size(experiment: Experiment, *, vocabulary: int | None = None) -> None
         advice = "lower width, depth or vocabulary" + (", or parameters" if experiment.parameters else "")
     raise InputError(
         f"this model has {count:,} parameters at length={data.length}: training takes {BYTES} bytes of each, "
-        f"{BYTES * count / 1e9:,.1f} GB, and there are {memory / 1e9:,.1f} GB here; {advice}"
+        f"{BYTES * count / 1e9:,.1f} GB, and there are {memory / 1e9:,.1f} GB for it here; {advice}"
     )
 
 
@@ -70,13 +62,5 @@ def longest_length(experiment: Experiment, vocabulary: int, memory: int) -> tupl
             data = replace(data, source_length=min(length, data.source_length))
         return model_size(replace(experiment, data=data), vocabulary)
 
-    low, high = 2, experiment.data.length
-    try:
-        if BYTES * size(low) > memory:
-            return 0, 0
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if BYTES * size(middle) <= memory else (low, middle)
-        return low, size(low)
-    except InputError:  # a mixer that takes some lengths alone
-        return 0, 0
+    longest = longest_that_fits(size, experiment.data.length, memory // BYTES)
+    return longest, size(longest) if longest else 0

@@ -14,7 +14,9 @@ from spinodal.mixers.channel.partition import Partition
 from spinodal.mixers.channel.partition_network import Pathway, Reading
 from spinodal.mixers.entry import Kind
 from spinodal.mixers.registry import entries, find_entry
+from spinodal.models import SpinodalConfig
 from spinodal.models.blocks import sublayers
+from spinodal.models.parts import reported_names
 
 N, D = 12, 20  # two heads of ten features: type III has 10 - 3 (2 + 1) degrees of freedom a token
 PARTITIONS = ("partition", "literal", "dense")
@@ -40,13 +42,15 @@ class Case:
         names += [self.reading, self.pathway] if self.part in PARTITIONS else []
         return "-".join([*names, self.part] + ["fused"] * self.fused + ["causal"] * self.causal)
 
-    def build(self) -> Mixer:
-        torch.manual_seed(0)
-        config = fitting_config(
+    def config(self) -> SpinodalConfig:
+        return fitting_config(
             width=D, heads=2, phases=3, reactions=2, hidden=7, length=N, mixer=self.mixer, channel=self.channel,
             kernel=self.kernel, fused=self.fused, reading=self.reading, pathway=self.pathway,
         )  # fmt: skip
-        return of_kind(sublayers(config, causal=self.causal)[0], Mixer).double()
+
+    def build(self) -> Mixer:
+        torch.manual_seed(0)
+        return of_kind(sublayers(self.config(), causal=self.causal)[0], Mixer).double()
 
     @property
     def part(self) -> str:
@@ -174,6 +178,15 @@ def test_every_parameter_learns_and_reactions_from_their_residuals_alone(case: C
                 assert parameter.grad is not None, name
                 assert parameter.grad.isfinite().all(), name
                 assert parameter.grad.count_nonzero() > 0, name
+
+
+@every_case
+def test_entries_and_options_say_what_is_reported_before_a_mixer_is_built(case: Case):
+    config, found = case.config(), case.build()(tokens(2), residuals=True).reported
+    chosen = {"mixer": config.mixer} if case.mixer != "none" else {}
+    chosen |= {"channel": config.channel} if case.part else {}
+    said = {name for part, held in chosen.items() for name in reported_names(part, of_kind(held, dict))}
+    assert {name for name, value in found.items() if value.requires_grad} == said
 
 
 @every_case

@@ -51,6 +51,32 @@ def test_nothing_is_read_before_sizes_and_names_are_known(memory: int, tmp_path,
 
 
 @pytest.mark.parametrize(
+    ("values", "reported"),
+    [
+        ({"channel": "swiglu", "constrain": "F"}, "none"),
+        ({"channel": "partition", "constrain": "g1,g2"}, "F"),
+        ({"channel": "swiglu", "mixer": "graph", "constrain": "selection"}, "flow, energy, density, l1"),
+        ({"channel": "swiglu", "mixer": "graph", "constrain": "F"}, "flow, energy, density, l1"),
+        ({"task": "translation", "channel": "swiglu", "encoder_mixer": "graph"}, "flow, energy, density, l1"),
+    ],
+)
+def test_a_constraint_that_no_mixer_reports_is_refused_with_the_experiment(values: dict, reported: str):
+    experiment = Experiment(model={"channel": "partition", "width": 16, "heads": 2})
+    with pytest.raises(InputError, match=f"this model reports {reported}; set method=none"):
+        override(experiment, values | {"method": "penalty"})
+    assert override(experiment, values).constraint.method == "none"
+
+
+def test_a_constraint_on_what_options_make_a_mixer_report_is_taken():
+    held = override(
+        Experiment(), {"method": "penalty", "channel": "partition", "pathway": "I", "constrain": "g2"}
+    )
+    assert held.constraint.names == ["g2"]
+    blocks = {"mixer": "graph", "block_size": 4, "method": "penalty", "constrain": "selection"}
+    assert override(Experiment(), blocks).constraint.names == ["selection"]
+
+
+@pytest.mark.parametrize(
     ("values", "said"),
     [
         ({"tokenizer": "words"}, "tokenizer=words"),

@@ -28,6 +28,9 @@ class PartitionOptions(MixerConfig, ABC):
     def without_effect(self) -> dict[str, str]:
         return {"reactions": "a pathway with reactions, I, II or III"} if self.pathway == Pathway.NONE else {}
 
+    def unreported(self) -> tuple[str, ...]:
+        return ("g1", "g2") if self.pathway == Pathway.NONE else ()
+
     def form(self, heads: int) -> PartitionForm:
         """The shape of the partition. InputError names a reading or pathway that is unknown."""
         try:

@@ -38,6 +38,9 @@ class GraphConfig(MixerConfig):
             return dict.fromkeys(("top_blocks", "dense_steps"), "levels=1 and a block_size above 0")
         return {} if self.block_size else dict.fromkeys(("top_blocks", "dense_steps"), "a block_size above 0")
 
+    def unreported(self) -> tuple[str, ...]:
+        return () if self.block_size and self.levels == 1 else ("selection",)
+
     def build(self, shape: Shape) -> Mixer:
         width, heads, causal = shape.width, shape.heads, shape.causal
         form = FlowForm(self.coupling, threshold=self.threshold, descent=Descent(self.flow_steps))
