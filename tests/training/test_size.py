@@ -1,12 +1,14 @@
 """What memory cannot hold is refused before it is built, and what is advised fits."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from spinodal.errors import InputError
-from spinodal.training import DataConfig, Experiment, override, size, train
+from spinodal.training import DataConfig, Experiment, Schedule, override, size, train
 from spinodal.training.compare import Recipe, matched_models
+from spinodal.training.run import prepare_data
 from spinodal.training.size import BYTES, check_size, model_size
 
 DENSE = {"channel": "dense", "mixer": "none", "width": 16, "heads": 2, "depth": 1, "phases": 2}
@@ -90,3 +92,19 @@ def test_a_constraint_on_what_options_make_a_mixer_report_is_taken():
 def test_names_and_sizes_of_data_are_checked_with_the_experiment(values: dict, said: str):
     with pytest.raises(InputError, match=said):
         override(Experiment(), values)
+
+
+@pytest.mark.parametrize("task", ["masked", "causal"])
+@pytest.mark.parametrize("batch", [1, 4, 16])
+def test_the_length_of_a_context_that_is_advised_fills_a_batch(tmp_path: Path, task: str, batch: int):
+    (tmp_path / "corpus.txt").write_text("to be or not to be, that is the question; " * 40)
+    data = DataConfig(str(tmp_path / "corpus.txt"), task, "characters", length=5000)
+    experiment = Experiment(data, schedule=Schedule(batch=batch))
+    with pytest.raises(InputError, match="take a length of at most") as error:
+        prepare_data(experiment)
+    longest = int(re.findall(r"length of at most (\d+)", str(error.value))[0])
+    found = prepare_data(override(experiment, {"length": longest}))
+    assert len(found.training) >= batch
+    assert len(found.held_out) >= 1
+    with pytest.raises(InputError, match=f"length of at most {longest}"):
+        prepare_data(override(experiment, {"length": longest + 1}))
