@@ -5,6 +5,16 @@ from typing import Annotated
 
 import typer
 
+from spinodal.limits import unlimited
+
+
+def lift_limits(context: typer.Context, asked: bool) -> bool:
+    """Lifts every limit until the command ends."""
+    if asked:
+        context.with_resource(unlimited())
+    return asked
+
+
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A name of `spinodal list`.")]
 Values = Annotated[
     list[str] | None,
@@ -18,5 +28,14 @@ TopK = Annotated[int, typer.Option(help="Draw among this many tokens; 0 for all.
 TopP = Annotated[float, typer.Option(help="Draw among the most probable tokens of this total probability.")]
 Beams = Annotated[
     int, typer.Option(help="Keep this many texts and end with the best; no chance, no streaming.")
+]
+Unlimited = Annotated[
+    bool,
+    typer.Option(
+        "--unlimited",
+        callback=lift_limits,
+        is_eager=True,
+        help="Do what takes more time or memory than the limits.",
+    ),
 ]
 Seed = Annotated[int, typer.Option(help="The same seed draws the same text.")]

@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 from spinodal.errors import InputError
+from spinodal.limits import ROWS, require_at_most
 
 
 def whole_numbers(name: str, text: str) -> tuple[int, ...]:
@@ -29,6 +30,7 @@ def spaced_numbers(name: str, text: str, number: int) -> tuple[float, ...]:
         raise InputError(f"`{name}s` {number}: must be at least 1", field=f"{name}s")
     if len(ends) == 1:
         return (ends[0],)
+    require_at_most(ROWS, number, "values", f"{name}s")
     import numpy as np
 
     return tuple(np.linspace(ends[0], ends[1], number).tolist())

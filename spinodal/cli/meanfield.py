@@ -7,6 +7,7 @@ import typer
 from rich.progress import SpinnerColumn, TimeElapsedColumn
 
 from spinodal.cli._defaults import default
+from spinodal.cli._options import Unlimited
 from spinodal.cli._output import (
     bars,
     command_line,
@@ -65,6 +66,7 @@ def meanfield_command(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the white noise.")] = default("meanfield.WhiteNoise.seed"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in the folder.")] = False,
+    unlimited: Unlimited = False,
 ):
     """Follow a density: `spinodal meanfield --geometry circle --field sa --beta 5 --until diracs --out runs/density`.
 

@@ -16,6 +16,7 @@ from rich.progress import (
 from typer import Option
 
 from spinodal.cli._defaults import default
+from spinodal.cli._options import Unlimited
 from spinodal.cli._output import bars, command_line, console, drawing, renamed, save_figures, text_column
 from spinodal.cli._values import spaced_numbers, whole_numbers
 
@@ -49,6 +50,7 @@ def phase_diagram_command(
     scheduler: Annotated[str | None, Option(help="Address of a dask scheduler: tcp://host:8786.")] = None,
     workers: Annotated[int, Option(help="Processes of this machine; 0 is one a core.")] = WORKERS,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace a map of another sweep.")] = False,
+    unlimited: Unlimited = False,
 ):  # fmt: skip
     """Probability that two tokens have met: `spinodal phase-diagram --n 32 --d 2,1024 --samples 256 --out runs/map`.
 

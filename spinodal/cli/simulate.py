@@ -8,6 +8,7 @@ import typer
 from typer import Option
 
 from spinodal.cli._defaults import default
+from spinodal.cli._options import Unlimited
 from spinodal.cli._output import (
     command_line,
     console,
@@ -69,6 +70,7 @@ def simulate_command(
     movie: Annotated[str | None, Option(help="gif: a movie too, for d = 2 and 3.")] = None,
     resume: Annotated[bool, Option("--resume", help="Go on from the last checkpoint.")] = False,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace what is in --out.")] = False,
+    unlimited: Unlimited = False,
 ):  # fmt: skip
     """Let tokens flow: `spinodal simulate --n 200 --d 2 --beta 25 --until consensus --out runs/wait`.
 

@@ -8,8 +8,13 @@ from rich.table import Table
 
 from spinodal import theory
 from spinodal.cli._defaults import default
+from spinodal.cli._options import Unlimited
 from spinodal.cli._output import console
 from spinodal.errors import InputError
+from spinodal.limits import require_at_most
+
+THRESHOLDS = 500  # seconds
+LINES = 10_000  # of a table that is read
 
 
 def add_to(app: typer.Typer) -> None:
@@ -33,11 +38,13 @@ def spectrum_command(
         int | None,
         typer.Option(help="Print the first so many betas at which the fastest degree steps up, and stop."),
     ] = None,
+    unlimited: Unlimited = False,
 ):
     """Growth rates about the uniform density: `spinodal spectrum --d 2 --beta 5`, `... --d 3 --thresholds 8`."""
     if thresholds is not None:
         if thresholds < 1:
             raise InputError(f"`thresholds` {thresholds}: ask for one or more", field="thresholds")
+        require_at_most(THRESHOLDS, thresholds, "thresholds, each a root of a longer fraction", "thresholds")
         for k in range(1, thresholds + 1):
             console.print(f"{theory.fastest_degree_threshold(k, d):.6f}", highlight=False)
         return
@@ -47,6 +54,8 @@ def spectrum_command(
     if degrees is not None and degrees < 1:
         raise InputError(f"`degrees` {degrees}: show one or more", field="degrees")
     fastest = int(theory.fastest_degree(d, beta))
+    rows = 2 * fastest + 4 if degrees is None else degrees
+    require_at_most(LINES, rows, "degrees that matter; `degrees` shows fewer", ("beta", "degrees"))
     k = np.arange(1, (2 * fastest + 4 if degrees is None else degrees) + 1)
     columns = {"SA": np.asarray(theory.growth_rate_sa(k, d, beta, kappa=kappa))}
     if beta <= 700:

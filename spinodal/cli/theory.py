@@ -10,9 +10,13 @@ import typer
 from rich.table import Table
 
 from spinodal import theory
+from spinodal.cli._options import Unlimited
 from spinodal.cli._output import console
 from spinodal.cli._values import number_or_array
 from spinodal.errors import InputError
+from spinodal.limits import require_at_most
+
+LINES = 10_000  # of a table that is read
 
 
 def add_to(app: typer.Typer) -> None:
@@ -24,6 +28,7 @@ def theory_command(
     values: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="n=32 beta=1,4,9")
     ] = None,
+    unlimited: Unlimited = False,
 ):
     """Evaluate a closed form: `spinodal theory gamma_time_sa gamma=0.999 n=32 beta=1,5,9`.
 
@@ -112,6 +117,7 @@ def show(name: str, given: dict[str, Any], result: Any):
         varied = {
             key: value for key, value in given.items() if np.ndim(value) == 1 and len(value) == len(result)
         }
+        require_at_most(LINES, len(result), "lines of a table")
         table = Table(*varied, name)
         for row in zip(*varied.values(), np.asarray(result).tolist(), strict=True):
             table.add_row(*(f"{value:.15g}" if np.ndim(value) == 0 else str(value) for value in row))

@@ -11,6 +11,7 @@ from spinodal import theory
 from spinodal.figures import flow, movies
 from spinodal.flows import Evolution, Layers, OrthonormalStart, Simulation
 from spinodal.flows.fields.schemes import POST
+from spinodal.limits import unlimited
 from spinodal.observables import cluster_labels
 from spinodal.types import Trajectory
 
@@ -76,7 +77,8 @@ def gamma_curve(simulation: Simulation, times: Float[np.ndarray, " t"]) -> Curve
             return None
         step = simulation.method.step
         layers = round(times[-1] / step)
-        return step * np.arange(layers + 1), np.asarray(theory.layer_gamma(layers, n, beta, step))
+        with unlimited():  # the simulation took as many
+            return step * np.arange(layers + 1), np.asarray(theory.layer_gamma(layers, n, beta, step))
     curves = {"sa": theory.gamma_sa, "usa": theory.gamma_usa}
     if field.kind not in curves:
         return None

@@ -25,6 +25,7 @@ from spinodal.flows.starts import AnyStart, TokenStart, UniformStart
 from spinodal.flows.state import State
 from spinodal.flows.time import CONSENSUS, Adaptive, Layers, Noisy
 from spinodal.flows.time.simulate import coordinates_of, require_times
+from spinodal.limits import ROWS, STEPS, require_at_most
 
 MEMORY = 2**28  # bytes of frames
 DECADES = 30  # of time that a consensus may take, for which there must be memory
@@ -73,6 +74,7 @@ class Simulation:
             check_consensus(self.field)
         if isinstance(self.method, Adaptive):
             self.method.check(self.field)
+        check_work(self)
         x, weights = self.initial
         check_times(self.times, self.most)
         if isinstance(self.times, np.ndarray):
@@ -176,6 +178,15 @@ def check_types(simulation: Simulation) -> None:
         raise InputError(f"`times` {times!r}: a number of times, times, or log", field="times")
     elif not isinstance(times, int | str):
         put("times", real_array(times, "times"))
+
+
+def check_work(simulation: Simulation) -> None:
+    """InputError for steps of a fixed size, or frames, of which there are too many to be meant."""
+    if isinstance(simulation.method, Layers | Noisy) and simulation.until < CONSENSUS:
+        steps = simulation.until / simulation.method.step
+        require_at_most(STEPS, steps, "steps", ("until", "step"))
+    if isinstance(simulation.times, int):
+        require_at_most(ROWS, simulation.times, "frames", "times")
 
 
 def check_consensus(field: AttentionField) -> None:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from spinodal import sphere
 from spinodal.arrays import real_array, token_array
 from spinodal.errors import InputError, require_types
+from spinodal.limits import NUMBERS, require_at_most
 from spinodal.runs import register
 
 GOLDEN = math.pi * (3 - math.sqrt(5))
@@ -59,7 +60,7 @@ class OrthonormalStart:
             )
 
     def tokens(self) -> Float[np.ndarray, "n d"]:
-        return np.eye(self.d)[: self.n].copy()
+        return np.eye(self.n, self.d)
 
 
 @register("lattice-start")
@@ -176,6 +177,7 @@ def check_size(n: int, d: int) -> None:
         raise InputError(
             f"`n` {n}, `d` {d}: at least two tokens, on spheres of R^2 and above", field=("n", "d")
         )
+    require_at_most(NUMBERS, n * d, "numbers n d", ("n", "d"))
 
 
 def check_seed(seed: int) -> None:

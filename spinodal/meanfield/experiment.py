@@ -13,12 +13,13 @@ import numpy as np
 
 from spinodal.errors import InputError, require_types
 from spinodal.flows import AttentionField
+from spinodal.limits import require_at_most
 from spinodal.meanfield.modes import CircleModes, SphereModes, ZonalModes
 from spinodal.meanfield.starts import WhiteNoise, dimension
 
 ENDS = ("diracs", "consensus")
 FINEST, COARSEST = 1e-13, 1e-2
-FEWEST = 4  # degrees
+FEWEST, MOST_DEGREES = 4, 2048
 PLAIN = AttentionField(beta=0.0)
 FIELD = AttentionField(beta=5.0)
 
@@ -112,6 +113,7 @@ def check_resolution(experiment: DensityExperiment) -> None:
         )
     if resolution < FEWEST:
         raise InputError(f"`resolution` {resolution}: {FEWEST} degrees or more", field="resolution")
+    require_at_most(MOST_DEGREES, resolution, "degrees", "resolution")
 
 
 def check_until(experiment: DensityExperiment) -> None:

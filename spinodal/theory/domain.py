@@ -9,6 +9,7 @@ Number = float | int | np.number
 Numbers = Number | Float[np.ndarray, "..."] | Int[np.ndarray, "..."]
 Counts = int | np.integer | Int[np.ndarray, "..."]
 
+TERMS = 1_000_000  # of a series or a recursion: seconds
 LARGEST_EXPONENT = 700.0  # e^709 is the last power of e in double precision
 
 

@@ -19,7 +19,8 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import exprel, i0e
 
-from spinodal.theory.domain import LARGEST_EXPONENT, Counts, Numbers, count, real, temperature
+from spinodal.limits import NUMBERS, require_at_most
+from spinodal.theory.domain import LARGEST_EXPONENT, TERMS, Counts, Numbers, count, real, temperature
 
 
 def log_funk_hecke(k: Counts, d: int, beta: Numbers) -> Numbers:
@@ -73,7 +74,9 @@ def fastest_degree(d: int, beta: Numbers) -> Counts:
     The number of clusters that appear first on the circle; `fastest_degree_threshold` says at which beta it changes.
     """
     beta = temperature(beta)
-    k = np.arange(1, int(2 * np.sqrt(np.max(beta, initial=0.0))) + 4)
+    most = 2 * np.sqrt(np.max(beta, initial=0.0)) + 4
+    require_at_most(TERMS, most, "degrees that may grow fastest, for a beta this large")
+    k = np.arange(1, int(most))
     return 1 + np.argmax(growth_rate_sa(k, d, beta[..., None]), axis=-1)
 
 
@@ -169,6 +172,8 @@ def _ladder(nu: float, top: int, beta: np.ndarray) -> np.ndarray:
     Amos' upper bound for c.
     """
     last = int(np.sqrt((nu + top) ** 2 + 40 * np.max(beta, initial=0.0))) + 40
+    require_at_most(TERMS, last, "terms of a continued fraction, for a degree, a `d` or a `beta` this large")
+    require_at_most(NUMBERS, float(beta.size) * top, "numbers, for degrees and values of beta this many")
     m = nu + last
     c = 2 * m / (m - 0.5 + np.sqrt((m + 0.5) ** 2 + beta**2))
     out = np.empty((*beta.shape, top))

@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Float
 
 from spinodal.errors import InputError
+from spinodal.limits import require_at_most
 from spinodal.theory.domain import Counts, Number, Numbers, count, real, temperature
 from spinodal.theory.gamma import cosine, time_sa
 
@@ -33,7 +34,8 @@ def layer_gamma(
 
     The common cosine of n tokens after 0, 1, ..., `layers` layers of step h under SA; `start` is the cosine before.
     """
-    return 1 - _layer_deficits(int(count("layers", layers, 0)), n, beta, step, start)
+    require_at_most(MOST_LAYERS, int(count("layers", layers, 0)), "layers")
+    return 1 - _layer_deficits(layers, n, beta, step, start)
 
 
 def layer_gamma_usa(
@@ -44,7 +46,8 @@ def layer_gamma_usa(
     The common cosine of n tokens after 0, 1, ..., `layers` layers of step h under USA. With weights e^{b(<x,y> - 1)}
     the same recursion holds at h e^{-b}. A step with h e^b / n far above 1 overwrites the tokens.
     """
-    return 1 - _layer_deficits(int(count("layers", layers, 0)), n, beta, step, start, usa=True)
+    require_at_most(MOST_LAYERS, int(count("layers", layers, 0)), "layers")
+    return 1 - _layer_deficits(layers, n, beta, step, start, usa=True)
 
 
 def layer_slowness(gamma: Numbers, n: Counts, beta: Numbers, step: Numbers = 0.1) -> Numbers:

@@ -11,7 +11,8 @@ over those aliases, less the same sum for p = 0, which is a rotation and free.
 import numpy as np
 from scipy.special import ive
 
-from spinodal.theory.domain import LARGEST_EXPONENT, Counts, Numbers, count, real
+from spinodal.limits import require_at_most
+from spinodal.theory.domain import LARGEST_EXPONENT, TERMS, Counts, Numbers, count, real
 
 
 def splay_rate_usa(p: Counts, n: int, beta: Numbers) -> Numbers:
@@ -40,6 +41,7 @@ def _rates(p: Counts, n: int, beta: Numbers) -> tuple[Numbers, Numbers]:
     p = np.asarray(p)[..., None] % n
     # I_k(beta) e^{-beta} is near e^{-k^2 / (2 beta)} for large beta: sixteen widths leave e^{-128}
     J = int((16 * np.sqrt(np.max(beta)) + 40) / n) + 2
+    require_at_most(TERMS, float(J) * beta.size * p.size, "terms of the sums, for a beta this large")
     zero = n * np.arange(-J, J + 1)
 
     def curvature(k):

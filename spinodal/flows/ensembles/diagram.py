@@ -17,6 +17,7 @@ from spinodal.flows.ensembles.flow import OdeClock
 from spinodal.flows.ensembles.layers import LayerClock
 from spinodal.flows.ensembles.maps import CLOSE, Ensemble, estimate, mean_and_error
 from spinodal.flows.ensembles.matrices import Matrices, close_shares
+from spinodal.limits import ROWS, STEPS, require_at_most
 from spinodal.runs import sweep
 from spinodal.types import Progress
 
@@ -28,6 +29,7 @@ LAYERS = ("layer", 0.1)
 
 def diagram_betas(first: float = 0.1, last: float = 9.0, number: int = 200) -> tuple[float, ...]:
     """So many inverse temperatures, evenly spaced from the first to the last."""
+    require_at_most(ROWS, number, "inverse temperatures", "betas")
     return tuple(np.linspace(first, last, number).tolist())
 
 
@@ -42,6 +44,7 @@ def diagram_times(
         raise InputError(f"`end` {end:g}: must be positive", field="end")
     if number < 1:
         raise InputError(f"`number` {number}: must be at least 1", field="number")
+    require_at_most(ROWS, number, "times", "number")
     return tuple(CLOCKS[clock_name(clock)](clock[1]).grid(end, number).tolist())
 
 
@@ -86,7 +89,10 @@ class Diagram:
             )
         if len(set(self.d)) < len(self.d):
             raise InputError(f"`d` {self.d}: names a dimension twice", field="d")
-        CLOCKS[clock_name(self.clock)](self.clock[1]).check_times(real_array(self.times, "times"))
+        clock, times = CLOCKS[clock_name(self.clock)](self.clock[1]), real_array(self.times, "times")
+        if isinstance(clock, LayerClock):
+            require_at_most(STEPS, times.max() / clock.step, "layers", ("times", "step"))
+        clock.check_times(times)
         if self.matrices is not None and (self.clock[0] != "layer" or self.field != "sa"):
             raise InputError(
                 "`matrices` that are random run on the layer clock, normalised as SA", field="matrices"
@@ -97,6 +103,7 @@ class Diagram:
             raise InputError(
                 f"`threshold` {self.threshold:g}: a cosine above which tokens count as one", field="threshold"
             )
+        require_at_most(ROWS, len(self.d) * len(self.betas), "rows", ("d", "betas"))
         for d in self.d:
             Ensemble(self.n, d, self.samples, self.seed)
         for beta in self.betas:

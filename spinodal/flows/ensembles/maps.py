@@ -26,6 +26,7 @@ from spinodal.flows.ensembles.systems import (
     uniform_systems,
     unpack_systems,
 )
+from spinodal.limits import NUMBERS, STEPS, require_at_most
 
 CLOSE = 0.999  # cosine from which two tokens count as one [glpr2023]
 MOST_SYSTEMS = 256  # of a chunk
@@ -54,6 +55,8 @@ class Ensemble:
         for name, low in least.items():
             if getattr(self, name) < low:
                 raise InputError(f"`{name}` {getattr(self, name)}: must be at least {low}", field=name)
+        require_at_most(NUMBERS, self.n * self.d, "numbers n d", ("n", "d"))
+        require_at_most(STEPS, self.samples, "systems", "samples")
 
     def chunks(self, width: int) -> Iterator[range]:
         """Numbers of systems in chunks that fit in memory, for tokens of `width` numbers."""
