@@ -26,7 +26,9 @@ from spinodal.cli._graph_options import (
     Weight,
     system_of,
 )  # fmt: skip
+from spinodal.cli._options import Unlimited
 from spinodal.cli._output import console, drawing, progress_bar, save_figures
+from spinodal.limits import ROWS, require_at_most
 
 
 def continue_command(
@@ -47,12 +49,14 @@ def continue_command(
     seed: Seed = graphs.Continuation.seed,
     out: Out = None,
     overwrite: Overwrite = False,
+    unlimited: Unlimited = False,
 ):
     """Follow an equilibrium through a parameter, around its folds.
 
     `spinodal graph continue --graph path:4 --drive=1,.5,-.5,-1 --parameter mu --from 0 --to 1` finds the fold
     at mu = 0.66666667. Modes that cross at once are refused: listed, and not classified.
     """
+    require_at_most(ROWS, points, "points", "points")
     shape = graphs.named_graph(graph, weight=weight, undirected=undirected)
     free = {} if parameter in ("mu", "gamma") else {parameter: first}
     system = system_of(

@@ -25,7 +25,9 @@ from spinodal.cli._graph_options import (
     Weight,
     system_of,
 )  # fmt: skip
+from spinodal.cli._options import Unlimited
 from spinodal.cli._output import console, print_json, progress_bar
+from spinodal.limits import ROWS, require_at_most
 
 
 def equilibria_command(
@@ -43,12 +45,14 @@ def equilibria_command(
     seed: Seed = graphs.EquilibriumSearch.seed,
     out: Out = None,
     overwrite: Overwrite = False,
+    unlimited: Unlimited = False,
 ):
     """Find all equilibria: `spinodal graph equilibria --graph cycle:3 --coupling "y**3 - y"`.
 
     States that differ by a translation, or by 2 pi for periodic couplings, are one; a manifold of
     equilibria is shown by one state for each energy, index and nullity.
     """
+    require_at_most(ROWS, starts or 0, "searches in each block", "starts")
     shape = graphs.named_graph(graph, weight=weight, undirected=undirected)
     search = graphs.EquilibriumSearch(system_of(shape, coupling_text, set_, anchor, drive), starts, seed)
     with run_folder(out, "graph-equilibria", search, overwrite=overwrite, quiet=as_json) as folder:

@@ -24,7 +24,9 @@ from spinodal.cli._graph_options import (
     Weight,
     system_of,
 )  # fmt: skip
+from spinodal.cli._options import Unlimited
 from spinodal.cli._output import drawing, save_figures, show_measures
+from spinodal.limits import ROWS, require_at_most
 
 
 def flow_command(
@@ -41,11 +43,13 @@ def flow_command(
     seed: Seed = graphs.GradientFlow.seed,
     out: Out = None,
     overwrite: Overwrite = False,
+    unlimited: Unlimited = False,
 ):
     """Let a state descend its energy: `spinodal graph flow --graph cycle:12 --start twisted:2 --out runs/flow`.
 
     With --out: results.npz (times, states, energies), state.npy (the last one), energy.png and run.json.
     """
+    require_at_most(ROWS, points, "states", "points")
     shape = graphs.named_graph(graph, weight=weight, undirected=undirected)
     system = system_of(shape, coupling_text, set_, anchor, drive)
     experiment = graphs.GradientFlow(system, start_of(start), time, points, seed)

@@ -10,9 +10,11 @@ import typer
 from spinodal import recipes
 from spinodal.cli._defaults import default
 from spinodal.cli._expected import show_expected
-from spinodal.cli._options import RecipeName, Values
+from spinodal.cli._options import RecipeName, Unlimited, Values
 from spinodal.cli._output import command_line, draw_report, show_report, step_bars
+from spinodal.limits import require_at_most
 
+SEEDS = 1000  # runs
 JOBS = default("training.compare.jobs")
 
 
@@ -33,6 +35,7 @@ def compare_command(
         str | None, typer.Option(help="Names, with commas, of the rivals to keep; all if not given.")
     ] = None,
     jobs: Annotated[int, typer.Option(help="Runs at once; 0 is one a core, or one with a GPU.")] = JOBS,
+    unlimited: Unlimited = False,
 ):
     """Train a recipe's model and its rivals at equal parameters and at equal time, over seeds.
 
@@ -40,6 +43,8 @@ def compare_command(
     """
     from spinodal.training import compare, override, parse_overrides
 
+    require_at_most(SEEDS, seeds, "runs of each model", "seeds")
+    require_at_most(SEEDS, jobs, "processes", "jobs")
     module = recipes.module(recipe, "compare")
     plan = module.RECIPE
     plan = replace(plan, experiment=override(plan.experiment, parse_overrides(values or [])))

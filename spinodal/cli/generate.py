@@ -5,7 +5,10 @@ from typing import Annotated
 import typer
 
 from spinodal.cli._defaults import default
-from spinodal.cli._options import Beams, Run, Seed, Temperature, TopK, TopP
+from spinodal.cli._options import Beams, Run, Seed, Temperature, TopK, TopP, Unlimited
+from spinodal.limits import ROWS, require_at_most
+
+BEAMS = 1000  # texts at once
 
 
 def add_to(app: typer.Typer) -> None:
@@ -23,6 +26,7 @@ def generate_command(
     top_p: TopP = default("inference.Sampling.top_p"),
     beams: Beams = default("inference.Sampling.beams"),
     seed: Seed = default("inference.Sampling.seed"),
+    unlimited: Unlimited = False,
 ):
     """Go on with a text, token by token: `spinodal generate runs/pet-lm-seed0 --prompt "To be, or"`.
 
@@ -30,6 +34,8 @@ def generate_command(
     """
     from spinodal.inference import Sampling, continuation
 
+    require_at_most(ROWS, tokens, "tokens", "tokens")
+    require_at_most(BEAMS, beams, "beams", "beams")
     sampling = Sampling(temperature, top_k, top_p, beams, seed)
     text = continuation(run, prompt, tokens=tokens, sampling=sampling, stream=True)
     if beams > 1:

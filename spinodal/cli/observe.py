@@ -8,8 +8,10 @@ import typer
 from typer import Option
 
 from spinodal.cli._defaults import default
+from spinodal.cli._options import Unlimited
 from spinodal.cli._output import REPORT, command_line, console, drawing, given, named_bars
 from spinodal.errors import InputError
+from spinodal.limits import require_at_most
 
 if TYPE_CHECKING:
     from spinodal.runs import RunFolder
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 VIEW, EPSILON = default("watch.Question.view"), default("watch.Question.epsilon")
 NULLS, MOST = ",".join(default("watch.Question.nulls")), default("watch.source_named.most")
+
+DEPTH = 10_000  # layers, each as long as one of the model
 
 
 def add_to(app: typer.Typer) -> None:
@@ -57,6 +61,7 @@ def observe_command(
     truncate: Annotated[bool, Option("--truncate", help="Cut texts that are too long for the model.")] = False,
     seed: Annotated[int, Option(help="Of the nulls.")] = default("watch.Question.seed"),
     overwrite: Annotated[bool, Option("--overwrite", help="Write over an observation that is there.")] = False,
+    unlimited: Unlimited = False,
 ):  # fmt: skip
     """Watch the tokens of a trained model: `spinodal observe minilm --text "The cat sat on the mat." --out runs/cat`.
 
@@ -69,6 +74,7 @@ def observe_command(
     from spinodal import watch
     from spinodal.report.terminal import compared_table
 
+    require_at_most(DEPTH, depth or 0, "layers", "depth")
     if len(models) > 1 and not compare:
         raise InputError(f"{len(models)} models: --compare puts several side by side")
     chosen = None if nulls is None else tuple(name for name in nulls.split(",") if name and name != "none")

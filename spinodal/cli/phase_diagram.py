@@ -19,6 +19,7 @@ from spinodal.cli._defaults import default
 from spinodal.cli._options import Unlimited
 from spinodal.cli._output import bars, command_line, console, drawing, renamed, save_figures, text_column
 from spinodal.cli._values import spaced_numbers, whole_numbers
+from spinodal.limits import require_at_most
 
 FIELD, CLOCK, TOLERANCE = (
     default("flows.Diagram.field"), default("flows.Diagram.clock")[0], default("flows.ensembles.OdeClock.tolerance"),
@@ -26,6 +27,8 @@ FIELD, CLOCK, TOLERANCE = (
 DIMENSIONS = ",".join(map(str, default("flows.Diagram.d")))
 BETAS = ":".join(f"{default(f'flows.ensembles.diagram_betas.{end}'):g}" for end in ("first", "last"))
 THRESHOLD, WORKERS = default("flows.Diagram.threshold"), default("flows.phase_diagram.workers")
+
+PROCESSES = 1024
 
 
 def add_to(app: typer.Typer) -> None:
@@ -68,6 +71,7 @@ def phase_diagram_command(
             n=n, samples=samples, seed=seed, field=field, threshold=threshold,
         )  # fmt: skip
     check_workers(scheduler, workers)
+    require_at_most(PROCESSES, workers, "processes", "workers")
     started, owned = time.perf_counter(), ("map.npz", "map.png")
     with open_run(
         out, kind="phase-diagram", config=diagram, seed=seed, owned=owned, resume=not overwrite, overwrite=overwrite,

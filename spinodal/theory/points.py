@@ -24,7 +24,7 @@ def optimal_overlaps(n: int, d: int) -> Float[np.ndarray, " k"]:
     if n <= d + 1:
         return np.array([-1 / (n - 1)])
     if d == 2:
-        require_at_most(TERMS, n // 2, "overlaps", "n")
+        require_at_most(TERMS, n // 2, "overlaps")
         return np.cos(2 * np.pi * np.arange(n // 2, 0, -1) / n)
     if n == 2 * d:
         return np.array([-1.0, 0.0])
