@@ -5,9 +5,11 @@
 Each room says what is counted and its limit, beside what it limits.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import SupportsFloat
 
 from spinodal.errors import InputError
 
@@ -28,12 +30,16 @@ def unlimited() -> Iterator[None]:
         _lifted.reset(token)
 
 
-def require_at_most(limit: float, amount: float, what: str, field: str | tuple[str, ...] = ()) -> None:
+def require_at_most(limit: int, amount: SupportsFloat, what: str, field: str | tuple[str, ...] = ()) -> None:
     """InputError where an amount, such as 1e8 "layers", is above its limit, which the message says how to lift."""
-    if amount > limit and not _lifted.get():
+    try:
+        number = float(amount)
+    except OverflowError:
+        number = math.inf
+    if number > limit and not _lifted.get():
         fields = (field,) if isinstance(field, str) else field
         named = ", ".join(f"`{name}`" for name in fields)
         raise InputError(
-            f"{named + ': ' if named else ''}{amount:,.6g} {what}, where the limit is {limit:,}; `unlimited` lifts it",
+            f"{named + ': ' if named else ''}{number:,.6g} {what}, where the limit is {limit:,}; `unlimited` lifts it",
             field=(*fields, "unlimited"),
         )

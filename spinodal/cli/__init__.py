@@ -7,6 +7,7 @@ To add a command NAME: a file NAME.py here with a function NAME_command, or a `t
 
 import ast
 import importlib
+import itertools
 import os
 import sys
 import warnings
@@ -140,15 +141,35 @@ def refuse_other_encodings(arguments: list[str]) -> None:
             ) from None
 
 
+def refuse_empty_folder(arguments: list[str]) -> None:
+    """InputError for --out "": as a path that is the folder in which the command runs."""
+    if "--out=" in arguments or ("--out", "") in itertools.pairwise(arguments):
+        raise InputError(
+            "`out` is empty: it takes a folder, such as runs/name, or . for this one", field="out"
+        )
+
+
+def interrupted(error: BaseException | None) -> bool:
+    """Whether ctrl-C is what an error comes from: some modules, interrupted while they load, raise another."""
+    return error is not None and (
+        isinstance(error, KeyboardInterrupt) or interrupted(error.__cause__ or error.__context__)
+    )
+
+
 def main() -> None:
-    """Runs a command; exit status 2 for wrong input, 1 for work that failed; 130 when interrupted is typer's."""
+    """Runs a command; exit status 2 for wrong input, 1 for work that failed, 130 when interrupted."""
     warnings.showwarning = say
     os.environ.setdefault(
         "HF_HUB_DISABLE_PROGRESS_BARS", "1"
     )  # read by transformers, where a command loads it
     try:
         refuse_other_encodings(sys.argv[1:])
+        refuse_empty_folder(sys.argv[1:])
         app()
+    except (KeyboardInterrupt, ImportError) as error:
+        if interrupted(error):
+            sys.exit(130)
+        raise
     except InputError as error:
         console.print(Text("error:", style="red"), shown(error), highlight=False, soft_wrap=True)
         sys.exit(2)

@@ -1,13 +1,14 @@
 """Options and arguments that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, no_type_check
 
 import typer
 
 from spinodal.limits import unlimited
 
 
+@no_type_check  # the context that Typer gives is of a class that it keeps to itself
 def lift_limits(context: typer.Context, asked: bool) -> bool:
     """Lifts every limit until the command ends."""
     if asked:

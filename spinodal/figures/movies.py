@@ -1,18 +1,21 @@
 """Movies of tokens: on the circle a colour a cluster, on the sphere with the trail of what went before.
 
 A movie is a GIF, which Pillow writes, and an MP4 beside it where ffmpeg is installed. Frames are those of the
-times given, so a caller that wants equal steps of log t saves tokens at such times.
+times given, so a caller that wants equal steps of log t saves tokens at such times. They are drawn and written one by
+one: a long movie takes no more memory than a short one.
 """
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
 from matplotlib.animation import FFMpegWriter
 from matplotlib.figure import Figure
-from PIL import Image
+from matplotlib.image import FigureImage
+from PIL import Image, ImageChops
+from PIL.GifImagePlugin import getdata, getheader
 
 from spinodal.errors import InputError
 from spinodal.figures.globe import dots, globe, trails, view_rotation
@@ -63,16 +66,19 @@ def sphere_movie(
 
 
 def write_movie(frame: Callable[[int], Figure], frames: int, path: Path) -> list[Path]:
-    """Draws every frame once, for both files."""
+    """Draws the frames one by one, each once for both files, and some more for the palette."""
     if path.suffix != ".gif":
         raise InputError(f"{path}: a movie is a .gif, with an .mp4 beside it where ffmpeg is installed")
-    pictures = [raster_image(frame(k)) for k in range(frames)]
+    samples = [raster_image(frame(k)) for k in range(0, frames, max(1, frames // SAMPLES))]
     # one palette for all keeps still parts equal, and so the file small
-    palette = side_by_side(pictures[:: max(1, frames // SAMPLES)]).quantize(SHADES)
-    still = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
-    durations = [1000 // FPS] * (frames - 1) + [HOLD]
-    still[0].save(path, save_all=True, append_images=still[1:], duration=durations, loop=0, optimize=True)
-    return [path, *([write_mp4(pictures, path.with_suffix(".mp4"))] if FFMpegWriter.isAvailable() else [])]
+    palette = side_by_side(samples).quantize(SHADES)
+    pictures = (raster_image(frame(k)) for k in range(frames))
+    if not FFMpegWriter.isAvailable():
+        write_gif(pictures, palette, path)
+        return [path]
+    film = path.with_suffix(".mp4")
+    write_gif(recorded_pictures(pictures, film), palette, path)
+    return [path, film]
 
 
 def side_by_side(pictures: list[Image.Image]) -> Image.Image:
@@ -85,12 +91,61 @@ def raster_image(figure: Figure) -> Image.Image:
     return Image.open(file).convert("RGB")
 
 
-def write_mp4(pictures: list[Image.Image], path: Path) -> Path:
-    figure = Figure(figsize=(INCHES, INCHES))
-    shown = figure.figimage(np.asarray(pictures[0]))
-    writer = FFMpegWriter(fps=FPS)
+def write_gif(pictures: Iterable[Image.Image], palette: Image.Image, path: Path) -> None:
+    """A GIF that repeats for ever, picture by picture: of each the part that differs from the one before.
+
+    Pillow's own writer of movies keeps every frame until the last. Pictures that are equal are one, shown longer.
+    """
+    colours = (palette.getpalette() or [])[: 3 * SHADES]
+    unchanged = len(colours) // 3  # one colour more, which stands for what the picture before shows
+    shown: Image.Image | None = None
+    waiting: list[tuple[Image.Image, tuple[int, int]]] = []
+    rest = 0
+    with path.open("wb") as file:
+
+        def write_waiting(milliseconds: int) -> None:
+            for part, corner in waiting:
+                options = {"duration": milliseconds, "disposal": 1, "transparency": unchanged}
+                file.writelines(getdata(part, corner, **options))
+            waiting.clear()
+
+        for picture in pictures:
+            still = picture.quantize(palette=palette, dither=Image.Dither.NONE)
+            if shown is None:
+                table = still.copy()
+                table.putpalette([*colours, 0, 0, 0])
+                file.writelines(getheader(table, info={"loop": 0, "background": 0})[0])
+                changed = (0, 0, *still.size)
+                part = still
+            else:
+                difference = ImageChops.difference(as_levels(still), as_levels(shown))
+                changed = difference.getbbox()
+                part = still.copy()
+                part.paste(unchanged, mask=difference.point([255] + [0] * 255))
+            if changed is None:
+                rest += 1000 // FPS
+                continue
+            write_waiting(1000 // FPS + rest)
+            rest = 0
+            waiting.append((part.crop(changed), changed[:2]))
+            shown = still
+        write_waiting(HOLD + rest)
+        file.write(b";")
+
+
+def as_levels(still: Image.Image) -> Image.Image:
+    """The colours' numbers as levels of grey."""
+    return Image.frombytes("L", still.size, still.tobytes())
+
+
+def recorded_pictures(pictures: Iterable[Image.Image], path: Path) -> Iterator[Image.Image]:
+    """The pictures, each written to an MP4 on its way."""
+    figure, writer = Figure(figsize=(INCHES, INCHES)), FFMpegWriter(fps=FPS)
+    image: FigureImage | None = None
     with writer.saving(figure, str(path), DPI):
         for picture in pictures:
-            shown.set_data(np.asarray(picture))
+            if image is None:
+                image = figure.figimage(np.asarray(picture))
+            image.set_data(np.asarray(picture))
             writer.grab_frame()
-    return path
+            yield picture

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from command import run
+from command import spinodal
 
 from spinodal import flows, theory
 from spinodal.errors import InputError
@@ -37,8 +37,60 @@ COMMANDS = [
     ("phase-diagram", "--workers", MANY, "--out", "run"),
     ("graph", "flow", "--graph", "cycle:3", "--points", MANY),
     ("graph", "equilibria", "--graph", "cycle:3", "--starts", MANY),
-    ("graph", "continue", "--graph", "path:4", "--parameter", "mu", "--from", "0", "--to", "1", "--points", MANY),
-    ("compare", "pet-lm", "--seeds", MANY),
+    (
+        "graph",
+        "continue",
+        "--graph",
+        "path:4",
+        "--parameter",
+        "mu",
+        "--from",
+        "0",
+        "--to",
+        "1",
+        "--points",
+        MANY,
+    ),
+    pytest.param(("compare", "pet-lm", "--seeds", MANY), marks=pytest.mark.slow),  # loads the models
     ("generate", "run", "--prompt", "to be", "--tokens", MANY),
     ("observe", "minilm", "--text", "to be", "--depth", MANY),
 ]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command[:5]))
+def test_a_command_that_would_run_for_days_is_refused(
+    monkeypatch, capsys, tmp_path, command: tuple[str, ...]
+):
+    monkeypatch.chdir(tmp_path)
+    assert spinodal(monkeypatch, *command) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "where the limit is" in said
+    assert said.endswith("--unlimited lifts it")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unlimited_does_it(monkeypatch, capsys):
+    assert spinodal(monkeypatch, "theory", "layer_gamma", "layers=10050", "n=4", "beta=1", "--unlimited") == 0
+    assert capsys.readouterr().out.count("\n") > 10050
+    assert (
+        spinodal(monkeypatch, "theory", "layer_gamma", "layers=10050", "n=4", "beta=1") == 2
+    )  # only that once
+
+
+def test_a_limit_is_lifted_within_a_block_alone():
+    with pytest.raises(InputError, match="2 steps, where the limit is 1; `unlimited` lifts it"):
+        require_at_most(1, 2, "steps")
+    with pytest.raises(InputError, match="numbers n d"):
+        flows.UniformStart(10**400)
+    with unlimited():
+        require_at_most(1, 2, "steps")
+        assert flows.UniformStart(10**30).n == 10**30
+    with pytest.raises(InputError, match="layers"):
+        theory.layer_gamma(10**8, 32, 1.0)
+
+
+def test_orthonormal_tokens_take_no_more_memory_than_they_are():
+    """n = 2 in d = 10^6: not the 8 TB of the identity of R^d."""
+    x = flows.OrthonormalStart(2, 10**6).tokens()
+    assert x.shape == (2, 10**6)
+    assert np.array_equal(x[:, :2], np.eye(2))

@@ -1,5 +1,9 @@
 """Figures of particles: that what is drawn is what was given and what theory says; movies as files."""
 
+import weakref
+from collections.abc import Callable
+from typing import cast
+
 import numpy as np
 import pytest
 from matplotlib.animation import FFMpegWriter
@@ -147,6 +151,35 @@ def test_a_movie_has_a_frame_a_time_and_rests_on_the_last(tmp_path):
             assert (np.asarray(moving) != np.asarray(film.convert("RGB"))).any()
     with pytest.raises(InputError, match=r"a movie is a \.gif"):
         movies.circle_movie(t, turn, np.zeros((5, 4), dtype=int), tmp_path / "film.avi")
+
+
+def test_a_movie_is_written_frame_by_frame_and_shows_each_as_it_was_drawn(tmp_path, monkeypatch):
+    """However many there are, few pictures are in memory; equal ones are one frame that lasts longer."""
+    monkeypatch.setattr(movies.FFMpegWriter, "isAvailable", lambda: False)
+    random, drawn, most = np.random.default_rng(0), list[weakref.ref[Image.Image]](), 0
+    colours = random.integers(0, 256, (5, 3), dtype=np.uint8)
+    numbers = [random.integers(0, 5, (20, 30)) for _ in range(60)]
+    numbers[7], numbers[8][:10] = numbers[6], numbers[7][:10]
+
+    def picture(k: int) -> Image.Image:
+        nonlocal most
+        image = Image.fromarray(colours[numbers[k]])
+        drawn.append(weakref.ref(image))
+        most = max(most, sum(each() is not None for each in drawn))
+        return image
+
+    monkeypatch.setattr(movies, "raster_image", lambda k: picture(of_kind(k, int)))
+    frame = cast(Callable[[int], Figure], lambda k: k)
+    [path] = movies.write_movie(frame, 60, tmp_path / "film.gif")
+    assert most <= 2 * movies.SAMPLES
+    with Image.open(path) as film:
+        assert of_kind(film, GifImageFile).n_frames == 59
+        for k, number in enumerate([*numbers[:7], *numbers[8:]]):
+            film.seek(k)
+            assert np.array_equal(np.asarray(film.convert("RGB")), colours[number])
+            lasting = {6: 160, 58: movies.HOLD}.get(k, 80)  # in hundredths of a second, as GIF has them
+            assert film.info["duration"] == lasting
+        assert film.info["loop"] == 0
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(4, 3), (4, 1), (1, 3)])
