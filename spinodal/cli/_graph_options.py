@@ -32,7 +32,8 @@ Undirected = Annotated[
 CouplingText = Annotated[
     str,
     typer.Option(
-        "--coupling", help='sin, tanh, identity, or a formula: "y**3 - lam*y", "sin(y) + 0.5*sin(2*y)".'
+        "--coupling",
+        help='sin, tanh, identity, or a formula: "y**3 - lam*y", "sin(y) + 0.5*sin(2*y)", "y/(1 + y**2)", "sin(y)**3".',
     ),
 ]
 Values = Annotated[

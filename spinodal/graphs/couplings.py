@@ -1,8 +1,8 @@
 r"""Odd couplings: the force along an edge, with its potential, its slopes and its zeros.
 
 An odd f makes the pull of j on i the opposite of the pull of i on j, so that the whole has an energy.
-Here f is a finite sum of c_k y^k, b_m sin(m y) and t_m tanh(m y), whose derivatives of every order and
-whose integral are known in closed form. Oddness is what everything else rests on: it is checked on
+Here f is a finite sum of c_k y^k, b_m sin(m y), t_m tanh(m y) and r_s y / (1 + s y^2), whose derivatives of
+every order and whose integral are known in closed form. Oddness is what everything else rests on: it is checked on
 samples, and a coupling that is not odd is refused.
 
     symbol  meaning
@@ -14,6 +14,7 @@ samples, and a coupling that is not odd is refused.
 import itertools
 import math
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -22,11 +23,13 @@ from numpy.polynomial import Chebyshev, Polynomial
 
 from spinodal.errors import InputError
 from spinodal.graphs import expressions
+from spinodal.graphs.atoms import FUNCTIONS
 from spinodal.graphs.expressions import Expression
 
 NAMES = {"sin": "sin(y)", "tanh": "tanh(y)", "identity": "y", "id": "y"}
 SAMPLES = np.linspace(0.1, 3.1, 31)
 CELLS = 20_000  # of the search for zeros
+DENOMINATOR = 1000  # of frequencies with a common period
 MERGED = 1e-4  # zeros nearer than this are one multiple zero
 
 
@@ -43,8 +46,9 @@ class Coupling:
     by: tuple[str, ...] = ()
 
     def __post_init__(self):
-        free = {name for _, powers in self.expression for name, _ in powers}
-        if missing := sorted(free - set(self.parameters)):
+        missing = sorted(set(expressions.frequencies(self.formula)) - set(self.parameters))
+        free = set() if missing else {name for _, powers in self.expression for name, _ in powers}
+        if missing := missing or sorted(free - set(self.parameters)):
             raise InputError(
                 f"`coupling` {self.text!r} needs a value of {missing[0]}: `parameters` {missing[0]}=1",
                 field=("coupling", "parameters"),
@@ -65,16 +69,26 @@ class Coupling:
             )
 
     @property
+    def formula(self) -> str:
+        return NAMES.get(self.text.strip(), self.text)
+
+    @property
     def expression(self) -> Expression:
-        return expression_of(self.text, self.by)
+        inside = expressions.frequencies(self.formula)
+        return expression_of(self.formula, self.by, tuple((name, self.parameters[name]) for name in inside))
 
     @cached_property
     def terms(self) -> dict[expressions.Atom, float]:
-        """{("y", k): c_k, ("sin", m): b_m, ("tanh", m): t_m} at the values of the parameters."""
+        """{("y", k): c_k, ("sin", m): b_m, ("tanh", m): t_m, ("ratio", s): r_s} at the values of the parameters."""
         found: dict[expressions.Atom, float] = {}
         for (atom, powers), number in self.expression.items():
-            value = number * math.prod(self.parameters[name] ** k for name, k in powers)
+            value = number * math.prod(power(self.parameters[name], k) for name, k in powers)
             found[atom] = found.get(atom, 0.0) + value
+        if not all(map(math.isfinite, found.values())):
+            raise InputError(
+                f"`coupling` {self.text!r} has a coefficient that is not finite at the `parameters` {self.parameters}",
+                field=("coupling", "parameters"),
+            )
         return {atom: value for atom, value in found.items() if value != 0}
 
     @cached_property
@@ -94,18 +108,26 @@ class Coupling:
         p = self.polynomial
         parts = (p.integ() if order < 0 else p.deriv(order))(y)
         for kind, m, c in self.wave_terms:
-            parts = parts + c * (sine if kind == "sin" else hyperbolic_tangent)(m, y, order)
+            parts = parts + c * FUNCTIONS[kind](m, y, order)
         return parts
 
     @cached_property
     def period(self) -> float | None:
-        """2 pi where f is a trigonometric series, None for every other f."""
-        return 2 * math.pi if self.terms and all(kind == "sin" for kind, _ in self.terms) else None
+        """2 pi N where f is a trigonometric series with frequencies m = k / N, None for every other f."""
+        if not self.terms or not all(kind == "sin" for kind, _ in self.terms):
+            return None
+        shares = [Fraction(m).limit_denominator(DENOMINATOR) for _, m in self.terms]
+        if any(abs(share - m) > 1e-12 * m for share, (_, m) in zip(shares, self.terms, strict=True)):
+            return None
+        return 2 * math.pi * math.lcm(*(share.denominator for share in shares))
 
     def slope_bound(self, radius: float = math.inf) -> float:
-        """A bound on |f'(y)| for |y| <= radius: exact for polynomials, sum m|b_m| for series, inf if there is none."""
+        """A bound on |f'(y)| for |y| <= radius, inf if there is none.
+
+        Exact for polynomials, sum m|b_m| for series, |r_s| for fractions.
+        """
         slope = self.polynomial.deriv()
-        bound = sum(abs(m * c) for _, m, c in self.wave_terms)
+        bound = sum(abs(c if kind == "ratio" else m * c) for kind, m, c in self.wave_terms)
         if math.isinf(radius):
             return math.inf if slope.degree() > 0 else bound + abs(float(slope(0.0)))
         extremes = slope.deriv().roots()
@@ -114,11 +136,18 @@ class Coupling:
 
     def sensitivity(self, name: str) -> "Coupling":
         """df/d(name): odd again, so that dE/d(name) is an energy of the same form."""
+        if name in expressions.frequencies(self.formula):
+            raise InputError(
+                f"`parameter` {name} stands inside of a sine or a tanh of `coupling` {self.text!r}: "
+                "coefficients alone can vary",
+                field=("parameter", "coupling"),
+            )
         return Coupling(self.text, self.parameters, (*self.by, name))
 
     def at(self, **parameters: float) -> "Coupling":
         """The same formula at other values of its parameters."""
         known = {name for _, powers in self.expression for name, _ in powers}
+        known |= set(expressions.frequencies(self.formula))
         if unknown := sorted(set(parameters) - known):
             raise InputError(
                 f"`coupling` {self.text!r} has no parameter {unknown[0]!r}, it has "
@@ -129,16 +158,16 @@ class Coupling:
 
     @cached_property
     def zeros(self) -> Float[np.ndarray, " k"]:
-        """All y with f(y) = 0, ascending; of a periodic f those in (-pi, pi]. Multiple zeros count once."""
+        """All y with f(y) = 0, ascending; of a periodic f those of one period around 0. Multiple zeros count once."""
         if not self.terms:
             raise InputError(
                 f"`coupling` {self.text!r} is zero at {self.parameters}: every state is an equilibrium",
                 field="coupling",
             )
-        if not self.wave_terms:
-            return distinct_zeros(self.polynomial.roots())
-        reach = math.pi if self.period else self.zero_radius()
-        finest = max(m for _, m, _ in self.wave_terms)
+        if all(kind == "ratio" for kind, _, _ in self.wave_terms):
+            return distinct_zeros(self.numerator().roots())
+        reach = self.period / 2 if self.period else self.zero_radius()
+        finest = max(math.sqrt(m) if kind == "ratio" else m for kind, m, _ in self.wave_terms)
         cells = math.ceil(reach * max(1.0, finest))
         if cells > CELLS:
             raise InputError(
@@ -156,19 +185,39 @@ class Coupling:
         ]
         positive = np.concatenate(inside)
         zeros = distinct_zeros(np.concatenate([positive, -positive]))
-        return zeros[zeros > -math.pi + MERGED] if self.period else zeros
+        if self.period:  # half a period away f is odd too: exactly 0, and a multiple zero is cut in two there
+            return np.append(zeros[np.abs(zeros) < reach - MERGED], reach)
+        return zeros
+
+    def numerator(self) -> Polynomial:
+        """The polynomial part and the fractions over their common denominator, prod (1 + s y^2)."""
+        fractions = [(Polynomial([1.0, 0.0, s]), c) for kind, s, c in self.wave_terms if kind == "ratio"]
+        total = self.polynomial
+        for denominator, _ in fractions:
+            total = total * denominator
+        for k, (_, c) in enumerate(fractions):
+            others = (denominator for j, (denominator, _) in enumerate(fractions) if j != k)
+            total = total + math.prod(others, start=Polynomial([0.0, c]))
+        return total
 
     def zero_radius(self) -> float:
-        """No zero lies farther out: Fujiwara's bound, with the waves at their largest as a constant."""
+        """No zero lies farther out: Fujiwara's bound, with what is bounded at its largest as a constant."""
         c = self.polynomial.trim().coef
-        if len(c) == 1 and any(kind == "sin" for kind, _, _ in self.wave_terms):
+        saturation = sum(b for kind, _, b in self.wave_terms if kind == "tanh")
+        decay = sum(
+            abs(r) / s for kind, s, r in self.wave_terms if kind == "ratio"
+        )  # |y / (1 + s y^2)| < 1 / s|y|
+        if len(c) == 1 and (
+            any(kind == "sin" for kind, _, _ in self.wave_terms) or (decay and not saturation)
+        ):
             raise InputError(
                 f"`coupling` {self.text!r} has zeros without end: they cannot be listed", field="coupling"
             )
         if len(c) == 1:
-            return 16.0 / min(m for _, m, _ in self.wave_terms)  # tanh(16) is 1
+            flat = 16.0 / min(m for kind, m, _ in self.wave_terms if kind == "tanh")  # tanh(16) is 1
+            return max(flat, 2 * decay / abs(saturation)) if decay else flat
         c = np.abs(c)
-        c[0] += sum(abs(b) for _, _, b in self.wave_terms)
+        c[0] += sum(abs(b) / (2 * math.sqrt(m) if kind == "ratio" else 1) for kind, m, b in self.wave_terms)
         top = len(c) - 1
         return 2 * max((c[k] / c[top]) ** (1 / (top - k)) for k in range(top))
 
@@ -178,10 +227,17 @@ class Coupling:
         return self.period is None and len(self.zeros) == 1 and float(self(1.0)) > 0
 
 
+def power(base: float, exponent: int) -> float:
+    try:
+        return base**exponent
+    except OverflowError:
+        return math.inf
+
+
 @lru_cache(maxsize=256)
-def expression_of(text: str, by: tuple[str, ...]) -> Expression:
-    """The formula of a text or of a named coupling, differentiated with respect to the parameters `by`."""
-    expression = expressions.parse_expression(NAMES.get(text.strip(), text))
+def expression_of(text: str, by: tuple[str, ...], inside: tuple[tuple[str, float], ...]) -> Expression:
+    """A formula, differentiated by the parameters `by`; `inside` are the values of those within sines and tanhs."""
+    expression = expressions.parse_expression(text, dict(inside))
     for name in by:
         expression = expressions.derivative(expression, name)
     return expression
@@ -195,31 +251,12 @@ def distinct_zeros(roots: np.ndarray) -> Float[np.ndarray, " k"]:
     return np.array([0.0 if np.abs(group).min() == 0 else group.mean() for group in groups])
 
 
-def sine(m: int | float, y, order: int):
-    """d^order/dy^order of sin(m y); order -1: (1 - cos m y) / m, without cancellation at small y."""
-    if order < 0:
-        return 2 * np.sin(m * y / 2) ** 2 / m
-    wave = np.cos(m * y) if order % 2 else np.sin(m * y)
-    return (-1) ** (order // 2) * m**order * wave
-
-
-def hyperbolic_tangent(m: int | float, y, order: int):
-    """d^order/dy^order of tanh(m y), a polynomial in t = tanh, as t' = m (1 - t^2); order -1: log cosh(m y) / m."""
-    if order < 0:
-        u = np.abs(m * y)
-        return (u + np.log1p(np.expm1(-2 * u) / 2)) / m
-    p = Polynomial([0.0, 1.0])
-    for _ in range(order):
-        p = m * p.deriv() * Polynomial([1.0, 0.0, -1.0])
-    return p(np.tanh(m * y))
-
-
 def coupling(text: str, **parameters: float) -> Coupling:
     """f from its text: `sin`, `tanh`, `identity`, or a formula such as `y**3 - lam*y` with lam=1.0.
 
-    Reads an odd function of the difference y as a sum of powers, sin(m*y) and tanh(m*y), with parameters among its
-    coefficients; the text is parsed and never executed. InputError for any other formula, for one that is not odd, and
-    for a parameter without a value.
+    Reads an odd function of the difference y as a sum of powers, sin(m*y), tanh(m*y) and y/(k + c*y**2), with
+    parameters among its coefficients and as m; sin(y)**3 is expanded. The text is parsed and never executed. InputError
+    for any other formula, for one that is not odd, and for a parameter without a value.
     """
     return Coupling(text, parameters).at(**parameters)
 

@@ -4,7 +4,7 @@ A bridge carries no flow, so f(y) = 0 on it: the zeros of f are known, and with 
 A larger block is searched by Newton's method from many starts until a last round of them finds nothing new;
 without on-site potentials the blocks' equilibria are then combined, since they do not see one another.
 
-Two states are one if they differ by a translation (of a component), or by multiples of 2 pi where f is
+Two states are one if they differ by a translation (of a component), or by multiples of the period where f is
 periodic. Manifolds of equilibria are given by one representative for each energy, index and nullity.
 """
 
@@ -167,14 +167,14 @@ def is_periodic(system: System) -> bool:
 
 
 def canonical(system: System, x: Float[np.ndarray, "b n"]) -> Float[np.ndarray, "b n"]:
-    """One state of all that are the same: differences to the component's first vertex in (-pi, pi], or mean zero."""
+    """One state of all that are the same: differences to the component's first vertex, in one period, or mean zero."""
     x = x.copy()
     for c in system.floating:
         inside = np.flatnonzero(system.graph.components == c)
         x[:, inside] -= x[:, inside[:1]] if is_periodic(system) else x[:, inside].mean(-1, keepdims=True)
-    if is_periodic(system):
-        x -= 2 * np.pi * np.round(x / (2 * np.pi))
-        x[x < -np.pi + 1e-9] += 2 * np.pi
+    if is_periodic(system) and (period := system.coupling.period):
+        x -= period * np.round(x / period)
+        x[x < -period / 2 + 1e-9] += period
     return x
 
 
@@ -212,7 +212,7 @@ def is_odd(system: System) -> bool:
 def random_states(system: System, count: int, rng: np.random.Generator) -> Float[np.ndarray, "b n"]:
     """Half of them spread over a box, half near the zeros of f, where high indices are."""
     n, zeros = system.graph.n, system.coupling.zeros
-    radius = np.pi if system.coupling.period else 1.5 * (1 + np.abs(zeros).max())
+    radius = system.coupling.period / 2 if system.coupling.period else 1.5 * (1 + np.abs(zeros).max())
     spread = radius * rng.uniform(-1, 1, (count - count // 2, n))
     near = rng.choice(zeros, (count // 2, n)) + 0.1 * rng.standard_normal((count // 2, n))
     centre = (
@@ -239,7 +239,10 @@ def distinct_states(
     system: System, states: Float[np.ndarray, "b n"], starts: Int[np.ndarray, " b"]
 ) -> tuple[Float[np.ndarray, "u n"], Int[np.ndarray, " u"], Int[np.ndarray, " u"]]:
     """The states that differ, how many starts met each, and the first of these: a start may meet several."""
-    place = np.concatenate([np.cos(states), np.sin(states)], -1) if is_periodic(system) else states
+    place = states
+    if is_periodic(system) and (period := system.coupling.period):
+        turns = 2 * np.pi / period * states
+        place = np.concatenate([np.cos(turns), np.sin(turns)], -1) * period / (2 * np.pi)
     _, first, cell = np.unique(np.round(place / SAME), axis=0, return_index=True, return_inverse=True)
     pairs = KDTree(place[first]).query_pairs(SAME, output_type="ndarray")
     links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(first), len(first)))

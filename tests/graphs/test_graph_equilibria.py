@@ -212,6 +212,28 @@ def solved_dimension(other) -> int:
     return equilibria(System(from_networkx(nx.convert_node_labels_to_integers(other)), SINE)).dimension
 
 
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("y/(1 + y**2)", 1), ("y/(1 + y**2) - y/5", 9), ("sin(0.5*y)", 4), ("sin(y) - sin(y)**3", 16)],
+)
+def test_fractions_and_half_frequencies_on_a_tree(text: str, count: int):
+    """P3: the zeros of f on either edge, within one period."""
+    result = solved("path:3", coupling(text))
+    assert len(result.entries) == count
+    f = coupling(text)
+    for e in result.entries:
+        assert np.abs(f(np.diff(e.state))).max() < 1e-12
+
+
+def test_states_are_the_same_modulo_the_period_of_the_coupling():
+    """C3, sin(y/2): the states of sin, twice as large."""
+    one, half = solved("cycle:3", SINE), solved("cycle:3", coupling("sin(0.5*y)"))
+    assert [e.index for e in half.entries] == [e.index for e in one.entries]
+    np.testing.assert_allclose(
+        [e.energy for e in half.entries], [2 * e.energy for e in one.entries], atol=1e-9
+    )
+
+
 def test_a_start_and_its_mirror_image_are_one():
     """C11, sin: 16 starts that all end apart, and their mirror images, are 16 of 16 and not 32 of 16."""
     result = solved("cycle:11", SINE, starts=16)

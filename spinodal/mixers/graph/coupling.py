@@ -29,7 +29,9 @@ class SineCoupling(nn.Module):
         super().__init__()
         self.known = graphs.coupling(text)
         terms = {0.0 if kind == "y" else float(m): b for (kind, m), b in self.known.terms.items()}
-        if not terms or any(kind == "tanh" or (kind == "y" and m != 1) for kind, m in self.known.terms):
+        if not terms or any(
+            kind not in ("sin", "y") or (kind == "y" and m != 1) for kind, m in self.known.terms
+        ):
             raise InputError(
                 f"coupling {text!r} does not separate into sums over tokens: take sin, identity or a series "
                 f"such as sin(y) - 0.2*sin(2*y); spinodal.graphs has the others, edge by edge"
