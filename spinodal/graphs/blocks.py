@@ -19,6 +19,9 @@ from itertools import islice
 import networkx as nx
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.sparse import csc_array
+from scipy.sparse.csgraph import connected_components
+from scipy.sparse.linalg import splu
 
 from spinodal.errors import InputError
 from spinodal.graphs.graph import Graph, edge_list
@@ -113,10 +116,10 @@ def effective_resistance(graph: Graph, w: Float[np.ndarray, " e"], u: int, v: in
     """
     if (w < 0).any():
         raise InputError(f"conductance {w.min():g} is negative: resistances need w >= 0")
-    joined = nx.Graph(zip(graph.tails[w > 0].tolist(), graph.heads[w > 0].tolist(), strict=True))
-    if u not in joined or v not in joined or not nx.has_path(joined, u, v):
-        return float(np.inf)
-    charge = np.zeros(graph.n)
-    charge[u], charge[v] = 1.0, -1.0
-    potential = np.linalg.lstsq(graph.laplacian(w), charge, rcond=1e-13)[0]
-    return float(charge @ potential)
+    piece = connected_components((B := abs(graph.incidence)) * (w > 0)[None] @ B.T)[1]
+    if u == v or piece[u] != piece[v]:
+        return 0.0 if u == v else float(np.inf)
+    inside = np.setdiff1d(np.flatnonzero(piece == piece[u]), [v])  # v is earth
+    L = (graph.incidence * w[None]) @ graph.incidence.T
+    potential = splu(csc_array(L[inside][:, inside])).solve((inside == u).astype(float))
+    return float(potential[inside == u][0])

@@ -13,6 +13,7 @@ samples, and a coupling that is not odd is refused.
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property, lru_cache
@@ -105,11 +106,16 @@ class Coupling:
     def __call__(
         self, y: float | Float[np.ndarray, "..."], order: int = 0
     ) -> float | np.floating | Float[np.ndarray, "..."]:
+        terms = [c * FUNCTIONS[kind](m, y, order) for kind, m, c in self.wave_terms]
+        if self.polynomial.coef.any() or not terms:
+            terms.insert(0, self.polynomial_of(order)(y))
+        return sum(terms[1:], start=terms[0])
+
+    @cached_property
+    def polynomial_of(self) -> Callable[[int], Polynomial]:
+        """The derivative of an order of the polynomial part, -1 the integral."""
         p = self.polynomial
-        parts = (p.integ() if order < 0 else p.deriv(order))(y)
-        for kind, m, c in self.wave_terms:
-            parts = parts + c * FUNCTIONS[kind](m, y, order)
-        return parts
+        return lru_cache(maxsize=16)(lambda order: p.integ() if order < 0 else p.deriv(order))
 
     @cached_property
     def period(self) -> float | None:

@@ -155,12 +155,16 @@ class System:
     @cached_property
     def basis(self) -> Float[np.ndarray, "n k"]:
         """Orthonormal columns that span what is left when translations are taken out: 1-perp, of every component."""
-        translations = np.stack(
-            [self.graph.components == c for c in self.floating] or [np.zeros(0)], 1
-        ).astype(float)
         if not self.floating:
             return np.eye(self.graph.n)
-        return np.linalg.qr(translations, mode="complete")[0][:, len(self.floating) :]
+        return np.linalg.qr(self.translations, mode="complete")[0][:, len(self.floating) :]
+
+    @property
+    def translations(self) -> Float[np.ndarray, "n k"]:
+        """Orthonormal columns that move one floating component each."""
+        columns = np.stack([self.graph.components == c for c in self.floating] or [np.zeros(0)], 1)
+        columns = columns.reshape(self.graph.n, len(self.floating)).astype(float)
+        return columns / np.sqrt(columns.sum(0))
 
     @cached_property
     def scale(self) -> float:

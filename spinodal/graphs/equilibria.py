@@ -10,6 +10,7 @@ periodic. Manifolds of equilibria are given by one representative for each energ
 
 import itertools
 import math
+import warnings
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -22,10 +23,11 @@ from scipy.spatial import KDTree
 from spinodal.errors import InputError
 from spinodal.graphs.blocks import blocks, dimension_bound
 from spinodal.graphs.energy import OnSite, System
-from spinodal.graphs.graph import DENSE, Graph, edge_list
+from spinodal.graphs.graph import Graph, edge_list
 from spinodal.graphs.newton import refine_states
 from spinodal.graphs.results import Equilibria, Equilibrium, equilibria_table
-from spinodal.graphs.stability import TOLERANCE, spectrum, stability
+from spinodal.graphs.sparse import KERNEL, is_large, sparse_hessian
+from spinodal.graphs.stability import spectrum, stability, zero_tolerance
 from spinodal.types import Progress
 
 SAME = 1e-4  # distance of states that are one: degenerate ones are found to 1e-6
@@ -55,10 +57,12 @@ def equilibria(
 
     Every equilibrium has its energy, index, nullity and stability. Equilibria of trees are exact. In every other block
     at most `starts` random states are refined by Newton's method (8192 if not given, fewer in blocks of more than 15
-    vertices, where one costs n^3). States that differ by a translation, or by multiples of a period, count as one.
+    vertices, where one costs n^3; 16 at least). Blocks of more than 500 vertices are searched by the same method with
+    sparse matrices, and their indices counted by inertia (`graphs.sparse`). States that differ by a translation, or by
+    multiples of a period, count as one.
 
-    InputError where a block has more than 500 vertices, where a drive does not balance, and where there are more than
-    `limit` combinations of the blocks' equilibria.
+    InputError where a drive does not balance, and where there are more than `limit` combinations of the blocks'
+    equilibria. A warning where states of large blocks are left out, for they have more than 32 zero eigenvalues.
 
     >>> from spinodal import graphs
     >>> result = graphs.equilibria(graphs.build_system("path:3", "y**3 - y"))
@@ -85,7 +89,9 @@ def equilibria(
     dimension = sum(max((e.dimension for e in known), default=0) for known in lists)
     found.sort(key=lambda e: (round(e.energy, 9), e.index, e.nullity))
     bound = (
-        dimension_bound(system.graph) if system.free else sum(part.system.basis.shape[1] for part in parts)
+        dimension_bound(system.graph)
+        if system.free
+        else sum(part.system.graph.n - len(part.system.floating) for part in parts)
     )
     return equilibria_table(
         found, system.graph.n, betti=system.graph.betti, dimension=dimension, bound=bound, unseen=unseen
@@ -184,8 +190,6 @@ def search_unit(
     """Equilibria of one unit, and the share of searches that would find another."""
     if system.free and system.graph.m == 1:
         return edge_states(system), 0.0
-    if system.graph.n > DENSE:
-        raise InputError(f"a block of {system.graph.n} vertices: equilibria are searched for up to {DENSE}")
     starts = starts or int(np.clip(WORK / system.graph.n**3, 16, MOST))
     met, owners = np.zeros((0, system.graph.n)), np.zeros(0, dtype=int)
     before, after, once, used = -1, 0, 1, 0
@@ -257,8 +261,13 @@ def classify_states(
     system: System, states: Float[np.ndarray, "u n"]
 ) -> tuple[Float[np.ndarray, "u 3"], Bool[np.ndarray, " u"]]:
     """The kind of every state, its energy (rounded), index and nullity; and whether the nullity is 0."""
-    eigenvalues, zero = spectrum(system, states), TOLERANCE * system.scale
-    index, nullity = (eigenvalues < -zero).sum(-1), (np.abs(eigenvalues) <= zero).sum(-1)
+    zero = zero_tolerance(system)
+    if is_large(system):
+        counts = [sparse_hessian(system, x, zero).index_and_nullity() for x in states]
+        index, nullity = np.array(counts, dtype=int).reshape(-1, 2).T
+    else:
+        eigenvalues = spectrum(system, states)
+        index, nullity = (eigenvalues < -zero).sum(-1), (np.abs(eigenvalues) <= zero).sum(-1)
     energy = np.round(system.energy(states) / system.scale, 6) + 0.0  # no -0
     return np.stack([energy, index, nullity], -1).astype(float), nullity == 0
 
@@ -274,14 +283,29 @@ def representatives(
     found = []
     for kind in np.unique(kinds, axis=0):
         members = states[(kinds == kind).all(-1)]
-        spectra = np.round(spectrum(system, members) / system.scale, 4) + 0.0
-        if kind[2] and describe_state(system, members[0]).dimension:
-            spectra = spectra[:1]  # a manifold: spectra vary along it
-        for one in np.unique(spectra, axis=0):
-            same = members[: len(spectra)][(spectra == one).all(-1)]
-            known = describe_state(system, same[0])
+        if is_large(system) and kind[2] > KERNEL:
+            warnings.warn(
+                f"{len(members)} equilibria with {kind[2]:.0f} zero eigenvalues are left out: in blocks of "
+                f"{system.graph.n} vertices they are examined up to {KERNEL}",
+                stacklevel=2,
+            )
+            continue
+        first = describe_state(system, members[0])
+        if first.dimension:  # a manifold
+            found.append(first)
+            continue
+        for same in lookalikes(system, members):
+            known = first if (same[0] == members[0]).all() else describe_state(system, same[0])
             if known.dimension:
                 found.append(known)
                 break
             found += [known._replace(state=x, energy=float(system.energy(x))) for x in same]
     return found
+
+
+def lookalikes(system: System, states: Float[np.ndarray, "u n"]) -> list[Float[np.ndarray, "_ n"]]:
+    """States of one spectrum together; each alone in a large graph, where spectra are not computed."""
+    if is_large(system):
+        return [x[None] for x in states]
+    spectra = np.round(spectrum(system, states) / system.scale, 4) + 0.0
+    return [states[(spectra == one).all(-1)] for one in np.unique(spectra, axis=0)]

@@ -11,6 +11,9 @@ eigenvalues, the nullity that of zero ones. With nullity the Hessian does not de
 minimised over all but the kernel: e(v) = min_w E(x + r v + w) - E(x), w orthogonal to the kernel.
 That minimum is sampled over v, which is exact for nullity one, and evidence and no proof above it.
 
+Above 500 vertices nothing full is made: index and nullity are found by inertia, the lowest eigenvalue by Lanczos'
+method, and what is solved is sparse (`graphs.sparse`).
+
 Nullity is not dimension: where sheets of equilibria cross it is larger. The dimension is measured at a
 generic neighbour, as the rank of the ways to move within the set.
 
@@ -23,12 +26,13 @@ generic neighbour, as the rank of the ways to move within the set.
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Num
+from jaxtyping import Bool, Float, Int, Num
 
 from spinodal.errors import InputError
-from spinodal.graphs.blocks import effective_resistance
+from spinodal.graphs import sparse
+from spinodal.graphs.blocks import blocks, effective_resistance, subgraph
 from spinodal.graphs.energy import System
-from spinodal.graphs.graph import Graph
+from spinodal.graphs.graph import DENSE, Graph
 from spinodal.graphs.newton import Sphere, refine_states
 from spinodal.graphs.states import real_states
 
@@ -39,6 +43,7 @@ RADIUS = 0.1  # of the sphere on which the energy decides
 ENERGY = 1e-11  # relative; rounding is 1e-14, and r^8 is 1e-8
 NEIGHBOUR = 1e-10  # the largest residual, relative, of an equilibrium on the sphere: y^7 leaves 1e-7
 STRIDE = 0.02  # of a move within the set: long enough for r^7 to be seen, short enough to be straight
+TRIES = (8, 16)  # states on the sphere, in rounds; above 500 vertices the first round alone
 EXHAUSTIVE = 14  # vertices up to which every cut is tried
 
 
@@ -64,36 +69,54 @@ class Stability(NamedTuple):
 def spectrum(system: System, x: Float[np.ndarray, "*b n"]) -> Float[np.ndarray, "*b k"]:
     """Eigenvalues of Q^T H(x) Q, ascending, Q a basis of the states without their translations.
 
-    The eigenvalues of the energy's Hessian that decide stability, for one state [n] or many [b n].
+    The eigenvalues of the energy's Hessian that decide stability, for one state [n] or many [b n], all of them, by full
+    matrices: n^3 operations each.
     """
     Q = system.basis
     return np.linalg.eigvalsh(Q.T @ system.hessian(x) @ Q)
 
 
+def zero_tolerance(system: System) -> float:
+    """|eigenvalue| up to which it counts as zero.
+
+    TOLERANCE of the scale, and above 500 vertices (500 / n)^2 of that: the lowest eigenvalues of long graphs fall so.
+    """
+    return TOLERANCE * system.scale * min(1.0, DENSE / system.graph.n) ** 2
+
+
 def lowest_eigenvalue(system: System, x: Float[np.ndarray, " n"]) -> float | None:
     """The least eigenvalue of the Hessian on 1-perp, below 0 where x is unstable; None where translations are all."""
-    found = spectrum(system, x)
-    return float(found[0]) if found.size else None
+    if len(system.floating) == system.graph.n:
+        return None
+    if sparse.is_large(system):
+        return sparse.sparse_hessian(system, x, zero_tolerance(system)).lowest_pair()[0]
+    return float(spectrum(system, x)[0])
 
 
 def index_and_nullity(system: System, x: Float[np.ndarray, " n"]) -> tuple[int, int]:
     """(#{eigenvalue < 0}, #{eigenvalue = 0}) of the Hessian, translations left out.
 
     How many directions lead downhill from an equilibrium and how many are flat. An eigenvalue counts as zero up to
-    TOLERANCE times the scale of the system.
+    `zero_tolerance`.
     """
-    eigenvalues, zero = spectrum(system, x), TOLERANCE * system.scale
+    zero = zero_tolerance(system)
+    if sparse.is_large(system):
+        low = lowest_eigenvalue(system, x)
+        if low is None or low > zero:
+            return 0, 0
+        return sparse.sparse_hessian(system, x, zero).index_and_nullity()
+    eigenvalues = spectrum(system, x)
     return int((eigenvalues < -zero).sum()), int((np.abs(eigenvalues) <= zero).sum())
 
 
-def kernel(
-    system: System, x: Float[np.ndarray, " n"]
-) -> tuple[Float[np.ndarray, "n k"], Float[np.ndarray, "n r"]]:
-    """Orthonormal bases of the kernel of H on 1-perp, and of its complement there."""
+def kernel(system: System, x: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n k"]:
+    """An orthonormal basis of the kernel of H on 1-perp."""
+    if sparse.is_large(system):
+        H = sparse.sparse_hessian(system, x, zero_tolerance(system))
+        return H.kernel(H.index_and_nullity()[1])
     Q = system.basis
     eigenvalues, vectors = np.linalg.eigh(Q.T @ system.hessian(x) @ Q)
-    null = np.abs(eigenvalues) <= TOLERANCE * system.scale
-    return Q @ vectors[:, null], Q @ vectors[:, ~null]
+    return Q @ vectors[:, np.abs(eigenvalues) <= TOLERANCE * system.scale]
 
 
 def stability(system: System, x: Num[np.ndarray, " _"], *, seed: int = 0) -> Stability:
@@ -107,12 +130,35 @@ def stability(system: System, x: Num[np.ndarray, " _"], *, seed: int = 0) -> Sta
     index, nullity = index_and_nullity(system, x)
     if nullity == 0:
         return Stability(index, 0, index == 0, index == 0, index == 0, 0)
+    if sparse.is_large(system) and system.free and len(parts := blocks(system.graph)) > 1:
+        return stability_of_blocks(system, x, parts, Stability(index, nullity, False, True, True, 0), seed)
     dimension = local_dimension(system, x, seed=seed)
     if index or dimension == nullity:  # with index 0, a minimum across a smooth manifold of equilibria
         return Stability(index, nullity, False, False, index == 0, dimension)
     lowest = lowest_neighbour(system, x, seed)
     zero = ENERGY * system.scale
     return Stability(index, nullity, False, lowest > zero and dimension == 0, lowest > -zero, dimension)
+
+
+def stability_of_blocks(
+    system: System,
+    x: Float[np.ndarray, " n"],
+    parts: list[Int[np.ndarray, " _"]],
+    known: Stability,
+    seed: int,
+) -> Stability:
+    """What blocks say of the whole: dimensions add, and a notion of stability holds if it holds on every block."""
+    slopes, zero = system.edgewise(x, 1), zero_tolerance(system)
+    asymptotic, lyapunov, dimension = known.asymptotic, known.lyapunov, 0
+    for edges in parts:
+        if len(edges) == 1 and abs(slope := slopes[edges[0]]) > zero:
+            asymptotic, lyapunov = asymptotic and slope > 0, lyapunov and slope > 0
+            continue
+        graph, vertices = subgraph(system.graph, edges)
+        one = stability(System(graph, system.coupling), x[vertices], seed=seed)
+        asymptotic, lyapunov = asymptotic and one.asymptotic, lyapunov and one.lyapunov
+        dimension += one.dimension
+    return known._replace(asymptotic=bool(asymptotic), lyapunov=bool(lyapunov), dimension=dimension)
 
 
 def require_equilibrium(system: System, x: Float[np.ndarray, " _"]) -> None:
@@ -131,52 +177,54 @@ def require_equilibrium(system: System, x: Float[np.ndarray, " _"]) -> None:
 
 def lowest_neighbour(system: System, x: Float[np.ndarray, " n"], seed: int) -> float:
     """The least e(v) over sampled directions v of the kernel, refined around the best of them."""
-    K, N = kernel(system, x)
+    K = kernel(system, x)
     k = K.shape[1]
     rng = np.random.default_rng(seed)
     directions = np.concatenate([np.eye(k), -np.eye(k), rng.standard_normal((32 * (k > 1) * k, k))])
-    values = [reduced_energy(system, x, K @ d / np.linalg.norm(d), N) for d in directions]
+    values = [reduced_energy(system, x, K @ d / np.linalg.norm(d), K) for d in directions]
     best, low = directions[int(np.argmin(values))], min(values)
     for width in np.geomspace(0.3, 0.01, 24 if k > 1 else 0):
         tried = best / np.linalg.norm(best) + width * rng.standard_normal(k)
-        if (value := reduced_energy(system, x, K @ tried / np.linalg.norm(tried), N)) < low:
+        if (value := reduced_energy(system, x, K @ tried / np.linalg.norm(tried), K)) < low:
             best, low = tried, value
     return low
 
 
 def reduced_energy(
-    system: System, x: Float[np.ndarray, " n"], v: Float[np.ndarray, " n"], N: Float[np.ndarray, "n r"]
+    system: System, x: Float[np.ndarray, " n"], v: Float[np.ndarray, " n"], K: Float[np.ndarray, "n k"]
 ) -> float:
-    """e(v) = min_w E(x + r v + w) - E(x) over w in the span of N, by Newton's method."""
+    """e(v) = min_w E(x + r v + w) - E(x) over w across K and translations, by Newton's method."""
     z = x + RADIUS * v
-    for _ in range(12 if N.shape[1] else 0):
-        step = N @ np.linalg.solve(N.T @ system.hessian(z) @ N, N.T @ system.gradient(z))
+    held = np.concatenate([K, system.translations], 1)
+    for _ in range(12 if held.shape[1] < len(x) else 0):
+        step = sparse.constrained_step(system, z, held)
         z = z - step
         if np.abs(step).max() < 1e-12:
             break
     return float(system.energy(z) - system.energy(x))
 
 
-def local_dimension(system: System, x: Float[np.ndarray, " n"], *, seed: int = 0, tries: int = 24) -> int:
+def local_dimension(system: System, x: Float[np.ndarray, " n"], *, seed: int = 0) -> int:
     """The dimension of the set {grad E = 0} near x, up to translation.
 
     Newton's method looks for equilibria at a fixed distance from x, and where it finds some the directions in which
     they go on are counted. An isolated equilibrium has dimension 0, however degenerate it is.
     """
     rng = np.random.default_rng(seed)
-    K = kernel(system, x)[0]
-    if K.shape[1] == 0:
-        return 0
-    steps = rng.standard_normal((tries, K.shape[1])) @ K.T
-    steps *= RADIUS / np.linalg.norm(steps, axis=1, keepdims=True)
-    neighbours, residual = refine_states(system, x + steps, sphere=Sphere(x, RADIUS))
-    dimension = 0
-    for z in neighbours[residual < NEIGHBOUR * system.scale]:
-        V = kernel(system, z)[0]
-        if V.shape[1] > dimension:
-            moved, _ = refine_states(system, z + STRIDE * V.T)
-            moves = (moved - z) @ V / STRIDE
-            dimension = max(dimension, int((np.linalg.svd(moves, compute_uv=False) > 0.3).sum()))
+    K = kernel(system, x)
+    most, dimension = K.shape[1], 0
+    for tries in TRIES[: 1 if sparse.is_large(system) else 2]:
+        if dimension == most:
+            break
+        steps = rng.standard_normal((tries, most)) @ K.T
+        steps *= RADIUS / np.linalg.norm(steps, axis=1, keepdims=True)
+        neighbours, residual = refine_states(system, x + steps, sphere=Sphere(x, RADIUS))
+        for z in neighbours[residual < NEIGHBOUR * system.scale]:
+            V = kernel(system, z)
+            if dimension < V.shape[1] and dimension < most:
+                moved, _ = refine_states(system, z + STRIDE * V.T)
+                moves = (moved - z) @ V / STRIDE
+                dimension = max(dimension, int((np.linalg.svd(moves, compute_uv=False) > 0.3).sum()))
     return dimension
 
 
@@ -199,12 +247,27 @@ def negative_cut(graph: Graph, w: Float[np.ndarray, " e"]) -> Bool[np.ndarray, "
     if n <= EXHAUSTIVE:
         codes = np.arange(2 ** (n - 1), dtype=np.int64)
         sets = (codes[:, None] >> np.arange(n)) & 1 == 1
+        cuts = (sets[:, graph.tails] != sets[:, graph.heads]) @ w
+        best = int(cuts.argmin())
+        chosen, weight = sets[best], cuts[best]
     else:
-        lowest = np.linalg.eigh(graph.laplacian(w))[1][:, 0]
-        sets = np.concatenate([np.eye(n, dtype=bool), lowest[None] > np.sort(lowest)[:, None]])
-    cuts = (sets[:, graph.tails] != sets[:, graph.heads]) @ w
-    best = int(cuts.argmin())
-    return sets[best] if cuts[best] < -1e-12 * np.abs(w).max(initial=0.0) else None
+        chosen, weight = lowest_level_set(graph, w)
+    return chosen if weight < -1e-12 * np.abs(w).max(initial=0.0) else None
+
+
+def lowest_level_set(graph: Graph, w: Float[np.ndarray, " e"]) -> tuple[Bool[np.ndarray, " n"], float]:
+    """The least cut among single vertices and the sets {v > s}, v the lowest eigenvector of L_w, and its weight."""
+    n = graph.n
+    v = sparse.lowest_vector(graph, w) if n > DENSE else np.linalg.eigh(graph.laplacian(w))[1][:, 0]
+    levels = np.sort(v)
+    single = np.bincount(np.concatenate([graph.tails, graph.heads]), np.tile(w, 2), minlength=n)
+    ends = np.sort(np.stack([v[graph.tails], v[graph.heads]]), axis=0)
+    first, last = np.searchsorted(levels, ends[0]), np.searchsorted(levels, ends[1])
+    jumps = np.bincount(first, w, minlength=n + 1) - np.bincount(last, w, minlength=n + 1)
+    level = np.cumsum(jumps)[:n]
+    if single.min() <= level.min():
+        return np.arange(n) == single.argmin(), float(single.min())
+    return v > levels[level.argmin()], float(level.min())
 
 
 def single_negative_edge(graph: Graph, w: Float[np.ndarray, " e"]) -> float:
