@@ -59,6 +59,8 @@ def dimension_bound(graph: Graph) -> int:
     """
     bound = 0
     for edges in blocks(graph):
+        if len(edges) == 1:
+            continue
         part = subgraph(graph, edges)[0]
         bound += part.betti - max(longest_chain(part) - 1, 0)
     return bound

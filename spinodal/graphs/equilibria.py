@@ -11,8 +11,6 @@ periodic. Manifolds of equilibria are given by one representative for each energ
 import itertools
 import math
 import warnings
-from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -21,13 +19,13 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
 from spinodal.errors import InputError
-from spinodal.graphs.blocks import blocks, dimension_bound
-from spinodal.graphs.energy import OnSite, System
-from spinodal.graphs.graph import Graph, edge_list
+from spinodal.graphs.blocks import dimension_bound
+from spinodal.graphs.energy import System
 from spinodal.graphs.newton import refine_states
 from spinodal.graphs.results import Equilibria, Equilibrium, equilibria_table
 from spinodal.graphs.sparse import KERNEL, is_large, sparse_hessian
 from spinodal.graphs.stability import spectrum, stability, zero_tolerance
+from spinodal.graphs.units import Unit, require_few_bridges, units
 from spinodal.types import Progress
 
 SAME = 1e-4  # distance of states that are one: degenerate ones are found to 1e-6
@@ -36,13 +34,6 @@ ROUND = 512  # starts
 MOST = 8192
 WORK = 3e7  # starts times n^3, in a block
 LISTED = 10_000
-
-
-class Unit(NamedTuple):
-    """A part of the graph whose equilibria do not depend on the rest, and where the rest is attached to it."""
-
-    system: System
-    gate: Int[np.ndarray, " n"]  # a vertex of the unit; -1 in other components
 
 
 def equilibria(
@@ -71,6 +62,7 @@ def equilibria(
     >>> [(e.stability, e.index, round(e.energy, 6)) for e in result.entries[3:5]]
     [('linear', 0, -0.5), ('unstable', 1, -0.25)]
     """
+    require_few_bridges(system, limit)
     parts = units(system)
     rng = np.random.default_rng(seed)
     lists, unseen = [], 0.0
@@ -96,59 +88,6 @@ def equilibria(
     return equilibria_table(
         found, system.graph.n, betti=system.graph.betti, dimension=dimension, bound=bound, unseen=unseen
     )
-
-
-def units(system: System) -> list[Unit]:
-    """The blocks, or with something on the sites the components."""
-    graph = system.graph
-    if system.free:
-        edge_sets = blocks(graph)
-    else:
-        edge_sets = [
-            np.flatnonzero(graph.components[graph.tails] == c) for c in range(graph.components.max() + 1)
-        ]
-    parts = []
-    for c, edges in enumerate(edge_sets):
-        ends = np.stack([graph.tails[edges], graph.heads[edges]], 1)
-        vertices = np.unique(ends) if system.free else np.flatnonzero(graph.components == c)
-        place = np.full(graph.n, -1)
-        place[vertices] = np.arange(len(vertices))
-        part = edge_list(len(vertices), place[ends], graph.weights[edges])
-        parts.append(
-            Unit(
-                System(part, system.coupling, restrict_onsite(system, vertices)),
-                attachment_vertices(graph, edges, place),
-            )
-        )
-    return parts
-
-
-def restrict_onsite(system: System, vertices: Int[np.ndarray, " m"]) -> OnSite | None:
-    """The on-site part of a component; InputError for a drive that does not balance where nothing anchors."""
-    s = system.onsite
-    if s is None or system.free:
-        return None
-    parts = {name: getattr(s, name)[vertices] for name in ("stiffness", "centre", "drive")}
-    drive, scale = parts["drive"].sum(), np.abs(s.drive).max()
-    if not parts["stiffness"].any() and abs(drive) > 1e-12 * scale:
-        raise InputError(
-            f"the drive of a component without anchor sums to {drive:.6g}, not 0: it drifts for ever"
-        )
-    return replace(s, **parts)
-
-
-def attachment_vertices(
-    graph: Graph, edges: Int[np.ndarray, " _"], place: Int[np.ndarray, " n"]
-) -> Int[np.ndarray, " n"]:
-    """For every vertex of the graph the vertex of the part through which it is attached to it; -1 if it is not."""
-    rest = np.ones(graph.m)
-    rest[edges] = 0.0
-    B = abs(graph.incidence)
-    _, piece = connected_components((B * rest[None]) @ B.T)
-    of_piece = np.full(piece.max() + 1, -1)
-    own = np.flatnonzero(place >= 0)
-    of_piece[piece[own]] = place[own]
-    return of_piece[piece]
 
 
 def combine_units(system: System, parts: list[Unit], choice: tuple[Equilibrium, ...]) -> Equilibrium:

@@ -4,7 +4,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from spinodal.errors import ConvergenceError
+from spinodal.errors import ConvergenceError, InputError
 from spinodal.graphs import (
     StabilityAnalysis,
     System,
@@ -122,6 +122,13 @@ def test_equilibria_of_a_large_cycle():
         np.testing.assert_allclose(np.abs(slopes), np.abs(slopes[0]), atol=1e-8)
         eigenvalues = np.linalg.eigvalsh(system.hessian(e.state))
         assert e.index == (eigenvalues < -1e-9).sum()
+
+
+def test_a_large_tree_has_one_equilibrium_or_too_many_to_list():
+    (only,) = equilibria(System(named_graph("path:1500"), coupling("tanh"))).entries
+    assert (only.stability, only.asymptotic, only.energy, np.abs(only.state).max()) == ("linear", True, 0, 0)
+    with pytest.raises(InputError, match=r"about 10\^451 equilibria, 2 on each of 1499 bridges"):
+        equilibria(System(named_graph("path:1500"), SINE))
 
 
 def test_anchors_that_are_strong_leave_one_equilibrium_of_a_large_graph():
