@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from spinodal.cli._defaults import default
 from spinodal.cli._options import Run
@@ -27,5 +28,5 @@ def fill_command(
     for number, filling in enumerate(fillings(run, text, top=top), start=1):
         table = Table(f"mask {number}", "probability", "text")
         for candidate in filling:
-            table.add_row(candidate.token, f"{candidate.probability:.3f}", candidate.text)
+            table.add_row(Text(candidate.token), f"{candidate.probability:.3f}", Text(candidate.text))
         console.print(table)
