@@ -35,6 +35,12 @@ def compare_command(
         str | None, typer.Option(help="Names, with commas, of the rivals to keep; all if not given.")
     ] = None,
     jobs: Annotated[int, typer.Option(help="Runs at once; 0 is one a core, or one with a GPU.")] = JOBS,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of a dask scheduler, tcp://host:8786, whose workers train; they see the same files."
+        ),
+    ] = None,
     unlimited: Unlimited = False,
 ):
     """Train a recipe's model and its rivals at equal parameters and at equal time, over seeds.
@@ -53,8 +59,8 @@ def compare_command(
     out = out or Path("runs") / f"compare-{recipe}"
     with step_bars("the same command goes on from the last checkpoints") as bars:
         done = compare(
-            recipe, plan, out, command=command_line(), seeds=seeds, jobs=jobs, progress=bars.progress,
-            log=bars.log, draw=partial(draw_report, again="the same command"),
+            recipe, plan, out, command=command_line(), seeds=seeds, jobs=jobs, scheduler=scheduler,
+            progress=bars.progress, log=bars.log, draw=partial(draw_report, again="the same command"),
         )  # fmt: skip
     show_report(out, done.runs)
     if not values and not models and recipes.header(recipe)["Command"].startswith("spinodal compare"):

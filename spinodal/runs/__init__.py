@@ -24,6 +24,7 @@ Refuse:    check_folder(out, kind=..., owned=..., resume=..., overwrite=...) say
 Read:      read_run(path) -> Run(path, format, kind, finished, record); .folder .config .result .config_as(cls)
            .result_as(cls), with its `experiment` where cls has such a field; earlier formats too. InputError says
            what cannot be read.
+Survey:    survey(folder, verify=...) -> [RunStatus(path, kind, state, step, loss, notes)] of the runs below a folder.
 Codec:     encode(value) -> (json, arrays); decode(cls, json, arrays); equal(a, b); @register("short-name") on a
            dataclass that stands in a union or for an abstract type; field(metadata=UNSAVED or SAVED_IF_SET).
 Files:     write_text, write_json, write_bytes, write_arrays, replacing(path), discard, checksum; SaveError.

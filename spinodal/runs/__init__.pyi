@@ -22,6 +22,7 @@ from .files import (
 from .folder import RunFolder, check_folder, open_run
 from .provenance import Provenance, commit, machine, now, provenance, versions
 from .record import Run, arrays_of, read_run
+from .survey import RunStatus, survey
 
 __all__ = [
     "SAVED_IF_SET",
@@ -29,6 +30,7 @@ __all__ = [
     "Provenance",
     "Run",
     "RunFolder",
+    "RunStatus",
     "SaveError",
     "arrays_of",
     "check_folder",
@@ -50,6 +52,7 @@ __all__ = [
     "register",
     "replacing",
     "rotate_checkpoints",
+    "survey",
     "sweep",
     "versions",
     "write_arrays",

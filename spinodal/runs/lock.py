@@ -67,6 +67,18 @@ def hold_lock(folder: Path) -> Iterator[None]:
             os.close(file)
 
 
+def writer_of(folder: Path) -> str | None:
+    """The process that writes to a folder, in words; None where none does."""
+    try:
+        file = os.open(folder / LOCK, os.O_RDWR)
+    except OSError:
+        return None
+    try:
+        return None if hold(file) else holder(os.read(file, 4096))
+    finally:
+        os.close(file)
+
+
 def in_place(file: int, path: Path) -> bool:
     """Whether the open file is still the one at its path, which the last holder of the lock removes."""
     try:

@@ -10,27 +10,32 @@ Cells are computed on dask.distributed: processes of this machine with one threa
 whose workers need this package installed and no access to the folder.
 """
 
-import ast
 import contextlib
 import hashlib
 import json
 import os
+import queue
+import re
 import signal
-import sys
 import threading
+import time
 import warnings
-from collections.abc import Callable, Container, Generator, Iterator, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from spinodal.errors import InputError
 from spinodal.runs.files import write_text
+from spinodal.runs.sources import code
 from spinodal.types import Progress
 
 Function = Callable[[dict[str, Any]], Any]
 
 ANSWER = 10.0  # seconds that a scheduler has to answer, and then to show a worker
+LOST = 120.0  # seconds without any worker after which a sweep ends
+CHECK = 5.0  # seconds between two looks at whether there is a worker
+TICK = 0.2  # seconds between two looks at what workers say
+CLOSING = 20.0  # seconds that local workers have to end
 
 
 def run(
@@ -79,70 +84,6 @@ def run(
     return [results[key] for key in keys]
 
 
-def code(function: Function) -> str:
-    """sha256 of the sources that a function rests on, and the version of its package.
-
-    They are all files of its room, a.b of a.b.c, and of every room of its package or of this one that they import,
-    wherever in a file, and so on down.
-    """
-    name, module = getattr(function, "__qualname__", "<unnamed>"), function.__module__
-    if "<" in name:
-        raise TypeError(f"{name}: workers import a function by its name, so it must belong to a module")
-    package = module.partition(".")[0]
-    roots = {package: root_of(package), "spinodal": Path(__file__).parent.parent}
-    sources = closure(".".join(module.split(".")[:2]), roots)
-    with contextlib.suppress(PackageNotFoundError):
-        package = f"{package} {version(package)}"
-    digest = hashlib.sha256(package.encode())
-    for source, content in sorted(sources.items()):
-        digest.update(source.encode() + b"\0" + content)
-    return digest.hexdigest()
-
-
-def root_of(package: str) -> Path:
-    """The folder of a package, or the file of a module that stands alone."""
-    file = Path(getattr(sys.modules[package], "__file__", None) or "")
-    if not file.name:
-        raise TypeError(f"{package}: workers import a function by its name, so it must belong to a file")
-    return file.parent if file.name == "__init__.py" else file
-
-
-def closure(room: str, roots: dict[str, Path]) -> dict[str, bytes]:
-    """The sources, by room and name, of a room and of every room that they import, as far as `roots` reach."""
-    waiting, known, sources = [room], {room}, {}
-    while waiting:
-        package, _, part = (room := waiting.pop()).partition(".")
-        root = roots[package]
-        place = root / part if root.is_dir() else root
-        if place.is_dir():
-            files = [file for file in sorted(place.rglob("*.py*")) if file.suffix in (".py", ".pyi")]
-        else:
-            files = [file for file in (place, place.with_suffix(".py")) if file.is_file()][:1]
-        for file in files:
-            content = file.read_bytes()
-            name = file.relative_to(place).as_posix() if place.is_dir() else file.name
-            sources[f"{room}:{name}"] = content
-            found = imported_rooms(ast.parse(content), roots) - known
-            known |= found
-            waiting += sorted(found)
-    return sources
-
-
-def imported_rooms(tree: ast.AST, roots: Container[str]) -> set[str]:
-    """The rooms "package.room" that a source imports; "package" itself where it takes the whole of it by name."""
-    names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            names |= (
-                {f"{node.module}.{alias.name}" for alias in node.names}
-                if "." not in node.module
-                else {node.module}
-            )
-    return {".".join(name.split(".")[:2]) for name in names if name.partition(".")[0] in roots}
-
-
 def key_of(function: Function, tag: str, configuration: dict[str, Any]) -> str:
     name = f"{function.__module__}:{function.__qualname__}"
     try:
@@ -167,12 +108,29 @@ def read(path: Path, key: str) -> Iterator[Any]:
         whole = cell["checksum"] == checksum(key, cell["result"])
     except FileNotFoundError:
         return
-    except (ValueError, KeyError, TypeError):
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error}): remove it, and its cell is computed again"
+        ) from None
+    except (ValueError, KeyError, TypeError, RecursionError):
         whole, cell = False, {}
     if whole:
         yield cell["result"]
     else:
         warnings.warn(f"{path} is damaged: its cell is computed again", stacklevel=3)
+
+
+def damaged_cells(folder: Path) -> list[Path]:
+    """The cells of a sweep that are not what was written."""
+    damaged = []
+    for path in sorted((folder / "cells").glob("*.json")):
+        try:
+            cell = json.loads(path.read_bytes())
+            whole = cell["checksum"] == checksum(path.stem, cell["result"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            whole = False
+        damaged += [] if whole else [path]
+    return damaged
 
 
 def write(path: Path, key: str, configuration: dict[str, Any], result: Any) -> Any:
@@ -195,48 +153,143 @@ def compute_cells(
         begin()
         for key, configuration in missing.items():
             yield key, function(configuration)
-        return
-    from distributed import KilledWorker, as_completed
+    else:
+        yield from compute(function, missing, scheduler=scheduler, workers=workers, begin=begin)
+
+
+def compute(
+    function: Callable[[Any], Any],
+    arguments: Mapping[str, Any],
+    *,
+    scheduler: str | None = None,
+    workers: int = 0,
+    begin: Callable[[], object] = lambda: None,
+    topic: str = "",
+    hear: Callable[[Any], object] = lambda message: None,
+) -> Generator[tuple[str, Any], None, None]:
+    """(key, function(argument)) of every key, in the order in which they are done, on other processes.
+
+    Where the scheduler or all workers are lost for two minutes, or where an argument kills four workers, it ends with a
+    ChildProcessError; local processes end with this one, however that ends. `begin` is called once workers are there,
+    `hear` with what `function` sends by `distributed.get_worker().log_event(topic, message)`.
+    """
+    from distributed import KilledWorker
     from distributed.client import FutureCancelledError
 
-    with open_client(scheduler, min(workers or os.cpu_count() or 1, len(missing))) as client:
+    with open_client(scheduler, min(workers or os.cpu_count() or 1, len(arguments))) as client:
         begin()
-        futures = client.map(function, list(missing.values()), key=list(missing), pure=False)
+        heard, done = queue.SimpleQueue(), queue.SimpleQueue()
+        if topic:
+            client.subscribe_topic(topic, lambda event: heard.put(event[1]))
+        futures = client.map(function, list(arguments.values()), key=list(arguments), pure=False)
+        for future in futures:
+            future.add_done_callback(done.put)
         try:
-            for future in as_completed(futures):
-                yield future.key, future.result()
-        except (KilledWorker, FutureCancelledError) as error:
+            for _ in futures:
+                future = next_done(client, done, heard, hear, wait=TICK if topic else CHECK)
+                yield future.key, result_of(client, future)
+        except (KilledWorker, FutureCancelledError, LostError) as error:
             raise ChildProcessError(
-                f"workers or their scheduler were lost ({error}); done cells are kept, the same sweep goes on"
+                f"workers or their scheduler were lost ({error}); what is done is kept, and the same command goes on"
             ) from None
         finally:
             with contextlib.suppress(Exception):
                 client.cancel(futures)
 
 
+def check_address(scheduler: str) -> None:
+    """InputError for what is no address of a scheduler."""
+    if not re.fullmatch(r"\w+://\S+|[^\s:/]+:\d+", scheduler):
+        raise InputError(f"`scheduler` {scheduler}: an address, such as tcp://host:8786", field="scheduler")
+
+
+class LostError(Exception):
+    """There is no worker any more, or no scheduler."""
+
+
+def next_done(client: Any, done: Any, heard: Any, hear: Callable[[Any], object], *, wait: float) -> Any:
+    """The next future that is done, by its result or by its error; what was sent before is heard before."""
+    checked = time.monotonic()
+    while True:
+        with contextlib.suppress(queue.Empty):
+            future = done.get(timeout=wait)
+            drain(heard, hear)
+            return future
+        drain(heard, hear)
+        if time.monotonic() - checked >= CHECK:
+            require_worker(client)
+            checked = time.monotonic()
+
+
+def drain(heard: Any, hear: Callable[[Any], object]) -> None:
+    with contextlib.suppress(queue.Empty):
+        while True:
+            hear(heard.get_nowait())
+
+
+def result_of(client: Any, future: Any) -> Any:
+    """The result of a future that is done, which is computed again where its worker is lost before it is read."""
+    while True:
+        try:
+            return future.result(timeout=CHECK)
+        except TimeoutError:
+            if future.status == "error":
+                raise
+            require_worker(client)
+
+
+def require_worker(client: Any) -> None:
+    """LostError where there is no worker, and none comes back in time."""
+    try:
+        client.wait_for_workers(1, timeout=LOST)
+    except (OSError, TimeoutError) as error:
+        raise LostError(f"no worker for {LOST:g} s: {error}") from None
+
+
 @contextlib.contextmanager
 def open_client(scheduler: str | None, workers: int) -> Iterator[Any]:
     """A dask client of the scheduler at an address, or of a local cluster that ends with the client."""
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     with contextlib.ExitStack() as stack:
-        if scheduler is None:
-            quiet = {"dashboard_address": None, "silence_logs": 50}
-            with ignore_interruptions():
-                address = stack.enter_context(LocalCluster(n_workers=workers, threads_per_worker=1, **quiet))
-        else:
-            address = scheduler
+        address = stack.enter_context(local_cluster(workers)) if scheduler is None else scheduler
         try:
             client = stack.enter_context(Client(address, timeout=ANSWER))
-            if scheduler is not None:
-                client.wait_for_workers(1, timeout=ANSWER)
-        except (OSError, TimeoutError, ValueError) as error:
+            client.wait_for_workers(1, timeout=LOST if scheduler is None else ANSWER)
+        except Exception as error:  # whatever answers at another port may send anything
+            if scheduler is None:
+                raise ChildProcessError(f"the processes of this machine did not start ({error})") from None
             raise InputError(
-                f"`scheduler` {scheduler}: no answer, or no worker, within {ANSWER:g} s ({error}); "
-                "`dask scheduler` starts one, `dask worker ADDRESS` a worker",
+                f"`scheduler` {scheduler}: no answer, or no worker, within {ANSWER:g} s "
+                f"({shown(error)}); `dask scheduler` starts one, `dask worker ADDRESS` a worker",
                 field="scheduler",
             ) from None
         yield client
+
+
+def shown(error: Exception) -> str:
+    """An error of a connection; what another program sends is read as sizes beyond any memory."""
+    return "something else answers there" if isinstance(error, MemoryError) else str(error)
+
+
+@contextlib.contextmanager
+def local_cluster(workers: int) -> Iterator[str]:
+    """The address of a scheduler in this process with workers, processes of one thread each that end with this one.
+
+    A worker that is killed is started again, however long that takes; memory is left to the operating system.
+    """
+    import dask
+    from distributed import LocalCluster
+
+    waits = {"distributed.deploy.lost-worker-timeout": "30 days"}
+    quiet = {"dashboard_address": None, "silence_logs": 50}
+    with dask.config.set(waits):
+        with ignore_interruptions():
+            cluster = LocalCluster(n_workers=workers, threads_per_worker=1, memory_limit=0, **quiet)
+        try:
+            yield cluster.scheduler_address
+        finally:
+            cluster.close(timeout=CLOSING)
 
 
 @contextlib.contextmanager

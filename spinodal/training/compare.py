@@ -4,16 +4,14 @@ Equal parameters: every rival's `hidden` is solved so that it has as many parame
 recipe's own model, and all take the same number of steps. Equal time: a faster model is given
 the steps that fill the time of the slowest, with a schedule of its own over them. Runs are
 interleaved over models, `jobs` at once, each on its share of the cores, so all meet the same
-machine; a run that is finished is not run again.
+machine; they run on dask workers, as the cells of a sweep do. A run that is finished is not run again.
 """
 
-import multiprocessing
+import contextlib
 import os
-import queue
-import signal
-import time
-from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
+import threading
+import uuid
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -23,14 +21,13 @@ import torch
 from transformers.utils import logging
 
 from spinodal.errors import InputError
-from spinodal.runs import open_run, read_run
+from spinodal.runs import open_run, read_run, sweep
 from spinodal.training.experiment import Experiment, model_config, override, parameter_count
 from spinodal.training.records import TrainingRun, training_run
 from spinodal.training.run import PAGES, Draw, Label, Record, build_model, prepare_data, train
 from spinodal.training.size import check_size, model_size
 from spinodal.training.tasks import least_vocabulary
 from spinodal.training.trainer import Log
-from spinodal.training.workers import end_with_parent
 from spinodal.types import Progress
 
 PARAMETERS, TIME = "equal parameters", "equal time"
@@ -116,28 +113,32 @@ def matched_models(name: str, recipe: Recipe) -> dict[str, Experiment]:
     return models
 
 
-_channel: Any = None
+@dataclass(frozen=True)
+class WorkerTask:
+    """A run for a worker, its threads (0 for as many as the worker has), and the topic under which it reports."""
+
+    run: PlannedRun
+    threads: int
+    topic: str
 
 
-def _start_worker(channel: Any, threads: int):
-    """Initialises a worker process: its channel to the parent, its threads, and its end with this process."""
-    global _channel
-    end_with_parent()
-    _channel = channel
-    # Ctrl-C ends it: else it would begin the next run, and be waited for
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    torch.set_num_threads(threads)
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+ALONE = threading.Lock()  # of a worker with several threads: random numbers are of the process
 
 
-def _run_in_worker(task: PlannedRun) -> Record:
-    return run_task(task, Listeners(partial(_sender, "progress"), partial(_sender, "log")))
+def run_on_worker(task: WorkerTask) -> Record:
+    """The record of a task's run, trained by this dask worker, which reports progress to the process that asked."""
+    from distributed import get_worker
 
+    worker = get_worker()
 
-def _sender(kind: str, run: str) -> Callable[..., None]:
-    """A listener that sends what it is called with to the parent process."""
-    return lambda *values: _channel.put((kind, run, values))
+    def report(kind: str, run: str) -> Callable[..., None]:
+        return lambda *values: worker.log_event(task.topic, (kind, run, values))
+
+    with ALONE:
+        torch.set_num_threads(task.threads or worker.state.nthreads)
+        logging.disable_progress_bar()
+        logging.set_verbosity_error()
+        return run_task(task.run, Listeners(partial(report, "progress"), partial(report, "log")))
 
 
 def run_task(task: PlannedRun, listeners: Listeners) -> Record:
@@ -159,44 +160,30 @@ def run_task(task: PlannedRun, listeners: Listeners) -> Record:
     return dict(read_run(task.out).record)
 
 
-def run_all(tasks: list[PlannedRun], *, jobs: int, listeners: Listeners) -> list[Record]:
+def run_all(
+    tasks: list[PlannedRun], *, jobs: int, scheduler: str | None, listeners: Listeners
+) -> list[Record]:
     """Every task's run, in order; the first failure ends the others that have not begun and is raised.
 
-    One job runs in this process, more in processes of their own.
+    One job runs in this process, more in processes of their own, and those of a scheduler on its workers.
     """
-    if jobs == 1:
+    if scheduler is None and jobs == 1:
         return [run_task(task, listeners) for task in tasks]
-    context = multiprocessing.get_context("spawn")
-    channel = context.Queue()
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    with ProcessPoolExecutor(
-        jobs, mp_context=context, initializer=_start_worker, initargs=(channel, threads)
-    ) as pool:
-        futures: list[Future[Record]] = [pool.submit(_run_in_worker, task) for task in tasks]
-        try:
-            while not all(future.done() for future in futures):
-                for future in futures:
-                    if future.done():
-                        future.result()
-                _relay(channel, listeners)
-            _relay(channel, listeners)
-            return [future.result() for future in futures]
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    threads = 0 if scheduler else max(1, (os.cpu_count() or 1) // jobs)
+    topic = f"spinodal-{uuid.uuid4().hex}"
 
-
-def _relay(channel: Any, listeners: Listeners):
-    """Calls listeners with what workers have sent since the last call."""
-    time.sleep(0.2)
-    while True:
-        try:
-            kind, run, values = channel.get_nowait()
-        except queue.Empty:
-            return
+    def hear(message: tuple[str, str, Sequence[Any]]) -> None:
+        kind, run, values = message
         listener = listeners.progress if kind == "progress" else listeners.log
         if listener:
             listener(run)(*values)
+
+    asked = {f"{task.name}-{topic}": WorkerTask(task, threads, topic) for task in tasks}
+    with contextlib.closing(
+        sweep.compute(run_on_worker, asked, scheduler=scheduler, workers=jobs, topic=topic, hear=hear)
+    ) as found:
+        records = dict(found)
+    return [records[key] for key in asked]
 
 
 def compare(
@@ -207,6 +194,7 @@ def compare(
     command: str = "spinodal.training.compare",
     seeds: int = 3,
     jobs: int = 0,
+    scheduler: str | None = None,
     progress: Callable[[str], Progress] | None = None,
     log: Callable[[str], Log] | None = None,
     draw: Draw | None = None,
@@ -214,8 +202,10 @@ def compare(
     """Trains the recipe's model and its rivals into subfolders of `out`, whose compare.json holds what is returned.
 
     Finished runs are kept, and those begun go on. `jobs` runs at once, by default one a core without a GPU and one
-    at all with it. `progress` and `log` take the name of a run, its folder below `out`, and return what `train` takes
-    as such. `draw`, last of all, is called with the finished runs by arm and model, and may write PAGES.
+    at all with it; or as many as the dask scheduler at an address has workers, which see the same files under the same
+    names, and are alike where seconds are to be compared. `progress` and `log` take the name of a run, its folder below
+    `out`, and return what `train` takes as such. `draw`, last of all, is called with the finished runs by arm and
+    model, and may write PAGES.
     """
     out = Path(out)
     if seeds < 1:
@@ -224,6 +214,14 @@ def compare(
         raise InputError(
             f"jobs={jobs}: `jobs` is at least one run at once, or 0 for one a core", field="jobs"
         )
+    if scheduler is not None:
+        sweep.check_address(scheduler)
+        out = out.resolve()
+        if jobs:
+            raise InputError(
+                f"jobs={jobs}: `jobs` are processes of this machine, and `scheduler` has workers of its own",
+                field=("jobs", "scheduler"),
+            )
     with open_run(
         out,
         kind="compare",
@@ -244,7 +242,7 @@ def compare(
                 PlannedRun(experiment, out / arm.replace(" ", "-") / place, Label(model, name, command))
                 for model, place, experiment in tasks
             ]
-            runs = run_all(tasks, jobs=jobs, listeners=Listeners(progress, log))
+            runs = run_all(tasks, jobs=jobs, scheduler=scheduler, listeners=Listeners(progress, log))
             return {model: [run for run in runs if run["name"] == model] for model in steps}
 
         arms = {PARAMETERS: run_arm(PARAMETERS, {model: e.schedule.steps for model, e in models.items()})}

@@ -1,17 +1,17 @@
 """train, compare and translate at the command line: what a mistake costs, and how far the bars go."""
 
-import contextlib
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command import spinodal
+from processes import group_of, of_group, within
 
 from spinodal.errors import InputError
 from spinodal.recipes import pet_lm
@@ -136,37 +136,62 @@ def test_a_refusal_starts_no_bar(monkeypatch, capsys, tmp_path: Path):
     assert capsys.readouterr().out.strip() == ""
 
 
-def of_group(group: int) -> list[str]:
-    """The processes of a group that have not ended."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            state, _, process_group, *_ = path.read_text().rpartition(")")[2].split()
-            found += [path.parent.name] if int(process_group) == group and state != "Z" else []
-    return found
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("end", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
 def test_a_comparison_that_ends_leaves_no_worker(corpus: Path, tmp_path: Path, end: int, status: int):
     keys = [*(key for key in KEYS if not key.startswith("steps=")), f"corpus={corpus}", "steps=100000"]
     command = ["compare", "pet-lm", *keys, "--jobs", "2", "--seeds", "1", "--out", tmp_path / "out"]
-    process = subprocess.Popen([sys.executable, "-m", "spinodal", *map(str, command)], start_new_session=True)
-    try:
-        for _ in range(600):
-            if list((tmp_path / "out").glob("*/*/checkpoints/checkpoint-9")):
-                break
-            time.sleep(0.1)
+    with group_of("-m", "spinodal", *command) as process:
+        assert within(120, lambda: bool(list((tmp_path / "out").glob("*/*/checkpoints/checkpoint-9"))))
         (os.kill if end == signal.SIGKILL else os.killpg)(process.pid, end)
-        assert process.wait(30) == status
-        for _ in range(100):
-            if not of_group(process.pid):
-                break
-            time.sleep(0.1)
-        assert not of_group(process.pid)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        assert process.wait(60) == status
+        assert within(5, lambda: not of_group(process.pid))
+
+
+def test_a_second_comparison_in_a_folder_is_refused_in_a_line_that_names_the_first(
+    corpus: Path, tmp_path: Path
+):
+    own, out = Recipe(override(pet_lm.RECIPE.experiment, TINY | {"corpus": str(corpus)})), tmp_path / "out"
+    told = []
+
+    def again(run: str) -> Progress:
+        with pytest.raises(InputError) as refused:
+            compare("pet-lm", own, out, seeds=1, jobs=1)
+        told.append(str(refused.value))
+        return lambda *at: None
+
+    compare("pet-lm", own, out, seeds=1, jobs=1, progress=again)
+    assert len(told) == 1
+    assert told[0].startswith(f"{out} is being written by process {os.getpid()} on ")
+
+
+def test_a_scheduler_trains_the_same_comparison(corpus: Path, tmp_path: Path):
+    """Its workers report each row of metrics here before the run that it is of is done."""
+    from distributed import LocalCluster
+
+    experiment = override(pet_lm.RECIPE.experiment, TINY | {"corpus": str(corpus)})
+    last: dict[str, tuple[float, float]] = {}
+    quiet = {"dashboard_address": None, "silence_logs": 50}
+
+    def progress(run: str) -> Progress:
+        return lambda *at: last.__setitem__(run, at)
+
+    cluster: Any = LocalCluster(n_workers=1, threads_per_worker=2, processes=False, **quiet)
+    with cluster:
+        address = cluster.scheduler_address
+        far = compare(
+            "pet-lm", Recipe(experiment), tmp_path / "far", seeds=2, scheduler=address, progress=progress
+        )
+        with pytest.raises(InputError, match="jobs=2: `jobs` are processes of this machine"):
+            compare("pet-lm", Recipe(experiment), tmp_path / "far", seeds=2, jobs=2, scheduler=address)
+    near = compare("pet-lm", Recipe(experiment), tmp_path / "near", seeds=2, jobs=1)
+    assert last == {f"equal-parameters/pet-lm-seed{seed}": (5, 5) for seed in (0, 1)}
+    for there, here in zip(
+        far.arms["equal parameters"]["pet-lm"], near.arms["equal parameters"]["pet-lm"], strict=True
+    ):
+        assert there["final"]["held_out_loss"] == here["final"]["held_out_loss"]
+    with pytest.raises(InputError, match="`scheduler` somewhere: an address"):
+        compare("pet-lm", Recipe(experiment), tmp_path / "other", scheduler="somewhere")
 
 
 @pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])

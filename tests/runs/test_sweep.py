@@ -1,11 +1,20 @@
 """Sweeps: every cell once, whole or absent, whatever ends the sweep."""
 
+import contextlib
 import json
 import os
 import signal
+import socketserver
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
+from processes import group_of, of_group, within
 
 from spinodal.errors import InputError
 from spinodal.runs import sweep
@@ -162,6 +171,140 @@ def test_workers_that_die_end_the_sweep_with_a_sentence(tmp_path: Path):
 
 def dies(configuration: dict) -> None:
     os._exit(3)
+
+
+SCRIPT = """
+import sys, time
+from pathlib import Path
+
+sys.path[:0] = {here!r}
+import test_sweep
+from spinodal.runs import sweep
+
+if __name__ == "__main__":
+    cells = [{{"x": x, "at": {at!r}, "seconds": {seconds}}} for x in range({cells})]
+    print(sum(sweep.run(test_sweep.waits, cells, {out!r}, workers=2)))
+"""
+
+
+def waits(configuration: dict) -> int:
+    """Says by a file that it runs, and takes its time."""
+    Path(configuration["at"], f"{os.getpid()}").touch()
+    time.sleep(configuration["seconds"])
+    return configuration["x"]
+
+
+def script(tmp_path: Path, **values) -> Path:
+    at = tmp_path / "at"
+    at.mkdir()
+    here = [str(place) for place in Path(__file__).parents[:2]]
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT.format(here=here, at=str(at), out=str(tmp_path / "sweep"), **values))
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path, end: int):
+    at = tmp_path / "at"
+    with group_of(script(tmp_path, cells=4, seconds=600)) as process:
+        assert within(120, lambda: len(list(at.iterdir())) == 2)
+        os.kill(process.pid, end)
+        process.wait(30)
+        assert within(5, lambda: not of_group(process.pid))
+
+
+@pytest.mark.slow
+def test_workers_that_are_killed_at_random_come_back_and_the_sweep_ends(tmp_path: Path):
+    """Also where both are away for longer than dask waits for a lost worker, here by its own setting a second."""
+    at, random = tmp_path / "at", Random(19)
+    environment = os.environ | {"DASK_DISTRIBUTED__DEPLOY__LOST_WORKER_TIMEOUT": "1s"}
+    command = script(tmp_path, cells=200, seconds=0.1)
+    with group_of(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        killed: set[str] = set()
+        while process.poll() is None and len(killed) < 8:
+            time.sleep(random.uniform(0.2, 2))
+            alive = [path.name for path in at.iterdir() if int(path.name) in of_group(process.pid)]
+            for name in random.sample(alive, k=min(len(alive), random.randint(1, 2))):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(name), signal.SIGKILL)
+                killed.add(name)
+        said, _ = process.communicate(timeout=300)
+    assert said.strip() == str(sum(range(200)))
+    assert len(killed) >= 8
+    assert len(list((tmp_path / "sweep" / "cells").iterdir())) == 200
+
+
+@pytest.mark.slow
+def test_a_sweep_without_any_worker_ends_with_a_sentence_and_goes_on_when_it_is_run_again(
+    tmp_path: Path, monkeypatch
+):
+    """Where workers are lost for good: here they are closed as dask closes those that it gave up."""
+    from distributed import LocalCluster
+
+    monkeypatch.setattr(sweep, "LOST", 1.0)
+    monkeypatch.setattr(sweep, "CHECK", 0.5)
+    at, cells = tmp_path / "at", [{"x": x, "at": str(tmp_path / "at"), "seconds": 1000 * x} for x in range(2)]
+    at.mkdir()
+    quiet = {"dashboard_address": None, "silence_logs": 50}
+    cluster: Any = LocalCluster(n_workers=1, threads_per_worker=1, **quiet)
+    with cluster:
+
+        def lose(done: float, total: float) -> None:
+            if done == 1:
+                cluster.scale(0)
+
+        with pytest.raises(ChildProcessError, match=r"were lost .*the same command goes on"):
+            sweep.run(waits, cells, tmp_path, scheduler=cluster.scheduler_address, progress=lose)
+    assert len(list((tmp_path / "cells").iterdir())) == 1
+    assert sweep.run(waits, cells[:1], tmp_path, workers=1) == [0]
+
+
+@contextlib.contextmanager
+def server(answer: bytes) -> Iterator[str]:
+    """The address of something that is no scheduler: it answers whatever it is sent."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.sendall(answer)
+            self.request.recv(1)
+            time.sleep(0.5)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as found:
+        found.daemon_threads = True
+        thread = threading.Thread(target=found.serve_forever)
+        thread.start()
+        try:
+            yield f"tcp://127.0.0.1:{found.server_address[1]}"
+        finally:
+            found.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize("name", ["secure shell", "web", "silent", "zeros", "small"])
+def test_a_port_where_something_else_answers_is_told_in_a_sentence(tmp_path: Path, monkeypatch, name: str):
+    answer = {
+        "secure shell": b"SSH-2.0-OpenSSH_9.2p1\r\n", "web": b"HTTP/1.1 400 Bad Request\r\n\r\n", "silent": b"",
+        "zeros": bytes(64), "small": (1).to_bytes(8, "little") + (4).to_bytes(8, "little") + b"none",
+    }[name]  # fmt: skip
+    monkeypatch.setattr(sweep, "ANSWER", 0.5)
+    with (
+        server(answer) as address,
+        pytest.raises(InputError, match="no answer, or no worker") as refused,
+    ):
+        sweep.run(square, grid(1), tmp_path, scheduler=address)
+    assert "EiB" not in str(refused.value)
+    assert len(str(refused.value)) < 400
+
+
+def test_a_folder_in_the_place_of_a_cell_is_left_alone(tmp_path: Path):
+    sweep.run(square, grid(1), tmp_path, workers=1)
+    (cell,) = (tmp_path / "cells").iterdir()
+    cell.unlink()
+    (cell / "mine").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"cannot be read .*: remove it, and its cell is computed again"):
+        sweep.run(square, grid(1), tmp_path, workers=1)
+    assert (cell / "mine").exists()
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "tcp://no.such.host.invalid:8786", "//:?"])

@@ -1,7 +1,6 @@
 r"""A phase diagram: P(<x_i, x_j> >= threshold) as a map of (t, beta), for several d; a cell is one row of it."""
 
 import dataclasses
-import re
 from dataclasses import asdict, dataclass
 from numbers import Integral, Real
 from pathlib import Path
@@ -168,8 +167,8 @@ def check_workers(scheduler: str | None, workers: int) -> None:
     """InputError for a negative number of processes, and for what is no address of a scheduler."""
     if workers < 0:
         raise InputError(f"`workers` {workers}: a number of processes, or 0 for one a core", field="workers")
-    if scheduler is not None and not re.fullmatch(r"\w+://\S+|[^\s:/]+:\d+", scheduler):
-        raise InputError(f"`scheduler` {scheduler}: an address, such as tcp://host:8786", field="scheduler")
+    if scheduler is not None:
+        sweep.check_address(scheduler)
 
 
 def diagram_row(cell: dict[str, Any]) -> dict[str, list[float]]:
