@@ -22,6 +22,7 @@ from spinodal.errors import InputError
 
 ADD = {torch.add, Tensor.add, Tensor.__add__, Tensor.__radd__}
 ADD_IN_PLACE = {Tensor.add_, Tensor.__iadd__}
+RESHAPE = {torch.reshape, torch.flatten, Tensor.reshape, Tensor.view, Tensor.flatten, Tensor.unflatten}
 ATTENTION, MLP = "attention", "mlp"
 
 
@@ -51,6 +52,8 @@ class Additions(TorchFunctionMode):
             self._note(result, before, args[1])
             return result
         result = func(*args, **kwargs)
+        if func in RESHAPE and result.numel() == self.stream.numel():
+            self.normed(args, result)  # followed back as a norm is
         if func in ADD and not kwargs and _same_shape(args[:2], self.stream):
             self._note(result, args[0], args[1])
         elif any(id(x) in self.from_attention for x in _tensors(args)):
@@ -76,7 +79,7 @@ class Additions(TorchFunctionMode):
                 "what this layer returns is no sum of its stream and terms of attention and an MLP"
             )
         rest = [x for i, x in enumerate(found) if i != first]
-        return {ATTENTION: found[first], MLP: rest[-1]}
+        return {name: x.reshape(output.shape) for name, x in ((ATTENTION, found[first]), (MLP, rest[-1]))}
 
     def _path(self, output: Tensor) -> list[Tensor] | None:
         """The terms in the order in which they were added to the stream, None where the stream is not reached."""
@@ -125,7 +128,11 @@ class Additions(TorchFunctionMode):
 
 
 def _same_shape(values: tuple, stream: Tensor) -> bool:
-    return all(isinstance(x, Tensor) and x.shape == stream.shape for x in values)
+    """Whether these are as many tokens of as many features, [b n d] or side by side [bn d] (OPT)."""
+    return all(
+        isinstance(x, Tensor) and x.numel() == stream.numel() and x.shape[-1] == stream.shape[-1]
+        for x in values
+    )
 
 
 def _tensors(values: Any) -> list[Tensor]:
@@ -137,4 +144,5 @@ def _tensors(values: Any) -> list[Tensor]:
 
 
 def is_norm(module: nn.Module) -> bool:
-    return "norm" in type(module).__name__.lower()
+    """By its class's name, and with no modules of its own: RobertaPreLayerNormAttention is none."""
+    return "norm" in type(module).__name__.lower() and not any(True for _ in module.children())

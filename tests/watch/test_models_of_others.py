@@ -158,7 +158,19 @@ def test_padding_of_torchs_encoder_is_padding_and_nothing_is_nested():
 
 
 @pytest.mark.parametrize(
-    "kind", ["olmo2", "granite", "gpt_neox", "gemma3_text", "bert", "dinov2", "llama", "t5"]
+    "kind",
+    [
+        "olmo2",
+        "granite",
+        "gpt_neox",
+        "gemma3_text",
+        "bert",
+        "dinov2",
+        "llama",
+        "t5",
+        "opt",
+        "roberta-prelayernorm",
+    ],
 )
 def test_attention_and_mlp_are_what_is_added_to_the_stream(kind: str):
     model = small_architecture(kind)
