@@ -11,9 +11,11 @@ from transformers import (
     BartConfig,
     BartForConditionalGeneration,
     BertConfig,
+    BertLMHeadModel,
     BertModel,
     CLIPConfig,
     CLIPModel,
+    EncoderDecoderModel,
     Gemma2Config,
     Gemma2ForCausalLM,
     LlamaForCausalLM,
@@ -277,6 +279,23 @@ def test_an_interaction_in_one_part_of_a_model_comes_back_in_that_part(part: str
         assert loaded == saved
         assert (saved == "spinodal_usa") == (name == part)
     assert configs[0]._attn_implementation == configs[1]._attn_implementation
+
+
+def test_both_models_of_an_encoder_decoder_take_an_interaction_and_give_it_back():
+    torch.manual_seed(0)
+    sizes: dict[str, Any] = {
+        "vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16,
+    }  # fmt: skip
+    decoder = BertLMHeadModel(BertConfig(**sizes, is_decoder=True, add_cross_attention=True))
+    model = EncoderDecoderModel(encoder=BertModel(BertConfig(**sizes)), decoder=decoder).eval()
+    ids = torch.randint(3, 50, (1, 6))
+    inputs = {"input_ids": ids, "decoder_input_ids": ids}
+    own = logits(model, **inputs)
+    with replaced_attention(model, Temperature(30.0), inputs) as calls:
+        before = calls.count
+        assert not torch.equal(logits(model, **inputs), own)
+        assert calls.count - before == 6
+    torch.testing.assert_close(logits(model, **inputs), own, atol=0, rtol=0)
 
 
 def test_names_with_parameters_are_refused_where_they_make_no_interaction():

@@ -77,6 +77,7 @@ def _keep_names() -> None:
     The library leaves `attn_implementation` out of what it saves and reads it where it stands in a file.
     """
     write, find = PreTrainedConfig.to_dict, PreTrainedModel.get_correct_attn_implementation
+    choose = PreTrainedModel.set_attn_implementation
 
     def to_dict(self: PreTrainedConfig) -> dict[str, Any]:
         kept = _kept_names(self)
@@ -89,8 +90,31 @@ def _keep_names() -> None:
             register_interaction(interaction(str(requested_attention)), name=requested_attention)
         return find(self, requested_attention, is_init_check)
 
+    def set_attn_implementation(
+        self: PreTrainedModel, attn_implementation: str | dict, *args: Any, **kwargs: Any
+    ):
+        choose(self, attn_implementation, *args, **kwargs)
+        for part in self.modules():
+            if isinstance(part, PreTrainedModel):
+                _tell_parts(part)
+
     PreTrainedConfig.to_dict = to_dict
     PreTrainedModel.get_correct_attn_implementation = get_correct_attn_implementation
+    PreTrainedModel.set_attn_implementation = set_attn_implementation
+
+
+def _tell_parts(model: PreTrainedModel) -> None:
+    """Gives an interaction to the parts of a model that hold a copy of its configuration, and takes it from them.
+
+    The library's `EncoderDecoderModel` gives its two models another configuration than their layers hold.
+    """
+    own = model.config
+    for part in model.modules():
+        copy = None if isinstance(part, PreTrainedModel) else getattr(part, "config", None)
+        if copy is own or type(copy) is not type(own):
+            continue
+        if is_name(own._attn_implementation) or is_name(copy._attn_implementation):
+            copy._attn_implementation_internal = own._attn_implementation
 
 
 def _kept_names(config: PreTrainedConfig) -> str | dict[str, Any] | None:
