@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 import torch
 import transformers
-from small_architectures import inputs_of_architecture, small_architecture
+from small_architectures import buildable, inputs_of_architecture, small_architecture
 from torch import Tensor
 from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 
 from spinodal.errors import InputError
-from spinodal.models import interaction, replaced_attention
+from spinodal.models import INTERACTIONS, interaction, replaced_attention
 
 PAGE = Path(__file__).parents[2] / "docs" / "architectures.md"
 BEGIN, END = "<!-- attention functions: begin -->", "<!-- attention functions: end -->"
@@ -114,6 +114,42 @@ def row_of(kind: str) -> Row:
         said = {name: result_of(model, name, inputs) for name in OTHERS}
     refused = [f"{name} refused: {short(text)}" for name, text in said.items() if isinstance(text, str)]
     return Row(kind, ", ".join(forms), "equal", "; ".join(refused) or "run", max(gaps))
+
+
+def leaks() -> dict[str, tuple[str, dict[str, float]]]:
+    """By causal architecture: what its stream reads, and by interaction how far a later token moves an earlier one."""
+    found = {}
+    for kind in buildable()[0]:
+        model: Any = small_architecture(kind)
+        inputs = inputs_of_architecture(model)
+        name = "decoder_input_ids" if "decoder_input_ids" in inputs else "input_ids"
+        if inputs.get(name) is None or leak(model, inputs, name) != 0:
+            continue
+        gaps = {}
+        for what in INTERACTIONS:
+            try:
+                with replaced_attention(model, interaction(what), inputs):
+                    gaps[what] = leak(model, inputs, name)
+            except InputError:  # the table has the reason
+                continue
+        if gaps:
+            found[kind] = name, gaps
+    return found
+
+
+def leak(model: Any, inputs: dict[str, Tensor], name: str) -> float | None:
+    """How far the last token of `name` moves the others' last states; None where the states are not those tokens'."""
+    later = inputs[name].clone()
+    later[:, -1] = (later[:, -1] - 2) % 57 + 3
+    states = []
+    for ids in (inputs[name], later):
+        torch.manual_seed(3)
+        with torch.no_grad():
+            states.append(getattr(model(**inputs | {name: ids}), "last_hidden_state", None))
+    a, b = states
+    if a is None or a.shape[:2] != later.shape or torch.equal(a[:, -1], b[:, -1]):
+        return None
+    return float((a - b)[:, :-1].abs().max())
 
 
 def short(text: str) -> str:

@@ -3,7 +3,9 @@
 import warnings
 
 import pytest
-from attention_table import BEGIN, END, PAGE, rows, table
+from attention_table import BEGIN, END, PAGE, leaks, rows, table
+
+ROUNDING = 1e-6
 
 
 @pytest.mark.slow
@@ -16,6 +18,20 @@ def test_neutral_interactions_are_every_architectures_own_attention():
     section = PAGE.read_text().split(BEGIN)[1].split(END)[0]
     ours = table(found, others).split(BEGIN)[1].split(END)[0]
     assert lines_of(ours) == lines_of(section), "python tests/models/attention_table.py writes the page"
+
+
+@pytest.mark.slow
+def test_no_interaction_lets_an_earlier_token_see_a_later_one_in_any_architecture():
+    """Where an architecture's own attention is causal, of decoders across an encoder too: exactly zero."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = leaks()
+    assert len(found) > 90
+    assert sum(name == "decoder_input_ids" for name, _ in found.values()) > 10
+    leaking = {kind: gaps for kind, (_, gaps) in found.items() if any(gaps.values())}
+    # a router gives its experts batches of other sizes, which round otherwise
+    assert {kind for kind, gaps in leaking.items() if max(gaps.values()) > ROUNDING} == set()
+    assert leaking.keys() <= {"switch_transformers"}
 
 
 def lines_of(section: str) -> list[str]:
