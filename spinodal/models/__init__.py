@@ -13,6 +13,7 @@ from transformers import (
 
 from spinodal.models.attention_functions import (
     INTERACTIONS,
+    AttentionFunction,
     Calls,
     GraphFlow,
     Interaction,
@@ -21,6 +22,7 @@ from spinodal.models.attention_functions import (
     Threshold,
     Unnormalised,
     interaction,
+    interaction_text,
     register_interaction,
     replaced_attention,
 )
@@ -51,6 +53,7 @@ AutoModelForTokenClassification.register(SpinodalConfig, SpinodalForTokenClassif
 
 __all__ = [
     "INTERACTIONS",
+    "AttentionFunction",
     "Block",
     "Calls",
     "GraphFlow",
@@ -72,6 +75,7 @@ __all__ = [
     "Threshold",
     "Unnormalised",
     "interaction",
+    "interaction_text",
     "plain_config",
     "register_interaction",
     "replaced_attention",

@@ -8,6 +8,7 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 
 from spinodal.errors import InputError
+from spinodal.models import interaction_text
 from spinodal.watch.calls import LayerCall, attention_calls
 from spinodal.watch.record import validity
 from spinodal.watch.result import AttentionLayer
@@ -26,9 +27,10 @@ from spinodal.watch.weights import (
 def attention_layers(
     model: nn.Module, inputs: Mapping[str, Any], stack: Stack
 ) -> tuple[tuple[AttentionLayer, ...], str]:
-    """The attention of each layer that has one, on these inputs; and why it is not known, where it is not.
+    """Effective beta, symmetry and alignment of each layer that attends, on these inputs: `spinodal.watch.weights`.
 
-    Layers whose queries are no linear map have an effective beta alone, and say why.
+    The second value says why nothing is known of the attention, where that is so, and is "" otherwise. Layers whose
+    queries are no linear map have an effective beta alone, and say why.
     """
     try:
         tracked = attention_calls(model, first_input(inputs), stack, tracked=True)
@@ -56,14 +58,21 @@ def _read(tracked: LayerCall, call: LayerCall, turned: bool) -> AttentionCall:
 def _layer(
     tracked: LayerCall, call: AttentionCall, selections: Selections, valid: Bool[Tensor, "b n"]
 ) -> AttentionLayer:
+    what = tracked.interaction
+    name = "" if what is None else interaction_text(what)
+    if what is not None and not hasattr(what, "beta"):
+        raise InputError(f"its attention is {name}, whose weights are of no beta <q, k>")
     beta = effective_beta(call, valid)
     finite = beta[np.isfinite(beta)]
     facts: dict[str, Any] = {
         "layer": tracked.index + 1,
         "effective_beta": float(finite.mean()) if len(finite) else None,
         "effective_beta_of_heads": tuple(float(b) if np.isfinite(b) else None for b in beta),
+        "interaction": name,
     }
     try:
+        if getattr(what, "own_values", False):
+            raise InputError(f"its attention is {name}, and the conditions are those of softmax attention")
         maps = heads_of(tracked, selections)
     except InputError as error:
         return AttentionLayer(**facts, reason=str(error))

@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 from transformers import AttentionInterface
 
 from spinodal.errors import InputError
+from spinodal.models import AttentionFunction, Interaction
 from spinodal.watch.additions import is_norm
 from spinodal.watch.record import is_linear, self_attention
 from spinodal.watch.stacks import Stack, plain_attention, received
@@ -40,7 +41,8 @@ class LayerCall:
     """The first call of attention in one call of a layer, and the linear maps around it.
 
     `following` is the linear map that reads exactly what the attention function returned, its heads side by side;
-    `normed` says that a norm stands between the projections and the call.
+    `normed` says that a norm stands between the projections and the call. Where an `interaction` of `spinodal.models`
+    is the model's attention, its beta is a factor of the scale.
     """
 
     index: int
@@ -55,6 +57,7 @@ class LayerCall:
     result: Tensor | None = None
     following: nn.Module | None = None
     normed: bool = False
+    interaction: Interaction | None = None
 
 
 class Recorder:
@@ -104,15 +107,23 @@ class Recorder:
                 call.following = module
 
     def attention(
-        self, module: nn.Module | None, q: Tensor, k: Tensor, v: Tensor, scale: float | None, result: Tensor
+        self,
+        module: nn.Module | None,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        scale: float | None,
+        result: Tensor,
+        interaction: Interaction | None = None,
     ) -> None:
-        """A call: q [b h n c], k and v [b g m c], and the result [b n h c]."""
+        """A call: q [b h n c], k and v [b g m c], and the result [b n h c]; with the interaction that made it."""
         self.count += 1
         call = self.current
         if call is None or call.q is not None:
             return
         call.module, call.q, call.k, call.v, call.result = module, q, k, v, result.detach()
         call.scale = q.shape[-1] ** -0.5 if scale is None else float(scale)
+        call.interaction, call.scale = interaction, call.scale * getattr(interaction, "beta", 1.0)
 
 
 class KernelCalls(TorchFunctionMode):
@@ -151,7 +162,8 @@ def interface_calls(recorder: Recorder) -> Iterator[None]:
             finally:
                 recorder.inside = False
             scale = kwargs.get("scaling", args[1] if len(args) > 1 else None)
-            recorder.attention(module, query, key, value, scale, output[0])
+            what = function.interaction if isinstance(function, AttentionFunction) else None
+            recorder.attention(module, query, key, value, scale, output[0], what)
             return output
 
         return call

@@ -23,7 +23,11 @@ SHORT_OF_ONE = 1 - 1e-12
 
 
 class Clock(NamedTuple):
-    """`curve` is g(step l), `residual` its RMS distance from the cosines; `times` is NaN below the first cosine."""
+    """The curve g(step l) by layer l at `beta`, and the times t_l at which g has the layers' own cosines.
+
+    `step` and `times` are in units of the time of the flow; `residual` is the root of the mean square of curve less
+    cosines. A cosine below the first has no time: NaN.
+    """
 
     beta: float
     step: float
@@ -33,9 +37,10 @@ class Clock(NamedTuple):
 
 
 def effective_clock(cosines: Float[np.ndarray, " t"], n: int, *, beta: float | None = None) -> Clock:
-    """The clock of `n` tokens with these mean cosines by layer; beta is fitted too unless it is given.
+    """argmin over (beta, step) of sum_l (g_l - g(step l))^2, with g of `theory.gamma_sa`  [glpr2023].
 
-    `n` enters as in the theory, as the number of tokens in a sequence.
+    Lays the mean cosines g_l of layers, of sequences of `n` tokens, on the curve of equiangular tokens. `beta` is
+    fitted in [0, 50] unless it is given, `step` in [1e-6, 50]; cosines are cut to (-1 / (n - 1), 1), the curve's range.
     """
     n = max(n, 2)
     low = -1 / (n - 1)

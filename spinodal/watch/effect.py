@@ -60,7 +60,11 @@ def effects_of(
 def effects(
     subject: Subject, batches: Sequence[Inputs], question: Question, variants: Mapping[str, Variant]
 ) -> dict[str, Effect]:
-    """One row for each variant: a context in which the model differs, such as `models.replaced_attention`."""
+    """Means over inputs of the last layer's numbers, and the loss, under each variant of the model, by its name.
+
+    A variant makes a context in which the model differs, such as `models.replaced_attention`. InputError for a model
+    without recognisable layers, and where a variant refuses the model.
+    """
     stack = one_stack(subject.model, {k: v[:1] for k, v in batches[0].items()}, question.stack)
     found = {}
     for name, variant in variants.items():
@@ -87,9 +91,10 @@ def effects(
 
 @torch.no_grad()
 def loss(subject: Subject, inputs: Inputs, seed: int) -> float | None:
-    """The mean cross-entropy of a language model on these inputs, in nats a token; None for a model of another task.
+    """-(1/N) sum log p(token) of a language model over N tokens of these inputs, in nats a token.
 
-    A masked language model predicts tokens that are drawn from `seed`, a causal one or a decoder every next token.
+    None for a model of another task, or whose head was not trained. A masked language model predicts tokens that are
+    drawn from `seed`, a causal one or a decoder every next token.
     """
     kind = type(subject.model).__name__
     if has_head(subject) and subject.fresh:

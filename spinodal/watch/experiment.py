@@ -28,9 +28,11 @@ NULLS = (RANDOM, SHUFFLED)
 class Question:
     """What is asked. `beta` is the energy's, measured on the first batch if None; clusters have cos >= 1 - epsilon.
 
-    `view` is the stream between layers, what attention reads after its norm, or what attention writes; `stack` is a
-    part of the layers' name, such as decoder: the longest stack if None. `seed` is that of the nulls. `observables` are
-    measured beside the numbers of `watch.pairs`, which are measured always.
+    `view` is one of VIEWS (`spinodal.watch.record`): the stream between layers, what attention reads after its norm, or
+    what attention or the MLP add; `stack` is a part of the layers' name, such as decoder: the longest stack if None.
+    `seed` is that of the nulls. `observables` are measured beside the numbers of `watch.pairs`, which are measured
+    always. InputError for a view, a null or an observable that does not exist, a beta that is not positive and
+    finite, and an epsilon outside (0, 2).
     """
 
     view: str = "residual"

@@ -16,7 +16,7 @@ from spinodal.runs import SAVED_IF_SET
 
 @dataclass(frozen=True, kw_only=True)
 class StandardErrors:
-    """Standard errors of the means over inputs, None for one input."""
+    """s / sqrt(N), the standard errors of the means over N inputs with standard deviation s; None for one input."""
 
     mean_cosine: float | None
     mass_above: dict[str, float | None]
@@ -66,10 +66,12 @@ def number_named(numbers: LayerNumbers | StandardErrors, name: str) -> float | N
 
 @dataclass(frozen=True, kw_only=True)
 class Layer(LayerNumbers):
-    """A layer's numbers of all tokens that are there, of selections of them, and its place on the theory's curve.
+    """A layer's numbers of all tokens that are there, of selections of them, and its place on the theory's curve g(t).
 
-    `theory` is the cosine of the curve that fits best, `effective_time` the time of the flow at the energy's beta,
-    None where the theory has no such cosine. A selection is None where no input has it.
+    `theory` is g(index x step) of the curve that fits best (`ClockFit`). `effective_time` is the t with g(t) = the mean
+    cosine at the beta of the energy, in units of the time of the flow SA [glpr2023], from layer 0 on; None where the
+    cosine is below that of layer 0, which no time of the flow reaches. `without_first` leaves out the first token of
+    each input, `with_padding` takes padding in; either is None where no input has it.
     """
 
     theory: float
@@ -92,7 +94,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class NullComparison:
-    """A null's own layers, and by layer what the model has more: {"index": layer, name of a number: Difference}."""
+    """A null's own layers, and by layer model - null: {"index": layer, name of a number: Difference}."""
 
     layers: tuple[LayerNumbers, ...]
     difference: tuple[dict[str, int | Difference], ...]
@@ -105,7 +107,7 @@ class NullComparison:
 
 @dataclass(frozen=True)
 class TokenShare:
-    """A token, and its share of what the falling tokens lose."""
+    """A token, and its share, between 0 and 1, of the energy that tokens lose at a layer."""
 
     text: str
     share: float
@@ -123,9 +125,10 @@ class EnergyFall:
 
 @dataclass(frozen=True)
 class ClockFit:
-    """The theory's curve that fits the mean cosines best: its beta, the time of a layer, its RMS distance.
+    """argmin over beta and step of sum_l (g_l - g(l step; beta))^2, g_l the mean cosine of layer l, g [glpr2023]'s.
 
-    `step_at_beta` and `residual_at_beta` are those at the beta of the energy.
+    `step` is the time of the flow that a layer takes, `residual` the root of the mean square of g_l - g(l step);
+    `step_at_beta` and `residual_at_beta` are those of the best step at the beta of the energy.
     """
 
     beta: float
@@ -140,6 +143,7 @@ class AttentionLayer:
     """What one attention layer does, means over heads; defined in `spinodal.watch.weights`.
 
     Where its queries are no linear map of what it reads, what is said of its weights is None, and `reason` says why.
+    An `interaction` of `spinodal.models` in place of softmax is named with its parameters; betas are then with its own.
     """
 
     layer: int
@@ -152,6 +156,7 @@ class AttentionLayer:
     spectral_radius_QK: float | None = None
     spectral_radius_V: float | None = None
     reason: str = field(default="", metadata=SAVED_IF_SET)
+    interaction: str = field(default="", metadata=SAVED_IF_SET)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,10 @@ from spinodal.errors import InputError
 
 
 class Stack(NamedTuple):
-    """The modules of a stack by the list's name in the model, and how often a pass calls one of them."""
+    """Layers that a pass calls one after the other: the list's `name` in the model, its modules, the number of calls.
+
+    Modules that are called more than once are `tied`: ALBERT has one module and as many calls as layers.
+    """
 
     name: str
     modules: tuple[nn.Module, ...]
@@ -114,7 +117,11 @@ def _calls_of_lists(
 
 @torch.no_grad()
 def find_stacks(model: nn.Module, inputs: Mapping[str, Any]) -> list[Stack]:
-    """The stacks of a model, longest first, then in the order in which they are called; runs the model once."""
+    """The stacks of a model, the one with most calls first: tokens [b n d] in, [b n d] out, each layer to the next.
+
+    Runs the model once on `inputs`, its keyword arguments, in evaluation mode. Stacks of as many calls stand in the
+    order in which the model lists them. Empty where the model has no stack; `one_stack` refuses that with the reason.
+    """
     return _stacks(model, _calls_of_lists(model, inputs))
 
 

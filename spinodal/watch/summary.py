@@ -23,6 +23,7 @@ def summary(result: ObservationResult) -> list[str]:
             energy(result),
             groups(result),
             curve(result),
+            interaction_in_place(result),
             gradient_flow(result),
         )
         if sentence
@@ -118,6 +119,16 @@ def curve(result: ObservationResult) -> str:
     )
 
 
+def interaction_in_place(result: ObservationResult) -> str:
+    """Which interactions the model itself attends by, in whose exponents the betas are."""
+    names = dict.fromkeys(layer.interaction for layer in result.attention if layer.interaction)
+    return (
+        f"The model attends by {', '.join(names)}: effective betas are of the exponents with it."
+        if names
+        else ""
+    )
+
+
 def gradient_flow(result: ObservationResult) -> str:
     if result.attention_reason:
         return f"Nothing is said of the attention: {result.attention_reason}."
@@ -156,7 +167,16 @@ def unlike(
         if len(set(values.values())) > 1:
             told = ", ".join(f"{name} {value}" for name, value in values.items())
             found.append(f"The observations have different {what}: {told}.")
-    asked = [origin.get("config", {}).get("source", {}).get("inputs") for origin in (origins or {}).values()]
-    if any(inputs != asked[0] for inputs in asked):
+    read = {
+        name: origin.get("config", {}).get("source", {}).get("inputs")
+        for name, origin in (origins or {}).items()
+    }
+    known = [inputs for inputs in read.values() if inputs is not None]
+    if any(inputs != known[0] for inputs in known):
         found.append("The observations are of different inputs.")
+    if len(read) > 1 and len(known) < len(read):
+        silent = ", ".join(name for name, inputs in read.items() if inputs is None)
+        found.append(
+            f"Whether the inputs are the same is not known: nothing says what was read in {silent} (arrays never do)."
+        )
     return found

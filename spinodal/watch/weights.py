@@ -14,7 +14,8 @@ SA with these is a gradient flow iff A is symmetric and V is A up to a positive 
 The effective beta is measured on tokens: the slope of the exponents s <q_i, k_j>, less each row's mean (softmax does
 not see it), against the cosines of what attention reads. Queries, keys and the scale are those of the call of the
 attention function (`spinodal.watch.calls`), after rotary angles and norms of queries and keys; biases of positions and
-caps of the logits are left out.
+caps of the logits are left out, and so is the second term of `spinodal_usa`. Where an interaction of `spinodal.models`
+is the model's attention, s is the model's scale times the interaction's beta.
 
 The maps W are read off the same call: the derivative of q, k and v of one token by the output of the linear map that
 they come from, times that map. Rotary angles cancel in A, since both tokens of it stand at one position. A norm
@@ -41,7 +42,10 @@ LINEAR = 1e-3  # of the largest query: what a linear map may differ by, in float
 
 
 class AttentionCall(NamedTuple):
-    """What attention reads, and the queries, keys and scale that it was called with; a key for each head."""
+    """The exponents s <q_i, k_j> of a call of self-attention, in parts: queries, keys, the scale s, and what it reads.
+
+    Keys shared between heads are repeated, a key for each head. All numbers are without units.
+    """
 
     read: Float[Tensor, "b n d"]
     q: Float[Tensor, "b h n c"]
@@ -50,10 +54,11 @@ class AttentionCall(NamedTuple):
 
 
 class Heads(NamedTuple):
-    """The maps of one attention module by heads; keys shared between heads are repeated.
+    """The matrices of A = s W_q^T W_k and V = W_o W_v, head by head; `scale` is s.
 
-    Wv and Wo are None where no such maps make what attention sends, and `reason` says why. Where queries and keys are
-    `normed`, Wq and Wk are up to a positive factor.
+    Token x looks at token y with the exponent x^T A y, and is sent V y. Keys and values that heads share are repeated.
+    Wv and Wo are None where no such maps make what attention sends, and `reason` says why. Where queries or keys are
+    `normed`, A is known up to a positive factor.
     """
 
     Wq: Float[Tensor, "h c d"]
@@ -66,7 +71,11 @@ class Heads(NamedTuple):
 
 
 class Spectra(NamedTuple):
-    """Eigenvalues of A and V (those that can differ from zero), and the two conditions of a gradient flow, by head."""
+    """Eigenvalues of A and V, symmetry <A, A^T> / |A|^2 and alignment <A, V> / (|A| |V|), by head  [glpr2023].
+
+    Of the d eigenvalues of a head, those that can differ from zero: as many as it has features. Symmetry and alignment
+    lie in [-1, 1], and both are 1 for a gradient flow. V and alignment are None where V is not known.
+    """
 
     A: Complex[np.ndarray, "h c"]
     symmetry: Float[np.ndarray, " h"]
@@ -75,7 +84,9 @@ class Spectra(NamedTuple):
 
 
 def attention_call(call: LayerCall, *, turned: bool, place: int | None = None) -> AttentionCall:
-    """The self-attention of a layer. What it reads is what the first linear map of its module reads.
+    """Queries, keys and scale of the self-attention of a layer, and the tokens that it reads.
+
+    What it reads is what the first linear map of its module reads.
 
     `place` is that of the projection that its queries come from, taken where the call does not say its module;
     `turned` says that the layer's tokens are [n b d]. InputError where queries and keys are not those of the tokens.
@@ -118,7 +129,10 @@ def source_of(values: Tensor, call: LayerCall) -> int | None:
 
 
 class Selections:
-    """Derivatives of the first token's queries, keys or values by what their projection returned, kept by shape.
+    """Matrices S with values = S y, y being what a projection returned for the first token, kept by shape.
+
+    They are derivatives of a token's queries, keys or values: which numbers of y belong to which head, after norms and
+    rotary angles.
 
     Layers of one kind share them, which is checked on each layer's own numbers.
     """
@@ -149,9 +163,10 @@ def _close(a: Tensor, b: Tensor) -> bool:
 
 
 def heads_of(call: LayerCall, selections: Selections) -> Heads:
-    """The maps of a layer's self-attention, from a tracked call of one input.
+    """W_q = dq/dx, and so with keys and values: the maps of a layer's self-attention, from a tracked call of one input.
 
-    InputError where queries and keys are no linear maps of what attention reads.
+    InputError where queries and keys are no linear maps of what attention reads. What is not known of the values is
+    said in `reason`.
     """
     Wq, read = _projected("queries", call.q, call, selections)
     Wk, other = _projected("keys", call.k, call, selections)
@@ -206,7 +221,11 @@ def _map(module: nn.Module) -> Float[Tensor, "o d"]:
 
 
 def spectra(maps: Heads) -> Spectra:
-    """Eigenvalues and conditions, through c x c matrices alone; what needs V is None without it."""
+    """Eigenvalues of A = s W_q^T W_k and V = W_o W_v, symmetry and alignment of each head  [glpr2023].
+
+    Only c x c matrices are made, since W_q^T W_k and W_k W_q^T have the same eigenvalues but for zeros. What needs V is
+    None without it.
+    """
     A = maps.scale * maps.Wk @ maps.Wq.mT
     size_A = maps.scale * torch.einsum("hij,hij->h", maps.Wq @ maps.Wq.mT, maps.Wk @ maps.Wk.mT).sqrt()
     symmetry = torch.einsum("hij,hji->h", A, A) / size_A.square()
@@ -220,7 +239,12 @@ def spectra(maps: Heads) -> Spectra:
 
 
 def effective_beta(call: AttentionCall, valid: Bool[Tensor, "b n"]) -> Float[np.ndarray, " h"]:
-    """Slope of the exponents of each head on the cosines of the tokens that it reads, pairs i != j, rows centred."""
+    """beta_h = sum_ij l_ij c_ij / sum_ij c_ij^2 over pairs i != j of all inputs, rows of l and c centred  [derived].
+
+    The slope of a head's exponents l_ij = s <q_i, k_j> on the cosines c_ij of the tokens that it reads: beta itself for
+    attention whose exponent is beta <x_i, x_j> on unit vectors. Tokens that are not `valid` are left out, tokens of
+    zeros and inputs of fewer than three tokens too; NaN where nothing is left. It has no units.
+    """
     top = bottom = torch.zeros(call.q.shape[1], dtype=torch.float64)
     for x, q, k, there in zip(call.read, call.q, call.k, valid, strict=True):
         there = there & (x != 0).any(-1)  # a token of zeros has no direction

@@ -31,7 +31,7 @@ from spinodal.models import (
     replaced_attention,
 )
 from spinodal.models.attention_functions.couplings import couplings
-from spinodal.models.attention_functions.replace import Calls, attention_function
+from spinodal.models.attention_functions.replace import AttentionFunction, Calls
 from spinodal.watch import Subject
 from spinodal.watch.effect import check_interactions
 
@@ -122,7 +122,7 @@ def test_a_call_without_a_mask_that_says_it_is_causal_is_causal():
     torch.manual_seed(0)
     q, k, v = torch.randn(3, 1, 2, 5, 4)
     own = AttentionInterface()["sdpa"]
-    ours = attention_function(Temperature(), Calls())
+    ours = AttentionFunction(Temperature(), Calls())
     for causal in (True, False):
         theirs = own(nn.Identity(), q, k, v, None, is_causal=causal)[0]
         torch.testing.assert_close(ours(nn.Identity(), q, k, v, None, is_causal=causal)[0], theirs)
@@ -131,14 +131,14 @@ def test_a_call_without_a_mask_that_says_it_is_causal_is_causal():
 def test_dropout_is_kept():
     q = torch.randn(1, 2, 5, 4)
     module = nn.Identity().train()
-    assert not attention_function(Temperature(), Calls())(module, q, q, q, None, dropout=1.0)[0].any()
+    assert not AttentionFunction(Temperature(), Calls())(module, q, q, q, None, dropout=1.0)[0].any()
 
 
 @pytest.mark.parametrize("keyword", ["s_aux", "sinks", "indices", "block_indices"])
 def test_what_no_interaction_has_a_place_for_is_refused(keyword: str):
     q = torch.randn(1, 2, 5, 4)
     with pytest.raises(InputError, match="it would be another model"):
-        attention_function(Temperature(), Calls())(nn.Identity(), q, q, q, None, **{keyword: torch.zeros(2)})
+        AttentionFunction(Temperature(), Calls())(nn.Identity(), q, q, q, None, **{keyword: torch.zeros(2)})
 
 
 def test_exponents_are_float32_at_least():
@@ -148,7 +148,7 @@ def test_exponents_are_float32_at_least():
         found = couplings(nn.Identity(), x, x, torch.zeros(1, 1, 5, 5, dtype=kind), None, {})
         assert found.bias is not None
         assert found.e.dtype == found.most.dtype == found.bias.dtype == wanted
-        w = attention_function(Temperature(), Calls())(nn.Identity(), x, x, x, None)[1]
+        w = AttentionFunction(Temperature(), Calls())(nn.Identity(), x, x, x, None)[1]
         assert w.dtype == kind
 
 

@@ -8,6 +8,7 @@ import torch
 from reference_attention import Seen, beta, call_of, conditions
 from small_architectures import inputs_of_architecture, small_architecture
 
+from spinodal.models import interaction, interaction_text
 from spinodal.watch import Question, Subject, attention_layers, observe_model, one_stack
 
 INTERLEAVED = ("gpt_neox", "persimmon", "codegen", "falcon", "phi3")
@@ -90,3 +91,35 @@ def test_low_rank_keys_have_a_beta_and_a_reason():
     assert layers[0].effective_beta is not None
     assert layers[0].symmetry is None
     assert "keys are no linear map" in layers[0].reason
+
+
+@pytest.mark.parametrize(
+    "name", ["spinodal_beta:3", "spinodal_usa:3", "spinodal_threshold:1e9", "spinodal_sin"]
+)
+def test_the_beta_of_a_stored_interaction_is_part_of_the_effective_beta(name: str):
+    model: Any = small_architecture("bert")
+    inputs = inputs_of_architecture(model)
+    stack = one_stack(model, inputs)
+    own, _ = attention_layers(model, inputs, stack)
+    model.set_attn_implementation(name)
+    seen = observe_model(Subject("bert", model, None), [inputs], Question(nulls=()))
+    first, factor = seen.attention[0], 3.0 if name.endswith(":3") else 1.0
+    assert own[0].effective_beta_of_heads == pytest.approx(
+        np.array(first.effective_beta_of_heads) / factor, rel=1e-4
+    )
+    assert first.interaction == interaction_text(interaction(name))
+    assert any(f"attends by {first.interaction}" in sentence for sentence in seen.summary)
+    if name == "spinodal_sin":
+        assert first.symmetry is None
+        assert "the conditions are those of softmax attention" in first.reason
+    else:
+        assert first.symmetry == pytest.approx(own[0].symmetry, rel=1e-4)
+    assert own[0].interaction == ""
+
+
+def test_an_interaction_without_a_beta_is_said_to_have_none():
+    model: Any = small_architecture("bert")
+    model.set_attn_implementation("spinodal_graph")
+    seen = observe_model(Subject("bert", model, None), [inputs_of_architecture(model)], Question(nulls=()))
+    assert seen.attention == ()
+    assert "its attention is spinodal_graph:1.0:4" in seen.attention_reason

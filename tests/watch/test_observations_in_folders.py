@@ -26,6 +26,7 @@ from spinodal.watch import (
     observe_into,
     read_observation,
     source_named,
+    unlike,
     without_trajectory,
 )
 
@@ -202,3 +203,17 @@ def test_a_name_a_text_and_a_file_are_told_apart(tmp_path: Path):
         source_named("laers.npz")
     with pytest.raises(InputError, match="`effect` is for models that run"):
         Observation(arrays(), effect=("spinodal_usa",))
+
+
+def test_arrays_do_not_say_what_was_read(tmp_path: Path):
+    """Beside a model they are not of "different inputs", and two of them are not of the same ones."""
+    asked = {name: Observation(arrays(seed), Question(nulls=())) for seed, name in enumerate(("one", "two"))}
+    found = compare_into(asked, tmp_path / "both")
+    [said] = unlike(found.observations, found.origins)
+    assert "not known: nothing says what was read in one, two (" in said
+    texts = [{"config": {"source": {"inputs": {"lines": [line]}}}} for line in ("to be", "or not")]
+    [said] = unlike(found.observations, {"one": found.origins["one"], "a": texts[0]})
+    assert "not known: nothing says what was read in one (" in said
+    both = unlike(found.observations, {"one": found.origins["one"], "a": texts[0], "b": texts[1]})
+    assert len(both) == 2
+    assert "different inputs" in both[0]

@@ -14,11 +14,18 @@ from spinodal.models.attention_functions.interactions import (
     Threshold,
     Unnormalised,
     interaction,
+    interaction_text,
 )
-from spinodal.models.attention_functions.replace import Calls, register_interaction, replaced_attention
+from spinodal.models.attention_functions.replace import (
+    AttentionFunction,
+    Calls,
+    register_interaction,
+    replaced_attention,
+)
 
 __all__ = [
     "INTERACTIONS",
+    "AttentionFunction",
     "Calls",
     "GraphFlow",
     "Interaction",
@@ -27,6 +34,7 @@ __all__ = [
     "Threshold",
     "Unnormalised",
     "interaction",
+    "interaction_text",
     "register_interaction",
     "replaced_attention",
 ]

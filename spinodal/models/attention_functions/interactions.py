@@ -20,7 +20,7 @@ infinite width the first and third are attention itself, and so is the fourth wh
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -42,6 +42,7 @@ class Interaction(Protocol):
     `name` is its name in the library.
     `e` are exponents without `bias`, and `most` is s |q_i| |k_j|, which they cannot exceed; no bias is a bias of zero.
     An interaction with `own_values` reads the values of the queries' own tokens: no cross-attention is given to it.
+    One whose weights depend on beta e_ij has that number as `beta`, and `spinodal.watch` reads it with the exponents.
     """
 
     @property
@@ -89,6 +90,7 @@ class Threshold(Average):
     """Softmax over the keys within `width` of the row's largest exponent: a threshold of its own for each token."""
 
     width: float = 3.0
+    beta: ClassVar[float] = 1.0
     name: str = field(default="spinodal_threshold", init=False, repr=False)
 
     def weights(self, e: Weights, most: Weights, allowed: Allowed, bias: Bias | None = None) -> Weights:
@@ -104,6 +106,7 @@ class SinFlow:
     """
 
     strength: float = 1.0
+    beta: ClassVar[float] = 1.0
     name: str = field(default="spinodal_sin", init=False, repr=False)
     own_values = True
 
@@ -194,7 +197,7 @@ def interaction(text: str) -> Interaction:
     return INTERACTIONS[name](*values)
 
 
-def text_of(what: Interaction) -> str:
+def interaction_text(what: Interaction) -> str:
     """The text that names an interaction with its parameters; its `repr` for one that has no name in INTERACTIONS."""
     if type(what) is not INTERACTIONS.get(what.name):
         return f"{what!r}".replace("/", "_")

@@ -6,7 +6,7 @@ its name, after `import spinodal.models`; a saved configuration keeps it, and th
 are registered with the interactions: without that the library drops them, the causal one too, and says nothing.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +20,12 @@ from transformers.masking_utils import eager_mask
 
 from spinodal.errors import InputError
 from spinodal.models.attention_functions.couplings import check_call, check_own, couplings
-from spinodal.models.attention_functions.interactions import INTERACTIONS, Interaction, interaction, text_of
+from spinodal.models.attention_functions.interactions import (
+    INTERACTIONS,
+    Interaction,
+    interaction,
+    interaction_text,
+)
 
 
 @dataclass
@@ -30,10 +35,15 @@ class Calls:
     count: int = 0
 
 
-def attention_function(what: Interaction, calls: Calls) -> Callable[..., tuple[Tensor, Tensor]]:
-    """The library's attention function of an interaction."""
+@dataclass(frozen=True)
+class AttentionFunction:
+    """The library's attention function of an interaction, which counts its calls."""
 
-    def forward(
+    interaction: Interaction
+    calls: Calls
+
+    def __call__(
+        self,
         module: nn.Module,
         query: Float[Tensor, "b h n c"],
         key: Float[Tensor, "b g m c"],
@@ -43,7 +53,8 @@ def attention_function(what: Interaction, calls: Calls) -> Callable[..., tuple[T
         dropout: float = 0.0,
         **kwargs,  # the library's: what changes attention is read or refused, windows are in the mask already
     ) -> tuple[Tensor, Tensor]:
-        calls.count += 1
+        what = self.interaction
+        self.calls.count += 1
         check_call(module, what.name, kwargs)
         groups = query.shape[1] // key.shape[1]
         key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
@@ -56,13 +67,11 @@ def attention_function(what: Interaction, calls: Calls) -> Callable[..., tuple[T
         w = functional.dropout(w.to(value.dtype), dropout, training=module.training)
         return what.output(w, value).transpose(1, 2).contiguous(), w
 
-    return forward
-
 
 def register_interaction(what: Interaction, *, name: str | None = None) -> Calls:
     """Makes an interaction known to the library, with masks, under its own name or another; returns its counter."""
     calls = Calls()
-    AttentionInterface.register(name or what.name, attention_function(what, calls))
+    AttentionInterface.register(name or what.name, AttentionFunction(what, calls))
     AttentionMaskInterface.register(name or what.name, eager_mask)
     return calls
 
@@ -145,7 +154,7 @@ def replaced_attention(
     would go on as before without a word.
     """
     kind, before = type(model).__name__, model.config._attn_implementation or "eager"
-    name = text_of(what)
+    name = interaction_text(what)
     calls = register_interaction(what, name=name)
     try:
         if not model._can_set_attn_implementation():
