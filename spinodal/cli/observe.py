@@ -45,7 +45,7 @@ def observe_command(
     compare: Annotated[bool, Option("--compare", help="Several models side by side.")] = False,
     stack: Annotated[str | None, Option(help="Part of the layers' name: encoder, decoder; else the longest.")] = None,
     view: Annotated[
-        str | None, Option(help=f"residual, read (after the norm), attention or mlp (what it adds); {VIEW} if none.")
+        str | None, Option(help=f"residual, read (after the norm), attention, mlp (what it adds); {VIEW} if not given.")
     ] = None,
     beta: Annotated[float | None, Option(help="Of the energy; 0, or none, measures it on the attention.")] = None,
     epsilon: Annotated[
