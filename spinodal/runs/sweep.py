@@ -173,6 +173,8 @@ def compute(
     ChildProcessError; local processes end with this one, however that ends. `begin` is called once workers are there,
     `hear` with what `function` sends by `distributed.get_worker().log_event(topic, message)`.
     """
+    if not arguments:
+        return
     from distributed import KilledWorker
     from distributed.client import FutureCancelledError
 
@@ -282,7 +284,10 @@ def local_cluster(workers: int) -> Iterator[str]:
     from distributed import LocalCluster
 
     waits = {"distributed.deploy.lost-worker-timeout": "30 days"}
-    quiet = {"dashboard_address": None, "silence_logs": 50}
+    quiet = {
+        "dashboard_address": ":0",
+        "silence_logs": 50,
+    }  # None takes a fixed port, and warns where that is taken
     with dask.config.set(waits):
         with ignore_interruptions():
             cluster = LocalCluster(n_workers=workers, threads_per_worker=1, memory_limit=0, **quiet)

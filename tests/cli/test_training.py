@@ -180,12 +180,12 @@ def test_a_scheduler_trains_the_same_comparison(corpus: Path, tmp_path: Path):
     with cluster:
         address = cluster.scheduler_address
         far = compare(
-            "pet-lm", Recipe(experiment), tmp_path / "far", seeds=2, scheduler=address, progress=progress
+            "pet-lm", Recipe(experiment), tmp_path / "far", seeds=1, scheduler=address, progress=progress
         )
         with pytest.raises(InputError, match="jobs=2: `jobs` are processes of this machine"):
             compare("pet-lm", Recipe(experiment), tmp_path / "far", seeds=2, jobs=2, scheduler=address)
-    near = compare("pet-lm", Recipe(experiment), tmp_path / "near", seeds=2, jobs=1)
-    assert last == {f"equal-parameters/pet-lm-seed{seed}": (5, 5) for seed in (0, 1)}
+    near = compare("pet-lm", Recipe(experiment), tmp_path / "near", seeds=1, jobs=1)
+    assert last == {"equal-parameters/pet-lm-seed0": (5, 5)}
     for there, here in zip(
         far.arms["equal parameters"]["pet-lm"], near.arms["equal parameters"]["pet-lm"], strict=True
     ):

@@ -332,6 +332,11 @@ def test_what_is_refused(tmp_path: Path):
         sweep.run(square, [{"x": {1, 2}}], tmp_path)
 
 
+def test_nothing_to_do_starts_no_workers(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(sweep, "open_client", lambda *_: pytest.fail("a client was opened"))
+    assert list(sweep.compute(square, {}, workers=2)) == []
+
+
 def test_a_folder_may_be_a_text(tmp_path: Path):
     assert sweep.run(doubled_here, [{"x": 2}], str(tmp_path), workers=1) == [4]
     assert len(list((tmp_path / "cells").glob("*.json"))) == 1
