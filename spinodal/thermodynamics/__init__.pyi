@@ -15,10 +15,12 @@ from .reactions import (
     phase_mass_action,
 )
 from .solvers import Flash, negative_flash, positive_flash
+from .verdicts import Verdict
 
 __all__ = [
     "Flash",
     "MassAction",
+    "Verdict",
     "bound_violation",
     "degrees_of_freedom",
     "dilution",

@@ -47,6 +47,22 @@ def dilution(K: Float[Tensor, "*#b n q"], L: Float[Tensor, "*#b q"]) -> Float[Te
     return 1 - L.sum(-1, keepdim=True) + torch.einsum("...nq,...q->...n", K, L)
 
 
+def factors_of_phases(K: Float[Tensor, "*b n q"]) -> Float[Tensor, "*b n p"]:
+    """A_ij = K_ij, and 1 for the reference phase; where some K_ij is infinite 1 there and 0 in the others.
+
+    Compositions in proportion, x_ij ~ A_ij: their limit in a row whose reference phase lacks the component.
+    """
+    infinite = K.isposinf()
+    alone = infinite.any(-1, keepdim=True)
+    return torch.cat([torch.where(alone, infinite.to(K.dtype), K), (~alone).to(K.dtype)], -1)
+
+
+def _dilution(A: Tensor, L: Tensor) -> Tensor:
+    """sum_j L_j A_ij with what the sum of L leaves to the reference phase."""
+    rest = 1 - L.sum(-1, keepdim=True)
+    return rest * A[..., -1] + torch.einsum("...nq,...q->...n", A[..., :-1], L)
+
+
 def rachford_rice(
     z: Float[Tensor, "*#b n"], K: Float[Tensor, "*#b n q"], L: Float[Tensor, "*#b q"]
 ) -> Float[Tensor, "*#b q"]:
@@ -56,8 +72,8 @@ def rachford_rice(
     infinite where some u_i = 0, which signed compositions and independent fractions can reach.
     """
     require_same_axes(z, K, L)
-    reference = z / dilution(K, L)
-    return torch.einsum("...n,...nq->...q", reference, K) - reference.sum(-1, keepdim=True)
+    A = factors_of_phases(K)
+    return torch.einsum("...n,...nq->...q", z / _dilution(A, L), A[..., :-1] - A[..., -1:])
 
 
 def phase_compositions(
@@ -75,8 +91,8 @@ def phase_compositions(
             [0.3333, 0.6667]])
     """
     require_same_axes(z, K, L)
-    reference = (z / dilution(K, L)).unsqueeze(-1)
-    return torch.cat([K * reference, torch.ones_like(K[..., :1]) * reference], -1)
+    A = factors_of_phases(K)
+    return A * (z / _dilution(A, L)).unsqueeze(-1)
 
 
 def enrichment(log_K: Float[Tensor, "*#b n q"], L: Float[Tensor, "*#b p"]) -> Float[Tensor, "*#b n p"]:
@@ -85,7 +101,7 @@ def enrichment(log_K: Float[Tensor, "*#b n q"], L: Float[Tensor, "*#b p"]) -> Fl
     The factor by which phase j is richer in component i than the whole, computed from log K so that none overflows.
     """
     k = torch.nn.functional.pad(log_K, (0, 1))
-    e = (k - k.amax(-1, keepdim=True).detach()).exp()
+    e = torch.where(k == torch.inf, 0.0, k - k.amax(-1, keepdim=True).detach()).exp()
     return e / torch.einsum("...np,...p->...n", e, L).unsqueeze(-1)
 
 

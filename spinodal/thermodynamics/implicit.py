@@ -1,39 +1,47 @@
 r"""The derivative of the phase fractions, by the implicit function theorem.
 
-At a solution c_j(z, K, L) = sum_i z_i K_ij / u_i = 1 for every phase present. As dc/dL = -H, with H the Hessian of
-the flash, dL = H^-1 dc, the change of c taken at held L.
+At a solution g_j(z, K, L) = sum_i z_i D_ij / u_i = 0 for every phase present, with D_ij = A_ij - A_ir the difference to
+the largest phase r. As dg/dL = -H, with H the Hessian of the flash in these differences, dL = H^-1 dg, the change of g
+taken at held L.
 """
 
 import torch
 from torch import Tensor
 
-SINGULAR = 1e-14  # a pivot or an eigenvalue of H, relative to its diagonal
+SINGULAR = 1e-14  # an eigenvalue of H, relative to its diagonal
 
 
 class ImplicitFractions(torch.autograd.Function):
-    """H dL = dc at held L, over the phases present: the implicit function theorem for c_j = 1.
+    """H dL = dg at held L, over the phases present: the implicit function theorem for g_j = 0.
 
-    The backward pass is made of differentiable steps on its own output, so it can be derived again.
+    A are the partition factors with the reference phase, [b n p]; u the dilutions that belong to L, with the digits
+    that L alone may lack. The backward pass is made of differentiable steps on its own output, so it can be derived
+    again.
     """
 
     @staticmethod
-    def forward(ctx, z: Tensor, K: Tensor, L: Tensor, present: Tensor) -> Tensor:
+    def forward(ctx, z: Tensor, A: Tensor, L: Tensor, u: Tensor, present: Tensor) -> Tensor:
         L = L.clone()
-        ctx.save_for_backward(z, K, L, present)
+        ctx.save_for_backward(z, A, L, u, present)
         return L
 
     @staticmethod
     def backward(ctx, grad):
-        z, K, L, present = ctx.saved_tensors
-        A = torch.nn.functional.pad(K, (0, 1), value=1.0)
-        u = torch.einsum("bnp,bp->bn", A, L).unsqueeze(-1)
-        w = A / u * present.unsqueeze(1)
+        z, A, L, exact, present = ctx.saved_tensors
+        u = torch.einsum("bnp,bp->bn", A, L)
+        exact = torch.where(z > 0, exact, torch.where(u == 0, 1.0, u))
+        u = (u + (exact - u).detach()).unsqueeze(-1)
+        r = L.argmax(-1, keepdim=True)
+        free = present.scatter(-1, r, 0.0)
+        w = (A - A.gather(-1, r.unsqueeze(1).expand(*A.shape[:2], 1))) / u * free.unsqueeze(1)
         H = (z.unsqueeze(-1) * w).mT @ w
-        scale = (H.diagonal(dim1=-2, dim2=-1) + 1 - present).rsqrt()
+        diagonal = H.diagonal(dim1=-2, dim2=-1)
+        scale = torch.where(diagonal > 0, diagonal, 1.0).rsqrt()
         inverse = torch.linalg.pinv(
             scale.unsqueeze(-1) * H * scale.unsqueeze(-2), rtol=SINGULAR, hermitian=True
         )
-        v = scale * torch.einsum("bpq,bq->bp", inverse, scale * grad)
+        v = scale * torch.einsum("bpq,bq->bp", inverse, scale * free * (grad - grad.gather(-1, r)))
         grad_z = torch.einsum("bnp,bp->bn", w, v).unsqueeze(-1)
-        grad_K = z.unsqueeze(-1) / u * (v.unsqueeze(1) - grad_z * L.unsqueeze(1))[..., :-1]
-        return grad_z.squeeze(-1), grad_K, None, None
+        v = v.scatter(-1, r, -v.sum(-1, keepdim=True))
+        grad_A = z.unsqueeze(-1) / u * (v.unsqueeze(1) - grad_z * L.unsqueeze(1))
+        return grad_z.squeeze(-1), grad_A, None, None, None
