@@ -47,11 +47,14 @@ def dilution(K: Float[Tensor, "*#b n q"], L: Float[Tensor, "*#b q"]) -> Float[Te
     return 1 - L.sum(-1, keepdim=True) + torch.einsum("...nq,...q->...n", K, L)
 
 
-def factors_of_phases(K: Float[Tensor, "*b n q"]) -> Float[Tensor, "*b n p"]:
+def factors_of_phases(K: Float[Tensor, "*b n q"], *, finite: bool = False) -> Float[Tensor, "*b n p"]:
     """A_ij = K_ij, and 1 for the reference phase; where some K_ij is infinite 1 there and 0 in the others.
 
-    Compositions in proportion, x_ij ~ A_ij: their limit in a row whose reference phase lacks the component.
+    Compositions in proportion, x_ij ~ A_ij: their limit in a row whose reference phase lacks the component. `finite`
+    says that there is none.
     """
+    if finite:
+        return torch.nn.functional.pad(K, (0, 1), value=1.0)
     infinite = K.isposinf()
     alone = infinite.any(-1, keepdim=True)
     return torch.cat([torch.where(alone, infinite.to(K.dtype), K), (~alone).to(K.dtype)], -1)

@@ -15,7 +15,8 @@ from torch import Tensor
 
 DECREMENT = 1e-16  # squared, before the last step of Newton, which squares it once more
 PIVOT = 1e-9  # of H relative to its diagonal, down to which double precision is trusted
-DIGITS = 1e-12  # that certain fractions and dilutions have
+DIGITS = 1e-12  # that certain fractions have
+DILUTION = 1e-11  # relative, that certain dilutions have
 ROUNDING = 2.0**-53
 
 
@@ -44,7 +45,7 @@ def newton(z: Tensor, A: Tensor, steps: int) -> Newton:
 
 
 class Certainty(NamedTuple):
-    """Whether L and u have their `DIGITS`, the F that is left, and what rounding may have added to it."""
+    """Whether L has its `DIGITS` and u its own, the F that is left, and what rounding may have added to it."""
 
     certain: Tensor  # b
     F: Tensor  # q b
@@ -71,7 +72,7 @@ def certainty(
     factors = factorise(H)
     change = factors.bound(rounding) + 4 * factors.solve(right).abs()
     sure = (factors.pivots > PIVOT * H.diagonal().T) & (change <= DIGITS * L.abs().clamp_min(1))
-    return Certainty(sure.all(0) & (phase_sum(change, magnitude).amax(0) <= DIGITS), F, error)
+    return Certainty(sure.all(0) & ((change * magnitude.amax(1)).sum(0) <= DILUTION), F, error)
 
 
 def phase_sum(L: Tensor, K: Tensor) -> Tensor:

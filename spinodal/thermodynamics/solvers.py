@@ -36,7 +36,7 @@ class Flash(NamedTuple):
     """L_j of all phases but the reference, whose own fraction is 1 - sum_j L_j.
 
     `residual` is what is left of the equations. `converged` says that each L_j is right to 1e-12 max(1, |L_j|) for the
-    z and K given, and each composition to 1e-12 of itself. `reference` is the reference's own fraction and
+    z and K given, and each composition to 1e-11 of itself. `reference` is the reference's own fraction and
     `compositions` are x_ij of all phases, the reference last, with the digits that 1 - sum_j L_j and u_i lose where
     they are small. `verdict` is a `Verdict`. Only `fractions` carries a gradient.
     """
@@ -119,13 +119,13 @@ def _flash(z: Tensor, K: Tensor, steps: int, errors: Errors, *, simplex: bool) -
         raise InputError(f"steps must be at least 1, not {steps}")
     z, K, batch = _flatten(z, K)
     with torch.no_grad():
-        verdict = input_verdicts(z, K)
+        verdict, finite = input_verdicts(z, K)
         if errors == "raise":
             refuse(verdict, batch, z, K)
         kept = None if (verdict == Verdict.SOLVED).all() else (verdict == Verdict.SOLVED).nonzero()[:, 0]
     if kept is not None:
         z, K = z[kept], K[kept]
-    feed, z, A = z.detach(), z * _power_of_two(z.detach()), factors_of_phases(K)
+    feed, z, A = z.detach(), z * _power_of_two(z.detach()), factors_of_phases(K, finite=finite)
     with torch.no_grad():
         found = _solve(z, A, steps, simplex)
         verdict = found.verdict if kept is None else verdict.index_copy(0, kept, found.verdict)
@@ -136,7 +136,7 @@ def _flash(z: Tensor, K: Tensor, steps: int, errors: Errors, *, simplex: bool) -
         if simplex:
             L = _leaving_enough(L)
         u = torch.where(answered.unsqueeze(-1), found.u, 1.0)
-        x = torch.where(answered[:, None, None], A * (feed / u).unsqueeze(-1), torch.nan)
+        x = A * torch.where(answered.unsqueeze(-1), feed / u, torch.nan).unsqueeze(-1)
         present = ((L > 0) | (not simplex)) & answered.unsqueeze(-1)
     L = ImplicitFractions.apply(z, A, L, u, present.double())
     L = torch.where(answered.unsqueeze(-1), L, torch.nan)
@@ -233,7 +233,9 @@ def _solve_in_double(z: Tensor, A: Tensor, steps: int, simplex: bool) -> _Soluti
     else:
         L, iterations, converged = newton(z, A, steps)
         C = A[:-1] - A[-1]
-        u, size = (A[-1] + phase_sum(f(L[:-1]), f(C)) for f in (torch.clone, torch.abs))
+        u = A[-1] + phase_sum(L[:-1], C)
+        inner = bool((L >= 0).all())  # then sum_j L_j |K_ij - 1| <= u + 1
+        size = u + 2 * A[-1] if inner else A[-1] + phase_sum(L[:-1].abs(), C.abs())
         sure, F, _ = certainty(z, C, u, size, L[:-1])
         residual = F.abs().amax(0) / z.sum(0)
     inside = (u > 0).all(0)

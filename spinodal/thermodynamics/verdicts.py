@@ -1,5 +1,6 @@
 """What a flash found of each mixture, and the one error for mixtures that have no answer."""
 
+import math
 from enum import IntEnum
 
 import torch
@@ -41,10 +42,13 @@ REASONS = {
 }
 
 
-def input_verdicts(z: Tensor, K: Tensor) -> Tensor:
-    """The verdict [b] of each mixture z [b, n], K [b, n, q] before it is solved."""
+def input_verdicts(z: Tensor, K: Tensor) -> tuple[Tensor, bool]:
+    """The verdict [b] of each mixture z [b, n], K [b, n, q] before it is solved, and whether all K are finite."""
     total = z.sum(-1)
     found = torch.zeros_like(total, dtype=torch.long)
+    extremes = torch.stack([total.amin(), z.amin(), total.amax(), *K.aminmax()]).tolist()
+    if extremes[0] > 0 and extremes[1] >= 0 and extremes[3] >= 0 and max(extremes[2], extremes[4]) < math.inf:
+        return found, True  # all is well; NaN fails every comparison
     for verdict, bad in (
         (Verdict.FACTORS_NEGATIVE, (K < 0).flatten(1).any(-1)),
         (Verdict.FACTORS_NOT_FINITE, K.isnan().flatten(1).any(-1) | (K.isposinf().sum(-1) > 1).any(-1)),
@@ -53,7 +57,7 @@ def input_verdicts(z: Tensor, K: Tensor) -> Tensor:
         (Verdict.FEED_NOT_FINITE, ~total.isfinite()),
     ):
         found = torch.where(bad, int(verdict), found)
-    return found
+    return found, False
 
 
 def refuse(verdicts: Tensor, batch: torch.Size, z: Tensor, K: Tensor) -> None:
