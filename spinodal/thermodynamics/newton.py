@@ -17,6 +17,7 @@ DECREMENT = 1e-16  # squared, before the last step of Newton, which squares it o
 PIVOT = 1e-9  # of H relative to its diagonal, down to which double precision is trusted
 DIGITS = 1e-12  # that certain fractions have
 DILUTION = 1e-11  # relative, that certain dilutions have
+LAST = 1e-9  # relative change of a dilution in one step, whose square is no longer seen
 ROUNDING = 2.0**-53
 
 
@@ -45,21 +46,21 @@ def newton(z: Tensor, A: Tensor, steps: int) -> Newton:
 
 
 class Certainty(NamedTuple):
-    """Whether L has its `DIGITS` and u its own, the F that is left, and what rounding may have added to it."""
+    """Whether L and u have their digits after the last step, the F before it and what rounding may have added to F."""
 
     certain: Tensor  # b
     F: Tensor  # q b
     error: Tensor  # q b
+    step: Tensor  # q b
 
 
 def certainty(
     z: Tensor, D: Tensor, u: Tensor, size: Tensor, L: Tensor, held: Tensor | None = None
 ) -> Certainty:
-    """What rounding and the next step of Newton would change in L, and in u relative to itself  [derived].
+    """What rounding may change in L, and in u relative to itself, after one more step of Newton  [derived].
 
     F is rounded by a few ulps of its terms, and these by what u lost beside the `size` of its own terms; H^-1 takes
-    both to L. The bound is some ten times what happens, the step is not, and counts four times. Phases that are
-    `held` do not move.
+    both to L. A step below `LAST` leaves an error of its square. Phases that are `held` do not move.
     """
     w, F, H = derivatives(z, D, u)
     magnitude = w.abs()
@@ -70,9 +71,11 @@ def certainty(
         H = H.masked_fill(held.unsqueeze(0) | held.unsqueeze(1), 0.0)
         H.diagonal().T.masked_fill_(held, 1.0)
     factors = factorise(H)
-    change = factors.bound(rounding) + 4 * factors.solve(right).abs()
+    change, step = factors.bound(rounding), factors.solve(right)
     sure = (factors.pivots > PIVOT * H.diagonal().T) & (change <= DIGITS * L.abs().clamp_min(1))
-    return Certainty(sure.all(0) & ((change * magnitude.amax(1)).sum(0) <= DILUTION), F, error)
+    steepest = magnitude.amax(1)
+    last = ((change * steepest).sum(0) <= DILUTION) & ((step.abs() * steepest).sum(0) <= LAST)
+    return Certainty(sure.all(0) & last, F, error, step)
 
 
 def phase_sum(L: Tensor, K: Tensor) -> Tensor:

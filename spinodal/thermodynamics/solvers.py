@@ -227,17 +227,22 @@ def _solve_in_double(z: Tensor, A: Tensor, steps: int, simplex: bool) -> _Soluti
         u, largest = phase_sum(L, A), L.argmax(0)
         D = A - A.gather(0, largest.expand(1, *A.shape[1:]))
         held = (L == 0).scatter(0, largest.unsqueeze(0), True)
-        sure, F, error = certainty(z, D, u, u, L, held)
+        sure, F, error, step = certainty(z, D, u, u, L, held)
         sure = sure & ((L > 0) | (F + error < 0)).all(0)
         residual = torch.minimum(L, -F / z.sum(0)).abs().amax(0)
+        better = L + torch.where(sure, step.masked_fill(held, 0.0), 0.0)
+        L = better.scatter_add(0, largest.unsqueeze(0), 1 - better.sum(0, keepdim=True))
+        u, sure = phase_sum(L, A), sure & (L >= 0).all(0)
     else:
         L, iterations, converged = newton(z, A, steps)
         C = A[:-1] - A[-1]
         u = A[-1] + phase_sum(L[:-1], C)
         inner = bool((L >= 0).all())  # then sum_j L_j |K_ij - 1| <= u + 1
         size = u + 2 * A[-1] if inner else A[-1] + phase_sum(L[:-1].abs(), C.abs())
-        sure, F, _ = certainty(z, C, u, size, L[:-1])
+        sure, F, _, step = certainty(z, C, u, size, L[:-1])
         residual = F.abs().amax(0) / z.sum(0)
+        step = torch.where(sure, step, 0.0)
+        L, u = L + torch.cat([step, -step.sum(0, keepdim=True)]), u + phase_sum(step, C)
     inside = (u > 0).all(0)
     L, sure = torch.where(converged & inside, L, torch.nan), sure & inside
     return _Solution(L, u, iterations, residual, torch.where(converged & sure, 0, 1))
