@@ -90,6 +90,12 @@ def observe_command(
     if arrays and chosen and not runs:
         raise InputError(f"{arrays[0]} holds arrays: `nulls` are for models that run", field="nulls")
 
+    ignored = next((name for name in ("text", "sound", "image", "depth") if name in reading), None)
+    if ignored and not runs and not arrays:  # a file of arrays refuses it itself
+        raise InputError(
+            f"`{ignored}`: observations are compared as they are, and no model runs", field=ignored
+        )
+
     def asked(model: str) -> watch.Observation:
         reads = {} if model in arrays and runs else reading  # beside models, what they read is theirs
         return watch.Observation(watch.source_named(model, **reads), question, plans)

@@ -3,7 +3,7 @@ from .curves import final_losses, loss_over_steps, loss_over_time, residual_curv
 from .phases import mapped_layers, phase_fractions, phase_map
 from .pictures import draw
 from .runs import Runs, finished_runs, first_step_not_finite, number, readable, require_probe, residual_names
-from .style import colour_variable, colours, css_colours, svg
+from .style import colour_variable, colours, css_colours, printable, svg
 
 __all__ = [
     "Runs",
@@ -21,6 +21,7 @@ __all__ = [
     "number",
     "phase_fractions",
     "phase_map",
+    "printable",
     "readable",
     "require_probe",
     "residual_curves",

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from scipy.cluster.hierarchy import dendrogram
 
 from spinodal.figures.cosines import cosine_ridges
-from spinodal.figures.style import INK, MODELS, MUTED, colours, label_ends, panel, styled
+from spinodal.figures.style import INK, MODELS, MUTED, colours, label_ends, panel, printable, styled
 from spinodal.observables import OBSERVABLES, Scales
 from spinodal.watch import LayerNumbers, ObservationComparison, ObservationResult, StandardErrors
 
@@ -126,7 +126,7 @@ def merge_tree_of_words(result: ObservationResult) -> Figure:
     neighbours. Tokens that are alone are faint.
     """
     branch = np.array(result.shown.branch)[:, :WORDS]
-    words = result.shown.words[:WORDS]
+    words = [printable(word) for word in result.shown.words[:WORDS]]
     layers, n = branch.shape
     place = np.empty(n)
     place[np.lexsort(branch)] = np.arange(n)
@@ -166,7 +166,7 @@ def linkage_of_words(result: ObservationResult) -> Figure:
 
     At a cosine c the components are what hangs together to the right of c.
     """
-    words = result.shown.words
+    words = [printable(word) for word in result.shown.words]
     tree = dendrogram(np.array(result.shown.linkage), no_plot=True, orientation="left")
     figure, axes = panel(6.4, 0.9 + 0.17 * len(words))
     for height, far in zip(tree["icoord"], tree["dcoord"], strict=True):

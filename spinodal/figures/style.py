@@ -98,6 +98,14 @@ def canvas(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
+UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+
+
+def printable(text: str) -> str:
+    r"""The text, with an escape, such as \x07, in the place of every character that SVG and HTML may not hold."""
+    return UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
 def label_ends(axes: Axes, ends: dict[str, float], colour: dict[str, str]):
     """Names at the right edge, each as near to the end of its curve as the others leave room for."""
     axes.get_ylim()  # settles the limits, which transLimits alone does not
@@ -107,7 +115,7 @@ def label_ends(axes: Axes, ends: dict[str, float], colour: dict[str, str]):
     wanted = np.array([to_panel.transform((1.0, ends[name]))[1] for name in names]).clip(0, 1)
     for name, y in zip(names, spread_labels(wanted, gap), strict=True):
         style = {"color": colour[name], "va": "center", "parse_math": False}
-        axes.text(1.02, y, name, transform=axes.transAxes, **style)
+        axes.text(1.02, y, printable(name), transform=axes.transAxes, **style)
 
 
 def spread_labels(y: Float[np.ndarray, " k"], gap: float) -> Float[np.ndarray, " k"]:
@@ -141,7 +149,8 @@ def svg(figure: Figure, name: str, *, title: str) -> str:
         return re.sub("#[0-9a-f]{6}", lambda colour: colour_variable(colour[0]), faced)
 
     # what comes before the first group is replaced: a DTD on the network, a size, rules for the whole page
-    groups = re.sub("<[^>]*>", adapt, text.getvalue()[text.getvalue().index("<g ") :]).strip()
+    drawn = printable(text.getvalue())
+    groups = re.sub("<[^>]*>", adapt, drawn[drawn.index("<g ") :]).strip()
     width, height = figure.get_size_inches() * 72
     return (
         f'<svg role="img" aria-label="{html.escape(title)}" viewBox="0 0 {width:.6g} {height:.6g}" '

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from spinodal.arrays import real_array
 from spinodal.errors import InputError, require_types
 from spinodal.meanfield.kernel import dimensions
 from spinodal.meanfield.modes import CircleModes, SphereModes, ZonalModes, harmonic_index
@@ -77,8 +78,8 @@ def circle_values(values: Float[np.ndarray, " n"]) -> CircleModes:
 
     InputError for fewer than three values, for values that are not finite, and where they do not integrate to one.
     """
-    values = np.asarray(values, float)
-    if len(values) < 3 or not np.isfinite(values).all():
+    values = real_array(values, "values")
+    if values.ndim != 1 or len(values) < 3 or not np.isfinite(values).all():
         raise InputError(
             f"`values`: a density needs three or more, all finite; here are {len(values)}", field="values"
         )

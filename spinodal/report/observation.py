@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from spinodal.figures import colours, observation
+from spinodal.figures import colours, observation, printable
 from spinodal.observables import OBSERVABLES
 from spinodal.report.sections import Drawings, grid, section
 from spinodal.report.sphere import STYLE, sphere
@@ -137,7 +137,7 @@ LAYER_COLUMNS = (
 
 
 def _page(title: str, body: Sequence[str]) -> str:
-    return (
+    return printable(
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{CSS}{STYLE}</style>\n</head>\n<body>\n<main>\n"

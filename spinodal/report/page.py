@@ -39,7 +39,7 @@ def page(arms: Arms) -> str:
         settings(arms, colour),
         "<footer>Written by spinodal. This file is whole: it loads nothing.</footer>",
     ]
-    return (
+    return figures.printable(
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(' · '.join(distinct(runs, 'recipe')))}</title>\n<style>{CSS}</style>\n</head>\n"

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from spinodal.figures import printable
+
 STYLE = """
 .sphere{display:grid;grid-template-columns:minmax(0,560px);gap:.5rem;margin:1.1rem 0}
 .sphere canvas{width:100%;aspect-ratio:1;touch-action:none;cursor:grab;border:1px solid var(--rule)}
@@ -77,7 +79,11 @@ SCRIPT = """
 
 def sphere(places: Float[np.ndarray, "t n 3"], words: Sequence[str], branch: Sequence[Sequence[int]]) -> str:
     """The element, its data and its script; to be put into a page once, after STYLE."""
-    data = {"places": places.round(3).tolist(), "words": list(words), "branch": [list(row) for row in branch]}
+    data = {
+        "places": places.round(3).tolist(),
+        "words": [printable(word) for word in words],
+        "branch": [list(row) for row in branch],
+    }
     # no text of a token may close the script
     text = json.dumps(data, ensure_ascii=True).replace("<", "\\u003c")
     return (

@@ -8,6 +8,7 @@ import pytest
 from command import spinodal
 
 from spinodal import theory
+from spinodal.cli.meanfield import start_of
 
 THRESHOLDS = {  # from Bessel functions in 30 digits, rounded to four decimals
     2: [1.0445, 3.1654, 6.2113, 10.2285, 15.2363, 21.2405],
@@ -186,3 +187,21 @@ def test_an_unresolved_run_fails_with_a_sentence(monkeypatch, capsys, tmp_path: 
     arguments = ["meanfield", *options, f"modes:{tmp_path / 'modes.txt'}", "--out", tmp_path / "run"]
     assert spinodal(monkeypatch, *arguments) == 1
     assert "no longer resolved by 70 degrees" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_density_may_be_an_array_of_numpy(monkeypatch, capsys, tmp_path: Path):
+    """The same start as from a file of lines; a table or complex numbers are refused in a sentence."""
+    values = (1 + 0.01 * np.cos(3 * 2 * np.pi * np.arange(64) / 64)) / (2 * np.pi)
+    np.savetxt(tmp_path / "density.txt", values, fmt="%.17g")
+    np.save(tmp_path / "density.npy", values)
+    np.save(tmp_path / "table.npy", np.stack([values, values], 1))
+    np.save(tmp_path / "complex.npy", values + 0j)
+    lines, array = (
+        start_of(f"density:{tmp_path / name}", "circle", None, 0) for name in ("density.txt", "density.npy")
+    )
+    assert np.array_equal(lines.amplitudes, array.amplitudes)
+    assert np.array_equal(lines.phases, array.phases)
+    for name, said in (("table.npy", "1 number(s) a line"), ("complex.npy", "no array of numbers")):
+        start = f"density:{tmp_path / name}"
+        assert spinodal(monkeypatch, "meanfield", "--start", start, "--out", tmp_path / "no") == 2
+        assert said in " ".join(capsys.readouterr().err.split())

@@ -312,3 +312,13 @@ def test_an_encoder_decoder_has_a_loss():
         [float(logits[b, i, ids[b, i + 1]]) for b in range(len(ids)) for i in range(ids.shape[1] - 1)]
     )
     assert loss(Subject(kind, model, None), inputs, 0) == pytest.approx(by_hand, rel=1e-5)
+
+
+@pytest.mark.parametrize("option", [("--text", "to be"), ("--depth", "3")])
+def test_what_only_a_model_reads_is_refused_where_none_runs(monkeypatch, tmp_path: Path, option):
+    """Observations that are there already are read as they are, whatever text is given."""
+    monkeypatch.setattr("spinodal.watch.find_observation", Path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="observations are compared as they are") as refused:
+        spinodal("observe", "--compare", "one", "two", *option)
+    assert refused.value.fields == (option[0][2:],)

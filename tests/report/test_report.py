@@ -5,17 +5,19 @@ import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from example_runs import comparison, probe, record, run
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from rich.console import Console
 from scipy import stats
 from typed import present
 
-from spinodal import report
+from spinodal import figures, report
 from spinodal.errors import InputError
 from spinodal.report import comparison as compared
 from spinodal.training import TrainingRun, training_run
@@ -227,3 +229,27 @@ def test_many_layers_phases_and_tokens_are_thinned_and_said_to_be(tmp_path):
     assert "2 of 11 layers with phases are shown. The first 120 of 300 tokens are shown." in page.text
     assert "layer 12" in page.text
     assert page.text.count("·word") == 120
+
+
+CONTROLS = "".join(
+    map(chr, [*range(9), 11, 12, *range(14, 32), 127, 0x85, 0xD800, 0xDFFF, 0xFDD0, 0xFFFE, 0xFFFF])
+)
+
+
+def test_characters_that_no_page_may_hold_are_shown_as_escapes():
+    """A picture with them is still XML; a page keeps its lines, and every script."""
+    figure = Figure()
+    figure.text(0.1, 0.5, re.sub(r"[\ud800-\udfff]", "", CONTROLS))  # matplotlib draws no half of a pair
+    drawn = figures.svg(figure, "one", title="controls")
+    ElementTree.fromstring(drawn)
+    assert r"\x07" in drawn
+    assert figures.printable(CONTROLS).isprintable()
+    kept = "a\tb\r\nक्षि 한국어 עִבְרִית 👩‍🔬 \u202e\u200b\ufeff"
+    assert figures.printable(kept) == kept
+
+
+def test_a_run_whose_name_holds_a_control_character_has_a_page_that_is_written(tmp_path):
+    arms = {"": {"pet\x07\ufffe": [run("pet\x07\ufffe", 0)]}}
+    text = written(tmp_path, arms)
+    assert figures.printable(text) == text
+    assert r"pet\x07\ufffe" in text
