@@ -18,7 +18,7 @@ DOORS: dict[str, set[str]] = {
     "graphs": {"types"},
     "data": set(),
     "threads": set(),
-    "runs": {"threads", "types"},
+    "runs": {"limits", "threads", "types"},
     "scores": set(),
     "limits": set(),
     "theory": {"limits"},

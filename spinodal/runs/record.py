@@ -21,6 +21,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from spinodal.errors import InputError
+from spinodal.limits import unlimited
 from spinodal.runs.codec import is_array
 from spinodal.runs.decoding import decode
 from spinodal.runs.files import Place, damaged_file
@@ -119,7 +120,8 @@ class Run:
         if not file.exists() and holds_array(value):
             raise InputError(f"{file} is missing: the arrays of {self.path} are there")
         try:
-            return decode(cls, value, arrays_of(file))
+            with unlimited():  # what it took was taken when the run was made
+                return decode(cls, value, arrays_of(file))
         except InputError as error:
             raise InputError(f"{self.path}: {error}", field=error.fields) from None
 

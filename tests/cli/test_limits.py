@@ -6,7 +6,9 @@ from command import spinodal
 
 from spinodal import flows, theory
 from spinodal.errors import InputError
+from spinodal.flows.ensembles.diagram import diagram_row
 from spinodal.limits import require_at_most, unlimited
+from spinodal.runs import open_run, read_run
 
 MANY = "1000000000"
 COMMANDS = [
@@ -87,6 +89,18 @@ def test_a_limit_is_lifted_within_a_block_alone():
         assert flows.UniformStart(10**30).n == 10**30
     with pytest.raises(InputError, match="layers"):
         theory.layer_gamma(10**8, 32, 1.0)
+
+
+def test_what_was_made_without_limits_is_read_with_them(tmp_path):
+    """The record of a run, and a cell of a sweep, which may be another process."""
+    with unlimited():
+        asked = flows.Simulation(flows.AttentionField(1.0), flows.UniformStart(4, 2), 1.0, times=10**6)
+        with open_run(tmp_path / "run", kind="simulate", config=asked) as folder:
+            folder.begin()
+    assert read_run(tmp_path / "run").config_as(flows.Simulation).times == 10**6
+    cell = {"n": 2, "d": 2**28, "samples": 2, "seed": 0, "times": [0.1], "threshold": 0.9, "beta": 1.0}
+    with pytest.raises(KeyError, match="clock"):  # the one thing that this cell lacks
+        diagram_row(cell)
 
 
 def test_orthonormal_tokens_take_no_more_memory_than_they_are():

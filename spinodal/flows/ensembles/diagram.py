@@ -16,7 +16,7 @@ from spinodal.flows.ensembles.flow import OdeClock
 from spinodal.flows.ensembles.layers import LayerClock
 from spinodal.flows.ensembles.maps import CLOSE, Ensemble, estimate, mean_and_error
 from spinodal.flows.ensembles.matrices import Matrices, close_shares
-from spinodal.limits import ROWS, STEPS, require_at_most
+from spinodal.limits import ROWS, STEPS, require_at_most, unlimited
 from spinodal.runs import sweep
 from spinodal.types import Progress
 
@@ -176,7 +176,8 @@ def diagram_row(cell: dict[str, Any]) -> dict[str, list[float]]:
 
     Takes and returns plain numbers and names, as JSON holds them.
     """
-    ensemble = Ensemble(*(cell[name] for name in ("n", "d", "samples", "seed")))
+    with unlimited():  # the diagram was held to the limits, in a process that may be another
+        ensemble = Ensemble(*(cell[name] for name in ("n", "d", "samples", "seed")))
     times, threshold, beta = np.asarray(cell["times"], dtype=float), cell["threshold"], cell["beta"]
     kind, value = cell["clock"]
     if cell["matrices"] is None:
