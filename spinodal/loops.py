@@ -1,6 +1,7 @@
 """How loops are compiled and run on threads.
 
 Loops are numba functions without the interpreter lock, run on plain threads, as many as `spinodal.threads` says.
+How a loop is cut depends on its length alone, so that the same bits come out at any number of threads.
 
 Sums may be reordered only where `plus` is called: near a cluster the order of the other
 operations is what keeps the digits. Cached machine code of a loop is not renewed when a
@@ -12,9 +13,11 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
+from itertools import pairwise
 from typing import Any, no_type_check
 
 import numpy as np
+from jaxtyping import Float
 from numba import config, njit
 from numba.core import types
 from numba.extending import intrinsic
@@ -31,6 +34,8 @@ if getattr(config, "DISABLE_JIT", 0):
 TAYLOR = Polynomial([math.log(2) ** k / math.factorial(k) for k in range(20)])  # of 2^f
 REST = Chebyshev.interpolate(TAYLOR - TAYLOR.cutdeg(10), 10, [-0.5, 0.5])  # its tail, in ten degrees
 TWO = tuple(map(float, (TAYLOR.cutdeg(10) + REST.convert(kind=Polynomial)).coef))
+PARTS = 16  # of a loop at most, each for one thread
+ROWS = 64  # of a product that a thread takes at least
 ROUND = 6755399441055744.0  # 1.5 * 2^52: adding it rounds to an integer and leaves that in the low bits
 
 compiled: Callable[..., Any] = partial(
@@ -92,9 +97,33 @@ def pool(process: int, threads: int) -> ThreadPoolExecutor:
 
 
 def in_parts(loop: Callable[[int, int], Any], n: int, least: int) -> list[Any]:
-    """[loop(start, stop), ...] over slices of range(n), one for each thread, of at least `least` items."""
-    parts = max(1, min(threads(), n // least))
-    if parts == 1:
-        return [loop(0, n)]
+    """[loop(start, stop), ...] over slices of range(n) that hold at least `least` items, as many at once as threads.
+
+    The slices follow from n and `least`: sums over parts have one order, whatever the number of threads.
+    """
+    parts = max(1, min(PARTS, n // least))
     edges = [n * p // parts for p in range(parts + 1)]
-    return list(pool(os.getpid(), parts).map(loop, edges[:-1], edges[1:]))
+    workers = min(threads(), parts)
+    if workers == 1:
+        return [loop(start, stop) for start, stop in pairwise(edges)]
+    return list(pool(os.getpid(), workers).map(loop, edges[:-1], edges[1:]))
+
+
+@compiled()
+@no_type_check
+def add_products(a, b, out, start, stop):
+    """out_i += sum_r a_ir b_r of the rows from start to stop."""
+    for i in range(start, stop):
+        row = out[i]
+        for r in range(len(b)):
+            part, weight = b[r], a[i, r]
+            for k in range(row.size):
+                row[k] += weight * part[k]
+
+
+def product(a: Float[np.ndarray, "*m r"], b: Float[np.ndarray, "r d"]) -> Float[np.ndarray, "*m d"]:
+    """a b, each entry summed in the order of b's rows: a BLAS rounds otherwise on another number of threads."""
+    rows, columns = np.ascontiguousarray(a).reshape(-1, len(b)), np.ascontiguousarray(b)
+    out = np.zeros((len(rows), columns.shape[1]))
+    in_parts(partial(add_products, rows, columns, out), len(rows), ROWS)
+    return out.reshape(*a.shape[:-1], columns.shape[1])

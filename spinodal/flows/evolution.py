@@ -17,6 +17,7 @@ from spinodal.flows.fields.energy import energy_of
 from spinodal.flows.state import State
 from spinodal.flows.time import MERGE, CheckpointPolicy, SimulationResult, simulate
 from spinodal.flows.time.simulate import as_trajectory
+from spinodal.loops import product
 from spinodal.runs import UNSAVED, encode
 from spinodal.types import Progress, Trajectory
 
@@ -162,21 +163,20 @@ def evolve(
 
 def final(simulation: Simulation, run: SimulationResult, seconds: float) -> Final:
     """The state at the end of a simulation, in numbers that coordinates in the span give as well."""
-    from spinodal.observables import cluster_count, mean_cosine
+    from spinodal.observables import cluster_count
 
-    last, trajectory = run.coordinates[-1], as_trajectory(run.times, run.coordinates)
+    last, n = run.coordinates[-1], simulation.n
     if simulation.field.merges:
         clusters = simulation.n - len(run.merges.time)
     else:  # tokens that may not merge are one cluster where they are nearer than merging ones would be
-        times, tokens, valid = trajectory
-        clusters = int(cluster_count(Trajectory(times[-1:], tokens[-1:], valid), MERGE**2 / 2))
+        clusters = int(cluster_count(as_trajectory(run.times[-1:], run.coordinates[-1:]), MERGE**2 / 2))
     return Final(
         time=float(run.times[-1]),
         clusters=clusters,
         steps=run.steps,
         evaluations=run.evaluations,
-        mean_cosine=float(mean_cosine(trajectory)[-1, 0]),
-        smallest_cosine=float((last @ last.T).min()) if simulation.n <= PAIRS else None,
+        mean_cosine=float((np.sum(np.sum(last, 0) ** 2) - n) / (n * (n - 1))),
+        smallest_cosine=float(product(last, last.T).min()) if n <= PAIRS else None,
         longest=float(run.lengths[-1].max()),
         seconds=seconds,
     )

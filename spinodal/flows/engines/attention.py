@@ -56,7 +56,8 @@ def pad_columns(rows: Float[np.ndarray, "n d"], width: int) -> Float[np.ndarray,
 def rounding(weights: Float[np.ndarray, " m"], logit: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """Relative error of a mean over these weights, with logits of at most this size."""
     largest = logit - np.log(weights[weights > 0].min())
-    return EPS * (8 + np.sqrt(BLOCK + len(weights) / BLOCK) + 4 * largest)
+    m = len(weights)
+    return EPS * (8 + min(m, BLOCK + m / BLOCK) / 2 + 4 * largest)
 
 
 def average(kernel: Kernel, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]) -> Attention:

@@ -82,7 +82,7 @@ def locate(x, M, cell, off):
 @compiled()
 @no_type_check
 def scatter(cell, off, w, scale, moments):
-    """moments[cell, p] += scale w off^p."""
+    """moments[cell, p] += scale w off^p; the column after them takes what rounding leaves out of the masses."""
     for j in range(cell.size):
         k = np.uint32(cell[j]) * WIDTH
         s = off[j]
@@ -90,7 +90,11 @@ def scatter(cell, off, w, scale, moments):
         p0 = w[j] * scale
         p1 = p0 * s
         p4 = p0 * s2 * s2
-        moments[k] += p0
+        before = moments[k]
+        mass = before + p0
+        virtual = mass - before
+        moments[k + MOMENTS] += (before - (mass - virtual)) + (p0 - virtual)
+        moments[k] = mass
         moments[k + 1] += p1
         moments[k + 2] += p0 * s2
         moments[k + 3] += p1 * s2
@@ -167,7 +171,9 @@ def modes(
     flat = np.ascontiguousarray(x).reshape(-1)
     # weights of order one: equal ones are then counted without rounding
     parts = in_parts(lambda start, stop: collect_moments(flat, w, M, float(n), start, stop), n, LEAST)
-    moments = np.sum(parts, 0).reshape(M + 1, WIDTH)[:, :MOMENTS] / n
+    sums = np.sum(parts, 0).reshape(M + 1, WIDTH)
+    sums[:, 0] += sums[:, MOMENTS]
+    moments = sums[:, :MOMENTS] / n
     moments[0] += moments[M]
     spectra = np.fft.rfft(np.ascontiguousarray(moments[:M].T))[:, : K + 1]
     return np.sum(powers(K)[:MOMENTS].conj() * spectra, 0)

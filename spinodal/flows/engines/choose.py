@@ -3,7 +3,8 @@ r"""The one choice of an engine, for `flows.field` and for every composed field,
 Of the engines whose domain holds the problem the cheapest is asked; where it declines, the next. An O(n) engine errs
 by eps / Z_i, so tokens far from all others come out worst: those whose bound exceeds `tolerance` times the largest
 drift are done again by differences, while that is affordable. In a metastable state all drifts are small, all tokens
-are done again, and the answer is the direct one.
+are done again, and the answer is the direct one. A token whose Z_i is below the engine's error has an infinite bound:
+it weighs next to nothing, as a probe does, and is always done again.
 
 Answers carry the name of the engine that ran: "circle+direct" where some tokens were done again.
 """
@@ -20,7 +21,7 @@ from spinodal.errors import InputError
 from spinodal.flows.engines import direct, pairs
 from spinodal.flows.engines.engine import Engine, Problem
 from spinodal.flows.engines.kernel import Kernel
-from spinodal.flows.engines.law import Attention, Drift, Law
+from spinodal.flows.engines.law import Attention, Drift, Law, replace_rows
 from spinodal.flows.engines.registry import ENGINES
 from spinodal.flows.names import require_known
 
@@ -142,15 +143,14 @@ def refine_drift(answer: Drift, x: Tokens, weights: Numbers, law: Law, tolerance
 
 
 def offenders(drift: Tokens, bound: Numbers, tolerance: float) -> Int[np.ndarray, " m"]:
-    """Tokens whose error may exceed `tolerance` times the largest drift; none where they are too many to refine."""
+    """Tokens whose error may exceed `tolerance` times the largest drift, or is unknown.
+
+    The latter alone where all are too many to refine.
+    """
+    worst = bound.max()
     some = np.abs(drift[:: 1 + len(drift) // 1000]).max()  # cheap, and never above the largest
-    if bound.max() <= tolerance * some:
+    if worst < np.inf and worst <= tolerance * some:
         return np.empty(0, int)
-    poor = np.flatnonzero(bound > tolerance * np.abs(drift).max())
-    return poor if len(poor) * drift.size <= WORK else poor[:0]
-
-
-def replace_rows(answer: Drift | Attention, rows: Int[np.ndarray, " m"], better: Drift | Attention) -> None:
-    """Overwrites some rows of an answer with those of a better one."""
-    for old, new in zip(answer, better, strict=True):
-        old[rows] = new
+    unknown = bound == np.inf
+    poor = np.flatnonzero(unknown | (bound > tolerance * np.abs(drift).max()))
+    return poor if len(poor) * drift.size <= WORK else np.flatnonzero(unknown)

@@ -6,7 +6,8 @@ and the drift along the circle is Y' / Z for SA and clock * Y' for USA [derived]
 is written (J_{k-1} - J_{k+1}) / 2k, which holds at b = 0 too.
 
 The error is absolute, a few eps of the largest Z possible. Relative to a token's own Z_i it is
-eps / Z_i: large for a token on its own, and larger than the drift itself in a metastable state.
+eps / Z_i: large for a token on its own, and larger than the drift itself in a metastable state. A light token far from
+all mass has a Z_i below that error: its bound is infinite, and the choice of engines computes it again in logarithms.
 
 With matrices the kernel e^{x^T A y} is band-limited in both angles: e^{x^T A y} = sum_kl C_kl e^{i(k theta + l phi)}.
 """
@@ -32,7 +33,7 @@ from spinodal.flows.engines.cells import (
 )
 from spinodal.flows.engines.engine import Engine, Problem, Routine
 from spinodal.flows.engines.kernel import Kernel, square
-from spinodal.flows.engines.law import EPS, Attention, Drift, Law
+from spinodal.flows.engines.law import EPS, Attention, Drift, Law, quotient
 from spinodal.loops import compiled, in_parts
 
 TAIL = EPS / 16  # sum of what is left out, relative to the largest value
@@ -70,14 +71,19 @@ def plan(beta: float) -> Plan:
 @compiled()
 @no_type_check
 def fill_drift(x, a, cell, off, constants, drift, Z, error):
-    """Z = J_0 + beta Y; the drift along the unit tangent (-y, x) is rate Y'. One loop, to spread its writing."""
+    """Z = J_0 + beta Y; the drift along the unit tangent (-y, x) is rate Y'. One loop, to spread its writing.
+
+    Where Z is not certainly larger than its error, the drift is 0 and its bound infinite.
+    """
     J0, beta, clock, noise = constants
     for j in range(off.size):
         y, slope = polynomial(a, cell[j], off[j])
-        z = J0 + beta * y
+        z = max(J0 + beta * y, 2 * noise)
         rate = 1 / z if clock == 0 else clock
+        known = z > 2 * noise
+        slope = slope if known else 0.0
         Z[j] = z
-        error[j] = noise * rate
+        error[j] = 2 * noise * rate if known else np.inf
         drift[2 * j] = -rate * slope * x[2 * j + 1]
         drift[2 * j + 1] = rate * slope * x[2 * j]
 
@@ -130,9 +136,7 @@ def coupled_mean(
     sums = C[K:] @ np.stack([m[1:-1], (m[2:] + m[:-2]) / 2, (m[2:] - m[:-2]) / 2j], 1)
     sums[1:] *= 2
     Z, X, Y = (values(x, table(f, M)) for f in sums.T)
-    noise = rounding(n) * (4 + 2 * top)
-    Z = np.maximum(Z, noise)  # below, no digit is known and the bound says so
-    return Attention(np.stack([X, Y], 1) / Z[:, None], np.log(Z) + top, 2 * noise / Z)
+    return quotient(np.stack([X, Y], 1), Z, rounding(n) * (4 + 2 * top), np.zeros((n, 2)), top)
 
 
 def coupling_modes(A: Float[np.ndarray, "2 2"], top: float) -> Complex[np.ndarray, "k l"]:
@@ -188,7 +192,7 @@ def drift(x: Float[np.ndarray, "n 2"], weights: Float[np.ndarray, " n"], law: La
 def average(kernel: Kernel, x: Float[np.ndarray, "n 2"], weights: Float[np.ndarray, " n"]) -> Attention:
     """m_i = (sum_j p_ij x_j) - x_i, of any Q^T K."""
     mean = coupled_mean(x, weights, kernel.beta * square(kernel.coupling))
-    return Attention(mean.shift - x, mean.log_partition, mean.error_bound + EPS)
+    return Attention(mean.shift - x, mean.log_partition, mean.error_bound)
 
 
 def drift_cost(problem: Problem) -> float:

@@ -25,12 +25,15 @@ from jaxtyping import Float
 
 from spinodal.flows.engines.engine import Engine, Problem, Routine
 from spinodal.flows.engines.kernel import Kernel
-from spinodal.flows.engines.law import EPS, Attention, Drift, Law, from_shift
+from spinodal.flows.engines.law import EPS, Attention, Drift, Law, from_shift, replace_rows
 from spinodal.flows.engines.pairs import interaction
 from spinodal.loops import compiled, exp2, in_parts, plus, use_widest_vectors
 
 LANES = 16  # loops over tokens are padded to a multiple, so that none has a slow end
-TILE = 512  # tokens of a tile: sums are at most this long before they are added up
+TILE = 512  # tokens of a tile
+ROWS = 32  # rows of a tile whose pull on its columns is summed before it is added to the others
+ADDITIONS = 96  # one after the other in a tile and over the parts of a loop: the lanes of a row, ROWS, TILE / ROWS, 16
+FAINT = 1e-280  # a Z of which the least weight of exp2, 2^-1000, is a part
 
 
 @compiled()
@@ -110,7 +113,7 @@ def row_on_sphere(s, w, part, i, kappa, mirror):
 def tile_on_circle(s, w, kappa, at, total):
     """Adds what the tiles i in [I, A) and j in [J, B) do to each other to [force, spread, others]."""
     I, A, J, B = at
-    part = np.zeros((3, B - J))
+    whole, part = np.zeros((3, B - J)), np.zeros((3, B - J))
     tile, weights = (s[0, J:B], s[1, J:B]), w[J:B].copy()
     pulled = (part[0], part[1], part[2])
     for i in range(I, A):
@@ -122,7 +125,10 @@ def tile_on_circle(s, w, kappa, at, total):
             weights[i - I] = w[i]
         for k in range(3):
             total[k, i] += row[k]
-    total[:, J:B] += part
+        if I != J and ((i - I) % ROWS == ROWS - 1 or i == A - 1):
+            whole += part
+            part[:] = 0.0
+    total[:, J:B] += whole
 
 
 @compiled()
@@ -130,7 +136,7 @@ def tile_on_circle(s, w, kappa, at, total):
 def tile_on_sphere(s, w, kappa, at, total):
     """Adds what the tiles i in [I, A) and j in [J, B) do to each other to [force (3 rows), spread, others]."""
     I, A, J, B = at
-    part = np.zeros((5, B - J))
+    whole, part = np.zeros((5, B - J)), np.zeros((5, B - J))
     tile, weights = (s[0, J:B], s[1, J:B], s[2, J:B]), w[J:B].copy()
     pulled = (part[0], part[1], part[2], part[3], part[4])
     for i in range(I, A):
@@ -142,7 +148,10 @@ def tile_on_sphere(s, w, kappa, at, total):
             weights[i - I] = w[i]
         for k in range(5):
             total[k, i] += row[k]
-    total[:, J:B] += part
+        if I != J and ((i - I) % ROWS == ROWS - 1 or i == A - 1):
+            whole += part
+            part[:] = 0.0
+    total[:, J:B] += whole
 
 
 @compiled()
@@ -187,8 +196,12 @@ def drift(x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], law: La
 
     parts = in_parts(lambda a, b: tile_sums(tile, pairs[a:b], s, w, kappa), len(pairs), 2)
     total = np.sum(parts, 0)
-    noise = EPS * (8 + np.sqrt(TILE + n / TILE))
-    return Drift(*normalise_sums(x, w, total, law.beta, law.clock or 0.0, noise))
+    noise = EPS * (8 + min(n, ADDITIONS + n / TILE) / 2)
+    answer = Drift(*normalise_sums(x, w, total, law.beta, law.clock or 0.0, noise))
+    faint = np.flatnonzero(answer.Z < FAINT)
+    if len(faint):
+        replace_rows(answer, faint, drift_at(x[faint], x, weights, law))
+    return answer
 
 
 def tile_sums(

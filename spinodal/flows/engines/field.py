@@ -1,5 +1,6 @@
 r"""The public field: checks its input, and lets `choose` find who computes it."""
 
+import warnings
 from collections.abc import Sequence
 from numbers import Real
 from typing import Any, no_type_check
@@ -10,6 +11,7 @@ from jaxtyping import Float, Shaped
 from spinodal import sphere as unit_sphere
 from spinodal.arrays import token_array, weight_array
 from spinodal.errors import InputError, require_type
+from spinodal.flows.engines import direct
 from spinodal.flows.engines.choose import TOLERANCE, unchecked_drift
 from spinodal.flows.engines.law import Drift, law
 from spinodal.loops import compiled, plus
@@ -60,6 +62,36 @@ def check(x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " _"]) -> None
         raise InputError(f"`weights` sum to {total:.12g}, not to 1: divide by their sum", field="weights")
 
 
+def with_probes(
+    x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], probes: Float[np.ndarray, "m d"]
+) -> tuple[Float[np.ndarray, "k d"], Float[np.ndarray, " k"]]:
+    """Tokens and weights with probes behind them, of weight 0. InputError for probes that are no unit vectors."""
+    if probes.shape[1] != x.shape[1]:
+        raise InputError(
+            f"`probes` have shape {probes.shape}: unit vectors [m d] with d = {x.shape[1]} are needed",
+            field="probes",
+        )
+    try:
+        unit_sphere.require_unit(probes, UNIT)
+    except InputError as fault:
+        raise InputError(f"`probes`: {fault}", field="probes") from None
+    return np.concatenate([x, probes]), np.append(weights, np.zeros(len(probes)))
+
+
+def warn_of_lost_digits(answer: Drift, tolerance: float) -> None:
+    """A warning where bounds exceed the tolerance and the tokens were too many to be computed again."""
+    if answer.engine == direct.ENGINE.name:
+        return
+    limit = tolerance * np.abs(answer.drift).max()
+    lost = int(np.count_nonzero(answer.error_bound > limit))
+    if lost:
+        warnings.warn(
+            f"the drift of {lost} tokens is not known to {tolerance:g} of the largest drift: `error_bound` says how "
+            "well, and engine 'direct' keeps all digits",
+            stacklevel=3,
+        )
+
+
 def field(
     x: Shaped[Any, "n d"] | Sequence[Any],
     weights: Shaped[Any, " _"] | Sequence[Any],
@@ -68,6 +100,7 @@ def field(
     kind: str = "sa",
     engine: str = "auto",
     tolerance: float = TOLERANCE,
+    probes: Shaped[Any, "m d"] | Sequence[Any] | None = None,
 ) -> Drift:
     """dx_i/dt = rate_i sum_j w_j e^{b(<x_i,x_j> - 1)} P_{x_i} x_j  [glpr2023; gkpr2024].
 
@@ -77,14 +110,18 @@ def field(
     scaled to length 1, and to the sum 1, in double precision.
 
     Returns (drift [n d], Z [n], error_bound [n]) in double precision, tensors where `x` is one, with the name of the
-    engine that ran as `.engine`: Z_i is the scaled sum_j w_j e^{b(<x_i,x_j> - 1)} in (0, 1], and error_bound_i bounds
+    engine that ran as `.engine`: Z_i is the scaled sum_j w_j e^{b(<x_i,x_j> - 1)} in [0, 1], and error_bound_i bounds
     |drift_i - exact drift_i|. "usa" and "gkpr" are two definitions of unnormalised attention, whose times differ by the
     factor `usa_clock`; `law` defines all three.
 
     Engines: "direct" sums over all pairs, O(n^2), and keeps all digits of the slowest flow; "circle" (d = 2) and
     "sphere" (d = 3) are O(n); "attention" and "lowrank" serve any d; "span" works in n dimensions where n < d. "auto"
     takes the fastest. Whichever runs, tokens whose bound exceeds `tolerance` times the largest drift are computed
-    again by "direct", as long as that takes a second or two; with an infinite tolerance none is.
+    again by "direct", as long as that takes a second or two, and a warning says where it would take more; with an
+    infinite tolerance only those are of whose drift no digit is known, such as probes far from all mass.
+
+    `probes` [m d] are unit vectors without weight: they drift and pull at nothing. The answer then has n + m rows, the
+    last m theirs.
 
     InputError for tokens that are not unit vectors, wrong weights, beta out of range, a negative tolerance, unknown
     names, and for what is of another type: complex numbers, masked arrays, tensors that require a gradient.
@@ -103,7 +140,10 @@ def field(
     require_type("tolerance", tolerance, Real)
     if not tolerance >= 0:
         raise InputError(f"`tolerance` {tolerance}: must be 0 or more", field="tolerance")
+    if probes is not None:
+        tokens, masses = with_probes(tokens, masses, token_array(probes, "probes"))
     answer = unchecked_drift(tokens, masses, law(kind, beta), engine, tolerance)
+    warn_of_lost_digits(answer, tolerance)
     device = None if isinstance(x, np.ndarray) else getattr(x, "device", None)
     if device is None:
         return answer

@@ -12,8 +12,10 @@ from jaxtyping import Float
 from spinodal.flows.engines.engine import Engine, Problem, Routine
 from spinodal.flows.engines.kernel import Kernel
 from spinodal.flows.engines.law import EPS, Attention
+from spinodal.loops import product
 
 BLOCK = 2**21  # logits at a time
+ROUNDING = 32 * EPS  # of a sum by halves
 
 
 def interaction(
@@ -33,7 +35,7 @@ def interaction(
     longest = np.linalg.norm(sources, axis=1).max()
     for start in range(0, n, max(1, BLOCK // m)):
         rows = slice(start, start + max(1, BLOCK // m))
-        logits = targets[rows] @ sources.T
+        logits = product(targets[rows], sources.T)
         unseen = np.broadcast_to(weights == 0, logits.shape)
         if causal:
             unseen = unseen | (np.arange(m) > np.arange(n)[rows, None])
@@ -45,9 +47,9 @@ def interaction(
             if len(some):
                 mass = weights[some].sum()
                 apart = values[some] - (0.0 if anchors is None else anchors[i])
-                shift[i], log_Z[i] = weights[some] @ apart / mass, np.log(mass)
+                shift[i], log_Z[i] = np.sum(weights[some] * apart.T, 1) / mass, np.log(mass)
     size = np.abs(shift).sum(1) + np.abs(values).max()
-    return Attention(shift, log_Z, 8 * EPS * size)
+    return Attention(shift, log_Z, ROUNDING * size)
 
 
 def average(kernel: Kernel, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]) -> Attention:

@@ -11,6 +11,8 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float
 
+from spinodal.loops import product
+
 Number = float | int
 Matrix = Number | Float[np.ndarray, "..."]
 
@@ -76,4 +78,4 @@ def times(matrix: Matrix, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k
     """M x_i for every row."""
     if np.ndim(matrix) == 0:
         return x if matrix == 1 else matrix * x
-    return x @ np.asarray(matrix).T
+    return product(x, np.asarray(matrix).T)

@@ -18,7 +18,7 @@ from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from spinodal.errors import InputError, require_type
 
@@ -63,6 +63,29 @@ class Attention(NamedTuple):
     shift: Float[np.ndarray, "n e"]
     log_partition: Float[np.ndarray, " n"]
     error_bound: Float[np.ndarray, " n"]
+
+
+def quotient(
+    num: Float[np.ndarray, "n d"],
+    Z: Float[np.ndarray, " n"],
+    noise: Float[np.ndarray, " n"] | float,
+    x: Float[np.ndarray, "n d"],
+    top: float,
+) -> Attention:
+    """num / Z - x and log Z + top from sums with errors of at most `noise`, |num_i| <= Z_i.
+
+    Where Z is not certainly larger than its error nothing is known: the bound is infinite and the shift 0.
+    """
+    known = 2 * noise < Z
+    Z = np.where(known, Z, 2 * noise)
+    shift = np.where(known[:, None], num / Z[:, None] - x, 0.0)
+    return Attention(shift, np.log(Z) + top, np.where(known, 2 * noise / Z + EPS, np.inf))
+
+
+def replace_rows(answer: Drift | Attention, rows: Int[np.ndarray, " m"], better: Drift | Attention) -> None:
+    """Overwrites some rows of an answer with those of a better one."""
+    for old, new in zip(answer, better, strict=True):
+        old[rows] = new
 
 
 def from_shift(x: Float[np.ndarray, "m d"], mean: Attention, law: Law) -> Drift:

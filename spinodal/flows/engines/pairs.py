@@ -185,5 +185,5 @@ def interaction(
     shift, spread, log_Z = (np.concatenate(part)[: len(targets)] for part in zip(*parts, strict=True))
     logit = np.linalg.norm(targets, axis=1) * np.linalg.norm(sources, axis=1).max()
     m = len(weights)
-    noise = EPS * (8 + np.sqrt(BLOCK + m / BLOCK) + 4 * logit)
+    noise = EPS * (8 + min(m, BLOCK / 4 + m / BLOCK) / 2 + 4 * logit)  # four lanes or more
     return Attention(shift[:, :e], log_Z * np.log(2), noise * spread + 1e-300)

@@ -43,7 +43,7 @@ class Energy:
     def __call__(self, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]) -> float:
         """E. InputError where it overflows."""
         if self.flat:
-            m = weights @ x
+            m = np.sum(weights[:, None] * x, 0)
             return float(m @ times(self.M, m[None])[0]) / 2
         log_E = self.log(x, weights)
         if log_E > math.log(np.finfo(np.float64).max):
@@ -123,7 +123,7 @@ def energy_of(field: AttentionField | UnnormalisedField) -> Energy:
 def log_sum(logs: Float[np.ndarray, " n"], weights: Float[np.ndarray, " n"]) -> float:
     """log sum_i w_i e^{l_i}."""
     top = float(logs.max())
-    return top + math.log(weights @ np.exp(logs - top))
+    return top + math.log(np.sum(weights * np.exp(logs - top)))
 
 
 def symmetric(M: Matrix) -> bool:

@@ -12,6 +12,7 @@ from spinodal.flows.engines.kernel import norm
 from spinodal.flows.engines.law import EPS
 from spinodal.flows.fields.heads import finite
 from spinodal.flows.names import require_known
+from spinodal.loops import product
 
 ACTIVATIONS = {
     "relu": lambda u: np.maximum(u, 0.0),
@@ -58,7 +59,7 @@ class FeedForward:
         return self.inner.shape[1]
 
     def __call__(self, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
-        return ACTIVATIONS[self.activation](x @ self.inner.T + self.bias) @ self.outer.T
+        return product(ACTIVATIONS[self.activation](product(x, self.inner.T) + self.bias), self.outer.T)
 
     @property
     def error_bound(self) -> float:

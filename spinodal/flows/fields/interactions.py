@@ -111,7 +111,8 @@ class Interaction:
     ) -> Float[np.ndarray, " n"]:
         """log sum_j w_j e^{b <Q x_i, K x_j>}."""
         if self.head.isotropic and not (self.causal or self.hard):
-            return np.log(unchecked_drift(x, weights, self.law, self.engine).Z) + self.top
+            with np.errstate(divide="ignore"):  # of a token far from all mass Z may underflow
+                return np.log(unchecked_drift(x, weights, self.law, self.engine).Z) + self.top
         return mean_and_engine(self.kernel, x, weights, self.engine)[0].log_partition
 
     def split(self, x: Float[np.ndarray, "n d"], mean: Attention) -> AttentionOutput:

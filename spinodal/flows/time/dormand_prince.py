@@ -30,7 +30,7 @@ from scipy.optimize import brentq
 
 from spinodal.flows.state import Rate, State
 from spinodal.integrate import DORMAND_PRINCE, Controller, interpolant, largest, unit_sum
-from spinodal.loops import in_parts
+from spinodal.loops import in_parts, product
 
 RateAt = Callable[[float, State, Float[np.ndarray, " n"]], Rate]
 A, E = DORMAND_PRINCE.A, DORMAND_PRINCE.E
@@ -85,7 +85,7 @@ class Stages:
         """The state moved by sum_j a_j (k_j, g_j)."""
         x, r = state
         s = len(a)
-        return State(move_along(x, self.k[:s], a), r + a @ self.g[:s] if self.grow else r)
+        return State(move_along(x, self.k[:s], a), r + product(a, self.g[:s]) if self.grow else r)
 
     def error(self, state: State, since: float, h: float, tolerance: float) -> float:
         """e = max of the errors of directions, of lengths beside 1 + r, and of time beside `since`, over the tolerance.
@@ -96,7 +96,7 @@ class Stages:
         parts = in_parts(lambda start, stop: largest(self.k.reshape(7, -1), E, d, start, stop), n, LEAST)
         worst = max(parts) if all(part == part for part in parts) else np.nan
         if self.grow:
-            worst = np.maximum(worst, np.max(np.abs(E @ self.g) / (1 + np.abs(state.lengths))))
+            worst = np.maximum(worst, np.max(np.abs(product(E, self.g)) / (1 + np.abs(state.lengths))))
         late = max(abs(E @ self.sigma) - np.abs(E) @ (self.noise * self.sigma), 0.0) / since
         return float(h * np.maximum(worst, late) / tolerance)
 
@@ -115,7 +115,7 @@ class Stages:
 
 def norm(values: Float[np.ndarray, "..."]) -> float:
     """|values|, without overflow or underflow of their squares."""
-    square = float(np.vdot(values, values))
+    square = float(np.einsum("i,i->", values.reshape(-1), values.reshape(-1)))  # np.vdot has a BLAS's threads
     if 1e-250 < square < 1e250:
         return math.sqrt(square)
     top = float(np.abs(values).max())

@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial import KDTree
 
-from spinodal.loops import compiled, in_parts
+from spinodal.loops import compiled, in_parts, product
 
 MERGE = 1e-8
 TOUCHING = 1e-14  # the rounding of a few steps: nearer tokens are one, whatever their drifts seem
@@ -187,7 +187,7 @@ class ActiveTokens:
         if d == 2:
             closest = (token + 1) % m
         elif d > 3 and m <= DENSE:
-            cosine = x @ x.T
+            cosine = product(x, x.T)
             cosine[token, token] = -1
             closest = np.argmax(cosine, 1)
         else:

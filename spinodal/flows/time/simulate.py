@@ -7,6 +7,7 @@ span where the field allows it, theta = c B with c [n r], r = min(n, d), and lif
 import contextlib
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,12 +27,14 @@ from spinodal.flows.time.integrators import AdaptiveIntegrator, Integrator
 from spinodal.flows.time.interruption import watch_interruption
 from spinodal.flows.time.merging import MERGE, Merges
 from spinodal.flows.time.methods import Adaptive, Layers, Method, Noisy
+from spinodal.loops import product
 from spinodal.runs import read_checkpoint, write_checkpoint
 from spinodal.types import Progress, Trajectory
 
 CONSENSUS = math.inf  # an `until`: as long as it takes
 END = 1e300  # beyond, doubles have no times; weights are not told from zero before that
 MOST = 1_000_000  # steps on the way to a consensus that may not come
+LOST = 1e-6  # of the largest drift: a bound on its error above which a simulation warns
 SAME = 1e-6  # by which a start that was made anew may differ from the one of a checkpoint
 ROUNDING = 1e-12  # by which the last time to keep may differ from the end
 NONE = Merges(np.zeros(0), *np.zeros((3, 0), np.int64))
@@ -59,7 +62,7 @@ class SimulationResult:
 
     @cached_property
     def tokens(self) -> Float[np.ndarray, "t n d"]:
-        return self.coordinates if self.basis is None else self.coordinates @ self.basis
+        return self.coordinates if self.basis is None else product(self.coordinates, self.basis)
 
     @cached_property
     def trajectory(self) -> Trajectory:
@@ -205,6 +208,7 @@ def simulate(
         frames.keep(0.0, flow.at(0.0))
     frames.advance_past(max(flow.hi, frames.times[-1]))
     advance_to_end(flow, frames, until, checkpoints, progress)
+    warn_of_lost_digits(flow)
     merges = flow.active.tree.merges(flow.hi) if flow.active else NONE
     return SimulationResult(
         np.array(frames.times), np.stack(frames.tokens), basis, np.stack(frames.lengths), merges,
@@ -240,6 +244,17 @@ def require_times(times: Float[np.ndarray, "..."], field: str, until: float) -> 
     if len(times) and times[-1] > until * (1 + ROUNDING):
         raise InputError(
             f"`{field}` hold {times[-1]:g}, after the end: `until` is {until:g}", field=(field, "until")
+        )
+
+
+def warn_of_lost_digits(flow: Integrator) -> None:
+    """A warning where a drift was known to fewer digits than its engine is meant to keep."""
+    if flow.bound > LOST:
+        warnings.warn(
+            f"digits were lost: the drift was known to {flow.bound:.1g} of the largest one at its worst, by engine "
+            f"{', '.join(flow.engines)}, with too many tokens to compute them again. Times of merging and what "
+            "follows them are uncertain; engine 'direct' keeps all digits, and takes longer",
+            stacklevel=3,
         )
 
 
