@@ -28,6 +28,13 @@ def matrix_heads(q: str | None, k: str | None, v: str | None, repulsive: bool) -
     return stack_heads(matrices[0], matrices[1], -matrices[2] if repulsive else matrices[2])
 
 
+def probes_of(text: str | None) -> Any:
+    """The number of --probes, or the array of its file."""
+    if text is None:
+        return None
+    return int(text) if text.isdecimal() else read_array(text, option="probes")
+
+
 def token_start(
     text: str,
     n: int | None,

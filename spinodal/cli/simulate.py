@@ -56,6 +56,10 @@ def simulate_command(
     perturb: Annotated[float | None, Option(help="Moves the start by Gaussian steps of this size.")] = None,
     normalise: Annotated[bool, Option("--normalise", help="Scale the start to unit length.")] = False,
     weights: Annotated[str | None, Option(help="Weights as .npy, [n], summing to one.")] = None,
+    probes: Annotated[
+        str | None,
+        Option(help=r"Points that the flow carries along and that pull at nothing: how many, or \[m d] as .npy."),
+    ] = None,
     until: Annotated[str, Option(help="A time, or consensus: however long it takes.")] = f"{UNTIL:g}",
     frames: Annotated[
         int, Option(help="Times to keep, evenly spread, as 256 MiB hold them; to consensus 8 a decade.")
@@ -82,6 +86,7 @@ def simulate_command(
     from spinodal.cli._simulation import (
         matrix_heads,
         observe_evolution,
+        probes_of,
         require_equal_weights,
         scales_of,
         show_ends,
@@ -116,6 +121,7 @@ def simulate_command(
             named_method(clock, step=step, tolerance=tol, seed=seed, noisy=noise is not None),
             None if weights is None else read_array(weights, option="weights"),
             frames if kept is None else kept,
+            probes_of(probes),
         )
     if movie and simulation.d not in (2, 3):
         raise InputError(f"`movie` {movie}: for d = 2 and 3, not for d = {simulation.d}", field="movie")

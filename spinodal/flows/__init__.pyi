@@ -10,6 +10,7 @@ from .evolution import Evolution, evolve
 from .experiment import Simulation, named_method
 from .fields import AttentionField, FeedForward, Head, UnnormalisedField
 from .fields.heads import stack_heads
+from .probes import lyapunov_exponents, probe_pairs
 from .starts import (
     NAMED_STARTS,
     LatticeStart,
@@ -53,9 +54,11 @@ __all__ = [
     "evolve",
     "field",
     "law",
+    "lyapunov_exponents",
     "named_method",
     "named_start",
     "phase_diagram",
+    "probe_pairs",
     "reduce_to_span",
     "simulate",
     "stack_heads",

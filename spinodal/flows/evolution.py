@@ -14,11 +14,12 @@ from spinodal.errors import InputError, require_type
 from spinodal.flows.earlier import current_label
 from spinodal.flows.experiment import Simulation
 from spinodal.flows.fields.energy import energy_of
+from spinodal.flows.probes import lyapunov_exponents
 from spinodal.flows.state import State
 from spinodal.flows.time import MERGE, CheckpointPolicy, SimulationResult, simulate
 from spinodal.flows.time.simulate import as_trajectory
 from spinodal.loops import product
-from spinodal.runs import UNSAVED, encode
+from spinodal.runs import SAVED_IF_SET, UNSAVED, encode
 from spinodal.types import Progress, Trajectory
 
 LISTED = 10_000  # merges in run.json; of more, the last ones, and all in trajectory.npz
@@ -64,7 +65,7 @@ class Evolution:
 
     `engine` names the engines that ran, in the order of their first use; `span` is the dimension in which the tokens
     were integrated where that is less than d; `error_bound` bounds the relative error of a drift. `tokens` are unit
-    vectors.
+    vectors, as are `probes`, which were carried along.
     """
 
     engine: str
@@ -83,6 +84,7 @@ class Evolution:
     merge_clusters: Int[np.ndarray, " k"]
     merge_first: Int[np.ndarray, " k"]
     merge_second: Int[np.ndarray, " k"]
+    probes: Float[np.ndarray, "t m d"] | None = field(default=None, metadata=SAVED_IF_SET)
     experiment: Simulation | None = field(default=None, repr=False, metadata=UNSAVED)
 
     def __str__(self) -> str:
@@ -92,6 +94,13 @@ class Evolution:
             f"t = {end.time:.8g}: {end.clusters} clusters, {end.steps} steps, relative error of a drift "
             f"<= {self.error_bound:.1e}"
         )
+
+    @property
+    def lyapunov_exponents(self) -> Float[np.ndarray, "s k"]:
+        """log(|y - y'|(t) / |y - y'|(0)) / t of the pairs of probes; see `flows.lyapunov_exponents`."""
+        if self.probes is None:
+            raise InputError("there are no `probes`: give pairs, as of `flows.probe_pairs`", field="probes")
+        return lyapunov_exponents(self.times, self.probes)
 
     @property
     def trajectory(self) -> Trajectory:
@@ -136,7 +145,7 @@ def evolve(
         )
     run = simulate(
         simulation.field, x, simulation.until, weights=weights, method=simulation.method,
-        saves=simulation.saves(), checkpoints=checkpoints, progress=progress,
+        saves=simulation.saves(), checkpoints=checkpoints, progress=progress, probes=simulation.followed,
     )  # fmt: skip
     left_out = max(0, len(run.merges.time) - LISTED)
     energy, reason = energies(simulation, run)
@@ -156,6 +165,7 @@ def evolve(
         tokens=run.tokens,
         lengths=run.lengths,
         weights=weights,
+        probes=run.probes,
         experiment=simulation,
         **{f"merge_{name}": part for name, part in run.merges._asdict().items()},
     )

@@ -17,15 +17,17 @@ from typing import NamedTuple, cast
 import numpy as np
 from jaxtyping import Float
 
-from spinodal.arrays import real_array, weight_array
+from spinodal.arrays import real_array, token_array, weight_array
 from spinodal.errors import InputError
-from spinodal.flows.engines.field import check
+from spinodal.flows.engines.field import check, with_probes
 from spinodal.flows.fields import AttentionField
+from spinodal.flows.probes import uniform_probes
 from spinodal.flows.starts import AnyStart, TokenStart, UniformStart
 from spinodal.flows.state import State
 from spinodal.flows.time import CONSENSUS, Adaptive, Layers, Noisy
 from spinodal.flows.time.simulate import coordinates_of, require_times
 from spinodal.limits import ROWS, STEPS, require_at_most
+from spinodal.runs import SAVED_IF_SET
 
 MEMORY = 2**28  # bytes of frames
 DECADES = 30  # of time that a consensus may take, for which there must be memory
@@ -51,6 +53,7 @@ class Simulation:
         weights  [n], >= 0, summing to one; equal if not given
         times    kept beside the start and the end: so many evenly spread, as far as 256 MiB hold them; increasing
                  times [t] from 0 to `until`; or "log", 8 a decade, as it is for a consensus
+        probes   unit vectors [m d] that the flow carries along and that pull at nothing, or so many uniform ones
 
     >>> from spinodal import flows
     >>> field, start = flows.AttentionField(beta=4.0), flows.UniformStart(16, 3, seed=1)
@@ -65,6 +68,7 @@ class Simulation:
     method: Adaptive | Layers | Noisy = dataclasses.field(default_factory=Adaptive)
     weights: Float[np.ndarray, "..."] | None = None
     times: int | str | Float[np.ndarray, "..."] = 101
+    probes: int | Float[np.ndarray, "..."] | None = dataclasses.field(default=None, metadata=SAVED_IF_SET)
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -76,9 +80,14 @@ class Simulation:
             self.method.check(self.field)
         check_work(self)
         x, weights = self.initial
+        if isinstance(self.probes, int):
+            object.__setattr__(self, "probes", uniform_probes(self.probes, x.shape[1]))
         check_times(self.times, self.most)
         if isinstance(self.times, np.ndarray):
             require_times(self.times, "times", self.until)
+        if self.followed is not None:
+            check_probes(self.field)
+            x, weights = with_probes(x, weights, self.followed)
         self.field(0.0, coordinates_of(self.field, State(x, np.ones(len(x))))[0], weights)
 
     @property
@@ -90,9 +99,14 @@ class Simulation:
         return self.initial.tokens.shape[1]
 
     @property
+    def followed(self) -> Float[np.ndarray, "m d"] | None:
+        """The probes as an array."""
+        return self.probes if isinstance(self.probes, np.ndarray) else None
+
+    @property
     def most(self) -> int:
-        """How many frames of tokens fit in memory."""
-        return MEMORY // (8 * self.n * self.d)
+        """How many frames of tokens and probes fit in memory."""
+        return MEMORY // (8 * (self.n + (0 if self.followed is None else len(self.followed))) * self.d)
 
     @cached_property
     def initial(self) -> WeightedTokens:
@@ -172,6 +186,13 @@ def check_types(simulation: Simulation) -> None:
         )
     if simulation.weights is not None:
         put("weights", weight_array(simulation.weights))
+    probes = simulation.probes
+    if isinstance(probes, bool) or (
+        probes is not None and not isinstance(probes, int) and np.ndim(probes) == 0
+    ):
+        raise InputError(f"`probes` {probes!r}: a number of probes, or unit vectors [m d]", field="probes")
+    if probes is not None and not isinstance(probes, int):
+        put("probes", token_array(probes, "probes"))
     if isinstance(times, np.integer):
         put("times", int(times))
     elif isinstance(times, bool | float):
@@ -187,6 +208,12 @@ def check_work(simulation: Simulation) -> None:
         require_at_most(STEPS, steps, "steps", ("until", "step"))
     if isinstance(simulation.times, int):
         require_at_most(ROWS, simulation.times, "frames", "times")
+
+
+def check_probes(field: AttentionField) -> None:
+    """InputError for a field with noise, whose draws probes would change."""
+    if field.noise > 0:
+        raise InputError("`probes` with noise: there are none; take `kappa` = inf", field=("probes", "kappa"))
 
 
 def check_consensus(field: AttentionField) -> None:

@@ -87,7 +87,8 @@ def _is_saved(field: dataclasses.Field, value: object) -> bool:
     rule = field.metadata.get("saved", "always")
     if rule == "if set":
         default = field.default_factory() if callable(field.default_factory) else field.default
-        return getattr(value, field.name) != default
+        found = getattr(value, field.name)
+        return found is not None if default is None else found != default  # an array has no one truth
     return field.init and rule == "always"
 
 

@@ -96,6 +96,17 @@ def test_files_layers_and_noise(monkeypatch, tmp_path):
     assert "noise" in run_of(out)["energy_missing"]
 
 
+def test_probes_by_number_and_by_file(monkeypatch, tmp_path):
+    np.save(tmp_path / "y.npy", sphere.uniform(3, 3, seed=5))
+    for m, probes in ((6, 6), (3, tmp_path / "y.npy")):
+        out = tmp_path / f"run{m}"
+        options = ["--n", 4, "--until", 0.5, "--frames", 3, "--tol", 1e-4, "--probes", probes, "--out", out]
+        assert spinodal(monkeypatch, *options) == 0
+        with np.load(out / "trajectory.npz") as arrays:
+            assert arrays["probes"].shape == (3, m, 3)
+            assert arrays["tokens"].shape == (3, 4, 3)
+
+
 def test_causal_tokens_that_have_met_are_one_cluster(monkeypatch, tmp_path):
     """They are never merged, and yet in one place."""
     options = [

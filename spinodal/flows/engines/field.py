@@ -63,7 +63,7 @@ def check(x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " _"]) -> None
 
 
 def with_probes(
-    x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], probes: Float[np.ndarray, "m d"]
+    x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], probes: Float[np.ndarray, "m _"]
 ) -> tuple[Float[np.ndarray, "k d"], Float[np.ndarray, " k"]]:
     """Tokens and weights with probes behind them, of weight 0. InputError for probes that are no unit vectors."""
     if probes.shape[1] != x.shape[1]:

@@ -46,6 +46,7 @@ class Integrator:
         self.state = self.before = State(start.directions[living], start.lengths[living])
         self.hi = self.lo = self.h = self.bound = 0.0
         self.steps = self.evaluations = 0
+        self.tokens = len(self.weights)  # before the probes
         self.engines: dict[str, None] = {}  # that ran, in the order of their first use
 
     def rate_at(self, time: float, state: State, weights: Float[np.ndarray, " n"]) -> Rate:
@@ -67,9 +68,16 @@ class Integrator:
         """The positions of all tokens of the start, in their order, at the end of the last step."""
         return self.expand(self.state, time)
 
+    def set_tokens(self, n: int) -> None:
+        """Says that what follows the first n of the start are probes, which count in no cluster."""
+        self.tokens = n
+        if self.active:
+            self.active.tree.tokens = n
+
     @property
     def clusters(self) -> int:
-        return len(self.weights)
+        """Clusters of tokens."""
+        return self.active.clusters if self.active else self.tokens
 
     def time_left(self, limit: float) -> float:
         return (limit - self.hi) - self.lo
@@ -94,7 +102,7 @@ class Integrator:
 
     def merge_tokens(self, motion: Motion) -> bool:
         """Replaces tokens that have merged by their centres of mass; whether there were any."""
-        met = self.active.merge_and_capture(motion) if self.active and self.clusters > 1 else None
+        met = self.active.merge_and_capture(motion) if self.active and len(self.weights) > 1 else None
         if self.active is None or met is None:
             return False
         self.state = State(met, self.state.lengths[: len(met)])

@@ -60,6 +60,7 @@ class Tree:
     def __init__(self, n: int, d: int):
         most = 2 * n - 1
         self.n, self.edges = n, [0, n]  # of the batches in which nodes were made
+        self.tokens = n  # the others, after these, are probes
         self.parent = np.full(most, -1, np.int32)
         self.first = np.arange(most, dtype=np.int32)  # the first original token of a node
         self.halves = np.zeros((most, 2), np.int32)  # the first original tokens of its two halves
@@ -104,11 +105,11 @@ class Tree:
         return place
 
     def merges(self, until: float) -> Merges:
-        """All merges until a time, in order of time."""
+        """All merges of tokens until a time, in order of time."""
         node = np.arange(self.n, self.edges[-1])
-        node = node[self.time[node] <= until]
+        node = node[(self.time[node] <= until) & (self.halves[node, 1] < self.tokens)]
         node = node[np.argsort(self.time[node], kind="stable")]
-        return Merges(self.time[node], self.n - 1 - np.arange(len(node)), *self.halves[node].T)
+        return Merges(self.time[node], self.tokens - 1 - np.arange(len(node)), *self.halves[node].T)
 
 
 class Motion(NamedTuple):
@@ -159,6 +160,11 @@ class ActiveTokens:
             if few:
                 break
         return changed
+
+    @property
+    def clusters(self) -> int:
+        """Nodes that hold a token."""
+        return int(np.count_nonzero(self.tree.first[self.living] < self.tree.tokens))
 
     def snapshot(self) -> dict[str, Any]:
         tree, most = self.tree, self.tree.edges[-1]

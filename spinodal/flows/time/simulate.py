@@ -20,9 +20,10 @@ from jaxtyping import Float, Shaped
 
 from spinodal.arrays import real_array, token_array, weight_array
 from spinodal.errors import ConvergenceError, InputError, require_type
-from spinodal.flows.engines.field import check
+from spinodal.flows.engines.field import check, with_probes
 from spinodal.flows.engines.span import reduce_to_span
 from spinodal.flows.state import Field, State
+from spinodal.flows.time.frames import SavedFrames
 from spinodal.flows.time.integrators import AdaptiveIntegrator, Integrator
 from spinodal.flows.time.interruption import watch_interruption
 from spinodal.flows.time.merging import MERGE, Merges
@@ -59,10 +60,17 @@ class SimulationResult:
     steps: int
     evaluations: int
     engines: tuple[str, ...]
+    probe_coordinates: Float[np.ndarray, "t m r"] | None = None
 
     @cached_property
     def tokens(self) -> Float[np.ndarray, "t n d"]:
         return self.coordinates if self.basis is None else product(self.coordinates, self.basis)
+
+    @cached_property
+    def probes(self) -> Float[np.ndarray, "t m d"] | None:
+        """The probes at the same times, None where there were none."""
+        y = self.probe_coordinates
+        return y if y is None or self.basis is None else product(y, self.basis)
 
     @cached_property
     def trajectory(self) -> Trajectory:
@@ -103,42 +111,6 @@ class CheckpointPolicy:
     current: Callable[[object], object] = lambda label: label
 
 
-class SavedFrames:
-    """The states that are kept: at wanted times, an increasing sequence that may be endless, and at the end."""
-
-    def __init__(self, times: Iterable[float]):
-        self.wanted = iter(times)
-        self.times: list[float] = []
-        self.tokens: list[np.ndarray] = []
-        self.lengths: list[np.ndarray] = []
-        self.next = -math.inf
-        self.advance_past(0.0)
-
-    def advance_past(self, time: float) -> None:
-        """Sets the next wanted time to the first one above this time."""
-        while self.next <= time:
-            following = float(next(self.wanted, math.inf))
-            if not following > self.next or following < 0:
-                raise InputError(
-                    f"`saves` must increase from 0: {following:g} comes after {self.next:g}", field="saves"
-                )
-            self.next = following
-
-    def keep(self, time: float, state: State) -> None:
-        if self.times and time <= self.times[-1]:
-            return
-        self.times.append(time)
-        self.tokens.append(state.directions)
-        self.lengths.append(state.lengths)
-
-    def snapshot(self) -> dict[str, Any]:
-        return {"frame_times": self.times, "frame_tokens": self.tokens, "frame_lengths": self.lengths}
-
-    def restore(self, saved: dict[str, Any]) -> None:
-        self.times = saved["frame_times"].tolist()
-        self.tokens, self.lengths = list(saved["frame_tokens"]), list(saved["frame_lengths"])
-
-
 def simulate(
     field: Field,
     start: State | Shaped[Any, "n d"] | Sequence[Any],
@@ -149,6 +121,7 @@ def simulate(
     saves: Iterable[float] = (),
     checkpoints: CheckpointPolicy | None = None,
     progress: Progress | None = None,
+    probes: Shaped[Any, "m d"] | Sequence[Any] | None = None,
 ) -> SimulationResult:
     """theta_i' = F_i(theta) from `start` until a time, or until `CONSENSUS`  [glpr2023].
 
@@ -158,7 +131,7 @@ def simulate(
     tokens: a merged one is where its cluster is. On the layer clock and with noise a wanted time is that of the next
     step. Fewer tokens than dimensions are integrated in their span, where the field keeps them there. `progress` is
     called after each step with the time and `until`, or, to consensus, with how many tokens have merged and how many
-    are to.
+    are to. `probes` [m d] are carried along as tokens of weight 0, and count in no merge, cluster or energy.
 
     InputError for tokens that are not unit vectors, weights that do not sum to one, times outside [0, until], what is
     of another type, and where noise forbids a consensus; ConvergenceError where the step underflows or the consensus
@@ -186,6 +159,13 @@ def simulate(
     weights = np.full(n, 1 / n) if weights is None else weight_array(weights)
     check(start.directions, weights)
     saves = saved_times(saves, until)
+    if probes is not None:
+        if field.noise > 0:
+            raise InputError(
+                "`probes` with noise: their draws would change those of the tokens", field="probes"
+            )
+        x, weights = with_probes(start.directions, weights, token_array(probes, "probes"))
+        start = State(x, np.append(start.lengths, np.ones(len(x) - n)))
     saved = None
     if checkpoints and checkpoints.resume:
         saved = read_checkpoint(checkpoints.path, checkpoints.label, current=checkpoints.current)
@@ -195,6 +175,7 @@ def simulate(
     ):  # as an earlier version integrated them
         state, basis = start, None
     flow, frames = method.begin(field, state, weights), SavedFrames(saves)
+    flow.set_tokens(n)
     if saved:
         first = saved["frame_tokens"][0]
         here = flow.at(0.0).directions
@@ -210,9 +191,10 @@ def simulate(
     advance_to_end(flow, frames, until, checkpoints, progress)
     warn_of_lost_digits(flow)
     merges = flow.active.tree.merges(flow.hi) if flow.active else NONE
+    x = np.stack(frames.tokens)
     return SimulationResult(
-        np.array(frames.times), np.stack(frames.tokens), basis, np.stack(frames.lengths), merges,
-        flow.bound, flow.steps, flow.evaluations, tuple(flow.engines),
+        np.array(frames.times), x[:, :n], basis, np.stack(frames.lengths)[:, :n], merges,
+        flow.bound, flow.steps, flow.evaluations, tuple(flow.engines), None if probes is None else x[:, n:],
     )  # fmt: skip
 
 
@@ -266,7 +248,7 @@ def advance_to_end(
     progress: Progress | None,
 ) -> None:
     """Takes steps until the end, keeps the wanted frames, and writes checkpoints."""
-    written, n = time.monotonic(), len(frames.tokens[0])
+    written, n = time.monotonic(), flow.tokens
     with watch_interruption() if checkpoints else contextlib.nullcontext(lambda: False) as interrupted:
         while flow.hi < (limit := stop_time(flow, until)):
             flow.advance(limit)
@@ -292,9 +274,9 @@ def stop_time(flow: Integrator, until: float) -> float:
         return until
     if flow.active:
         if flow.clusters == 1:
-            return max(flow.hi, float(flow.active.tree.time.max()))
+            return max(flow.hi, float(flow.active.tree.merges(math.inf).time.max(initial=0.0)))
     else:
-        x = flow.state.directions
+        x = flow.state.directions[: flow.tokens]
         if np.max(np.sum((x - x[0]) ** 2, 1)) <= MERGE**2:
             return flow.hi
     if flow.hi > END or flow.steps > MOST:
