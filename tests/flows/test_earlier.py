@@ -17,6 +17,8 @@ from spinodal.runs import encode, read_checkpoint, write_checkpoint
 
 DATA = Path(__file__).parent / "data" / "earlier"
 CASES = json.loads((DATA / "whole.json").read_text())
+# Of tokens: sums had the order of the BLAS then, and adaptive steps go by bounds on errors that were smaller.
+ROUNDING = {"plain": 1e-13, "consensus": 1e-10, "files": 1e-14, "noise": 0.0, "layers": 1e-15}
 
 
 @pytest.fixture
@@ -47,8 +49,9 @@ def test_an_unfinished_simulation_of_an_earlier_version_goes_on(name: str, simul
     assert simulate(*options, "--out", "whole") == (0, "")
     cut, whole = (np.load(tmp_path / folder / "trajectory.npz") for folder in ("cut", "whole"))
     assert sorted(cut) == sorted(whole)
-    for key in whole:  # sums had an order of the BLAS then, and bounds on errors were smaller
-        np.testing.assert_allclose(cut[key], whole[key], rtol=1e-8, atol=1e-7)
+    for key in whole:
+        times = key == "merge_time"
+        np.testing.assert_allclose(cut[key], whole[key], rtol=1e-8 * times, atol=0 if times else ROUNDING[name])
     record = json.loads((tmp_path / "cut" / "run.json").read_text())
     for key, value in CASES[name]["final"].items():
         assert record["final"][key] == pytest.approx(value, rel=1e-9, abs=1e-12), key

@@ -222,7 +222,7 @@ def require_times(times: Float[np.ndarray, "..."], field: str, until: float) -> 
     """InputError unless the times [t] increase, from 0 or later to `until` at the latest."""
     fair = times.ndim == 1 and np.isfinite(times).all() and (times >= 0).all() and (np.diff(times) > 0).all()
     if not fair:
-        raise InputError(f"`{field}`: increasing times >= 0 are needed", field=field)
+        raise InputError(f"`{field}` must increase: give increasing times >= 0", field=field)
     if len(times) and times[-1] > until * (1 + ROUNDING):
         raise InputError(
             f"`{field}` hold {times[-1]:g}, after the end: `until` is {until:g}", field=(field, "until")
