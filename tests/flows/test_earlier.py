@@ -51,7 +51,9 @@ def test_an_unfinished_simulation_of_an_earlier_version_goes_on(name: str, simul
     assert sorted(cut) == sorted(whole)
     for key in whole:
         times = key == "merge_time"
-        np.testing.assert_allclose(cut[key], whole[key], rtol=1e-8 * times, atol=0 if times else ROUNDING[name])
+        np.testing.assert_allclose(
+            cut[key], whole[key], rtol=1e-8 * times, atol=0 if times else ROUNDING[name]
+        )
     record = json.loads((tmp_path / "cut" / "run.json").read_text())
     for key, value in CASES[name]["final"].items():
         assert record["final"][key] == pytest.approx(value, rel=1e-9, abs=1e-12), key
