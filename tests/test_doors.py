@@ -25,7 +25,7 @@ DOORS: dict[str, set[str]] = {
     "observables": {"types"},
     "loops": {"threads"},
     "integrate": {"loops"},
-    "flows": {"types", "sphere", "arrays", "limits", "threads", "loops", "integrate", "runs", "observables"},
+    "flows": {"types", "sphere", "arrays", "limits", "loops", "integrate", "runs", "observables"},
     "meanfield": {
         "types",
         "arrays",

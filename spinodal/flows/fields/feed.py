@@ -45,12 +45,12 @@ class FeedForward:
         k, d = self.inner.shape
         if self.outer.shape != (d, k):
             raise InputError(
-                f"`outer` has shape {self.outer.shape}, `inner` {(k, d)}: outer must be {(d, k)}",
+                f"outer has shape {self.outer.shape}, inner {(k, d)}: outer must be {(d, k)}",
                 field=("outer", "inner"),
             )
         if self.bias.shape != (k,) or not np.isfinite(self.bias).all():
             raise InputError(
-                f"`bias` has shape {self.bias.shape}: {k} finite numbers are needed, a row of inner each",
+                f"bias has shape {self.bias.shape}: {k} finite numbers, a row of inner each",
                 field="bias",
             )
 

@@ -44,7 +44,7 @@ class Integrator:
         living = self.active.living if self.active else slice(None)
         self.weights = weights[living]
         self.state = self.before = State(start.directions[living], start.lengths[living])
-        self.hi = self.lo = self.h = self.bound = 0.0
+        self.hi = self.lo = self.h = self.bound = self.unknown = 0.0
         self.steps = self.evaluations = 0
         self.tokens = len(self.weights)  # before the probes
         self.engines: dict[str, None] = {}  # that ran, in the order of their first use
@@ -95,10 +95,15 @@ class Integrator:
         self.lo = rest - (self.hi - total)
 
     def record_bound(self, rate: Rate) -> None:
-        """Keeps the largest ratio of the bound on a drift to the largest drift; no ratio where all tokens rest."""
-        top = max(float(rate.drift.max()), -float(rate.drift.min()))
+        """Keeps the largest ratio of the bound on a drift to the largest drift; no ratio where all tokens rest.
+
+        Sums the movements within these bounds, of which this process knows no better, as `unknown`.
+        """
+        top, bound = max(float(rate.drift.max()), -float(rate.drift.min())), float(rate.error_bound.max())
         if top > 0:
-            self.bound = max(self.bound, float(rate.error_bound.max() / top))
+            self.bound = max(self.bound, bound / top)
+        if self.h > 0:
+            self.unknown += bound * self.h
 
     def merge_tokens(self, motion: Motion) -> bool:
         """Replaces tokens that have merged by their centres of mass; whether there were any."""

@@ -35,7 +35,8 @@ from spinodal.types import Progress, Trajectory
 CONSENSUS = math.inf  # an `until`: as long as it takes
 END = 1e300  # beyond, doubles have no times; weights are not told from zero before that
 MOST = 1_000_000  # steps on the way to a consensus that may not come
-LOST = 1e-6  # of the largest drift: a bound on its error above which a simulation warns
+LOST = 1e-6  # of the largest drift: a bound on its error above which a simulation warns,
+ASTRAY = 1e-9  # if tokens may have moved by as much within such bounds: near a length of 0 drifts are vast, steps tiny
 SAME = 1e-6  # by which a start that was made anew may differ from the one of a checkpoint
 ROUNDING = 1e-12  # by which the last time to keep may differ from the end
 NONE = Merges(np.zeros(0), *np.zeros((3, 0), np.int64))
@@ -222,7 +223,9 @@ def require_times(times: Float[np.ndarray, "..."], field: str, until: float) -> 
     """InputError unless the times [t] increase, from 0 or later to `until` at the latest."""
     fair = times.ndim == 1 and np.isfinite(times).all() and (times >= 0).all() and (np.diff(times) > 0).all()
     if not fair:
-        raise InputError(f"`{field}` must increase: give increasing times >= 0", field=field)
+        raise InputError(
+            f"`{field}`: increasing times >= 0 are needed, and {times} must increase", field=field
+        )
     if len(times) and times[-1] > until * (1 + ROUNDING):
         raise InputError(
             f"`{field}` hold {times[-1]:g}, after the end: `until` is {until:g}", field=(field, "until")
@@ -231,7 +234,7 @@ def require_times(times: Float[np.ndarray, "..."], field: str, until: float) -> 
 
 def warn_of_lost_digits(flow: Integrator) -> None:
     """A warning where a drift was known to fewer digits than its engine is meant to keep."""
-    if flow.bound > LOST:
+    if flow.bound > LOST and flow.unknown > ASTRAY:
         warnings.warn(
             f"digits were lost: the drift was known to {flow.bound:.1g} of the largest one at its worst, by engine "
             f"{', '.join(flow.engines)}, with too many tokens to compute them again. Times of merging and what "
