@@ -44,11 +44,23 @@ SIZES: dict[str, Any] = {
 }  # fmt: skip
 
 
-def small_architecture(kind: str) -> nn.Module:
-    """The bare model of a model type, three layers of width 32, in evaluation mode; ValueError for a large one."""
+WINDOWS = ("sliding_window", "local_window_size", "attention_chunk_size", "local_attention", "window_size")
+
+
+def windows_of(kind: str) -> tuple[str, ...]:
+    """The names under which a model type's configuration says how far tokens look."""
+    usual = getattr(transformers, CONFIG_MAPPING_NAMES[kind])()
+    return tuple(name for name in WINDOWS if hasattr(usual, name))
+
+
+def small_architecture(kind: str, *, window: int | None = None) -> nn.Module:
+    """The bare model of a model type, three layers of width 32, in evaluation mode; ValueError for a large one.
+
+    A `window` is that of every layer that has one.
+    """
     config, model = CONFIG_MAPPING_NAMES[kind], MODEL_MAPPING_NAMES[kind]
     class_ = getattr(transformers, config)
-    made = class_(**_sizes(class_))
+    made = class_(**_sizes(class_, {} if window is None else dict.fromkeys(WINDOWS, window)))
     made_of = getattr(transformers, model if isinstance(model, str) else model[0])
     with torch.device("meta"):
         parameters = sum(p.numel() for p in made_of(made).parameters())
@@ -65,9 +77,10 @@ def small_architecture(kind: str) -> nn.Module:
     return found
 
 
-def _sizes(class_: Any) -> dict[str, Any]:
+def _sizes(class_: Any, windows: dict[str, int]) -> dict[str, Any]:
     usual, others = class_(), getattr(class_, "attribute_map", {})
-    found = {key: value for key, value in SIZES.items() if hasattr(usual, key) and key not in others}
+    sizes = SIZES | windows
+    found = {key: value for key, value in sizes.items() if hasattr(usual, key) and key not in others}
     for key in list(found):
         own = getattr(class_, key, None)
         if isinstance(own, property) and own.fset is None:

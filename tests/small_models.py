@@ -1,6 +1,7 @@
 """Small models of many architectures with random weights, made from configurations: no network."""
 
 import math
+from typing import Any
 
 import torch
 import transformers
@@ -8,7 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from typed import of_kind
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "hidden_size": 16,
     "num_hidden_layers": 3,
     "num_attention_heads": 2,

@@ -23,6 +23,8 @@ def sound_of(path: Path) -> Float[np.ndarray, " t"]:
         rate, samples = wavfile.read(path)
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is no .wav file: {error}") from error
+    if samples.dtype == np.uint8:  # 8 bits have no sign in these files: silence is 128
+        samples = (samples.astype(np.int16) - 128) * 256
     scale = np.iinfo(samples.dtype).max if np.issubdtype(samples.dtype, np.integer) else 1.0
     mono = samples.reshape(len(samples), -1).mean(1) / scale
     return resample_poly(mono, RATE, rate) if rate != RATE else mono

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from small_architectures import inputs_of_architecture, small_architecture
 from small_models import inputs_of, small
 from transformers import Gemma2Config, Gemma2ForCausalLM, GptOssConfig, GptOssForCausalLM
 
@@ -117,6 +118,32 @@ def test_what_never_asks_is_refused():
             replaced_attention(model, Temperature(2.0), inputs),
         ):
             pass
+
+
+@pytest.mark.parametrize(
+    ("kind", "own"),
+    [
+        ("longt5", "LongT5LocalAttention"),
+        ("pegasus_x", "PegasusXGlobalLocalAttention"),
+        ("bigbird_pegasus", "BigBirdPegasusSelfAttention"),
+    ],
+)
+def test_layers_that_keep_an_attention_of_their_own_are_named(kind: str, own: str):
+    model: Any = small_architecture(kind)
+    inputs = inputs_of_architecture(model)
+    before = model(**inputs)
+    with (
+        pytest.raises(InputError, match=f"in some layers alone: {own} would keep"),
+        replaced_attention(model, Temperature(2.0), inputs),
+    ):
+        pass
+    assert torch.equal(model(**inputs).last_hidden_state, before.last_hidden_state)
+
+
+def test_a_head_that_pools_is_no_layer():
+    model: Any = small_architecture("aimv2_vision_model")
+    with replaced_attention(model, Temperature(2.0), inputs_of_architecture(model)) as calls:
+        assert calls.count == 3
 
 
 def test_interactions_by_name():

@@ -137,8 +137,9 @@ def test_dropout_is_kept():
 @pytest.mark.parametrize("keyword", ["s_aux", "sinks", "indices", "block_indices"])
 def test_what_no_interaction_has_a_place_for_is_refused(keyword: str):
     q = torch.randn(1, 2, 5, 4)
+    unknown: dict[str, Any] = {keyword: torch.zeros(2)}
     with pytest.raises(InputError, match="it would be another model"):
-        AttentionFunction(Temperature(), Calls())(nn.Identity(), q, q, q, None, **{keyword: torch.zeros(2)})
+        AttentionFunction(Temperature(), Calls())(nn.Identity(), q, q, q, None, **unknown)
 
 
 def test_exponents_are_float32_at_least():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from scipy.io import wavfile
 from small_models import SMALL, inputs_of, small
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
@@ -30,9 +31,11 @@ from spinodal.watch import (
     TrainedModel,
     observe,
     open_model,
+    sound_of,
     source_named,
     text_batches,
 )
+from spinodal.watch.sound import RATE
 from spinodal.watch.sources import lines_of
 
 
@@ -120,14 +123,15 @@ def change(folder: Path, file: str = "config.json", **values: Any) -> None:
 @pytest.mark.parametrize("name", ["flash_attention_2", "kernels-community/flash-attn"])
 def test_attention_code_that_a_folder_asks_for_is_not_taken(name: str, tmp_path: Path):
     llama(tmp_path)
-    own = open_model(tmp_path).model
+    own: Any = open_model(tmp_path).model
     change(tmp_path, attn_implementation=name)
-    opened = open_model(tmp_path).model
+    opened: Any = open_model(tmp_path).model
     assert opened.config._attn_implementation == own.config._attn_implementation
     inputs = inputs_of("LlamaForCausalLM")
     assert torch.equal(opened(**inputs).logits, own(**inputs).logits)
     change(tmp_path, attn_implementation="spinodal_beta:2")
-    assert open_model(tmp_path).model.config._attn_implementation == "spinodal_beta:2"
+    opened = open_model(tmp_path).model
+    assert opened.config._attn_implementation == "spinodal_beta:2"
 
 
 @pytest.mark.parametrize(
@@ -175,3 +179,10 @@ def test_a_base_model_without_its_pooler_is_observed(tmp_path: Path):
         Observation(source_named(str(tmp_path), text="to be or not"), Question(beta=1.0, nulls=()))
     )
     assert seen.architecture == "BertModel"
+
+
+def test_sound_of_eight_bits_is_that_of_sixteen(tmp_path: Path):
+    wave = np.round(100 * np.sin(np.arange(800) / 9))
+    wavfile.write(tmp_path / "8.wav", RATE, (wave + 128).astype(np.uint8))
+    wavfile.write(tmp_path / "16.wav", RATE, (256 * wave).astype(np.int16))
+    assert sound_of(tmp_path / "8.wav") == pytest.approx(sound_of(tmp_path / "16.wav"), abs=1e-12)

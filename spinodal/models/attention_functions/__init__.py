@@ -2,6 +2,7 @@
 
 interactions  weights and outputs of each interaction, and its name with parameters
 couplings     what a call of attention says: exponents, biases, who may be seen, and what is refused
+own_code      layers that an interaction does not reach
 replace       the functions that the library calls, under names that configurations keep
 """
 
@@ -16,9 +17,9 @@ from spinodal.models.attention_functions.interactions import (
     interaction,
     interaction_text,
 )
+from spinodal.models.attention_functions.own_code import Calls
 from spinodal.models.attention_functions.replace import (
     AttentionFunction,
-    Calls,
     register_interaction,
     replaced_attention,
 )

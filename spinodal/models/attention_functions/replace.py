@@ -2,8 +2,9 @@
 
 `from_pretrained(..., attn_implementation="spinodal_beta:2")` and `model.set_attn_implementation` take an interaction by
 its name, after `import spinodal.models`; a saved configuration keeps it, and the model comes back with it.
-`replaced_attention` takes any interaction, counts calls, and refuses a model that never asks for its attention. Masks
-are registered with the interactions: without that the library drops them, the causal one too, and says nothing.
+`replaced_attention` takes any interaction, counts calls, and refuses a model that never asks for its attention, or that
+does so in some layers alone. Masks are registered with the interactions: without that the library drops them, the
+causal one too, and says nothing.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,13 +27,7 @@ from spinodal.models.attention_functions.interactions import (
     interaction,
     interaction_text,
 )
-
-
-@dataclass
-class Calls:
-    """How often a model asked for its attention."""
-
-    count: int = 0
+from spinodal.models.attention_functions.own_code import Calls, own_code
 
 
 @dataclass(frozen=True)
@@ -120,7 +115,7 @@ def _tell_parts(model: PreTrainedModel) -> None:
     own = model.config
     for part in model.modules():
         copy = None if isinstance(part, PreTrainedModel) else getattr(part, "config", None)
-        if copy is own or type(copy) is not type(own):
+        if copy is None or copy is own or type(copy) is not type(own):
             continue
         if is_name(own._attn_implementation) or is_name(copy._attn_implementation):
             copy._attn_implementation_internal = own._attn_implementation
@@ -150,8 +145,8 @@ def replaced_attention(
 ) -> Iterator[Calls]:
     """The model with an interaction for its attention, for as long as the context lasts.
 
-    A pass on `inputs` counts the calls at the door: InputError for an architecture that never makes one, which
-    would go on as before without a word.
+    A pass on `inputs` counts the calls at the door: InputError for an architecture that never makes one, which would
+    go on as before without a word, and for one with layers that attend in code of their own, which it names.
     """
     kind, before = type(model).__name__, model.config._attn_implementation or "eager"
     name = interaction_text(what)
@@ -160,10 +155,15 @@ def replaced_attention(
         if not model._can_set_attn_implementation():
             raise InputError(f"{kind} ignores attention plug-ins: it has an attention of its own")
         model.set_attn_implementation(name)
-        with torch.no_grad():
+        with torch.no_grad(), own_code(model, calls) as own:
             model(**inputs)
         if not calls.count:
             raise InputError(f"{kind} ignores attention plug-ins: a pass made no call to {what.name}")
+        if own:
+            raise InputError(
+                f"{kind} takes {what.name} in some layers alone: {', '.join(own)} would keep an attention in code of "
+                f"its own; model.set_attn_implementation({name!r}) replaces that of the others"
+            )
         yield calls
     finally:
         model.set_attn_implementation(before)
