@@ -94,18 +94,17 @@ def cases_of(kind: str) -> list[Case]:
     if ids is None or "attention_mask" not in inspect.signature(model.forward).parameters:
         return found
     forms = masks(ids.shape[1])
-    for form, (given, theirs) in forms.items():
+    padding, _ = forms["padding"]
+    asked: list[tuple[str, Any, Tensor, Tensor, Tensor | None]]
+    asked = [(form, model, *pair, None) for form, pair in forms.items()]
+    if windows_of(kind):
+        asked.append(("window", small_architecture(kind, window=WINDOW), padding, padding, padding.bool()))
+    for form, of, given, theirs, compared in asked:
         try:
-            own = outputs(model, inputs | {"attention_mask": theirs})
+            own = outputs(of, inputs | {"attention_mask": theirs})
         except Exception:  # the library's own refusals of a form have no one class
             continue
-        found.append(Case(form, model, inputs | {"attention_mask": given}, own))
-    if windows_of(kind):
-        short, padded = (
-            small_architecture(kind, window=WINDOW),
-            inputs | {"attention_mask": forms["padding"][0]},
-        )
-        found.append(Case("window", short, padded, outputs(short, padded), forms["padding"][0].bool()))
+        found.append(Case(form, of, inputs | {"attention_mask": given}, own, compared))
     return found
 
 
