@@ -125,7 +125,7 @@ def test_what_never_asks_is_refused():
     [
         ("longt5", "LongT5LocalAttention"),
         ("pegasus_x", "PegasusXGlobalLocalAttention"),
-        ("bigbird_pegasus", "BigBirdPegasusEncoderAttention"),
+        ("bigbird_pegasus", "BigBirdPegasusSelfAttention"),
     ],
 )
 def test_layers_that_keep_an_attention_of_their_own_are_named(kind: str, own: str):
