@@ -4,7 +4,7 @@ BIN := .venv/bin
 TORCH := torch==2.13.0
 TESTS := -m pytest -q -n 2 --dist loadfile -m
 
-.PHONY: demo test slow check lock wheels test-newest test-oldest clean
+.PHONY: demo test slow reliability check lock wheels test-newest test-oldest clean
 .DELETE_ON_ERROR:
 
 demo: .venv/ready
@@ -15,6 +15,10 @@ test: .venv/ready
 
 slow: .venv/ready
 	$(BIN)/python $(TESTS) slow
+
+# What runs survive (docs/reliability.md): kills, damaged files, full disks; about ten minutes.
+reliability: .venv/ready
+	$(BIN)/python tools/reliability.py
 
 check: .venv/ready
 	$(BIN)/ruff check .

@@ -255,7 +255,7 @@ def previous_run(
     overwrite: bool | None,
 ) -> Run | None:
     """The run that `resume` continues, or None; InputError if the folder holds something that is in the way."""
-    taken = [name for name in owned if (out / name).exists()]
+    taken = [name for name in owned if (out / name).exists() and not is_empty_checkpoints(out / name)]
     marked = bool(set(taken) & set(partial))
     run = run_in(out, head["kind"], taken, resumable=bool(resume) and marked)
     if run is None:
@@ -291,6 +291,11 @@ def previous_run(
             f"{out} holds {state} of another experiment ({told}): {ways}", field=("overwrite", "out")
         )
     return run
+
+
+def is_empty_checkpoints(place: Path) -> bool:
+    """Whether this is a folder for checkpoints that has none: a training was ended before it had a record."""
+    return place.name == "checkpoints" and place.is_dir() and not any(place.iterdir())
 
 
 def run_in(out: Path, kind: str, taken: Sequence[str], *, resumable: bool) -> Run | None:

@@ -263,3 +263,13 @@ def test_a_run_killed_as_it_wrote_its_first_checkpoint_starts_again(tmp_path: Pa
         pytest.raises(InputError, match=re.escape("start again with `overwrite`")),
     ):
         newest_checkpoint(tmp_path, experiment=EXPERIMENT)
+
+
+@pytest.mark.parametrize("flags", [{}, {"resume": True}, {"overwrite": True}])
+def test_a_training_that_ended_before_it_had_a_record_is_in_no_way(tmp_path: Path, flags: dict):
+    """It may have made its folder for checkpoints, and no room for more."""
+    (tmp_path / "checkpoints").mkdir()
+    with opened(tmp_path, **flags) as folder:
+        assert folder.previous is None
+        folder.finish()
+    assert read_run(tmp_path).finished
