@@ -16,7 +16,11 @@ class InputError(ValueError):
 
 
 class ConvergenceError(RuntimeError):
-    """A solver stopped before its tolerance; the message says how far it got."""
+    """A solver stopped before its tolerance; the message says how far it got, and `fields` are as in InputError."""
+
+    def __init__(self, message: str, *, field: str | tuple[str, ...] = ()):
+        super().__init__(message)
+        self.fields = (field,) if isinstance(field, str) else field
 
 
 class ScoringError(RuntimeError):

@@ -30,13 +30,18 @@ def unlimited() -> Iterator[None]:
         _lifted.reset(token)
 
 
+def exceeds(limit: int, number: float | int) -> bool:
+    """Whether a number is above a limit that holds."""
+    return number > limit and not _lifted.get()
+
+
 def require_at_most(limit: int, amount: SupportsFloat, what: str, field: str | tuple[str, ...] = ()) -> None:
     """InputError where an amount, such as 1e8 "layers", is above its limit, which the message says how to lift."""
     try:
         number = float(amount)
     except OverflowError:
         number = math.inf
-    if number > limit and not _lifted.get():
+    if exceeds(limit, number):
         fields = (field,) if isinstance(field, str) else field
         named = ", ".join(f"`{name}`" for name in fields)
         raise InputError(

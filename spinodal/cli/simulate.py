@@ -58,7 +58,7 @@ def simulate_command(
     weights: Annotated[str | None, Option(help="Weights as .npy, [n], summing to one.")] = None,
     probes: Annotated[
         str | None,
-        Option(help=r"Points that the flow carries along and that pull at nothing: how many, or \[m d] as .npy."),
+        Option(help="Points that the flow carries along and that pull at nothing: how many, or [m d] as .npy."),
     ] = None,
     until: Annotated[str, Option(help="A time, or consensus: however long it takes.")] = f"{UNTIL:g}",
     frames: Annotated[

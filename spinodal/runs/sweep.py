@@ -13,6 +13,7 @@ whose workers need this package installed and no access to the folder.
 import contextlib
 import hashlib
 import json
+import math
 import os
 import queue
 import re
@@ -50,9 +51,9 @@ def run(
     """[function(c) for c in configurations], each computed once and stored in `folder`.
 
     `function` belongs to a module, so that workers can import it, and returns what JSON can hold: lists, not
-    arrays or tuples. `workers` is a number of processes, 0 for one a core; with 1 the work stays in this
-    process. `progress` is called with the cells that are done and all cells, after each. A cell that is damaged is
-    computed again, with a warning.
+    arrays or tuples; a NaN or an infinity, which JSON lacks, comes back as None. `workers` is a number of processes,
+    0 for one a core; with 1 the work stays in this process. `progress` is called with the cells that are done and all
+    cells, after each. A cell that is damaged is computed again, with a warning.
     An exception of `function` ends the sweep and is raised here; cells that are done are kept.
 
     InputError for a scheduler that does not answer in ten seconds or has no workers, for a negative number of
@@ -87,14 +88,24 @@ def run(
 def key_of(function: Function, tag: str, configuration: dict[str, Any]) -> str:
     name = f"{function.__module__}:{function.__qualname__}"
     try:
-        text = canonical({"function": name, "code": tag, "configuration": configuration})
+        text = canonical({"function": name, "code": tag, "configuration": configuration}, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError(f"configuration {configuration}: it must be JSON ({error})") from None
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+def canonical(value: Any, *, allow_nan: bool = True) -> str:
+    """JSON with one order and no spaces. NaN and infinities, which are not JSON, are in cells of earlier versions."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=allow_nan)
+
+
+def finite(value: Any) -> Any:
+    """A result with null, in JSON, for every number that is not finite."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(entry) for key, entry in value.items()}
+    return [finite(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
 def checksum(key: str, result: Any) -> str:
@@ -135,8 +146,9 @@ def damaged_cells(folder: Path) -> list[Path]:
 
 def write(path: Path, key: str, configuration: dict[str, Any], result: Any) -> Any:
     """Writes a cell, and returns its result as it will be read."""
+    result = finite(result)
     cell = {"configuration": configuration, "result": result, "checksum": checksum(key, result)}
-    text = json.dumps(cell)
+    text = json.dumps(cell, allow_nan=False)
     write_text(path, text)
     return json.loads(text)["result"]
 

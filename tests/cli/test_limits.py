@@ -1,5 +1,7 @@
 """One typo does not run for days: what takes too long is refused before it starts, and --unlimited does it."""
 
+import importlib
+
 import numpy as np
 import pytest
 from command import spinodal
@@ -108,3 +110,22 @@ def test_orthonormal_tokens_take_no_more_memory_than_they_are():
     x = flows.OrthonormalStart(2, 10**6).tokens()
     assert x.shape == (2, 10**6)
     assert np.array_equal(x[:, :2], np.eye(2))
+
+
+@pytest.mark.parametrize("clock", ["ode", "layer"])
+def test_steps_to_a_time_end_at_a_limit_and_go_on_without_it(monkeypatch, capsys, tmp_path, clock: str):
+    """What was computed is kept: with --resume --unlimited the end is that of a run without a limit."""
+    steps = importlib.import_module("spinodal.flows.time.simulate")
+    for name in ("MOST", "STEPS"):
+        monkeypatch.setattr(steps, name, 20)
+    command = ("simulate", "--repulsive", "--n", "6", "--until", "9", "--frames", "3", "--clock", clock)
+    for options in ((), ("--resume",)):
+        assert spinodal(monkeypatch, *command, "--out", str(tmp_path / "run"), *options) == 1
+        said = " ".join(capsys.readouterr().err.split())
+        assert said.startswith("failed: stopped at t = ")
+        assert "of 9, after 20 steps" in said
+        assert said.endswith("give an earlier --until, or go on with --unlimited")
+    assert spinodal(monkeypatch, *command, "--out", str(tmp_path / "run"), "--resume", "--unlimited") == 0
+    assert spinodal(monkeypatch, *command, "--out", str(tmp_path / "whole"), "--unlimited") == 0
+    ends = [np.load(tmp_path / name / "trajectory.npz")["tokens"] for name in ("run", "whole")]
+    assert np.array_equal(*ends)

@@ -46,6 +46,11 @@ def test_every_form_of_tokens_gives_the_same_digits(form: str):
     assert np.array_equal(run.tokens, again.tokens)
     rate = FIELD(0.0, State(given, np.ones(6)), W)  # pyright: ignore[reportArgumentType]
     assert np.array_equal(rate.drift, FIELD(0.0, State(X, np.ones(6)), W).drift)
+    for rows in (2, 6):  # in their span, and with as many dimensions as there are
+        for one, other in zip(
+            flows.reduce_to_span(X[:rows]), flows.reduce_to_span(FORMS[form](X[:rows])), strict=True
+        ):
+            assert np.array_equal(one, other)
 
 
 SAME = """
@@ -152,6 +157,7 @@ OTHERS = {
     "flows.Simulation(A, X, '5')": "`until` '5'",
     "S(A, State(X, np.ones(3)), 1.0)": "one positive length a token",
     "S(A, State(X, -np.ones(6)), 1.0)": "one positive length a token",
+    "flows.reduce_to_span(2 * X)": "and not 1",
     "flows.evolve(None)": "`simulation` None",
     "flows.Head(values=np.eye(3) + 1j)": "`values`.*real",
     "flows.Head(queries='a')": "`queries` 'a'",
@@ -190,7 +196,12 @@ print(json.dumps(answers))
 
 def test_what_is_no_tokens_no_weights_and_no_number_is_one_error():
     """The error names the argument, and ends before work starts: no error of NumPy, torch or numba, and no warning."""
-    calls = ("F({}, W, beta=5.0)", "S(A, {}, 1.0)", "flows.Simulation(A, {}, 1.0)")
+    calls = (
+        "F({}, W, beta=5.0)",
+        "S(A, {}, 1.0)",
+        "flows.Simulation(A, {}, 1.0)",
+        "flows.reduce_to_span({})",
+    )
     cases = {call.format(bad): told for bad, told in BAD.items() for call in calls} | OTHERS
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],

@@ -35,6 +35,10 @@ def square(configuration: dict) -> dict:
     return {"square": x * x, "root": x**0.5, "all": (x, None, float("inf"))}
 
 
+def not_finite(configuration: dict) -> dict:
+    return {"x": (float("nan"), -float("inf"), {"y": float("inf")}, 1.5)}
+
+
 @pytest.fixture(autouse=True)
 def nothing_yet():
     CALLS.clear()
@@ -56,6 +60,36 @@ def test_results_come_in_order_and_only_once(tmp_path: Path):
     assert CALLS == [3, 1, 2, 5]
     assert again[2] == found[0]  # lists for tuples, whether computed or read
     assert found[0]["root"] == 3**0.5
+
+
+def test_cells_are_json_whatever_the_numbers(tmp_path: Path):
+    """A NaN and an infinity of a result are null; in a configuration they are refused, before work starts."""
+
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    found = sweep.run(not_finite, grid(1), tmp_path, workers=1)
+    assert (
+        found
+        == sweep.run(not_finite, grid(1), tmp_path, workers=1)
+        == [{"x": [None, None, {"y": None}, 1.5]}]
+    )
+    (cell,) = (tmp_path / "cells").iterdir()
+    assert json.loads(cell.read_text(), parse_constant=refuse)["result"] == found[0]
+    for x in (float("nan"), float("inf")):
+        with pytest.raises(InputError, match="it must be JSON"):
+            sweep.run(square, [{"x": x}], tmp_path)
+    assert CALLS == []
+
+
+def test_cells_of_earlier_versions_with_numbers_that_are_not_finite_are_read(tmp_path: Path):
+    sweep.run(square, grid(2), tmp_path, workers=1)
+    (path,) = (tmp_path / "cells").iterdir()
+    cell = json.loads(path.read_text())
+    result = cell["result"] | {"root": float("inf")}
+    path.write_text(json.dumps(cell | {"result": result, "checksum": sweep.checksum(path.stem, result)}))
+    assert sweep.run(square, grid(2), tmp_path, workers=1) == [result]
+    assert CALLS == [2]
 
 
 def test_the_order_of_a_configuration_is_not_its_content(tmp_path: Path):

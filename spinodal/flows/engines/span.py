@@ -7,16 +7,19 @@ Reducing costs as much as one field: reduce once, flow c, and lift what is wante
 Householder's reflections are loops of their own: those of LAPACK round otherwise on another number of threads.
 """
 
-from typing import no_type_check
+from collections.abc import Sequence
+from typing import Any, no_type_check
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
+from spinodal.arrays import token_array
 from spinodal.flows.engines import direct
 from spinodal.flows.engines.engine import Engine, Problem, Routine
 from spinodal.flows.engines.kernel import Kernel
 from spinodal.flows.engines.law import EPS, Attention, Drift, Law
 from spinodal.loops import compiled, plus, product, use_widest_vectors
+from spinodal.sphere import require_unit
 
 
 @compiled()
@@ -55,11 +58,21 @@ def orthogonalise(x, c, B):
             reflect(x[k, k:], B[i, k:])
 
 
-def reduce_to_span(x: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, "n r"], Float[np.ndarray, "r d"]]:
+def reduce_to_span(
+    x: Shaped[Any, "n d"] | Sequence[Any],
+) -> tuple[Float[np.ndarray, "n r"], Float[np.ndarray, "r d"]]:
     """(c, B) with x = c B, r = min(n, d), |c_i| = 1 and B B^T = 1; for n >= d, c = x  [derived].
 
     Coordinates of the tokens in their own span: with Q = K = V = I the flow of c is that of x in fewer dimensions.
+    InputError unless x [n d], an array, a list or a tensor, holds unit vectors.
     """
+    return coordinates_in_span(require_unit(token_array(x, "x")))
+
+
+def coordinates_in_span(
+    x: Float[np.ndarray, "n d"],
+) -> tuple[Float[np.ndarray, "n r"], Float[np.ndarray, "r d"]]:
+    """`reduce_to_span` of tokens that are unit vectors, or nearly so, by construction."""
     n, d = x.shape
     if n >= d:
         return x, np.eye(d)
@@ -70,7 +83,7 @@ def reduce_to_span(x: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, "n r"
 
 def drift(x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], law: Law) -> Drift:
     """The drift of c, lifted by B. The rounding of c moves tokens by eps, and the bound says so."""
-    c, B = reduce_to_span(x)
+    c, B = coordinates_in_span(x)
     if c.shape[1] == 1:
         return Drift(np.zeros_like(x), np.ones(1), np.zeros(1))
     answer = direct.drift(c, weights, law)
@@ -80,7 +93,7 @@ def drift(x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], law: La
 
 def average(kernel: Kernel, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]) -> Attention:
     """m_i of c, lifted by B."""
-    c, B = reduce_to_span(x)
+    c, B = coordinates_in_span(x)
     mean = direct.average(Kernel(kernel.top), c, weights)
     return Attention(product(mean.shift, B), mean.log_partition, mean.error_bound + bound_in_span(kernel.top))
 

@@ -21,20 +21,21 @@ from jaxtyping import Float, Shaped
 from spinodal.arrays import real_array, token_array, weight_array
 from spinodal.errors import ConvergenceError, InputError, require_type
 from spinodal.flows.engines.field import check, with_probes
-from spinodal.flows.engines.span import reduce_to_span
+from spinodal.flows.engines.span import coordinates_in_span
 from spinodal.flows.state import Field, State
 from spinodal.flows.time.frames import SavedFrames
 from spinodal.flows.time.integrators import AdaptiveIntegrator, Integrator
 from spinodal.flows.time.interruption import watch_interruption
 from spinodal.flows.time.merging import MERGE, Merges
 from spinodal.flows.time.methods import Adaptive, Layers, Method, Noisy
+from spinodal.limits import STEPS, exceeds
 from spinodal.loops import product
 from spinodal.runs import read_checkpoint, write_checkpoint
 from spinodal.types import Progress, Trajectory
 
 CONSENSUS = math.inf  # an `until`: as long as it takes
 END = 1e300  # beyond, doubles have no times; weights are not told from zero before that
-MOST = 1_000_000  # steps on the way to a consensus that may not come
+MOST = 1_000_000  # adaptive steps, and steps on the way to a consensus that may not come
 LOST = 1e-6  # of the largest drift: a bound on its error above which a simulation warns,
 ASTRAY = 1e-9  # if tokens may have moved by as much within such bounds: near a length of 0 drifts are vast, steps tiny
 SAME = 1e-6  # by which a start that was made anew may differ from the one of a checkpoint
@@ -83,7 +84,7 @@ def coordinates_of(field: Field, start: State) -> tuple[State, Float[np.ndarray,
     n, d = start.directions.shape
     if not field.in_span or n >= d:
         return start, None
-    c, B = reduce_to_span(start.directions)
+    c, B = coordinates_in_span(start.directions)
     return State(c, start.lengths), B
 
 
@@ -135,8 +136,9 @@ def simulate(
     are to. `probes` [m d] are carried along as tokens of weight 0, and count in no merge, cluster or energy.
 
     InputError for tokens that are not unit vectors, weights that do not sum to one, times outside [0, until], what is
-    of another type, and where noise forbids a consensus; ConvergenceError where the step underflows or the consensus
-    does not come.
+    of another type, and where noise forbids a consensus; ConvergenceError where the step underflows, the consensus
+    does not come, or the steps to a time are more than a million (10^7 of a fixed size), of which a checkpoint is
+    written first; within `spinodal.limits.unlimited()` there may be more.
 
     >>> import numpy as np
     >>> from spinodal import flows
@@ -252,8 +254,22 @@ def advance_to_end(
 ) -> None:
     """Takes steps until the end, keeps the wanted frames, and writes checkpoints."""
     written, n = time.monotonic(), flow.tokens
+
+    def write() -> None:
+        if checkpoints:
+            checkpoints.begin()
+            write_checkpoint(checkpoints.path, checkpoints.label, flow.snapshot() | frames.snapshot())
+
     with watch_interruption() if checkpoints else contextlib.nullcontext(lambda: False) as interrupted:
         while flow.hi < (limit := stop_time(flow, until)):
+            most = MOST if isinstance(flow, AdaptiveIntegrator) else STEPS
+            if until < CONSENSUS and exceeds(most, flow.steps + 1):
+                write()
+                raise ConvergenceError(
+                    f"stopped at t = {flow.hi:.6g} of {until:g}, after {flow.steps:,} steps, as many as the limit "
+                    "allows: give an earlier `until`, or go on with `unlimited`",
+                    field=("until", "unlimited"),
+                )
             flow.advance(limit)
             while frames.next <= flow.hi:
                 now = frames.next if isinstance(flow, AdaptiveIntegrator) else flow.hi
@@ -263,8 +279,7 @@ def advance_to_end(
             if progress:
                 progress(*((flow.hi, until) if until < CONSENSUS else (n - flow.clusters, n - 1)))
             if checkpoints and (interrupted() or time.monotonic() - written >= checkpoints.seconds):
-                checkpoints.begin()
-                write_checkpoint(checkpoints.path, checkpoints.label, flow.snapshot() | frames.snapshot())
+                write()
                 written = time.monotonic()
             if interrupted():
                 raise KeyboardInterrupt
