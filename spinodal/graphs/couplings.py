@@ -173,8 +173,7 @@ class Coupling:
         if all(kind == "ratio" for kind, _, _ in self.wave_terms):
             return distinct_zeros(self.numerator().roots())
         reach = self.period / 2 if self.period else self.zero_radius()
-        finest = max(math.sqrt(m) if kind == "ratio" else m for kind, m, _ in self.wave_terms)
-        cells = math.ceil(reach * max(1.0, finest))
+        cells = math.ceil(reach * self.sharpness)
         if cells > CELLS:
             raise InputError(
                 f"`coupling` {self.text!r}: its zeros may lie as far as {reach:.3g}; rescale y",
@@ -226,6 +225,19 @@ class Coupling:
         c[0] += sum(abs(b) / (2 * math.sqrt(m) if kind == "ratio" else 1) for kind, m, b in self.wave_terms)
         top = len(c) - 1
         return 2 * max((c[k] / c[top]) ** (1 / (top - k)) for k in range(top))
+
+    @property
+    def sharpness(self) -> float:
+        """1 over the length on which f bends, at least 1."""
+        return max([1.0, *(math.sqrt(m) if kind == "ratio" else m for kind, m, _ in self.wave_terms)])
+
+    @property
+    def decays(self) -> bool:
+        """f(y) -> 0 as y grows: fractions, and tanhs whose ends cancel."""
+        if self.polynomial.coef.any() or any(kind == "sin" for kind, _, _ in self.wave_terms):
+            return False
+        ends = [c for kind, _, c in self.wave_terms if kind == "tanh"]
+        return abs(math.fsum(ends)) <= 1e-12 * sum(map(abs, ends))
 
     @property
     def attractive(self) -> bool:

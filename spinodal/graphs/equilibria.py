@@ -30,6 +30,7 @@ from spinodal.types import Progress
 
 SAME = 1e-4  # distance of states that are one: degenerate ones are found to 1e-6
 SOLVED = 1e-10  # |grad E| of an equilibrium, relative to the scale
+FAR = 10  # of an edge, relative to the zeros of f and to the anchors
 ROUND = 512  # starts
 MOST = 8192
 WORK = 3e7  # starts times n^3, in a block
@@ -134,7 +135,7 @@ def search_unit(
     before, after, once, used = -1, 0, 1, 0
     while used < starts and (once or after > before):
         x, residual = refine_states(system, random_states(system, min(ROUND, starts - used), rng))
-        good = np.flatnonzero(residual <= SOLVED * system.scale)
+        good = np.flatnonzero((residual <= SOLVED * system.scale) & ~runs_away(system, x))
         images = [x[good], -x[good]] if is_odd(system) else [x[good]]
         met = np.concatenate([met, *images])
         owners = np.concatenate([owners, np.tile(used + good, len(images))])
@@ -144,6 +145,18 @@ def search_unit(
         before, after = after, int(isolated.sum()) + len(np.unique(kinds[~isolated], axis=0))
         once = len(np.unique(first_met[isolated & (times_met == 1)]))  # a state and its mirror image are one
     return representatives(system, states, kinds), once / used
+
+
+def runs_away(system: System, x: Float[np.ndarray, "b n"]) -> Bool[np.ndarray, " b"]:
+    """States with an edge so long that a coupling which decays carries nothing along it: grad E -> 0, and no zero."""
+    if not system.coupling.decays:
+        return np.zeros(len(x), dtype=bool)
+    reach = 1 + np.abs(system.coupling.zeros).max()
+    if (s := system.onsite) is not None:  # anchors may hold two ends apart
+        held = s.stiffness > 0
+        reach += np.sum(np.abs(s.centre[held]) + np.abs(s.drive[held]) / s.stiffness[held])
+    far = np.abs(system.graph.differences(x)) > FAR * reach
+    return (far & (np.abs(system.edgewise(x, 0)) <= SOLVED * system.scale)).any(-1)
 
 
 def is_odd(system: System) -> bool:
@@ -157,7 +170,8 @@ def random_states(system: System, count: int, rng: np.random.Generator) -> Float
     n, zeros = system.graph.n, system.coupling.zeros
     radius = system.coupling.period / 2 if system.coupling.period else 1.5 * (1 + np.abs(zeros).max())
     spread = radius * rng.uniform(-1, 1, (count - count // 2, n))
-    near = rng.choice(zeros, (count // 2, n)) + 0.1 * rng.standard_normal((count // 2, n))
+    width = 0.1 if system.coupling.period else 0.1 / system.coupling.sharpness
+    near = rng.choice(zeros, (count // 2, n)) + width * rng.standard_normal((count // 2, n))
     centre = (
         0.0 if system.onsite is None else np.where(system.onsite.stiffness > 0, system.onsite.centre, 0.0)
     )

@@ -223,6 +223,29 @@ def test_fractions_and_half_frequencies_on_a_tree(text: str, count: int):
         assert np.abs(f(np.diff(e.state))).max() < 1e-12
 
 
+@pytest.mark.parametrize(
+    ("graph", "text", "count"),
+    [
+        ("cycle:3", "y/(1 + y**2)", 1),
+        ("cycle:4", "y/(1 + y**2)", 1),  # y f(y) > 0: consensus alone
+        ("complete:4", "y/(1 + 1e6*y**2)", 1),
+        ("cycle:4", "tanh(y) - tanh(2*y)", 1),
+        ("cycle:4", "y/(1 + y**2) - y/5", 51),
+    ],
+)
+def test_what_runs_away_under_a_coupling_that_decays_is_no_equilibrium(graph: str, text: str, count: int):
+    result = equilibria(graphs.build_system(graph, text), starts=512)
+    assert len(result.entries) == count
+    assert max(np.abs(e.state).max() for e in result.entries) <= 2 + 1e-9
+
+
+def test_anchors_may_hold_two_ends_as_far_apart_as_they_like():
+    """P2 anchored at 0 and 1e12: the pull between them is nothing, and the state is where the anchors are."""
+    ends = onsite(2, stiffness=1.0, centre=np.array([0.0, 1e12]))
+    result = equilibria(System(named_graph("path:2"), coupling("y/(1 + y**2)"), ends))
+    assert any(np.allclose(e.state, [0, 1e12], atol=1e-3) for e in result.entries)
+
+
 def test_states_are_the_same_modulo_the_period_of_the_coupling():
     """C3, sin(y/2): the states of sin, twice as large."""
     one, half = solved("cycle:3", SINE), solved("cycle:3", coupling("sin(0.5*y)"))
