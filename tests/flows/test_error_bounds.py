@@ -1,16 +1,21 @@
 """Bounds on errors where weights are spread over many decades, and tokens too light for the sums of most engines."""
 
+import warnings
+
 import numpy as np
 import pytest
 from engine_reference import CLOUDS, cloud, exact
 from typed import present
 
 from spinodal import flows, sphere
+from spinodal.errors import ConvergenceError
 from spinodal.flows import ENGINES
+from spinodal.flows.engines import choose
 from spinodal.flows.engines.law import law
 from spinodal.flows.fields import scheme
 from spinodal.flows.state import State
 
+LATE = 1e6  # when drifts without their last digits have moved tokens of d = 8 astray
 SOFT = [engine for engine in ENGINES.values() if not engine.hard]
 
 
@@ -115,3 +120,48 @@ def test_logarithms_reach_where_doubles_end(d):
     assert np.linalg.norm(drift.astype(float), axis=1).min() > 1e-3
     assert answer.drift[-2:] == pytest.approx(np.asarray(drift, float), abs=1e-11)
     assert answer.error_bound.max() < 1e-8
+
+
+def test_a_warning_says_where_digits_of_a_drift_are_lost(monkeypatch):
+    """Tokens in high d are hardly seen by each other: where they are too many to be computed again, that is told."""
+    x, weights = sphere.uniform(64, 8, 0), np.full(64, 1 / 64)
+    exact_drift = flows.field(x, weights, beta=100.0, engine="direct").drift
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        known = flows.field(x, weights, beta=100.0, engine="attention")
+    assert known.engine == "attention+direct"
+    assert known.error_bound.max() <= 1e-8 * abs(known.drift).max()
+    monkeypatch.setattr(choose, "WORK", 0)
+    with pytest.warns(UserWarning, match="the drift of 64 tokens is not known to 1e-08 of the largest drift"):
+        lost = flows.field(x, weights, beta=100.0, engine="attention")
+    for answer in (known, lost):
+        assert (np.linalg.norm(answer.drift - exact_drift, axis=1) <= answer.error_bound).all()
+
+
+def test_a_simulation_warns_where_lost_digits_may_have_moved_a_token(monkeypatch):
+    monkeypatch.setattr(choose, "WORK", 0)
+    x = sphere.uniform(16, 8, 0)
+    field, exactly = (flows.AttentionField(100.0, engine=engine) for engine in ("attention", "direct"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # where it did not matter, and where no digit is lost
+        flows.simulate(field, x, 1.0)
+        flows.simulate(exactly, x, LATE)
+    with pytest.warns(UserWarning, match="digits were lost: the drift was known to .* by engine attention"):
+        flows.simulate(field, x, LATE)
+
+
+def test_a_simulation_warns_where_rest_is_a_drift_that_no_engine_told_from_zero(monkeypatch):
+    """300 tokens in d = 64 meet after e^(beta (1 - cos)): an engine that has none of these digits sees them at rest."""
+    monkeypatch.setattr(choose, "WORK", 0)
+    x = sphere.uniform(300, 64, 0)
+    field = flows.AttentionField(100.0, engine="attention")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        flows.simulate(field, x, 1.0)
+    with pytest.warns(UserWarning, match="tokens rest as far as engine attention can tell"):
+        flows.simulate(field, x, 1e20)
+    with (
+        pytest.warns(UserWarning, match="tokens rest"),
+        pytest.raises(ConvergenceError, match="no consensus"),
+    ):
+        flows.simulate(field, x, flows.CONSENSUS)

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from spinodal.errors import ConvergenceError, InputError
+from spinodal.flows.engines.registry import ENGINES
 from spinodal.flows.fields import AttentionField
 from spinodal.flows.state import Field, Rate, State
 from spinodal.flows.time import dormand_prince as dp
@@ -30,6 +31,12 @@ SPENT = Rate(np.empty((0, 2)), np.empty(0), np.empty(0), np.empty(0))
 CONTROL = ("proposed", "error", "taken", "shortest")
 
 
+def knows_rest(engines: str) -> bool:
+    """Whether engines, as an answer names them, tell the slowest drift from none; so does a field without any."""
+    last = (name.rpartition("+")[2] for name in engines.split(", "))
+    return all(ENGINES[name].exact for name in last if name in ENGINES)
+
+
 class Integrator:
     """The state of an integration: tokens, weights, and the time hi + lo in two doubles.
 
@@ -45,6 +52,9 @@ class Integrator:
         self.weights = weights[living]
         self.state = self.before = State(start.directions[living], start.lengths[living])
         self.hi = self.lo = self.h = self.bound = self.unknown = 0.0
+        self.doubtful_rest = (
+            0.0  # how far tokens may have moved while an engine could not tell their drift from 0
+        )
         self.steps = self.evaluations = 0
         self.tokens = len(self.weights)  # before the probes
         self.engines: dict[str, None] = {}  # that ran, in the order of their first use
@@ -169,6 +179,8 @@ class AdaptiveIntegrator(Integrator):
         if self.stages.resting:
             self.before = self.state
             self.advance_clock(min(self.time_left(limit), END), limit)
+            if not knows_rest(self.rate.engine):
+                self.doubtful_rest += float(self.rate.error_bound.max()) * self.h
             return
         self.rate = SPENT
         h, most = self.proposed, dp.CONTROLLER.grow

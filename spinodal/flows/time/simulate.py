@@ -191,8 +191,10 @@ def simulate(
     else:
         frames.keep(0.0, flow.at(0.0))
     frames.advance_past(max(flow.hi, frames.times[-1]))
-    advance_to_end(flow, frames, until, checkpoints, progress)
-    warn_of_lost_digits(flow)
+    try:
+        advance_to_end(flow, frames, until, checkpoints, progress)
+    finally:
+        warn_of_lost_digits(flow)
     merges = flow.active.tree.merges(flow.hi) if flow.active else NONE
     x = np.stack(frames.tokens)
     return SimulationResult(
@@ -235,7 +237,14 @@ def require_times(times: Float[np.ndarray, "..."], field: str, until: float) -> 
 
 
 def warn_of_lost_digits(flow: Integrator) -> None:
-    """A warning where a drift was known to fewer digits than its engine is meant to keep."""
+    """A warning where a drift was known to fewer digits than its engine is meant to keep, or not told from 0."""
+    if flow.doubtful_rest > ASTRAY:
+        warnings.warn(
+            f"tokens rest as far as engine {', '.join(flow.engines)} can tell: their drift is not told from 0, with "
+            f"too many tokens to compute it again, and may have moved them by {min(flow.doubtful_rest, math.pi):.1g}; "
+            "engine 'direct' keeps all digits, and takes longer",
+            stacklevel=3,
+        )
     if flow.bound > LOST and flow.unknown > ASTRAY:
         warnings.warn(
             f"digits were lost: the drift was known to {flow.bound:.1g} of the largest one at its worst, by engine "
