@@ -23,6 +23,12 @@ class ConvergenceError(RuntimeError):
         self.fields = (field,) if isinstance(field, str) else field
 
 
+class TerminationError(RuntimeError):
+    """A signal ended the work after its state was saved; the message says how to go on."""
+
+    fields = ("resume",)
+
+
 class ScoringError(RuntimeError):
     """A model was trained and saved, but measuring it failed; the message says how to measure it again."""
 

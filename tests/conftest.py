@@ -1,6 +1,8 @@
-"""Every test runs with shapes checked (jaxtyping with beartype) and torch on one thread."""
+"""Every test runs with shapes checked (jaxtyping with beartype), torch on one thread, and random numbers of its own."""
 
+import copy
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -20,6 +22,20 @@ def modules() -> set[str]:
 
 install_import_hook(sorted(modules() - UNCHECKED), "beartype.beartype")
 
+import numpy as np
+import pytest
 import torch
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def own_random_numbers(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The generators of a test's module stand where they stood at import, in whatever order tests run."""
+    module = getattr(request, "module", None)
+    generators = {name: v for name, v in vars(module or object).items() if isinstance(v, np.random.Generator)}
+    for name, generator in generators.items():
+        setattr(module, name, copy.deepcopy(generator))
+    yield
+    for name, generator in generators.items():
+        setattr(module, name, generator)

@@ -9,6 +9,7 @@ import ast
 import importlib
 import itertools
 import os
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -20,7 +21,7 @@ from rich.markup import escape
 from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
-from spinodal.errors import ConvergenceError, InputError, ScoringError
+from spinodal.errors import ConvergenceError, InputError, ScoringError, TerminationError
 
 FOLDER = Path(__file__).parent
 FIRST = (  # on the help page; the others follow by their names
@@ -117,8 +118,14 @@ def options(
 console = Console(stderr=True, emoji=False, markup=False)  # what a user wrote is text
 
 
+def is_main_process() -> bool:
+    """Whether this process, of those that torchrun or accelerate started, is the one that speaks."""
+    return os.environ.get("RANK", "0") == "0" or os.environ.get("WORLD_SIZE", "1") == "1"
+
+
 def say(message: Warning | str, category: type, filename: str, lineno: int, file=None, line=None):
-    console.print(Text("note:", style="yellow"), str(message), highlight=False, soft_wrap=True)
+    if is_main_process():
+        console.print(Text("note:", style="yellow"), str(message), highlight=False, soft_wrap=True)
 
 
 def shown(error: Exception) -> str:
@@ -157,7 +164,7 @@ def interrupted(error: BaseException | None) -> bool:
 
 
 def main() -> None:
-    """Runs a command; exit status 2 for wrong input, 1 for work that failed, 130 when interrupted."""
+    """Runs a command; exit status 2 for wrong input, 1 for failed work, 130 when interrupted, 143 after SIGTERM."""
     warnings.showwarning = say
     os.environ.setdefault(
         "HF_HUB_DISABLE_PROGRESS_BARS", "1"
@@ -171,8 +178,13 @@ def main() -> None:
             sys.exit(130)
         raise
     except InputError as error:
-        console.print(Text("error:", style="red"), shown(error), highlight=False, soft_wrap=True)
+        if is_main_process():  # all processes of a run raise it
+            console.print(Text("error:", style="red"), shown(error), highlight=False, soft_wrap=True)
         sys.exit(2)
+    except TerminationError as error:
+        if is_main_process():
+            console.print(Text("stopped:", style="yellow"), shown(error), highlight=False, soft_wrap=True)
+        sys.exit(128 + signal.SIGTERM)
     except (ConvergenceError, FloatingPointError, OSError, ScoringError) as error:
         console.print(Text("failed:", style="red"), shown(error), highlight=False, soft_wrap=True)
         sys.exit(1)

@@ -221,12 +221,3 @@ def show_report(out: Path, arms: dict[str, dict[str, list[Any]]]):
 
     console.print(rich_table(arms))
     console.print(f"report: {out / REPORT}", highlight=False, soft_wrap=True)
-
-
-def refuse_finished(folder: Any) -> None:
-    """InputError where a folder that was opened to go on with holds a finished run."""
-    if folder.previous and folder.previous.finished:
-        raise InputError(
-            f"{folder.path} holds a finished run: there is nothing to resume; `overwrite` starts it again",
-            field="overwrite",
-        )

@@ -14,7 +14,6 @@ from spinodal.cli._output import (
     console,
     drawing,
     flow_bar,
-    refuse_finished,
     renamed,
     save_figures,
 )  # fmt: skip
@@ -96,7 +95,7 @@ def simulate_command(
     from spinodal.figures import draw
     from spinodal.figures.observables import observables_over_time
     from spinodal.figures.simulation import film_simulation
-    from spinodal.flows import AttentionField, Simulation, evolve, named_method
+    from spinodal.flows import AttentionField, Evolution, Simulation, evolve, named_method
     from spinodal.flows.fields import scheme
     from spinodal.runs import check_folder, open_run
 
@@ -127,19 +126,27 @@ def simulate_command(
         raise InputError(f"`movie` {movie}: for d = 2 and 3, not for d = {simulation.d}", field="movie")
     label = {"command": command_line()}
     with open_run(out, config=simulation, seed=seed, label=label, **place) as folder:
-        refuse_finished(folder)
-        if not (overwrite or resume):  # else the first checkpoint begins it: what is there may be refused yet
-            folder.begin()
-        saving: dict[str, Any] = {"checkpoint": out / "checkpoint", "begin": folder.begin, "resume": resume}
-        try:
-            with flow_bar(simulation.until) as progress:
-                result = evolve(simulation, **saving, progress=progress)
-        except KeyboardInterrupt:
-            told = "with --resume in place of --overwrite" if overwrite else "with --resume"
-            going = f"the same command {told} goes on" if folder.begun else "nothing was written yet"
-            console.print(f"interrupted; {going}", soft_wrap=True)
-            raise typer.Exit(130) from None
-        folder.finish(result, arrays="trajectory.npz")
+        if folder.previous is not None and folder.previous.finished:
+            result = folder.adopt().result_as(Evolution)  # its pictures are drawn again
+        else:
+            if not (
+                overwrite or resume
+            ):  # else the first checkpoint begins it: what is there may be refused yet
+                folder.begin()
+            saving: dict[str, Any] = {
+                "checkpoint": out / "checkpoint",
+                "begin": folder.begin,
+                "resume": resume,
+            }
+            try:
+                with flow_bar(simulation.until) as progress:
+                    result = evolve(simulation, **saving, progress=progress)
+            except KeyboardInterrupt:
+                told = "with --resume in place of --overwrite" if overwrite else "with --resume"
+                going = f"the same command {told} goes on" if folder.begun else "nothing was written yet"
+                console.print(f"interrupted; {going}", soft_wrap=True)
+                raise typer.Exit(130) from None
+            folder.finish(result, arrays="trajectory.npz")
         folder.remove("checkpoint")
         values = observe_evolution(result, asked)
         if values:

@@ -2,14 +2,14 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from spinodal import recipes
 from spinodal.cli._expected import show_expected
 from spinodal.cli._options import RecipeName, Values
-from spinodal.cli._output import command_line, draw_report, show_report, step_bars
+from spinodal.cli._output import command_line, console, draw_report, show_report, step_bars
 
 
 def add_to(app: typer.Typer) -> None:
@@ -26,6 +26,9 @@ def train_command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start again where a run is already.")
     ] = False,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Say what memory training takes, and train nothing.")
+    ] = False,
 ):
     """Train one model: `spinodal train pet-mlm steps=1000 --out runs/mine`.
 
@@ -33,9 +36,13 @@ def train_command(
     """
     from spinodal.runs import read_run
     from spinodal.training import Label, override, parse_overrides, train, training_run
+    from spinodal.training.processes import process_rank
 
     module = recipes.module(recipe, "train")
     experiment = override(module.RECIPE.experiment, parse_overrides(values or []))
+    if estimate:
+        show_estimate(experiment)
+        return
     seed = experiment.schedule.seed
     out = out or Path("runs") / f"{recipe}-seed{seed}"
     with step_bars(
@@ -51,7 +58,19 @@ def train_command(
             log=bars.log(recipe),
             draw=partial(draw_report, again="the same command with --resume"),
         )
+    if process_rank():
+        return
     record = dict(read_run(out).record)
     show_report(out, {"": {recipe: [training_run(record)]}})
     if not values and recipes.header(recipe)["Command"].startswith("spinodal train"):
         show_expected(recipes.compare_with(recipes.run_numbers(record), recipes.expected_intervals(module)))
+
+
+def show_estimate(experiment: Any) -> None:
+    """Prints what training takes in each process, and what there is."""
+    from spinodal.training import estimate
+
+    found = estimate(experiment)
+    console.print(f"parameters: {found.parameters:,}", highlight=False)
+    for name in ("weights", "gradients", "moments", "activations", "total", "available"):
+        console.print(f"{name}: {getattr(found, name) / 1e9:.3f} GB", highlight=False)

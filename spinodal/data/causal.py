@@ -5,14 +5,12 @@ its output at position i is judged by token i + 1. A context of n tokens has n -
 neighbouring contexts share one token, so that every token is predicted once.
 """
 
-from functools import partial
-
 import numpy as np
 from jaxtyping import Int32, Int64
 from transformers import PreTrainedTokenizerBase
 
 from spinodal.data.corpora import Corpus
-from spinodal.data.samples import Contexts, generator, parts
+from spinodal.data.samples import Contexts, Stream, generator, parts, refuse_length
 from spinodal.data.tokenizers import token_stream
 
 
@@ -42,7 +40,17 @@ def causal_windows(
     InputError, with the largest length that fits, where training gives fewer than `batch` contexts.
     """
 
-    def windows(tokens: Int32[np.ndarray, " m"], frozen: bool) -> CausalWindows:
+    refuse_length(length)
+    training, validation = (token_stream(part, tokenizer) for part in corpus.split())
+    return causal_samples(corpus.name, (training, validation), length, seed=seed, batch=batch)
+
+
+def causal_samples(
+    name: str, streams: tuple[Stream, Stream], length: int, *, seed: int = 0, batch: int = 1
+) -> tuple[CausalWindows, CausalWindows]:
+    """`causal_windows` of the tokens of the two parts of a corpus of this name."""
+
+    def windows(tokens: Stream, frozen: bool) -> CausalWindows:
         return CausalWindows(tokens, length, seed=seed, frozen=frozen)
 
-    return parts(corpus, partial(token_stream, tokenizer=tokenizer), windows, length=length, batch=batch)
+    return parts(name, streams, windows, length=length, batch=batch)

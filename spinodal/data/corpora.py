@@ -14,12 +14,13 @@ object, and one document: its field `text`, or another that is named.
 import tokenize
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 from spinodal.data import bible
 from spinodal.data.archives import fetch, members, near
-from spinodal.data.files import JSON_LINES, file_text, json_lines, refuse_half_pair, text_suffix
+from spinodal.data.files import JSON_LINES, file_pieces, json_lines, refuse_half_pair, text_suffix
 from spinodal.errors import InputError
 
 SUFFIXES = (".txt", ".md", ".rst", ".tex", ".py", *JSON_LINES)
@@ -62,6 +63,36 @@ class Corpus:
         )
 
 
+@dataclass(frozen=True)
+class CorpusStream:
+    """Documents one after another, (name, pieces of the text), none empty: each is read before the next is asked for.
+
+    `documents` begins anew at each call; a text in files is read again, and never in memory as a whole.
+    """
+
+    name: str
+    documents: Callable[[], Iterator[tuple[str, Iterator[str]]]]
+
+
+def stream_corpus(source: str | Path, *, text_field: str = TEXT_FIELD) -> CorpusStream:
+    """The documents of `read_corpus`, to be read one after another; InputError as there."""
+    if isinstance(source, str) and source in _NAMED:
+        _refuse_field(source, text_field)
+        named = tuple(_NAMED[source](fetch(source)))
+        return CorpusStream(source, lambda: ((d.name, iter([d.text])) for d in named if d.text))
+    path = Path(source).expanduser()
+    there = path.exists() and source != ""  # of which Path makes the folder at hand
+    if there:
+        files = _folder(path) if path.is_dir() else {path.name: path}
+        if not any(text_suffix(file) in JSON_LINES for file in files.values()):
+            _refuse_field(str(source), text_field)
+        return CorpusStream(str(source), lambda: _documents(files, text_field))
+    raise InputError(
+        f"{str(source)!r} is neither a file, nor a folder, nor a corpus{near(str(source), _NAMED)}; "
+        f"the corpora are {', '.join(_NAMED)}"
+    )
+
+
 def read_corpus(source: str | Path, *, text_field: str = TEXT_FIELD) -> Corpus:
     """The corpus of that name, fetched if need be, or else the text of a file or a folder.
 
@@ -69,20 +100,8 @@ def read_corpus(source: str | Path, *, text_field: str = TEXT_FIELD) -> Corpus:
     folder so called. InputError for a source that is neither, that is not text, or that holds none, and for a
     `text_field` where nothing is in JSON lines.
     """
-    if isinstance(source, str) and source in _NAMED:
-        _refuse_field(source, text_field)
-        return Corpus(source, tuple(_NAMED[source](fetch(source))))
-    path = Path(source).expanduser()
-    there = path.exists() and source != ""  # of which Path makes the folder at hand
-    if there:
-        files = _folder(path) if path.is_dir() else {path.name: path}
-        if not any(text_suffix(file) in JSON_LINES for file in files.values()):
-            _refuse_field(str(source), text_field)
-        return Corpus(str(source), tuple(_documents(files, text_field)))
-    raise InputError(
-        f"{str(source)!r} is neither a file, nor a folder, nor a corpus{near(str(source), _NAMED)}; "
-        f"the corpora are {', '.join(_NAMED)}"
-    )
+    stream = stream_corpus(source, text_field=text_field)
+    return Corpus(stream.name, tuple(Document(name, "".join(pieces)) for name, pieces in stream.documents()))
 
 
 def _refuse_field(source: str, text_field: str) -> None:
@@ -107,16 +126,18 @@ def _folder(folder: Path) -> dict[str, Path]:
     return {name.as_posix(): files[name] for name in shown}
 
 
-def _documents(files: Mapping[str, Path], text_field: str) -> Iterator[Document]:
+def _documents(files: Mapping[str, Path], text_field: str) -> Iterator[tuple[str, Iterator[str]]]:
     """One document a file that holds text, or a line of JSON lines."""
     for name, path in files.items():
         if text_suffix(path) in JSON_LINES:
             yield from _lines(name, path, text_field)
-        elif text := file_text(path):
-            yield Document(name, text)
+            continue
+        pieces = file_pieces(path)
+        if first := next(pieces, ""):
+            yield name, chain([first], pieces)
 
 
-def _lines(name: str, path: Path, text_field: str) -> Iterator[Document]:
+def _lines(name: str, path: Path, text_field: str) -> Iterator[tuple[str, Iterator[str]]]:
     """The texts of a file in JSON lines that are not empty; InputError names a line without one."""
     for number, value in json_lines(path):
         text = value.get(text_field) if isinstance(value, dict) else None
@@ -127,7 +148,7 @@ def _lines(name: str, path: Path, text_field: str) -> Iterator[Document]:
             )
         refuse_half_pair(text, f"{path}, line {number}")
         if text:
-            yield Document(f"{name}:{number}", text)
+            yield f"{name}:{number}", iter([text])
 
 
 def _plays(archive: Path) -> Iterator[Document]:

@@ -1,6 +1,7 @@
 """Text of the user's own."""
 
 import codecs
+import contextlib
 import gzip
 import json
 import zlib
@@ -19,6 +20,7 @@ MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
 }
 JSON_LINES = (".jsonl", ".ndjson")
+PIECE = 2**20  # bytes that are read at once
 
 
 def file_text(path: Path) -> str:
@@ -57,6 +59,56 @@ def decode_text(raw: bytes, name: str) -> str:
     return text.replace("\r\n", "\n")
 
 
+def file_pieces(path: Path) -> Iterator[str]:
+    """`file_text` piece by piece, none of them empty: a file is never in memory as a whole, nor decompressed.
+
+    InputError as there, at the latest when the piece is read that is no text.
+    """
+    try:
+        with contextlib.ExitStack() as stack:
+            file: Any = stack.enter_context(path.open("rb"))
+            if file.peek(2).startswith(b"\x1f\x8b"):
+                file = stack.enter_context(gzip.open(file))
+            yield from _decoded(file)
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, _NotTextError):
+        file_text(path)  # says what is wrong, and where
+        raise InputError(f"{path} changed while it was read") from None
+
+
+class _NotTextError(ValueError):
+    pass
+
+
+def _decoded(file: Any) -> Iterator[str]:
+    head = file.read(PIECE)
+    encoding = next((encoding for mark, encoding in MARKS.items() if head.startswith(mark)), "utf-8")
+    decoder, held = codecs.getincrementaldecoder(encoding)(), ""
+    while head or held or decoder.getstate()[0]:
+        text = held + decoder.decode(head, final=not head)
+        held = "\r" if head and text.endswith("\r") else ""  # its \n may come with the next piece
+        text = text.removesuffix("\r") if held else text
+        if "\0" in text:
+            raise _NotTextError
+        if text:
+            yield text.replace("\r\n", "\n")
+        if not head:
+            return
+        head = file.read(PIECE)
+
+
+def file_lines(path: Path) -> Iterator[str]:
+    """The lines of a file, without their ends, read piece by piece."""
+    held: list[str] = []
+    for piece in file_pieces(path):
+        first, *rest = piece.split("\n")
+        held.append(first)
+        if rest:
+            yield "".join(held)
+            yield from rest[:-1]
+            held = [rest[-1]]
+    yield "".join(held)
+
+
 def text_suffix(path: Path) -> str:
     """The ending of a file's name in small letters, that of a compressed file without its .gz."""
     name = path.with_suffix("") if path.suffix.lower() == ".gz" else path
@@ -65,7 +117,7 @@ def text_suffix(path: Path) -> str:
 
 def json_lines(path: Path) -> Iterator[tuple[int, Any]]:
     """(number, value) of the lines of a file in JSON lines that are not blank; InputError names a line."""
-    for number, line in enumerate(file_text(path).split("\n"), start=1):
+    for number, line in enumerate(file_lines(path), start=1):
         if line.strip():
             try:
                 yield number, json.loads(line)

@@ -1,14 +1,13 @@
 """Masked language modelling: contexts of a stream of tokens, some positions hidden [devlin2019]."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from jaxtyping import Int32, Int64
 from transformers import PreTrainedTokenizerBase
 
 from spinodal.data.corpora import Corpus
-from spinodal.data.samples import UNSELECTED, Contexts, generator, parts, refuse_length, refuse_seed
+from spinodal.data.samples import UNSELECTED, Contexts, Stream, generator, parts, refuse_length, refuse_seed
 from spinodal.data.tokenizers import token_stream
 from spinodal.errors import InputError
 
@@ -93,8 +92,21 @@ def masked_windows(
     InputError, with the largest length that fits, where training gives fewer than `batch` contexts.
     """
 
-    def windows(tokens: Int32[np.ndarray, " m"], frozen: bool) -> MaskedWindows:
+    training, validation = (token_stream(part, tokenizer) for part in corpus.split())
+    return masked_samples(corpus.name, (training, validation), tokenizer, masking, batch=batch)
+
+
+def masked_samples(
+    name: str,
+    streams: tuple[Stream, Stream],
+    tokenizer: PreTrainedTokenizerBase,
+    masking: Masking,
+    *,
+    batch: int = 1,
+) -> tuple[MaskedWindows, MaskedWindows]:
+    """`masked_windows` of the tokens of the two parts of a corpus of this name."""
+
+    def windows(tokens: Stream, frozen: bool) -> MaskedWindows:
         return MaskedWindows(tokens, tokenizer, masking, frozen=frozen)
 
-    stream = partial(token_stream, tokenizer=tokenizer)
-    return parts(corpus, stream, windows, length=masking.length, batch=batch)
+    return parts(name, streams, windows, length=masking.length, batch=batch)

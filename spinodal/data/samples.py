@@ -14,9 +14,9 @@ from jaxtyping import Int32, Int64
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from spinodal.data.corpora import Corpus
 from spinodal.errors import InputError
 
+Stream = Int32[np.ndarray, " _"]
 UNSELECTED = -100  # the label that torch's cross-entropy leaves out
 
 
@@ -111,34 +111,33 @@ S = TypeVar("S", bound=Contexts)
 
 
 def parts(
-    corpus: Corpus,
-    tokens: Callable[[Corpus], Int32[np.ndarray, " m"]],
-    samples: Callable[[Int32[np.ndarray, " m"], bool], S],
+    name: str,
+    streams: tuple[Stream, Stream],
+    samples: Callable[[Stream, bool], S],
     *,
     length: int,
     batch: int = 1,
 ) -> tuple[S, S]:
-    """(training, validation) of `Corpus.split`, the latter frozen, the former of at least `batch` contexts.
+    """(training, validation) of the tokens of both, the latter frozen, the former of at least `batch` contexts.
 
     InputError names the part that does not fill one context, or one batch, and the largest length that does.
     """
-    refuse_length(length)
-    streams = {part.name: tokens(part) for part in corpus.split()}
-    sizes = [stream.size for stream in streams.values()]
+    sizes = [stream.size for stream in streams]
     most = min(sizes[0] // batch, *sizes)
     advice = f"take a length of at most {most}" if most >= 2 else "take another text"
-    for name, stream in streams.items():
+    for part, stream in zip(("training", "validation"), streams, strict=True):
         if stream.size < length:
             alone = f" (for this part alone, of at most {stream.size})" if most < stream.size else ""
             raise InputError(
-                f"{name}: {stream.size} tokens do not fill one context of {length}: {advice}{alone}, or more text"
+                f"{name} ({part} part): {stream.size} tokens do not fill one context of {length}: {advice}{alone}, "
+                f"or more text"
             )
     training, validation = (
-        samples(stream, frozen) for stream, frozen in zip(streams.values(), (False, True), strict=True)
+        samples(stream, frozen) for stream, frozen in zip(streams, (False, True), strict=True)
     )
     if len(training) < batch:
         raise InputError(
-            f"{corpus.name} gives {len(training)} samples of {length} tokens, less than one batch of {batch}: "
+            f"{name} gives {len(training)} samples of {length} tokens, less than one batch of {batch}: "
             f"take a batch of at most {len(training)}, {advice.removeprefix('take ')}, or more text"
         )
     return training, validation

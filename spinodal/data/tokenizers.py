@@ -9,8 +9,11 @@ one of these ("<mask>" in a program) is taken for it by `encode`, as a prompt ne
 `token_stream`, which reads a corpus to the letter.
 """
 
+import json
+import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,11 +26,21 @@ from spinodal.data.corpora import Corpus
 from spinodal.errors import InputError
 
 SPECIAL = ("<pad>", "<unk>", "<mask>", "<bos>", "<eos>")
+NO_TEXT = "no text to train a tokenizer on"
+PIECE, TOGETHER = (
+    2**16,
+    4,
+)  # characters of a piece that is tokenised, and pieces at once: a MB takes some 150 MB
+NEAR = 4096  # characters before the end of a piece in which a place to cut it is looked for first
+WORD_ENDS = re.compile(
+    r"(?<=[^\W_])(?=[ \n\t])|(?<=[!-~])(?=[ \n\t])|(?<=[A-Za-z0-9\u3040-\u30ff\u4e00-\u9fff])(?=[.,;:!?\u3001\u3002])"
+)
+ANYWHERE = re.compile(r"\Z")
 BYTES = 256
 LEAST, MOST = BYTES + len(SPECIAL), 2**20
 
 
-def byte_pair_tokenizer(texts: Sequence[str], *, vocabulary: int = 2048) -> PreTrainedTokenizerFast:
+def byte_pair_tokenizer(texts: Iterable[str], *, vocabulary: int = 2048) -> PreTrainedTokenizerFast:
     """Byte pairs merged in order of their frequency until there are `vocabulary` tokens.
 
     `vocabulary` counts the 256 bytes and SPECIAL; InputError if it is below that, or above MOST.
@@ -36,7 +49,7 @@ def byte_pair_tokenizer(texts: Sequence[str], *, vocabulary: int = 2048) -> PreT
     <mask> swallows the white space to its left, newlines too: in "or <mask> to" it stands for " not".
     """
     refuse_vocabulary(vocabulary)
-    _refuse_empty(texts)
+    pieces = _Pieces(texts)
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -47,10 +60,16 @@ def byte_pair_tokenizer(texts: Sequence[str], *, vocabulary: int = 2048) -> PreT
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer)
-    if (found := tokenizer.get_vocab_size()) < vocabulary:
-        warnings.warn(f"the text yields only {found} of the {vocabulary} tokens asked for", stacklevel=2)
-    return _with_special_tokens(tokenizer)
+    tokenizer.train_from_iterator(pieces, trainer)
+    pieces.refuse_empty()
+    warn_few(tokenizer.get_vocab_size(), vocabulary)
+    return with_special_tokens(tokenizer)
+
+
+def warn_few(found: int, vocabulary: int) -> None:
+    """Warns of a text that gives fewer tokens than were asked for."""
+    if found < vocabulary:
+        warnings.warn(f"the text yields only {found} of the {vocabulary} tokens asked for", stacklevel=3)
 
 
 def refuse_vocabulary(vocabulary: int) -> None:
@@ -62,15 +81,16 @@ def refuse_vocabulary(vocabulary: int) -> None:
         )
 
 
-def character_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
+def character_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
     """One token for each character of the texts, in order of code points."""
-    _refuse_empty(texts)
-    characters = sorted(set().union(*texts))
+    characters = sorted(set().union(*(set(text) for text in texts)))
+    if not characters:
+        raise InputError(NO_TEXT)
     ids = {token: i for i, token in enumerate([*SPECIAL, *characters])}
     tokenizer = Tokenizer(models.BPE(ids, [], unk_token="<unk>"))
     tokenizer.decoder = decoders.Fuse()
     tokenizer.add_special_tokens(_special_tokens(mask_takes_space=False))
-    return _with_special_tokens(tokenizer)
+    return with_special_tokens(tokenizer)
 
 
 def closing_token(tokenizer: PreTrainedTokenizerBase) -> int:
@@ -83,6 +103,8 @@ def closing_token(tokenizer: PreTrainedTokenizerBase) -> int:
 
 def encodings(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
     """The tokens of each text, to the letter and with nothing added."""
+    if not texts:
+        return []
     encoding = tokenizer(
         list(texts),
         add_special_tokens=False,
@@ -95,13 +117,69 @@ def encodings(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[
 
 def token_stream(corpus: Corpus, tokenizer: PreTrainedTokenizerBase) -> Int32[np.ndarray, " m"]:
     """Every document's tokens, each document closed by <eos> (or the tokenizer's own separator)."""
-    closing = closing_token(tokenizer)
-    pieces = [
-        np.array([*ids, closing], dtype=np.int32)
-        for text in corpus.texts  # one at a time: a document's tokens as Python integers take much memory
-        for ids in encodings(tokenizer, [text])
-    ]
-    return np.concatenate(pieces)
+    pieces = (tokens for text in corpus.texts for tokens in document_tokens([text], tokenizer))
+    return np.concatenate(list(pieces))
+
+
+def document_tokens(
+    pieces: Iterable[str], tokenizer: PreTrainedTokenizerBase
+) -> Iterator[Int32[np.ndarray, " _"]]:
+    """The tokens of a document that comes in pieces, and its end: those of the document as a whole."""
+    closing, held = closing_token(tokenizer), []
+    for piece in cut_safely(pieces, cut_places(tokenizer)):
+        held.append(piece)
+        if len(held) == TOGETHER:
+            yield from (np.array(ids, dtype=np.int32) for ids in encodings(tokenizer, held))
+            held = []
+    yield from (np.array(ids, dtype=np.int32) for ids in encodings(tokenizer, held))
+    yield np.array([closing], dtype=np.int32)
+
+
+def cut_safely(pieces: Iterable[str], places: re.Pattern[str] | None) -> Iterator[str]:
+    """The text of these pieces in others of about PIECE characters, whose tokens one after another are its own.
+
+    `places` is where it may be cut; a piece grows until one comes.
+    """
+    held = list[str]()
+    for piece in pieces:
+        for start in range(0, len(piece), PIECE):
+            chunk = piece[start : start + PIECE]
+            before = held[-1][-1:] if held else ""
+            cut = last_place(places, before + chunk) - len(before)
+            if cut < 0 or (cut == 0 and not before):
+                held.append(chunk)
+                continue
+            if text := "".join([*held, chunk[:cut]]):
+                yield text
+            held = [chunk[cut:]] if chunk[cut:] else []
+    if held:
+        yield "".join(held)
+
+
+def last_place(places: re.Pattern[str] | None, text: str) -> int:
+    """The last place in a text where it may be cut, -1 if there is none."""
+    if places is None:
+        return -1
+    for start in (max(0, len(text) - NEAR), 0):
+        if found := [match.start() for match in places.finditer(text, start)]:
+            return found[-1]
+    return -1
+
+
+def cut_places(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str] | None:
+    """Where a text may be cut without a change of its tokens; None for tokenizers of others, where that is not known.
+
+    Bytes: a word ends before white space, and before a mark at the end of a clause. Characters: anywhere.
+    """
+    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
+    if not isinstance(backend, Tokenizer) or not isinstance(tokenizer, PreTrainedTokenizerFast):
+        return None
+    if set(tokenizer.get_added_vocab()) != set(SPECIAL):
+        return None
+    if backend.normalizer is None and isinstance(backend.pre_tokenizer, pre_tokenizers.ByteLevel):
+        return WORD_ENDS
+    alone = backend.pre_tokenizer is None and not json.loads(backend.to_str())["model"].get("merges", True)
+    return ANYWHERE if alone else None
 
 
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, text: str) -> Int64[Tensor, " n"]:
@@ -158,9 +236,20 @@ def refuse_unknown(
         )
 
 
-def _refuse_empty(texts: Sequence[str]) -> None:
-    if not any(texts):
-        raise InputError("no text to train a tokenizer on")
+class _Pieces:
+    """Texts that are read once, and whether there was anything in them."""
+
+    def __init__(self, texts: Iterable[str]):
+        self.texts, self.any = texts, False
+
+    def __iter__(self) -> Iterator[str]:
+        for text in self.texts:
+            self.any = self.any or bool(text)
+            yield from cut_safely([text], WORD_ENDS)
+
+    def refuse_empty(self) -> None:
+        if not self.any:
+            raise InputError(NO_TEXT)
 
 
 def _special_tokens(*, mask_takes_space: bool) -> list[AddedToken]:
@@ -170,7 +259,8 @@ def _special_tokens(*, mask_takes_space: bool) -> list[AddedToken]:
     ]
 
 
-def _with_special_tokens(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
+def with_special_tokens(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
+    """A tokenizer for models, its special tokens known by their names."""
     names = dict(
         zip(("pad_token", "unk_token", "mask_token", "bos_token", "eos_token"), SPECIAL, strict=True)
     )

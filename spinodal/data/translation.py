@@ -23,6 +23,8 @@ from spinodal.data.samples import UNSELECTED, Samples, refuse_length
 from spinodal.data.tokenizers import closing_token, encodings
 from spinodal.errors import InputError
 
+AT_ONCE = 512  # texts that are tokenised together
+
 
 class PairWindows(Samples):
     """Item i is the pair `pairs`[i]; pairs too long for the two lengths are left out, with a warning.
@@ -45,7 +47,11 @@ class PairWindows(Samples):
             raise InputError("the tokenizer has no padding token")
         self.pad = tokenizer.pad_token_id
         sources, targets = (
-            [[*ids, closing] for ids in encodings(tokenizer, texts)]
+            [
+                np.array([*ids, closing], dtype=np.int32)
+                for start in range(0, len(texts), AT_ONCE)  # tokens as Python integers take much memory
+                for ids in encodings(tokenizer, texts[start : start + AT_ONCE])
+            ]
             for texts in (pairs.sources, pairs.targets)
         )
         m = np.array([len(ids) for ids in sources])
@@ -75,7 +81,7 @@ class PairWindows(Samples):
         }
 
 
-def _table(rows: list[list[int]], width: int) -> Int32[np.ndarray, "k {width}"]:
+def _table(rows: list[Int32[np.ndarray, " _"]], width: int) -> Int32[np.ndarray, "k {width}"]:
     table = np.full((len(rows), width), UNSELECTED, dtype=np.int32)
     for row, ids in zip(table, rows, strict=True):
         row[: len(ids)] = ids

@@ -99,32 +99,40 @@ def kept_checkpoint(run: Place) -> Path | None:
     return next((folder for folder in checkpoint_folders(run) if not damage(folder)), None)
 
 
-def rotate_checkpoints(newest: Path, *, keep: int) -> None:
+def rotate_checkpoints(newest: Path, *, keep: int, spare: int | None = None) -> None:
     """Removes what is older than the newest `keep` checkpoints of a run, by their steps and whatever the clock says.
 
     `newest` has just been closed, and is one of those that are kept. Folders that were never finished are not counted.
+    The one of the step `spare` is kept besides.
     """
     older = [
         folder for folder in checkpoint_folders(newest.parent.parent) if step_of(folder) < step_of(newest)
     ]
     finished = [folder for folder in older if (folder / MANIFEST).is_file()]
     for folder in older:
-        if folder not in finished[: keep - 1]:
+        if folder not in finished[: keep - 1] and step_of(folder) != spare:
             discard(folder)
 
 
-def newest_checkpoint(run: Place, *, experiment: Mapping[str, Any]) -> Path | None:
+def newest_checkpoint(
+    run: Place,
+    *,
+    experiment: Mapping[str, Any],
+    ignored: Collection[str] = (),
+    check: Callable[[Path], str | None] = lambda folder: None,
+) -> Path | None:
     """The newest complete checkpoint-STEP in the folder checkpoints/ of a run; None if there is none.
 
-    Damaged ones are skipped, with a warning that names them; a run that was killed as it wrote its first one has none.
-    InputError if all are damaged, and if the newest belongs to another experiment.
+    Damaged ones are skipped, and those of which `check` says what is wrong, with a warning that names them; a run that
+    was killed as it wrote its first one has none. InputError if all are damaged, and if the newest belongs to another
+    experiment, but for what `ignored` names.
     """
     folders = checkpoint_folders(run)
     for folder in folders:
-        if reason := damage(folder):
+        if reason := damage(folder) or check(folder):
             warnings.warn(f"checkpoint {folder} is passed over: {reason}", stacklevel=2)
             continue
-        if told := difference(read_manifest(folder)["experiment"], experiment):
+        if told := difference(read_manifest(folder)["experiment"], experiment, ignored=ignored):
             raise InputError(
                 f"{folder} is of another experiment ({told}): `overwrite` starts it again, or choose another `out`",
                 field=("overwrite", "out"),

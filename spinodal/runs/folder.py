@@ -67,6 +67,11 @@ class RunFolder:
             files.write_arrays(self.path / INPUTS, self.inputs)
         write_sealed(self.path / self.record, self.head)
 
+    def show(self, result: object) -> None:
+        """Writes what is known so far of the result into the record of this unfinished run."""
+        self.begin()
+        write_sealed(self.path / self.record, self.head | encode(result)[0])
+
     def adopt(self) -> Run:
         """Takes the finished run in the folder as this one, to extend its result; its provenance stays."""
         if self.previous is None or not self.previous.finished:

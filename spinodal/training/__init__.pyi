@@ -1,6 +1,7 @@
 from .compare import Comparison, Recipe, compare
 from .constraints import Constraint
 from .experiment import Experiment, Schedule, override, parse_overrides
+from .memory import MemoryEstimate, estimate
 from .probe import Probe
 from .records import TrainingRun, training_run
 from .run import Label, TrainingResult, train
@@ -12,12 +13,14 @@ __all__ = [
     "DataConfig",
     "Experiment",
     "Label",
+    "MemoryEstimate",
     "Probe",
     "Recipe",
     "Schedule",
     "TrainingResult",
     "TrainingRun",
     "compare",
+    "estimate",
     "override",
     "parse_overrides",
     "train",

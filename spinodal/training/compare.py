@@ -20,11 +20,13 @@ from typing import Any
 import torch
 from transformers.utils import logging
 
-from spinodal.errors import InputError
+from spinodal.errors import InputError, TerminationError
 from spinodal.runs import open_run, read_run, sweep
+from spinodal.training.build import build_model, prepare_data
 from spinodal.training.experiment import Experiment, model_config, override, parameter_count
+from spinodal.training.processes import process_count
 from spinodal.training.records import TrainingRun, training_run
-from spinodal.training.run import PAGES, Draw, Label, Record, build_model, prepare_data, train
+from spinodal.training.run import PAGES, Draw, Label, Record, train
 from spinodal.training.size import check_size, model_size
 from spinodal.training.tasks import least_vocabulary
 from spinodal.training.trainer import Log
@@ -152,6 +154,9 @@ def run_task(task: PlannedRun, listeners: Listeners) -> Record:
             progress=listeners.progress and listeners.progress(task.name),
             log=listeners.log and listeners.log(task.name),
         )
+    except TerminationError as error:
+        told = str(error).replace("`resume` goes on", "the same command goes on")
+        raise TerminationError(f"{task.name}: {told}") from None
     except InputError as error:
         if "overwrite" not in error.fields:
             raise
@@ -208,6 +213,11 @@ def compare(
     model, and may write PAGES.
     """
     out = Path(out)
+    if process_count() > 1:
+        raise InputError(
+            f"a comparison starts processes of its own, and is started in {process_count()}: take torchrun or "
+            f"accelerate launch for single runs, and start this without"
+        )
     if seeds < 1:
         raise InputError(f"seeds={seeds}: `seeds` is at least one, and three show a spread", field="seeds")
     if jobs < 0:

@@ -13,7 +13,7 @@ import math
 import typing
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 from spinodal.errors import InputError, require_types
@@ -21,7 +21,7 @@ from spinodal.mixers import registry, size
 from spinodal.models import SpinodalConfig
 from spinodal.models.parts import PARTS, is_option, read_by, read_parts, reported_names
 from spinodal.training.constraints import Constraint, Method, missing_residuals
-from spinodal.training.rates import step_size_named
+from spinodal.training.schedule import Schedule
 from spinodal.training.tasks import DataConfig, task_named
 
 # Of the configuration of a model; besides these, every option of any mixer is a key
@@ -31,46 +31,13 @@ MODEL_KEYS = (
 )  # fmt: skip
 
 # Written where they differ from this alone: records of runs that had no such value are those of runs at this one
-UNWRITTEN = {"step_size": "constant", "text_field": "text"}
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast: AdamW, linear warm-up, cosine decay to zero, gradients of norm <= `clip`."""
-
-    steps: int = 400  # of the optimiser
-    batch: int = 16  # samples a step and a process
-    lr: float = 4e-3  # the largest learning rate, at the end of the warm-up
-    warmup: float = 0.05  # share of the steps over which the learning rate rises from 0
-    weight_decay: float = 0.01  # decoupled, of AdamW
-    clip: float = 1.0  # largest norm of a gradient
-    log_every: int = 10  # steps between rows of metrics
-    evaluate_every: int = 100  # steps between held-out losses
-    save_every: int = 100  # steps between checkpoints, a multiple of log_every
-    seed: int = 0  # of initial weights, masks and order of samples
-    step_size: str = "constant"  # alpha / lr by |gradient|: constant, inverse, bounded (training/rates.py)
-
-    def __post_init__(self):
-        require_types(
-            self, steps=Integral, batch=Integral, lr=Real, warmup=Real, weight_decay=Real, clip=Real
-        )
-        require_types(self, log_every=Integral, evaluate_every=Integral, save_every=Integral, seed=Integral)
-        require_types(self, step_size=str)
-        step_size_named(self.step_size)
-        for name in ("steps", "batch", "log_every", "evaluate_every", "save_every", "lr", "clip"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name}={getattr(self, name)}: {name} must be above 0")
-        if not 0 <= self.warmup < 1:
-            raise InputError(f"warmup={self.warmup}: the share of the steps that warm up lies in [0, 1)")
-        if not 0 <= self.seed < 2**32:
-            raise InputError(f"seed={self.seed}: it takes from 0 to {2**32 - 1}")
-        if self.weight_decay < 0:
-            raise InputError(f"weight_decay={self.weight_decay}: it must not be negative")
-        if self.save_every % self.log_every:
-            raise InputError(
-                f"save_every={self.save_every} is no multiple of log_every={self.log_every}: a resumed run "
-                f"would lose part of a row of metrics"
-            )
+UNWRITTEN: dict[str, Any] = {"text_field": DataConfig.text_field} | {
+    name: getattr(Schedule, name)
+    for name in (
+        "step_size", "nonfinite", "accumulate", "decay", "optimizer", "precision", "activation_checkpointing",
+        "workers", "save_total",
+    )
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

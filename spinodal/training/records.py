@@ -12,6 +12,19 @@ Number = int | float
 
 
 @dataclass(frozen=True)
+class Part:
+    """Where the steps of a run after `step` come from, up to those of the next part: a resumed run has several."""
+
+    step: int
+    commit: str
+    date: str
+    versions: dict[str, str]
+    machine: str
+    threads: int
+    processes: int
+
+
+@dataclass(frozen=True)
 class TrainingRun:
     """One run, finished or not.
 

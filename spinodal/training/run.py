@@ -8,24 +8,40 @@ r"""A run: one experiment trained into one folder.
 Everything that can be wrong with the input is found before the first step.
 """
 
-import warnings
+import contextlib
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from transformers import set_seed
-
-from spinodal.errors import InputError, ScoringError
+from spinodal.errors import ScoringError, TerminationError
 from spinodal.models.encoder import SpinodalPreTrainedModel
-from spinodal.runs import Run, RunFolder, newest_checkpoint, open_run, read_run
-from spinodal.runs.checkpoints import step_of
-from spinodal.training.constraints import Constraints
-from spinodal.training.experiment import Experiment, model_config
+from spinodal.runs import (
+    Run,
+    RunFolder,
+    discard,
+    newest_checkpoint,
+    open_run,
+    provenance,
+    read_run,
+)
+from spinodal.runs.checkpoints import checkpoint_folders, step_of
+from spinodal.training.build import build_model, prepare_data
+from spinodal.training.callbacks import watch_termination
+from spinodal.training.experiment import Experiment
+from spinodal.training.finite import nonfinite_weights
+from spinodal.training.memory import estimate_memory, refuse_memory
 from spinodal.training.probe import Probe, probe_model
-from spinodal.training.records import TrainingRun, training_run
+from spinodal.training.processes import join_group, main_only, on_main, process_count, process_rank, together
+from spinodal.training.records import Part, TrainingRun, training_run
+from spinodal.training.resumption import (
+    FREE,
+    fallen_rate,
+    is_shorter,
+    refuse_other_end,
+    refuse_other_samples,
+)
 from spinodal.training.saved import model_damage, rebuild_model, save_model
 from spinodal.training.size import check_size
 from spinodal.training.tasks import PreparedData, task_named
@@ -33,10 +49,6 @@ from spinodal.training.trainer import Log, PhysicsTrainer
 from spinodal.types import Progress
 
 PAGES = ("report.html", "loss.png")
-REACTIONS = {
-    "stoichiometry",
-    "constants",
-}  # layers of a partition's network that its mixtures do not depend on
 OWNED = ("checkpoints", "model", *PAGES)
 Number = int | float
 Record = dict[str, Any]  # of a run, as its run.json holds it
@@ -58,7 +70,8 @@ class TrainingResult:
 
     `metrics` are rows by step: means of the loss and of residuals, the clock, the held-out loss where it was measured.
     `final` is the last held-out loss, the time it took and the scores of the task. `scored` is false between saving
-    the model and measuring it.
+    the model and measuring it. `parts` say where the steps come from, one for each time that the run was begun or
+    gone on with.
     """
 
     parameters: int
@@ -66,18 +79,7 @@ class TrainingResult:
     final: dict[str, Number]
     probe: Probe | None = field(default=None, repr=False)
     scored: bool = True
-
-
-def prepare_data(experiment: Experiment) -> PreparedData:
-    """Samples and tokenizer of an experiment; InputError where they do not fill one batch."""
-    config, schedule = experiment.data, experiment.schedule
-    found = task_named(config.task).prepare(config, schedule.seed, schedule.batch)
-    if len(found.training) < schedule.batch:
-        raise InputError(
-            f"{config.corpus} gives {len(found.training)} samples of {found.tokens} tokens, less than one batch of "
-            f"{schedule.batch}: lower batch, or take more text"
-        )
-    return found
+    parts: list[Part] = field(default_factory=list, repr=False)
 
 
 def train(
@@ -100,8 +102,9 @@ def train(
     what was measured there ("loss", "held_out_loss", residuals), both after every row of metrics; `draw`, last of
     all, with the finished run, and may write PAGES.
 
-    InputError for anything wrong with the experiment, SaveError if the disk fails, FloatingPointError if the loss is
-    not finite. The model is saved before it is scored: ScoringError if that fails, and `resume` then scores it.
+    InputError for anything wrong with the experiment, SaveError if the disk fails, FloatingPointError if the loss, a
+    gradient or the weights are not finite, TerminationError after SIGTERM, when the step that was done is saved. The
+    model is saved before it is scored: ScoringError if that fails, and `resume` then scores it.
 
     >>> import tempfile
     >>> from pathlib import Path
@@ -119,46 +122,105 @@ def train(
     """
     out = Path(out)
     label = label or Label(out.name, out.name, "spinodal.training.train")
-    with open_run(
-        out,
-        kind="train",
-        config=experiment.flat(),
-        seed=experiment.schedule.seed,
-        owned=OWNED,
-        resume=resume,
-        overwrite=overwrite,
-        ignored=("hidden",) if experiment.parameters else (),
-        label=vars(label),
-    ) as folder:
-        if folder.previous is not None and folder.previous.finished:
-            result = finished_result(folder, folder.previous, experiment, progress, log)
+    join_group()
+    with contextlib.ExitStack() as stack:
+
+        def open_folder() -> RunFolder:
+            folder = stack.enter_context(
+                open_run(
+                    out,
+                    kind="train",
+                    config=experiment.flat(),
+                    seed=experiment.schedule.seed,
+                    owned=OWNED,
+                    resume=resume,
+                    overwrite=overwrite,
+                    ignored=(*FREE, "hidden") if experiment.parameters else FREE,
+                    label=vars(label),
+                )
+            )
+            if folder.previous is not None:
+                refuse_other_samples(folder.previous, experiment)
+                refuse_other_end(folder.previous, experiment)
+            return folder
+
+        folder = main_only(open_folder)  # the others read what it writes
+        previous = on_main(lambda: folder.previous)
+        if previous is not None and previous.finished and not is_shorter(previous, experiment):
+            result = on_main(lambda: finished_result(folder, previous, experiment, progress, log))
         else:
-            result = train_in(folder, experiment, progress, log)
+            result = train_in(folder, out, experiment, progress, log)
         if draw:
-            draw(folder, {"": {label.name: [training_run(read_run(out).record)]}})
+            run = training_run(read_run(out).record)
+            main_only(lambda: draw(folder, {"": {label.name: [run]}}))
     return result
 
 
 def train_in(
-    folder: RunFolder, experiment: Experiment, progress: Progress | None, log: Log | None
+    folder: RunFolder, out: Path, experiment: Experiment, progress: Progress | None, log: Log | None
 ) -> TrainingResult:
-    """The result of training from the start, or from the newest whole checkpoint of what the folder holds."""
-    check_size(experiment)
-    data = prepare_data(experiment)
-    model = build_model(experiment, data)
-    trainer = PhysicsTrainer(model, data, experiment, folder.path, progress=progress, log=log)
-    checkpoint = newest_checkpoint(folder.path, experiment=experiment.flat()) if folder.previous else None
+    """The result of training from the start, or from the newest whole checkpoint of what the folder `out` holds.
+
+    `folder` is that of the main process, None in the others.
+    """
+
+    def show(rows: list[dict[str, Number]]) -> None:
+        folder.show({"parameters": parameters, "metrics": rows})
+
+    def prepare() -> PhysicsTrainer:
+        check_size(experiment)
+        data = prepare_data(experiment)
+        model = build_model(experiment, data)
+        refuse_memory(experiment, estimate_memory(experiment, model, data))
+        hears = {} if process_rank() else {"progress": progress, "log": log, "show": show}
+        return PhysicsTrainer(model, data, experiment, out, **hears)
+
+    trainer = together(prepare)
+    model = trainer.network
+    parameters = sum(p.numel() for p in model.parameters())
+
+    def usable_checkpoint() -> Path | None:
+        if not folder.previous:
+            return None
+        return newest_checkpoint(
+            out,
+            experiment=experiment.flat(),
+            ignored=FREE,
+            check=lambda checkpoint: nonfinite_weights(checkpoint) or fallen_rate(checkpoint, experiment),
+        )
+
+    checkpoint = on_main(usable_checkpoint)
     if checkpoint:
-        trainer.resume(checkpoint)
-    folder.begin(hidden=model.config.hidden)
-    if checkpoint and step_of(checkpoint) >= experiment.schedule.steps:
+        together(lambda: trainer.resume(checkpoint))
+    step = step_of(checkpoint) if checkpoint else 0
+    origin = Part(step, **dataclasses.asdict(provenance()), processes=process_count())
+    trainer.parts = [*(part for part in trainer.parts if part.step < step), origin]
+
+    def begin() -> None:
+        folder.begin(hidden=model.config.hidden, digests=trainer.data.digests, **trainer.split)
+        for later in checkpoint_folders(out):
+            if step_of(later) > step:  # of the end of a shorter run, or not whole: these steps are done again
+                discard(later)
+
+    main_only(begin)
+    if checkpoint and step >= experiment.schedule.steps:
         trainer.restore_end(checkpoint)
     else:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    result = training_result(trainer, sum(p.numel() for p in model.parameters()))
-    save_model(folder, model, data.tokenizer)
-    folder.finish(result)
-    return score_model(folder, result, experiment, model, data)
+        with watch_termination() as trainer.terminated:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if trainer.state.global_step < trainer.state.max_steps:
+        raise TerminationError(
+            f"SIGTERM ended training at step {trainer.state.global_step} of {trainer.state.max_steps}, which is "
+            f"saved in {out}: `resume` goes on from there"
+        )
+
+    def finish() -> TrainingResult:
+        result = training_result(trainer, parameters)
+        save_model(folder, model, trainer.data.tokenizer)
+        folder.finish(result)
+        return score_model(folder, result, experiment, model, trainer.data)
+
+    return on_main(finish)
 
 
 def finished_result(
@@ -207,56 +269,13 @@ def score_model(
     return result
 
 
-def build_model(experiment: Experiment, data: PreparedData) -> SpinodalPreTrainedModel:
-    """The model of an experiment with its initial weights, after a forward pass of one sample.
-
-    What does not fit into memory is refused before it is built; the pass raises what does not fit together, shapes or
-    a constraint on a residual that the model has not, before the first step. Warns of parameters that learn nothing.
-    """
-    check_size(experiment, vocabulary=data.vocabulary)
-    set_seed(experiment.schedule.seed)
-    config = model_config(experiment, vocabulary=data.vocabulary)
-    if data.tokenizer:
-        for name in ("pad", "bos", "eos", "mask"):
-            setattr(config, f"{name}_token_id", getattr(data.tokenizer, f"{name}_token_id"))
-    model = task_named(experiment.data.task).model(config)
-    sample = {name: value[None] for name, value in data.held_out[0].items()}
-    reactions = [p for name, p in model.named_parameters() if REACTIONS & set(name.split("."))]
-    with torch.set_grad_enabled(bool(reactions)):
-        out = model.eval()(**sample, output_residuals=True)
-        constraints, residuals = Constraints(experiment.constraint), out.residuals or {}
-        constrained = constraints.violations(residuals) if constraints.active else {}
-        loss = out.loss + constraints.loss(residuals) if constraints.active else out.loss
-    if reactions:
-        warn_idle(reactions, loss)
-    if "selection" in residuals and "selection" not in constrained:
-        warnings.warn(
-            "nothing teaches which blocks look at which: add method=penalty constrain=selection tolerance=0 rate=1",
-            stacklevel=2,
-        )
-    return model
-
-
-def warn_idle(parameters: list[nn.Parameter], loss: Tensor) -> None:
-    """Warns of those parameters that the loss does not depend on, the reactions of a partition without a constraint."""
-    gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-    idle = sum(p.numel() for p, gradient in zip(parameters, gradients, strict=True) if gradient is None)
-    if idle:
-        warnings.warn(
-            f"{idle:,} parameters learn nothing: the reactions of a pathway enter the loss by a constraint alone; add "
-            f"method=augmented constrain=F,g1,g2, or take pathway=none",
-            stacklevel=3,
-        )
-
-
 def training_result(trainer: PhysicsTrainer, parameters: int) -> TrainingResult:
     """The result of a finished trainer: its metrics by step, and the last of them."""
-    rows = [{k: v for k, v in row.items() if k != "epoch"} for row in trainer.state.log_history]
-    last = [row for row in rows if "held_out_loss" in row][-1]
+    last = [row for row in trainer.rows if "held_out_loss" in row][-1]
     final = {
         "held_out_loss": last["held_out_loss"],
         "seconds": trainer.seconds,
         "tokens_per_second": last["tokens"] / trainer.seconds,
         "steps": last["step"],
     }
-    return TrainingResult(parameters, rows, final, scored=False)
+    return TrainingResult(parameters, trainer.rows, final, scored=False, parts=trainer.parts)

@@ -8,6 +8,7 @@ recall       keys with values, then keys to answer     answer                   
 """
 
 import copy
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,28 +18,27 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, default_collate
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from spinodal.data import (
-    Corpus,
     Masking,
     Pairs,
     PairWindows,
     Recall,
     Samples,
     byte_pair_tokenizer,
-    causal_windows,
     character_tokenizer,
-    masked_windows,
     pair_windows,
-    read_corpus,
     read_pairs,
     recall_windows,
     trim_padding,
 )
+from spinodal.data.causal import causal_samples
 from spinodal.data.corpora import TEXT_FIELD
+from spinodal.data.masking import masked_samples
 from spinodal.data.samples import refuse_length
 from spinodal.data.tokenizers import LEAST, SPECIAL, refuse_vocabulary
+from spinodal.data.tokens import TokenizedCorpus, tokenize_corpus
 from spinodal.errors import InputError, require_types
 from spinodal.models import SpinodalForCausalLM, SpinodalForMaskedLM, SpinodalForSeq2SeqLM
 from spinodal.models.encoder import SpinodalPreTrainedModel
@@ -77,6 +77,7 @@ class PreparedData(NamedTuple):
     tokenizer: PreTrainedTokenizerBase | None  # None where samples are no text
     vocabulary: int  # number of tokens
     tokens: int  # of one sample, as throughput counts them
+    digests: dict[str, str] = {}  # sha256 of what was read, by its name: text, tokenizer  # noqa: RUF012
 
 
 @dataclass(frozen=True)
@@ -90,10 +91,7 @@ class Task:
     collate: Collator = default_collate
 
 
-TOKENIZERS: dict[str, Callable[[Corpus | Pairs, int], PreTrainedTokenizerBase]] = {
-    "bpe": lambda text, vocabulary: byte_pair_tokenizer(text.texts, vocabulary=vocabulary),
-    "characters": lambda text, _: character_tokenizer(text.texts),
-}
+TOKENIZERS = ("bpe", "characters")
 
 
 def check_text(config: DataConfig) -> None:
@@ -123,42 +121,48 @@ def least_vocabulary(config: DataConfig) -> int:
 
 
 @lru_cache(maxsize=4)
-def read_tokenized_corpus(
-    name: str, tokenizer: str, vocabulary: int, text_field: str
-) -> tuple[Corpus, PreTrainedTokenizerBase]:
-    """A corpus and its tokenizer, once a process."""
-    corpus = read_corpus(name, text_field=text_field)
-    return corpus, TOKENIZERS[tokenizer](corpus, vocabulary)
+def tokenizer_of(pairs: Pairs, name: str, vocabulary: int) -> PreTrainedTokenizerFast:
+    """The tokenizer of this name for both sides of pairs, once a process."""
+    if name == "characters":
+        return character_tokenizer(pairs.texts)
+    return byte_pair_tokenizer(pairs.texts, vocabulary=vocabulary)
 
 
-@lru_cache(maxsize=4)
-def read_tokenized_pairs(name: str, tokenizer: str, vocabulary: int) -> tuple[Pairs, PreTrainedTokenizerBase]:
-    """Pairs and the tokenizer of both their sides, once a process."""
-    pairs = read_pairs(name)
-    return pairs, TOKENIZERS[tokenizer](pairs, vocabulary)
+def digests(pairs: Pairs, tokenizer: PreTrainedTokenizerFast) -> dict[str, str]:
+    """sha256 of pairs, one side after another, and of their tokenizer."""
+    texts = hashlib.sha256()
+    for text in pairs.texts:
+        texts.update(hashlib.sha256(text.encode()).digest())
+    backend = hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode())
+    return {"text": texts.hexdigest(), "tokenizer": backend.hexdigest()}
+
+
+def read_text(config: DataConfig) -> TokenizedCorpus:
+    return tokenize_corpus(
+        config.corpus, tokenizer=config.tokenizer, vocabulary=config.vocabulary, text_field=config.text_field
+    )
 
 
 def prepare_masked(config: DataConfig, seed: int, batch: int) -> PreparedData:
-    corpus, tokenizer = read_tokenized_corpus(
-        config.corpus, config.tokenizer, config.vocabulary, config.text_field
-    )
+    text = read_text(config)
     masking = Masking(config.length, config.masked, seed)
-    windows = masked_windows(corpus, tokenizer, masking, batch=batch)
-    return PreparedData(*windows, None, tokenizer, len(tokenizer), config.length)
+    windows = masked_samples(text.name, text.streams, text.tokenizer, masking, batch=batch)
+    return PreparedData(*windows, None, text.tokenizer, len(text.tokenizer), config.length, text.digests)
 
 
 def prepare_causal(config: DataConfig, seed: int, batch: int) -> PreparedData:
-    corpus, tokenizer = read_tokenized_corpus(
-        config.corpus, config.tokenizer, config.vocabulary, config.text_field
-    )
-    windows = causal_windows(corpus, tokenizer, config.length, seed=seed, batch=batch)
-    return PreparedData(*windows, None, pad_left(tokenizer), len(tokenizer), config.length)
+    text = read_text(config)
+    windows = causal_samples(text.name, text.streams, config.length, seed=seed, batch=batch)
+    tokenizer = pad_left(text.tokenizer)
+    return PreparedData(*windows, None, tokenizer, len(tokenizer), config.length, text.digests)
 
 
 def prepare_translation(config: DataConfig, seed: int, batch: int) -> PreparedData:
-    pairs, tokenizer = read_tokenized_pairs(config.corpus, config.tokenizer, config.vocabulary)
+    pairs = read_pairs(config.corpus)
+    tokenizer = tokenizer_of(pairs, config.tokenizer, config.vocabulary)
     windows = pair_windows(pairs, tokenizer, source_length=config.source_length, target_length=config.length)
-    return PreparedData(*windows, tokenizer, len(tokenizer), config.source_length + config.length)
+    read = digests(pairs, tokenizer)
+    return PreparedData(*windows, tokenizer, len(tokenizer), config.source_length + config.length, read)
 
 
 def prepare_recall(config: DataConfig, seed: int, batch: int) -> PreparedData:

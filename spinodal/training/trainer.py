@@ -2,6 +2,10 @@ r"""The training loop: Hugging Face's Trainer with the physics loss, computing t
 
     loss = cross entropy + constraints(residuals)
 
+Several processes (torchrun, accelerate launch) share a step: `batch` samples each. The cross entropy is the mean over
+the predicted tokens of all, as one process computes it of the same samples; a residual is the mean of what each
+process measures on its own.
+
 Everything that a step draws is a function of (seed, epoch, index), and the state beyond
 Trainer's own (multipliers, seconds of training) travels in `spinodal.json` of each checkpoint,
 so a run killed at any moment and resumed ends bit for bit where it would have ended.
@@ -9,8 +13,7 @@ so a run killed at any moment and resumed ends bit for bit where it would have e
 
 import json
 import math
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,93 +21,40 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.utils.data import DataLoader
-from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
+from torch.utils.data import RandomSampler
+from transformers import Trainer, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
-from spinodal.data import Samples
-from spinodal.models.tasks import IGNORED
-from spinodal.runs import SaveError, close_checkpoint, discard, encode, rotate_checkpoints, write_json
+from spinodal.models.encoder import SpinodalPreTrainedModel
+from spinodal.runs import (
+    SaveError,
+    close_checkpoint,
+    decode,
+    discard,
+    encode,
+    rotate_checkpoints,
+    write_json,
+)
 from spinodal.runs.checkpoints import kept_checkpoint
+from spinodal.training.arguments import arguments
+from spinodal.training.build import step_samples
+from spinodal.training.callbacks import TrainingCallback
 from spinodal.training.constraints import Constraints
+from spinodal.training.evaluation import held_out_loss
 from spinodal.training.experiment import Experiment
+from spinodal.training.finite import first_nonfinite
+from spinodal.training.memory import enable_checkpointing
+from spinodal.training.processes import process_count, process_rank
 from spinodal.training.rates import constant_step, energy_adaptive, step_size_named
-from spinodal.training.tasks import Collator, PreparedData, task_named
+from spinodal.training.records import Part
+from spinodal.training.resumption import refuse_other_digests
+from spinodal.training.tasks import PreparedData, task_named
 from spinodal.types import Progress
 
 STATE = "spinodal.json"
-KEPT = 2  # checkpoints of a run
+SKIPS = 10  # steps that may be left out one after another
 Log = Callable[[int, Mapping[str, float]], object]  # called with a step and what was measured there, by name
-
-
-def clock() -> float:
-    """Seconds on a GPU's clock; on a CPU seconds of computing, a thread's share, whatever else the machine does."""
-    if torch.cuda.is_available():
-        return time.perf_counter()
-    return time.process_time() / torch.get_num_threads()
-
-
-def arguments(experiment: Experiment, out: Path) -> TrainingArguments:
-    """Trainer's settings for an experiment: AdamW, warm-up then cosine, no network, no hidden NaN."""
-    s = experiment.schedule
-    return TrainingArguments(
-        output_dir=str(out / "checkpoints"),
-        max_steps=s.steps,
-        per_device_train_batch_size=s.batch,
-        per_device_eval_batch_size=4 * s.batch,
-        learning_rate=s.lr,
-        warmup_steps=round(s.warmup * s.steps),
-        lr_scheduler_type="cosine",
-        weight_decay=s.weight_decay,
-        adam_beta2=0.98,
-        max_grad_norm=s.clip,
-        logging_steps=s.log_every,
-        logging_nan_inf_filter=False,
-        eval_strategy="steps",
-        eval_steps=s.evaluate_every,
-        save_steps=s.save_every,
-        seed=s.seed,
-        data_seed=s.seed,
-        remove_unused_columns=False,
-        dataloader_drop_last=True,
-        dataloader_pin_memory=torch.cuda.is_available(),
-        report_to="none",
-        disable_tqdm=True,
-    )
-
-
-class TrainingCallback(TrainerCallback):
-    """Sets the epoch of the data, times every step, reports steps and rows, and stops at a loss that is not finite."""
-
-    def __init__(self, trainer: "PhysicsTrainer", progress: Progress | None, log: Log | None):
-        self.trainer, self.progress, self.log = trainer, progress, log
-
-    def on_train_begin(self, args, state, control, **kwargs):
-        if self.progress:
-            self.progress(state.global_step, state.max_steps)
-
-    def on_epoch_begin(self, args, state, control, **kwargs):
-        self.trainer.data.training.set_epoch(int(state.epoch))
-
-    def on_step_begin(self, args, state, control, **kwargs):
-        self.started = clock()
-
-    def on_step_end(self, args, state, control, **kwargs):
-        self.trainer.seconds += clock() - self.started
-
-    def on_log(self, args, state, control, logs, **kwargs):
-        name = "loss" if "loss" in logs else "held_out_loss"
-        if not math.isfinite(logs[name]):
-            kept = kept_checkpoint(self.trainer.out)
-            left = f"{kept} is kept" if kept else "no checkpoint was written yet"
-            raise FloatingPointError(
-                f"the {name} is {logs[name]} at step {state.global_step}; lower lr (now {args.learning_rate}) "
-                f"or choose another parameterisation; {left}"
-            )
-        if self.progress:
-            self.progress(state.global_step, state.max_steps)
-        if self.log:
-            self.log(state.global_step, logs)
+Show = Callable[[list[dict[str, float]]], object]  # called with all rows of metrics so far
 
 
 class PhysicsTrainer(Trainer):
@@ -112,18 +62,24 @@ class PhysicsTrainer(Trainer):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: SpinodalPreTrainedModel,
         data: PreparedData,
         experiment: Experiment,
         out: Path,
         *,
         progress: Progress | None = None,
         log: Log | None = None,
+        show: Show | None = None,
     ):
         self.constraints = Constraints(experiment.constraint)
-        self.network, self.data, self.out = model, data, out
+        self.network, self.data, self.out, self.show = model, data, out, show
         self.experiment, self.seconds = experiment, 0.0
-        self.recorded: dict[str, list[Tensor]] = {}
+        self.split = {"processes": process_count()} if process_count() > 1 else {}
+        self.step_values: dict[str, list[Tensor]] = {}  # of the parts of a step
+        self.recorded: dict[str, list[Tensor]] = {}  # of the steps since the last row
+        self.parts: list[Part] = []
+        self.skipping, self.skipped, self.skipped_in_a_row = False, 0, 0
+        self.terminated: Callable[[], bool] = lambda: False
         self.collate = task_named(experiment.data.task).collate
         super().__init__(
             model,
@@ -132,10 +88,14 @@ class PhysicsTrainer(Trainer):
             train_dataset=data.training,
             eval_dataset=data.held_out,
         )
+        if experiment.schedule.activation_checkpointing:
+            enable_checkpointing(model)
         self.callback_handler.callbacks = [
             c for c in self.callback_handler.callbacks if type(c).__name__ != "PrinterCallback"
         ]
         self.add_callback(TrainingCallback(self, progress, log))
+        if process_rank():  # else dropout would hide the same places in every process
+            torch.manual_seed(experiment.schedule.seed + process_rank())
 
     def compute_loss(
         self,
@@ -144,7 +104,11 @@ class PhysicsTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ):
-        """Cross entropy plus constraints; residuals are asked for where they act or are logged."""
+        """Cross entropy plus constraints; residuals are asked for where they act or are logged.
+
+        `num_items_in_batch` counts the predicted tokens of all processes, whose gradients are averaged: hence the
+        factor of their number.
+        """
         due = (self.state.global_step + 1) % self.args.logging_steps == 0
         out = model(
             **inputs,
@@ -152,14 +116,67 @@ class PhysicsTrainer(Trainer):
             num_items_in_batch=num_items_in_batch,
             output_residuals=self.constraints.active or due,
         )
-        residuals = out.residuals or {}
-        for name, value in {"loss": out.loss, **residuals}.items():
-            self.recorded.setdefault(name, []).append(value.detach())
-        loss = out.loss
+        residuals, loss = out.residuals or {}, out.loss * self.args.world_size
+        for name, value in {"loss": loss, **residuals}.items():
+            self.step_values.setdefault(name, []).append(value.detach())
         if self.constraints.active:
-            loss = loss + self.constraints.loss(residuals)
-            self.constraints.ascend(self.process_mean(residuals))
+            loss = loss + self.constraints.loss(residuals) / self.current_gradient_accumulation_steps
         return (loss, out) if return_outputs else loss
+
+    def end_step(self) -> None:
+        """Records what the parts of a step gave, and lets the multipliers ascend; nothing of a step that is skipped."""
+        values = {
+            name: torch.stack(parts).sum() if name == "loss" else torch.stack(parts).mean()
+            for name, parts in self.step_values.items()
+        }
+        self.step_values.clear()
+        if self.skipping:
+            self.skipping = False
+            return
+        self.skipped_in_a_row = 0
+        for name, value in values.items():
+            self.recorded.setdefault(name, []).append(value)
+        if self.constraints.ascends:
+            values.pop("loss")
+            self.constraints.ascend(self.process_mean(values))
+
+    def _clip_grad_norm(self, model: nn.Module) -> Tensor:
+        """Clips the gradient and returns its norm; one that is not finite ends training, or the step is skipped."""
+        parameters = [p for p in model.parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm([cast(Tensor, p.grad) for p in parameters])
+        if norm.isfinite():
+            nn.utils.clip_grads_with_norm_(parameters, self.args.max_grad_norm, norm)
+            return norm
+        gradients = ((name, p.grad) for name, p in self.network.named_parameters() if p.grad is not None)
+        first, step = first_nonfinite(gradients) or "all together", self.state.global_step + 1
+        loss = float(torch.stack(self.step_values["loss"]).sum())
+        told = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient is {float(norm)}"
+        told = f"{told} at step {step}; {self.advice()}; the first gradient that is not finite is that of {first}"
+        self.skipping, self.skipped, self.skipped_in_a_row = True, self.skipped + 1, self.skipped_in_a_row + 1
+        if self.experiment.schedule.nonfinite == "stop":
+            raise FloatingPointError(f"{told}; nonfinite=skip leaves such a step out")
+        if self.skipped_in_a_row > SKIPS:
+            raise FloatingPointError(f"{told}; {SKIPS} steps before it were skipped")
+        return norm
+
+    def advice(self) -> str:
+        """What to do about numbers that are not finite, and what of the run is kept."""
+        kept = kept_checkpoint(self.out)
+        return (
+            f"lower lr (now {self.args.learning_rate}) or choose another parameterisation; "
+            f"{f'{kept} is kept' if kept else 'no checkpoint was written yet'}"
+        )
+
+    @property
+    def samples(self) -> int:
+        """The number of samples of a step, of all processes."""
+        return step_samples(self.experiment)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> RandomSampler:
+        """The samples of an epoch in an order of their own, as many as fill whole steps, however these are split."""
+        return RandomSampler(
+            self.data.training, num_samples=len(self.data.training) // self.samples * self.samples
+        )
 
     def create_optimizer(self, model: nn.Module | None = None) -> Optimizer:
         """AdamW, each of whose steps has the size that the experiment's `step_size` gives it."""
@@ -167,21 +184,24 @@ class PhysicsTrainer(Trainer):
         rule = step_size_named(self.experiment.schedule.step_size)
         return optimizer if rule is constant_step else energy_adaptive(optimizer, rule)
 
-    def process_mean(self, residuals: dict[str, Tensor]) -> dict[str, float]:
-        """The residuals averaged over processes, so that every process has the same multipliers."""
-        values = torch.stack([value.detach() for value in residuals.values()])
-        mean = cast(Tensor, self.accelerator.reduce(values, "mean"))
-        return dict(zip(residuals, mean.tolist(), strict=True))
+    def process_mean(self, values: dict[str, Tensor]) -> dict[str, float]:
+        """The values averaged over processes: every process has the same multipliers and rows of metrics."""
+        mean = cast(Tensor, self.accelerator.reduce(torch.stack(list(values.values())), "mean"))
+        return dict(zip(values, mean.tolist(), strict=True))
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """A row of metrics: the means since the last row, the clock and the multipliers."""
-        tokens = self.state.global_step * self.args.train_batch_size * self.data.tokens
-        row = {"seconds": self.seconds, "tokens": tokens * self.args.world_size}
+        tokens = self.state.global_step * self.samples * self.data.tokens
+        row: dict[str, Any] = {"seconds": self.seconds, "tokens": tokens}
         if "loss" in logs:
-            row |= {name: float(torch.stack(values).mean()) for name, values in self.recorded.items()}
+            if not self.recorded:
+                return  # every step since the last row was skipped
+            row |= self.process_mean({name: torch.stack(v).mean() for name, v in self.recorded.items()})
             if self.constraints.ascends:
                 row |= {f"multiplier_{name}": value for name, value in self.constraints.multipliers.items()}
             row |= {"learning_rate": logs["learning_rate"], "grad_norm": logs.get("grad_norm", 0.0)}
+            if self.skipped:
+                row["skipped"] = self.skipped
             self.recorded.clear()
         elif "held_out_loss" in logs:
             row |= logs
@@ -199,44 +219,73 @@ class PhysicsTrainer(Trainer):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
+    @property
+    def rows(self) -> list[dict[str, float]]:
+        """The rows of metrics so far, by step."""
+        return [{k: v for k, v in row.items() if k != "epoch"} for row in self.state.log_history]
+
     def _save_checkpoint(self, model: nn.Module, trial) -> None:
         """Trainer's checkpoint, our state and the manifest that closes it; on failure the older ones stay."""
         folder = self.out / "checkpoints" / f"checkpoint-{self.state.global_step}"
+        if name := first_nonfinite([*self.network.named_parameters(), *self.moments()]):
+            raise FloatingPointError(
+                f"{name} is not finite after step {self.state.global_step}, which is not saved; {self.advice()}"
+            )
         try:
             super()._save_checkpoint(model, trial)
+            self.accelerator.wait_for_everyone()  # each process writes a file of its own
             if self.args.should_save:
-                own = {"seconds": self.seconds, "multipliers": self.constraints.multipliers}
-                write_json(folder / STATE, encode(own)[0])
-                close_checkpoint(folder, experiment=self.experiment.flat())
-                rotate_checkpoints(folder, keep=KEPT)
+                write_json(folder / STATE, encode(self.own_state())[0])
+                close_checkpoint(folder, experiment=self.experiment.flat() | self.split)
+                schedule = self.experiment.schedule
+                rotate_checkpoints(folder, keep=schedule.save_total, spare=schedule.spare)
         except (OSError, RuntimeError, SafetensorError) as error:
-            discard(folder)
+            if self.args.should_save:
+                discard(folder)
             kept = kept_checkpoint(self.out)
             left = "the one before it is kept" if kept else "there is none before it"
             raise SaveError(f"{folder} could not be written ({error}); {left}") from error
 
+    def moments(self) -> Iterator[tuple[str, Tensor]]:
+        """What the optimiser keeps of each parameter, by name."""
+        names: dict[Tensor, str] = {p: name for name, p in self.network.named_parameters()}
+        optimizer = cast(Optimizer, self.optimizer)
+        for parameter, state in getattr(optimizer, "optimizer", optimizer).state.items():
+            for kind, value in state.items():
+                if isinstance(value, Tensor):
+                    yield f"{kind} of {names.get(parameter, 'a parameter')}", value
+
+    def own_state(self) -> dict[str, Any]:
+        """What Trainer does not save: by these values training goes on as if it had not stopped."""
+        recorded = {
+            name: {
+                "type": str(values[0].dtype).removeprefix("torch."),
+                "values": torch.stack(values).tolist(),
+            }
+            for name, values in self.recorded.items()
+        }
+        return {
+            "seconds": self.seconds, "multipliers": self.constraints.multipliers, "recorded": recorded,
+            "skipped": self.skipped, "digests": self.data.digests, "parts": self.parts,
+            "warmup_steps": self.args.warmup_steps,
+        }  # fmt: skip
+
     def resume(self, checkpoint: Path) -> None:
-        """Restores seconds and multipliers from a checkpoint; Trainer restores the rest."""
+        """Restores what `own_state` saved in a checkpoint; Trainer restores the rest.
+
+        InputError where the text or the tokenizer is not what it was.
+        """
         own = json.loads((checkpoint / STATE).read_text())
-        self.seconds = own["seconds"]
+        refuse_other_digests(checkpoint, own.get("digests", {}), self.data.digests)
+        self.seconds, self.skipped = own["seconds"], own.get("skipped", 0)
+        self.args.warmup_steps = own.get("warmup_steps", self.args.warmup_steps)  # of the run as it began
         self.constraints.multipliers |= {name: float(value) for name, value in own["multipliers"].items()}
+        self.parts = [decode(Part, part, {}) for part in own.get("parts", [])]
+        for name, kept in own.get("recorded", {}).items():
+            values = torch.tensor([float(v) for v in kept["values"]], dtype=getattr(torch, kept["type"]))
+            self.recorded[name] = list(values.to(self.args.device))
 
     def restore_end(self, checkpoint: Path) -> None:
         """Restores weights and metrics from a checkpoint of the last step, after which Trainer would take one more."""
         self._load_from_checkpoint(str(checkpoint), self.network)
         self.state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
-
-
-@torch.no_grad()
-def held_out_loss(model: Any, samples: Samples, batch: int, collate: Collator) -> float:
-    """-sum log p(token) / number of tokens predicted, over all samples; the model's mode is kept."""
-    training = model.training
-    model.eval()
-    device = next(model.parameters()).device
-    total, count = 0.0, 0
-    for items in DataLoader(samples, batch_size=batch, collate_fn=collate):
-        inputs = {name: value.to(device) for name, value in items.items()}
-        total += float(model(**inputs, scored_only=True, num_items_in_batch=1).loss)
-        count += int((model.targets(inputs["labels"]) != IGNORED).sum())
-    model.train(training)
-    return total / count

@@ -157,6 +157,15 @@ def test_a_stopped_run_goes_on(monkeypatch, capsys, tmp_path):
     one, two = (np.load(tmp_path / name / "trajectory.npz")["tokens"] for name in ("whole", "cut"))
     assert (one == two).all()
     assert not (tmp_path / "cut" / "checkpoint").exists()
+    kept = {name: (tmp_path / "cut" / name).read_bytes() for name in ("run.json", "trajectory.npz")}
+    (tmp_path / "cut" / "cosines.png").unlink()
+    capsys.readouterr()
+    assert (
+        spinodal(monkeypatch, *options, "--out", tmp_path / "cut", "--resume") == 0
+    )  # finished, and no error
+    assert "run.json, trajectory.npz" in " ".join(capsys.readouterr().out.split())
+    assert kept == {name: (tmp_path / "cut" / name).read_bytes() for name in kept}
+    assert (tmp_path / "cut" / "cosines.png").exists()
 
 
 def test_a_dimension_is_as_it_was_given(monkeypatch, capsys, tmp_path):

@@ -1,6 +1,7 @@
 """train, compare and translate at the command line: what a mistake costs, and how far the bars go."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -131,6 +132,24 @@ def test_a_comparison_that_grows_keeps_no_old_report(monkeypatch, corpus: Path, 
     assert not (out / PAGES[0]).exists()
 
 
+def test_an_estimate_says_what_training_takes_and_trains_nothing(
+    monkeypatch, capsys, corpus: Path, tmp_path: Path
+):
+    command = ("train", "pet-lm", *KEYS, f"corpus={corpus}", "--out", tmp_path / "out", "--estimate")
+    assert spinodal(monkeypatch, *command) == 0
+    said = dict(line.split(": ") for line in capsys.readouterr().out.strip().splitlines())
+    assert list(said) == [
+        "parameters",
+        "weights",
+        "gradients",
+        "moments",
+        "activations",
+        "total",
+        "available",
+    ]
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_refusal_starts_no_bar(monkeypatch, capsys, tmp_path: Path):
     assert spinodal(monkeypatch, "train", "pet-lm", "corpus=nowhere.txt", "--out", tmp_path / "out") == 2
     assert capsys.readouterr().out.strip() == ""
@@ -192,6 +211,26 @@ def test_a_scheduler_trains_the_same_comparison(corpus: Path, tmp_path: Path):
         assert there["final"]["held_out_loss"] == here["final"]["held_out_loss"]
     with pytest.raises(InputError, match="`scheduler` somewhere: an address"):
         compare("pet-lm", Recipe(experiment), tmp_path / "other", scheduler="somewhere")
+
+
+@pytest.mark.slow
+def test_a_run_that_is_terminated_says_how_it_goes_on(corpus: Path, tmp_path: Path):
+    keys = [*(key for key in KEYS if not key.startswith("steps=")), f"corpus={corpus}", "steps=100000"]
+    command = [sys.executable, "-m", "spinodal", "train", "pet-lm", *keys, "--out", str(tmp_path / "out")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    for _ in range(600):
+        if list((tmp_path / "out").glob("checkpoints/checkpoint-9")):
+            break
+        time.sleep(0.1)
+    process.terminate()
+    said = " ".join(process.communicate(timeout=60)[1].split())
+    assert process.returncode == 128 + signal.SIGTERM
+    found = re.search(
+        r"stopped: SIGTERM ended training at step (\d+) of 100000.*: --resume goes on from there", said
+    )
+    assert found, said
+    newest = max(int(path.name.partition("-")[2]) for path in (tmp_path / "out" / "checkpoints").iterdir())
+    assert newest == int(found[1])
 
 
 @pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])

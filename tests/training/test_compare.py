@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from spinodal.errors import InputError
+from spinodal.errors import InputError, TerminationError
 from spinodal.training import Experiment, Label
 
 COMPARE = importlib.import_module("spinodal.training.compare")  # its function has the name of the file
@@ -27,3 +27,24 @@ def test_an_arm_that_is_refused_names_no_option_that_compare_lacks(
     ) as refused:
         COMPARE.run_task(task, COMPARE.Listeners())
     assert refused.value.fields == ("out",)
+
+
+def test_an_arm_that_is_terminated_is_gone_on_with_by_the_same_command(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    def end(*given: object, **options: object) -> None:
+        raise TerminationError("SIGTERM ended training at step 3 of 9: `resume` goes on from there")
+
+    monkeypatch.setattr(COMPARE, "train", end)
+    task = COMPARE.PlannedRun(Experiment(), tmp_path / "arms" / "arm", Label("arm", "recipe", ""))
+    with pytest.raises(
+        TerminationError, match=r"arms/arm: .*step 3 of 9: the same command goes on from there"
+    ):
+        COMPARE.run_task(task, COMPARE.Listeners())
+
+
+def test_a_comparison_is_not_started_by_torchrun(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match="take torchrun or accelerate launch for single runs"):
+        COMPARE.compare("pet-lm", COMPARE.Recipe(Experiment()), tmp_path / "out")
+    assert not (tmp_path / "out").exists()

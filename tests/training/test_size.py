@@ -38,7 +38,7 @@ def test_a_model_that_no_length_makes_small_is_refused_too(memory: int, task: st
 
 def test_nothing_is_read_before_sizes_and_names_are_known(memory: int, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "spinodal.training.tasks.read_corpus", lambda *_, **__: pytest.fail("the text was read")
+        "spinodal.training.tasks.tokenize_corpus", lambda *_, **__: pytest.fail("the text was read")
     )
     with pytest.raises(InputError, match="length of at most"):
         train(SMALL, tmp_path / "run")

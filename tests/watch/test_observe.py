@@ -112,6 +112,14 @@ def test_a_consensus_is_told_as_one_and_a_spread_as_none():
     assert "does not rise monotonically" in said
 
 
+@pytest.mark.parametrize("layers", [3, 5])
+def test_the_summary_counts_layers_and_not_states(layers: int):
+    """States before the first layer and after each: one more than there are layers."""
+    summary = observe_arrays("made", made(joining(layers)), Question(beta=1.0)).summary
+    assert f"over {layers - 1} layers;" in summary[0]
+    assert any(f"of {layers - 1} layers. It falls most at layer {layers - 1}" in said for said in summary)
+
+
 def test_the_sphere_keeps_angles_that_fit_into_three_dimensions():
     seen = observe_arrays("made", made(joining()), Question())
     places, kept = seen.shown.sphere_coordinates()

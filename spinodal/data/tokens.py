@@ -1,0 +1,212 @@
+"""A corpus as the tokens of its two parts, never in memory as a whole, and tokenised once for each content.
+
+    survey      the text is read once: its sha256 and the length of each document, where it is split
+    tokenizer   trained on the text, piece by piece
+    tokens      of every document the first 19/20 of the characters and the rest, each closed by <eos>
+
+A text of more than LEAST_KEPT characters is kept as tokens in the cache, in a folder named after the sha256 of all that
+they depend on, and mapped into memory from there: a run begins as soon as its text is hashed, and memory does not grow
+with the text. The folder may be deleted at any time. Files are compared with their checksums before they are used.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import warnings
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.metadata import version
+from itertools import groupby
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerFast
+
+from spinodal.data.archives import cache, checksum
+from spinodal.data.corpora import TEXT_FIELD, CorpusStream, stream_corpus
+from spinodal.data.samples import Stream
+from spinodal.data.tokenizers import (
+    WORD_ENDS,
+    byte_pair_tokenizer,
+    character_tokenizer,
+    cut_safely,
+    document_tokens,
+    warn_few,
+    with_special_tokens,
+)
+from spinodal.errors import InputError
+
+FORMAT = 1  # of the files in the cache, and of the way in which text becomes tokens
+LEAST_KEPT = 2**20  # characters of a text whose tokens are kept
+PARTS = ("training", "validation")
+TOKENIZER, MANIFEST = "tokenizer.json", "manifest.json"
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A text that was read once: two are equal where their contents are."""
+
+    digest: str  # sha256 over that of each document
+    lengths: array = field(compare=False)  # characters of each document
+    corpus: CorpusStream = field(compare=False)
+
+    @property
+    def characters(self) -> int:
+        return sum(self.lengths)
+
+
+@dataclass(frozen=True)
+class TokenizedCorpus:
+    """The tokens of a corpus, those to train on and those to judge by, with the tokenizer and what was read."""
+
+    name: str
+    streams: tuple[Stream, Stream]
+    tokenizer: PreTrainedTokenizerFast
+    digests: dict[str, str]  # sha256 of the text and of the tokenizer
+
+
+def tokenize_corpus(
+    source: str | Path, *, tokenizer: str = "bpe", vocabulary: int = 2048, text_field: str = TEXT_FIELD
+) -> TokenizedCorpus:
+    """The tokens of a corpus, `read_corpus`'s, by a tokenizer that is trained on it: "bpe" or "characters".
+
+    They are those of the documents as a whole. InputError as `read_corpus`.
+    """
+    survey = read_through(stream_corpus(source, text_field=text_field))
+    streams, trained = tokens_of(survey, tokenizer, vocabulary)
+    if tokenizer == "bpe":
+        warn_few(len(trained), vocabulary)
+    backend = hashlib.sha256(trained.backend_tokenizer.to_str().encode()).hexdigest()
+    return TokenizedCorpus(
+        survey.corpus.name, streams, trained, {"text": survey.digest, "tokenizer": backend}
+    )
+
+
+def read_through(corpus: CorpusStream) -> Survey:
+    """The survey of a corpus; InputError if it holds no text."""
+    whole, lengths, shown = hashlib.sha256(), array("q"), False
+    for _, pieces in corpus.documents():
+        digest, length = hashlib.sha256(), 0
+        for piece in pieces:
+            digest.update(piece.encode())
+            length += len(piece)
+            shown = shown or not piece.isspace()
+        whole.update(digest.digest())
+        lengths.append(length)
+    if not shown:
+        raise InputError(f"{corpus.name} holds no text")
+    return Survey(whole.hexdigest(), lengths, corpus)
+
+
+@lru_cache(maxsize=4)
+def tokens_of(
+    survey: Survey, tokenizer: str, vocabulary: int
+) -> tuple[tuple[Stream, Stream], PreTrainedTokenizerFast]:
+    """The tokens of both parts and the tokenizer, from the cache where they are there."""
+    if survey.characters < LEAST_KEPT:
+        trained = train_tokenizer(survey, tokenizer, vocabulary)
+        found: dict[int, list[Stream]] = {0: [], 1: []}
+        for part, tokens in part_tokens(survey, trained):
+            found[part].append(tokens)
+        empty = np.zeros(0, dtype=np.int32)
+        training, validation = (np.concatenate([empty, *found[part]]) for part in (0, 1))
+        return (training, validation), trained
+    libraries = version("tokenizers") if tokenizer == "bpe" else ""
+    asked = [FORMAT, survey.digest, tokenizer, vocabulary if tokenizer == "bpe" else 0, libraries]
+    folder = cache() / "tokens" / hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+    if reason := damage(folder):
+        if folder.exists():
+            warnings.warn(f"{folder} is damaged: {reason}; the text is tokenised again", stacklevel=3)
+        with making(folder) as part:
+            write_tokens(part, survey, train_tokenizer(survey, tokenizer, vocabulary))
+    training, validation = (mapped(folder / f"{part}.tokens") for part in PARTS)
+    return (training, validation), with_special_tokens(Tokenizer.from_file(str(folder / TOKENIZER)))
+
+
+def train_tokenizer(survey: Survey, name: str, vocabulary: int) -> PreTrainedTokenizerFast:
+    """The tokenizer of a text, which is read piece by piece."""
+    if name == "characters":
+        return character_tokenizer(piece for _, pieces in survey.corpus.documents() for piece in pieces)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of too few tokens: whoever asks is warned each time
+        pieces = (p for _, text in survey.corpus.documents() for p in cut_safely(text, WORD_ENDS))
+        return byte_pair_tokenizer(pieces, vocabulary=vocabulary)
+
+
+def part_tokens(survey: Survey, tokenizer: PreTrainedTokenizerFast) -> Iterator[tuple[int, Stream]]:
+    """(0, tokens) of the training part of each document, then (1, tokens) of its validation part."""
+    for length, (_, pieces) in zip(survey.lengths, survey.corpus.documents(), strict=True):
+        split = groupby(split_at(pieces, length * 19 // 20), key=lambda part: part[0])
+        for part, texts in split:
+            for tokens in document_tokens((text for _, text in texts), tokenizer):
+                yield part, tokens
+
+
+def split_at(pieces: Iterable[str], cut: int) -> Iterator[tuple[int, str]]:
+    """(0, piece) of a text up to the character `cut`, then (1, piece)."""
+    at = 0
+    for piece in pieces:
+        head = piece[: max(0, cut - at)]
+        for part, text in ((0, head), (1, piece[len(head) :])):
+            if text:
+                yield part, text
+        at += len(piece)
+
+
+def write_tokens(folder: Path, survey: Survey, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Fills a folder of the cache: the tokens of both parts as int32, the tokenizer, and last of all the checksums."""
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context((folder / f"{part}.tokens").open("wb")) for part in PARTS]
+        for part, tokens in part_tokens(survey, tokenizer):
+            files[part].write(tokens.astype("<i4").tobytes())
+    (folder / TOKENIZER).write_text(tokenizer.backend_tokenizer.to_str())
+    names = [*(f"{part}.tokens" for part in PARTS), TOKENIZER]
+    (folder / MANIFEST).write_text(json.dumps({name: checksum(folder / name) for name in names}))
+
+
+def damage(folder: Path) -> str | None:
+    """What is wrong with a folder of the cache, None if it is whole."""
+    try:
+        files: Any = json.loads((folder / MANIFEST).read_text())
+        for name in (*(f"{part}.tokens" for part in PARTS), TOKENIZER):
+            if checksum(folder / name) != files[name]:
+                return f"{name} is not what was written"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return str(error)
+    return None
+
+
+@contextlib.contextmanager
+def making(folder: Path) -> Iterator[Path]:
+    """A folder that takes the place of `folder` at the end of the block; InputError where the disk fails."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(mkdtemp(prefix=".part-", dir=folder.parent))
+        try:
+            yield part
+            shutil.rmtree(folder, ignore_errors=True)
+            try:
+                os.replace(part, folder)
+            except OSError:
+                if damage(folder):  # else another process has written the same meanwhile
+                    raise
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot keep tokens in {folder.parent}: {error}; let SPINODAL_CACHE name another folder"
+        ) from error
+
+
+def mapped(path: Path) -> Stream:
+    """The tokens of a file, mapped into memory: read where they are used, and never all at once."""
+    if not path.stat().st_size:
+        return np.zeros(0, dtype=np.int32)
+    return np.memmap(path, dtype="<i4", mode="r")

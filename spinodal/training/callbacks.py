@@ -1,0 +1,107 @@
+"""What happens between the steps of training: epochs of the data, the clock, rows, progress, the end by a signal."""
+
+import contextlib
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from transformers import TrainerCallback
+
+from spinodal.training.finite import first_nonfinite
+from spinodal.training.processes import any_of
+from spinodal.types import Progress
+
+if TYPE_CHECKING:
+    from spinodal.training.trainer import Log, PhysicsTrainer
+
+SHARE = 0.01  # of the time, at most, that goes into writing the rows of an unfinished run
+
+
+def clock() -> float:
+    """Seconds on a GPU's clock; on a CPU seconds of computing, a thread's share, whatever else the machine does."""
+    if torch.cuda.is_available():
+        return time.perf_counter()
+    return time.process_time() / torch.get_num_threads()
+
+
+@contextlib.contextmanager
+def watch_termination() -> Iterator[Callable[[], bool]]:
+    """Yields a function that says whether SIGTERM was sent to this process; the second one ends it at once.
+
+    Outside the main thread, or where the process handles the signal itself, nothing changes.
+    """
+    asked: list[int] = []
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield lambda: False
+        return
+
+    def note(number: int, frame: object) -> None:
+        asked.append(number)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    signal.signal(signal.SIGTERM, note)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+class TrainingCallback(TrainerCallback):
+    """Sets the epoch of the data, times every step, reports steps and rows, and stops at a loss that is not finite."""
+
+    def __init__(self, trainer: "PhysicsTrainer", progress: Progress | None, log: "Log | None"):
+        self.trainer, self.progress, self.log = trainer, progress, log
+        self.due = -math.inf  # when the rows are written next
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        state.compute_steps(args, state.max_steps)  # else a resumed run keeps those of its checkpoint
+        self.show_rows()
+        if self.progress:
+            self.progress(state.global_step, state.max_steps)
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        self.trainer.data.training.set_epoch(int(state.epoch))
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        self.started = clock()
+
+    def on_pre_optimizer_step(self, args, state, control, model, **kwargs):
+        if self.trainer.skipping:
+            model.zero_grad()  # without gradients a step changes nothing
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self.trainer.end_step()
+        self.trainer.seconds += clock() - self.started
+        if any_of(self.trainer.terminated()):
+            control.should_save = control.should_training_stop = True
+        if state.global_step == self.trainer.experiment.schedule.spare:
+            control.should_save = True
+
+    def on_save(self, args, state, control, **kwargs):
+        self.due = -math.inf
+        self.show_rows()
+
+    def on_log(self, args, state, control, logs, **kwargs):
+        name = "loss" if "loss" in logs else "held_out_loss"
+        if not math.isfinite(logs[name]):
+            first = first_nonfinite(self.trainer.network.named_parameters())
+            raise FloatingPointError(
+                f"the {name} is {logs[name]} at step {state.global_step}; {self.trainer.advice()}"
+                + (f"; the first weights that are not finite are {first}" if first else "")
+            )
+        self.show_rows()
+        if self.progress:
+            self.progress(state.global_step, state.max_steps)
+        if self.log:
+            self.log(state.global_step, logs)
+
+    def show_rows(self) -> None:
+        """Hands the rows of metrics on, at most so often that this takes SHARE of the time."""
+        if self.trainer.show and (started := time.monotonic()) >= self.due:
+            self.trainer.show(self.trainer.rows)
+            self.due = time.monotonic() + (time.monotonic() - started) / SHARE

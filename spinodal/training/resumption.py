@@ -1,0 +1,78 @@
+"""What must agree where a run goes on, and what may differ."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from spinodal.errors import InputError
+from spinodal.runs import Run, difference
+from spinodal.runs.checkpoints import read_manifest, step_of
+from spinodal.training.experiment import Experiment
+from spinodal.training.processes import process_count
+
+SPLIT = ("batch", "accumulate", "processes")  # their product is the number of samples of a step
+FREE = (  # what may differ where a run goes on, or is compared elsewhere
+    *SPLIT, "digests", "steps", "log_every", "evaluate_every", "save_every", "save_total", "workers",
+    "activation_checkpointing", "nonfinite",
+)  # fmt: skip
+
+
+def refuse_other_samples(run: Run, experiment: Experiment) -> None:
+    """InputError where a step of the run there is of another number of samples; how they are split may change."""
+    here = {name: v for name, v in experiment.flat().items() if name in SPLIT} | {
+        "processes": process_count()
+    }
+    there = {name: run.config.get(name, 1) for name in SPLIT}
+    asked = {name: here.get(name, 1) for name in SPLIT}
+    if math.prod(there.values()) != math.prod(asked.values()):
+        raise InputError(
+            f"{run.folder} holds a run of another experiment ({difference(there, asked)}): a step there is of "
+            f"{math.prod(there.values())} samples ({' x '.join(SPLIT)}), one of this command of "
+            f"{math.prod(asked.values())}; `overwrite` starts it again, or choose another `out`",
+            field=("overwrite", "out"),
+        )
+
+
+def is_shorter(run: Run, experiment: Experiment) -> bool:
+    """Whether the run there was to take fewer steps than the experiment."""
+    return run.config.get("steps", experiment.schedule.steps) < experiment.schedule.steps
+
+
+def refuse_other_end(run: Run, experiment: Experiment) -> None:
+    """InputError where the run there takes another number of steps, unless it is one that can be extended."""
+    there, asked = run.config.get("steps", experiment.schedule.steps), experiment.schedule.steps
+    if there == asked or (there < asked and experiment.schedule.decay != "cosine"):
+        return
+    why = "a run is extended to more steps, not to fewer"
+    if there < asked:
+        why = (
+            f"the rate of decay=cosine has fallen to 0 after {there} steps, which is another run than {asked} steps; "
+            f"decay=constant and decay=warm-stable-decay can be extended"
+        )
+    raise InputError(
+        f"{run.folder} holds a run of another experiment (steps={there} there, {asked} asked): {why}; `overwrite` "
+        f"starts it again, or choose another `out`",
+        field=("overwrite", "out"),
+    )
+
+
+def fallen_rate(checkpoint: Path, experiment: Experiment) -> str | None:
+    """Why a longer run cannot go on from a checkpoint: its rate had begun to fall towards an earlier end."""
+    there = Experiment.from_flat(read_manifest(checkpoint)["experiment"]).schedule
+    if there.steps == experiment.schedule.steps or step_of(checkpoint) <= there.stable_until:
+        return None
+    return f"its rate had begun to fall for an end after {there.steps} steps"
+
+
+def refuse_other_digests(checkpoint: Path, there: Mapping[str, str], here: Mapping[str, str]) -> None:
+    """InputError that names what a run reads and is not what its checkpoint was trained on."""
+    other = [name for name in there if name in here and here[name] != there[name]]
+    if other:
+        told = ", ".join(
+            f"the {name} (sha256 {there[name][:12]}... there, {here[name][:12]}... now)" for name in other
+        )
+        raise InputError(
+            f"{checkpoint} was trained on something else: {told}; go on with what it was, `overwrite` starts the run "
+            f"again, or choose another `out`",
+            field=("overwrite", "out"),
+        )

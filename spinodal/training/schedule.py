@@ -1,0 +1,98 @@
+"""How long and how fast a model is trained, and by what means."""
+
+from dataclasses import dataclass
+from numbers import Integral, Real
+
+from spinodal.errors import InputError, require_types
+from spinodal.training.rates import step_size_named
+
+CHOICES = {
+    "nonfinite": ("stop", "skip"),
+    "precision": ("fp32", "bf16"),
+    "optimizer": ("adamw", "adafactor", "sgd"),
+    "decay": ("cosine", "constant", "warm-stable-decay"),
+}
+FALL = 0.2  # share of the steps in which the rate of warm-stable-decay falls
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast: AdamW, linear warm-up, cosine decay to zero, gradients of norm <= `clip`."""
+
+    steps: int = 400  # of the optimiser
+    batch: int = 16  # samples that a process computes at once; a step has batch x accumulate x processes
+    lr: float = 4e-3  # the largest learning rate, at the end of the warm-up
+    warmup: float = 0.05  # share of the steps over which the learning rate rises from 0
+    weight_decay: float = 0.01  # decoupled, of AdamW
+    clip: float = 1.0  # largest norm of a gradient
+    log_every: int = 10  # steps between rows of metrics
+    evaluate_every: int = 100  # steps between held-out losses
+    save_every: int = 100  # steps between checkpoints, a multiple of log_every
+    seed: int = 0  # of initial weights, masks and order of samples
+    step_size: str = "constant"  # alpha / lr by |gradient|: constant, inverse, bounded (training/rates.py)
+    nonfinite: str = "stop"  # at a gradient that is not finite: stop, or skip the step
+    accumulate: int = 1  # batches one after another whose gradients make a step
+    decay: str = "cosine"  # of the rate: cosine, constant, or warm-stable-decay (in the last fifth)
+    optimizer: str = "adamw"  # adamw, adafactor (factored moments), sgd (without momentum)
+    precision: str = "fp32"  # bf16: products in bfloat16, weights, moments and losses in float32
+    activation_checkpointing: bool = False  # activations are computed again: less memory, more time
+    workers: int = 0  # processes that prepare samples beside each that trains
+    save_total: int = 2  # checkpoints that are kept
+
+    def __post_init__(self):
+        counts = (
+            "steps",
+            "batch",
+            "log_every",
+            "evaluate_every",
+            "save_every",
+            "seed",
+            "accumulate",
+            "workers",
+        )
+        require_types(self, **dict.fromkeys((*counts, "save_total"), Integral))
+        require_types(self, **dict.fromkeys(("lr", "warmup", "weight_decay", "clip"), Real))
+        require_types(self, step_size=str, activation_checkpointing=bool, **dict.fromkeys(CHOICES, str))
+        step_size_named(self.step_size)
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise InputError(f"{name}={getattr(self, name)}: one of {', '.join(choices)}")
+        for name in ("steps", "batch", "log_every", "evaluate_every", "save_every", "lr", "clip", "accumulate",
+                     "save_total"):  # fmt: skip
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name}={getattr(self, name)}: {name} must be above 0")
+        if not 0 <= self.warmup < 1:
+            raise InputError(f"warmup={self.warmup}: the share of the steps that warm up lies in [0, 1)")
+        if self.decay == "warm-stable-decay" and self.warmup > 1 - FALL:
+            raise InputError(
+                f"warmup={self.warmup}: the last {FALL:g} of the steps are those in which the rate of "
+                f"decay=warm-stable-decay falls; take a warm-up of at most {1 - FALL:g}"
+            )
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"seed={self.seed}: it takes from 0 to {2**32 - 1}")
+        for name in ("weight_decay", "workers"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name}={getattr(self, name)}: it must not be negative")
+        if self.save_every % self.log_every:
+            raise InputError(
+                f"save_every={self.save_every} is no multiple of log_every={self.log_every}: a resumed run "
+                f"would lose part of a row of metrics"
+            )
+
+    @property
+    def warmup_steps(self) -> int:
+        return round(self.warmup * self.steps)
+
+    @property
+    def stable_until(self) -> int:
+        """The step after which the rate is no more that of a longer schedule: none for a constant one."""
+        if self.decay == "constant":
+            return self.steps
+        return (
+            self.steps - round(FALL * self.steps) if self.decay == "warm-stable-decay" else self.warmup_steps
+        )
+
+    @property
+    def spare(self) -> int | None:
+        """The step from which a longer run can go on although the rate falls after it; its checkpoint is kept."""
+        return self.stable_until if self.decay == "warm-stable-decay" else None

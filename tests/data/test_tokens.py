@@ -1,0 +1,220 @@
+"""Tokens made in pieces and kept in the cache are those of the text as a whole, bit for bit."""
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import PreTrainedTokenizerFast
+
+from spinodal.data import (
+    Corpus,
+    Document,
+    byte_pair_tokenizer,
+    character_tokenizer,
+    file_text,
+    files,
+    read_corpus,
+    tokenizers,
+    tokens,
+)
+from spinodal.data.tokenizers import closing_token, cut_places, cut_safely, encodings, token_stream
+from spinodal.data.tokens import tokenize_corpus
+from spinodal.errors import InputError
+
+WORDS = (
+    "don't", "we'll", "phase,", "liquid.", " ", "\n\n", "\t", "1234", "x_y", "日本語、", "é", "a\u0301", "<mask>",
+    "  \n", "!?", "\u3000",
+)  # fmt: skip
+TEXT = "".join(WORDS[(i * i + i // 5) % len(WORDS)] + ("" if i % 3 else " ") for i in range(3000))
+BYTES, CHARACTERS = byte_pair_tokenizer([TEXT], vocabulary=320), character_tokenizer([TEXT])
+
+
+@pytest.mark.parametrize("tokenizer", [BYTES, CHARACTERS], ids=["bytes", "characters"])
+@given(texts=st.lists(st.sampled_from(WORDS), max_size=60), size=st.integers(1, 40))
+@settings(max_examples=60, deadline=None)
+def test_a_text_in_pieces_has_the_tokens_of_the_whole(
+    tokenizer: PreTrainedTokenizerFast, texts: list[str], size: int
+):
+    text = "".join(texts)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(tokenizers, "PIECE", size)
+        pieces = list(cut_safely([text[:5], text[5:]], cut_places(tokenizer)))
+    assert "".join(pieces) == text
+    [whole] = encodings(tokenizer, [text])
+    assert [token for ids in encodings(tokenizer, pieces) for token in ids] == whole
+
+
+def test_long_texts_are_cut_often(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tokenizers, "PIECE", 100)
+    assert max(map(len, cut_safely([TEXT], cut_places(BYTES)))) < 300
+
+
+def test_tokenizers_of_others_are_given_the_whole(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tokenizers, "PIECE", 100)
+    other = byte_pair_tokenizer([TEXT], vocabulary=320)
+    other.add_tokens(["liquid phase"])
+    assert cut_places(other) is None
+    assert list(cut_safely([TEXT], cut_places(other))) == [TEXT]
+
+
+def test_a_tokenizer_of_pieces_is_that_of_the_whole(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tokenizers, "PIECE", 50)
+    assert (
+        byte_pair_tokenizer([TEXT], vocabulary=320).backend_tokenizer.to_str()
+        == BYTES.backend_tokenizer.to_str()
+    )
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "gzip"])
+@pytest.mark.parametrize("piece", [4, 7, 1000])
+def test_a_file_in_pieces_is_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, piece: int
+):
+    monkeypatch.setattr(files, "PIECE", piece)
+    path = tmp_path / "text.txt"
+    text = TEXT[:500].replace("\n", "\r\n") + "\r"
+    path.write_bytes(gzip.compress(text.encode()) if encoding == "gzip" else text.encode(encoding))
+    assert "".join(files.file_pieces(path)) == file_text(path)
+    assert list(files.file_lines(path)) == file_text(path).split("\n")
+
+
+BAD = {
+    "byte": b"text \xff",
+    "end": b"text \xe2\x82",
+    "null": b"text \0 more",
+    "gzip": gzip.compress(b"text")[:-4],
+}
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_what_is_no_text_is_told_as_of_the_whole(tmp_path: Path, bad: str):
+    path = tmp_path / "text.txt"
+    path.write_bytes(BAD[bad])
+    with pytest.raises(InputError) as whole:
+        file_text(path)
+    with pytest.raises(InputError) as pieces:
+        read_corpus(path)
+    assert str(pieces.value) == str(whole.value)
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A text whose tokens are kept, in a cache of its own, as if each start were a process of its own."""
+    monkeypatch.setattr(tokens, "LEAST_KEPT", 100)
+    monkeypatch.setattr(tokens, "tokens_of", tokens.tokens_of.__wrapped__)
+    monkeypatch.setenv("SPINODAL_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "text.txt"
+    path.write_text(TEXT)
+    return path
+
+
+@pytest.mark.parametrize("name", ["bpe", "characters"])
+def test_kept_tokens_are_those_of_the_corpus(kept: Path, name: str):
+    made = [tokenize_corpus(kept, tokenizer=name, vocabulary=320) for _ in range(2)]
+    corpus = read_corpus(kept)
+    tokenizer = BYTES if name == "bpe" else CHARACTERS
+    for found in made:
+        assert found.tokenizer.backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str()
+        for stream, part in zip(found.streams, corpus.split(), strict=True):
+            assert isinstance(stream, np.memmap)
+            assert np.array_equal(stream, token_stream(part, tokenizer))
+    assert made[0].digests == made[1].digests
+
+
+def test_tokens_in_memory_are_those_that_are_kept(kept: Path, monkeypatch: pytest.MonkeyPatch):
+    cached = tokenize_corpus(kept, vocabulary=320)
+    monkeypatch.setattr(tokens, "LEAST_KEPT", 2**30)
+    for ours, theirs in zip(tokenize_corpus(kept, vocabulary=320).streams, cached.streams, strict=True):
+        assert not isinstance(ours, np.memmap)
+        assert np.array_equal(ours, theirs)
+
+
+def test_a_text_is_tokenised_once(kept: Path, monkeypatch: pytest.MonkeyPatch):
+    tokenize_corpus(kept, vocabulary=320)
+    with monkeypatch.context() as refused:
+        refused.setattr(tokens, "train_tokenizer", lambda *_: pytest.fail("tokenised again"))
+        tokenize_corpus(kept, vocabulary=320)
+        kept.rename(kept.with_name("moved.txt"))
+        tokenize_corpus(kept.with_name("moved.txt"), vocabulary=320)
+    kept.write_text(TEXT + "x")
+    assert (
+        tokenize_corpus(kept, vocabulary=320).digests
+        != tokenize_corpus(kept.with_name("moved.txt"), vocabulary=320).digests
+    )
+
+
+@pytest.mark.parametrize("harm", ["flip", "cut", "delete", "null"])
+@pytest.mark.parametrize("name", ["training.tokens", "tokenizer.json", "manifest.json"])
+def test_damaged_tokens_are_made_again(kept: Path, tmp_path: Path, harm: str, name: str):
+    first = [stream.copy() for stream in tokenize_corpus(kept, vocabulary=320).streams]
+    [path] = (tmp_path / "cache" / "tokens").glob(f"*/{name}")
+    content = bytearray(path.read_bytes())
+    if harm == "flip":
+        content[len(content) // 2] ^= 1
+    path.write_bytes({"flip": content, "cut": content[:-3], "null": b"null"}.get(harm, b""))
+    if harm == "delete":
+        path.unlink()
+    with pytest.warns(UserWarning, match="is damaged: .*; the text is tokenised again"):
+        again = tokenize_corpus(kept, vocabulary=320)
+    assert all(map(np.array_equal, again.streams, first))
+
+
+def test_a_place_that_cannot_be_written_is_named(kept: Path, tmp_path: Path):
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(InputError, match=r"cannot keep tokens in .*; let SPINODAL_CACHE name another folder"):
+        tokenize_corpus(kept, vocabulary=320)
+
+
+def test_few_tokens_are_told_each_time(kept: Path):
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="the text yields only"):
+            tokenize_corpus(kept, vocabulary=100_000)
+
+
+def test_documents_of_a_file_in_json_lines_are_closed_each(kept: Path):
+    path = kept.with_name("text.jsonl")
+    texts = [TEXT[:300], "", TEXT[300:420], "x"]
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    found = tokenize_corpus(path, tokenizer="characters")
+    corpus = Corpus("made", tuple(Document(str(i), text) for i, text in enumerate(texts)))
+    for stream, part in zip(found.streams, corpus.split(), strict=True):
+        assert np.array_equal(stream, token_stream(part, found.tokenizer))
+    assert (found.streams[1] == closing_token(found.tokenizer)).sum() == 3
+
+
+MEASURE = """
+import resource, sys
+from spinodal.data.tokens import tokenize_corpus
+tokenize_corpus(sys.argv[1])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+found = tokenize_corpus(sys.argv[2])
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, found.streams[0].size)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lines", [True, False], ids=["lines", "one-line"])
+def test_memory_does_not_grow_with_the_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: bool):
+    """24 MB of text, in lines or in one, take less than 100 MB above what 1 MB takes; the second start less than 30."""
+    monkeypatch.setenv("SPINODAL_CACHE", str(tmp_path / "cache"))
+    random = np.random.default_rng(0)
+    words = np.array(
+        ["".join(chr(97 + c) for c in random.integers(26, size=n)) for n in random.integers(2, 9, 5000)]
+    )
+    text = ("\n" if lines else " ").join(" ".join(words[random.zipf(1.3, 12) % 5000]) for _ in range(20_000))
+    small, large = tmp_path / "small.txt", tmp_path / "large.txt"
+    small.write_text(text[: 2**20 + 1])
+    large.write_text(text * (24 * 2**20 // len(text)))
+    for bound in (100, 30):
+        done = subprocess.run(
+            [sys.executable, "-c", MEASURE, small, large], capture_output=True, text=True, check=True
+        )
+        grown, count = map(float, done.stdout.split())
+        assert count > 10**6
+        assert grown < bound

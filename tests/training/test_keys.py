@@ -1,0 +1,210 @@
+"""What an operator may choose: how a step is computed without changing it, and how long a run is."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from test_resume import LABEL, history, small, stop_at
+
+from spinodal.errors import InputError
+from spinodal.runs import read_run
+from spinodal.training import Experiment, TrainingResult, override, train
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Experiment:
+    """Some eleven steps an epoch, of sixteen samples each."""
+    corpus = tmp_path / "corpus.txt"
+    words = ("phase", "liquid", "vapour", "mixture", "token", "split", "root")
+    corpus.write_text(" ".join(words[(i * i + i // 3) % 7] for i in range(520)))
+    values = {
+        "method": "none",
+        "pathway": "none",
+        "batch": 16,
+        "steps": 16,
+        "evaluate_every": 8,
+        "save_every": 4,
+    }
+    return override(small(corpus), values | {"warmup": 0.0})
+
+
+def losses(run: TrainingResult) -> list[float]:
+    return [row[name] for row in run.metrics for name in ("loss", "held_out_loss") if name in row]
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    return load_file(out / "model" / "model.safetensors")
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    ours, theirs = weights(one), weights(other)
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_accumulated_batches_are_one_batch(plain: Experiment, tmp_path: Path):
+    """Over the end of an epoch, whose last samples are left out in either case."""
+    one = train(plain, tmp_path / "one", LABEL)
+    parts = train(override(plain, {"batch": 4, "accumulate": 4}), tmp_path / "parts", LABEL)
+    assert losses(parts) == pytest.approx(losses(one), rel=1e-5)
+    assert [row["tokens"] for row in parts.metrics] == [row["tokens"] for row in one.metrics]
+
+
+def test_a_constraint_on_accumulated_batches_is_their_mean(plain: Experiment, tmp_path: Path):
+    """Multipliers rise once a step, by the mean of what the parts measure."""
+    values = {"method": "dual", "pathway": "I", "rate": 0.1, "tolerance": 0.01, "steps": 3, "save_every": 1}
+    run = train(override(plain, values | {"batch": 8, "accumulate": 2}), tmp_path / "run", LABEL)
+    rows = [row for row in run.metrics if "loss" in row]
+    risen = 0.0
+    for row in rows:
+        risen = max(0.0, risen + 0.1 * (row["F"] - 0.01))
+        assert row["multiplier_F"] == pytest.approx(risen, rel=1e-5)
+
+
+def test_samples_of_a_step_may_be_split_otherwise_where_a_run_goes_on(plain: Experiment, tmp_path: Path):
+    whole, out = train(plain, tmp_path / "whole", LABEL), tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train(plain, out, LABEL, progress=stop_at(10))
+    with pytest.raises(InputError, match=r"batch=16 there, 8 asked.*of 16 samples.*of 8"):
+        train(override(plain, {"batch": 8}), out, LABEL, resume=True)
+    run = train(override(plain, {"batch": 8, "accumulate": 2}), out, LABEL, resume=True)
+    assert losses(run) == pytest.approx(losses(whole), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"activation_checkpointing": True}, pytest.param({"workers": 2}, marks=pytest.mark.slow)],
+    ids=str,
+)
+def test_what_does_not_change_a_step_changes_no_bit(plain: Experiment, tmp_path: Path, values: dict):
+    whole = train(plain, tmp_path / "whole", LABEL)
+    with pytest.raises(KeyboardInterrupt):
+        train(override(plain, values), tmp_path / "run", LABEL, progress=stop_at(10))
+    run = train(override(plain, values), tmp_path / "run", LABEL, resume=True)
+    assert history(run) == history(whole)
+    assert same_weights(tmp_path / "run", tmp_path / "whole")
+
+
+def test_bf16_computes_in_bfloat16_and_keeps_float32(plain: Experiment, tmp_path: Path):
+    one = train(plain, tmp_path / "fp32", LABEL)
+    half = train(override(plain, {"precision": "bf16"}), tmp_path / "bf16", LABEL)
+    assert losses(half) == pytest.approx(losses(one), rel=2e-2)
+    assert losses(half) != losses(one)
+    assert {value.dtype for value in weights(tmp_path / "bf16").values()} == {torch.float32}
+    with pytest.raises(InputError, match="precision=bf16 there, "):
+        train(plain, tmp_path / "bf16", LABEL, resume=True)
+
+
+def test_sgd_is_theta_minus_the_rate_times_the_clipped_gradient(plain: Experiment, tmp_path: Path):
+    """|theta_1 - theta_0| = lr min(|g|, clip), without weight decay."""
+    values = {"optimizer": "sgd", "steps": 2, "save_every": 1, "evaluate_every": 2, "decay": "constant"}
+    asked = override(plain, values | {"weight_decay": 0.0, "lr": 0.1, "clip": 0.01})
+    run = train(asked, tmp_path / "run", LABEL)
+    one, two = (
+        load_file(tmp_path / "run" / "checkpoints" / f"checkpoint-{k}" / "model.safetensors") for k in (1, 2)
+    )
+    moved = math.sqrt(sum(float((two[name] - one[name]).square().sum()) for name in one))
+    assert min(row["grad_norm"] for row in run.metrics if "loss" in row) > 0.01
+    assert moved == pytest.approx(0.1 * 0.01, rel=1e-3)
+
+
+def test_adafactor_goes_on_bit_for_bit(plain: Experiment, tmp_path: Path):
+    asked = override(plain, {"optimizer": "adafactor"})
+    whole = train(asked, tmp_path / "whole", LABEL)
+    with pytest.raises(KeyboardInterrupt):
+        train(asked, tmp_path / "run", LABEL, progress=stop_at(10))
+    assert history(train(asked, tmp_path / "run", LABEL, resume=True)) == history(whole)
+
+
+def test_as_many_checkpoints_are_kept_as_asked(plain: Experiment, tmp_path: Path):
+    train(override(plain, {"save_total": 3}), tmp_path / "run", LABEL)
+    kept = {path.name for path in (tmp_path / "run" / "checkpoints").iterdir()}
+    assert kept == {"checkpoint-8", "checkpoint-12", "checkpoint-16"}
+
+
+@pytest.mark.parametrize("decay", ["constant", "warm-stable-decay"])
+def test_an_extended_run_is_the_longer_run(plain: Experiment, tmp_path: Path, decay: str):
+    """Bit for bit, from the last step whose rate is that of the longer one: a fifth before the end where it falls."""
+    short = override(plain, {"decay": decay, "steps": 10})
+    whole, out = train(override(short, {"steps": 16}), tmp_path / "whole", LABEL), tmp_path / "run"
+    train(short, out, LABEL)
+    before = read_run(out).record["parts"]
+    if decay == "constant":
+        run = train(override(short, {"steps": 16}), out, LABEL, resume=True)
+    else:
+        with pytest.warns(UserWarning, match="checkpoint-10 is passed over: its rate had begun to fall"):
+            run = train(override(short, {"steps": 16}), out, LABEL, resume=True)
+    assert history(run) == history(whole)
+    assert same_weights(out, tmp_path / "whole")
+    assert [part.step for part in run.parts] == [0, 10 if decay == "constant" else 8]
+    assert run.parts[0].date == before[0]["date"]
+
+
+def test_an_extended_run_keeps_the_warm_up_that_it_began_with(plain: Experiment, tmp_path: Path):
+    short = override(plain, {"decay": "constant", "steps": 10, "warmup": 0.4})
+    train(short, tmp_path / "run", LABEL)
+    run = train(override(short, {"steps": 16}), tmp_path / "run", LABEL, resume=True)
+    rates = [row["learning_rate"] / 4e-3 for row in run.metrics if "loss" in row]
+    assert rates == pytest.approx([0, 0.25, 0.5, 0.75] + [1] * 12)
+
+
+@pytest.mark.parametrize(
+    ("values", "steps", "said"),
+    [
+        ({}, 20, r"steps=16 there, 20 asked\): the rate of decay=cosine has fallen to 0 after 16 steps"),
+        (
+            {"decay": "constant"},
+            8,
+            r"steps=16 there, 8 asked\): a run is extended to more steps, not to fewer",
+        ),
+    ],
+    ids=["cosine", "fewer"],
+)
+def test_a_run_that_cannot_be_extended_says_why(
+    plain: Experiment, tmp_path: Path, values: dict, steps: int, said: str
+):
+    asked = override(plain, values)
+    train(asked, tmp_path / "run", LABEL)
+    before = (tmp_path / "run" / "run.json").read_bytes()
+    with pytest.raises(InputError, match=said):
+        train(override(asked, {"steps": steps}), tmp_path / "run", LABEL, resume=True)
+    assert (tmp_path / "run" / "run.json").read_bytes() == before
+
+
+def test_warm_stable_decay_is_flat_and_falls_in_the_last_fifth(plain: Experiment, tmp_path: Path):
+    asked = override(plain, {"decay": "warm-stable-decay", "steps": 20, "warmup": 0.2})
+    run = train(asked, tmp_path / "run", LABEL)
+    found = [row["learning_rate"] / 4e-3 for row in run.metrics if "loss" in row]
+    falling = [(1 + math.cos(math.pi * k / 4)) / 2 for k in range(4)]
+    assert found == pytest.approx([0, 0.25, 0.5, 0.75] + [1] * 12 + falling)
+
+
+def test_rows_may_come_at_other_steps_where_a_run_goes_on(plain: Experiment, tmp_path: Path):
+    whole, out = train(plain, tmp_path / "whole", LABEL), tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train(plain, out, LABEL, progress=stop_at(9))
+    run = train(override(plain, {"log_every": 4}), out, LABEL, resume=True)
+    rows = {row["step"]: row["loss"] for row in run.metrics if "loss" in row}
+    assert list(rows) == [*range(1, 9), 12, 16]
+    per_step = {row["step"]: row["loss"] for row in whole.metrics if "loss" in row}
+    assert rows[12] == pytest.approx(sum(per_step[k] for k in range(9, 13)) / 4, rel=1e-6)
+    assert same_weights(out, tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"optimizer": "adam"}, "optimizer=adam: one of adamw, adafactor, sgd"),
+        ({"precision": "fp16"}, "precision=fp16: one of fp32, bf16"),
+        ({"decay": "linear"}, "decay=linear: one of cosine, constant, warm-stable-decay"),
+        ({"accumulate": 0}, "accumulate=0"),
+        ({"workers": -1}, "workers=-1"),
+        ({"save_total": 0}, "save_total=0"),
+        ({"decay": "warm-stable-decay", "warmup": 0.9}, "a warm-up of at most 0.8"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_values_that_make_no_sense_are_named(plain: Experiment, values: dict, said: str):
+    with pytest.raises(InputError, match=said):
+        override(plain, values)

@@ -1,0 +1,108 @@
+"""Several processes train the model that one process trains of the same samples, and only one of them writes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from test_resume import small
+
+pytestmark = pytest.mark.slow
+SCRIPT = Path(__file__).parent / "one_of_processes.py"
+ROOT = SCRIPT.parent.parent.parent
+
+
+def launch(out: Path, values: dict, *, processes: int = 1, kind: str = "float32", **options: object) -> None:
+    """Trains an experiment in so many processes, all of which end well but for a kill at the step `stop`."""
+    done = run(str(SCRIPT), json.dumps(values), str(out), kind, json.dumps(options), processes=processes)
+    assert (done.returncode != 0) == ("stop" in options), done.stderr[-3000:]
+
+
+def run(*command: str, processes: int) -> subprocess.CompletedProcess:
+    """A command of Python in so many processes, each on one thread."""
+    start = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    environment = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")}
+    environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, *(start if processes > 1 else []), *command],
+        env=environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+
+
+def rows(out: Path) -> list[dict]:
+    return json.loads((out / "run.json").read_text())["metrics"]
+
+
+@pytest.fixture
+def values(tmp_path: Path) -> dict:
+    """Twenty steps of sixteen samples, over the end of an epoch."""
+    corpus = tmp_path / "corpus.txt"
+    words = ("phase", "liquid", "vapour", "mixture", "token", "split", "root")
+    corpus.write_text(" ".join(words[(i * i + i // 3) % 7] for i in range(600)))
+    given = small(corpus).flat() | {"method": "none", "pathway": "none", "batch": 16, "steps": 20}
+    kept = (
+        "corpus",
+        "tokenizer",
+        "length",
+        "width",
+        "depth",
+        "heads",
+        "channel",
+        "pathway",
+        "phases",
+        "hidden",
+    )
+    return {name: given[name] for name in (*kept, "batch", "steps", "method", "log_every", "save_every")} | {
+        "evaluate_every": 10
+    }
+
+
+@pytest.mark.parametrize(("kind", "weights", "loss"), [("float64", 1e-10, 1e-10), ("float32", None, 1e-5)])
+def test_two_processes_train_what_one_does(
+    values: dict, tmp_path: Path, kind: str, weights: float | None, loss: float
+):
+    one, two = tmp_path / "one", tmp_path / "two"
+    launch(one, values, kind=kind)
+    launch(two, values | {"batch": 8}, processes=2, kind=kind)
+    ours, theirs = rows(two), rows(one)
+    assert [row["step"] for row in ours] == [row["step"] for row in theirs]
+    for mine, other in zip(ours, theirs, strict=True):
+        for name in {"loss", "held_out_loss", "tokens"} & other.keys():
+            assert mine[name] == pytest.approx(other[name], rel=loss), (name, other["step"])
+    if weights is not None:
+        mine, other = (load_file(out / "model" / "model.safetensors") for out in (two, one))
+        for name, value in other.items():
+            torch.testing.assert_close(mine[name], value, rtol=0, atol=weights)
+    results = [Path(f"{two}-result-{rank}.json").read_text() for rank in range(2)]
+    assert results[0] == results[1]
+    assert json.loads((two / "run.json").read_text())["config"]["processes"] == 2
+
+
+def test_a_run_that_lost_a_process_goes_on_in_as_many_as_give_its_samples(values: dict, tmp_path: Path):
+    whole, out = tmp_path / "whole", tmp_path / "run"
+    launch(whole, values, kind="float64")
+    half = values | {"batch": 8}
+    launch(out, half, processes=2, kind="float64", stop=12)
+    launch(out, half, kind="float64", resume=True)
+    told = (tmp_path / "run-refused-0.txt").read_text()
+    assert "processes=2 there, 1 asked" in told
+    assert "of 16 samples" in told
+    launch(out, values, kind="float64", resume=True)
+    for mine, other in zip(rows(out), rows(whole), strict=True):
+        for name in {"loss", "held_out_loss"} & other.keys():
+            assert mine[name] == pytest.approx(other[name], rel=1e-10)
+
+
+def test_the_command_line_of_two_processes_speaks_once(values: dict, tmp_path: Path):
+    keys = [f"{name}={value}" for name, value in (values | {"batch": 8, "steps": 4}).items()]
+    command = ("-m", "spinodal", "train", "pet-mlm", *keys, "--out", str(tmp_path / "run"))
+    done = run(*command, processes=2)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("report:") == 1
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["finished"]
+    again = run(*command, processes=2)
+    assert again.stderr.count("holds a run already") == 1
