@@ -1,4 +1,5 @@
 from . import (
+    arrays,
     data,
     errors,
     figures,
@@ -7,6 +8,7 @@ from . import (
     inference,
     integrate,
     layers,
+    limits,
     loops,
     meanfield,
     mixers,
@@ -28,6 +30,7 @@ from .version import __version__
 
 __all__ = [
     "__version__",
+    "arrays",
     "data",
     "errors",
     "figures",
@@ -36,6 +39,7 @@ __all__ = [
     "inference",
     "integrate",
     "layers",
+    "limits",
     "loops",
     "meanfield",
     "mixers",

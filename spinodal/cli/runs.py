@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from spinodal.cli._output import console
 
@@ -31,7 +31,7 @@ def runs_command(
     for run in found:
         state = f"{run.state}, verified" if verify and run.state == "finished" else run.state
         step, loss = ("" if value is None else f"{value:.6g}" for value in (run.step, run.loss))
-        table.add_row(escape(str(run.path)), run.kind, state, step, loss, escape("; ".join(run.notes)))
+        table.add_row(Text(str(run.path)), run.kind, state, step, loss, Text("; ".join(run.notes)))
     console.print(table)
     if any(run.state == "damaged" for run in found):
         raise typer.Exit(1)

@@ -19,8 +19,11 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import exprel, i0e
 
+from spinodal.errors import InputError
 from spinodal.limits import NUMBERS, require_at_most
 from spinodal.theory.domain import LARGEST_EXPONENT, TERMS, Counts, Numbers, count, real, temperature
+
+MOST_DEGREES = 2.0**53  # that are told from each other in double precision
 
 
 def log_funk_hecke(k: Counts, d: int, beta: Numbers) -> Numbers:
@@ -75,6 +78,11 @@ def fastest_degree(d: int, beta: Numbers) -> Counts:
     """
     beta = temperature(beta)
     most = 2 * np.sqrt(np.max(beta, initial=0.0)) + 4
+    if most > MOST_DEGREES:
+        raise InputError(
+            f"the degree that grows fastest at beta = {np.max(beta):g} cannot be computed: it is near {most / 2:g}",
+            field="beta",
+        )
     require_at_most(TERMS, most, "degrees that may grow fastest, for a beta this large")
     k = np.arange(1, int(most))
     return 1 + np.argmax(growth_rate_sa(k, d, beta[..., None]), axis=-1)

@@ -24,10 +24,10 @@ def test_provenance_has_no_gaps():
 
 def test_threads_are_those_that_loops_run_on():
     program = """
-import os, threading
+import threading, time
 from spinodal import loops
 from spinodal.runs import provenance
-used = set(loops.in_parts(lambda a, b: (a, b), 1000, 1))
+used = set(loops.in_parts(lambda a, b: (time.sleep(0.05), threading.get_ident())[1], 1000, 1))
 print(len(used), provenance().threads)
 """
     for wanted in ("1", "3,2"):

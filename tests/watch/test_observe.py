@@ -115,7 +115,9 @@ def test_a_consensus_is_told_as_one_and_a_spread_as_none():
 @pytest.mark.parametrize("layers", [3, 5])
 def test_the_summary_counts_layers_and_not_states(layers: int):
     """States before the first layer and after each: one more than there are layers."""
-    summary = observe_arrays("made", made(joining(layers)), Question(beta=1.0)).summary
+    angle = np.array([[0, 1, 180, 181]] * (layers - 1) + [[0, 90, 180, 270]]) * np.pi / 180
+    parting = np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=-1)
+    summary = observe_arrays("made", made(parting), Question(beta=1.0)).summary
     assert f"over {layers - 1} layers;" in summary[0]
     assert any(f"of {layers - 1} layers. It falls most at layer {layers - 1}" in said for said in summary)
 
