@@ -85,7 +85,7 @@ def sphere(places: Float[np.ndarray, "t n 3"], words: Sequence[str], branch: Seq
         "branch": [list(row) for row in branch],
     }
     # no text of a token may close the script
-    text = json.dumps(data, ensure_ascii=True).replace("<", "\\u003c")
+    text = json.dumps(data, ensure_ascii=True, allow_nan=False).replace("<", "\\u003c")
     return (
         '<div class="sphere"><canvas id="sphere-canvas" aria-label="tokens on a sphere"></canvas>'
         f'<div class="controls"><button id="sphere-play">play</button><input id="sphere-layer" type="range" min="0" '
