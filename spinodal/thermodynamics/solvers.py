@@ -166,6 +166,11 @@ def _leaving_enough(L: Tensor) -> Tensor:
 
 def _flatten(z: Tensor, K: Tensor) -> tuple[Tensor, Tensor, torch.Size]:
     """z [b, n] and K [b, n, q] in float64, and their batch shape."""
+    for name, value in (("z", z), ("K", K)):
+        if not isinstance(value, Tensor):
+            raise InputError(f"`{name}` is a {type(value).__name__}: torch.as_tensor makes a tensor of it")
+        if value.is_complex():
+            raise InputError(f"`{name}` is complex: compositions and partition factors are real")
     require_same_axes(z, K)
     try:
         batch = torch.broadcast_shapes(z.shape[:-1], K.shape[:-2])

@@ -1,5 +1,8 @@
 """The solvers: made mixtures, a peer, KKT conditions, symmetries, gradients and what they refuse."""
 
+import subprocess
+import sys
+
 import chemicals
 import numpy as np
 import pytest
@@ -352,3 +355,25 @@ def test_why_signed_compositions_are_refused():
     assert roots["signed"][0].any()
     assert roots["signed"][1].max() > 1
     assert (td.dilution(signed, L).amin(0) < 0).any(-1).double().mean() > 0.99
+
+
+NOT_REAL = """
+import torch
+from spinodal.errors import InputError
+from spinodal.thermodynamics import negative_flash, positive_flash
+z, K = torch.tensor([0.5, 0.5]), torch.tensor([[2.0], [0.5]])
+for solver in (negative_flash, positive_flash):
+    for inputs in ((z.numpy(), K), (z, K.tolist()), (z, K + 1j)):
+        try:
+            print(solver(*inputs))
+        except InputError as refusal:
+            print(refusal)
+"""
+
+
+def test_what_is_no_real_tensor_is_refused_in_a_sentence():
+    """Without the tests' own check of types, as a user has it."""
+    done = subprocess.run([sys.executable, "-c", NOT_REAL], capture_output=True, text=True, timeout=300)
+    assert not done.returncode, done.stderr
+    starts = [line.split(":")[0] for line in done.stdout.splitlines()]
+    assert starts == 2 * ["`z` is a ndarray", "`K` is a list", "`K` is complex"]
