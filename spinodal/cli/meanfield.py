@@ -64,6 +64,12 @@ def meanfield_command(
         int | None,
         typer.Option(help="With noise: degrees kept (64). On the sphere: degree of the nodes (32)."),
     ] = None,
+    probes: Annotated[
+        str | None,
+        typer.Option(
+            help="Points that the drift carries along and that have no mass: how many, or [m d] as .npy."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the white noise.")] = default("meanfield.WhiteNoise.seed"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in the folder.")] = False,
     unlimited: Unlimited = False,
@@ -72,6 +78,7 @@ def meanfield_command(
 
     Prints mass error, growth rates beside theory and plateaus; writes run.json, record.npz and pictures.
     """
+    from spinodal.cli._simulation import probes_of
     from spinodal.figures import draw
     from spinodal.flows import AttentionField, Head
     from spinodal.meanfield import DensityExperiment, evolve
@@ -83,7 +90,11 @@ def meanfield_command(
         )
         begin = start_of(start, geometry, d, seed)
         experiment = DensityExperiment(
-            attention, begin, **given(until=number_or_text(until), tolerance=tol, resolution=resolution)
+            attention,
+            begin,
+            **given(
+                until=number_or_text(until), tolerance=tol, resolution=resolution, probes=probes_of(probes)
+            ),
         )
         owned = ("record.npz", "amplitudes.png", "life.png")
         with open_run(

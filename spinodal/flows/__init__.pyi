@@ -10,7 +10,7 @@ from .evolution import Evolution, evolve
 from .experiment import Simulation, named_method
 from .fields import AttentionField, FeedForward, Head, UnnormalisedField
 from .fields.heads import stack_heads
-from .probes import lyapunov_exponents, probe_pairs
+from .probes import lyapunov_exponents, probe_array, probe_pairs
 from .starts import (
     NAMED_STARTS,
     LatticeStart,
@@ -58,6 +58,7 @@ __all__ = [
     "named_method",
     "named_start",
     "phase_diagram",
+    "probe_array",
     "probe_pairs",
     "reduce_to_span",
     "simulate",

@@ -17,11 +17,11 @@ from typing import NamedTuple, cast
 import numpy as np
 from jaxtyping import Float
 
-from spinodal.arrays import real_array, token_array, weight_array
+from spinodal.arrays import real_array, weight_array
 from spinodal.errors import InputError
 from spinodal.flows.engines.field import check, with_probes
 from spinodal.flows.fields import AttentionField
-from spinodal.flows.probes import uniform_probes
+from spinodal.flows.probes import probe_array
 from spinodal.flows.starts import AnyStart, TokenStart, UniformStart
 from spinodal.flows.state import State
 from spinodal.flows.time import CONSENSUS, Adaptive, Layers, Noisy
@@ -80,8 +80,8 @@ class Simulation:
             self.method.check(self.field)
         check_work(self)
         x, weights = self.initial
-        if isinstance(self.probes, int):
-            object.__setattr__(self, "probes", uniform_probes(self.probes, x.shape[1]))
+        if self.probes is not None:
+            object.__setattr__(self, "probes", probe_array(self.probes, x.shape[1]))
         check_times(self.times, self.most)
         if isinstance(self.times, np.ndarray):
             require_times(self.times, "times", self.until)
@@ -186,13 +186,6 @@ def check_types(simulation: Simulation) -> None:
         )
     if simulation.weights is not None:
         put("weights", weight_array(simulation.weights))
-    probes = simulation.probes
-    if isinstance(probes, bool) or (
-        probes is not None and not isinstance(probes, int) and np.ndim(probes) == 0
-    ):
-        raise InputError(f"`probes` {probes!r}: a number of probes, or unit vectors [m d]", field="probes")
-    if probes is not None and not isinstance(probes, int):
-        put("probes", token_array(probes, "probes"))
     if isinstance(times, np.integer):
         put("times", int(times))
     elif isinstance(times, bool | float):

@@ -8,12 +8,19 @@ Pairs of near ones tell how fast the flow parts or joins what is near, its finit
     y, y'   the two probes of a pair                t k d
 """
 
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any
+
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from spinodal import sphere
+from spinodal.arrays import token_array
 from spinodal.errors import InputError
+from spinodal.flows.engines.field import require_probes
 from spinodal.flows.starts import check_seed
+from spinodal.flows.time.merging import TOUCHING
 
 SEPARATION = 1e-5
 
@@ -25,6 +32,20 @@ def uniform_probes(m: int, d: int) -> Float[np.ndarray, "m d"]:
             f"`probes` {m}: a number of probes, 1 or more, or unit vectors [m d]", field="probes"
         )
     return sphere.uniform(m, d, np.random.default_rng([m, d, 2]))
+
+
+def probe_array(probes: int | Shaped[Any, "m d"] | Sequence[Any], d: int) -> Float[np.ndarray, "m d"]:
+    """Probes as unit vectors of R^d: the given ones, or so many uniform ones, always the same.
+
+    InputError for what is neither a number of 1 or more nor unit vectors [m d].
+    """
+    if isinstance(probes, Integral) and not isinstance(probes, bool):
+        return uniform_probes(int(probes), d)
+    if np.ndim(probes) == 0:
+        raise InputError(f"`probes` {probes!r}: a number of probes, or unit vectors [m d]", field="probes")
+    y = token_array(probes, "probes")
+    require_probes(y, d)
+    return y
 
 
 def probe_pairs(
@@ -52,7 +73,8 @@ def lyapunov_exponents(
     """lambda_k(t) = log(|y_k - y_k'|(t) / |y_k - y_k'|(0)) / t of the pairs (0, 1), (2, 3), ..., at all times but 0.
 
     Finite-time Lyapunov exponents: negative where the flow joins what is near. -inf from the time on at which a pair
-    has merged. InputError for an odd number of probes, and for a pair in one place.
+    has merged, or is nearer than 1e-14, which rounding moves. InputError for an odd number of probes, and for a
+    pair in one place.
     """
     if probes.ndim != 3 or probes.shape[1] % 2 or len(probes) != len(times):
         raise InputError(
@@ -60,9 +82,11 @@ def lyapunov_exponents(
             field="probes",
         )
     apart = np.linalg.norm(probes[:, ::2] - probes[:, 1::2], axis=2)
-    if not (apart[0] > 0).all():
+    merged = np.logical_or.accumulate(apart <= TOUCHING)
+    if merged[0].any():
         raise InputError(
-            f"`probes` {2 * int(np.argmin(apart[0]))} and the next are in one place", field="probes"
+            f"`probes` {2 * int(np.argmax(merged[0]))} and the next are in one place", field="probes"
         )
+    apart[merged] = 0.0
     with np.errstate(divide="ignore"):
         return np.log(apart[1:] / apart[0]) / (times[1:, None] - times[0])

@@ -7,6 +7,7 @@ modes       a density as a sum of harmonics, checked              circle, zonal,
 starts      white noise, values and tables as modes               circle, zonal, sphere
 lagrangian  `Circle`, `Zonal`: exact through the birth of Diracs  d = 2; any d about an axis
 panels      their hp mesh of labels
+rings       latitudes: their area, sums over them
 sphere      `Sphere`: Gauss nodes that move, density along paths  d = 3
 eulerian    `Fourier`, `Gegenbauer`: moments; linear phase, noise d = 2; any d about an axis
 linear      which pattern wins, when, where, how often

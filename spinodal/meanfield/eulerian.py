@@ -28,6 +28,7 @@ class Eulerian:
 
     geometry: str
     diracs = consensus = False  # a resolved density has no atoms
+    probes: None = None
 
     def __init__(self, flow: DriftLaw, kappa: float, degrees: int, tolerance: float):
         if not kappa > 0:

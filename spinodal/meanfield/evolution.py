@@ -58,15 +58,15 @@ def solver_of(experiment: DensityExperiment) -> Solver:
         start = start.modes(degrees // 2 if experiment.noisy else NOISY_DEGREES)
     match start, experiment.noisy:
         case CircleModes(), False:
-            return Circle(law, start, tolerance=tolerance)
+            return Circle(law, start, tolerance=tolerance, probes=experiment.carried)
         case CircleModes(), True:
             return Fourier(law, start, kappa=kappa, degrees=degrees, tolerance=tolerance)
         case ZonalModes(), False:
-            return Zonal(law, start, tolerance=tolerance)
+            return Zonal(law, start, tolerance=tolerance, probes=experiment.carried)
         case ZonalModes(), True:
             return Gegenbauer(law, start, kappa=kappa, degrees=degrees, tolerance=tolerance)
         case SphereModes(), _:
-            return Sphere(law, start, degree=degrees, tolerance=tolerance)
+            return Sphere(law, start, degree=degrees, tolerance=tolerance, probes=experiment.carried)
 
 
 def theory_rates(law: DriftLaw, kappa: float, k: Int[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
@@ -106,7 +106,11 @@ def evolve(experiment: DensityExperiment, *, progress: Progress | None = None) -
     stop = str(experiment.until) if experiment.until in ENDS else "time"
     until = float(experiment.until) if stop == "time" else np.inf
 
+    probes = []
+
     def show(solver: Solver) -> None:
+        if solver.probes is not None:
+            probes.append(solver.probes)
         if progress:
             progress(solver.time, until)
 
@@ -133,6 +137,7 @@ def evolve(experiment: DensityExperiment, *, progress: Progress | None = None) -
         map_tail=solver.map_tail(),
         tokens=tokens,
         weights=weights,
+        probes=np.stack(probes) if probes else None,
         experiment=experiment,
         **patterns(record, solver.flow, float(experiment.field.kappa)),
     )

@@ -10,16 +10,19 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 
 import numpy as np
+from jaxtyping import Float
 
 from spinodal.errors import InputError, require_types
-from spinodal.flows import AttentionField
+from spinodal.flows import AttentionField, probe_array
 from spinodal.limits import require_at_most
 from spinodal.meanfield.modes import CircleModes, SphereModes, ZonalModes
 from spinodal.meanfield.starts import WhiteNoise, dimension
+from spinodal.runs import SAVED_IF_SET
 
 ENDS = ("diracs", "consensus")
 FINEST, COARSEST = 1e-13, 1e-2
 FEWEST, MOST_DEGREES = 4, 2048
+MOST_PROBES = 10_000  # that are kept after every step
 PLAIN = AttentionField(beta=0.0)
 FIELD = AttentionField(beta=5.0)
 
@@ -36,6 +39,8 @@ class DensityExperiment:
         tolerance   error of a step in W2: transported mass times distance
         resolution  with noise, degrees that are kept (64); on S^2, degree of the nodes (32); elsewhere none, as
                     panels split by themselves
+        probes      unit vectors [m d] that the drift carries along and that have no mass, or so many uniform ones;
+                    without noise, until a time or "diracs"; zonal, the axis is e_d
 
     >>> from spinodal import meanfield
     >>> from spinodal.flows import AttentionField
@@ -50,6 +55,7 @@ class DensityExperiment:
     until: float | str = "diracs"
     tolerance: float = 1e-8
     resolution: int | None = None
+    probes: int | Float[np.ndarray, "..."] | None = dataclasses.field(default=None, metadata=SAVED_IF_SET)
 
     def __post_init__(self) -> None:
         require_types(self, field=AttentionField, start=(WhiteNoise, CircleModes, ZonalModes, SphereModes))
@@ -68,6 +74,8 @@ class DensityExperiment:
             )
         check_resolution(self)
         check_until(self)
+        if self.probes is not None:
+            object.__setattr__(self, "probes", checked_probes(self))
 
     @property
     def geometry(self) -> str:
@@ -83,6 +91,11 @@ class DensityExperiment:
     def noisy(self) -> bool:
         """Whether kappa is finite."""
         return self.field.kappa < np.inf
+
+    @property
+    def carried(self) -> Float[np.ndarray, "m d"] | None:
+        """The probes as an array."""
+        return self.probes if isinstance(self.probes, np.ndarray) else None
 
 
 def check_field(field: AttentionField) -> None:
@@ -126,3 +139,22 @@ def check_until(experiment: DensityExperiment) -> None:
             )
     elif isinstance(until, str) or not 0 < until < np.inf:
         raise InputError(f"`until` {until}: a positive time, 'diracs' or 'consensus'", field="until")
+
+
+def checked_probes(experiment: DensityExperiment) -> Float[np.ndarray, "m d"]:
+    """The probes of an experiment as unit vectors; InputError for what are none, or where none are carried."""
+    if experiment.noisy:
+        raise InputError("`probes` with noise: there are none; take `kappa` = inf", field=("probes", "kappa"))
+    if experiment.until == "consensus":
+        raise InputError(
+            "`probes` with `until` consensus: beside an atom they keep steps short, however long clusters wait; give a "
+            "time or 'diracs'",
+            field=("probes", "until"),
+        )
+    probes = experiment.probes
+    assert probes is not None
+    if isinstance(probes, Integral):
+        require_at_most(MOST_PROBES, probes, "probes", "probes")
+    found = probe_array(probes, experiment.d)
+    require_at_most(MOST_PROBES, len(found), "probes", "probes")
+    return found

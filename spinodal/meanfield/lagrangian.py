@@ -11,19 +11,16 @@ The kernel averaged over two rings is sum_k N_k a_k P_k(cos phi) P_k(cos phi'), 
 Both are resolved by `panels` for as long as there is a density, and are plain tokens afterwards.
 """
 
-from typing import no_type_check
-
 import numpy as np
 from jaxtyping import Complex, Float
-from scipy.special import gammaln
 
 from spinodal.errors import ConvergenceError, InputError
-from spinodal.flows import unchecked_drift
-from spinodal.loops import compiled
+from spinodal.flows import probe_array, unchecked_drift
 from spinodal.meanfield.kernel import DriftLaw, spectrum
 from spinodal.meanfield.modes import CircleModes, Start, ZonalModes
 from spinodal.meanfield.panels import (
     GAUSS,
+    TINY,
     Line,
     atoms_only,
     inversion,
@@ -34,6 +31,7 @@ from spinodal.meanfield.panels import (
     stretches,
     uniform_panels,
 )
+from spinodal.meanfield.rings import ring_area, ring_moments, ring_sums
 from spinodal.meanfield.solver import core_width
 from spinodal.meanfield.steps import step
 
@@ -45,10 +43,20 @@ class Lagrangian:
 
     `advance` takes one step, not beyond a time; `tolerance` bounds the error of a step in W2. Panels split where the
     map from labels to positions bends, and become atoms where they contract; `density` is what they still resolve.
+    `probes` [m d] are unit vectors without mass, which X carries along, each to the tolerance of a step.
     """
 
-    def __init__(self, flow: DriftLaw, start: Start | Line, *, tolerance: float = 1e-8):
+    def __init__(
+        self,
+        flow: DriftLaw,
+        start: Start | Line,
+        *,
+        tolerance: float = 1e-8,
+        probes: Float[np.ndarray, "m d"] | None = None,
+    ):
         self.flow, self.time, self.tolerance = flow, 0.0, tolerance
+        self.first_probes = None if probes is None else probe_array(probes, flow.d)
+        self.carried = np.empty(0) if self.first_probes is None else self.coordinates(self.first_probes)
         self.rule = panel_rule(tolerance, flow.beta)
         self.start = start if isinstance(start, Start) else None
         self.line = start if isinstance(start, Line) else uniform_panels(self.mass, self.ends, self.rule)
@@ -62,6 +70,14 @@ class Lagrangian:
     def velocity(
         self, points: Float[np.ndarray, " n"], weights: Float[np.ndarray, " n"]
     ) -> Float[np.ndarray, " n"]:
+        raise NotImplementedError
+
+    def coordinates(self, x: Float[np.ndarray, "m d"]) -> Float[np.ndarray, " m"]:
+        """Where unit vectors are on the line."""
+        raise NotImplementedError
+
+    @property
+    def probes(self) -> Float[np.ndarray, "m d"] | None:
         raise NotImplementedError
 
     def resolved_line(self, degree: int) -> Line:
@@ -127,22 +143,24 @@ class Lagrangian:
 
     def advance(self, until: float) -> None:
         """One step, not beyond `until`; then panels split and collapse, atoms merge."""
-        weights = self.line.weights
+        n = len(self.weights)
+        weights = np.append(self.weights, np.zeros(len(self.carried)))
+        points = np.append(self.points, self.carried)
         if self._rate is None:
-            self._rate = self.velocity(self.line.points, weights)
+            self._rate = self.velocity(points, weights)
 
         def size(e: Float[np.ndarray, " n"]) -> float:
-            far = np.abs(e).max() / np.sqrt(self.tolerance)
+            far = max(
+                np.abs(e).max() / np.sqrt(self.tolerance), np.abs(e[n:]).max(initial=0) / self.tolerance
+            )
             return max(float(np.sqrt(weights @ (e * e))) / self.tolerance, float(far))
 
         rest = until - self.time
-        done = step(
-            lambda y: self.velocity(y, weights), self.line.points, self._rate, min(self._try, rest), size
-        )
+        done = step(lambda y: self.velocity(y, weights), points, self._rate, min(self._try, rest), size)
         self.time = until if done.taken >= rest else self.time + done.taken
         # a step cut short by `until` says little about the next
         self._try = max(done.following, self._try) if done.taken >= rest else done.following
-        moved = self.line.moved_to(done.y)
+        moved, self.carried = self.line.moved_to(done.y[:n]), done.y[n:]
         self.line = merge_atoms(refine_line(moved, self.mass, self.rule), self.rule, self.period)
         self._rate = done.rate if self.line is moved else None
 
@@ -155,10 +173,24 @@ class Circle(Lagrangian):
 
     geometry, ends, period = "circle", (0.0, 2 * np.pi), 2 * np.pi
 
-    def __init__(self, flow: DriftLaw, start: CircleModes | Line, *, tolerance: float = 1e-8):
+    def __init__(
+        self,
+        flow: DriftLaw,
+        start: CircleModes | Line,
+        *,
+        tolerance: float = 1e-8,
+        probes: Float[np.ndarray, "m 2"] | None = None,
+    ):
         if flow.d != 2:
             raise InputError(f"d = {flow.d}: the circle has d = 2; use Zonal or Sphere")
-        super().__init__(flow, start, tolerance=tolerance)
+        super().__init__(flow, start, tolerance=tolerance, probes=probes)
+
+    def coordinates(self, x: Float[np.ndarray, "m 2"]) -> Float[np.ndarray, " m"]:
+        return np.arctan2(x[:, 1], x[:, 0])
+
+    @property
+    def probes(self) -> Float[np.ndarray, "m 2"] | None:
+        return None if self.first_probes is None else unit_vectors(self.carried)
 
     def area(self, at: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
         return np.full_like(at, 1 / (2 * np.pi))
@@ -184,7 +216,7 @@ class Circle(Lagrangian):
 
     def tokens(self) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, " n"]]:
         """Unit vectors and weights: what `spinodal.flows` takes, exact once only atoms are left."""
-        return np.stack([np.cos(self.points), np.sin(self.points)], 1), self.weights
+        return unit_vectors(self.points), self.weights
 
     def width(self, m: np.ndarray) -> float:
         return core_width(2 * np.abs(np.sin((self.points - np.angle(m[1])) / 2)), self.weights)
@@ -193,13 +225,32 @@ class Circle(Lagrangian):
 class Zonal(Lagrangian):
     """dphi/dt = X[mu](phi) on S^{d-1}, latitudes phi in [0, pi], d >= 2.
 
-    Solves for a density that is symmetric about an axis, past the birth of Diracs.
+    Solves for a density that is symmetric about an axis, past the birth of Diracs. For `probes` the axis is e_d; they
+    stay on their meridians.
     """
 
     geometry, ends, period = "zonal", (0.0, np.pi), None
 
-    def __init__(self, flow: DriftLaw, start: ZonalModes | Line, *, tolerance: float = 1e-8):
-        super().__init__(flow, start, tolerance=tolerance)
+    def __init__(
+        self,
+        flow: DriftLaw,
+        start: ZonalModes | Line,
+        *,
+        tolerance: float = 1e-8,
+        probes: Float[np.ndarray, "m d"] | None = None,
+    ):
+        super().__init__(flow, start, tolerance=tolerance, probes=probes)
+
+    def coordinates(self, x: Float[np.ndarray, "m d"]) -> Float[np.ndarray, " m"]:
+        return np.arctan2(np.linalg.norm(x[:, :-1], axis=1), x[:, -1])
+
+    @property
+    def probes(self) -> Float[np.ndarray, "m d"] | None:
+        if self.first_probes is None:
+            return None
+        aside = self.first_probes[:, :-1]
+        aside = aside / np.maximum(np.linalg.norm(aside, axis=1, keepdims=True), TINY)
+        return np.column_stack([np.sin(self.carried)[:, None] * aside, np.cos(self.carried)])
 
     def area(self, at: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
         return ring_area(at, self.flow.d)
@@ -216,12 +267,13 @@ class Zonal(Lagrangian):
         noise = 8 * EPS * np.sqrt(len(s.a))
         if flow.law.clock is not None:
             return -flow.value * flow.law.clock * sine * slope
-        lost = float(weights @ np.minimum(noise / np.maximum(Z, noise), 1.0))
+        share = noise / np.maximum(Z, noise)
+        lost = float(max(weights @ share, share[len(self.weights) :].max(initial=0)))
         if lost > max(self.tolerance, 1e-8):
             raise ConvergenceError(
-                f"at t = {self.time:g} rounding of Z costs {lost:.1g} of the mass its direction, more than the "
-                f"tolerance {self.tolerance:g}: in d = {flow.d} a ring of beta = {flow.beta:g} sees too little of "
-                "itself. Use a lower beta, a larger tolerance, or the field 'gkpr'"
+                f"at t = {self.time:g} rounding of Z costs {lost:.1g} of the mass, or a probe, its direction, more "
+                f"than the tolerance {self.tolerance:g}: in d = {flow.d} a ring of beta = {flow.beta:g} sees too "
+                "little of itself. Use a lower beta, a larger tolerance, or the field 'gkpr'"
             )
         return -flow.value * sine * slope / np.maximum(Z, noise)
 
@@ -235,53 +287,8 @@ class Zonal(Lagrangian):
         return core_width(2 * np.abs(np.sin(half) if m[1] >= 0 else np.cos(half)), self.weights)
 
 
-def ring_area(phi: Float[np.ndarray, "..."], d: int) -> Float[np.ndarray, "..."]:
-    """sin^{d-2} phi over its integral from 0 to pi: the uniform probability, a radian of latitude."""
-    total = np.sqrt(np.pi) * np.exp(gammaln((d - 1) / 2) - gammaln(d / 2))
-    return np.sin(phi) ** (d - 2) / total
-
-
-@compiled()
-@no_type_check
-def ring_moments(u, w, top, d):
-    """[sum_j w_j P_k(u_j)] for k = 0..top-1; P_{k+1} = ((2k+d-2) u P_k - k P_{k-1}) / (k+d-2), k >= 1."""
-    m = np.zeros(top)
-    last, now = np.ones(u.size), u.copy()
-    for j in range(u.size):
-        m[0] += w[j]
-        if top > 1:
-            m[1] += w[j] * u[j]
-    for k in range(1, top - 1):
-        f, g = (2 * k + d - 2) / (k + d - 2), k / (k + d - 2)
-        total = 0.0
-        for j in range(u.size):
-            following = f * u[j] * now[j] - g * last[j]
-            last[j] = now[j]
-            now[j] = following
-            total += w[j] * following
-        m[k + 1] = total
-    return m
-
-
-@compiled()
-@no_type_check
-def ring_sums(u, values, slopes, d):
-    """(sum_k values_k P_k(u), sum_k slopes_k dP_k/du) at all u."""
-    f, df = np.empty(u.size), np.empty(u.size)
-    for j in range(u.size):
-        # P_k of dimension d and, one degree behind, of dimension d + 2
-        last, now, upper_last, upper = 1.0, u[j], 0.0, 1.0
-        total, slope = values[0], 0.0
-        for k in range(1, values.size):
-            total += values[k] * now
-            slope += slopes[k] * (k * (k + d - 2) / (d - 1)) * upper
-            following = ((2 * k + d - 2) * u[j] * now - k * last) / (k + d - 2)
-            last, now = now, following
-            q = k - 1
-            following = ((2 * q + d) * u[j] * upper - q * upper_last) / (q + d)
-            upper_last, upper = upper, following
-        f[j], df[j] = total, slope
-    return f, df
+def unit_vectors(angles: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n 2"]:
+    return np.stack([np.cos(angles), np.sin(angles)], 1)
 
 
 def tokens(

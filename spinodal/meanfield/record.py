@@ -20,7 +20,7 @@ from scipy.spatial import KDTree
 
 from spinodal.errors import ConvergenceError
 from spinodal.meanfield.kernel import dimensions, spectrum
-from spinodal.meanfield.lagrangian import ring_sums
+from spinodal.meanfield.rings import ring_sums
 from spinodal.meanfield.solver import Solver
 from spinodal.meanfield.sphere import potential
 

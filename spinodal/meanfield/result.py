@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
+from spinodal.errors import InputError
+from spinodal.flows import lyapunov_exponents
 from spinodal.meanfield.experiment import DensityExperiment
 from spinodal.meanfield.record import Record
 from spinodal.observables import Plateau
-from spinodal.runs import UNSAVED
+from spinodal.runs import SAVED_IF_SET, UNSAVED
 
 ROUGH = 1e-2  # tail of the map of labels, above which nodes are tokens and no longer a rule
 
@@ -59,6 +61,7 @@ class DensityResult:
     `mass_error` and `inversion` are the largest of the record's, `minimum_density` its least rho / uniform (None if
     there were atoms alone), `clusters` and `map_tail` those of the end. `forecast` and `distance_to_pattern` are None
     where nothing grows. `tokens` and `weights` stand for the density in the end; zonal and noisy ones have none.
+    `probes` are unit vectors that were carried along, at the times of the record.
     """
 
     geometry: str
@@ -79,7 +82,15 @@ class DensityResult:
     map_tail: float | None = None
     tokens: Float[np.ndarray, "n d"] | None = None
     weights: Float[np.ndarray, " n"] | None = None
+    probes: Float[np.ndarray, "t m d"] | None = field(default=None, metadata=SAVED_IF_SET)
     experiment: DensityExperiment | None = field(default=None, repr=False, metadata=UNSAVED)
+
+    @property
+    def lyapunov_exponents(self) -> Float[np.ndarray, "s k"]:
+        """log(|y - y'|(t) / |y - y'|(0)) / t of the pairs of probes; see `flows.lyapunov_exponents`."""
+        if self.probes is None:
+            raise InputError("there are no `probes`: give pairs, as of `flows.probe_pairs`", field="probes")
+        return lyapunov_exponents(self.record.times, self.probes)
 
     def __str__(self) -> str:
         """The result in a few lines."""

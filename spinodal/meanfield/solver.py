@@ -41,6 +41,11 @@ class Solver(Protocol):
         """Unit vectors and weights that stand for the density, None where it has none."""
         ...
 
+    @property
+    def probes(self) -> Float[np.ndarray, "m d"] | None:
+        """Unit vectors without mass, which the drift carries along; None where there are none."""
+        ...
+
     def width(self, m: np.ndarray) -> float:
         """Root mean square distance of most mass from the direction of the mean; m are its moments."""
         ...

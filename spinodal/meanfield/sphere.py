@@ -18,7 +18,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
 from spinodal.errors import InputError
-from spinodal.flows import unchecked_drift
+from spinodal.flows import probe_array, unchecked_drift
 from spinodal.flows.engines import sphere as engine
 from spinodal.meanfield.kernel import DriftLaw
 from spinodal.meanfield.modes import SphereModes
@@ -33,13 +33,22 @@ class Sphere:
     """dx/dt = X[mu](x) on S^2, for Gauss nodes of degree L that carry their masses.
 
     Solves for a density on the sphere, d = 3, without noise. Nodes of degree L = `degree` integrate harmonics up to
-    degree 2 L + 1 exactly; `tolerance` is the error of a step in W2, transported mass times distance. InputError for
-    another d and where the start has harmonics above L.
+    degree 2 L + 1 exactly; `tolerance` is the error of a step in W2, transported mass times distance. `probes` [m 3]
+    are unit vectors without mass, which X carries along. InputError for another d and where the start has harmonics
+    above L.
     """
 
     geometry = "sphere"
 
-    def __init__(self, flow: DriftLaw, start: SphereModes, *, degree: int = 32, tolerance: float = 1e-8):
+    def __init__(
+        self,
+        flow: DriftLaw,
+        start: SphereModes,
+        *,
+        degree: int = 32,
+        tolerance: float = 1e-8,
+        probes: Float[np.ndarray, "m 3"] | None = None,
+    ):
         if flow.d != 3:
             raise InputError(f"d = {flow.d}: the sphere has d = 3; use Circle for 2 and Zonal for more")
         if start.highest > degree:
@@ -47,6 +56,7 @@ class Sphere:
                 f"the start has degree {start.highest}, beyond the nodes' {degree}: raise `degree`"
             )
         self.flow, self.time, self.tolerance, self.degree = flow, 0.0, tolerance, degree
+        self.probes = None if probes is None else probe_array(probes, 3)
         self.rule = panel_rule(tolerance, flow.beta)
         self.x, w = gauss_nodes(degree)
         rho = start.density(self.x)
@@ -85,37 +95,47 @@ class Sphere:
         return len(self.weights) == 1
 
     def rates(self, y: Float[np.ndarray, " k"], dense: bool) -> Float[np.ndarray, " k"]:
-        """dx/dt of all nodes and, while there is one, d log rho / dt."""
+        """dx/dt of all nodes and probes and, while there is one, d log rho / dt."""
         n, flow = len(self.weights), self.flow
-        x = y[: 3 * n].reshape(n, 3)
+        m = 0 if self.probes is None else len(self.probes)
+        weights = np.append(self.weights, np.zeros(m))
+        x = y[: 3 * (n + m)].reshape(n + m, 3)
         x = x / np.sqrt(np.sum(x * x, 1))[:, None]
-        v, Z, _ = unchecked_drift(x, self.weights, flow.law)
+        v, Z, _ = unchecked_drift(x, weights, flow.law)
         if not dense:
             return flow.value * v.ravel()
         clock = flow.law.clock
-        laplacian = curvature(x, self.weights, flow.beta)
-        divergence = clock * laplacian if clock is not None else laplacian / Z - flow.beta * np.sum(v * v, 1)
+        laplacian = curvature(x[:n], self.weights, flow.beta)
+        divergence = (
+            clock * laplacian
+            if clock is not None
+            else laplacian / Z[:n] - flow.beta * np.sum(v[:n] * v[:n], 1)
+        )
         return flow.value * np.append(v.ravel(), -divergence)
 
     def advance(self, until: float) -> None:
         """One step, not beyond `until`; nodes return to the sphere, and those that have met merge."""
         n = len(self.weights)
         dense = self.log_density is not None
-        y = self.x.ravel() if self.log_density is None else np.append(self.x.ravel(), self.log_density)
+        x = self.x if self.probes is None else np.concatenate([self.x, self.probes])
+        y = x.ravel() if self.log_density is None else np.append(x.ravel(), self.log_density)
         spread = np.repeat(self.weights, 3)
 
         def size(e: Float[np.ndarray, " k"]) -> float:
             at = e[: 3 * n]
-            far = np.abs(at).max() / np.sqrt(self.tolerance)
+            probes = np.abs(e[3 * n : x.size]).max(initial=0) / self.tolerance
+            far = max(np.abs(at).max() / np.sqrt(self.tolerance), probes)
             return float(max(np.sqrt(spread @ (at * at)) / self.tolerance, far))
 
         rest = until - self.time
         done = step(lambda y: self.rates(y, dense), y, self.rates(y, dense), min(self._try, rest), size)
         self.time = until if done.taken >= rest else self.time + done.taken
         self._try = max(done.following, self._try) if done.taken >= rest else done.following
-        x = done.y[: 3 * n].reshape(n, 3)
-        self.x = x / np.sqrt(np.sum(x * x, 1))[:, None]
-        self.log_density = done.y[3 * n :] if dense else None
+        ends = done.y[: x.size].reshape(-1, 3)
+        ends = ends / np.sqrt(np.sum(ends * ends, 1))[:, None]
+        self.x = ends[:n]
+        self.probes = None if self.probes is None else ends[n:]
+        self.log_density = done.y[x.size :] if dense else None
         self.merge()
 
     def merge(self) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from command import spinodal
 
-from spinodal import theory
+from spinodal import sphere, theory
 from spinodal.cli.meanfield import start_of
 
 THRESHOLDS = {  # from Bessel functions in 30 digits, rounded to four decimals
@@ -107,6 +107,16 @@ def test_every_geometry_and_noise(monkeypatch, tmp_path: Path, options):
         assert row["measured"] == pytest.approx(row["theory"], rel=0.05, abs=2e-3)
 
 
+def test_probes_by_number_and_by_file(monkeypatch, tmp_path: Path):
+    np.save(tmp_path / "y.npy", sphere.uniform(3, 3, seed=5))
+    zonal = ["--geometry", "zonal", "--d", "3", "--until", "0.5", "--tol", "1e-5"]
+    for m, probes in ((6, "6"), (3, tmp_path / "y.npy")):
+        out = tmp_path / f"run{m}"
+        assert spinodal(monkeypatch, "meanfield", *zonal, "--probes", probes, "--out", out) == 0
+        with np.load(out / "record.npz") as arrays:
+            assert arrays["probes"].shape == (len(arrays["record.times"]), m, 3)
+
+
 def test_a_picture_that_fails_loses_no_density(monkeypatch, capsys, tmp_path: Path):
     def broken(*_):
         raise ValueError("no ink")
@@ -142,6 +152,10 @@ WRONG = {
     "rounding begins": ["--tol", "1e-20"],
     "panels split by themselves": ["--resolution", "16"],
     "a whole number from 0": ["--seed", "-1"],
+    "--probes 0: a number": ["--probes", "0", "--until", "1"],
+    "--probes with noise": ["--probes", "4", "--noise", "3", "--until", "1"],
+    "--probes with --until consensus": ["--probes", "4", "--until", "consensus"],
+    "--probes: 1e+06 probes, where the limit is 10,000": ["--probes", "1000000", "--until", "1"],
 }
 
 

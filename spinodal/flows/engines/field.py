@@ -62,19 +62,24 @@ def check(x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " _"]) -> None
         raise InputError(f"`weights` sum to {total:.12g}, not to 1: divide by their sum", field="weights")
 
 
-def with_probes(
-    x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], probes: Float[np.ndarray, "m _"]
-) -> tuple[Float[np.ndarray, "k d"], Float[np.ndarray, " k"]]:
-    """Tokens and weights with probes behind them, of weight 0. InputError for probes that are no unit vectors."""
-    if probes.shape[1] != x.shape[1]:
+def require_probes(probes: Float[np.ndarray, "m _"], d: int) -> None:
+    """InputError for probes that are no unit vectors of R^d."""
+    if probes.shape[1] != d:
         raise InputError(
-            f"`probes` have shape {probes.shape}: unit vectors [m d] with d = {x.shape[1]} are needed",
+            f"`probes` have shape {probes.shape}: unit vectors [m d] with d = {d} are needed",
             field="probes",
         )
     try:
         unit_sphere.require_unit(probes, UNIT)
     except InputError as fault:
         raise InputError(f"`probes`: {fault}", field="probes") from None
+
+
+def with_probes(
+    x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], probes: Float[np.ndarray, "m _"]
+) -> tuple[Float[np.ndarray, "k d"], Float[np.ndarray, " k"]]:
+    """Tokens and weights with probes behind them, of weight 0. InputError for probes that are no unit vectors."""
+    require_probes(probes, x.shape[1])
     return np.concatenate([x, probes]), np.append(weights, np.zeros(len(probes)))
 
 
