@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
+from threadpoolctl import threadpool_limits
 
 from spinodal.errors import ConvergenceError, InputError
 from spinodal.graphs.bifurcations import Family, SingularPoint, newton, singular_point
@@ -101,6 +102,7 @@ def switch_branch(family: Family, point: SingularPoint, amplitude: float) -> Bra
     return BranchStart(family.x(u[:-1]), float(u[-1]), np.append(amplitude * point.kernel, 0.0))
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")  # many small matrices: threads cost more than they gain
 def continue_branch(
     family: Family,
     start: BranchStart,

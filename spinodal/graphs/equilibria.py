@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
+from threadpoolctl import threadpool_limits
 
 from spinodal.errors import InputError
 from spinodal.graphs.blocks import dimension_bound
@@ -37,6 +38,7 @@ WORK = 3e7  # starts times n^3, in a block
 LISTED = 10_000
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")  # many small matrices: threads cost more than they gain
 def equilibria(
     system: System,
     *,
