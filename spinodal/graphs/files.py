@@ -132,6 +132,7 @@ def read_table(path: Path, extension: str, weight: str) -> nx.Graph:
         third = names.index(weight.lower()) if weight.lower() in names else None
     else:
         columns, third = [0, 1], 2
+        require_no_unknown_names(rows)
     if weight != "weight" and (ends is None or third is None):
         known = ", ".join(name for name in names if ends and name not in ends)
         raise InputError(
@@ -152,6 +153,18 @@ def read_table(path: Path, extension: str, weight: str) -> nx.Graph:
     if not graph:
         raise InputError("it holds no edge")
     return graph
+
+
+def require_no_unknown_names(rows: list[tuple[int, list[str]]]) -> None:
+    """InputError where the first line alone has no number in it: it names columns, and is no edge."""
+    first, *others = [[cell.strip() for cell in row] for _, row in rows] or [[]]
+    numbered = all(cell.lstrip("-").isdecimal() for row in others for cell in row[:2])
+    if others and numbered and not any(cell.lstrip("-").isdecimal() for cell in first[:2]):
+        known = ", ".join(" and ".join(pair) for pair in ENDS)
+        raise InputError(
+            f"line {rows[0][0]}: {', '.join(first)} are no vertices like those below, and no known names of columns "
+            f"({known}): rename them, or leave the line out"
+        )
 
 
 def table_rows(path: Path, separator: str | None) -> Iterator[tuple[int, list[str]]]:

@@ -200,6 +200,7 @@ def test_a_column_of_a_table_is_the_weight(tmp_path: Path):
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
+        ("g.csv", "node1,node2\n0,1\n1,2\n", "line 1: node1, node2 are no vertices like those below"),
         ("g.csv", "a,b,heavy\n", "edge a-b has the weight 'heavy', which is no number"),
         ("g.csv", "a,b,-1\n", "edge a-b has weight -1"),
         ("g.csv", "a,a,1\n", "vertex a has an edge to itself"),

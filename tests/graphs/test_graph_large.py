@@ -110,6 +110,7 @@ def test_a_kernel_of_hundreds_of_dimensions_is_not_examined():
         stability(ring(600), twisted_state(600, 150))
 
 
+@pytest.mark.slow
 def test_equilibria_of_a_large_cycle():
     """C_n, sin: y is alpha on n - k edges and pi - alpha on k, with sum 0 modulo 2 pi; the index follows from k."""
     result = equilibria(ring(501), starts=3)
