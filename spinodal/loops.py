@@ -10,9 +10,10 @@ function that it calls from another file changes: clear __pycache__ after editin
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache, partial
+from contextlib import contextmanager
+from functools import cache, lru_cache, partial
 from itertools import pairwise
 from typing import Any, no_type_check
 
@@ -22,6 +23,7 @@ from numba import config, njit
 from numba.core import types
 from numba.extending import intrinsic
 from numpy.polynomial import Chebyshev, Polynomial
+from threadpoolctl import ThreadpoolController
 
 from spinodal.errors import InputError
 from spinodal.threads import threads
@@ -35,7 +37,7 @@ TAYLOR = Polynomial([math.log(2) ** k / math.factorial(k) for k in range(20)])  
 REST = Chebyshev.interpolate(TAYLOR - TAYLOR.cutdeg(10), 10, [-0.5, 0.5])  # its tail, in ten degrees
 TWO = tuple(map(float, (TAYLOR.cutdeg(10) + REST.convert(kind=Polynomial)).coef))
 PARTS = 16  # of a loop at most, each for one thread
-ROWS = 64  # of a product that a thread takes at least
+SMALL = 10_000  # numbers that a BLAS multiplies and adds on one thread in any case
 ROUND = 6755399441055744.0  # 1.5 * 2^52: adding it rounds to an integer and leaves that in the low bits
 
 compiled: Callable[..., Any] = partial(
@@ -109,21 +111,22 @@ def in_parts(loop: Callable[[int, int], Any], n: int, least: int) -> list[Any]:
     return list(pool(os.getpid(), workers).map(loop, edges[:-1], edges[1:]))
 
 
-@compiled()
-@no_type_check
-def add_products(a, b, out, start, stop):
-    """out_i += sum_r a_ir b_r of the rows from start to stop."""
-    for i in range(start, stop):
-        row = out[i]
-        for r in range(len(b)):
-            part, weight = b[r], a[i, r]
-            for k in range(row.size):
-                row[k] += weight * part[k]
+@cache
+def algebra() -> ThreadpoolController:
+    """The libraries of linear algebra that this process has loaded."""
+    return ThreadpoolController()
+
+
+@contextmanager
+def one_thread_of_algebra() -> Iterator[None]:
+    """A BLAS and a LAPACK sum in one order within: on another number of threads they round otherwise."""
+    with algebra().limit(limits=1, user_api="blas"):
+        yield
 
 
 def product(a: Float[np.ndarray, "*m r"], b: Float[np.ndarray, "r d"]) -> Float[np.ndarray, "*m d"]:
-    """a b, each entry summed in the order of b's rows: a BLAS rounds otherwise on another number of threads."""
-    rows, columns = np.ascontiguousarray(a).reshape(-1, len(b)), np.ascontiguousarray(b)
-    out = np.zeros((len(rows), columns.shape[1]))
-    in_parts(partial(add_products, rows, columns, out), len(rows), ROWS)
-    return out.reshape(*a.shape[:-1], columns.shape[1])
+    """a b, with the same bits at any number of threads."""
+    if a.size * b.shape[-1] < SMALL:
+        return a @ b
+    with one_thread_of_algebra():
+        return a @ b

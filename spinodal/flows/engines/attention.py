@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from spinodal.flows.engines.engine import Engine, Problem, Routine
 from spinodal.flows.engines.kernel import Kernel
-from spinodal.flows.engines.law import EPS, Attention
+from spinodal.flows.engines.law import EPS, Attention, rounding_of_sum
 
 BLOCK = 512  # the fused kernel sums over as many sources before it rescales
 
@@ -57,7 +57,7 @@ def rounding(weights: Float[np.ndarray, " m"], logit: Float[np.ndarray, " n"]) -
     """Relative error of a mean over these weights, with logits of at most this size."""
     largest = logit - np.log(weights[weights > 0].min())
     m = len(weights)
-    return EPS * (8 + min(m, BLOCK + m / BLOCK) / 2 + 4 * largest)
+    return EPS * (8 + rounding_of_sum(m, BLOCK, BLOCK + m / BLOCK) + 4 * largest)
 
 
 def average(kernel: Kernel, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]) -> Attention:

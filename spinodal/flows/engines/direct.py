@@ -25,7 +25,7 @@ from jaxtyping import Float
 
 from spinodal.flows.engines.engine import Engine, Problem, Routine
 from spinodal.flows.engines.kernel import Kernel
-from spinodal.flows.engines.law import EPS, Attention, Drift, Law, from_shift, replace_rows
+from spinodal.flows.engines.law import EPS, Attention, Drift, Law, from_shift, replace_rows, rounding_of_sum
 from spinodal.flows.engines.pairs import interaction
 from spinodal.loops import compiled, exp2, in_parts, plus, use_widest_vectors
 
@@ -196,7 +196,7 @@ def drift(x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], law: La
 
     parts = in_parts(lambda a, b: tile_sums(tile, pairs[a:b], s, w, kappa), len(pairs), 2)
     total = np.sum(parts, 0)
-    noise = EPS * (8 + min(n, ADDITIONS + n / TILE) / 2)
+    noise = EPS * (8 + rounding_of_sum(n, TILE, ADDITIONS + n / TILE))
     answer = Drift(*normalise_sums(x, w, total, law.beta, law.clock or 0.0, noise))
     faint = np.flatnonzero(answer.Z < FAINT)
     if len(faint):

@@ -82,6 +82,14 @@ def quotient(
     return Attention(shift, np.log(Z) + top, np.where(known, 2 * noise / Z + EPS, np.inf))
 
 
+def rounding_of_sum(n: int, block: int, additions: float) -> float:
+    """A bound, in units of EPS, on the rounding of a sum of n terms that is made in blocks, relative to it  [derived].
+
+    Half of the additions one after the other, where all round the same way, and never below that of random signs.
+    """
+    return max(np.sqrt(block + n / block), min(n, additions) / 2)
+
+
 def replace_rows(answer: Drift | Attention, rows: Int[np.ndarray, " m"], better: Drift | Attention) -> None:
     """Overwrites some rows of an answer with those of a better one."""
     for old, new in zip(answer, better, strict=True):

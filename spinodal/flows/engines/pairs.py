@@ -18,7 +18,7 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Float
 
-from spinodal.flows.engines.law import EPS, Attention
+from spinodal.flows.engines.law import EPS, Attention, rounding_of_sum
 from spinodal.loops import compiled, exp2, in_parts, plus, use_widest_vectors
 
 BLOCK = 256  # sources at a time: their logits stay in the nearest cache
@@ -185,5 +185,5 @@ def interaction(
     shift, spread, log_Z = (np.concatenate(part)[: len(targets)] for part in zip(*parts, strict=True))
     logit = np.linalg.norm(targets, axis=1) * np.linalg.norm(sources, axis=1).max()
     m = len(weights)
-    noise = EPS * (8 + min(m, BLOCK / 4 + m / BLOCK) / 2 + 4 * logit)  # four lanes or more
+    noise = EPS * (8 + rounding_of_sum(m, BLOCK, BLOCK / 4 + m / BLOCK) + 4 * logit)  # four lanes or more
     return Attention(shift[:, :e], log_Z * np.log(2), noise * spread + 1e-300)

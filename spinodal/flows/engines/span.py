@@ -4,11 +4,11 @@ With Q = K = V = I only inner products enter, and the drift of a token is a comb
 So with x = c B, B orthonormal rows, the flow of c in min(n, d) dimensions is the flow of x.
 Reducing costs as much as one field: reduce once, flow c, and lift what is wanted at the end.
 
-Householder's reflections are loops of their own: those of LAPACK round otherwise on another number of threads.
+LAPACK factors on one thread: on another number of threads it rounds otherwise.
 """
 
 from collections.abc import Sequence
-from typing import Any, no_type_check
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Shaped
@@ -18,44 +18,8 @@ from spinodal.flows.engines import direct
 from spinodal.flows.engines.engine import Engine, Problem, Routine
 from spinodal.flows.engines.kernel import Kernel
 from spinodal.flows.engines.law import EPS, Attention, Drift, Law
-from spinodal.loops import compiled, plus, product, use_widest_vectors
+from spinodal.loops import one_thread_of_algebra, product
 from spinodal.sphere import require_unit
-
-
-@compiled()
-@no_type_check
-def reflect(v, a):
-    """a -= 2 v <v, a>."""
-    use_widest_vectors()
-    along = 0.0
-    for j in range(v.size):
-        along = plus(along, v[j] * a[j])
-    for j in range(v.size):
-        a[j] -= 2 * along * v[j]
-
-
-@compiled()
-@no_type_check
-def orthogonalise(x, c, B):
-    """x = c B with c triangular, by reflections of which x keeps the directions; c is 0 and B the identity before."""
-    n = len(x)
-    for k in range(n):
-        v = x[k, k:]
-        tail = 0.0
-        for j in range(1, v.size):
-            tail = plus(tail, v[j] * v[j])
-        first, length = v[0], np.sqrt(v[0] * v[0] + tail)
-        c[k, k] = first if tail == 0 else -length if first > 0 else length
-        v[0] = first - c[k, k]
-        scale = 1 / np.sqrt(2 * length * (length + abs(first))) if tail > 0 else 0.0
-        for j in range(v.size):
-            v[j] *= scale
-        for i in range(k + 1, n):
-            reflect(v, x[i, k:])
-            c[i, k] = x[i, k]
-    for k in range(n - 1, -1, -1):
-        for i in range(k, n):
-            reflect(x[k, k:], B[i, k:])
 
 
 def reduce_to_span(
@@ -76,8 +40,8 @@ def coordinates_in_span(
     n, d = x.shape
     if n >= d:
         return x, np.eye(d)
-    c, B = np.zeros((n, n)), np.eye(n, d)
-    orthogonalise(np.array(x, np.float64, order="C"), c, B)
+    with one_thread_of_algebra():
+        B, c = (np.ascontiguousarray(part.T) for part in np.linalg.qr(x.T))
     return c / np.linalg.norm(c, axis=1, keepdims=True), B
 
 

@@ -30,7 +30,7 @@ from scipy.optimize import brentq
 
 from spinodal.flows.state import Rate, State
 from spinodal.integrate import DORMAND_PRINCE, Controller, interpolant, largest, unit_sum
-from spinodal.loops import in_parts, product
+from spinodal.loops import in_parts, one_thread_of_algebra, product
 
 RateAt = Callable[[float, State, Float[np.ndarray, " n"]], Rate]
 A, E = DORMAND_PRINCE.A, DORMAND_PRINCE.E
@@ -115,7 +115,8 @@ class Stages:
 
 def norm(values: Float[np.ndarray, "..."]) -> float:
     """|values|, without overflow or underflow of their squares."""
-    square = float(np.einsum("i,i->", values.reshape(-1), values.reshape(-1)))  # np.vdot has a BLAS's threads
+    with one_thread_of_algebra():
+        square = float(np.vdot(values, values))
     if 1e-250 < square < 1e250:
         return math.sqrt(square)
     top = float(np.abs(values).max())
