@@ -147,6 +147,7 @@ def test_processes_of_their_own_train_the_same_models(monkeypatch, corpus: Path,
         (["theory", "gamma_sa", "t=1", "n=2,3", "beta=1,2,3"], "2 of n, 3 of beta"),
         (["theory", "gamma_pre", "t=1", "n=2", "beta=1,2"], "one value at a time of beta"),
         (["theory", "fastest_degree", "d=1000000", "beta=1e300"], "cannot be computed"),
+        (["spectrum", "--beta", "1e300"], "cannot be computed"),
         (["theory", "log_tail_pre", "t=9", "n=2", "beta=1", "radius=-1"], "radius = -1"),
     ],
 )

@@ -28,9 +28,10 @@ def reduce_to_span(
     """(c, B) with x = c B, r = min(n, d), |c_i| = 1 and B B^T = 1; for n >= d, c = x  [derived].
 
     Coordinates of the tokens in their own span: with Q = K = V = I the flow of c is that of x in fewer dimensions.
-    InputError unless x [n d], an array, a list or a tensor, holds unit vectors.
+    InputError unless x [n d], an array, a list or a tensor, holds unit vectors; for n >= d nothing is computed of them.
     """
-    return coordinates_in_span(require_unit(token_array(x, "x")))
+    x = token_array(x, "x")
+    return coordinates_in_span(require_unit(x) if len(x) < x.shape[1] else x)
 
 
 def coordinates_in_span(
