@@ -18,6 +18,7 @@ DOORS: dict[str, set[str]] = {
     "graphs": {"types"},
     "data": set(),
     "threads": set(),
+    "signals": set(),
     "runs": {"limits", "threads", "types"},
     "scores": set(),
     "limits": set(),
@@ -25,7 +26,7 @@ DOORS: dict[str, set[str]] = {
     "observables": {"types"},
     "loops": {"threads"},
     "integrate": {"loops"},
-    "flows": {"types", "sphere", "arrays", "limits", "loops", "integrate", "runs", "observables"},
+    "flows": {"types", "sphere", "arrays", "limits", "loops", "integrate", "runs", "observables", "signals"},
     "meanfield": {
         "types",
         "arrays",
@@ -40,7 +41,7 @@ DOORS: dict[str, set[str]] = {
     "mixers": {"types", "thermodynamics", "graphs"},
     "layers": {"mixers"},
     "models": {"types", "mixers"},
-    "training": {"types", "runs", "models", "mixers", "data", "observables", "watch", "scores"},
+    "training": {"types", "runs", "models", "mixers", "data", "observables", "watch", "scores", "signals"},
     "inference": {"models", "data"},
     "watch": {"types", "runs", "observables", "theory", "data", "models"},
     "figures": {

@@ -1,11 +1,7 @@
-"""What happens between the steps of training: epochs of the data, the clock, rows, progress, the end by a signal."""
+"""What happens between the steps of training: epochs of the data, the clock, rows, progress, the end by SIGTERM."""
 
-import contextlib
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -26,29 +22,6 @@ def clock() -> float:
     if torch.cuda.is_available():
         return time.perf_counter()
     return time.process_time() / torch.get_num_threads()
-
-
-@contextlib.contextmanager
-def watch_termination() -> Iterator[Callable[[], bool]]:
-    """Yields a function that says whether SIGTERM was sent to this process; the second one ends it at once.
-
-    Outside the main thread, or where the process handles the signal itself, nothing changes.
-    """
-    asked: list[int] = []
-    ours = threading.current_thread() is threading.main_thread()
-    if not ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield lambda: False
-        return
-
-    def note(number: int, frame: object) -> None:
-        asked.append(number)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-    signal.signal(signal.SIGTERM, note)
-    try:
-        yield lambda: bool(asked)
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 class TrainingCallback(TrainerCallback):

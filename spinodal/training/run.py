@@ -10,6 +10,7 @@ Everything that can be wrong with the input is found before the first step.
 
 import contextlib
 import dataclasses
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,8 +28,8 @@ from spinodal.runs import (
     read_run,
 )
 from spinodal.runs.checkpoints import checkpoint_folders, step_of
+from spinodal.signals import watch_signal
 from spinodal.training.build import build_model, prepare_data
-from spinodal.training.callbacks import watch_termination
 from spinodal.training.experiment import Experiment
 from spinodal.training.finite import nonfinite_weights
 from spinodal.training.memory import estimate_memory, refuse_memory
@@ -206,7 +207,7 @@ def train_in(
     if checkpoint and step >= experiment.schedule.steps:
         trainer.restore_end(checkpoint)
     else:
-        with watch_termination() as trainer.terminated:
+        with watch_signal(signal.SIGTERM) as trainer.terminated:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if trainer.state.global_step < trainer.state.max_steps:
         raise TerminationError(

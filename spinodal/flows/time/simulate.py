@@ -6,6 +6,7 @@ span where the field allows it, theta = c B with c [n r], r = min(n, d), and lif
 
 import contextlib
 import math
+import signal
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,12 +26,12 @@ from spinodal.flows.engines.span import coordinates_in_span
 from spinodal.flows.state import Field, State
 from spinodal.flows.time.frames import SavedFrames
 from spinodal.flows.time.integrators import AdaptiveIntegrator, Integrator
-from spinodal.flows.time.interruption import watch_interruption
 from spinodal.flows.time.merging import MERGE, Merges
 from spinodal.flows.time.methods import Adaptive, Layers, Method, Noisy
 from spinodal.limits import STEPS, exceeds
 from spinodal.loops import product
 from spinodal.runs import read_checkpoint, write_checkpoint
+from spinodal.signals import watch_signal
 from spinodal.types import Progress, Trajectory
 
 CONSENSUS = math.inf  # an `until`: as long as it takes
@@ -269,7 +270,7 @@ def advance_to_end(
             checkpoints.begin()
             write_checkpoint(checkpoints.path, checkpoints.label, flow.snapshot() | frames.snapshot())
 
-    with watch_interruption() if checkpoints else contextlib.nullcontext(lambda: False) as interrupted:
+    with watch_signal(signal.SIGINT) if checkpoints else contextlib.nullcontext(lambda: False) as interrupted:
         while flow.hi < (limit := stop_time(flow, until)):
             most = MOST if isinstance(flow, AdaptiveIntegrator) else STEPS
             if until < CONSENSUS and exceeds(most, flow.steps + 1):
