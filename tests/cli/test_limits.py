@@ -5,6 +5,7 @@ import importlib
 import numpy as np
 import pytest
 from command import spinodal
+from marks import slow_but
 
 from spinodal import flows, theory
 from spinodal.errors import InputError
@@ -112,7 +113,7 @@ def test_orthonormal_tokens_take_no_more_memory_than_they_are():
     assert np.array_equal(x[:, :2], np.eye(2))
 
 
-@pytest.mark.parametrize("clock", ["ode", "layer"])
+@pytest.mark.parametrize("clock", slow_but(["ode", "layer"], "layer"))
 def test_steps_to_a_time_end_at_a_limit_and_go_on_without_it(monkeypatch, capsys, tmp_path, clock: str):
     """What was computed is kept: with --resume --unlimited the end is that of a run without a limit."""
     steps = importlib.import_module("spinodal.flows.time.simulate")

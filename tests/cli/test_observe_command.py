@@ -115,6 +115,7 @@ def test_an_observation_is_written_whole(observed: Path, folder: Path):
         spinodal("observe", folder, "--text", "to be", "--out", observed)
 
 
+@pytest.mark.slow
 def test_models_and_old_observations_stand_side_by_side(observed: Path, folder: Path, tmp_path: Path):
     out = tmp_path / "out"
     text = observed / "lines.txt"
@@ -230,6 +231,7 @@ def test_names_that_are_nothing_are_refused(tmp_path: Path):
         spinodal("observe", "minilm", "smollm2", "--text", "to be", "--out", tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_models_of_one_name_stay_two(folder: Path, tmp_path: Path):
     for side in "ab":
         shutil.copytree(folder, tmp_path / side / "run")
@@ -255,6 +257,7 @@ def test_without_a_network_the_hub_is_not_asked(tmp_path: Path, monkeypatch: pyt
         spinodal("observe", "nobody/nothing", "--text", "to be", "--out", tmp_path / "out")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stack", ["encoder", "decoder"])
 def test_our_own_translators_are_observed(folder: Path, tmp_path: Path, stack: str):
     torch.manual_seed(0)

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from command import spinodal
+from marks import slow_but
 
 from spinodal import recipes, theory
 from spinodal.errors import InputError
@@ -48,6 +49,7 @@ def test_a_map_and_what_it_leaves(monkeypatch, capsys, tmp_path: Path):
     assert "of the theory's time" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_finished_map_is_read_and_a_killed_one_goes_on(monkeypatch, capsys, tmp_path: Path):
     out, calls, row = tmp_path / "map", [], diagram.diagram_row
 
@@ -145,7 +147,14 @@ def test_a_contour_is_where_a_line_crosses():
     assert maps.relative_contour(t, values[:, 2:], np.array([1.0])) is None
 
 
-@pytest.mark.parametrize("name", ["f2-phase-diagram", "f4-histograms", "f11-long-context", "f14-random-qkv"])
+@pytest.mark.parametrize(
+    "name",
+    slow_but(
+        ["f2-phase-diagram", "f4-histograms", "f11-long-context", "f14-random-qkv"],
+        "f4-histograms",
+        "f11-long-context",
+    ),
+)
 def test_a_figure_and_its_numbers(monkeypatch, capsys, tmp_path: Path, name: str):
     out = tmp_path / name
     assert spinodal(monkeypatch, "draw", name, "--quick", "--out", out) == 0

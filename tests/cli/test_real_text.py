@@ -63,6 +63,7 @@ def test_an_argument_in_another_encoding_is_named(monkeypatch, capsys):
         assert "is not UTF-8 text: its character 4 is byte 0xe9" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_fill_and_generate_refuse_the_same_characters(monkeypatch, capsys, corpus: Path, tmp_path: Path):
     train(tiny(corpus), tmp_path / "fill")
     data = DataConfig(str(corpus), "causal", "characters", length=16)
@@ -107,6 +108,7 @@ def test_the_nearest_recipe_is_named(monkeypatch, capsys, name: str):
     assert "(did you mean pet-" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_reactions_without_a_constraint_are_counted(corpus: Path, tmp_path: Path):
     reactions = tiny(corpus, channel="partition", pathway="I", phases=2)
     idle = (
@@ -117,6 +119,7 @@ def test_reactions_without_a_constraint_are_counted(corpus: Path, tmp_path: Path
     train(override(reactions, {"method": "augmented", "constrain": "F,g1,g2"}), tmp_path / "taught")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_said_to_be_kept_only_where_there_is_one(corpus: Path, tmp_path: Path):
     small, often = tiny(corpus), Schedule(steps=20, batch=4, log_every=1, evaluate_every=20)
     for save_every, said in ((20, "no checkpoint was written yet"), (1, "checkpoint-[0-9]+ is kept")):
@@ -125,6 +128,7 @@ def test_a_checkpoint_is_said_to_be_kept_only_where_there_is_one(corpus: Path, t
             train(Experiment(small.data, small.model, schedule), tmp_path / str(save_every))
 
 
+@pytest.mark.slow
 def test_the_page_reads_one_seed_and_a_tie_as_they_are(corpus: Path, tmp_path: Path):
     train(tiny(corpus), tmp_path / "run")
     runs = [training_run(read_run(tmp_path / "run").record)]

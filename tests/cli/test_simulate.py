@@ -31,6 +31,7 @@ def run_of(out: Path) -> dict:
     return json.loads((out / "run.json").read_text())
 
 
+@pytest.mark.slow
 def test_consensus_on_the_circle(monkeypatch, tmp_path):
     """Merges with times, energy that climbs, tokens at every time, pictures."""
     out = tmp_path / "run"

@@ -185,6 +185,7 @@ def test_a_second_comparison_in_a_folder_is_refused_in_a_line_that_names_the_fir
     assert told[0].startswith(f"{out} is being written by process {os.getpid()} on ")
 
 
+@pytest.mark.slow
 def test_a_scheduler_trains_the_same_comparison(corpus: Path, tmp_path: Path):
     """Its workers report each row of metrics here before the run that it is of is done."""
     from distributed import LocalCluster

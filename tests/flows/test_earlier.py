@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from marks import slow_but
 
 from spinodal.cli import main
 from spinodal.errors import InputError
@@ -38,7 +39,7 @@ def simulate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     return run
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", slow_but(CASES, *(CASES.keys() - {"consensus"})))
 def test_an_unfinished_simulation_of_an_earlier_version_goes_on(name: str, simulate, tmp_path: Path):
     """Bit for bit as the one that was not stopped, and to the digits that the earlier version printed."""
     options = CASES[name]["options"].split()

@@ -101,6 +101,7 @@ print(json.dumps(told))
 """
 
 
+@pytest.mark.slow
 def test_a_wrong_type_is_one_error_that_names_the_field():
     """In a Python of its own, as users have it: here shapes and types are checked at every call."""
     done = subprocess.run(

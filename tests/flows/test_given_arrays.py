@@ -72,6 +72,7 @@ print([form for form, change in FORMS.items() if not same(change)])
 """
 
 
+@pytest.mark.slow
 def test_every_form_of_a_start_of_weights_and_of_matrices_gives_the_same_digits():
     """In a Python of its own, as users have it: here shapes and types are checked at every call."""
     here = str(Path(__file__).parent)
@@ -194,6 +195,7 @@ print(json.dumps(answers))
 """
 
 
+@pytest.mark.slow
 def test_what_is_no_tokens_no_weights_and_no_number_is_one_error():
     """The error names the argument, and ends before work starts: no error of NumPy, torch or numba, and no warning."""
     calls = (

@@ -41,6 +41,7 @@ def test_the_exponent_of_a_pair_along_the_flow(sign, angle):
     assert result.lyapunov_exponents[:, 0] == pytest.approx(exact, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_probes_leave_the_tokens_alone():
     """At the tolerance: the steps serve the probes too. Merges, clusters and energy are those of the tokens."""
     field, start = flows.AttentionField(beta=4.0), flows.UniformStart(12, 2, seed=1)

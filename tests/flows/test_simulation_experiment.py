@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from marks import slow_but
 from typed import present
 
 from spinodal import sphere
@@ -59,7 +60,7 @@ SIMULATIONS = {
 }
 
 
-@pytest.mark.parametrize("name", SIMULATIONS)
+@pytest.mark.parametrize("name", slow_but(SIMULATIONS, *(SIMULATIONS.keys() - {"tokens", "consensus"})))
 def test_a_simulation_and_its_course_come_back_from_json(name: str):
     simulation = SIMULATIONS[name]
     again = decode(Simulation, *encode(simulation))

@@ -97,6 +97,7 @@ class Pulled:
         return Rate(sphere.tangent(x, np.tile(self.e, (len(x), 1))), zero, zero, zero)
 
 
+@pytest.mark.slow
 def test_noisy_steps_are_of_second_weak_order():
     """The stationary mean coth kappa - 1 / kappa, at steps so large that their error is seen."""
     field, n = Pulled(), 100_000

@@ -6,6 +6,7 @@ import math
 import networkx as nx
 import numpy as np
 import pytest
+from marks import slow_but
 
 from spinodal import graphs
 from spinodal.errors import InputError
@@ -48,7 +49,7 @@ def test_a_bridge_carries_no_flow():
         assert abs(math.sin(barbell.differences(e.state)[3])) < 1e-9
 
 
-@pytest.mark.parametrize("n", range(3, 9))
+@pytest.mark.parametrize("n", slow_but(range(3, 9), 3, 4, 5, 7))
 def test_cycles_have_a_continuum_when_the_length_says_so(n: int):
     """iff 3 | n for y^3 - y, iff 4 | n for sin; and of sin all isolated equilibria are counted by hand."""
     cubic, sine = solved(f"cycle:{n}", CUBIC, starts=2048), solved(f"cycle:{n}", SINE)
@@ -90,7 +91,7 @@ def test_the_circle_of_the_triangle():
     assert result.dimension == 1
 
 
-@pytest.mark.parametrize("n", [4, 5, 6])
+@pytest.mark.parametrize("n", slow_but([4, 5, 6], 4, 5))
 def test_complete_graphs_have_the_order_parameter_zero_set(n: int):
     """dimension n - 3, index 2; and the 2^(n-1) states of 0 and pi that are not in it."""
     result = solved(f"complete:{n}", SINE)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from marks import slow_but
 from scipy.optimize import brentq
 from scipy.special import ive
 from typed import array
@@ -48,7 +49,7 @@ def winner(beta: float, seed: int) -> tuple[int, int]:
     return told, int(np.argmax(size)) + 1
 
 
-@pytest.mark.parametrize(("beta", "fold"), [(5.0, 3), (7.0, 4)])
+@pytest.mark.parametrize(("beta", "fold"), slow_but([(5.0, 3), (7.0, 4)], (5.0, 3)))
 def test_white_noise_wins_as_often_as_linear_theory_says(beta, fold):
     told, seen = np.array([winner(beta, seed) for seed in range(10)]).T
     p = winning_probabilities(1e-4, array(growth_rate_usa(K, 2, beta)), np.full(32, 2.0))

@@ -223,6 +223,7 @@ def test_a_run_that_has_only_begun_has_a_report(tmp_path):
     assert "pet, seed 0 is unfinished: it ends before its first row" in page.text
 
 
+@pytest.mark.slow
 def test_many_layers_phases_and_tokens_are_thinned_and_said_to_be(tmp_path):
     big = training_run(record(phases=2) | {"probe": probe(32, 12, [" word"] * 300)})
     page = Page(written(tmp_path, {"": {"pet": [big]}}))

@@ -258,6 +258,7 @@ def test_gradients_of_a_made_mixture(solver):
     assert torch.autograd.gradgradcheck(fractions, inputs)
 
 
+@pytest.mark.slow
 def test_gradients_with_phases_present_and_absent():
     torch.manual_seed(16)
     z, K = dirichlet(6, 4).requires_grad_(), wide(6, 4, 3).requires_grad_()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from marks import slow_but
 from safetensors.torch import load_file
 from test_resume import LABEL, history, small, stop_at
 
@@ -65,6 +66,7 @@ def test_a_constraint_on_accumulated_batches_is_their_mean(plain: Experiment, tm
         assert row["multiplier_F"] == pytest.approx(risen, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_samples_of_a_step_may_be_split_otherwise_where_a_run_goes_on(plain: Experiment, tmp_path: Path):
     whole, out = train(plain, tmp_path / "whole", LABEL), tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
@@ -89,6 +91,7 @@ def test_what_does_not_change_a_step_changes_no_bit(plain: Experiment, tmp_path:
     assert same_weights(tmp_path / "run", tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_bf16_computes_in_bfloat16_and_keeps_float32(plain: Experiment, tmp_path: Path):
     """In a process of its own: accelerate makes outputs from dictionaries, which the checks of types refuse."""
     one, half = train(plain, tmp_path / "fp32", LABEL), override(plain, {"precision": "bf16"})
@@ -120,6 +123,7 @@ def test_sgd_is_theta_minus_the_rate_times_the_clipped_gradient(plain: Experimen
     assert moved == pytest.approx(0.1 * 0.01, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_adafactor_goes_on_bit_for_bit(plain: Experiment, tmp_path: Path):
     asked = override(plain, {"optimizer": "adafactor"})
     whole = train(asked, tmp_path / "whole", LABEL)
@@ -134,7 +138,7 @@ def test_as_many_checkpoints_are_kept_as_asked(plain: Experiment, tmp_path: Path
     assert kept == {"checkpoint-8", "checkpoint-12", "checkpoint-16"}
 
 
-@pytest.mark.parametrize("decay", ["constant", "warm-stable-decay"])
+@pytest.mark.parametrize("decay", slow_but(["constant", "warm-stable-decay"], "constant"))
 def test_an_extended_run_is_the_longer_run(plain: Experiment, tmp_path: Path, decay: str):
     """Bit for bit, from the last step whose rate is that of the longer one: a fifth before the end where it falls."""
     short = override(plain, {"decay": decay, "steps": 10})
@@ -153,6 +157,7 @@ def test_an_extended_run_is_the_longer_run(plain: Experiment, tmp_path: Path, de
     assert run.parts[0].date == before[0]["date"]
 
 
+@pytest.mark.slow
 def test_an_extended_run_keeps_the_warm_up_that_it_began_with(plain: Experiment, tmp_path: Path):
     short = override(plain, {"decay": "constant", "steps": 10, "warmup": 0.4})
     train(short, tmp_path / "run", LABEL)
@@ -192,6 +197,7 @@ def test_warm_stable_decay_is_flat_and_falls_in_the_last_fifth(plain: Experiment
     assert found == pytest.approx([0, 0.25, 0.5, 0.75] + [1] * 12 + falling)
 
 
+@pytest.mark.slow
 def test_rows_may_come_at_other_steps_where_a_run_goes_on(plain: Experiment, tmp_path: Path):
     whole, out = train(plain, tmp_path / "whole", LABEL), tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):

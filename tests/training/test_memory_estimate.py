@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from marks import slow_but
 from test_resume import LABEL, small
 from torch.distributed._tools.mem_tracker import MemTracker
 from torch.optim import SGD, AdamW
@@ -66,7 +67,7 @@ def measured_peak(experiment: Experiment) -> int:
     return max(kinds["Total"] for kinds in peak.values())
 
 
-@pytest.mark.parametrize("name", MIXERS)
+@pytest.mark.parametrize("name", slow_but(MIXERS, *(MIXERS.keys() - {"large", "narrow"})))
 def test_the_estimate_is_within_a_quarter_of_the_peak(plain: Experiment, name: str):
     experiment = override(plain, WIDE | MIXERS[name])
     data = prepare_data(experiment)

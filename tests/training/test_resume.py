@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from marks import slow_but
 from safetensors.torch import load_file
 
 from spinodal.data.tokens import TokenizedCorpus
@@ -143,6 +144,7 @@ def test_a_file_that_changes_in_between_is_read_anew(corpus: Path, tmp_path: Pat
     assert train(experiment, tmp_path / "two", LABEL).metrics[0]["loss"] != one.metrics[0]["loss"]
 
 
+@pytest.mark.slow
 def test_a_resumed_run_says_where_each_part_comes_from(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -159,7 +161,7 @@ def test_a_resumed_run_says_where_each_part_comes_from(
     assert read_run(out).result_as(TrainingResult).parts == result.parts
 
 
-@pytest.mark.parametrize("log_every", [1, 4])
+@pytest.mark.parametrize("log_every", slow_but([1, 4], 4))
 def test_a_run_that_is_terminated_saves_the_step_and_says_so(corpus: Path, tmp_path: Path, log_every: int):
     """At a step where nothing is due, in the middle of a row; with the rows and the weights of the run that is not."""
     experiment = override(small(corpus), {"log_every": log_every, "save_every": 20, "evaluate_every": 10})

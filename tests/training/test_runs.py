@@ -311,6 +311,7 @@ def test_weights_that_are_missing_are_not_made_up(finished: Path, tmp_path: Path
         fillings(tmp_path, "<mask>")
 
 
+@pytest.mark.slow
 def test_a_choice_of_blocks_that_nothing_teaches_is_told(corpus: Path, tmp_path: Path):
     blocks = {"mixer": "graph", "block_size": 4, "top_blocks": 1, "method": "none", "steps": 1}
     with pytest.warns(UserWarning, match="constrain=selection"):

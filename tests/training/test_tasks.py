@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from marks import slow_but
 from safetensors.torch import load_file
 from test_resume import LABEL, history
 from transformers import AutoTokenizer, pipeline
@@ -80,7 +81,7 @@ def test_a_run_is_measured(runs: dict[str, tuple[Path, TrainingResult]], task: s
     assert run.probe.mean_cosine
 
 
-@pytest.mark.parametrize("task", ["causal", "translation"])
+@pytest.mark.parametrize("task", slow_but(["causal", "translation"], "causal"))
 def test_killed_and_resumed_is_bit_equal(
     task: str, texts: dict[str, Path], runs: dict[str, tuple[Path, TrainingResult]], tmp_path: Path
 ):

@@ -48,6 +48,7 @@ def test_every_kind_of_model_is_observed_beside_its_nulls(kind: str):
     assert all(isinstance(sentence, str) for sentence in result.summary)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_inputs():
     kind = "BertForMaskedLM"
     subject, inputs = Subject(kind, small(kind), None), inputs_of(kind)

@@ -341,6 +341,7 @@ def test_recall_at_32_tokens_in_500_steps():
         assert accuracy(reader, 32) > 0.95
 
 
+@pytest.mark.slow
 def test_the_recipe_draws_what_it_measures(tmp_path: Path):
     found = recipe.draw(tmp_path, quick=True)
     assert {path.name for path in tmp_path.iterdir()} == {"recall.png", "density.png"}
