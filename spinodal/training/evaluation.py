@@ -1,5 +1,6 @@
 """How well a model predicts what it was not trained on."""
 
+import math
 from typing import Any
 
 import torch
@@ -16,19 +17,23 @@ from spinodal.training.tasks import Collator
 def held_out_loss(model: Any, samples: Samples, batch: int, collate: Collator) -> float:
     """-sum log p(token) / number of tokens predicted, over all samples; the model's mode is kept.
 
-    Each process takes its share of the batches.
+    Each process takes its share of the batches; one that has a batch less computes its first again and does not count
+    it, since processes that share weights compute together.
     """
     training = model.training
     model.eval()
     device = next(model.parameters()).device
     batches = [list(range(at, min(at + batch, len(samples)))) for at in range(0, len(samples), batch)]
     total, count = 0.0, 0
-    for items in DataLoader(
-        samples, batch_sampler=batches[process_rank() :: process_count()], collate_fn=collate
-    ):
+    mine = batches[process_rank() :: process_count()]
+    again = math.ceil(len(batches) / process_count()) - len(mine)
+    loader = DataLoader(samples, batch_sampler=[*mine, *batches[:again]], collate_fn=collate)
+    for i, items in enumerate(loader):
         inputs = {name: value.to(device) for name, value in items.items()}
-        total += float(model(**inputs, scored_only=True, num_items_in_batch=1).loss)
-        count += int((model.targets(inputs["labels"]) != IGNORED).sum())
+        loss = float(model(**inputs, scored_only=True, num_items_in_batch=1).loss)
+        if i < len(mine):
+            total += loss
+            count += int((model.targets(inputs["labels"]) != IGNORED).sum())
     model.train(training)
     if process_count() > 1:
         sums = torch.tensor([total, count], dtype=torch.float64, device=device)

@@ -35,7 +35,7 @@ UNWRITTEN: dict[str, Any] = {"text_field": DataConfig.text_field} | {
     name: getattr(Schedule, name)
     for name in (
         "step_size", "nonfinite", "accumulate", "decay", "optimizer", "precision", "activation_checkpointing",
-        "workers", "save_total",
+        "workers", "save_total", "sharded",
     )
 }  # fmt: skip
 

@@ -2,7 +2,8 @@
 
     bytes = P (4 + 4 + M) + A_1 + (b - 1)(A_2 - A_1)
 
-P parameters in float32 with their gradients and M bytes of moments each; A_k is what autograd keeps for the backward
+P parameters in float32 with their gradients and M bytes of moments each, of R processes that share them P / R and the
+weights that a process gathers of the others at once; A_k is what autograd keeps for the backward
 pass of k samples, counted on the first ones; b samples are computed at once. With activation checkpointing one block
 is computed again at a time: A then holds what is kept between the blocks, and a block's share of the rest. What the
 backward pass allocates on its way is not counted, nor are the libraries of a GPU.
@@ -24,6 +25,8 @@ from spinodal.models.encoder import SpinodalPreTrainedModel
 from spinodal.training.build import build_model, prepare_data
 from spinodal.training.constraints import Constraints
 from spinodal.training.experiment import Experiment
+from spinodal.training.processes import process_count
+from spinodal.training.sharding import gathered_parameters
 from spinodal.training.size import machine_memory
 from spinodal.training.tasks import PreparedData, task_named
 
@@ -64,7 +67,13 @@ def estimate_memory(
     one, two = (kept_bytes(experiment, model, data, samples) for samples in (1, 2))
     sample, moments = max(0, two - one), MOMENTS[experiment.schedule.optimizer] * count
     activations = one + (experiment.schedule.batch - 1) * sample
-    return MemoryEstimate(count, 4 * count, 4 * count, moments, activations, sample, machine_memory())
+    shares, gathered = 1, 0
+    if experiment.schedule.sharded and process_count() > 1:
+        shares, gathered = process_count(), gathered_parameters(model)
+    weights, gradients, moments = (-(-size // shares) for size in (4 * count, 4 * count, moments))
+    return MemoryEstimate(
+        count, weights + 4 * gathered, gradients, moments, activations, sample, machine_memory()
+    )
 
 
 def kept_bytes(

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from spinodal.errors import InputError
+from spinodal.training.sharding import whole
 
 StepSize = Callable[[float], float]  # |grad J| -> alpha / gamma
 
@@ -59,7 +60,7 @@ def step_size_named(name: str) -> StepSize:
 def gradient_norm(optimizer: Optimizer) -> float:
     """|grad J| over every parameter that has a gradient."""
     norms: list[Float[Tensor, ""]] = [
-        torch.linalg.vector_norm(p.grad)
+        whole(torch.linalg.vector_norm(p.grad))
         for group in optimizer.param_groups
         for p in group["params"]
         if p.grad is not None

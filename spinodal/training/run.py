@@ -43,7 +43,8 @@ from spinodal.training.resumption import (
     refuse_other_end,
     refuse_other_samples,
 )
-from spinodal.training.saved import model_damage, rebuild_model, save_model
+from spinodal.training.saved import model_damage, model_of_weights, rebuild_model, save_model
+from spinodal.training.sharding import gather_weights
 from spinodal.training.size import check_size
 from spinodal.training.tasks import PreparedData, task_named
 from spinodal.training.trainer import Log, PhysicsTrainer
@@ -215,11 +216,14 @@ def train_in(
             f"saved in {out}: `resume` goes on from there"
         )
 
+    weights = gather_weights(model) if trainer.sharded else None
+
     def finish() -> TrainingResult:
         result = training_result(trainer, parameters)
-        save_model(folder, model, trainer.data.tokenizer)
+        alone = model if weights is None else model_of_weights(experiment, model.config, weights)
+        save_model(folder, alone, trainer.data.tokenizer)
         folder.finish(result)
-        return score_model(folder, result, experiment, model, trainer.data)
+        return score_model(folder, result, experiment, alone, trainer.data)
 
     return on_main(finish)
 

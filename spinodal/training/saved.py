@@ -1,17 +1,20 @@
 """The model of a run in its folder: written whole, told from a damaged one, written again from the last checkpoint."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from spinodal.errors import InputError
+from spinodal.models.configuration import SpinodalConfig
 from spinodal.models.encoder import SpinodalPreTrainedModel
 from spinodal.runs import Run, RunFolder, SaveError
 from spinodal.runs.checkpoints import kept_checkpoint, step_of
 from spinodal.training.experiment import Experiment
+from spinodal.training.sharding import full_weights, is_sharded, own_weights
 from spinodal.training.tasks import task_named
 
 
@@ -71,5 +74,27 @@ def rebuild_model(
             field="overwrite",
         )
     warnings.warn(f"{folder.path}: {damage}: the model is written again from {checkpoint}", stacklevel=4)
-    model = task_named(experiment.data.task).model.from_pretrained(checkpoint)
+    model = saved_model(experiment, checkpoint)
     save_model(folder, model, tokenizer())
+
+
+def saved_model(experiment: Experiment, checkpoint: Path) -> SpinodalPreTrainedModel:
+    """The model of a checkpoint, which one process or several wrote."""
+    kind = task_named(experiment.data.task).model
+    if not is_sharded(checkpoint):
+        return kind.from_pretrained(checkpoint)
+    return model_of_weights(experiment, SpinodalConfig.from_pretrained(checkpoint), full_weights(checkpoint))
+
+
+def model_of_weights(
+    experiment: Experiment, config: SpinodalConfig, weights: Mapping[str, Tensor]
+) -> SpinodalPreTrainedModel:
+    """The model of an experiment with these weights, a tied one of which may be there once.
+
+    InputError where one is missing.
+    """
+    model = task_named(experiment.data.task).model(config)
+    if lacking := own_weights(model).keys() - weights.keys():
+        raise InputError(f"the checkpoint has no {min(lacking)}")
+    model.load_state_dict(weights, strict=False)
+    return model

@@ -38,6 +38,9 @@ class Schedule:
     activation_checkpointing: bool = False  # activations are computed again: less memory, more time
     workers: int = 0  # processes that prepare samples beside each that trains
     save_total: int = 2  # checkpoints that are kept
+    sharded: bool = (
+        False  # each of several processes holds its share of weights, gradients and moments (FSDP2)
+    )
 
     def __post_init__(self):
         counts = (
@@ -52,7 +55,9 @@ class Schedule:
         )
         require_types(self, **dict.fromkeys((*counts, "save_total"), Integral))
         require_types(self, **dict.fromkeys(("lr", "warmup", "weight_decay", "clip"), Real))
-        require_types(self, step_size=str, activation_checkpointing=bool, **dict.fromkeys(CHOICES, str))
+        require_types(
+            self, step_size=str, activation_checkpointing=bool, sharded=bool, **dict.fromkeys(CHOICES, str)
+        )
         step_size_named(self.step_size)
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
@@ -67,6 +72,10 @@ class Schedule:
             raise InputError(
                 f"warmup={self.warmup}: the last {FALL:g} of the steps are those in which the rate of "
                 f"decay=warm-stable-decay falls; take a warm-up of at most {1 - FALL:g}"
+            )
+        if self.sharded and self.optimizer == "adafactor":
+            raise InputError(
+                "sharded=true: optimizer=adafactor keeps rows and columns; adamw and sgd can be split"
             )
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed={self.seed}: it takes from 0 to {2**32 - 1}")

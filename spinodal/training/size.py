@@ -1,11 +1,13 @@
 """Whether a model can be trained in the memory of the machine, told before any of it is allocated.
 
-    bytes = 16 x parameters: in float32 the weights, their gradients and the two moments of AdamW
+    bytes = 16 x parameters: in float32 the weights, their gradients and the two moments of AdamW, all of which
+    processes share where the run is sharded
 
 What a step holds besides, activations above all, is not counted: a model that is refused cannot be trained here, one
 that is not refused may still need more. Models are counted on torch's meta device, which allocates nothing.
 """
 
+import os
 from dataclasses import replace
 
 import torch
@@ -13,14 +15,20 @@ import torch
 from spinodal.errors import InputError
 from spinodal.mixers.size import device_memory, longest_that_fits
 from spinodal.training.experiment import Experiment, model_config, parameter_count
+from spinodal.training.processes import process_count
 from spinodal.training.tasks import least_vocabulary
 
 BYTES = 16
 
 
 def machine_memory() -> int:
-    """Bytes of the GPU, or else what tensors may take of the machine, or of this process's control group."""
-    return device_memory(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    """Bytes of the GPU, or else what tensors may take of the machine, or of this process's control group.
+
+    Processes of one run on one machine share it.
+    """
+    if torch.cuda.is_available():
+        return device_memory(torch.device("cuda"))
+    return device_memory(torch.device("cpu")) // int(os.environ.get("LOCAL_WORLD_SIZE") or 1)
 
 
 def check_size(experiment: Experiment, *, vocabulary: int | None = None) -> None:
@@ -30,6 +38,8 @@ def check_size(experiment: Experiment, *, vocabulary: int | None = None) -> None
     """
     tokens = least_vocabulary(experiment.data) if vocabulary is None else vocabulary
     count, memory = model_size(experiment, tokens), machine_memory()
+    if experiment.schedule.sharded:
+        memory *= process_count()
     if BYTES * count <= memory:
         return
     data = experiment.data

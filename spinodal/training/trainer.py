@@ -14,6 +14,7 @@ so a run killed at any moment and resumed ends bit for bit where it would have e
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,9 +22,10 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import RandomSampler
 from transformers import Trainer, TrainerState
-from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer import SCHEDULER_NAME, TRAINER_STATE_NAME
 
 from spinodal.models.encoder import SpinodalPreTrainedModel
 from spinodal.runs import (
@@ -48,6 +50,7 @@ from spinodal.training.processes import process_count, process_rank
 from spinodal.training.rates import constant_step, energy_adaptive, step_size_named
 from spinodal.training.records import Part
 from spinodal.training.resumption import refuse_other_digests
+from spinodal.training.sharding import is_sharded, load_moments, load_weights, save_shards, shard, whole
 from spinodal.training.tasks import PreparedData, task_named
 from spinodal.types import Progress
 
@@ -90,6 +93,12 @@ class PhysicsTrainer(Trainer):
         )
         if experiment.schedule.activation_checkpointing:
             enable_checkpointing(model)
+        self.sharded = experiment.schedule.sharded
+        if self.sharded:
+            shard(model)
+            self.accelerator.prepare_model = partial(
+                self.accelerator.prepare_model, evaluation_mode=True
+            )  # no DDP
         self.callback_handler.callbacks = [
             c for c in self.callback_handler.callbacks if type(c).__name__ != "PrinterCallback"
         ]
@@ -143,9 +152,10 @@ class PhysicsTrainer(Trainer):
     def _clip_grad_norm(self, model: nn.Module) -> Tensor:
         """Clips the gradient and returns its norm; one that is not finite ends training, or the step is skipped."""
         parameters = [p for p in model.parameters() if p.grad is not None]
-        norm = nn.utils.get_total_norm([cast(Tensor, p.grad) for p in parameters])
+        split_norm = nn.utils.get_total_norm([cast(Tensor, p.grad) for p in parameters])
+        norm = whole(split_norm)
         if norm.isfinite():
-            nn.utils.clip_grads_with_norm_(parameters, self.args.max_grad_norm, norm)
+            nn.utils.clip_grads_with_norm_(parameters, self.args.max_grad_norm, split_norm)
             return norm
         gradients = ((name, p.grad) for name, p in self.network.named_parameters() if p.grad is not None)
         first, step = first_nonfinite(gradients) or "all together", self.state.global_step + 1
@@ -246,11 +256,45 @@ class PhysicsTrainer(Trainer):
             left = "the one before it is kept" if kept else "there is none before it"
             raise SaveError(f"{folder} could not be written ({error}); {left}") from error
 
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        """The model's configuration and weights; weights that are sharded are written with the moments."""
+        if self.sharded:
+            self.network.config.save_pretrained(cast(str, output_dir))
+        else:
+            super()._save(output_dir, state_dict)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if not self.sharded:
+            super()._save_optimizer_and_scheduler(output_dir)
+            return
+        save_shards(Path(output_dir), self.network, self.plain_optimizer())
+        if self.args.should_save:
+            torch.save(cast(LRScheduler, self.lr_scheduler).state_dict(), Path(output_dir) / SCHEDULER_NAME)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        if is_sharded(Path(resume_from_checkpoint)):
+            load_weights(Path(resume_from_checkpoint), self.network)
+        else:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None or not self.sharded:
+            super()._load_optimizer_and_scheduler(checkpoint)
+            return
+        optimizer, scheduler = self.plain_optimizer(), cast(LRScheduler, self.lr_scheduler)
+        load_moments(Path(checkpoint), self.network, optimizer)
+        scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER_NAME, weights_only=True))
+        for group, rate in zip(optimizer.param_groups, scheduler.get_last_lr(), strict=True):
+            group["lr"] = rate
+
+    def plain_optimizer(self) -> Optimizer:
+        """The optimiser without what accelerate puts around it."""
+        return getattr(self.optimizer, "optimizer", cast(Optimizer, self.optimizer))
+
     def moments(self) -> Iterator[tuple[str, Tensor]]:
         """What the optimiser keeps of each parameter, by name."""
         names: dict[Tensor, str] = {p: name for name, p in self.network.named_parameters()}
-        optimizer = cast(Optimizer, self.optimizer)
-        for parameter, state in getattr(optimizer, "optimizer", optimizer).state.items():
+        for parameter, state in self.plain_optimizer().state.items():
             for kind, value in state.items():
                 if isinstance(value, Tensor):
                     yield f"{kind} of {names.get(parameter, 'a parameter')}", value

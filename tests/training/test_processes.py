@@ -16,10 +16,19 @@ SCRIPT = Path(__file__).parent / "one_of_processes.py"
 ROOT = SCRIPT.parent.parent.parent
 
 
-def launch(out: Path, values: dict, *, processes: int = 1, kind: str = "float32", **options: object) -> None:
-    """Trains an experiment in so many processes, all of which end well but for a kill at the step `stop`."""
+def launch(
+    out: Path,
+    values: dict,
+    *,
+    processes: int = 1,
+    kind: str = "float32",
+    fails: bool = False,
+    **options: object,
+) -> str:
+    """What is said as an experiment is trained in processes, which end well but for a kill at the step `stop`."""
     done = run(str(SCRIPT), json.dumps(values), str(out), kind, json.dumps(options), processes=processes)
-    assert (done.returncode != 0) == ("stop" in options), done.stderr[-3000:]
+    assert (done.returncode != 0) == (fails or "stop" in options), done.stderr[-3000:]
+    return done.stderr
 
 
 def run(*command: str, processes: int) -> subprocess.CompletedProcess:
@@ -106,3 +115,50 @@ def test_the_command_line_of_two_processes_speaks_once(values: dict, tmp_path: P
     assert json.loads((tmp_path / "run" / "run.json").read_text())["finished"]
     again = run(*command, processes=2)
     assert again.stderr.count("holds a run already") == 1
+
+
+def test_sharded_processes_train_what_one_does_and_go_on_in_another_number(values: dict, tmp_path: Path):
+    one, out = tmp_path / "one", tmp_path / "run"
+    launch(one, values, kind="float64")
+    sharded = values | {"sharded": True}
+    launch(out, sharded | {"batch": 8}, processes=2, kind="float64", stop=8)
+    parts = [path.stat().st_size for path in (out / "checkpoints").glob("*-6/shard-*.safetensors")]
+    assert len(parts) == 2
+    assert max(parts) < 0.6 * sum(parts)  # each process holds and writes its half
+    launch(out, sharded, kind="float64", resume=True, stop=16)
+    launch(out, sharded | {"batch": 8}, processes=2, kind="float64", resume=True)
+    for mine, other in zip(rows(out), rows(one), strict=True):
+        for name in {"loss", "held_out_loss", "tokens"} & other.keys():
+            assert mine[name] == pytest.approx(other[name], rel=1e-10), (name, other["step"])
+    weights = load_file(one / "model" / "model.safetensors")
+    equal_weights(out, weights)
+    (out / "model" / "model.safetensors").unlink()
+    launch(out, sharded | {"batch": 8}, processes=2, kind="float64", resume=True)  # from the shards
+    equal_weights(out, weights)
+
+
+def equal_weights(out: Path, weights: dict[str, torch.Tensor]) -> None:
+    mine = load_file(out / "model" / "model.safetensors")
+    assert mine.keys() == weights.keys()
+    for name, value in weights.items():
+        torch.testing.assert_close(mine[name], value, rtol=0, atol=1e-10)
+
+
+def test_other_keys_do_the_same_with_shards(values: dict, tmp_path: Path):
+    keys = {
+        "batch": 4, "accumulate": 2, "activation_checkpointing": True, "step_size": "bounded", "method": "penalty",
+        "tolerance": 0.0, "rate": 1.0,
+    }  # fmt: skip
+    for name in ("copies", "shards"):
+        launch(tmp_path / name, values | keys | {"sharded": name == "shards"}, processes=2, kind="float64")
+    for mine, other in zip(rows(tmp_path / "shards"), rows(tmp_path / "copies"), strict=True):
+        for name in {"loss", "held_out_loss", "grad_norm"} & other.keys():
+            assert mine[name] == pytest.approx(other[name], rel=1e-10), (name, other["step"])
+
+
+def test_a_gradient_that_is_not_finite_ends_sharded_processes_with_its_name(values: dict, tmp_path: Path):
+    told = launch(
+        tmp_path / "run", values | {"batch": 8, "sharded": True, "lr": 1e30}, processes=2, fails=True
+    )
+    assert "FloatingPointError" in told
+    assert "the first gradient that is not finite is that of" in told
