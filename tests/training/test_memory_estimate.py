@@ -1,6 +1,8 @@
 """What training is said to take it takes, within a quarter; what cannot fit is refused before the first step."""
 
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,8 @@ import torch
 from marks import slow_but
 from test_resume import LABEL, small
 from torch.distributed._tools.mem_tracker import MemTracker
-from torch.optim import SGD, AdamW
+from torch.optim import SGD, AdamW, Optimizer
+from transformers import Adafactor
 
 from spinodal.errors import InputError
 from spinodal.training import Experiment, memory, override, train
@@ -99,3 +102,27 @@ def test_an_estimate_draws_no_numbers(plain: Experiment):
     before = torch.random.get_rng_state()
     estimate_memory(experiment, model, data)
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_an_estimate_counts_no_call_of_training(plain: Experiment):
+    taught = {"method": "penalty", "constrain": "selection", "tolerance": 0.0, "rate": 1.0}
+    experiment = override(plain, taught | {"mixer": "graph", "block_size": 4, "dense_steps": 9})
+    data = prepare_data(experiment)
+    model = build_model(experiment, data)
+    estimate_memory(experiment, model, data)
+    assert [int(calls) for name, calls in model.named_buffers() if name.endswith("calls")] == [0]
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [("adamw", AdamW), ("adafactor", partial(Adafactor, relative_step=False)), ("sgd", SGD)],
+    ids=["adamw", "adafactor", "sgd"],
+)
+def test_moments_are_the_bytes_that_the_optimiser_keeps(name: str, made: Callable[..., Optimizer]):
+    """Of a parameter of a matrix, without what is kept of its rows and columns."""
+    matrix = torch.nn.Parameter(torch.ones(200, 200))
+    optimizer = made([matrix], lr=1e-3)
+    matrix.square().sum().backward()
+    optimizer.step()
+    kept = sum(value.nbytes for value in optimizer.state[matrix].values() if torch.is_tensor(value))
+    assert memory.MOMENTS[name] == round(kept / matrix.numel())

@@ -3,6 +3,7 @@
 import itertools
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,10 @@ from typed import of_kind, present
 
 from spinodal import graphs
 from spinodal.errors import ConvergenceError, InputError
+from spinodal.mixers.graph import implicit
 from spinodal.mixers.graph.flow import GraphFlowAttention
 from spinodal.mixers.graph.form import Descent, FlowForm
+from spinodal.mixers.graph.implicit import conjugate_gradients
 from spinodal.mixers.graph.scores import scores
 from spinodal.mixers.token.attention import rotate
 from spinodal.models import GraphFlow
@@ -210,6 +213,19 @@ def test_implicit_gradients_are_those_of_steps_until_nothing_moves(form: FlowFor
         torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-10 * float(other.detach().abs().max()))
     with torch.no_grad():
         torch.testing.assert_close(made(x, valid).tokens, found[0][0], rtol=1e-10, atol=1e-12)
+
+
+def test_gradients_are_solved_for_to_the_tolerance_of_the_flow(monkeypatch: pytest.MonkeyPatch):
+    asked: list[float] = []
+
+    def keep(*system: Any, tolerance: float) -> Tensor:
+        asked.append(tolerance)
+        return conjugate_gradients(*system, tolerance=tolerance)
+
+    monkeypatch.setattr(implicit, "conjugate_gradients", keep)
+    made = mixer(FlowForm(descent=Descent(100, tolerance=1e-4, implicit=True)))
+    made(tokens()).tokens.sum().backward()
+    assert asked == [1e-4]
 
 
 def test_samples_stop_each_on_its_own_residual():
