@@ -8,10 +8,13 @@ import torch
 from fitting import fitting_config
 
 from spinodal.errors import InputError
-from spinodal.mixers.base import Mixer
+from spinodal.mixers.base import Mixer, PhaseMixer
 from spinodal.mixers.channel.gates import PhaseCompetition
-from spinodal.mixers.channel.partition import Partition
+from spinodal.mixers.channel.partition import Partition, PhaseParameterisation
 from spinodal.mixers.channel.partition_network import PartitionForm, Pathway, Reading
+from spinodal.mixers.cross.mixers import CrossMixer
+from spinodal.mixers.entry import MixerConfig
+from spinodal.mixers.graph.links import LinkForm, Links
 from spinodal.mixers.token.attention import Attention
 from spinodal.mixers.token.convolution import Toeplitz
 from spinodal.mixers.token.gated import GatedLinear
@@ -103,3 +106,22 @@ def test_too_few_tokens_for_the_phases_are_refused_where_tokens_are_components()
     with pytest.raises(InputError, match="3 components, 3 phases and 1 reactions in all leave -1"):
         mixer(torch.ones(1, 3, 12), residuals=True)
     assert partition(reading=Reading.FLAT, pathway=Pathway.OVERALL).degrees_of_freedom(3) == 14
+
+
+@pytest.mark.parametrize(
+    ("base", "parts"),
+    [
+        (Mixer, {"forward"}),
+        (PhaseMixer, {"forward", "phase_fractions"}),
+        (CrossMixer, {"read_source"}),
+        (MixerConfig, {"build"}),
+        (PhaseParameterisation, {"fractions", "phases", "residuals"}),
+        (Links, {"averages", "guarantee", "link_mask", "statistics"}),
+        (LinkForm, {"build"}),
+    ],
+)
+def test_a_class_that_lacks_a_part_makes_no_object(base: type, parts: set[str]):
+    lacking = type("Lacking", (base,), {})
+    assert lacking.__abstractmethods__ == parts  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(TypeError, match=min(parts)):
+        lacking()
