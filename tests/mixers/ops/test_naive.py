@@ -176,6 +176,18 @@ def test_values_and_gradients_are_those_of_the_definition(name: str):
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-11)
 
 
+@pytest.mark.parametrize("name", [name for name in CASES if name.startswith("decayed") and "n=29" in name])
+def test_many_tokens_are_not_left_to_the_definition(name: str, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: Tensor) -> None:
+        raise AssertionError
+
+    for room in (decayed_linear_attention, decayed_sum):
+        for definition in [key for key in vars(room) if key.startswith("naive_")]:
+            monkeypatch.setattr(room, definition, refuse)
+    case = CASES[name]()
+    case.fast(*case.wanted)
+
+
 @torch.no_grad()
 def test_rows_appended_in_place_are_rows_appended_by_copies():
     case = appended_rows(4)
