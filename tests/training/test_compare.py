@@ -4,6 +4,7 @@ import importlib
 from pathlib import Path
 
 import pytest
+import torch
 
 from spinodal.errors import InputError, TerminationError
 from spinodal.training import Experiment, Label
@@ -48,3 +49,18 @@ def test_a_comparison_is_not_started_by_torchrun(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(InputError, match="take torchrun or accelerate launch for single runs"):
         COMPARE.compare("pet-lm", COMPARE.Recipe(Experiment()), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("asked", "jobs"), [(0, 7), (3, 3)])
+def test_as_many_runs_at_once_as_cores_or_as_asked(
+    asked: int, jobs: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    def end(*given: object, jobs: int, **options: object) -> None:
+        raise InterruptedError(f"jobs={jobs}")
+
+    monkeypatch.setattr(COMPARE, "run_all", end)
+    monkeypatch.setattr(COMPARE, "matched_models", lambda name, recipe: {name: recipe.experiment})
+    monkeypatch.setattr(COMPARE.os, "cpu_count", lambda: 7)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InterruptedError, match=f"jobs={jobs}$"):
+        COMPARE.compare("pet-lm", COMPARE.Recipe(Experiment()), tmp_path / "out", jobs=asked)
