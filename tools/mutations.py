@@ -52,7 +52,7 @@ TESTS = {  # the first that begins the module's path; before them run the tests 
     "mixers/token": "mixers/token mixers/ops mixers/test_continuation.py mixers/test_contract.py",
     "mixers/size": "training/test_size.py training/test_memory_estimate.py",
     "mixers/": "mixers/test_mixer_registry.py mixers/test_mixer_refusals.py mixers/test_contract.py "
-    "models/test_parts.py",
+    "models/test_parts.py models/test_model_starts.py",
     "thermodynamics/reactions": "thermodynamics/test_mass_action.py mixers/channel",
     "thermodynamics/": "thermodynamics mixers/channel/test_partition_block.py",
     "flows/time/interruption": "cli/test_interruption.py flows/test_time.py",
@@ -179,8 +179,10 @@ def main() -> None:
         return
     asked.results.parent.mkdir(parents=True, exist_ok=True)
     asked.results.touch()
+    drawn = [mutant for mutant, _ in sample]
     rows = [json.loads(line) for line in asked.results.read_text().splitlines()]
-    done = [{key: row[key] for key in sample[0][0]} for row in rows]
+    rows = [row for row in rows if {key: row[key] for key in drawn[0]} in drawn]
+    done = [{key: row[key] for key in drawn[0]} for row in rows]
     end = time.monotonic() + 60 * (asked.minutes or 1e9)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(HEAVY)
