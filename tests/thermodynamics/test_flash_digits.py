@@ -90,6 +90,18 @@ def test_gradients_near_one():
         assert (slope_z @ z).abs() < 1e-7 * slope_z.abs().max()
 
 
+@pytest.mark.parametrize("trace", [1e-6, 1e-14, 1e-60])
+def test_gradients_of_a_trace(trace: float):
+    """Two components: L = -(z_1 / c_2 + z_2 / c_1) / (z_1 + z_2) with c = K - 1, and u_1 = z_1 (1 - c_1 / c_2)."""
+    z = torch.tensor([trace, 1 - trace], dtype=torch.float64, requires_grad=True)
+    K = torch.tensor([[3.0], [0.25]], dtype=torch.float64, requires_grad=True)
+    slope_z, slope_K = torch.autograd.grad(td.negative_flash(z, K).fractions.sum(), [z, K])
+    first, second = 1 / 2.0, 1 / -0.75
+    expected = [(1 - trace) * (first - second), trace * (second - first)]
+    assert slope_z.tolist() == pytest.approx(expected, rel=1e-12)
+    assert slope_K.flatten().tolist() == pytest.approx([(1 - trace) * first**2, trace * second**2], rel=1e-12)
+
+
 @pytest.mark.parametrize("trace", [1e-14, 1e-27, 1e-60])
 @pytest.mark.parametrize("factors", [(2.0, 0.25), (1.5, 0.2), (0.9, 0.4), (0.995, 0.99)])
 def test_compositions_of_a_trace(trace, factors):
