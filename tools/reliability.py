@@ -1,12 +1,13 @@
 """What training, comparisons, sweeps and simulations survive: kills, damaged files, full disks, two writers.
 
-    python tools/reliability.py [--kills 40] [--damages 0] [--disks 16] [--seed 19] [--list]
+    python tools/reliability.py [--kills 40] [--damages 0] [--disks 16] [--text 0] [--seed 19] [--list]
 
 Each is done to small runs in a temporary folder, at moments and places that the seed gives. After a kill nothing of the
 process may be left five seconds later, and the same command must end with the bits of a run that was left alone. A
 damage is survived (the same bits, whatever was lost is made again) or refused in one line that says a way on, with
-every other file as it was. A full disk is a limit on the size of files. `--damages 0` does all. Exit status 1 where any
-fails.
+every other file as it was. A full disk is a limit on the size of files. `--damages 0` does all. `--text 1000` adds a
+text of 1000 MB, half an hour: trained on in less than MEMORY bytes, and begun in less than START seconds of computing
+the second time, with the same bits. Exit status 1 where any fails.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -23,6 +25,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any, NoReturn
@@ -30,6 +33,7 @@ from typing import Any, NoReturn
 WAYS_ON = ("delete", "remove", "overwrite", "choose another")
 ORPHANS = 5.0  # seconds
 CELLS = 40
+MEMORY, START = 2e9, 30.0
 HARMS = ("flipped byte", "cut", "empty", "deleted", "null", "[]", "stray sibling")
 VOLATILE = {"seconds", "tokens_per_second"}
 PLACES = {  # kind -> files of a run that stopped, and of one that is finished
@@ -343,11 +347,74 @@ def clock_back(place: Path, expected: object) -> Iterator[tuple]:
     yield "clock set back", right, f"kept {', '.join(kept)}"
 
 
+def write_text(path: Path, size: int) -> None:
+    """Shakespeare again and again, the number of the time at the start of each line, in so many bytes."""
+    from spinodal.data import read_corpus
+
+    lines = [line for text in read_corpus("shakespeare").texts for line in text.splitlines()]
+    with path.open("wb") as file:
+        for time in count():
+            text = "".join(f"{time} {line}\n" for line in lines).encode()
+            if not file.write(text[: size - file.tell()]):
+                return
+
+
+def memory(pid: int) -> int:
+    """Bytes of a group of processes, what several share counted once."""
+    total = 0
+    for process in of_group(pid):
+        with contextlib.suppress(OSError):
+            found = re.search(r"Pss:\s+(\d+) kB", Path(f"/proc/{process}/smaps_rollup").read_text())
+            total += 1024 * int(found[1]) if found else 0
+    return total
+
+
+def computing(pid: int) -> float:
+    """Seconds that a group of processes has computed so far, on all cores together."""
+    total = 0
+    for process in of_group(pid):
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+            total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def long_text(place: Path, size: int) -> Iterator[tuple]:
+    """Two runs on one text, the second one without the workers that prepare samples."""
+    write_text(place / "long.txt", size)
+    found = []
+    for which, workers in (("first", 2), ("second", 0)):
+        out = place / f"{which}-start"
+        keys = {
+            "corpus": place / "long.txt", "steps": 4, "log_every": 1, "width": 32, "depth": 1, "heads": 2,
+            "batch": 4, "length": 64, "workers": workers,
+        }  # fmt: skip
+        command = [
+            sys.executable, "-m", "spinodal", "train", "pet-lm", *(f"{k}={v}" for k, v in keys.items()),
+            "--out", str(out),
+        ]  # fmt: skip
+        environment = os.environ | {"SPINODAL_CACHE": str(place / "cache")}
+        began, begun, peak = time.monotonic(), (0.0, 0.0), 0
+        pid = in_child(lambda command=command, env=environment: os.execve(command[0], command, env))
+        while (status := ended(pid, 0.2)) is None:
+            peak = max(peak, memory(pid))
+            if not begun[0] and (out / "run.json").exists():  # written before the first step
+                begun = time.monotonic() - began, computing(pid)
+        found.append(outcome("train", out) if status == 0 else None)
+        right = status == 0 and peak < MEMORY and (which == "first" or begun[1] < START)
+        told = (
+            f"{begun[0]:.1f} s ({begun[1]:.1f} s of computing) to the first step, at most {peak / 1e9:.2f} GB, "
+            f"exit status {status}"
+        )
+        yield f"{which} start with {size / 1e6:g} MB of text, workers={workers}", right, told
+    yield "the same bits from both", found[0] is not None and found[0] == found[1], "other bits"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for name, number in (("kills", 40), ("damages", 0), ("disks", 16), ("seed", 19)):
+    for name, number in (("kills", 40), ("damages", 0), ("disks", 16), ("text", 0), ("seed", 19)):
         parser.add_argument(f"--{name}", type=int, default=number)
     parser.add_argument("--list", action="store_true", help="every case, and not only those that fail")
     parser.add_argument("--work", nargs=3, metavar=("KIND", "OUT", "SAID"), help=argparse.SUPPRESS)
@@ -382,6 +449,7 @@ def main() -> int:
             "two writers": two_writers(place),
             "clock": clock_back(place, known["train"][0]),
             "kills": kills(place, known, asked.kills, Random(asked.seed)),
+            "text": long_text(place, asked.text * 10**6) if asked.text else (),
         }
         for name, cases in parts.items():
             counts, started = Counter(), time.monotonic()
@@ -391,6 +459,8 @@ def main() -> int:
                 if asked.list or not right:
                     print(f"  {'ok ' if right else 'NOT'} {what}: {how}", flush=True)
             failed += counts[False]
+            if not counts:
+                continue
             ways = ", ".join(f"{counts[way]} {way}" for way in ("survived", "refused") if counts[way])
             print(
                 f"{name}: {counts[True]} of {counts[True] + counts[False]}{f' ({ways})' if ways else ''}, "

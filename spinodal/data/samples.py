@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 from spinodal.errors import InputError
 
 Stream = Int32[np.ndarray, " _"]
+JUDGED = 2**20  # tokens of a frozen set, about: contexts all along a stream of more
 UNSELECTED = -100  # the label that torch's cross-entropy leaves out
 
 
@@ -80,7 +81,8 @@ class Samples(Dataset):
 class Contexts(Samples):
     """A stream of tokens cut into contexts of `length`, each `stride` after the one before it.
 
-    What is left at the stream's end, short of a context, is dropped.
+    What is left at the stream's end, short of a context, is dropped. A frozen set of more than JUDGED tokens has wider
+    strides, so that to judge a model by it takes the same time whatever the stream's length.
     """
 
     def __init__(
@@ -98,6 +100,8 @@ class Contexts(Samples):
                 f"{tokens.size} tokens do not fill one context of {length}: take a length of at most "
                 f"{tokens.size}, or more text"
             )
+        if frozen:
+            stride = max(stride, (tokens.size - length) // max(1, JUDGED // length))
         super().__init__((tokens.size - length) // stride + 1, seed=seed, frozen=frozen)
         self.tokens, self.length, self.stride = tokens, length, stride
 

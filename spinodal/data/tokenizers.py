@@ -13,6 +13,7 @@ import json
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, groupby, islice
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,11 @@ NEAR = 4096  # characters before the end of a piece in which a place to cut it i
 WORD_ENDS = re.compile(
     r"(?<=[^\W_])(?=[ \n\t])|(?<=[!-~])(?=[ \n\t])|(?<=[A-Za-z0-9\u3040-\u30ff\u4e00-\u9fff])(?=[.,;:!?\u3001\u3002])"
 )
+# Within these byte pairs are merged: the words of tokenizers' ByteLevel, of a text whose letters and digits are ASCII
+ASCII_WORDS = re.compile(
+    r"'(?:[stmd]|re|ve|ll)| ?[A-Za-z]+| ?[0-9]+| ?[^\sA-Za-z0-9]+|\s+(?!\S)|\s+", re.ASCII
+)
+KNOWN = 2**18  # words whose tokens are held
 ANYWHERE = re.compile(r"\Z")
 BYTES = 256
 LEAST, MOST = BYTES + len(SPECIAL), 2**20
@@ -117,22 +123,39 @@ def encodings(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[
 
 def token_stream(corpus: Corpus, tokenizer: PreTrainedTokenizerBase) -> Int32[np.ndarray, " m"]:
     """Every document's tokens, each document closed by <eos> (or the tokenizer's own separator)."""
-    pieces = (tokens for text in corpus.texts for tokens in document_tokens([text], tokenizer))
+    known: dict[str, list[int]] = {}
+    pieces = (tokens for text in corpus.texts for tokens in document_tokens([text], tokenizer, known))
     return np.concatenate(list(pieces))
 
 
 def document_tokens(
-    pieces: Iterable[str], tokenizer: PreTrainedTokenizerBase
+    pieces: Iterable[str], tokenizer: PreTrainedTokenizerBase, known: dict[str, list[int]] | None = None
 ) -> Iterator[Int32[np.ndarray, " _"]]:
-    """The tokens of a document that comes in pieces, and its end: those of the document as a whole."""
-    closing, held = closing_token(tokenizer), []
-    for piece in cut_safely(pieces, cut_places(tokenizer)):
-        held.append(piece)
-        if len(held) == TOGETHER:
-            yield from (np.array(ids, dtype=np.int32) for ids in encodings(tokenizer, held))
-            held = []
-    yield from (np.array(ids, dtype=np.int32) for ids in encodings(tokenizer, held))
+    """The tokens of a document that comes in pieces, and its end: those of the document as a whole.
+
+    `known` holds the tokens of words, for the next document too.
+    """
+    closing, places = closing_token(tokenizer), cut_places(tokenizer)
+    known, cut = {} if known is None else known, cut_safely(pieces, places)
+    while held := list(islice(cut, TOGETHER)):
+        for by_words, texts in groupby(held, lambda text: places is WORD_ENDS and text.isascii()):
+            if by_words:
+                yield from (word_tokens(text, tokenizer, known) for text in texts)
+            else:
+                yield from (np.array(ids, dtype=np.int32) for ids in encodings(tokenizer, list(texts)))
     yield np.array([closing], dtype=np.int32)
+
+
+def word_tokens(
+    text: str, tokenizer: PreTrainedTokenizerBase, known: dict[str, list[int]]
+) -> Int32[np.ndarray, " _"]:
+    """The tokens of an ASCII text, those of its words one after another, each of which is encoded once."""
+    words = ASCII_WORDS.findall(text)
+    if len(known) > KNOWN:
+        known.clear()
+    new = list({*words} - known.keys())
+    known.update(zip(new, encodings(tokenizer, new), strict=True))
+    return np.fromiter(chain.from_iterable(map(known.__getitem__, words)), dtype=np.int32)
 
 
 def cut_safely(pieces: Iterable[str], places: re.Pattern[str] | None) -> Iterator[str]:
@@ -176,7 +199,12 @@ def cut_places(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str] | None:
         return None
     if set(tokenizer.get_added_vocab()) != set(SPECIAL):
         return None
-    if backend.normalizer is None and isinstance(backend.pre_tokenizer, pre_tokenizers.ByteLevel):
+    words = backend.pre_tokenizer
+    if (
+        backend.normalizer is None
+        and isinstance(words, pre_tokenizers.ByteLevel)
+        and not words.add_prefix_space
+    ):
         return WORD_ENDS
     alone = backend.pre_tokenizer is None and not json.loads(backend.to_str())["model"].get("merges", True)
     return ANYWHERE if alone else None

@@ -1,7 +1,7 @@
 """A corpus as the tokens of its two parts, never in memory as a whole, and tokenised once for each content.
 
     survey      the text is read once: its sha256 and the length of each document, where it is split
-    tokenizer   trained on the text, piece by piece
+    tokenizer   trained on the text, piece by piece: of more than LEARNT characters, on every k-th piece
     tokens      of every document the first 19/20 of the characters and the rest, each closed by <eos>
 
 A text of more than LEAST_KEPT characters is kept as tokens in the cache, in a folder named after the sha256 of all that
@@ -12,6 +12,7 @@ with the text. The folder may be deleted at any time. Files are compared with th
 import contextlib
 import hashlib
 import json
+import math
 import os
 import shutil
 import warnings
@@ -20,7 +21,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import version
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -43,8 +44,11 @@ from spinodal.data.tokenizers import (
 )
 from spinodal.errors import InputError
 
-FORMAT = 1  # of the files in the cache, and of the way in which text becomes tokens
+FORMAT = 2  # of the files in the cache, and of the way in which text becomes tokens
 LEAST_KEPT = 2**20  # characters of a text whose tokens are kept
+LEARNT = (
+    2**25
+)  # characters that byte pairs are learnt from: what is counted of them, distinct words, is in memory
 PARTS = ("training", "validation")
 TOKENIZER, MANIFEST = "tokenizer.json", "manifest.json"
 
@@ -131,21 +135,23 @@ def tokens_of(
 
 
 def train_tokenizer(survey: Survey, name: str, vocabulary: int) -> PreTrainedTokenizerFast:
-    """The tokenizer of a text, which is read piece by piece."""
+    """The tokenizer of a text, which is read piece by piece; byte pairs of a long one from pieces all along it."""
     if name == "characters":
         return character_tokenizer(piece for _, pieces in survey.corpus.documents() for piece in pieces)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of too few tokens: whoever asks is warned each time
         pieces = (p for _, text in survey.corpus.documents() for p in cut_safely(text, WORD_ENDS))
-        return byte_pair_tokenizer(pieces, vocabulary=vocabulary)
+        every = math.ceil(survey.characters / LEARNT)
+        return byte_pair_tokenizer(islice(pieces, 0, None, every), vocabulary=vocabulary)
 
 
 def part_tokens(survey: Survey, tokenizer: PreTrainedTokenizerFast) -> Iterator[tuple[int, Stream]]:
     """(0, tokens) of the training part of each document, then (1, tokens) of its validation part."""
+    known: dict[str, list[int]] = {}
     for length, (_, pieces) in zip(survey.lengths, survey.corpus.documents(), strict=True):
         split = groupby(split_at(pieces, length * 19 // 20), key=lambda part: part[0])
         for part, texts in split:
-            for tokens in document_tokens((text for _, text in texts), tokenizer):
+            for tokens in document_tokens((text for _, text in texts), tokenizer, known):
                 yield part, tokens
 
 

@@ -10,7 +10,7 @@ backward pass allocates on its way is not counted, nor are the libraries of a GP
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -106,7 +106,29 @@ def enable_checkpointing(model: SpinodalPreTrainedModel) -> None:
 
 
 def saved_bytes(experiment: Experiment, model: SpinodalPreTrainedModel, inputs: Mapping[str, Tensor]) -> int:
-    """Bytes of the storages that autograd saves in a forward pass, each once, without parameters and buffers."""
+    """`kept_of` a forward pass as training makes it, after which the model is as it was."""
+    constraints, training = Constraints(experiment.constraint), model.training
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]  # some count the calls of training
+    model.train()
+
+    def loss() -> Tensor:
+        network: Any = model
+        out = network(**inputs, scored_only=True, output_residuals=constraints.active)
+        return out.loss + constraints.loss(out.residuals) if constraints.active else out.loss
+
+    with ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng())
+        if experiment.schedule.precision == "bf16":
+            stack.enter_context(torch.autocast(next(model.parameters()).device.type, dtype=torch.bfloat16))
+        total = kept_of(model, loss)
+    model.train(training)
+    for buffer, before in buffers:
+        buffer.copy_(before)
+    return total
+
+
+def kept_of(model: nn.Module, loss: Callable[[], Tensor]) -> int:
+    """Bytes of the storages that autograd saves while `loss` is computed, each once, without parameters and buffers."""
     own = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers())}
     seen: dict[int, Tensor] = {}
 
@@ -116,22 +138,10 @@ def saved_bytes(experiment: Experiment, model: SpinodalPreTrainedModel, inputs: 
             seen.setdefault(place, tensor)
         return tensor
 
-    constraints, training = Constraints(experiment.constraint), model.training
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]  # some count the calls of training
-    model.train()
-    with ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng())
-        if experiment.schedule.precision == "bf16":
-            stack.enter_context(torch.autocast(next(model.parameters()).device.type, dtype=torch.bfloat16))
-        stack.enter_context(saved_tensors_hooks(keep, lambda tensor: tensor))
-        network: Any = model
-        out = network(**inputs, scored_only=True, output_residuals=constraints.active)
-        loss = out.loss + constraints.loss(out.residuals) if constraints.active else out.loss
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        graph = loss()
         total = sum(tensor.untyped_storage().nbytes() for tensor in seen.values())
-        del loss
-    model.train(training)
-    for buffer, before in buffers:
-        buffer.copy_(before)
+        del graph
     return total
 
 

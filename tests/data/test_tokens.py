@@ -23,7 +23,15 @@ from spinodal.data import (
     tokenizers,
     tokens,
 )
-from spinodal.data.tokenizers import closing_token, cut_places, cut_safely, encodings, token_stream
+from spinodal.data.tokenizers import (
+    closing_token,
+    cut_places,
+    cut_safely,
+    document_tokens,
+    encodings,
+    token_stream,
+    word_tokens,
+)
 from spinodal.data.tokens import tokenize_corpus
 from spinodal.errors import InputError
 
@@ -48,6 +56,23 @@ def test_a_text_in_pieces_has_the_tokens_of_the_whole(
     assert "".join(pieces) == text
     [whole] = encodings(tokenizer, [text])
     assert [token for ids in encodings(tokenizer, pieces) for token in ids] == whole
+
+
+@given(text=st.text(st.characters(max_codepoint=127), max_size=80))
+@settings(max_examples=300, deadline=None)
+def test_the_words_of_a_text_have_its_tokens(text: str):
+    [whole] = encodings(BYTES, [text])
+    assert word_tokens(text, BYTES, {}).tolist() == whole
+
+
+def test_words_are_forgotten_before_they_fill_the_memory(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tokenizers, "KNOWN", 10)
+    monkeypatch.setattr(tokenizers, "PIECE", 50)
+    known: dict[str, list[int]] = {}
+    text = " ".join(f"{i} and {i * i}" for i in range(500))
+    found = np.concatenate(list(document_tokens([text], BYTES, known)))
+    assert found[:-1].tolist() == encodings(BYTES, [text])[0]
+    assert len(known) < 60
 
 
 def test_long_texts_are_cut_often(monkeypatch: pytest.MonkeyPatch):
