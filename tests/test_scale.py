@@ -2,6 +2,7 @@
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -61,6 +62,7 @@ def test_the_state_of_a_sequence_has_its_size(arm: str, context: int):
     size = small(arm)
     model = SpinodalForCausalLM(size.config)
     x = torch.zeros(1, context, size.width)
-    found = sum(state_size(block.extend(x)[1]) for block in model.model.blocks)
+    blocks: Any = model.model.blocks
+    found = sum(state_size(block.extend(x)[1]) for block in blocks)
     counters = found - size.state(context) // 4  # places, and of attention a mask of the tokens
     assert 0 <= counters <= size.depth * (1 if size.linear else context + 6)

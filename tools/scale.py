@@ -11,7 +11,8 @@ P parameters in d features, L blocks of H heads over a vocabulary of V, contexts
         float32: weights, gradients and two moments; DDP also the buckets in which gradients travel; G parameters are
         gathered at once, those outside the blocks and two blocks
     bytes that a process sends a step = 2 (R - 1) / R 4 P with DDP, 3 (R - 1) / R 4 P with FSDP2
-    activations = n (a + L b), a and b counted of what autograd keeps of one and two blocks
+    activations = n (a + L b), a and b counted of what autograd keeps of one and two blocks; with checkpointing
+        n (a + 4 L d + b): the tokens between the blocks, and one block at a time
     state of a sequence that is written = L (2 n d + 3 d) numbers of attention, L (d^2 / H + 3 d) of retention,
         beside a mask of the tokens and counters
 
@@ -20,6 +21,7 @@ records of a long run are written and timed. Assumed, and not measured: FLOPS, t
 """
 
 import argparse
+import hashlib
 import math
 import tempfile
 import time
@@ -44,7 +46,11 @@ PROCESSES = (1, 8, 64)
 CONTEXTS = (4096, 32768, LONGEST)
 STEP = 2**20  # tokens of a step
 CHUNK = 64  # tokens of a chunk of retention
-TOKENIZED = 3.9e5  # tokens a second of one core: 10 MB of English to 2048 byte pairs, 2026-11-29
+TOKENIZED = {
+    "ASCII text": 1.9e6,
+    "other text": 3.9e5,
+}  # tokens a second of one core: 10 MB of English, 2026-11-29
+ROOM = 80e9  # bytes of a GPU
 
 
 @dataclass(frozen=True)
@@ -135,22 +141,39 @@ def slopes(size: Size, tokens: int = 512) -> tuple[float, float]:
     return (found[1] - block) / tokens, block / tokens
 
 
+def hashing() -> float:
+    """Bytes of which a core makes the sha256 in a second."""
+    content, began = bytes(2**27), time.process_time()
+    hashlib.sha256(content)
+    return len(content) / (time.process_time() - began)
+
+
 def show_model(size: Size) -> None:
     outside, block = slopes(size)
     P = size.parameters
     print(f"\n## {size.arm}: {P:,} parameters, hidden={size.hidden}")
     print(f"counted on the meta device: {size.counted():,}; a checkpoint with moments {12 * P / 1e9:.1f} GB")
+    each = outside + size.depth * block, outside + 4 * size.depth * size.width + block
     print(
-        "\n| context | GFLOP a token | hours of one process | of 64 | activations, GB a sequence | state, MB |"
+        "\n| context | GFLOP a token | hours of one process | activations, GB | checkpointed, GB | state, MB |"
     )
     print("|---|---|---|---|---|---|")
     for n in CONTEXTS:
         hours = size.flops(n) * TOKENS / FLOPS / 3600
-        activations = n * (outside + size.depth * block) / 1e9
+        whole, least = (n * bytes_of / 1e9 for bytes_of in each)
         print(
-            f"| {n:,} | {size.flops(n) / 1e9:.2f} | {hours:,.0f} | {hours / 64:,.0f} | {activations:,.1f} "
-            f"({n * outside / 1e9:,.1f} outside the blocks) | {size.state(n) / 1e6:,.1f} |"
+            f"| {n:,} | {size.flops(n) / 1e9:.2f} | {hours:,.0f} | {whole:,.1f} | {least:,.1f} | "
+            f"{size.state(n) / 1e6:,.1f} |"
         )
+    longest = ((ROOM - size.memory(64, sharded=True)) / bytes_of for bytes_of in each)
+    print(
+        "\nthe longest context in {:.0f} GB, 64 processes of FSDP2: {:,.0f} tokens, {:,.0f} checkpointed".format(
+            ROOM / 1e9, *longest
+        )
+    )
+    print(
+        f"outside the blocks, the vocabulary above all: {outside / 1e3:.1f} kB a token; in each {block / 1e3:.1f}"
+    )
     print("\n| processes | DDP, GB a process | sent a step, GB | FSDP2, GB a process | sent a step, GB |")
     print("|---|---|---|---|---|")
     for R in PROCESSES:
@@ -182,8 +205,10 @@ def main() -> None:
     asked = parser.parse_args()
     torch.manual_seed(0)
     print(f"{TOKENS:,} tokens are {math.ceil(TOKENS / STEP):,} steps of {STEP:,} tokens")
+    for kind, rate in TOKENIZED.items():
+        print(f"tokenising {kind} on one core: {TOKENS / rate / 3600:,.0f} hours")
     print(
-        f"tokenising on one core: {TOKENS / TOKENIZED / 3600:,.0f} hours; kept as int32: {4 * TOKENS / 1e9:,.0f} GB"
+        f"kept as int32: {4 * TOKENS / 1e9:,.0f} GB, whose checksums take {4 * TOKENS / hashing() / 60:,.0f} minutes"
     )
     print(
         f"the order of an epoch of contexts of {CONTEXTS[0]:,}: {TOKENS // CONTEXTS[0] * 40 / 1e9:.2f} GB of numbers"

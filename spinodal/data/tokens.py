@@ -211,8 +211,16 @@ def making(folder: Path) -> Iterator[Path]:
         ) from error
 
 
+class MappedTokens(np.memmap):
+    """The tokens of a file, mapped into memory; another process that is handed them maps the file itself."""
+
+    def __reduce__(self):
+        path = Path(self.filename or "")
+        return (mapped, (path,)) if self.nbytes == path.stat().st_size else super().__reduce__()
+
+
 def mapped(path: Path) -> Stream:
     """The tokens of a file, mapped into memory: read where they are used, and never all at once."""
     if not path.stat().st_size:
         return np.zeros(0, dtype=np.int32)
-    return np.memmap(path, dtype="<i4", mode="r")
+    return MappedTokens(path, dtype="<i4", mode="r")

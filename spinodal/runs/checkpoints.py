@@ -114,6 +114,23 @@ def rotate_checkpoints(newest: Path, *, keep: int, spare: int | None = None) -> 
             discard(folder)
 
 
+def clear_later(run: Place, step: int) -> None:
+    """Makes room for the checkpoints after a step, from which a run goes on.
+
+    What is whole there was superseded, and what was never finished holds nothing; both are removed. What is damaged, or
+    of a format that this version does not read, stays beside them as checkpoint-STEP.damaged.
+    """
+    for folder in checkpoint_folders(run):
+        if step_of(folder) <= step:
+            continue
+        if (folder / MANIFEST).exists() and damage(folder):
+            aside = folder.with_name(f"{folder.name}.damaged")
+            discard(aside)
+            folder.rename(aside)
+        else:
+            discard(folder)
+
+
 def newest_checkpoint(
     run: Place,
     *,

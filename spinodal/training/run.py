@@ -21,13 +21,12 @@ from spinodal.models.encoder import SpinodalPreTrainedModel
 from spinodal.runs import (
     Run,
     RunFolder,
-    discard,
     newest_checkpoint,
     open_run,
     provenance,
     read_run,
 )
-from spinodal.runs.checkpoints import checkpoint_folders, step_of
+from spinodal.runs.checkpoints import clear_later, step_of
 from spinodal.signals import watch_signal
 from spinodal.training.build import build_model, prepare_data
 from spinodal.training.experiment import Experiment
@@ -200,9 +199,7 @@ def train_in(
 
     def begin() -> None:
         folder.begin(hidden=model.config.hidden, digests=trainer.data.digests, **trainer.split)
-        for later in checkpoint_folders(out):
-            if step_of(later) > step:  # of the end of a shorter run, or not whole: these steps are done again
-                discard(later)
+        clear_later(out, step)  # of the end of a shorter run, or not whole: these steps are done again
 
     main_only(begin)
     if checkpoint and step >= experiment.schedule.steps:

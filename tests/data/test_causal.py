@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import log_softmax
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from spinodal.data import CausalWindows, Corpus, Document, causal_windows, character_tokenizer
+from spinodal.data import CausalWindows, Corpus, Document, causal_windows, character_tokenizer, samples
 from spinodal.errors import InputError
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -23,6 +23,16 @@ def test_every_token_but_the_first_is_predicted_once():
     assert torch.equal(tokens(places)[:, 1:].flatten(), torch.arange(1, 4001))
     ragged = CausalWindows(np.arange(4001 + 39, dtype=np.int32), 41, frozen=True)
     assert len(ragged) == len(places)  # 39 left over predict no whole context
+
+
+def test_a_long_set_that_judges_is_a_bounded_one_all_along_the_text(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(samples, "JUDGED", 400)
+    places = tokens(CausalWindows(np.arange(4001, dtype=np.int32), 41, frozen=True))
+    assert 9 <= len(places) <= 11
+    assert places[0, 0] == 0
+    assert places[-1, -1] > 3600
+    assert len(CausalWindows(np.arange(4001, dtype=np.int32), 41)) == 100
+    assert len(CausalWindows(np.arange(401, dtype=np.int32), 41, frozen=True)) == 10
 
 
 def test_labels_are_the_inputs_and_the_model_shifts_them():

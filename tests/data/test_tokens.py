@@ -2,17 +2,21 @@
 
 import gzip
 import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
 
 from spinodal.data import (
+    CausalWindows,
     Corpus,
     Document,
     byte_pair_tokenizer,
@@ -172,6 +176,45 @@ def test_a_text_is_tokenised_once(kept: Path, monkeypatch: pytest.MonkeyPatch):
         tokenize_corpus(kept, vocabulary=320).digests
         != tokenize_corpus(kept.with_name("moved.txt"), vocabulary=320).digests
     )
+
+
+def test_a_process_that_is_handed_tokens_maps_them(kept: Path):
+    stream, _ = tokenize_corpus(kept, vocabulary=320).streams
+    handed = pickle.dumps(stream)
+    assert len(handed) < 1000
+    again = pickle.loads(handed)
+    assert isinstance(again, np.memmap)
+    assert np.array_equal(again, stream)
+    assert np.array_equal(pickle.loads(pickle.dumps(stream[3:9])), stream[3:9])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_samples_come_in_the_same_order_from_any_number_of_workers(kept: Path, workers: int):
+    samples = CausalWindows(tokenize_corpus(kept, vocabulary=320).streams[0], 16, seed=3)
+
+    def order(number: int) -> list[torch.Tensor]:
+        random = torch.Generator().manual_seed(5)
+        loader = DataLoader(samples, batch_size=8, shuffle=True, generator=random, num_workers=number)
+        return [batch["input_ids"] for batch in loader]
+
+    alone, shared = order(0), order(workers)
+    assert len(alone) > 10
+    assert all(map(torch.equal, alone, shared))
+
+
+def test_byte_pairs_of_a_long_text_are_learnt_from_pieces_all_along_it(
+    kept: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(tokens, "LEARNT", len(TEXT) // 3)
+    monkeypatch.setattr(tokenizers, "PIECE", 200)
+    taught, learn = [], tokens.byte_pair_tokenizer
+    monkeypatch.setattr(
+        tokens, "byte_pair_tokenizer", lambda texts, **asked: learn(taught.extend(texts) or taught, **asked)
+    )
+    tokenize_corpus(kept, vocabulary=320)
+    assert sum(map(len, taught)) == pytest.approx(len(TEXT) / 4, rel=0.2)
+    assert TEXT.startswith(taught[0])
+    assert taught[-1] in TEXT[-2000:]
 
 
 @pytest.mark.parametrize("harm", ["flip", "cut", "delete", "null"])

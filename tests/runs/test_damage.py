@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 from pathlib import Path
 
@@ -12,7 +13,13 @@ import pytest
 
 from spinodal.errors import InputError
 from spinodal.runs import close_checkpoint, files, newest_checkpoint, open_run, read_run
-from spinodal.runs.checkpoints import MANIFEST, checkpoint_folders, kept_checkpoint, rotate_checkpoints
+from spinodal.runs.checkpoints import (
+    MANIFEST,
+    checkpoint_folders,
+    clear_later,
+    kept_checkpoint,
+    rotate_checkpoints,
+)
 from spinodal.runs.sealed import write_sealed
 
 EXPERIMENT = {"lr": 0.5, "corpus": "text"}
@@ -74,6 +81,31 @@ def test_a_manifest_that_is_not_what_was_written_is_told_and_passed_over(stopped
     with pytest.warns(UserWarning, match=rf"checkpoint-16 is passed over: {MANIFEST} (is|has|does)"):
         found = newest_checkpoint(stopped, experiment=EXPERIMENT)
     assert found == stopped / "checkpoints" / "checkpoint-8"
+
+
+@pytest.mark.parametrize("damage", ["format 99", "without checksum", "cut file"])
+def test_a_run_that_goes_on_leaves_beside_it_what_it_cannot_use(stopped: Path, damage: str):
+    newest = stopped / "checkpoints" / "checkpoint-16"
+    if damage == "cut file":
+        (newest / "weights").write_bytes(b"w" * 9)
+    else:
+        (newest / MANIFEST).write_text(json.dumps(manifests(newest / MANIFEST)[damage]))
+    before = files.checksums(newest, ["."])
+    clear_later(stopped, 8)
+    assert {path.name for path in newest.parent.iterdir()} == {"checkpoint-8", "checkpoint-16.damaged"}
+    aside = newest.with_name("checkpoint-16.damaged")
+    assert files.checksums(aside, ["."]) == before
+    shutil.copytree(aside, newest)
+    clear_later(stopped, 8)
+    assert files.checksums(aside, ["."]) == before
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_run_that_goes_on_removes_what_was_superseded_or_never_finished(stopped: Path, whole: bool):
+    if not whole:
+        (stopped / "checkpoints" / "checkpoint-16" / MANIFEST).unlink()
+    clear_later(stopped, 8)
+    assert [path.name for path in (stopped / "checkpoints").iterdir()] == ["checkpoint-8"]
 
 
 def test_no_flipped_byte_of_a_manifest_makes_it_another_one(stopped: Path):
