@@ -12,6 +12,8 @@ import torch
 from accelerate import PartialState
 from torch import distributed
 
+from spinodal.errors import InputError
+
 T = TypeVar("T")
 PATIENCE = timedelta(hours=1)  # for a process that reads a text or scores a model while the others wait
 
@@ -34,7 +36,16 @@ def on_processor() -> bool:
 
 
 def join_group() -> None:
-    """Forms the group of the processes of a run: gloo without an accelerator, the accelerator's own with one."""
+    """Forms the group of the processes of a run: gloo without an accelerator, the accelerator's own with one.
+
+    InputError where `accelerate launch` was asked for several processes and started one.
+    """
+    sizes = any(name.endswith(("WORLD_SIZE", "PMI_SIZE")) for name in os.environ)
+    if {"ACCELERATE_MIXED_PRECISION", "MASTER_ADDR"} <= os.environ.keys() and not sizes:
+        raise InputError(
+            "`accelerate launch` was asked for several processes and started one, as it does without an accelerator: "
+            "take `torchrun --nproc-per-node N`"
+        )
     if process_count() > 1:
         PartialState(cpu=on_processor(), timeout=PATIENCE)
 

@@ -226,3 +226,14 @@ def test_rows_may_come_at_other_steps_where_a_run_goes_on(plain: Experiment, tmp
 def test_values_that_make_no_sense_are_named(plain: Experiment, values: dict, said: str):
     with pytest.raises(InputError, match=said):
         override(plain, values)
+
+
+def test_a_launcher_that_started_one_process_of_several_is_refused(
+    plain: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """What `accelerate launch --cpu --num_processes 2` sets, and whom it starts."""
+    for name, value in {"MASTER_ADDR": "127.0.0.1", "ACCELERATE_MIXED_PRECISION": "no"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match="torchrun --nproc-per-node"):
+        train(plain, tmp_path / "run", LABEL)
+    assert not (tmp_path / "run").exists()

@@ -117,6 +117,14 @@ def test_the_command_line_of_two_processes_speaks_once(values: dict, tmp_path: P
     assert again.stderr.count("holds a run already") == 1
 
 
+def test_accelerate_without_an_accelerator_is_refused(tmp_path: Path):
+    launcher = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2")
+    done = run(*launcher, "-m", "spinodal", "train", "pet-mlm", "--out", str(tmp_path / "run"), processes=1)
+    assert done.returncode != 0
+    assert "torchrun --nproc-per-node" in done.stdout + done.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_sharded_processes_train_what_one_does_and_go_on_in_another_number(values: dict, tmp_path: Path):
     one, out = tmp_path / "one", tmp_path / "run"
     launch(one, values, kind="float64")
