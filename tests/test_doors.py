@@ -14,7 +14,7 @@ DOORS: dict[str, set[str]] = {
     "errors": set(),
     "sphere": set(),
     "arrays": {"sphere"},
-    "thermodynamics": set(),
+    "thermodynamics": {"loops"},
     "graphs": {"types"},
     "data": set(),
     "threads": set(),

@@ -30,6 +30,7 @@ from spinodal.thermodynamics.refine import refine
 from spinodal.thermodynamics.verdicts import Verdict, input_verdicts, refuse
 
 BLOCK = 2**16  # entries of K, half a megabyte
+PART = 2**18  # entries of K, at least, that are worth a thread of the compiled loops
 
 
 class Flash(NamedTuple):
@@ -117,11 +118,61 @@ def _flash(z: Tensor, K: Tensor, steps: int, errors: Errors, *, simplex: bool) -
         raise InputError(f"`errors` must be 'raise' or 'mask', not {errors!r}", field="errors")
     if steps < 1:
         raise InputError(f"steps must be at least 1, not {steps}")
+    compiled = _may_be_compiled(z, K)
     z, K, batch = _flatten(z, K)
+    split = (_compiled_flash if compiled else _torch_flash)(z, K, steps, simplex)
+    if errors == "raise" and not split.converged.all():
+        refuse(split.verdict, batch, z, K)
+    return split if len(batch) == 1 else Flash(*(value.reshape(batch + value.shape[1:]) for value in split))
+
+
+def _may_be_compiled(z: Tensor, K: Tensor) -> bool:
+    """Whether both are float64 on CPU and nobody asks for a gradient or traces what is done."""
+    return not torch.compiler.is_compiling() and all(
+        value.dtype == torch.float64
+        and value.device.type == "cpu"
+        and not (value.requires_grad and torch.is_grad_enabled())
+        and torch.autograd.forward_ad.unpack_dual(value).tangent is None
+        for value in (z, K)
+        if isinstance(value, Tensor)
+    )
+
+
+def _compiled_flash(z: Tensor, K: Tensor, steps: int, simplex: bool) -> Flash:
+    """By `kernels`, and what these do not vouch for by `_torch_flash`."""
+    from spinodal.loops import in_parts  # here, since networks do without a compiler
+    from spinodal.thermodynamics import kernels
+
+    (b, n, q), z, K = K.shape, z.detach().contiguous(), K.detach().contiguous()
+    split = Flash(
+        fractions=z.new_empty(b, q),
+        iterations=z.new_empty(b, dtype=torch.long),
+        residual=z.new_empty(b),
+        converged=z.new_empty(b, dtype=torch.bool),
+        reference=z.new_empty(b),
+        compositions=z.new_empty(b, q + 1, n),
+        verdict=z.new_full((b,), int(Verdict.SOLVED), dtype=torch.long),
+    )
+    arrays = [value.numpy() for value in (z, K.view(b, n * q), *split[:-1])]
+
+    def loop(first: int, last: int) -> None:
+        spaces = [space.numpy() for space in kernels.spaces(n, q + 1)]
+        kernels.flashes(*arrays, simplex, steps, *spaces, first, last)
+
+    in_parts(loop, b, max(1, PART // (n * q)))
+    split = split._replace(compositions=split.compositions.mT)
+    if not split.converged.all():
+        doubt = (~split.converged).nonzero()[:, 0]
+        again = _torch_flash(z[doubt], K[doubt], steps, simplex)
+        for value, better in zip(split, again, strict=True):
+            value[doubt] = better
+    return split
+
+
+def _torch_flash(z: Tensor, K: Tensor, steps: int, simplex: bool) -> Flash:
+    """By tensors: on any device, with gradients, and with twice the digits where they are needed."""
     with torch.no_grad():
         verdict, finite = input_verdicts(z, K)
-        if errors == "raise":
-            refuse(verdict, batch, z, K)
         kept = None if (verdict == Verdict.SOLVED).all() else (verdict == Verdict.SOLVED).nonzero()[:, 0]
     if kept is not None:
         z, K = z[kept], K[kept]
@@ -129,8 +180,6 @@ def _flash(z: Tensor, K: Tensor, steps: int, errors: Errors, *, simplex: bool) -
     with torch.no_grad():
         found = _solve(z, A, steps, simplex)
         verdict = found.verdict if kept is None else verdict.index_copy(0, kept, found.verdict)
-        if errors == "raise":
-            refuse(verdict, batch, z, K)
         answered = (found.verdict <= Verdict.UNCONVERGED) & found.L.isfinite().all(-1)
         L = torch.where(answered.unsqueeze(-1), found.L, 1 / A.shape[-1])
         if simplex:
@@ -142,19 +191,19 @@ def _flash(z: Tensor, K: Tensor, steps: int, errors: Errors, *, simplex: bool) -
     L = torch.where(answered.unsqueeze(-1), L, torch.nan)
 
     def whole(value: Tensor) -> Tensor:
-        if kept is not None:
-            fill = torch.nan if value.is_floating_point() else 0
-            value = value.new_full((len(verdict), *value.shape[1:]), fill).index_copy(0, kept, value)
-        return value.reshape((*batch, *value.shape[1:]))
+        if kept is None:
+            return value
+        fill = torch.nan if value.is_floating_point() else 0
+        return value.new_full((len(verdict), *value.shape[1:]), fill).index_copy(0, kept, value)
 
     return Flash(
         fractions=whole(L[:, :-1]),
         iterations=whole(found.iterations),
         residual=whole(found.residual),
-        converged=(verdict == Verdict.SOLVED).reshape(batch),
+        converged=verdict == Verdict.SOLVED,
         reference=whole(L[:, -1].detach()),
         compositions=whole(x),
-        verdict=verdict.reshape(batch),
+        verdict=verdict,
     )
 
 
@@ -172,6 +221,9 @@ def _flatten(z: Tensor, K: Tensor) -> tuple[Tensor, Tensor, torch.Size]:
         if value.is_complex():
             raise InputError(f"`{name}` is complex: compositions and partition factors are real")
     require_same_axes(z, K)
+    batch = z.shape[:-1]
+    if len(batch) == 1 and batch == K.shape[:-2] and batch[0]:
+        return z.double(), K.double(), batch
     try:
         batch = torch.broadcast_shapes(z.shape[:-1], K.shape[:-2])
     except RuntimeError:
