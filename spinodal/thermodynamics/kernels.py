@@ -39,6 +39,7 @@ LOWEST, HIGHEST = 1e-100, 1e100  # of sum z: beyond, sums of squares may leave t
 NEAR = 1e-3  # relative change of a dilution in a step, from which on absent phases are looked at
 ENTRY = 1e-13  # F of an absent phase, relative to the size of its terms, above which it would grow
 SMALL = 1e-3  # a reference phase whose own fraction 1 - sum L does not hold
+SINGLE = 1e-6  # of a division in single precision, whose cube is no longer seen
 LAST = 1e-6  # relative change of a dilution, whose cube is no longer seen
 FAR = 1e3  # fractions from which the active set does not begin
 
@@ -91,14 +92,18 @@ def mixed(a, s, row):
 def derivatives(a, s, free, count, base):
     """Writes 1 / u from u in V, and w, F, CUBE, TOP and the upper triangle of H of the free phases.
 
-    A division in single precision and two terms of a series are faster than one in double; u beyond its range is NaN.
+    A division in single precision and two terms of a series are faster than one in double, where u is in its range.
     """
     use_widest_vectors()
-    m, p = a.shape[1], s.shape[1]
+    m, p, t = a.shape[1], s.shape[1], np.int64(0)
     for i in range(m):
         first = np.float64(np.float32(1.0) / np.float32(a[V, i]))
         e = 1.0 - a[V, i] * first
         a[R, i] = first + first * (e + e * e)
+        t = max(t, np.float64(abs(e)).view(np.int64))
+    if not np.int64(t).view(np.float64) <= SINGLE:
+        for i in range(m):
+            a[R, i] = 1.0 / a[V, i]
     for x in range(count):
         j = free[x]
         f, h, c, t = 0.0, 0.0, 0.0, np.int64(0)
@@ -143,7 +148,7 @@ def rounding(a, s, free, count):
     V has the sizes of the terms of u.
     """
     use_widest_vectors()
-    m, p, t = a.shape[1], s.shape[1], np.int64(0)
+    m, p, t = a.shape[1], s.shape[1], np.int64(2**62)
     for i in range(m):
         a[V, i] = a[Z, i] * (4 + a[V, i] * abs(a[R, i]))
         t = min(t, np.float64(a[R, i]).view(np.int64))
@@ -152,7 +157,7 @@ def rounding(a, s, free, count):
         for i in range(m):
             e = plus(e, abs(a[A + p + j, i]) * a[V, i])
         s[ERROR, j] = ROUNDING * e
-    return t >= 0
+    return t > 0
 
 
 @exact()
