@@ -39,7 +39,6 @@ LOWEST, HIGHEST = 1e-100, 1e100  # of sum z: beyond, sums of squares may leave t
 NEAR = 1e-3  # relative change of a dilution in a step, from which on absent phases are looked at
 ENTRY = 1e-13  # F of an absent phase, relative to the size of its terms, above which it would grow
 SMALL = 1e-3  # a reference phase whose own fraction 1 - sum L does not hold
-SINGLE = 1e-6  # of a division in single precision, whose cube is no longer seen
 LAST = 1e-6  # relative change of a dilution, whose cube is no longer seen
 FAR = 1e3  # fractions from which the active set does not begin
 
@@ -73,11 +72,10 @@ def read(z, K, b, a):
     return total if greatest < INFINITY and LOWEST < total < HIGHEST else 0.0
 
 
-@exact()
+@exact(inline="always")
 @no_type_check
 def mixed(a, s, row):
     """V = sum_j s_j A_ij with the row `row` of s."""
-    use_widest_vectors()
     one, two = s[row, 0], s[row, 1]
     for i in range(a.shape[1]):
         a[V, i] = one * a[A, i] + two * a[A + 1, i]
@@ -87,23 +85,36 @@ def mixed(a, s, row):
             a[V, i] += more * a[A + j, i]
 
 
+@exact(inline="always")
+@no_type_check
+def change(a, s, free, count):
+    """V = sum_j d_j w_ij, the relative change of u."""
+    j = free[0] if count > 0 else 0
+    step = s[D, j] if count > 0 else 0.0
+    for i in range(a.shape[1]):
+        a[V, i] = step * a[A + s.shape[1] + j, i]
+    for x in range(1, count):
+        j = free[x]
+        step = s[D, j]
+        for i in range(a.shape[1]):
+            a[V, i] += step * a[A + s.shape[1] + j, i]
+
+
 @exact()
 @no_type_check
 def derivatives(a, s, free, count, base):
-    """Writes 1 / u from u in V, and w, F, CUBE, TOP and the upper triangle of H of the free phases.
+    """Writes 1 / u, and w, F, CUBE, TOP and the upper triangle of H of the free phases.
 
-    A division in single precision and two terms of a series are faster than one in double, where u is in its range.
+    A division in single precision and two terms of a series are faster than one in double. Beyond its range 1 / u is
+    0 or NaN, and `rounding` says so.
     """
     use_widest_vectors()
-    m, p, t = a.shape[1], s.shape[1], np.int64(0)
+    m, p = a.shape[1], s.shape[1]
+    mixed(a, s, L)
     for i in range(m):
         first = np.float64(np.float32(1.0) / np.float32(a[V, i]))
         e = 1.0 - a[V, i] * first
         a[R, i] = first + first * (e + e * e)
-        t = max(t, np.float64(abs(e)).view(np.int64))
-    if not np.int64(t).view(np.float64) <= SINGLE:
-        for i in range(m):
-            a[R, i] = 1.0 / a[V, i]
     for x in range(count):
         j = free[x]
         f, h, c, t = 0.0, 0.0, 0.0, np.int64(0)
@@ -127,27 +138,22 @@ def derivatives(a, s, free, count, base):
 def steepest_fall(a, s, free, count):
     """max_i -sum_j d_j w_ij, or 0."""
     use_widest_vectors()
-    m, p, t = a.shape[1], s.shape[1], np.int64(0)
-    for i in range(m):
-        a[V, i] = 0.0
-    for x in range(count):
-        j = free[x]
-        step = s[D, j]
-        for i in range(m):
-            a[V, i] -= step * a[A + p + j, i]
-    for i in range(m):
-        t = max(t, np.float64(max(a[V, i], 0.0)).view(np.int64))
+    t = np.int64(0)
+    change(a, s, free, count)
+    for i in range(a.shape[1]):
+        t = max(t, np.float64(max(-a[V, i], 0.0)).view(np.int64))
     return np.int64(t).view(np.float64)
 
 
 @exact()
 @no_type_check
 def rounding(a, s, free, count):
-    """Writes what rounding may have added to F, as in `certainty`, and returns whether every u is above 0.
+    """Writes what rounding may have added to F, as in `certainty`, and returns whether every 1 / u is above 0.
 
-    V has the sizes of the terms of u.
+    The row CHANGE of s has the sizes of the fractions.
     """
     use_widest_vectors()
+    mixed(a, s, CHANGE)
     m, p, t = a.shape[1], s.shape[1], np.int64(2**62)
     for i in range(m):
         a[V, i] = a[Z, i] * (4 + a[V, i] * abs(a[R, i]))
@@ -181,13 +187,7 @@ def last_step(a, s, free, count, base):
     relative change of 1 / u in V. Cubes of v_i are no longer seen."""
     use_widest_vectors()
     m, p = a.shape[1], s.shape[1]
-    for i in range(m):
-        a[V, i] = 0.0
-    for x in range(count):
-        j = free[x]
-        step = s[D, j]
-        for i in range(m):
-            a[V, i] += step * a[A + p + j, i]
+    change(a, s, free, count)
     for x in range(count):
         j, f = free[x], 0.0
         for i in range(m):
@@ -377,7 +377,6 @@ def root(a, s, present, free, simplex, steps):
         spent += 1
         base, length, enters, restart = largest(s) if held else p - 1, 1.0, -1, False
         count = free_phases(present, base, free)
-        mixed(a, s, np.int64(L))
         derivatives(a, s, free, count, base)
         worst, bound = step(s, free, count, base)
         fall = bound
@@ -385,7 +384,7 @@ def root(a, s, present, free, simplex, steps):
             fall = steepest_fall(a, s, free, count)
             length = 1 / (max(fall, 4 / 9) + 5 / 9) if fall > 0 else np.inf
         if count == 1 and length <= 1:
-            skew = s[D, free[0]] * s[CUBE, free[0]] / s[H, 0]
+            skew = s[D, free[0]] * s[CUBE, free[0]] * s[INVERSE, 0]
             length = min(1 / (1 - min(skew, 0.5)), 0.9 / fall)
         if held and bound <= NEAR:
             enters = entering_phase(a, s, present, free, count, base)
@@ -397,7 +396,6 @@ def root(a, s, present, free, simplex, steps):
                 s[CHANGE, j] = abs(s[L, j])
             for x in range(0 if held else count):  # the base has the rounding of 1 - sum L
                 s[CHANGE, base] += (1 if x == 0 else 0) + abs(s[L, free[x]])
-            mixed(a, s, np.int64(CHANGE))
             if worst > PIVOT and rounding(a, s, free, count):
                 sure = certain(a, s, free, count, base, bound, simplex, held)
             done, restart = sure or held or not simplex, True

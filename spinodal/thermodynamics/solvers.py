@@ -20,6 +20,7 @@ from typing import Literal, NamedTuple
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 
 from spinodal.errors import InputError
 from spinodal.thermodynamics.flash import factors_of_phases, require_same_axes
@@ -128,14 +129,12 @@ def _flash(z: Tensor, K: Tensor, steps: int, errors: Errors, *, simplex: bool) -
 
 def _may_be_compiled(z: Tensor, K: Tensor) -> bool:
     """Whether both are float64 on CPU and nobody asks for a gradient or traces what is done."""
-    return not torch.compiler.is_compiling() and all(
-        value.dtype == torch.float64
-        and value.device.type == "cpu"
-        and not (value.requires_grad and torch.is_grad_enabled())
-        and torch.autograd.forward_ad.unpack_dual(value).tangent is None
-        for value in (z, K)
-        if isinstance(value, Tensor)
-    )
+    for value in (z, K):
+        if not (isinstance(value, Tensor) and value.dtype == torch.float64 and value.device.type == "cpu"):
+            return False
+        if (value.requires_grad and torch.is_grad_enabled()) or unpack_dual(value).tangent is not None:
+            return False
+    return not torch.compiler.is_compiling()
 
 
 def _compiled_flash(z: Tensor, K: Tensor, steps: int, simplex: bool) -> Flash:
