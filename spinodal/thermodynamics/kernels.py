@@ -388,7 +388,7 @@ def root(a, s, present, free, simplex, steps):
             length = min(1 / (1 - min(skew, 0.5)), 0.9 / fall)
         if held and bound <= NEAR:
             enters = entering_phase(a, s, present, free, count, base)
-        lost = not (worst > 0 and length < np.inf)  # singular, or without a root
+        lost = not (worst > 0 and (held or length < np.inf))  # singular, or without a root
         if lost:
             done, restart = held or not simplex, True
         elif bound <= LAST and enters < 0:
