@@ -42,7 +42,9 @@ SMALL = 1e-3  # a reference phase whose own fraction 1 - sum L does not hold
 LAST = 1e-6  # relative change of a dilution, whose cube is no longer seen
 FAR = 1e3  # fractions from which the active set does not begin
 
-exact = partial(compiled, fastmath={"contract", "nsz"}, _nrt=False)  # owns no arrays: without counts of references
+exact = partial(
+    compiled, fastmath={"contract", "nsz"}, _nrt=False
+)  # owns no arrays: without counts of references
 
 
 @exact()
@@ -427,8 +429,26 @@ def finish(s, base, simplex):
 
 @exact()
 @no_type_check
-def flashes(z, K, fractions, iterations, residual, sure, reference, x, simplex, steps, a, s, free, present, first, last):
+def flashes(
+    z,
+    K,
+    fractions,
+    iterations,
+    residual,
+    sure,
+    reference,
+    x,
+    simplex,
+    steps,
+    a,
+    s,
+    free,
+    present,
+    first,
+    last,
+):
     """Writes the fields of `Flash` for the mixtures from `first` to `last`, and for which of them they are `sure`."""
+    a, s, free, present = spaces
     a[:] = 0.0
     a[A : A + s.shape[1]] = 1.0
     for b in range(first, last):
