@@ -448,7 +448,6 @@ def flashes(
     last,
 ):
     """Writes the fields of `Flash` for the mixtures from `first` to `last`, and for which of them they are `sure`."""
-    a, s, free, present = spaces
     a[:] = 0.0
     a[A : A + s.shape[1]] = 1.0
     for b in range(first, last):

@@ -155,8 +155,8 @@ def _compiled_flash(z: Tensor, K: Tensor, steps: int, simplex: bool) -> Flash:
     arrays = [value.numpy() for value in (z, K.view(b, n * q), *split[:-1])]
 
     def loop(first: int, last: int) -> None:
-        spaces = tuple(space.numpy() for space in kernels.spaces(n, q + 1))
-        kernels.flashes(*arrays, simplex, steps, spaces, first, last)
+        spaces = [space.numpy() for space in kernels.spaces(n, q + 1)]
+        kernels.flashes(*arrays, simplex, steps, *spaces, first, last)
 
     in_parts(loop, b, max(1, PART // (n * q)))
     split = split._replace(compositions=split.compositions.mT)
