@@ -1,9 +1,4 @@
-r"""Both flashes as compiled loops, one mixture at a time: for float64 on CPU, where no gradient is asked for.
-
-Newton's method from equal fractions, free; where its root leaves the simplex, the positive flash goes on with an
-active set: a phase leaves where its fraction reaches zero, and enters where its growth would lower Q. What `certainty`
-in `newton` asks for is asked for here too. A mixture of which that cannot be shown (a singular H, no root, K near 1,
-traces, entries that are not finite or negative) is left to the definition in torch, `solvers`.
+r"""Loops along the components of one mixture, compiled: what `compiled` is made of.
 
     row of `a` [., m]   along the components, padded to a whole number of vectors
     Z                   feed, then zeros
@@ -18,29 +13,22 @@ traces, entries that are not finite or negative) is left to the definition in to
     CHANGE, UNIT        |H^-1| times that, room for columns of H^-1
     H + x               sum_i z_i w_ij w_il, upper triangle, of the free phases j = free[x]: all present but the base
 
-NaN must stay NaN, so that every comparison with it is False and means doubt: hence the flags of the compiler.
+NaN must stay NaN, so that every comparison with it is False and means doubt: hence the flags of the compiler. Maxima
+are taken of the bits of numbers that are not negative, since only those of integers become vectors then.
 """
 
 from functools import partial
 from typing import no_type_check
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from spinodal.loops import compiled, plus, use_widest_vectors
-from spinodal.thermodynamics.newton import DIGITS, DILUTION, PIVOT, ROUNDING
+from spinodal.thermodynamics.newton import ROUNDING
 
 Z, R, V, A = 0, 1, 2, 3
 L, D, F, CUBE, TOP, INVERSE, ERROR, CHANGE, UNIT, H = range(10)
-LANES = 8
 INFINITY = np.uint64(0x7FF0000000000000)  # as bits; those of NaN and of negative numbers are above
 LOWEST, HIGHEST = 1e-100, 1e100  # of sum z: beyond, sums of squares may leave the range of doubles
-NEAR = 1e-3  # relative change of a dilution in a step, from which on absent phases are looked at
-ENTRY = 1e-13  # F of an absent phase, relative to the size of its terms, above which it would grow
-SMALL = 1e-3  # a reference phase whose own fraction 1 - sum L does not hold
-LAST = 1e-6  # relative change of a dilution, whose cube is no longer seen
-FAR = 1e3  # fractions from which the active set does not begin
 
 exact = partial(
     compiled, fastmath={"contract", "nsz"}, _nrt=False
@@ -149,14 +137,17 @@ def steepest_fall(a, s, free, count):
 
 @exact()
 @no_type_check
-def rounding(a, s, free, count):
-    """Writes what rounding may have added to F, as in `certainty`, and returns whether every 1 / u is above 0.
-
-    The row CHANGE of s has the sizes of the fractions.
-    """
+def rounding(a, s, free, count, base, held):
+    """Writes what rounding may have added to F, as in `certainty`, and returns whether every 1 / u is above 0."""
     use_widest_vectors()
+    m, p, t, lost = a.shape[1], s.shape[1], np.int64(2**62), 1.0
+    for j in range(p):
+        s[CHANGE, j] = abs(s[L, j])
+    for x in range(count):
+        lost += abs(s[L, free[x]])
+    if not held:
+        s[CHANGE, base] += lost  # the rounding of 1 - sum L
     mixed(a, s, CHANGE)
-    m, p, t = a.shape[1], s.shape[1], np.int64(2**62)
     for i in range(m):
         a[V, i] = a[Z, i] * (4 + a[V, i] * abs(a[R, i]))
         t = min(t, np.float64(a[R, i]).view(np.int64))
@@ -185,8 +176,10 @@ def absent_phase(a, j, base):
 @exact()
 @no_type_check
 def last_step(a, s, free, count, base):
-    """Adds to d the next step by the same H, F = sum_i z_i w_ij v_i^2 / (1 + v_i), v_i = sum_j d_j w_ij; then the
-    relative change of 1 / u in V. Cubes of v_i are no longer seen."""
+    """Adds to d the next step by the same H, where F = sum_i z_i w_ij v_i^2 / (1 + v_i) with v_i = sum_j d_j w_ij.
+
+    Leaves in V the relative change of 1 / u. Cubes of v_i are no longer seen.
+    """
     use_widest_vectors()
     m, p = a.shape[1], s.shape[1]
     change(a, s, free, count)
@@ -239,236 +232,3 @@ def solve(s, free, count, row):
         for i in range(k + 1, count):
             t -= s[H + k, i] * s[row, free[i]]
         s[row, free[k]] = t * s[INVERSE, k]
-
-
-@exact()
-@no_type_check
-def step(s, free, count, base):
-    """H = M D M^T and the step of Newton; returns the smallest D relative to H_jj, and at most how u changes."""
-    worst, bound = 1.0, 0.0
-    for k in range(count):
-        s[INVERSE, k] = s[H + k, k]
-    for k in range(count):
-        own, pivot = s[INVERSE, k], s[H + k, k]
-        if not pivot > worst * own:
-            worst = pivot / own
-        s[INVERSE, k] = 1.0 / pivot
-        for i in range(k + 1, count):
-            column = s[H + k, i] * s[INVERSE, k]
-            for j in range(i, count):
-                s[H + i, j] -= column * s[H + k, j]
-    for j in range(s.shape[1]):
-        s[D, j] = 0.0
-    for x in range(count):
-        s[D, free[x]] = s[F, free[x]]
-    solve(s, free, count, np.int64(D))
-    for x in range(count):
-        j = free[x]
-        bound += abs(s[D, j]) * s[TOP, j]
-        s[D, base] -= s[D, j]
-    return worst, bound
-
-
-@exact()
-@no_type_check
-def certain(a, s, free, count, base, bound, simplex, held):
-    """The second half of `certainty`, and on the simplex that each phase is there, or would not grow."""
-    p, moved, sure = s.shape[1], 0.0, not simplex or s[L, base] + s[D, base] > SMALL
-    for j in range(p):
-        s[CHANGE, j] = 0.0
-    for y in range(count):
-        for j in range(p):
-            s[UNIT, j] = 0.0
-        s[UNIT, free[y]] = 1.0
-        solve(s, free, count, np.int64(UNIT))
-        for x in range(count):
-            s[CHANGE, free[x]] += abs(s[UNIT, free[x]]) * s[ERROR, free[y]]
-    for x in range(count):
-        j = free[x]
-        moved += s[CHANGE, j] * s[TOP, j]
-        sure &= s[CHANGE, j] <= DIGITS * max(1.0, abs(s[L, j]))
-        sure &= not simplex or s[L, j] + s[D, j] > s[CHANGE, j]
-    if held:
-        for j in range(p):
-            if s[L, j] == 0:
-                f, _, size = absent_phase(a, j, base)
-                sure &= f + (8 * ROUNDING + bound) * size < 0
-    return sure and moved <= DILUTION
-
-
-@exact()
-@no_type_check
-def largest(s):
-    best = 0
-    for j in range(s.shape[1]):
-        if s[L, j] > s[L, best]:
-            best = j
-    return best
-
-
-@exact()
-@no_type_check
-def start(s, present, anew):
-    """Where the active set begins: the free fractions cut to the simplex, or its centre."""
-    total = 0.0
-    for j in range(s.shape[1]):
-        anew |= not abs(s[L, j]) < FAR
-    for j in range(s.shape[1]):
-        s[L, j] = 1.0 if anew else max(s[L, j], 0.0)
-        total += s[L, j]
-    for j in range(s.shape[1]):
-        s[L, j] /= total
-        present[j] = s[L, j] > 0
-
-
-@exact()
-@no_type_check
-def entering_phase(a, s, present, free, count, base):
-    """The absent phase that lowers Q most, where it lowers it by more than the step of the others; or -1."""
-    gain, enters = 0.0, -1
-    for x in range(count):
-        gain += 4 * s[D, free[x]] * s[F, free[x]]
-    for j in range(s.shape[1]):
-        if not present[j]:
-            f, h, size = absent_phase(a, j, base)
-            if f > ENTRY * size and f * f > gain * h:
-                gain, enters = f * f / h, j
-    return enters
-
-
-@exact()
-@no_type_check
-def move(s, present, length, held):
-    """L + length d, on the simplex at most to the first phase that leaves; whether some L is clearly outside."""
-    p, rest, outside, leaves = s.shape[1], 1.0, False, -1
-    if held:
-        for j in range(p):
-            if s[L, j] + length * s[D, j] < 0:
-                length, leaves = -s[L, j] / s[D, j], j
-    for j in range(p):
-        s[L, j] += length * s[D, j]
-        outside |= s[L, j] < -abs(s[D, j])
-    if leaves >= 0:
-        s[L, leaves], present[leaves] = 0.0, False
-    for j in range(p):
-        rest -= s[L, j]
-    s[L, largest(s) if held else p - 1] += rest
-    return outside
-
-
-@exact()
-@no_type_check
-def free_phases(present, base, free):
-    """Lists the phases present but the base, and returns how many there are."""
-    count = 0
-    for j in range(present.size):
-        if present[j] and j != base:
-            free[count] = j
-            count += 1
-    return count
-
-
-@exact()
-@no_type_check
-def root(a, s, present, free, simplex, steps):
-    """Newton's method to L and a last step d: the steps, the number of free phases, the base, whether it is certain."""
-    p, base, count, spent, held, done, sure = s.shape[1], 0, 0, 0, np.bool_(False), False, False
-    for j in range(p):
-        s[L, j], present[j] = 1.0 / p, True
-    while not done and spent < steps:
-        spent += 1
-        base, length, enters, restart = largest(s) if held else p - 1, 1.0, -1, False
-        count = free_phases(present, base, free)
-        derivatives(a, s, free, count, base)
-        worst, bound = step(s, free, count, base)
-        fall = bound
-        if not bound <= 4 / 9:
-            fall = steepest_fall(a, s, free, count)
-            length = 1 / (max(fall, 4 / 9) + 5 / 9) if fall > 0 else np.inf
-        if count == 1 and length <= 1:
-            skew = s[D, free[0]] * s[CUBE, free[0]] * s[INVERSE, 0]
-            length = min(1 / (1 - min(skew, 0.5)), 0.9 / fall)
-        if held and bound <= NEAR:
-            enters = entering_phase(a, s, present, free, count, base)
-        lost = not (worst > 0 and (held or length < np.inf))  # singular, or without a root
-        if lost:
-            done, restart = held or not simplex, True
-        elif bound <= LAST and enters < 0:
-            for j in range(p):
-                s[CHANGE, j] = abs(s[L, j])
-            for x in range(0 if held else count):  # the base has the rounding of 1 - sum L
-                s[CHANGE, base] += (1 if x == 0 else 0) + abs(s[L, free[x]])
-            if worst > PIVOT and rounding(a, s, free, count):
-                sure = certain(a, s, free, count, base, bound, simplex, held)
-            done, restart = sure or held or not simplex, True
-        else:
-            restart = move(s, present, length, held) and bound <= 4 / 9 and simplex and not held
-            if enters >= 0:
-                present[enters] = True
-        if restart and not done:
-            held = True
-            start(s, present, lost)
-    return spent, count, base, sure
-
-
-@exact()
-@no_type_check
-def finish(s, base, simplex):
-    """L + d; a small reference phase has its own fraction, and the others are rounded to leave it that much."""
-    p, rest = s.shape[1], 1.0
-    for j in range(p):
-        if j != base:
-            s[L, j] += s[D, j]
-            rest -= s[L, j]
-    s[L, base], rest = rest, 1.0
-    for j in range(p - 1):
-        rest -= s[L, j]
-    if simplex and rest < s[L, p - 1] < SMALL:
-        s[L, base] -= ROUNDING
-
-
-@exact()
-@no_type_check
-def flashes(
-    z,
-    K,
-    fractions,
-    iterations,
-    residual,
-    sure,
-    reference,
-    x,
-    simplex,
-    steps,
-    a,
-    s,
-    free,
-    present,
-    first,
-    last,
-):
-    """Writes the fields of `Flash` for the mixtures from `first` to `last`, and for which of them they are `sure`."""
-    a[:] = 0.0
-    a[A : A + s.shape[1]] = 1.0
-    for b in range(first, last):
-        total = read(z, K, b, a)
-        sure[b] = False
-        if total > 0:
-            iterations[b], count, base, sure[b] = root(a, s, present, free, simplex, steps)
-        if sure[b]:
-            last_step(a, s, free, count, base)
-            residual[b] = compositions(a, s, free, count, base, b, x) / total
-            finish(s, base, simplex)
-            for j in range(s.shape[1] - 1):
-                fractions[b, j] = s[L, j]
-            reference[b] = s[L, s.shape[1] - 1]
-
-
-def spaces(n: int, p: int) -> tuple[Tensor, ...]:
-    """Room for one mixture: `a`, `s`, the list of free phases and which are present. Tensors begin at whole vectors."""
-    return (
-        torch.empty(A + 2 * p, n + -n % LANES, dtype=torch.float64),
-        torch.empty(H + p, p, dtype=torch.float64),
-        torch.empty(p, dtype=torch.long),
-        torch.empty(p, dtype=torch.bool),
-    )

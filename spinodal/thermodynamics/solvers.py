@@ -138,9 +138,9 @@ def _may_be_compiled(z: Tensor, K: Tensor) -> bool:
 
 
 def _compiled_flash(z: Tensor, K: Tensor, steps: int, simplex: bool) -> Flash:
-    """By `kernels`, and what these do not vouch for by `_torch_flash`."""
+    """By loops, and the mixtures that these do not vouch for by `_torch_flash`."""
     from spinodal.loops import in_parts  # here, since networks do without a compiler
-    from spinodal.thermodynamics import kernels
+    from spinodal.thermodynamics.compiled import flashes, spaces
 
     (b, n, q), z, K = K.shape, z.detach().contiguous(), K.detach().contiguous()
     split = Flash(
@@ -155,8 +155,7 @@ def _compiled_flash(z: Tensor, K: Tensor, steps: int, simplex: bool) -> Flash:
     arrays = [value.numpy() for value in (z, K.view(b, n * q), *split[:-1])]
 
     def loop(first: int, last: int) -> None:
-        spaces = [space.numpy() for space in kernels.spaces(n, q + 1)]
-        kernels.flashes(*arrays, simplex, steps, *spaces, first, last)
+        flashes(*arrays, simplex, steps, *(space.numpy() for space in spaces(n, q + 1)), first, last)
 
     in_parts(loop, b, max(1, PART // (n * q)))
     split = split._replace(compositions=split.compositions.mT)
