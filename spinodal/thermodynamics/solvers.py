@@ -11,6 +11,7 @@ Both solve in float64 whatever they are given, and return float64: float32 would
 Where the rounding of float64 could change a digit that is promised (K near 1, phases that
 nearly coincide, traces), the mixture is solved again in twice the precision.
 
+Float64 on CPU without gradients goes to the loops of `compiled` first, and what they do not vouch for comes here.
 Inside, the batch is the last axis: the only long one, where sums over the short ones are slow.
 """
 
@@ -95,8 +96,8 @@ def positive_flash(
     """L = argmin of -sum_i z_i log u_i over the simplex  [michelsen1994].
 
     There L_j >= 0, c_j <= 1 and L_j (1 - c_j) = 0 with c_j = sum_i z_i K_ij / u_i, for all P phases
-    alike and z of sum one. A phase that vanishes has L_j = 0 exactly. Primal-dual interior point. `residual` is
-    max_j |min(L_j, 1 - c_j)|.
+    alike and z of sum one. A phase that vanishes has L_j = 0 exactly. An active set where
+    loops are compiled, a primal-dual interior point elsewhere. `residual` is max_j |min(L_j, 1 - c_j)|.
 
     Raises InputError, with the index of the mixture, for NaN, infinite or negative z, sum z = 0, NaN or negative K and
     a K that is infinite in two phases for one component; errors="mask" answers the others, as in `negative_flash`. A
