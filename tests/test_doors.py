@@ -40,7 +40,7 @@ DOORS: dict[str, set[str]] = {
     },
     "mixers": {"types", "thermodynamics", "graphs"},
     "layers": {"mixers"},
-    "models": {"types", "mixers"},
+    "models": {"types", "loops", "mixers"},
     "training": {"types", "runs", "models", "mixers", "data", "observables", "watch", "scores", "signals"},
     "inference": {"models", "data"},
     "watch": {"types", "runs", "observables", "theory", "data", "models"},

@@ -13,7 +13,13 @@ from typing import Any
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers.cache_utils import Cache
-from transformers.generation import GenerationMixin
+from transformers.generation import (
+    GenerationConfig,
+    GenerationMixin,
+    LogitsProcessorList,
+    StoppingCriteriaList,
+)
+from transformers.generation.streamers import BaseStreamer
 from transformers.modeling_outputs import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
@@ -23,7 +29,7 @@ from spinodal.models.decoder import SpinodalDecoder, SpinodalGenerativeModel
 from spinodal.models.encoder import changed
 from spinodal.models.encoder_decoder import SpinodalEncoderDecoder, TwoStacks
 from spinodal.models.tasks import IGNORED, cross_entropy
-from spinodal.models.versions import CachedOutput, one_cache
+from spinodal.models.versions import CACHE, CachedOutput, one_cache
 
 
 @dataclass
@@ -154,6 +160,37 @@ class SpinodalForCausalLM(LanguageHead, GenerationMixin):
                 logits[:, :-1].flatten(0, 1), self.targets(labels).flatten(), num_items_in_batch
             )
         return LanguageOutput(loss, logits, out.cache, out.hidden_states, out.residuals)
+
+    def _sample(
+        self,
+        input_ids: Int[Tensor, "b n"],
+        logits_processor: LogitsProcessorList,
+        stopping_criteria: StoppingCriteriaList,
+        generation_config: GenerationConfig,
+        synced_gpus: bool = False,
+        streamer: BaseStreamer | None = None,
+        **model_kwargs: Any,
+    ) -> Any:
+        """The loop of `generate` without beams; one sequence goes on by compiled steps where there are any."""
+        from spinodal.models import step  # here, since it loads numba
+
+        cache = model_kwargs.get(CACHE)
+        whole = generation_config.return_dict_in_generate or generation_config.is_assistant or synced_gpus
+        one = None if whole or len(input_ids) > 1 else step.compiled_step(self, cache)
+        if one is None:
+            return super()._sample(
+                input_ids,
+                logits_processor,
+                stopping_criteria,
+                generation_config,
+                synced_gpus,
+                streamer,
+                **model_kwargs,
+            )
+        read = self._prefill(input_ids, generation_config, model_kwargs)
+        one.begin(read[CACHE])
+        rules = step.Rules(logits_processor, stopping_criteria, sample=generation_config.do_sample)
+        return step.continue_text(one, read.logits[:, -1], input_ids, rules, streamer=streamer)
 
 
 class SpinodalForSeq2SeqLM(TwoStacks, LanguageHead, GenerationMixin):

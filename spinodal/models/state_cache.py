@@ -120,6 +120,13 @@ class StateCache(Cache):
             new = self.there.new_ones(x.shape[:2]) if valid is None else valid
             self.there = torch.cat([self.there, new], 1)
 
+    def advance(self, tokens: int) -> None:
+        """Counts tokens that the states have taken in elsewhere, none of them padding."""
+        for layer in self.layers:
+            layer.seen += tokens
+        if self.there is not None:
+            self.there = torch.cat([self.there, self.there.new_ones(len(self.there), tokens)], 1)
+
     def state_size(self) -> int:
         """How many numbers the states hold for each sequence."""
         return sum(state_size(layer.state) for layer in self.layers if layer.state is not None)
