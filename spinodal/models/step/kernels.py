@@ -67,11 +67,18 @@ def pointer(context, address):
     return result(address), generate
 
 
-@compiled(fastmath=PLAIN, inline="always")
+@compiled(fastmath=PLAIN)
+@no_type_check
+def exp(x):
+    """e^x for x <= 0, in double precision."""
+    return exp2(x * LOG2E)
+
+
+@compiled(fastmath=PLAIN)
 @no_type_check
 def sigmoid(x):
     """1 / (1 + e^-x), in double precision."""
-    e = exp2(-abs(x) * LOG2E)
+    e = exp(-abs(x))
     return (1.0 if x >= 0.0 else e) / (1.0 + e)
 
 
@@ -180,7 +187,7 @@ def gate(m, q, log_a, n, bias, factors):
     b = carray(pointer(bias), (n,))
     fastest, root = np.float64(m[factors]), m[factors + 1]
     for i in range(n):
-        a = exp2(-fastest * LOG2E * sigmoid(np.float64(m[log_a + i] + b[i])))
+        a = exp(-fastest * sigmoid(np.float64(m[log_a + i] + b[i])))
         m[log_a + i] = np.float32(a)
         m[q + i] *= -root
         m[q + n + i] *= np.float32(a - 1.0)
@@ -212,7 +219,7 @@ def softmax(x):
         top = max(top, x[i])
     total = 0.0
     for i in range(x.size):
-        e = exp2(np.float64(x[i] - top) * LOG2E)
+        e = exp(np.float64(x[i] - top))
         x[i] = np.float32(e)
         total += e
     for i in range(x.size):
@@ -262,7 +269,7 @@ def drive(m, z, y, n):
     """y = z tanh(a), for z and a behind each other."""
     for i in range(n):
         a = np.float64(m[z + n + i])
-        e = exp2(-STEEPNESS * abs(a) * LOG2E)
+        e = exp(-STEEPNESS * abs(a))
         tanh = (1.0 - e) / (1.0 + e)
         m[y + i] = np.float32(m[z + i] * (tanh if a >= 0.0 else -tanh))
 
@@ -284,7 +291,7 @@ def compete(m, z, y, phases, n):
     for i in range(n):
         e[last + i] = -top[i]
     for k in range(e.size):
-        e[k] = exp2(STEEPNESS * LOG2E * e[k])
+        e[k] = exp(STEEPNESS * e[k])
     for j in range(0, e.size, n):
         for i in range(n):
             total[i] += e[j + i]
@@ -325,7 +332,7 @@ def split(m, z, k, l, y, sizes):
             e[phases - 1] = -np.float64(top)
             u = 0.0
             for j in range(phases):
-                e[j] = exp2(e[j] * LOG2E)
+                e[j] = exp(e[j])
                 u += e[j] * L[j]
             for j in range(phases):
                 m[y + i * phases + j] = np.float32(m[z + i] * e[j] / u)

@@ -79,8 +79,10 @@ def retention(program: Program, mixer: Retention, x: int) -> int:
         program.add(Operation.ANGLES, turn, c // 2, program.constants(*frequencies(c, 10_000.0)))
     q = linear(program, mixer.qkv, x, "qkv")
     program.add(Operation.ROTATE, q, 2 * heads, c, turn)
-    program.add(Operation.DIVIDE, q, program.constants(*scale), width)
-    y = memory(program, (heads, c, c), q, q + width, q + 2 * width, program.constants(*np.exp(log_g)))
+    program.add(Operation.DIVIDE, q, program.constants(*scale.tolist()), width)
+    y = memory(
+        program, (heads, c, c), q, q + width, q + 2 * width, program.constants(*np.exp(log_g).tolist())
+    )
     program.count()
     return linear(program, mixer.out, y, "out")
 
@@ -97,7 +99,8 @@ def gated_linear(program: Program, mixer: GatedLinear, x: int) -> int:
 
 def phase_memory(program: Program, mixer: PhaseMemory, x: int) -> int:
     width, heads, phases = mixer.value.in_features, mixer.heads, mixer.phases
-    decay = program.constants(*np.repeat(np.exp(np.array(mixer.log_g, np.float32)), phases))
+    g = np.exp(np.array(mixer.log_g, np.float32))
+    decay = program.constants(*np.repeat(g, phases).tolist())
     q = linear(program, mixer.shares, x, "qkv")
     v = linear(program, mixer.value, x, "value")
     program.add(Operation.SHARE, q, program.hold(heads * phases), decay, heads, phases)
