@@ -27,7 +27,7 @@ from spinodal.models import SpinodalForCausalLM
 from spinodal.models.step import compiled_step
 from spinodal.models.versions import CACHE
 
-PROMPT, TOKENS, TURNS = 128, 200, 7
+PROMPT, TOKENS, TURNS = 128, 200, 5
 SAMPLING = {"do_sample": True, "temperature": 0.8, "top_k": 0, "top_p": 0.9}
 PLAIN = patch("spinodal.models.step.compiled_step", lambda *_: None)
 
@@ -85,6 +85,8 @@ def agreement(model: SpinodalForCausalLM, ids: torch.Tensor) -> tuple[float, boo
 def measured() -> list[dict]:
     torch.manual_seed(0)
     networks, ids = models(), torch.randint(0, 2048, (1, PROMPT))
+    for model in networks.values():
+        model.generation_config.eos_token_id = None
     ways: dict[str, tuple[Callable[..., None], dict[str, Any]]] = {
         "forward": (forward, {}),
         "transformers": (plain, {"do_sample": False}),

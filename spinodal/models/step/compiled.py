@@ -6,7 +6,7 @@ It computes what `SpinodalForCausalLM.forward` does, to rounding. Weights are re
 put together at every call of `generate`, so that a model that was trained on, or loaded anew, gives its own tokens.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,13 +15,11 @@ from torch import Tensor, nn
 
 from spinodal.mixers.base import State
 from spinodal.mixers.ops.tracing import traced
+from spinodal.models.language import SpinodalForCausalLM
 from spinodal.models.state_cache import StateCache
 from spinodal.models.step.kernels import run
-from spinodal.models.step.mixers import decode
+from spinodal.models.step.mixers import decode, require_class
 from spinodal.models.step.program import NoProgramError, Program
-
-if TYPE_CHECKING:
-    from spinodal.models.language import SpinodalForCausalLM
 
 HOOKS = (
     "_forward_hooks",
@@ -53,7 +51,8 @@ class Step:
 
     cache: StateCache
 
-    def __init__(self, model: "SpinodalForCausalLM"):
+    def __init__(self, model: SpinodalForCausalLM):
+        require_class(model, SpinodalForCausalLM)
         program = Program()
         at, parts = decode(program, model.model, model.output)
         self.weights = program.weights
@@ -121,7 +120,7 @@ def is_undisturbed(model: nn.Module) -> bool:
     )
 
 
-def compiled_step(model: "SpinodalForCausalLM", cache: object) -> Step | None:
+def compiled_step(model: SpinodalForCausalLM, cache: object) -> Step | None:
     """The step of a model for a cache, None where only its `forward` can go on."""
     if not isinstance(cache, StateCache) or not is_undisturbed(model):
         return None
