@@ -174,11 +174,13 @@ class SpinodalForCausalLM(LanguageHead, GenerationMixin):
         """The loop of `generate` without beams; one sequence goes on by compiled steps where there are any."""
         from spinodal.models import step  # here, since it loads numba
 
-        cache = model_kwargs.get(CACHE)
         whole = generation_config.return_dict_in_generate or generation_config.is_assistant or synced_gpus
-        one = None if whole or len(input_ids) > 1 else step.compiled_step(self, cache)
+        one = None
+        if not whole and len(input_ids) == 1:
+            one = step.compiled_step(self, model_kwargs.get(CACHE))
+        library: Any = super()  # whose methods are declared for models with attributes that few have
         if one is None:
-            return super()._sample(
+            return library._sample(
                 input_ids,
                 logits_processor,
                 stopping_criteria,
@@ -187,7 +189,7 @@ class SpinodalForCausalLM(LanguageHead, GenerationMixin):
                 streamer,
                 **model_kwargs,
             )
-        read = self._prefill(input_ids, generation_config, model_kwargs)
+        read = library._prefill(input_ids, generation_config, model_kwargs)
         one.begin(read[CACHE])
         rules = step.Rules(logits_processor, stopping_criteria, sample=generation_config.do_sample)
         return step.continue_text(one, read.logits[:, -1], input_ids, rules, streamer=streamer)

@@ -5,6 +5,7 @@ transformers; of these, a greatest length and a token at which a text ends are r
 """
 
 import math
+from typing import cast
 
 import numpy as np
 import torch
@@ -59,7 +60,7 @@ class Rules:
         """The next token, from the logits after a text."""
         if not self.sample and not self.processors:
             return int(logits.argmax())
-        scores = self.processors(text.ids(), torch.from_numpy(logits.copy())[None])
+        scores = self.processors(cast(torch.LongTensor, text.ids()), torch.from_numpy(logits.copy())[None])
         return int(torch.multinomial(scores.softmax(-1), 1) if self.sample else scores.argmax(-1))
 
     def end(self, text: Text, token: int) -> bool:

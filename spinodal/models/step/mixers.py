@@ -50,7 +50,7 @@ def layer_norm(program: Program, module: nn.Module, x: int) -> int:
     layer = cast(nn.LayerNorm, module)
     if layer.bias is not None or len(layer.normalized_shape) > 1:
         raise NoProgramError
-    n = layer.normalized_shape[0]
+    n = layer.weight.numel()
     y = program.room("norm", n)
     program.add(Operation.NORM, x, y, n, program.address(layer.weight), program.constants(layer.eps))
     return y
