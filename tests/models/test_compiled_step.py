@@ -1,6 +1,7 @@
 """Compiled steps give the logits, states and tokens of `forward`, and stand aside where it does something else."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import peft
@@ -11,7 +12,10 @@ from torch import Tensor, nn
 from transformers.generation.streamers import BaseStreamer
 from typed import present
 
+from spinodal.data import character_tokenizer
+from spinodal.inference import Sampling, continuation
 from spinodal.models import SpinodalForCausalLM, StateCache, step
+from spinodal.models.step import compiled
 from spinodal.models.step.compiled import Step, compiled_step, leaves
 
 VOCABULARY, PROMPT, TOKENS = 50, 7, 200
@@ -85,17 +89,17 @@ def plainly(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Tensor]:
 def test_two_hundred_tokens_are_those_of_forward(form: dict[str, Any]):
     model = causal(**form)
     out = model(ids(), use_cache=True)
-    compiled, memory, logits = present(compiled_step(model, begun(model))), out.cache, out.logits[0, -1]
-    compiled.begin(begun(model))
+    ours, memory, logits = present(compiled_step(model, begun(model))), out.cache, out.logits[0, -1]
+    ours.begin(begun(model))
     for _ in range(TOKENS):
         token = int(logits.argmax())
         logits = model(torch.tensor([[token]]), cache=memory).logits[0, -1]
-        close = torch.from_numpy(compiled(token))
+        close = torch.from_numpy(ours(token))
         torch.testing.assert_close(close, logits, rtol=0, atol=1e-5 * float(logits.abs().max()))
         assert close.argmax() == logits.argmax()
-    compiled.store()
-    assert compiled.cache.get_seq_length() == memory.get_seq_length() == PROMPT + TOKENS
-    for one, other in zip(compiled.cache.layers, memory.layers, strict=True):
+    ours.store()
+    assert ours.cache.get_seq_length() == memory.get_seq_length() == PROMPT + TOKENS
+    for one, other in zip(ours.cache.layers, memory.layers, strict=True):
         for a, b in zip(leaves(present(one.state)), leaves(present(other.state)), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-4)
 
@@ -261,13 +265,24 @@ def test_other_calls_take_the_steps_of_forward(steps: list[Step | None]):
 
 
 @torch.no_grad()
+def test_wide_models_leave_their_products_to_many_threads(monkeypatch: pytest.MonkeyPatch):
+    model = causal()
+    monkeypatch.setattr(compiled, "MOST", 100)
+    assert compiled_step(model, begun(model)) is not None
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    assert compiled_step(model, begun(model)) is None
+    monkeypatch.setattr(compiled, "MOST", 10_000)
+    assert compiled_step(model, begun(model)) is not None
+
+
+@torch.no_grad()
 def test_a_token_that_the_model_does_not_know_is_refused():
     model = causal()
-    compiled = present(compiled_step(model, begun(model)))
-    compiled.begin(begun(model))
+    ours = present(compiled_step(model, begun(model)))
+    ours.begin(begun(model))
     for token in (-1, VOCABULARY):
         with pytest.raises(IndexError, match=f"token {token} "):
-            compiled(token)
+            ours(token)
 
 
 def test_weights_that_diverged_give_no_tokens():
@@ -276,3 +291,19 @@ def test_weights_that_diverged_give_no_tokens():
         model.model.norm.weight.fill_(torch.nan)
     with pytest.raises(RuntimeError, match="nan"):
         generated(model, ids(), do_sample=True)
+
+
+@pytest.mark.parametrize(
+    "sampling", [Sampling(temperature=0), Sampling(top_p=0.9, seed=3)], ids=["greedy", "top-p"]
+)
+def test_the_command_goes_on_by_compiled_steps(
+    sampling: Sampling, tmp_path: Path, steps: list[Step | None], monkeypatch: pytest.MonkeyPatch
+):
+    """`spinodal generate` is `continuation` with these arguments."""
+    tokenizer = character_tokenizer(["to be or not to be"])
+    causal(vocab_size=len(tokenizer)).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    said = continuation(tmp_path, "to be", tokens=20, sampling=sampling, stream=True)
+    assert steps[-1] is not None
+    monkeypatch.setattr(step, "compiled_step", lambda *_: None)
+    assert said == continuation(tmp_path, "to be", tokens=20, sampling=sampling)

@@ -26,6 +26,9 @@ HOOKS = (
     "_forward_pre_hooks",
     "_compiled_call_impl",
 )  # of a module, that its call would run
+MOST = (
+    3_000_000  # weights a block: one thread reads them in the time that `forward` takes besides its products
+)
 OVERRIDES = {
     "forward",
     "__call__",
@@ -128,4 +131,8 @@ def compiled_step(model: SpinodalForCausalLM, cache: object) -> Step | None:
         step = Step(model)
     except NoProgramError:
         return None
-    return step if step.takes(cache) else None
+    many = sum(weight.numel() for weight in step.weights) > MOST * (len(step.places) + 1)
+    shared = (
+        many and torch.get_num_threads() > 1
+    )  # the products of a wide model, which torch shares among threads
+    return step if step.takes(cache) and not shared else None
