@@ -25,11 +25,9 @@ from torch import Tensor, nn
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, OutputProjection, State
 from spinodal.mixers.entry import Entry, Kind, MixerConfig, Shape, option
-from spinodal.mixers.ops.decayed_linear_attention import (
-    decayed_linear_attention,
-    decayed_linear_attention_both_ways,
-)
+from spinodal.mixers.ops.decayed_linear_attention import decayed_linear_attention
 from spinodal.mixers.ops.decayed_sum import decayed_sum, decayed_sum_both_ways
+from spinodal.mixers.ops.fixed_decay import fixed_decay_attention
 from spinodal.mixers.token.retention import log_decays
 from spinodal.types import Mixed
 
@@ -62,7 +60,8 @@ class PhaseMemory(Mixer):
             return Mixed(self.extend_causal(x, None, valid)[0], {})
         q, r, v, log_g = self.maps(x, valid)
         w = nonzero_amounts(decayed_sum_both_ways(r, log_g), valid)
-        return Mixed(self.merge_heads(decayed_linear_attention_both_ways(q / w, r, v, log_g), x), {})
+        y = fixed_decay_attention(q / w, r, v, q.new_tensor(self.log_g))
+        return Mixed(self.merge_heads(y, x), {})
 
     def maps(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None

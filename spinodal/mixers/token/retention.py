@@ -14,10 +14,8 @@ from torch import Tensor, nn
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, OutputProjection, State
 from spinodal.mixers.entry import Entry, Kind, MixerConfig, Shape
-from spinodal.mixers.ops.decayed_linear_attention import (
-    decayed_linear_attention,
-    decayed_linear_attention_both_ways,
-)
+from spinodal.mixers.ops.decayed_linear_attention import decayed_linear_attention
+from spinodal.mixers.ops.fixed_decay import fixed_decay_attention
 from spinodal.mixers.ops.padding import token_places
 from spinodal.mixers.token.attention import rotate
 from spinodal.types import Mixed
@@ -69,7 +67,9 @@ class Retention(Mixer):
     ) -> Mixed:
         if self.causal:
             return Mixed(self.extend_causal(x, None, valid)[0], {})
-        return Mixed(self.merge_heads(decayed_linear_attention_both_ways(*self.maps(x, valid)), x), {})
+        q, k, v, _ = self.maps(x, valid)
+        log_g = q.new_tensor(self.constants[0])
+        return Mixed(self.merge_heads(fixed_decay_attention(q, k, v, log_g), x), {})
 
     def maps(
         self,

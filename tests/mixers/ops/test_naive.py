@@ -12,6 +12,7 @@ from spinodal.mixers.ops import (
     block_gather,
     decayed_linear_attention,
     decayed_sum,
+    fixed_decay,
     kv_cache,
     places,
     toeplitz,
@@ -31,9 +32,11 @@ class Case(NamedTuple):
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch):
-    """Chunks of six and three tokens, FFTs from 9 tokens, one block gathered at a time."""
+    """Chunks of six, four and three tokens, FFTs from 9 tokens, one block gathered at a time."""
     monkeypatch.setattr(decayed_linear_attention, "CHUNK", 6)
     monkeypatch.setattr(decayed_sum, "SHORT", 3)
+    monkeypatch.setattr(fixed_decay, "WHOLE", 6)
+    monkeypatch.setattr(fixed_decay, "CHUNK", 4)
     monkeypatch.setattr(toeplitz, "DIRECT", 8)
     monkeypatch.setattr(block_gather, "AT_ONCE", (1, 1))
 
@@ -65,6 +68,15 @@ def attention_both_ways(n: int) -> Case:
     room = decayed_linear_attention
     return Case(
         room.decayed_linear_attention_both_ways, room.naive_decayed_linear_attention_both_ways, wanted
+    )
+
+
+def fixed_decays(n: int) -> Case:
+    log_g = -torch.rand(2, dtype=torch.float64)
+    return Case(
+        lambda *qkv: fixed_decay.fixed_decay_attention(*qkv, log_g),
+        lambda *qkv: fixed_decay.naive_fixed_decay_attention(*qkv, log_g),
+        [draw(2, 2, n, 3), draw(2, 2, n, 3), draw(2, 2, n, 4)],
     )
 
 
@@ -139,6 +151,7 @@ CASES: dict[str, Callable[[], Case]] = (
     | {f"decayed sum, n={n}, {shared=}": lambda n=n, shared=shared: sums(n, shared=shared)
        for n in SIZES for shared in (False, True)}
     | {f"decayed linear attention both ways, n={n}": lambda n=n: attention_both_ways(n) for n in (1, 7, 29)}
+    | {f"fixed decay attention, n={n}": lambda n=n: fixed_decays(n) for n in SIZES}
     | {f"decayed sum both ways, n={n}": lambda n=n: sums_both_ways(n) for n in (1, 7, 29)}
     | {
         f"toeplitz, n={n}, {spare=}, {causal=}":
