@@ -38,7 +38,7 @@ def next_step(limits, h, error, before=(0.0, 1.0)):
     if error == 0:
         return h * limits.grow
     steady = error**-0.2
-    trend = h / before[0] * (before[1] / error**2) ** 0.2 if before[0] > 0 else steady
+    trend = h / before[0] * (before[1] / (error * error)) ** 0.2 if before[0] > 0 else steady
     return h * min(limits.grow, max(limits.shrink, limits.safety * min(steady, trend)))
 
 

@@ -22,7 +22,7 @@ tokens that may not merge have met all the same: there the speed is what roundin
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, no_type_check
 
 import numpy as np
 from jaxtyping import Float
@@ -30,7 +30,7 @@ from scipy.optimize import brentq
 
 from spinodal.flows.state import Rate, State
 from spinodal.integrate import DORMAND_PRINCE, Controller, interpolant, largest, unit_sum
-from spinodal.loops import in_parts, one_thread_of_algebra, product
+from spinodal.loops import compiled, in_parts, one_thread_of_algebra, product, use_widest_vectors
 
 RateAt = Callable[[float, State, Float[np.ndarray, " n"]], Rate]
 A, E = DORMAND_PRINCE.A, DORMAND_PRINCE.E
@@ -39,7 +39,11 @@ BLUR = 10.0  # bounds on the error of a drift below which it gives no direction 
 LEAST_SPEED = 1e-300
 MET = 1e-12  # what is left of a path to rest, when the rest of it is rounding
 LEAST = 20000  # tokens a thread takes at least
+NOTHING = np.empty(0)
 CLOSING = 0.8  # of the path that is left to a point of rest, the longest next step
+PUNCTUAL = 0.3  # of the tolerance: relative error of a late time
+ROUNDING = 1e-17  # a step that moves no token by more is none
+ELAPSED = interpolant(1.0)  # of a whole step
 
 
 def move_along(
@@ -70,10 +74,10 @@ class Stages:
     def set_rate(self, j: int, rate: Rate, state: State) -> None:
         """k_j = sigma F, sigma = 1 / |(F, G)|, or less where the drift is no more than its rounding."""
         self.grow |= bool(rate.growth.any())
-        speed, doubt = norm(rate.drift), norm(rate.error_bound)
-        if self.grow:
-            speed = math.hypot(speed, norm(rate.growth / (1 + np.abs(state.lengths))))
-        self.sigma[j] = 1 / max(math.hypot(speed, BLUR * doubt), self.slowest)
+        growth = rate.growth / (1 + np.abs(state.lengths)) if self.grow else NOTHING
+        with one_thread_of_algebra():
+            parts = np.ascontiguousarray(rate.drift).reshape(-1), rate.error_bound, growth
+            self.sigma[j], speed, doubt = time_per_path(*parts, self.slowest)
         self.noise[j] = doubt * self.sigma[j]
         if j == 0:
             self.resting = speed <= doubt
@@ -113,14 +117,35 @@ class Stages:
         self.slowest = 1 / float(self.sigma[6])
 
 
-def norm(values: Float[np.ndarray, "..."]) -> float:
+@compiled(fastmath={"contract"})
+@no_type_check
+def norm(values):
     """|values|, without overflow or underflow of their squares."""
-    with one_thread_of_algebra():
-        square = float(np.vdot(values, values))
+    square = np.dot(values, values)
     if 1e-250 < square < 1e250:
-        return math.sqrt(square)
-    top = float(np.abs(values).max())
-    return top * math.sqrt(float(np.sum((values / top) ** 2))) if 0 < top < math.inf else top
+        return np.sqrt(square)
+    top = total = 0.0
+    for value in values:
+        top = abs(value) if not abs(value) <= top else top
+    if not 0 < top < np.inf:
+        return top
+    for value in values:
+        total += (value / top) ** 2
+    return top * np.sqrt(total)
+
+
+@compiled(fastmath={"contract"})
+@no_type_check
+def time_per_path(drift, error_bound, growth, slowest):
+    """sigma, |(F, G)|, and the bound on the error of F, from flat arrays.
+
+    sigma = 1 / |(F, G)|, or less where the drift is no more than its rounding.
+    """
+    use_widest_vectors()  # on its own, so that loops and Python have the same bits
+    speed, doubt = norm(drift), norm(error_bound)
+    if growth.size > 0:
+        speed = math.hypot(speed, norm(growth))
+    return 1 / max(math.hypot(speed, BLUR * doubt), slowest), speed, doubt
 
 
 def take_step(

@@ -12,6 +12,9 @@ import numpy as np
 from jaxtyping import Float
 
 from spinodal.errors import ConvergenceError, InputError
+from spinodal.flows.engines.direct import ENGINE as DIRECT_ENGINE
+from spinodal.flows.engines.few import MOST as FEW
+from spinodal.flows.engines.few import fill_pull
 from spinodal.flows.engines.registry import ENGINES
 from spinodal.flows.fields import AttentionField
 from spinodal.flows.state import Field, Rate, State
@@ -19,12 +22,15 @@ from spinodal.flows.time import dormand_prince as dp
 from spinodal.flows.time.layers import take_layer
 from spinodal.flows.time.merging import MERGE, ActiveTokens, Motion
 from spinodal.flows.time.noise import brownian, noisy_step, normal_draws
+from spinodal.flows.time.whole_steps import (
+    STEPPED, UNDERFLOWS, Aims, Course, compiled_pull, finite, steps_at_once, take_steps,
+)  # fmt: skip
 from spinodal.integrate import next_step, repeated_step
+from spinodal.loops import one_thread_of_algebra
 
 END = 1e305  # a time beyond all others
 FIRST = 1e-3  # path length of the first step
-PUNCTUAL = 0.3  # of the tolerance: relative error of a late time
-ROUNDING = 1e-17  # a step that moves no token by more is none
+DIRECT = DIRECT_ENGINE.name
 NUMBERS = ("hi", "lo", "h", "steps", "evaluations", "bound")
 # in place of a rate that is in stage 0 already: for a million tokens it is 40 MB
 SPENT = Rate(np.empty((0, 2)), np.empty(0), np.empty(0), np.empty(0))
@@ -68,7 +74,8 @@ class Integrator:
             self.engines[rate.engine] = None
         return rate
 
-    def advance(self, limit: float) -> None:
+    def advance(self, limit: float, pause: float = np.inf, most: int = 1) -> None:
+        """A step, not beyond the limit; where steps are compiled, at most so many, until one has reached `pause`."""
         raise NotImplementedError
 
     def settle(self) -> None:
@@ -155,11 +162,23 @@ class AdaptiveIntegrator(Integrator):
         self, field: Field, start: State, weights: Float[np.ndarray, " n"], tolerance: float, radius: float
     ):
         super().__init__(field, start, weights, radius)
+        self.pull = compiled_pull(field, self.state.directions.shape[1], float(weights.min()))
         self.tolerance, self.error, self.taken = tolerance, 1.0, 0.0
         self.proposed, self.path, self.shortest = FIRST, 0.0, np.inf
         self.stages = dp.Stages(*self.state.directions.shape)
         self.begin()
         self.settle()
+
+    def rate_at(self, time: float, state: State, weights: Float[np.ndarray, " n"]) -> Rate:
+        """The rate of the field; of few tokens as compiled steps have it, bit for bit."""
+        n, d = state.directions.shape
+        if not self.pull or n > FEW:
+            return super().rate_at(time, state, weights)
+        drift, bound = np.full((n, d), np.nan), np.full(n, np.nan)
+        if finite(state.directions.reshape(-1)):
+            with one_thread_of_algebra():
+                fill_pull(state.directions, weights, self.pull, drift, bound)
+        return self.note_engine(Rate(drift, np.zeros(n), np.full(n, np.nan), bound, DIRECT))
 
     def begin(self) -> None:
         """Evaluates the rate at the present state as stage 0 of the next step."""
@@ -175,12 +194,15 @@ class AdaptiveIntegrator(Integrator):
         if not self.stages.resting:
             self.record_bound(self.rate)
 
-    def advance(self, limit: float) -> None:
+    def advance(self, limit: float, pause: float = np.inf, most: int = 1) -> None:
         if self.stages.resting:
             self.before = self.state
             self.advance_clock(min(self.time_left(limit), END), limit)
             if not knows_rest(self.rate.engine):
                 self.doubtful_rest += float(self.rate.error_bound.max()) * self.h
+            return
+        if self.pull and len(self.weights) <= FEW:
+            self.take_compiled_steps(limit, pause, most)
             return
         self.rate = SPENT
         h, most = self.proposed, dp.CONTROLLER.grow
@@ -189,11 +211,8 @@ class AdaptiveIntegrator(Integrator):
             if error <= 1:
                 break
             h, most = repeated_step(dp.CONTROLLER, h, error), 1.0
-            if not h > ROUNDING:
-                raise ConvergenceError(
-                    f"the step underflows at t = {self.hi:.17g}: a path of {h:.3g} moves no token by more than "
-                    f"rounding, and the error is still {error:.3g} times the tolerance {self.tolerance:g}"
-                ) from fault
+            if not h > dp.ROUNDING:
+                raise self.underflow(h, error) from fault
         duration = dp.elapsed_time(h, 1.0, self.stages)
         if duration > self.time_left(limit):
             self.arrive(h, limit)
@@ -205,6 +224,43 @@ class AdaptiveIntegrator(Integrator):
         self.proposed = min(most * h, following, dp.CLOSING * rest)
         self.error, self.taken = max(error, 1e-4), h
         self.finish(h, state, rate, duration, limit)
+
+    def take_compiled_steps(self, limit: float, pause: float, most: int) -> None:
+        """Steps until one is to be looked at from here: at `pause`, at the limit, and where tokens may merge."""
+        assert self.pull
+        n, d = self.state.directions.shape
+        x, y, drift, bound = self.state.directions.copy(), np.empty((n, d)), np.empty((n, d)), np.empty(n)
+        course = Course(
+            self.hi, self.lo, self.h, self.path, self.proposed, self.taken, self.error, self.shortest,
+            self.stages.slowest, self.active.clearance if self.active else 0.0, self.bound, self.unknown,
+            self.steps, self.evaluations,
+        )  # fmt: skip
+        stages = self.stages.k.reshape(7, -1), self.stages.sigma, self.stages.noise
+        aims = Aims(limit, min(pause, END), self.tolerance, self.active.radius if self.active else 0.0)
+        number = min(most, steps_at_once(n, d))
+        with one_thread_of_algebra():
+            code, course, h = take_steps(
+                x, y, self.weights, self.pull, stages, drift, bound, course, aims, number
+            )
+        (self.hi, self.lo, self.h, self.path, self.proposed, self.taken, self.error, self.shortest,
+         self.stages.slowest, clearance, self.bound, self.unknown, self.steps, self.evaluations) = course  # fmt: skip
+        if self.active:
+            self.active.clearance = clearance
+        state = State(x, self.state.lengths)
+        if code == STEPPED:
+            self.before, self.state = State(y, state.lengths), state
+            self.rate = Rate(drift, np.zeros(n), np.full(n, np.nan), bound, DIRECT)
+            return
+        self.state = state
+        if code == UNDERFLOWS:
+            raise self.underflow(h, self.error)
+        self.arrive(h, limit)
+
+    def underflow(self, h: float, error: float) -> ConvergenceError:
+        return ConvergenceError(
+            f"the step underflows at t = {self.hi:.17g}: a path of {h:.3g} moves no token by more than "
+            f"rounding, and the error is still {error:.3g} times the tolerance {self.tolerance:g}"
+        )
 
     def arrive(self, h: float, limit: float) -> None:
         """A step shorter than h that ends at the limit; what is missing of the time is added along a straight line."""
@@ -225,7 +281,7 @@ class AdaptiveIntegrator(Integrator):
     def try_step(self, h: float) -> tuple[State, Rate, float, InputError | None]:
         """A step of size h, its error, and the InputError of the field where a stage is outside its domain."""
         self.evaluations += 6
-        since = max(self.shortest, PUNCTUAL * self.hi)
+        since = max(self.shortest, dp.PUNCTUAL * self.hi)
         try:
             with np.errstate(invalid="ignore"):  # which is a step too far as well
                 state, rate = dp.take_step(self.rate_at, self.hi, self.state, self.weights, h, self.stages)
@@ -251,11 +307,14 @@ class AdaptiveIntegrator(Integrator):
 
     def snapshot(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in CONTROL} | {"slowest": self.stages.slowest}
+        own["form"] = np.array("compiled" if self.pull else "plain")
         return super().snapshot() | own
 
     def restore(self, saved: dict[str, Any]) -> None:
         super().restore(saved)
         self.stages.slowest = saved["slowest"].item()
+        if str(saved.get("form", "plain")) == "plain":
+            self.pull = None
         self.begin()
         super().restore(saved)
         for name in CONTROL:
@@ -279,7 +338,7 @@ class FixedStepIntegrator(Integrator):
         if self.merge_tokens(self.motion(self.step)):
             self.before = self.state
 
-    def advance(self, limit: float) -> None:
+    def advance(self, limit: float, pause: float = np.inf, most: int = 1) -> None:
         self.before, self.h = self.state, self.step
         self.state = self.next_state()
         self.steps += 1

@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial import KDTree
 
-from spinodal.loops import compiled, in_parts, product
+from spinodal.loops import compiled, in_parts, product, use_widest_vectors
 
 MERGE = 1e-8
 TOUCHING = 1e-14  # the rounding of a few steps: nearer tokens are one, whatever their drifts seem
@@ -32,6 +32,7 @@ MANY = 20000  # tokens among which few pairs are left for a later event, where t
 PARTS = ("parent", "first", "halves", "offset", "rate", "born", "time")  # of a tree
 BLUR = 1e-7  # to which cosines tell distances
 LEAST = 20000  # pairs a thread takes at least
+FEW_TOKENS = 512  # in d > 2, that are compared with all others
 DENSE = 3000  # tokens in d > 3 whose distances are taken all at once
 
 Indices = Int[np.ndarray, " k"]
@@ -183,16 +184,18 @@ class ActiveTokens:
         x, y = motion.x, motion.y
         if x.shape[1] == 2:
             return True
-        self.clearance -= 2 * float(np.sqrt(np.max(np.einsum("nd,nd->n", x - y, x - y))))
+        self.clearance -= moved(x, y)
         return self.clearance <= self.radius
 
     def neighbours(self, x: Float[np.ndarray, "m d"]) -> Int[np.ndarray, "k 2"]:
         """Candidate pairs [k 2]: every pair of near tokens that are each other's nearest is among them."""
         m, d = x.shape
+        if d == 2 or m <= FEW_TOKENS:
+            pair = np.empty((m if m > 2 else 1, 2), np.int32)
+            fill_nearest(x, pair)
+            return pair
         token = np.arange(m, dtype=np.int32)
-        if d == 2:
-            closest = (token + 1) % m
-        elif d > 3 and m <= DENSE:
+        if d > 3 and m <= DENSE:
             cosine = product(x, x.T)
             cosine[token, token] = -1
             closest = np.argmax(cosine, 1)
@@ -246,6 +249,51 @@ def squared_distance(x, i, j):
     for c in range(x.shape[1]):
         q += (x[i, c] - x[j, c]) ** 2
     return q
+
+
+@compiled(fastmath={"contract"})
+@no_type_check
+def moved(x, y):
+    """2 max_i |x_i - y_i|, by which two tokens have come nearer at most."""
+    top = 0.0
+    for i in range(len(x)):
+        q = 0.0
+        for c in range(x.shape[1]):
+            q += (x[i, c] - y[i, c]) ** 2
+        top = max(top, q)
+    return 2 * np.sqrt(top)
+
+
+@compiled()
+@no_type_check
+def fill_nearest(x, pair):
+    """Pairs (token, nearest other) of the first tokens; on the circle (token, next), in cyclic order."""
+    n, d = x.shape
+    if d == 2:
+        for i in range(len(pair)):
+            pair[i, 0], pair[i, 1] = i, (i + 1) % n
+        return
+    s, q = np.ascontiguousarray(x.T), np.empty(n)
+    for i in range(len(pair)):
+        fill_squares(s, i, q)
+        q[i] = np.inf
+        least, closest = np.inf, 0
+        for j in range(n):
+            if q[j] < least:
+                least, closest = q[j], j
+        pair[i, 0], pair[i, 1] = i, closest
+
+
+@compiled()
+@no_type_check
+def fill_squares(s, i, q):
+    """q_j = |x_i - x_j|^2 of all tokens, from their coordinate rows."""
+    use_widest_vectors()
+    q[:] = 0.0
+    for c in range(len(s)):
+        row, centre = s[c], s[c, i]
+        for j in range(q.size):
+            q[j] += (row[j] - centre) * (row[j] - centre)
 
 
 @compiled(fastmath={"contract"})

@@ -280,7 +280,7 @@ def advance_to_end(
                     "allows: give an earlier `until`, or go on with `unlimited`",
                     field=("until", "unlimited"),
                 )
-            flow.advance(limit)
+            flow.advance(limit, frames.next, max(MOST - flow.steps, 1))
             while frames.next <= flow.hi:
                 now = frames.next if isinstance(flow, AdaptiveIntegrator) else flow.hi
                 frames.keep(now, flow.at(now))

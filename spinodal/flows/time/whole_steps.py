@@ -1,0 +1,233 @@
+r"""Whole steps of Dormand and Prince among few tokens, compiled: stages, error, control, clock and the test for merges.
+
+The steps are those of `dormand_prince` and the decisions those of `AdaptiveIntegrator`, which goes on from here where
+a step is to end at a time, where the step underflows, where all tokens rest, and where two may merge. Served are one
+head of any Q, K, V, masked or not, with post-LN: directions alone move, by a rate that no time enters.
+"""
+
+from typing import NamedTuple, no_type_check
+
+import numpy as np
+
+from spinodal.flows.engines.direct import ENGINE, FAINT
+from spinodal.flows.engines.few import Pull, fill_pull, pull_of
+from spinodal.flows.fields import AttentionField
+from spinodal.flows.fields.schemes import Post
+from spinodal.flows.state import Field
+from spinodal.flows.time.dormand_prince import (
+    CLOSING, CONTROLLER, ELAPSED, MET, NOTHING, PUNCTUAL, ROUNDING, A, E, time_per_path,
+)  # fmt: skip
+from spinodal.flows.time.merging import fill_meetings, fill_nearest, moved
+from spinodal.flows.time.merging import BLUR as UNSEEN
+from spinodal.integrate import largest, next_step, repeated_step, unit_sum
+from spinodal.loops import compiled
+
+STEPPED, ARRIVES, UNDERFLOWS = range(3)
+WORK = 1e7  # pairs times numbers of steps between two returns to Python: some milliseconds
+MAGNITUDES = np.abs(E)
+
+
+class Course(NamedTuple):
+    """What one step leaves to the next, as in `AdaptiveIntegrator`."""
+
+    hi: float
+    lo: float
+    duration: float
+    path: float
+    proposed: float
+    taken: float
+    error: float
+    shortest: float
+    slowest: float
+    clearance: float
+    bound: float
+    unknown: float
+    steps: int
+    evaluations: int
+
+
+class Aims(NamedTuple):
+    """Where steps end, `pause` where Python is to look at the state; a radius of 0 where tokens do not merge."""
+
+    limit: float
+    pause: float
+    tolerance: float
+    radius: float
+
+
+def compiled_pull(field: Field, d: int, lightest: float) -> Pull | None:
+    """The pull of a field whose steps are compiled; None for any other field."""
+    if not isinstance(field, AttentionField) or field.engine not in ("auto", ENGINE.name) or field.noise > 0:
+        return None
+    one = field.interactions[0]
+    if len(field.heads) > 1 or field.feed_forward is not None or type(field.scheme) is not Post or one.hard:
+        return None
+    if lightest < FAINT and 2 * one.top > -np.log(FAINT):
+        return None  # the Z of a probe may be one that is found in logarithms alone
+    clock = None if one.kind == "sa" else float(np.exp(one.exponent))
+    return pull_of(one.kernel, one.head.value_matrix, clock, d)
+
+
+def steps_at_once(n: int, d: int) -> int:
+    return int(min(max(WORK / (n * n * (d + 20)), 1), 1000))
+
+
+@compiled(fastmath={"contract"})
+@no_type_check
+def finite(values):
+    """Whether every number is finite."""
+    total = 0.0
+    for i in range(values.size):
+        total += values[i] * 0.0
+    return total == 0.0
+
+
+@compiled(fastmath={"contract"})
+@no_type_check
+def largest_of(values):
+    """max_i |v_i|."""
+    top = 0.0
+    for i in range(values.size):
+        top = max(top, abs(values[i]))
+    return top
+
+
+@compiled(fastmath={"contract"})
+@no_type_check
+def fill_stages(x, w, pull, h, slowest, stages, new, drift, error_bound):
+    """Stages 1 to 6 of a step of path h, its end and the rate there; (|drift|, bound on its error), nan off the sphere."""
+    k, sigma, noise = stages
+    n, d = x.shape
+    state, flat, rate = new.reshape(-1), x.reshape(-1), drift.reshape(-1)
+    speed, doubt, a = np.nan, np.nan, np.empty(7)
+    for j in range(1, 7):
+        for i in range(j):
+            a[i] = h * A[j, i]
+        unit_sum(flat, k[:j], a[:j], state, d, 0, n)
+        if not finite(state):
+            return np.nan, np.nan
+        fill_pull(new, w, pull, drift, error_bound)
+        sigma[j], speed, doubt = time_per_path(rate, error_bound, NOTHING, slowest)
+        noise[j] = doubt * sigma[j]
+        for i in range(rate.size):
+            k[j, i] = rate[i] * sigma[j]
+    return speed, doubt
+
+
+@compiled(fastmath={"contract"})
+@no_type_check
+def may_merge(x, y, drift, earlier, course, radius, pair, out):
+    """Whether two tokens may merge now, and how near two may be: the test of `ActiveTokens.merge_and_capture`."""
+    n, d = x.shape
+    clearance = course.clearance
+    if d > 2:
+        clearance -= moved(x, y)
+        if not clearance <= radius:
+            return False, clearance
+    pairs = pair[: n if n > 2 else 1]
+    fill_nearest(x, pairs)
+    fill_meetings(pairs, x, drift, y, earlier, (course.hi, course.duration, radius), out)
+    least = np.inf
+    for i in range(len(pairs)):
+        if out[1, i] == out[1, i]:
+            return True, course.clearance
+        least = min(least, out[0, i])
+    return False, least - UNSEEN
+
+
+@compiled(fastmath={"contract"})
+@no_type_check
+def take_steps(x, y, w, pull, stages, drift, error_bound, course, aims, number):
+    """Up to `number` steps from x, whose rate is stage 0, into x, with the state before the last of them in y.
+
+    Returns (what is next, the course, h). STEPPED: the last step is taken, and Python is to look whether tokens merge.
+    ARRIVES: a step of path h would end beyond the limit; UNDERFLOWS: it fails: it is not taken, and all before it are
+    done with.
+    """
+    n, d = x.shape
+    k, sigma, noise = stages
+    new, earlier, rate = np.empty((n, d)), np.empty((n, d)), drift.reshape(-1)
+    pair, out, blurred = np.empty((n, 2), np.int32), np.empty((3, n)), np.empty(7)
+    for step in range(number):
+        c = course
+        h, most, evaluations, since = c.proposed, CONTROLLER.grow, c.evaluations, max(c.shortest, PUNCTUAL * c.hi)
+        while True:
+            speed, doubt = fill_stages(x, w, pull, h, c.slowest, stages, new, drift, error_bound)
+            evaluations += 6
+            error = np.nan
+            if speed == speed:
+                for j in range(7):
+                    blurred[j] = noise[j] * sigma[j]
+                worst = largest(k, E, d, 0, n)
+                late = max(abs(np.dot(E, sigma)) - np.dot(MAGNITUDES, blurred), 0.0) / since
+                error = h * (worst if worst != worst else max(worst, late)) / aims.tolerance
+            if error <= 1:
+                break
+            h, most = repeated_step(CONTROLLER, h, error), 1.0
+            if not h > ROUNDING:
+                return UNDERFLOWS, with_counts(c, evaluations, error), h
+        duration = h * np.dot(sigma, ELAPSED)
+        left = (aims.limit - c.hi) - c.lo
+        if duration > left:
+            return ARRIVES, with_counts(c, evaluations, c.error), h
+        following = next_step(CONTROLLER, h, error, (c.taken, c.error))
+        first, last = 1 / sigma[0], 1 / sigma[6]
+        rest = h * last / (first - last) if last < first else np.inf
+        slowest = last if rest < MET and aims.radius == 0 else c.slowest
+        hi, lo = later(c.hi, c.lo, duration) if duration < left else (aims.limit, 0.0)
+        for i in range(n):
+            for j in range(d):
+                y[i, j], x[i, j] = x[i, j], new[i, j]
+        course = Course(
+            hi, lo, duration, h, min(most * h, following, CLOSING * rest), h, max(error, 1e-4), c.shortest,
+            slowest, c.clearance, c.bound, c.unknown, c.steps + 1, evaluations,
+        )  # fmt: skip
+        if speed <= doubt or hi >= aims.pause or duration >= left or step == number - 1:
+            break
+        if aims.radius > 0 and n > 1:
+            for i in range(n):
+                for j in range(d):
+                    earlier[i, j] = k[0, i * d + j] / sigma[0]
+            near, clearance = may_merge(x, y, drift, earlier, course, aims.radius, pair, out)
+            if near:
+                break
+        else:
+            clearance = c.clearance
+        sigma[0], speed, doubt = time_per_path(rate, error_bound, NOTHING, slowest)
+        noise[0] = doubt * sigma[0]
+        for i in range(rate.size):
+            k[0, i] = rate[i] * sigma[0]
+        course = settled(course, min(c.shortest, sigma[0]), clearance, largest_of(rate), largest_of(error_bound))
+    return STEPPED, course, course.path
+
+
+@compiled(fastmath={"contract"})
+@no_type_check
+def later(hi, lo, duration):
+    """hi + lo + duration in two doubles."""
+    total = hi + duration
+    virtual = total - hi
+    rest = (hi - (total - virtual)) + (duration - virtual) + lo
+    hi = total + rest
+    return hi, rest - (hi - total)
+
+
+@compiled(fastmath={"contract"})
+@no_type_check
+def with_counts(c, evaluations, error):
+    """The course before a step that was not taken."""
+    return Course(
+        c.hi, c.lo, c.duration, c.path, c.proposed, c.taken, error, c.shortest, c.slowest, c.clearance, c.bound,
+        c.unknown, c.steps, evaluations,
+    )  # fmt: skip
+
+
+@compiled(fastmath={"contract"})
+@no_type_check
+def settled(c, shortest, clearance, top, bound):
+    """The course after a step at whose end no tokens merge and not all rest."""
+    ratio = max(c.bound, bound / top) if top > 0 else c.bound
+    return Course(
+        c.hi, c.lo, c.duration, c.path, c.proposed, c.taken, c.error, shortest, c.slowest, clearance, ratio,
+        c.unknown + bound * c.duration, c.steps, c.evaluations,
+    )  # fmt: skip
