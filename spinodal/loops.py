@@ -12,7 +12,7 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache, lru_cache, partial
 from itertools import pairwise
 from typing import Any, no_type_check
@@ -124,9 +124,12 @@ def one_thread_of_algebra() -> Iterator[None]:
         yield
 
 
+def one_order(numbers: int) -> AbstractContextManager[None]:
+    """`one_thread_of_algebra` where a BLAS that multiplies and adds so many numbers would take several threads."""
+    return nullcontext() if numbers < SMALL else one_thread_of_algebra()
+
+
 def product(a: Float[np.ndarray, "*m r"], b: Float[np.ndarray, "r d"]) -> Float[np.ndarray, "*m d"]:
     """a b, with the same bits at any number of threads."""
-    if a.size * b.shape[-1] < SMALL:
-        return a @ b
-    with one_thread_of_algebra():
+    with one_order(a.size * b.shape[-1]):
         return a @ b

@@ -5,7 +5,7 @@ d > `NARROW` and Q = K = V = I, with g_ij = w_j e^{b (c_ij - 1)} and c = x x^T, 
 
     num_i = sum_{j near} g_ij (x_j - x_i) + sum_{j far} g_ij x_j - x_i sum_{j far} g_ij    [derived],
 
-which cancels among far pairs alone, |x_j - x_i| > `NEAR`, and there costs a factor 2 / `NEAR` of their rounding.
+which cancels among far pairs alone, |x_j - x_i| > `NEAR`, and there costs 2 / `NEAR` of their rounding at most.
 
     symbol  meaning                                              shape
     x, w    tokens, weights                                      n d, n
@@ -21,7 +21,14 @@ import numpy as np
 from jaxtyping import Float
 from numba.extending import overload
 
-from spinodal.flows.engines.direct import ADDITIONS, LANES, TILE, normalise_sums, tile_on_circle, tile_on_sphere
+from spinodal.flows.engines.direct import (
+    ADDITIONS,
+    LANES,
+    TILE,
+    normalise_sums,
+    tile_on_circle,
+    tile_on_sphere,
+)
 from spinodal.flows.engines.kernel import Kernel, norm, square
 from spinodal.flows.engines.law import EPS
 from spinodal.flows.engines.pairs import BLOCK, attend
@@ -84,16 +91,15 @@ def pull_of(kernel: Kernel, values: float | Float[np.ndarray, "d d"], clock: flo
 @compiled()
 @no_type_check
 def weigh_cosines(c, w, unit):
-    """c_j <- w_j e^{b (c_j - 1)}; returns their sum and that of their products with 1 - c_j. unit = b / ln 2."""
+    """c_j <- w_j e^{b (c_j - 1)}; returns their sum. unit = b / ln 2."""
     use_widest_vectors()
-    total = spread = 0.0
+    total = 0.0
     for j in range(c.size):
         q = max(1.0 - c[j], 0.0)
         e = w[j] * exp2(-unit * q)
         c[j] = e
         total = plus(total, e)
-        spread = plus(spread, e * q)
-    return total, spread
+    return total
 
 
 @compiled()
@@ -110,18 +116,23 @@ def sum_of(a):
 @compiled()
 @no_type_check
 def add_near(shift, e, x, centre):
-    """shift += e (x - centre)."""
+    """shift += e (x - centre); returns e |x - centre|."""
+    square = 0.0
     for k in range(shift.size):
-        shift[k] += e * (x[k] - centre[k])
+        r = x[k] - centre[k]
+        square = plus(square, r * r)
+        shift[k] += e * r
+    return e * np.sqrt(square)
 
 
 @compiled()
 @no_type_check
 def fill_by_products(x, w, pull, drift, error):
     """Fills the drift and its bound, with Q = K = V = I."""
+    use_widest_vectors()
     n, d = x.shape
     g, near, far, w = np.dot(x, x.T), np.zeros((n, d)), np.empty(n), w.copy()
-    noise = EPS * (8 + 4 * pull.top + 2 / NEAR * max(np.sqrt(n + 1), n / 2))
+    noise = EPS * (8 + 4 * pull.top + max(np.sqrt(n + 1), n / 2))
     pairs = np.empty(n, np.int32)
     for i in range(n):
         row, own = g[i], w[i]
@@ -131,18 +142,17 @@ def fill_by_products(x, w, pull, drift, error):
             if row[j] > CLOSE:
                 pairs[count] = j
                 count += 1
-        others, spread = weigh_cosines(row, w, 2 * pull.kappa)
+        others, spread = weigh_cosines(row, w, 2 * pull.kappa), 0.0
         w[i] = own
         for k in range(count):
             j = pairs[k]
-            add_near(near[i], row[j], x[j], x[i])
+            spread += add_near(near[i], row[j], x[j], x[i])
             row[j] = 0.0
         far[i] = sum_of(row)
         Z = others + own
         f = 1 / Z if pull.clock == 0 else pull.clock
         drift[i, 0] = f
-        # sum_j w_j e |x_j - x_i| is at most sqrt(sum w_j e |x_j - x_i|^2 others), cosines are known to 4 EPS
-        error[i] = f * (noise * np.sqrt((2 * spread + 4 * EPS * others) * others) + 1e-300)
+        error[i] = f * (noise * (spread + 2 * far[i]) + 1e-300)
     total = np.dot(g, x)
     for i in range(n):
         f, row, own = drift[i, 0], total[i], x[i]
@@ -170,6 +180,7 @@ def remove_radial(v, x):
 @no_type_check
 def fill_by_tiles(x, w, pull, drift, error):
     """Fills the drift and its bound as `direct.drift` has them, on the circle and on S^2."""
+    use_widest_vectors()
     n, d = x.shape
     size = n + -n % LANES
     s, masses, total = np.zeros((d, size)), np.zeros(size), np.zeros((2 * d - 1, size))
@@ -232,6 +243,7 @@ def longest(rows):
 @no_type_check
 def fill_by_pairs(x, w, pull, drift, error):
     """Fills the drift and its bound as `Interaction.split` has them, of any Q, K, V and causal or not."""
+    use_widest_vectors()
     n, d = x.shape
     targets, sources = np.dot(x, pull.T.T), np.dot(x, pull.S.T)
     number = -(-n // BLOCK)
@@ -288,7 +300,10 @@ def fill_pull(
     drift: Float[np.ndarray, "n d"],
     error: Float[np.ndarray, " n"],
 ) -> None:
-    """Fills the drift of n <= `MOST` tokens and the bound on its error, from Python and from compiled loops."""
+    """Fills the drift of n <= `MOST` tokens and the bound on its error.
+
+    To be called from compiled loops: machine code of a loop is its own, and rounds as that of no other loop.
+    """
     FILLS[type(pull)](x, w, pull, drift, error)
 
 

@@ -30,7 +30,7 @@ from scipy.optimize import brentq
 
 from spinodal.flows.state import Rate, State
 from spinodal.integrate import DORMAND_PRINCE, Controller, interpolant, largest, unit_sum
-from spinodal.loops import compiled, in_parts, one_thread_of_algebra, product, use_widest_vectors
+from spinodal.loops import compiled, in_parts, one_order, product, use_widest_vectors
 
 RateAt = Callable[[float, State, Float[np.ndarray, " n"]], Rate]
 A, E = DORMAND_PRINCE.A, DORMAND_PRINCE.E
@@ -75,7 +75,7 @@ class Stages:
         """k_j = sigma F, sigma = 1 / |(F, G)|, or less where the drift is no more than its rounding."""
         self.grow |= bool(rate.growth.any())
         growth = rate.growth / (1 + np.abs(state.lengths)) if self.grow else NOTHING
-        with one_thread_of_algebra():
+        with one_order(rate.drift.size):
             parts = np.ascontiguousarray(rate.drift).reshape(-1), rate.error_bound, growth
             self.sigma[j], speed, doubt = time_per_path(*parts, self.slowest)
         self.noise[j] = doubt * self.sigma[j]

@@ -14,7 +14,6 @@ from jaxtyping import Float
 from spinodal.errors import ConvergenceError, InputError
 from spinodal.flows.engines.direct import ENGINE as DIRECT_ENGINE
 from spinodal.flows.engines.few import MOST as FEW
-from spinodal.flows.engines.few import fill_pull
 from spinodal.flows.engines.registry import ENGINES
 from spinodal.flows.fields import AttentionField
 from spinodal.flows.state import Field, Rate, State
@@ -23,10 +22,17 @@ from spinodal.flows.time.layers import take_layer
 from spinodal.flows.time.merging import MERGE, ActiveTokens, Motion
 from spinodal.flows.time.noise import brownian, noisy_step, normal_draws
 from spinodal.flows.time.whole_steps import (
-    STEPPED, UNDERFLOWS, Aims, Course, compiled_pull, finite, steps_at_once, take_steps,
+    STEPPED,
+    UNDERFLOWS,
+    Aims,
+    Course,
+    compiled_pull,
+    fill_rate,
+    steps_at_once,
+    take_steps,
 )  # fmt: skip
 from spinodal.integrate import next_step, repeated_step
-from spinodal.loops import one_thread_of_algebra
+from spinodal.loops import one_order
 
 END = 1e305  # a time beyond all others
 FIRST = 1e-3  # path length of the first step
@@ -74,7 +80,7 @@ class Integrator:
             self.engines[rate.engine] = None
         return rate
 
-    def advance(self, limit: float, pause: float = np.inf, most: int = 1) -> None:
+    def advance(self, limit: float, pause: float = np.inf, number: int = 1) -> None:
         """A step, not beyond the limit; where steps are compiled, at most so many, until one has reached `pause`."""
         raise NotImplementedError
 
@@ -174,10 +180,9 @@ class AdaptiveIntegrator(Integrator):
         n, d = state.directions.shape
         if not self.pull or n > FEW:
             return super().rate_at(time, state, weights)
-        drift, bound = np.full((n, d), np.nan), np.full(n, np.nan)
-        if finite(state.directions.reshape(-1)):
-            with one_thread_of_algebra():
-                fill_pull(state.directions, weights, self.pull, drift, bound)
+        drift, bound = np.empty((n, d)), np.empty(n)
+        with one_order(0 if d < 4 else n * n * d):
+            fill_rate(state.directions, weights, self.pull, drift, bound)
         return self.note_engine(Rate(drift, np.zeros(n), np.full(n, np.nan), bound, DIRECT))
 
     def begin(self) -> None:
@@ -194,7 +199,7 @@ class AdaptiveIntegrator(Integrator):
         if not self.stages.resting:
             self.record_bound(self.rate)
 
-    def advance(self, limit: float, pause: float = np.inf, most: int = 1) -> None:
+    def advance(self, limit: float, pause: float = np.inf, number: int = 1) -> None:
         if self.stages.resting:
             self.before = self.state
             self.advance_clock(min(self.time_left(limit), END), limit)
@@ -202,7 +207,7 @@ class AdaptiveIntegrator(Integrator):
                 self.doubtful_rest += float(self.rate.error_bound.max()) * self.h
             return
         if self.pull and len(self.weights) <= FEW:
-            self.take_compiled_steps(limit, pause, most)
+            self.take_compiled_steps(limit, pause, number)
             return
         self.rate = SPENT
         h, most = self.proposed, dp.CONTROLLER.grow
@@ -225,7 +230,7 @@ class AdaptiveIntegrator(Integrator):
         self.error, self.taken = max(error, 1e-4), h
         self.finish(h, state, rate, duration, limit)
 
-    def take_compiled_steps(self, limit: float, pause: float, most: int) -> None:
+    def take_compiled_steps(self, limit: float, pause: float, number: int) -> None:
         """Steps until one is to be looked at from here: at `pause`, at the limit, and where tokens may merge."""
         assert self.pull
         n, d = self.state.directions.shape
@@ -237,8 +242,8 @@ class AdaptiveIntegrator(Integrator):
         )  # fmt: skip
         stages = self.stages.k.reshape(7, -1), self.stages.sigma, self.stages.noise
         aims = Aims(limit, min(pause, END), self.tolerance, self.active.radius if self.active else 0.0)
-        number = min(most, steps_at_once(n, d))
-        with one_thread_of_algebra():
+        number = min(number, steps_at_once(n, d))
+        with one_order(n * n * d):
             code, course, h = take_steps(
                 x, y, self.weights, self.pull, stages, drift, bound, course, aims, number
             )
@@ -338,7 +343,7 @@ class FixedStepIntegrator(Integrator):
         if self.merge_tokens(self.motion(self.step)):
             self.before = self.state
 
-    def advance(self, limit: float, pause: float = np.inf, most: int = 1) -> None:
+    def advance(self, limit: float, pause: float = np.inf, number: int = 1) -> None:
         self.before, self.h = self.state, self.step
         self.state = self.next_state()
         self.steps += 1

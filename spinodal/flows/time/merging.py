@@ -215,13 +215,11 @@ class ActiveTokens:
         keep[pair[:, 1]] = False
         row = (np.cumsum(keep) - 1)[pair[:, 0]]
 
-        def merge_rows(part: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "k d"]:
-            mean = np.einsum("kp,kpd->kd", share, part[pair])
-            part = part[keep]
-            part[row] = mean
-            return part
-
-        x, f, y, g = map(merge_rows, motion[:4])
+        parts = []
+        for part in motion[:4]:
+            parts.append(part[keep])
+            parts[-1][row] = np.einsum("kp,kpd->kd", share, part[pair])
+        x, f, y, g = parts
         x[row] /= np.linalg.norm(x[row], axis=1, keepdims=True)
         offsets = motion.x[pair] - x[row, None]
         offsets[rate == 0] = 0.0

@@ -133,7 +133,7 @@ def simulate(
     times in `saves` (increasing, in [0, until]; or an iterator of such, endless if need be) and the end, always all n
     tokens: a merged one is where its cluster is. On the layer clock and with noise a wanted time is that of the next
     step. Fewer tokens than dimensions are integrated in their span, where the field keeps them there. `progress` is
-    called after each step with the time and `until`, or, to consensus, with how many tokens have merged and how many
+    called after each step, or some that are taken at once, with the time and `until`, or, to consensus, with how many tokens have merged and how many
     are to. `probes` [m d] are carried along as tokens of weight 0, and count in no merge, cluster or energy.
 
     InputError for tokens that are not unit vectors, weights that do not sum to one, times outside [0, until], what is

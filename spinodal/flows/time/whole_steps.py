@@ -8,6 +8,7 @@ head of any Q, K, V, masked or not, with post-LN: directions alone move, by a ra
 from typing import NamedTuple, no_type_check
 
 import numpy as np
+from jaxtyping import Float
 
 from spinodal.flows.engines.direct import ENGINE, FAINT
 from spinodal.flows.engines.few import Pull, fill_pull, pull_of
@@ -15,10 +16,19 @@ from spinodal.flows.fields import AttentionField
 from spinodal.flows.fields.schemes import Post
 from spinodal.flows.state import Field
 from spinodal.flows.time.dormand_prince import (
-    CLOSING, CONTROLLER, ELAPSED, MET, NOTHING, PUNCTUAL, ROUNDING, A, E, time_per_path,
+    CLOSING,
+    CONTROLLER,
+    ELAPSED,
+    MET,
+    NOTHING,
+    PUNCTUAL,
+    ROUNDING,
+    A,
+    E,
+    time_per_path,
 )  # fmt: skip
-from spinodal.flows.time.merging import fill_meetings, fill_nearest, moved
 from spinodal.flows.time.merging import BLUR as UNSEEN
+from spinodal.flows.time.merging import fill_meetings, fill_nearest, moved
 from spinodal.integrate import largest, next_step, repeated_step, unit_sum
 from spinodal.loops import compiled
 
@@ -46,6 +56,9 @@ class Course(NamedTuple):
     evaluations: int
 
 
+IDLE = Course(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0)
+
+
 class Aims(NamedTuple):
     """Where steps end, `pause` where Python is to look at the state; a radius of 0 where tokens do not merge."""
 
@@ -66,6 +79,21 @@ def compiled_pull(field: Field, d: int, lightest: float) -> Pull | None:
         return None  # the Z of a probe may be one that is found in logarithms alone
     clock = None if one.kind == "sa" else float(np.exp(one.exponent))
     return pull_of(one.kernel, one.head.value_matrix, clock, d)
+
+
+def fill_rate(
+    x: Float[np.ndarray, "n d"],
+    w: Float[np.ndarray, " n"],
+    pull: Pull,
+    drift: Float[np.ndarray, "n d"],
+    error_bound: Float[np.ndarray, " n"],
+) -> None:
+    """Fills the drift and its bound as `take_steps` has them, bit for bit; NaN where a token is not finite."""
+    if not finite(x.reshape(-1)):
+        drift[:] = error_bound[:] = np.nan
+        return
+    stages = np.empty((7, 0)), np.empty(0), np.empty(0)
+    take_steps(x, np.empty((0, 0)), w, pull, stages, drift, error_bound, IDLE, Aims(0.0, 0.0, 0.0, 0.0), 0)
 
 
 def steps_at_once(n: int, d: int) -> int:
@@ -95,7 +123,7 @@ def largest_of(values):
 @compiled(fastmath={"contract"})
 @no_type_check
 def fill_stages(x, w, pull, h, slowest, stages, new, drift, error_bound):
-    """Stages 1 to 6 of a step of path h, its end and the rate there; (|drift|, bound on its error), nan off the sphere."""
+    """Stages 1 to 6 of a step of path h, its end and the rate there; (|drift|, its error bound), nan off the sphere."""
     k, sigma, noise = stages
     n, d = x.shape
     state, flat, rate = new.reshape(-1), x.reshape(-1), drift.reshape(-1)
@@ -142,15 +170,22 @@ def take_steps(x, y, w, pull, stages, drift, error_bound, course, aims, number):
 
     Returns (what is next, the course, h). STEPPED: the last step is taken, and Python is to look whether tokens merge.
     ARRIVES: a step of path h would end beyond the limit; UNDERFLOWS: it fails: it is not taken, and all before it are
-    done with.
+    done with. A number of 0 fills the drift at x alone, with the bits that it has in steps.
     """
     n, d = x.shape
+    if number == 0:
+        fill_pull(x, w, pull, drift, error_bound)
     k, sigma, noise = stages
     new, earlier, rate = np.empty((n, d)), np.empty((n, d)), drift.reshape(-1)
     pair, out, blurred = np.empty((n, 2), np.int32), np.empty((3, n)), np.empty(7)
     for step in range(number):
         c = course
-        h, most, evaluations, since = c.proposed, CONTROLLER.grow, c.evaluations, max(c.shortest, PUNCTUAL * c.hi)
+        h, most, evaluations, since = (
+            c.proposed,
+            CONTROLLER.grow,
+            c.evaluations,
+            max(c.shortest, PUNCTUAL * c.hi),
+        )
         while True:
             speed, doubt = fill_stages(x, w, pull, h, c.slowest, stages, new, drift, error_bound)
             evaluations += 6
@@ -197,7 +232,9 @@ def take_steps(x, y, w, pull, stages, drift, error_bound, course, aims, number):
         noise[0] = doubt * sigma[0]
         for i in range(rate.size):
             k[0, i] = rate[i] * sigma[0]
-        course = settled(course, min(c.shortest, sigma[0]), clearance, largest_of(rate), largest_of(error_bound))
+        course = settled(
+            course, min(c.shortest, sigma[0]), clearance, largest_of(rate), largest_of(error_bound)
+        )
     return STEPPED, course, course.path
 
 
