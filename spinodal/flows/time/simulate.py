@@ -133,8 +133,9 @@ def simulate(
     times in `saves` (increasing, in [0, until]; or an iterator of such, endless if need be) and the end, always all n
     tokens: a merged one is where its cluster is. On the layer clock and with noise a wanted time is that of the next
     step. Fewer tokens than dimensions are integrated in their span, where the field keeps them there. `progress` is
-    called after each step, or some that are taken at once, with the time and `until`, or, to consensus, with how many tokens have merged and how many
-    are to. `probes` [m d] are carried along as tokens of weight 0, and count in no merge, cluster or energy.
+    called after each step, or a few where steps are compiled, with the time and `until`, or, to consensus, with how
+    many tokens have merged and how many are to. `probes` [m d] are carried along as tokens of weight 0, and count in
+    no merge, cluster or energy.
 
     InputError for tokens that are not unit vectors, weights that do not sum to one, times outside [0, until], what is
     of another type, and where noise forbids a consensus; ConvergenceError where the step underflows, the consensus
@@ -280,7 +281,8 @@ def advance_to_end(
                     "allows: give an earlier `until`, or go on with `unlimited`",
                     field=("until", "unlimited"),
                 )
-            flow.advance(limit, frames.next, max(MOST - flow.steps, 1))
+            left = MOST - flow.steps
+            flow.advance(limit, frames.next, left if left > 0 else MOST)
             while frames.next <= flow.hi:
                 now = frames.next if isinstance(flow, AdaptiveIntegrator) else flow.hi
                 frames.keep(now, flow.at(now))
