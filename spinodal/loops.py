@@ -113,7 +113,9 @@ def in_parts(loop: Callable[[int, int], Any], n: int, least: int) -> list[Any]:
 
 @cache
 def algebra() -> ThreadpoolController:
-    """The libraries of linear algebra that this process has loaded."""
+    """The libraries of linear algebra that this process has loaded, and scipy's, which compiled loops call."""
+    import scipy.linalg  # noqa: F401
+
     return ThreadpoolController()
 
 

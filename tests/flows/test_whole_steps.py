@@ -1,11 +1,14 @@
 """Compiled steps of few tokens beside the plain ones that they stand for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from engine_reference import CLOUDS, cloud, exact
 from typed import array, present
 
 from spinodal import sphere
+from spinodal.errors import InputError
 from spinodal.flows.engines.direct import drift_at
 from spinodal.flows.engines.few import PairPull, ProductPull, TilePull
 from spinodal.flows.engines.law import law
@@ -200,6 +203,28 @@ def test_a_run_that_began_by_plain_steps_goes_on_by_them(tmp_path):
     resumed = simulate(field, x, CONSENSUS, checkpoints=checkpoints)
     assert resumed.steps == whole.steps
     assert (resumed.merges.time == whole.merges.time).all()
+
+
+def test_what_the_field_refuses_is_refused():
+    with pytest.raises(InputError, match="matrices"):
+        simulate(FIELDS["coupled"](3), sphere.uniform(5, 4), 1.0)
+
+
+def test_tokens_and_weights_may_be_read_only():
+    x, w = sphere.uniform(6, 2, seed=1), np.full(6, 1 / 6)
+    free = simulate(AttentionField(2.0, causal=True), x, 1.0, weights=w)
+    x.flags.writeable = w.flags.writeable = False
+    assert (simulate(AttentionField(2.0, causal=True), x, 1.0, weights=w).tokens == free.tokens).all()
+
+
+def test_a_field_of_another_class_is_asked_itself():
+    class Still(AttentionField):
+        def __call__(self, time, state, weights):
+            rate = super().__call__(time, state, weights)
+            return replace(rate, drift=0 * rate.drift)
+
+    x = sphere.uniform(6, 2, seed=1)
+    assert np.abs(simulate(Still(2.0), x, 1.0).tokens[-1] - x).max() < 1e-15
 
 
 def test_many_tokens_go_on_by_compiled_steps_once_they_are_few(monkeypatch):

@@ -245,7 +245,7 @@ class AdaptiveIntegrator(Integrator):
         number = min(number, steps_at_once(n, d))
         with one_order(n * n * d):
             code, course, h = take_steps(
-                x, y, self.weights, self.pull, stages, drift, bound, course, aims, number
+                x, y, np.array(self.weights), self.pull, stages, drift, bound, course, aims, number
             )
         (self.hi, self.lo, self.h, self.path, self.proposed, self.taken, self.error, self.shortest,
          self.stages.slowest, clearance, self.bound, self.unknown, self.steps, self.evaluations) = course  # fmt: skip

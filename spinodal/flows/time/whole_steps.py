@@ -70,8 +70,10 @@ class Aims(NamedTuple):
 
 def compiled_pull(field: Field, d: int, lightest: float) -> Pull | None:
     """The pull of a field whose steps are compiled; None for any other field."""
-    if not isinstance(field, AttentionField) or field.engine not in ("auto", ENGINE.name) or field.noise > 0:
+    if type(field) is not AttentionField or field.engine not in ("auto", ENGINE.name) or field.noise > 0:
         return None
+    if field.d not in (None, d):
+        return None  # which the field refuses in its own words
     one = field.interactions[0]
     if len(field.heads) > 1 or field.feed_forward is not None or type(field.scheme) is not Post or one.hard:
         return None
@@ -93,6 +95,7 @@ def fill_rate(
         drift[:] = error_bound[:] = np.nan
         return
     stages = np.empty((7, 0)), np.empty(0), np.empty(0)
+    x, w = np.array(x), np.array(w)  # of one type: one that cannot be written to would be compiled for anew
     take_steps(x, np.empty((0, 0)), w, pull, stages, drift, error_bound, IDLE, Aims(0.0, 0.0, 0.0, 0.0), 0)
 
 
