@@ -14,5 +14,6 @@ engine     how an engine describes itself: a file has its `ENGINE`
 registry   all of them by name
 choose     who is asked, and what is done again by differences
 field      the public `field`
+few        the drift of few tokens for compiled loops
 law        what is asked and answered; `kernel`: Q, K and the mask
 """

@@ -5,6 +5,7 @@ simulate         the way from start to end: the span of the tokens, frames, chec
 methods          which steps are taken: adaptive, layers, noisy
 integrators      adaptive steps, layers and noisy steps behind one interface
 dormand_prince   a step of order 5(4) on the sphere, its error and its interpolant
+whole_steps      the same steps among few tokens, compiled
 frames           the states that are kept
 merging          tokens that meet: captured early, merged at their time, remembered
 layers           x <- normalise(x + h A(x))
