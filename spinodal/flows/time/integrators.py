@@ -168,7 +168,7 @@ class AdaptiveIntegrator(Integrator):
         self, field: Field, start: State, weights: Float[np.ndarray, " n"], tolerance: float, radius: float
     ):
         super().__init__(field, start, weights, radius)
-        self.pull = compiled_pull(field, self.state.directions.shape[1], float(weights.min()))
+        self.pull = compiled_pull(field, len(self.weights), start.directions.shape[1], float(weights.min()))
         self.tolerance, self.error, self.taken = tolerance, 1.0, 0.0
         self.proposed, self.path, self.shortest = FIRST, 0.0, np.inf
         self.stages = dp.Stages(*self.state.directions.shape)

@@ -184,7 +184,7 @@ class ActiveTokens:
         x, y = motion.x, motion.y
         if x.shape[1] == 2:
             return True
-        self.clearance -= moved(x, y)
+        self.clearance -= largest_approach(x, y)
         return self.clearance <= self.radius
 
     def neighbours(self, x: Float[np.ndarray, "m d"]) -> Int[np.ndarray, "k 2"]:
@@ -251,7 +251,7 @@ def squared_distance(x, i, j):
 
 @compiled(fastmath={"contract"})
 @no_type_check
-def moved(x, y):
+def largest_approach(x, y):
     """2 max_i |x_i - y_i|, by which two tokens have come nearer at most."""
     top = 0.0
     for i in range(len(x)):

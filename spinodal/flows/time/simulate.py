@@ -41,6 +41,7 @@ LOST = 1e-6  # of the largest drift: a bound on its error above which a simulati
 ASTRAY = 1e-9  # if tokens may have moved by as much within such bounds: near a length of 0 drifts are vast, steps tiny
 SAME = 1e-6  # by which a start that was made anew may differ from the one of a checkpoint
 ROUNDING = 1e-12  # by which the last time to keep may differ from the end
+OFTEN = 16  # times a number of steps is told of before it is doubled
 NONE = Merges(np.zeros(0), *np.zeros((3, 0), np.int64))
 
 
@@ -264,7 +265,7 @@ def advance_to_end(
     progress: Progress | None,
 ) -> None:
     """Takes steps until the end, keeps the wanted frames, and writes checkpoints."""
-    written, n = time.monotonic(), flow.tokens
+    written, n, watched = time.monotonic(), flow.tokens, bool(checkpoints or progress)
 
     def write() -> None:
         if checkpoints:
@@ -281,8 +282,7 @@ def advance_to_end(
                     "allows: give an earlier `until`, or go on with `unlimited`",
                     field=("until", "unlimited"),
                 )
-            left = MOST - flow.steps
-            flow.advance(limit, frames.next, left if left > 0 else MOST)
+            flow.advance(limit, frames.next, steps_at_most(flow, until, watched))
             while frames.next <= flow.hi:
                 now = frames.next if isinstance(flow, AdaptiveIntegrator) else flow.hi
                 frames.keep(now, flow.at(now))
@@ -296,6 +296,14 @@ def advance_to_end(
             if interrupted():
                 raise KeyboardInterrupt
     frames.keep(flow.hi, flow.at(flow.hi))
+
+
+def steps_at_most(flow: Integrator, until: float, watched: bool) -> int:
+    """Steps that may be taken before the next look: at the limit, at tokens that do not merge, at who watches."""
+    if until == CONSENSUS and not flow.active:
+        return 1
+    left = MOST - flow.steps if flow.steps < MOST else MOST
+    return min(left, 1 + flow.steps // OFTEN) if watched else left
 
 
 def stop_time(flow: Integrator, until: float) -> float:

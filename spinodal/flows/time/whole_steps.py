@@ -10,8 +10,10 @@ from typing import NamedTuple, no_type_check
 import numpy as np
 from jaxtyping import Float
 
+from spinodal.flows.engines.choose import choose_engines
 from spinodal.flows.engines.direct import ENGINE, FAINT
-from spinodal.flows.engines.few import Pull, fill_pull, pull_of
+from spinodal.flows.engines.engine import Problem
+from spinodal.flows.engines.few import MOST, Pull, fill_pull, pull_of
 from spinodal.flows.fields import AttentionField
 from spinodal.flows.fields.schemes import Post
 from spinodal.flows.state import Field
@@ -28,12 +30,13 @@ from spinodal.flows.time.dormand_prince import (
     time_per_path,
 )  # fmt: skip
 from spinodal.flows.time.merging import BLUR as UNSEEN
-from spinodal.flows.time.merging import fill_meetings, fill_nearest, moved
+from spinodal.flows.time.merging import fill_meetings, fill_nearest, largest_approach
 from spinodal.integrate import largest, next_step, repeated_step, unit_sum
 from spinodal.loops import compiled
 
 STEPPED, ARRIVES, UNDERFLOWS = range(3)
 WORK = 1e7  # pairs times numbers of steps between two returns to Python: some milliseconds
+CHEAPER = 0.5  # of the cost of every pair, below which another engine is asked, and steps are plain
 MAGNITUDES = np.abs(E)
 
 
@@ -68,7 +71,7 @@ class Aims(NamedTuple):
     radius: float
 
 
-def compiled_pull(field: Field, d: int, lightest: float) -> Pull | None:
+def compiled_pull(field: Field, n: int, d: int, lightest: float) -> Pull | None:
     """The pull of a field whose steps are compiled; None for any other field."""
     if type(field) is not AttentionField or field.engine not in ("auto", ENGINE.name) or field.noise > 0:
         return None
@@ -79,6 +82,10 @@ def compiled_pull(field: Field, d: int, lightest: float) -> Pull | None:
         return None
     if lightest < FAINT and 2 * one.top > -np.log(FAINT):
         return None  # the Z of a probe may be one that is found in logarithms alone
+    plain = one.head.isotropic and not one.causal
+    problem = Problem(min(n, MOST), d, one.top, one.kernel.isotropic, one.causal, average=not plain)
+    if choose_engines(problem, field.engine)[0].cost(problem) < CHEAPER * ENGINE.cost(problem):
+        return None
     clock = None if one.kind == "sa" else float(np.exp(one.exponent))
     return pull_of(one.kernel, one.head.value_matrix, clock, d)
 
@@ -152,7 +159,7 @@ def may_merge(x, y, drift, earlier, course, radius, pair, out):
     n, d = x.shape
     clearance = course.clearance
     if d > 2:
-        clearance -= moved(x, y)
+        clearance -= largest_approach(x, y)
         if not clearance <= radius:
             return False, clearance
     pairs = pair[: n if n > 2 else 1]
