@@ -100,10 +100,13 @@ def derivatives(a, s, free, count, base):
     """
     use_widest_vectors()
     m, p = a.shape[1], s.shape[1]
-    mixed(a, s, L)
+    one, two = s[L, 0], s[L, 1]
+    if p > 2:
+        mixed(a, s, L)
     for i in range(m):
-        first = np.float64(np.float32(1.0) / np.float32(a[V, i]))
-        e = 1.0 - a[V, i] * first
+        u = a[V, i] if p > 2 else one * a[A, i] + two * a[A + 1, i]
+        first = np.float64(np.float32(1.0) / np.float32(u))
+        e = 1.0 - u * first
         a[R, i] = first + first * (e + e * e)
     for x in range(count):
         j = free[x]
