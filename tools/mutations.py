@@ -29,7 +29,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 ROOMS = ("training", "mixers", "thermodynamics", "flows/time")
 FAMILIES = ({"Add", "Sub", "Mul", "Div", "FloorDiv", "Mod", "Pow"}, {"BitOr", "BitAnd", "BitXor"})
-CPU, WALL = 150, 600  # seconds for the tests of one mutant
+CPU, WALL = 300, 900  # seconds for the tests of one mutant
 HEAVY = ["beartype", "torch", "numba", "scipy.optimize", "transformers.trainer"]
 TESTS = {  # the first that begins the module's path; before them run the tests of the module's name
     "training/tasks": "training/test_tasks.py",
@@ -132,6 +132,7 @@ def run_tests(copy: str, tests: list[str], output: str) -> None:
     os.setsid()
     os.chdir(copy)
     sys.dont_write_bytecode = False
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a command in the background ignores it
     resource.setrlimit(resource.RLIMIT_CPU, (CPU, CPU + 5))
     with open(output, "w") as file:
         os.dup2(file.fileno(), 1), os.dup2(file.fileno(), 2)

@@ -6,9 +6,10 @@ from scipy.special import roots_genlaguerre
 
 from spinodal import sphere, theory
 from spinodal.errors import InputError
-from spinodal.flows.fields import AttentionField, Head, scheme
+from spinodal.flows.fields import NGPT, AttentionField, Head, Mix, Post, Sqrt, scheme
 from spinodal.flows.state import Rate, State
 from spinodal.flows.time import CONSENSUS, Adaptive, CheckpointPolicy, Layers, Noisy, simulate
+from spinodal.flows.time.layers import take_layer
 from spinodal.flows.time.noise import brownian, noisy_step, normal_draws
 
 
@@ -171,3 +172,16 @@ def test_what_cannot_be_is_refused():
         simulate(AttentionField(1.0, kappa=10.0), x, CONSENSUS, method=Noisy(0.1))
     with pytest.raises(InputError, match="no layers"):
         simulate(Pulled(), x, 1.0, method=Layers(0.1))
+
+
+@pytest.mark.parametrize("norm", [Post(), Mix(2.0), NGPT(0.7), Sqrt()], ids=["post", "mix", "ngpt", "sqrt"])
+def test_a_layer_that_keeps_lengths_normalises_what_it_adds(norm: Post | Mix | NGPT | Sqrt):
+    """theta <- normalise(theta + h A / s) with A = T + a theta, for mix-LN before tau."""
+    theta = sphere.uniform(5, 3, seed=4)
+    field, r, h = AttentionField(2.0, scheme=norm), np.full(5, 1.3), 0.4
+    A = field.attention_output(theta, np.full(5, 0.2), radial=True)
+    s = np.broadcast_to(norm(1.0, r, A).speed, 5)[:, None]
+    state, _ = take_layer(field, 1.0, State(theta, r), np.full(5, 0.2), h)
+    expected = sphere.normalise(theta + h * (A.tangent + A.radial[:, None] * theta) / s)
+    np.testing.assert_allclose(state.directions, expected, rtol=0, atol=1e-14)
+    np.testing.assert_array_equal(state.lengths, r)
