@@ -74,8 +74,8 @@ def attention_both_ways(n: int) -> Case:
 def fixed_decays(n: int) -> Case:
     log_g = -torch.rand(2, dtype=torch.float64)
     return Case(
-        lambda *qkv: fixed_decay.fixed_decay_attention(*qkv, log_g),
-        lambda *qkv: fixed_decay.naive_fixed_decay_attention(*qkv, log_g),
+        lambda q, k, v: fixed_decay.fixed_decay_attention(q, k, v, log_g),
+        lambda q, k, v: fixed_decay.naive_fixed_decay_attention(q, k, v, log_g),
         [draw(2, 2, n, 3), draw(2, 2, n, 3), draw(2, 2, n, 4)],
     )
 
