@@ -22,7 +22,7 @@ from transformers.generation.streamers import BaseStreamer
 from spinodal.models.step.compiled import Step
 
 
-class Text:
+class GrowingIds:
     """The ids of one sequence, in memory that doubles."""
 
     def __init__(self, ids: Int[Tensor, "1 n"]):
@@ -56,14 +56,14 @@ class Rules:
         }
         self.others = [one for one in criteria if type(one) not in (MaxLengthCriteria, EosTokenCriteria)]
 
-    def choose(self, text: Text, logits: Float[np.ndarray, " v"]) -> int:
+    def choose(self, text: GrowingIds, logits: Float[np.ndarray, " v"]) -> int:
         """The next token, from the logits after a text."""
         if not self.sample and not self.processors:
             return int(logits.argmax())
         scores = self.processors(cast(torch.LongTensor, text.ids()), torch.from_numpy(logits.copy())[None])
         return int(torch.multinomial(scores.softmax(-1), 1) if self.sample else scores.argmax(-1))
 
-    def end(self, text: Text, token: int) -> bool:
+    def end(self, text: GrowingIds, token: int) -> bool:
         """Whether a text ends with its last token."""
         if token in self.ends or text.n >= self.limit:
             return True
@@ -82,7 +82,7 @@ def continue_text(
 
     The cache of the step then holds all but the last, in whatever way the loop ends.
     """
-    text, now = Text(ids), logits[0].float().numpy()
+    text, now = GrowingIds(ids), logits[0].float().numpy()
     try:
         while True:
             token = rules.choose(text, now)
