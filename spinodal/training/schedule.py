@@ -38,9 +38,7 @@ class Schedule:
     activation_checkpointing: bool = False  # activations are computed again: less memory, more time
     workers: int = 0  # processes that prepare samples beside each that trains
     save_total: int = 2  # checkpoints that are kept
-    sharded: bool = (
-        False  # each of several processes holds its share of weights, gradients and moments (FSDP2)
-    )
+    sharded: bool = False  # processes share weights, gradients and moments (FSDP2)
 
     def __post_init__(self):
         counts = (
