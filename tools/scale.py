@@ -17,7 +17,8 @@ P parameters in d features, L blocks of H heads over a vocabulary of V, contexts
         beside a mask of the tokens and counters
 
 P is counted as well, on the meta device. tests/test_scale.py compares each with what small cases take. Last, the
-records of a long run are written and timed. Assumed, and not measured: FLOPS, the speed of a process.
+records of a long run are written and timed, and a text is tokenised. Assumed, and not measured: FLOPS, the speed of
+a process.
 """
 
 import argparse
@@ -31,6 +32,8 @@ from typing import Any
 
 import torch
 
+from spinodal.data import byte_pair_tokenizer, read_corpus
+from spinodal.data.tokenizers import document_tokens
 from spinodal.models import SpinodalConfig, SpinodalForCausalLM
 from spinodal.training.memory import kept_of
 
@@ -46,10 +49,6 @@ PROCESSES = (1, 8, 64)
 CONTEXTS = (4096, 32768, LONGEST)
 STEP = 2**20  # tokens of a step
 CHUNK = 64  # tokens of a chunk of retention
-TOKENIZED = {
-    "ASCII text": 1.9e6,
-    "other text": 3.9e5,
-}  # tokens a second of one core: 10 MB of English, 2026-11-29
 ROOM = 80e9  # bytes of a GPU
 
 
@@ -141,6 +140,18 @@ def slopes(size: Size, tokens: int = 512) -> tuple[float, float]:
     return (found[1] - block) / tokens, block / tokens
 
 
+def tokenizing() -> dict[str, float]:
+    """Tokens a second of one core: of Shakespeare in ASCII, and of the same with an accent here and there."""
+    corpus, rates = read_corpus("shakespeare"), {}
+    tokenizer = byte_pair_tokenizer(corpus.texts)
+    plain = "\n".join(corpus.texts).encode("ascii", "ignore").decode()
+    for kind, text in {"ASCII text": plain, "other text": plain.replace("the ", "th\u00e9 ")}.items():
+        began = time.process_time()
+        tokens = sum(len(part) for part in document_tokens([text], tokenizer))
+        rates[kind] = tokens / (time.process_time() - began)
+    return rates
+
+
 def hashing() -> float:
     """Bytes of which a core makes the sha256 in a second."""
     content, began = bytes(2**27), time.process_time()
@@ -205,8 +216,10 @@ def main() -> None:
     asked = parser.parse_args()
     torch.manual_seed(0)
     print(f"{TOKENS:,} tokens are {math.ceil(TOKENS / STEP):,} steps of {STEP:,} tokens")
-    for kind, rate in TOKENIZED.items():
-        print(f"tokenising {kind} on one core: {TOKENS / rate / 3600:,.0f} hours")
+    for kind, rate in tokenizing().items():
+        print(
+            f"tokenising {kind} on one core, {rate:,.0f} tokens a second: {TOKENS / rate / 3600:,.0f} hours"
+        )
     print(
         f"kept as int32: {4 * TOKENS / 1e9:,.0f} GB, whose checksums take {4 * TOKENS / hashing() / 60:,.0f} minutes"
     )
