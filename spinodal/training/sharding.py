@@ -65,7 +65,7 @@ def whole(value: Tensor) -> Tensor:
 def save_shards(folder: Path, model: nn.Module, optimizer: Optimizer) -> None:
     """Writes the weights and the moments that this process holds; all processes call this."""
     state = {f"{MODEL}{name}": value for name, value in own_weights(model).items()}
-    state |= dict(moments_of(model, optimizer))
+    state |= {f"{OPTIMIZER}{name}.{kind}": value for name, kind, value in moments_of(model, optimizer)}
     with without_group_warnings():
         shards.save(
             state,
@@ -127,10 +127,12 @@ def own_weights(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach() for name, value in named if name in kept}
 
 
-def moments_of(model: nn.Module, optimizer: Optimizer) -> Iterator[tuple[str, Tensor]]:
+def moments_of(model: nn.Module, optimizer: Optimizer) -> Iterator[tuple[str, str, Tensor]]:
+    """What an optimiser keeps of each parameter: the parameter's name, that of the moment, its value."""
     for name, parameter in model.named_parameters():
-        for kind, value in optimizer.state[parameter].items():
-            yield f"{OPTIMIZER}{name}.{kind}", value
+        for kind, value in optimizer.state.get(parameter, {}).items():
+            if isinstance(value, Tensor):
+                yield name, kind, value
 
 
 def stored(folder: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ so a run killed at any moment and resumed ends bit for bit where it would have e
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -50,7 +50,15 @@ from spinodal.training.processes import process_count, process_rank
 from spinodal.training.rates import constant_step, energy_adaptive, step_size_named
 from spinodal.training.records import Part
 from spinodal.training.resumption import refuse_other_digests
-from spinodal.training.sharding import is_sharded, load_moments, load_weights, save_shards, shard, whole
+from spinodal.training.sharding import (
+    is_sharded,
+    load_moments,
+    load_weights,
+    moments_of,
+    save_shards,
+    shard,
+    whole,
+)
 from spinodal.training.tasks import PreparedData, task_named
 from spinodal.types import Progress
 
@@ -237,7 +245,9 @@ class PhysicsTrainer(Trainer):
     def _save_checkpoint(self, model: nn.Module, trial) -> None:
         """Trainer's checkpoint, our state and the manifest that closes it; on failure the older ones stay."""
         folder = self.out / "checkpoints" / f"checkpoint-{self.state.global_step}"
-        if name := first_nonfinite([*self.network.named_parameters(), *self.moments()]):
+        moments = moments_of(self.network, self.plain_optimizer())
+        named = ((f"{kind} of {name}", value) for name, kind, value in moments)
+        if name := first_nonfinite([*self.network.named_parameters(), *named]):
             raise FloatingPointError(
                 f"{name} is not finite after step {self.state.global_step}, which is not saved; {self.advice()}"
             )
@@ -290,14 +300,6 @@ class PhysicsTrainer(Trainer):
     def plain_optimizer(self) -> Optimizer:
         """The optimiser without what accelerate puts around it."""
         return getattr(self.optimizer, "optimizer", cast(Optimizer, self.optimizer))
-
-    def moments(self) -> Iterator[tuple[str, Tensor]]:
-        """What the optimiser keeps of each parameter, by name."""
-        names: dict[Tensor, str] = {p: name for name, p in self.network.named_parameters()}
-        for parameter, state in self.plain_optimizer().state.items():
-            for kind, value in state.items():
-                if isinstance(value, Tensor):
-                    yield f"{kind} of {names.get(parameter, 'a parameter')}", value
 
     def own_state(self) -> dict[str, Any]:
         """What Trainer does not save: by these values training goes on as if it had not stopped."""
