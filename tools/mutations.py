@@ -55,7 +55,6 @@ TESTS = {  # the first that begins the module's path; before them run the tests 
     "models/test_parts.py models/test_model_starts.py",
     "thermodynamics/reactions": "thermodynamics/test_mass_action.py mixers/channel",
     "thermodynamics/": "thermodynamics mixers/channel/test_partition_block.py",
-    "flows/time/interruption": "cli/test_interruption.py flows/test_time.py",
     "flows/time": "flows/test_time_steps.py flows/test_time.py flows/test_simulation_experiment.py",
 }
 

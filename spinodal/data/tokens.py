@@ -46,9 +46,7 @@ from spinodal.errors import InputError
 
 FORMAT = 2  # of the files in the cache, and of the way in which text becomes tokens
 LEAST_KEPT = 2**20  # characters of a text whose tokens are kept
-LEARNT = (
-    2**25
-)  # characters that byte pairs are learnt from: what is counted of them, distinct words, is in memory
+LEARNT = 2**25  # characters that byte pairs are learnt from, whose distinct words are counted in memory
 PARTS = ("training", "validation")
 TOKENIZER, MANIFEST = "tokenizer.json", "manifest.json"
 

@@ -30,9 +30,8 @@ L, D, F, CUBE, TOP, INVERSE, ERROR, CHANGE, UNIT, H = range(10)
 INFINITY = np.uint64(0x7FF0000000000000)  # as bits; those of NaN and of negative numbers are above
 LOWEST, HIGHEST = 1e-100, 1e100  # of sum z: beyond, sums of squares may leave the range of doubles
 
-exact = partial(
-    compiled, fastmath={"contract", "nsz"}, _nrt=False
-)  # owns no arrays: without counts of references
+# Loops that own no arrays: without counts of references
+exact = partial(compiled, fastmath={"contract", "nsz"}, _nrt=False)
 
 
 @exact()

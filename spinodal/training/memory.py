@@ -1,9 +1,9 @@
 """The memory that training takes, told before the first step.
 
-    bytes = P (4 + 4 + M) + A_1 + (b - 1)(A_2 - A_1)
+    bytes = P (4 + 4 + M) / R + 4 G + A_1 + (b - 1)(A_2 - A_1)
 
-P parameters in float32 with their gradients and M bytes of moments each, of R processes that share them P / R and the
-weights that a process gathers of the others at once; A_k is what autograd keeps for the backward
+P parameters in float32 with their gradients and M bytes of moments each. R processes share them where the run is
+sharded, and each then gathers at most G of them at once; else R = 1, G = 0. A_k is what autograd keeps for the backward
 pass of k samples, counted on the first ones; b samples are computed at once. With activation checkpointing one block
 is computed again at a time: A then holds what is kept between the blocks, and a block's share of the rest. What the
 backward pass allocates on its way is not counted, nor are the libraries of a GPU.

@@ -95,6 +95,9 @@ def model_of_weights(
     """
     model = task_named(experiment.data.task).model(config)
     if lacking := own_weights(model).keys() - weights.keys():
-        raise InputError(f"the checkpoint has no {min(lacking)}")
+        raise InputError(
+            f"the checkpoint has no {min(lacking)}, which the model of this version has: `overwrite` trains it again",
+            field="overwrite",
+        )
     model.load_state_dict(weights, strict=False)
     return model

@@ -21,19 +21,9 @@ from spinodal.models.step.kernels import run
 from spinodal.models.step.mixers import decode, require_class
 from spinodal.models.step.program import NoProgramError, Program
 
-HOOKS = (
-    "_forward_hooks",
-    "_forward_pre_hooks",
-    "_compiled_call_impl",
-)  # of a module, that its call would run
-MOST = (
-    3_000_000  # weights a block: one thread reads them in the time that `forward` takes besides its products
-)
-OVERRIDES = {
-    "forward",
-    "__call__",
-    "prepare_inputs_for_generation",
-}  # that a wrapper may have put on an instance
+HOOKS = "_forward_hooks", "_forward_pre_hooks", "_compiled_call_impl"  # that a call of a module would run
+MOST = 3_000_000  # weights a block: read by one thread while `forward` does all but its products
+OVERRIDES = {"forward", "__call__", "prepare_inputs_for_generation"}  # that a wrapper may put on an instance
 
 
 def leaves(state: State) -> list[Tensor]:
@@ -131,8 +121,7 @@ def compiled_step(model: SpinodalForCausalLM, cache: object) -> Step | None:
         step = Step(model)
     except NoProgramError:
         return None
-    many = sum(weight.numel() for weight in step.weights) > MOST * (len(step.places) + 1)
-    shared = (
-        many and torch.get_num_threads() > 1
-    )  # the products of a wide model, which torch shares among threads
-    return step if step.takes(cache) and not shared else None
+    wide = sum(weight.numel() for weight in step.weights) > MOST * (len(step.places) + 1)
+    if wide and torch.get_num_threads() > 1:  # torch shares the products among threads
+        return None
+    return step if step.takes(cache) else None
