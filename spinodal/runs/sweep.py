@@ -37,6 +37,7 @@ LOST = 120.0  # seconds without any worker after which a sweep ends
 CHECK = 5.0  # seconds between two looks at whether there is a worker
 TICK = 0.2  # seconds between two looks at what workers say
 CLOSING = 20.0  # seconds that local workers have to end
+DEATHS = 10  # local workers that may die over an argument: killed by chance, a worker dies early over the same ones
 
 
 def run(
@@ -181,8 +182,8 @@ def compute(
 ) -> Generator[tuple[str, Any], None, None]:
     """(key, function(argument)) of every key, in the order in which they are done, on other processes.
 
-    Where the scheduler or all workers are lost for two minutes, or where an argument kills four workers, it ends with a
-    ChildProcessError; local processes end with this one, however that ends. `begin` is called once workers are there,
+    Where the scheduler or all workers are lost for two minutes, or where more than ten local workers die over one
+    argument, it ends with a ChildProcessError; local processes end with this one, however that ends. `begin` is called once workers are there,
     `hear` with what `function` sends by `distributed.get_worker().log_event(topic, message)`.
     """
     if not arguments:
@@ -295,12 +296,10 @@ def local_cluster(workers: int) -> Iterator[str]:
     import dask
     from distributed import LocalCluster
 
-    waits = {"distributed.deploy.lost-worker-timeout": "30 days"}
-    quiet = {
-        "dashboard_address": ":0",
-        "silence_logs": 50,
-    }  # None takes a fixed port, and warns where that is taken
-    with dask.config.set(waits):
+    settings = {"distributed.deploy.lost-worker-timeout": "30 days", "distributed.scheduler.allowed-failures": DEATHS}
+    # dashboard_address None takes a fixed port, and warns where that is taken
+    quiet = {"dashboard_address": ":0", "silence_logs": 50}
+    with dask.config.set(settings):
         with ignore_interruptions():
             cluster = LocalCluster(n_workers=workers, threads_per_worker=1, memory_limit=0, **quiet)
         try:

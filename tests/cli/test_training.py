@@ -192,7 +192,7 @@ def test_a_scheduler_trains_the_same_comparison(corpus: Path, tmp_path: Path):
 
     experiment = override(pet_lm.RECIPE.experiment, TINY | {"corpus": str(corpus)})
     last: dict[str, tuple[float, float]] = {}
-    quiet = {"dashboard_address": None, "silence_logs": 50}
+    quiet = {"dashboard_address": ":0", "silence_logs": 50}
 
     def progress(run: str) -> Progress:
         return lambda *at: last.__setitem__(run, at)

@@ -179,7 +179,7 @@ def test_a_damaged_cell_is_named_and_computed_again(tmp_path: Path, damage: str)
 def test_a_scheduler_at_an_address_gives_the_same(tmp_path: Path):
     from distributed import LocalCluster
 
-    quiet = {"dashboard_address": None, "silence_logs": 50}
+    quiet = {"dashboard_address": ":0", "silence_logs": 50}
     cluster = LocalCluster(n_workers=1, threads_per_worker=1, processes=False, **quiet)
     with cluster:
         address = cluster.scheduler_address
@@ -280,7 +280,7 @@ def test_a_sweep_without_any_worker_ends_with_a_sentence_and_goes_on_when_it_is_
     monkeypatch.setattr(sweep, "CHECK", 0.5)
     at, cells = tmp_path / "at", [{"x": x, "at": str(tmp_path / "at"), "seconds": 1000 * x} for x in range(2)]
     at.mkdir()
-    quiet = {"dashboard_address": None, "silence_logs": 50}
+    quiet = {"dashboard_address": ":0", "silence_logs": 50}
     cluster: Any = LocalCluster(n_workers=1, threads_per_worker=1, **quiet)
     with cluster:
 
@@ -353,7 +353,7 @@ def test_a_scheduler_without_workers(tmp_path: Path, monkeypatch):
     from distributed import LocalCluster
 
     monkeypatch.setattr(sweep, "ANSWER", 0.3)
-    quiet = {"dashboard_address": None, "silence_logs": 50}
+    quiet = {"dashboard_address": ":0", "silence_logs": 50}
     cluster = LocalCluster(n_workers=0, processes=False, **quiet)
     with cluster, pytest.raises(InputError, match="no worker"):
         sweep.run(square, grid(1), tmp_path, scheduler=cluster.scheduler_address)
