@@ -159,6 +159,19 @@ def outcome(context: Any, copy: Path, tests: list[str]) -> tuple[str, str]:
     return "killed", reports[0].split(" - ")[0].split(" ", 1)[1] if reports else "the process"
 
 
+@contextlib.contextmanager
+def fresh_kernels(copy: Path, code: str) -> Iterator[None]:
+    """A compiled loop is kept by the file that it stands in, with the loops of other files that it calls."""
+
+    def forget() -> None:
+        for path in copy.rglob("*.nb[ic]") if "loops" in code else ():
+            path.unlink()
+
+    forget()
+    yield
+    forget()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -200,7 +213,8 @@ def main() -> None:
             file.write_text(code)
             os.utime(file, (number, number))  # compiled files are told apart by the second of their source
             start = time.monotonic()
-            result, test = outcome(context, copy, tests_of(mutant["file"]))
+            with fresh_kernels(copy, code):
+                result, test = outcome(context, copy, tests_of(mutant["file"]))
             shutil.copy2(ROOT / mutant["file"], file)
             rows.append(
                 {**mutant, "outcome": result, "test": test, "seconds": round(time.monotonic() - start, 1)}

@@ -183,8 +183,8 @@ def compute(
     """(key, function(argument)) of every key, in the order in which they are done, on other processes.
 
     Where the scheduler or all workers are lost for two minutes, or where more than ten local workers die over one
-    argument, it ends with a ChildProcessError; local processes end with this one, however that ends. `begin` is called once workers are there,
-    `hear` with what `function` sends by `distributed.get_worker().log_event(topic, message)`.
+    argument, it ends with a ChildProcessError; local processes end with this one, however that ends. `begin` is called
+    once workers are there, `hear` with what `function` sends by `distributed.get_worker().log_event(topic, message)`.
     """
     if not arguments:
         return
@@ -296,7 +296,10 @@ def local_cluster(workers: int) -> Iterator[str]:
     import dask
     from distributed import LocalCluster
 
-    settings = {"distributed.deploy.lost-worker-timeout": "30 days", "distributed.scheduler.allowed-failures": DEATHS}
+    settings = {
+        "distributed.deploy.lost-worker-timeout": "30 days",
+        "distributed.scheduler.allowed-failures": DEATHS,
+    }
     # dashboard_address None takes a fixed port, and warns where that is taken
     quiet = {"dashboard_address": ":0", "silence_logs": 50}
     with dask.config.set(settings):
