@@ -6,7 +6,7 @@ neighbouring contexts share one token, so that every token is predicted once.
 """
 
 import numpy as np
-from jaxtyping import Int32, Int64
+from jaxtyping import Int64
 from transformers import PreTrainedTokenizerBase
 
 from spinodal.data.corpora import Corpus
@@ -22,7 +22,7 @@ class CausalWindows(Contexts):
     set is cut at phase 0.
     """
 
-    def __init__(self, tokens: Int32[np.ndarray, " m"], length: int, *, seed: int = 0, frozen: bool = False):
+    def __init__(self, tokens: Stream, length: int, *, seed: int = 0, frozen: bool = False):
         super().__init__(tokens, length, stride=length - 1, seed=seed, frozen=frozen)
 
     def sample(self, index: int) -> dict[str, Int64[np.ndarray, " n"]]:

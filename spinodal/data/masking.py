@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int32, Int64
+from jaxtyping import Int64
 from transformers import PreTrainedTokenizerBase
 
 from spinodal.data.corpora import Corpus
@@ -59,7 +59,7 @@ class MaskedWindows(Contexts):
 
     def __init__(
         self,
-        tokens: Int32[np.ndarray, " m"],
+        tokens: Stream,
         tokenizer: PreTrainedTokenizerBase,
         masking: Masking,
         *,

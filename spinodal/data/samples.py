@@ -14,9 +14,10 @@ from jaxtyping import Int32, Int64
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from spinodal.data.shards import ShardedTokens
 from spinodal.errors import InputError
 
-Stream = Int32[np.ndarray, " _"]
+Stream = Int32[np.ndarray, " _"] | ShardedTokens
 JUDGED = 2**20  # tokens of a frozen set, about: contexts all along a stream of more
 UNSELECTED = -100  # the label that torch's cross-entropy leaves out
 
@@ -87,7 +88,7 @@ class Contexts(Samples):
 
     def __init__(
         self,
-        tokens: Int32[np.ndarray, " m"],
+        tokens: Stream,
         length: int,
         *,
         stride: int,
@@ -108,7 +109,7 @@ class Contexts(Samples):
     def context(self, index: int, *, phase: int = 0) -> Int64[np.ndarray, " n"]:
         """tokens[phase + index stride + (0 .. length - 1)], the stream's end joined to its beginning."""
         places = phase + index * self.stride + np.arange(self.length)
-        return self.tokens.take(places, mode="wrap").astype(np.int64)
+        return self.tokens[places % self.tokens.size].astype(np.int64)
 
 
 S = TypeVar("S", bound=Contexts)

@@ -6,7 +6,8 @@
 
 A text of more than LEAST_KEPT characters is kept as tokens in the cache, in a folder named after the sha256 of all that
 they depend on, and mapped into memory from there: a run begins as soon as its text is hashed, and memory does not grow
-with the text. The folder may be deleted at any time. Files are compared with their checksums before they are used.
+with the text. The folder holds the shards of both parts, the tokenizer, and a manifest of their checksums, which are
+compared before they are used. It may be deleted at any time.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ import shutil
 import warnings
 from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from importlib.metadata import version
 from itertools import groupby, islice
@@ -27,12 +28,14 @@ from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int32
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from spinodal.data.archives import cache, checksum
 from spinodal.data.corpora import TEXT_FIELD, CorpusStream, stream_corpus
 from spinodal.data.samples import Stream
+from spinodal.data.shards import Shard, ShardedTokens, ShardWriter
 from spinodal.data.tokenizers import (
     WORD_ENDS,
     byte_pair_tokenizer,
@@ -44,7 +47,7 @@ from spinodal.data.tokenizers import (
 )
 from spinodal.errors import InputError
 
-FORMAT = 2  # of the files in the cache, and of the way in which text becomes tokens
+FORMAT = 3  # of the files in the cache, and of the way in which text becomes tokens
 LEAST_KEPT = 2**20  # characters of a text whose tokens are kept
 LEARNT = 2**25  # characters that byte pairs are learnt from, whose distinct words are counted in memory
 PARTS = ("training", "validation")
@@ -114,7 +117,7 @@ def tokens_of(
     """The tokens of both parts and the tokenizer, from the cache where they are there."""
     if survey.characters < LEAST_KEPT:
         trained = train_tokenizer(survey, tokenizer, vocabulary)
-        found: dict[int, list[Stream]] = {0: [], 1: []}
+        found: dict[int, list[np.ndarray]] = {0: [], 1: []}
         for part, tokens in part_tokens(survey, trained):
             found[part].append(tokens)
         empty = np.zeros(0, dtype=np.int32)
@@ -128,7 +131,8 @@ def tokens_of(
             warnings.warn(f"{folder} is damaged: {reason}; the text is tokenised again", stacklevel=3)
         with making(folder) as part:
             write_tokens(part, survey, train_tokenizer(survey, tokenizer, vocabulary))
-    training, validation = (mapped(folder / f"{part}.tokens") for part in PARTS)
+    _, shards = manifest(folder)
+    training, validation = (ShardedTokens(folder, shards[part]) for part in PARTS)
     return (training, validation), with_special_tokens(Tokenizer.from_file(str(folder / TOKENIZER)))
 
 
@@ -143,7 +147,9 @@ def train_tokenizer(survey: Survey, name: str, vocabulary: int) -> PreTrainedTok
         return byte_pair_tokenizer(islice(pieces, 0, None, every), vocabulary=vocabulary)
 
 
-def part_tokens(survey: Survey, tokenizer: PreTrainedTokenizerFast) -> Iterator[tuple[int, Stream]]:
+def part_tokens(
+    survey: Survey, tokenizer: PreTrainedTokenizerFast
+) -> Iterator[tuple[int, Int32[np.ndarray, " _"]]]:
     """(0, tokens) of the training part of each document, then (1, tokens) of its validation part."""
     known: dict[str, list[int]] = {}
     for length, (_, pieces) in zip(survey.lengths, survey.corpus.documents(), strict=True):
@@ -165,26 +171,34 @@ def split_at(pieces: Iterable[str], cut: int) -> Iterator[tuple[int, str]]:
 
 
 def write_tokens(folder: Path, survey: Survey, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Fills a folder of the cache: the tokens of both parts as int32, the tokenizer, and last of all the checksums."""
+    """Fills a folder of the cache: the shards of both parts, the tokenizer, and last of all the manifest."""
     with contextlib.ExitStack() as stack:
-        files = [stack.enter_context((folder / f"{part}.tokens").open("wb")) for part in PARTS]
+        writers = [stack.enter_context(ShardWriter(folder, part)) for part in PARTS]
         for part, tokens in part_tokens(survey, tokenizer):
-            files[part].write(tokens.astype("<i4").tobytes())
+            writers[part].write(tokens)
     (folder / TOKENIZER).write_text(tokenizer.backend_tokenizer.to_str())
-    names = [*(f"{part}.tokens" for part in PARTS), TOKENIZER]
-    (folder / MANIFEST).write_text(json.dumps({name: checksum(folder / name) for name in names}))
+    shards = {writer.name: [asdict(shard) for shard in writer.shards()] for writer in writers}
+    (folder / MANIFEST).write_text(json.dumps({TOKENIZER: checksum(folder / TOKENIZER), **shards}))
+
+
+def manifest(folder: Path) -> tuple[str, dict[str, list[Shard]]]:
+    """The sha256 of the tokenizer and the shards of each part, as `write_tokens` left them."""
+    files: Any = json.loads((folder / MANIFEST).read_text())
+    return files[TOKENIZER], {part: [Shard(**shard) for shard in files[part]] for part in PARTS}
 
 
 def damage(folder: Path) -> str | None:
-    """What is wrong with a folder of the cache, None if it is whole."""
+    """What is wrong with the files of a folder of the cache, each by its name, None if it is whole."""
     try:
-        files: Any = json.loads((folder / MANIFEST).read_text())
-        for name in (*(f"{part}.tokens" for part in PARTS), TOKENIZER):
-            if checksum(folder / name) != files[name]:
-                return f"{name} is not what was written"
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        digest, shards = manifest(folder)
+        found = [harm for part in PARTS for shard in shards[part] if (harm := shard.damage(folder))]
+        if not (folder / TOKENIZER).is_file() or checksum(folder / TOKENIZER) != digest:
+            found.append(f"{TOKENIZER} is missing or not what was written")
+    except OSError as error:
         return str(error)
-    return None
+    except (ValueError, KeyError, TypeError) as error:
+        return f"{MANIFEST} is not what was written ({error})"
+    return ", ".join(found) or None
 
 
 @contextlib.contextmanager
@@ -207,18 +221,3 @@ def making(folder: Path) -> Iterator[Path]:
         raise InputError(
             f"cannot keep tokens in {folder.parent}: {error}; let SPINODAL_CACHE name another folder"
         ) from error
-
-
-class MappedTokens(np.memmap):
-    """The tokens of a file, mapped into memory; another process that is handed them maps the file itself."""
-
-    def __reduce__(self):
-        path = Path(self.filename or "")
-        return (mapped, (path,)) if self.nbytes == path.stat().st_size else super().__reduce__()
-
-
-def mapped(path: Path) -> Stream:
-    """The tokens of a file, mapped into memory: read where they are used, and never all at once."""
-    if not path.stat().st_size:
-        return np.zeros(0, dtype=np.int32)
-    return MappedTokens(path, dtype="<i4", mode="r")

@@ -1,6 +1,7 @@
 """Tokens made in pieces and kept in the cache are those of the text as a whole, bit for bit."""
 
 import gzip
+import hashlib
 import json
 import pickle
 import subprocess
@@ -19,14 +20,18 @@ from spinodal.data import (
     CausalWindows,
     Corpus,
     Document,
+    MaskedWindows,
+    Masking,
     byte_pair_tokenizer,
     character_tokenizer,
     file_text,
     files,
     read_corpus,
+    shards,
     tokenizers,
     tokens,
 )
+from spinodal.data.shards import ShardedTokens
 from spinodal.data.tokenizers import (
     closing_token,
     cut_places,
@@ -151,8 +156,9 @@ def test_kept_tokens_are_those_of_the_corpus(kept: Path, name: str):
     for found in made:
         assert found.tokenizer.backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str()
         for stream, part in zip(found.streams, corpus.split(), strict=True):
-            assert isinstance(stream, np.memmap)
-            assert np.array_equal(stream, token_stream(part, tokenizer))
+            assert isinstance(stream, ShardedTokens)
+            assert all(isinstance(file, np.memmap) for file in stream.files)
+            assert np.array_equal(stream[:], token_stream(part, tokenizer))
     assert made[0].digests == made[1].digests
 
 
@@ -160,8 +166,8 @@ def test_tokens_in_memory_are_those_that_are_kept(kept: Path, monkeypatch: pytes
     cached = tokenize_corpus(kept, vocabulary=320)
     monkeypatch.setattr(tokens, "LEAST_KEPT", 2**30)
     for ours, theirs in zip(tokenize_corpus(kept, vocabulary=320).streams, cached.streams, strict=True):
-        assert not isinstance(ours, np.memmap)
-        assert np.array_equal(ours, theirs)
+        assert type(ours) is np.ndarray
+        assert np.array_equal(ours, theirs[:])
 
 
 def test_a_text_is_tokenised_once(kept: Path, monkeypatch: pytest.MonkeyPatch):
@@ -183,9 +189,91 @@ def test_a_process_that_is_handed_tokens_maps_them(kept: Path):
     handed = pickle.dumps(stream)
     assert len(handed) < 1000
     again = pickle.loads(handed)
-    assert isinstance(again, np.memmap)
-    assert np.array_equal(again, stream)
+    assert isinstance(again, ShardedTokens)
+    assert all(isinstance(file, np.memmap) for file in again.files)
+    assert np.array_equal(again[:], stream[:])
     assert np.array_equal(pickle.loads(pickle.dumps(stream[3:9])), stream[3:9])
+
+
+@pytest.fixture
+def sharded(kept: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Such a text, its tokens in shards of 1000."""
+    monkeypatch.setattr(shards, "SHARD", 1000)
+    return kept
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("task", ["causal", "masked"])
+def test_samples_of_shards_are_those_of_the_tokens_in_memory(
+    sharded: Path, monkeypatch: pytest.MonkeyPatch, workers: int, task: str
+):
+    def samples() -> list[list[dict[str, torch.Tensor]]]:
+        corpus, found = tokenize_corpus(sharded, vocabulary=320), []
+        for stream, frozen in zip(corpus.streams, (False, True), strict=True):
+            if task == "causal":
+                windows = CausalWindows(stream, 48, seed=3, frozen=frozen)
+            else:
+                windows = MaskedWindows(stream, corpus.tokenizer, Masking(48, seed=3), frozen=frozen)
+            windows.set_epoch(2)
+            random = torch.Generator().manual_seed(5)
+            found.append([*DataLoader(windows, 8, shuffle=True, generator=random, num_workers=workers)])
+        return found
+
+    ours = samples()
+    assert len([*sharded.parent.glob("cache/tokens/*/training-*.tokens")]) == 5
+    monkeypatch.setattr(tokens, "LEAST_KEPT", 2**30)
+    for batches, others in zip(ours, samples(), strict=True):
+        assert len(batches) == len(others) > 0
+        for batch, other in zip(batches, others, strict=True):
+            assert all(torch.equal(batch[name], other[name]) for name in other)
+
+
+def test_the_manifest_holds_checksum_and_number_of_each_shard(sharded: Path, tmp_path: Path):
+    streams = tokenize_corpus(sharded, vocabulary=320).streams
+    [path] = (tmp_path / "cache" / "tokens").glob("*/manifest.json")
+    manifest = json.loads(path.read_text())
+    for part, stream in zip(("training", "validation"), streams, strict=True):
+        told = manifest[part]
+        assert [shard["file"] for shard in told] == [f"{part}-{k:05}.tokens" for k in range(len(told))]
+        assert [shard["tokens"] for shard in told[:-1]] == [1000] * (len(told) - 1)
+        assert sum(shard["tokens"] for shard in told) == stream.size
+        for shard in told:
+            content = (path.parent / shard["file"]).read_bytes()
+            assert len(content) == 4 * shard["tokens"]
+            assert hashlib.sha256(content).hexdigest() == shard["sha256"]
+
+
+def test_every_damaged_shard_is_named_and_all_are_made_again(sharded: Path, tmp_path: Path):
+    first = [stream[:] for stream in tokenize_corpus(sharded, vocabulary=320).streams]
+    [folder] = (tmp_path / "cache" / "tokens").iterdir()
+    content = bytearray((folder / "training-00001.tokens").read_bytes())
+    content[1234] ^= 1
+    (folder / "training-00001.tokens").write_bytes(content)
+    (folder / "training-00003.tokens").unlink()
+    with pytest.warns(
+        UserWarning, match="training-00001.tokens is not what was written, training-00003.tokens is missing;"
+    ):
+        again = tokenize_corpus(sharded, vocabulary=320)
+    assert all(np.array_equal(ours[:], theirs) for ours, theirs in zip(again.streams, first, strict=True))
+    assert tokens.damage(folder) is None
+
+
+def test_files_that_were_not_written_are_not_read(sharded: Path, tmp_path: Path):
+    first = [stream[:] for stream in tokenize_corpus(sharded, vocabulary=320).streams]
+    [folder] = (tmp_path / "cache" / "tokens").iterdir()
+    (folder / "training-00099.tokens").write_bytes(bytes(4000))
+    (folder / "training.tokens").write_bytes(bytes(4000))
+    again = tokenize_corpus(sharded, vocabulary=320)
+    assert all(np.array_equal(ours[:], theirs) for ours, theirs in zip(again.streams, first, strict=True))
+
+
+def test_every_flipped_byte_of_a_manifest_is_found(sharded: Path, tmp_path: Path):
+    tokenize_corpus(sharded, vocabulary=320)
+    [path] = (tmp_path / "cache" / "tokens").glob("*/manifest.json")
+    content = path.read_bytes()
+    for k in range(0, len(content), 3):
+        path.write_bytes(content[:k] + bytes([content[k] ^ 1]) + content[k + 1 :])
+        assert tokens.damage(path.parent)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -218,9 +306,9 @@ def test_byte_pairs_of_a_long_text_are_learnt_from_pieces_all_along_it(
 
 
 @pytest.mark.parametrize("harm", ["flip", "cut", "delete", "null"])
-@pytest.mark.parametrize("name", ["training.tokens", "tokenizer.json", "manifest.json"])
+@pytest.mark.parametrize("name", ["training-00000.tokens", "tokenizer.json", "manifest.json"])
 def test_damaged_tokens_are_made_again(kept: Path, tmp_path: Path, harm: str, name: str):
-    first = [stream.copy() for stream in tokenize_corpus(kept, vocabulary=320).streams]
+    first = [stream[:] for stream in tokenize_corpus(kept, vocabulary=320).streams]
     [path] = (tmp_path / "cache" / "tokens").glob(f"*/{name}")
     content = bytearray(path.read_bytes())
     if harm == "flip":
@@ -230,7 +318,7 @@ def test_damaged_tokens_are_made_again(kept: Path, tmp_path: Path, harm: str, na
         path.unlink()
     with pytest.warns(UserWarning, match="is damaged: .*; the text is tokenised again"):
         again = tokenize_corpus(kept, vocabulary=320)
-    assert all(map(np.array_equal, again.streams, first))
+    assert all(np.array_equal(ours[:], theirs) for ours, theirs in zip(again.streams, first, strict=True))
 
 
 def test_a_place_that_cannot_be_written_is_named(kept: Path, tmp_path: Path):
@@ -252,8 +340,8 @@ def test_documents_of_a_file_in_json_lines_are_closed_each(kept: Path):
     found = tokenize_corpus(path, tokenizer="characters")
     corpus = Corpus("made", tuple(Document(str(i), text) for i, text in enumerate(texts)))
     for stream, part in zip(found.streams, corpus.split(), strict=True):
-        assert np.array_equal(stream, token_stream(part, found.tokenizer))
-    assert (found.streams[1] == closing_token(found.tokenizer)).sum() == 3
+        assert np.array_equal(stream[:], token_stream(part, found.tokenizer))
+    assert (found.streams[1][:] == closing_token(found.tokenizer)).sum() == 3
 
 
 MEASURE = """
