@@ -10,17 +10,19 @@ function that it calls from another file changes: clear __pycache__ after editin
 
 import math
 import os
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache, lru_cache, partial
 from itertools import pairwise
+from threading import Timer
 from typing import Any, no_type_check
 
 import numpy as np
 from jaxtyping import Float
 from numba import config, njit
-from numba.core import types
+from numba.core import event, types
 from numba.extending import intrinsic
 from numpy.polynomial import Chebyshev, Polynomial
 from threadpoolctl import ThreadpoolController
@@ -37,6 +39,7 @@ TAYLOR = Polynomial([math.log(2) ** k / math.factorial(k) for k in range(20)])  
 REST = Chebyshev.interpolate(TAYLOR - TAYLOR.cutdeg(10), 10, [-0.5, 0.5])  # its tail, in ten degrees
 TWO = tuple(map(float, (TAYLOR.cutdeg(10) + REST.convert(kind=Polynomial)).coef))
 PARTS = 16  # of a loop at most, each for one thread
+PATIENCE = 2.0  # seconds of compiling after which a terminal is told of it
 SMALL = 10_000  # numbers that a BLAS multiplies and adds on one thread in any case
 ROUND = 6755399441055744.0  # 1.5 * 2^52: adding it rounds to an integer and leaves that in the low bits
 
@@ -90,6 +93,39 @@ def use_widest_vectors(context):
         return context.get_dummy_value()
 
     return types.void(), generate
+
+
+class Compiling(event.Listener):
+    """Tells a terminal, once, that loops are being compiled, when that has taken PATIENCE seconds in this process."""
+
+    def __init__(self) -> None:
+        self.depth, self.spent, self.began, self.timer = 0, 0.0, 0.0, Timer(0, self.tell)
+        self.told = False
+
+    def on_start(self, event: Any) -> None:
+        if not self.depth and not self.told:
+            self.began = time.monotonic()
+            self.timer = Timer(max(PATIENCE - self.spent, 0), self.tell)
+            self.timer.daemon = True
+            self.timer.start()
+        self.depth += 1
+
+    def on_end(self, event: Any) -> None:
+        self.depth -= 1
+        if not self.depth:
+            self.timer.cancel()
+            self.spent += time.monotonic() - self.began
+
+    def tell(self) -> None:
+        from rich.console import Console
+
+        self.told = True
+        console = Console(stderr=True)
+        if console.is_terminal or console.is_jupyter:
+            console.print("compiling, once: the machine code is kept for later runs", highlight=False)
+
+
+event.register("numba:compile", Compiling())
 
 
 @lru_cache
