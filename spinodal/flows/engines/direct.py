@@ -110,6 +110,15 @@ def row_on_sphere(s, w, part, i, kappa, mirror):
 
 @compiled()
 @no_type_check
+def add_rows(total, part, J):
+    """total_k[J:] += part_k, for whose slices numba would compile a text of errors for seconds."""
+    for k in range(len(part)):
+        for j in range(part.shape[1]):
+            total[k, J + j] += part[k, j]
+
+
+@compiled()
+@no_type_check
 def tile_on_circle(s, w, kappa, at, total):
     """Adds what the tiles i in [I, A) and j in [J, B) do to each other to [force, spread, others]."""
     I, A, J, B = at
@@ -126,9 +135,9 @@ def tile_on_circle(s, w, kappa, at, total):
         for k in range(3):
             total[k, i] += row[k]
         if I != J and ((i - I) % ROWS == ROWS - 1 or i == A - 1):
-            whole += part
+            add_rows(whole, part, 0)
             part[:] = 0.0
-    total[:, J:B] += whole
+    add_rows(total, whole, J)
 
 
 @compiled()
@@ -149,9 +158,9 @@ def tile_on_sphere(s, w, kappa, at, total):
         for k in range(5):
             total[k, i] += row[k]
         if I != J and ((i - I) % ROWS == ROWS - 1 or i == A - 1):
-            whole += part
+            add_rows(whole, part, 0)
             part[:] = 0.0
-    total[:, J:B] += whole
+    add_rows(total, whole, J)
 
 
 @compiled()
