@@ -1,6 +1,6 @@
 """What a token costs in training, by context: partition blocks beside rotary attention with SwiGLU.
 
-    python benchmarks/blocks.py [--json FILE]
+    python benchmarks/blocks.py [--json FILE] [--quick]
 
 Each model is a stack of two blocks of equal parameters, run forward and backward on the same
 4,096 tokens, cut into contexts of 128 to 2,048. Models take turns in one process; medians of
@@ -127,12 +127,15 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--quick", action="store_true", help="times alone")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     cost = costs()
     show(cost, LENGTHS, "us_per_token", f"us a token, {DEVICE}")
-    memory = peaks()
-    show(memory, MEMORY_LENGTHS, "peak_MB", "peak MB, one context")
+    memory = []
+    if not arguments.quick:
+        memory = peaks()
+        show(memory, MEMORY_LENGTHS, "peak_MB", "peak MB, one context")
     if arguments.json:
         with open(arguments.json, "w") as file:
             json.dump({"device": DEVICE, "cost": cost, "memory": memory}, file, indent=1)

@@ -1,6 +1,6 @@
 """What a token of one sequence costs through `generate`: compiled steps beside the loop of transformers.
 
-    python benchmarks/generation.py [--json FILE]
+    python benchmarks/generation.py [--json FILE] [--quick]
 
 Models of four blocks and about equal parameters go on with a prompt of 128 tokens for 200 tokens: through `forward`
 one token a call, through `generate` with the loop of transformers around that, and through `generate` as it is, which
@@ -82,7 +82,7 @@ def agreement(model: SpinodalForCausalLM, ids: torch.Tensor) -> tuple[float, boo
     return error, bool(same)
 
 
-def measured() -> list[dict]:
+def measured(turns: int) -> list[dict]:
     torch.manual_seed(0)
     networks, ids = models(), torch.randint(0, 2048, (1, PROMPT))
     for model in networks.values():
@@ -95,7 +95,7 @@ def measured() -> list[dict]:
         "generate, sampling": (generate, SAMPLING),
     }
     costs: dict[tuple[str, str], list[float]] = {(name, way): [] for name in networks for way in ways}
-    for turn in range(TURNS + 1):
+    for turn in range(turns + 1):
         for name, way in costs:
             run, options = ways[way]
             cost = seconds(lambda tokens: run(networks[name], ids, tokens, **options))  # noqa: B023
@@ -116,9 +116,10 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--quick", action="store_true", help="one turn")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    rows = measured()
+    rows = measured(1 if arguments.quick else TURNS)
     print(
         "| model | parameters | forward | greedy: transformers' loop | ours | sampling: transformers' loop | ours |"
     )

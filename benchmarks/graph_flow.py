@@ -1,6 +1,6 @@
 """What a flow on a graph costs beside softmax attention: dense by its steps, block-sparse by the length of the text.
 
-    python benchmarks/graph_flow.py [--turns 5] [--json FILE]
+    python benchmarks/graph_flow.py [--turns 5] [--longest 8192] [--json FILE]
 
 One head of 128 features, one thread, or a GPU where there is one; mixers take turns, medians of CPU time (on a
 GPU, of the clock). The units of the first table are one call of fused attention with q, k and v of 128 features,
@@ -104,10 +104,10 @@ def dense_steps(turns: int) -> list[dict]:
     ]  # fmt: skip
 
 
-def by_length(turns: int) -> list[dict]:
+def by_length(turns: int, longest: int) -> list[dict]:
     """A row for each length: softmax, dense and block-sparse flows, forward and with gradients."""
     rows = []
-    for n in LENGTHS:
+    for n in (n for n in LENGTHS if n <= longest):
         x = torch.randn(1, n, WIDTH, device=DEVICE)
         models = {
             "softmax": Attention(WIDTH, heads=1),
@@ -157,7 +157,7 @@ def show(dense: list[dict], rows: list[dict]):
             print(
                 f"{name} breaks even at n = {n:.0f}"
                 if n
-                else f"{name} breaks even nowhere up to {LENGTHS[-1]}"
+                else f"{name} breaks even nowhere up to {rows[-1]['n']}"
             )
 
 
@@ -166,11 +166,12 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--longest", type=int, default=LENGTHS[-1], choices=LENGTHS)
     parser.add_argument("--json", metavar="FILE")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    dense, rows = dense_steps(arguments.turns), by_length(arguments.turns)
+    dense, rows = dense_steps(arguments.turns), by_length(arguments.turns, arguments.longest)
     show(dense, rows)
     if arguments.json:
         even = {f"{s}, {k}": break_even(rows, k, s) for k in KINDS for s in SPARSE}

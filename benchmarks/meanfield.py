@@ -1,6 +1,6 @@
 """The mean-field equation on the circle, through the birth of Diracs, by four methods; and growth rates.
 
-    python benchmarks/meanfield.py [--json FILE]
+    python benchmarks/meanfield.py [--json FILE] [--quick]
 
 SA at beta = 9 from rho = (1 + 0.1 sum_k cos(k theta - phi_k)) / 2 pi, k = 1..4, to T = 30, where three Diracs are left.
 Error: the largest of |m_k - exact|, k = 1..10; exact is the hp-Lagrangian solver at tolerance 1e-11. A method
@@ -125,7 +125,7 @@ METHODS = {
 }
 
 
-def through_diracs() -> list[dict]:
+def through_diracs(turns: int) -> list[dict]:
     """A row a method: CPU seconds to T = 30 in one go, the error there, the time of failure."""
     exact = panels(1e-11)(TIMES)
     rows = []
@@ -138,7 +138,7 @@ def through_diracs() -> list[dict]:
             {"method": name, "error": error[-1] if len(error) == len(TIMES) else None, "fails": fails}
         )
     seconds: dict[str, list[float]] = {name: [] for name in METHODS}
-    for _ in range(TURNS):
+    for _ in range(turns):
         for name, method in METHODS.items():
             began = time.process_time()
             method(TIMES[-1:])
@@ -210,13 +210,18 @@ def printed(title: str, rows: list[dict]):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--json", type=Path)
-    path = parser.parse_args().json
+    parser.add_argument("--quick", action="store_true", help="one turn")
+    options = parser.parse_args()
     torch.set_num_threads(1)
-    results = {"through Diracs": through_diracs(), "growth rates": rates(), "consensus": consensus()}
+    results = {
+        "through Diracs": through_diracs(1 if options.quick else TURNS),
+        "growth rates": rates(),
+        "consensus": consensus(),
+    }
     for title, rows in results.items():
         printed(title, rows)
-    if path:
-        path.write_text(json.dumps(results, indent=1, default=float) + "\n")
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1, default=float) + "\n")
 
 
 if __name__ == "__main__":
