@@ -21,7 +21,7 @@ from spinodal.cli._values import end_time
 from spinodal.errors import InputError
 
 FILES = (
-    "checkpoint", "trajectory.npz", "observables.npz", "observables.png",
+    "checkpoint", "trajectory.npz", "observables.npz", "observables.png", "certainty.npz",
     "cosines.png", "energy.png", "circle.png", "sphere.png", "movie.gif", "movie.mp4",
 )  # fmt: skip
 FIELD, ENGINE = default("flows.AttentionField.kind"), default("flows.AttentionField.engine")
@@ -70,6 +70,9 @@ def simulate_command(
     observables: Annotated[
         str | None, Option(help="Numbers over time, with commas, of `spinodal list observables`.")
     ] = None,
+    certify: Annotated[
+        bool, Option("--certify", help="Run again at a tenth of --tol: how many digits of the merges' times agree.")
+    ] = False,
     movie: Annotated[str | None, Option(help="gif: a movie too, for d = 2 and 3.")] = None,
     resume: Annotated[bool, Option("--resume", help="Go on from the last checkpoint.")] = False,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace what is in --out.")] = False,
@@ -96,6 +99,8 @@ def simulate_command(
     from spinodal.figures.observables import observables_over_time
     from spinodal.figures.simulation import film_simulation
     from spinodal.flows import AttentionField, Evolution, Simulation, evolve, named_method
+    from spinodal.flows import certify as merge_certainty
+    from spinodal.flows.certainty import finer_simulation
     from spinodal.flows.fields import scheme
     from spinodal.runs import check_folder, open_run
 
@@ -124,6 +129,9 @@ def simulate_command(
         )
     if movie and simulation.d not in (2, 3):
         raise InputError(f"`movie` {movie}: for d = 2 and 3, not for d = {simulation.d}", field="movie")
+    if certify:
+        with renamed(tolerance="tol", method="clock"):
+            finer_simulation(simulation)
     label = {"command": command_line()}
     with open_run(out, config=simulation, seed=seed, label=label, **place) as folder:
         if folder.previous is not None and folder.previous.finished:
@@ -157,8 +165,21 @@ def simulate_command(
                 figures["observables"] = observables_over_time(result, values, scales_of(result))
             save_figures(folder, figures)
             films = film_simulation(result, folder.place("movie.gif")) if movie else []
-    console.print(str(result), highlight=False)
+        console.print(str(result), highlight=False)
+        if certify:
+            with flow_bar(simulation.until) as progress:
+                certainty = merge_certainty(simulation, result, progress=progress)
+            folder.save_arrays("certainty.npz", {"clusters": certainty.clusters, "digits": certainty.digits})
+            console.print(str(certainty), highlight=False)
     show_ends(values)
     pictures = [*(f"{name}.png" for name in figures), *(film.name for film in films)]
-    written = ", ".join(["run.json", "trajectory.npz", *["observables.npz"] * bool(values), *pictures])
+    written = ", ".join(
+        [
+            "run.json",
+            "trajectory.npz",
+            *["observables.npz"] * bool(values),
+            *["certainty.npz"] * certify,
+            *pictures,
+        ]
+    )
     console.print(f"{out}: {written}", highlight=False, soft_wrap=True)

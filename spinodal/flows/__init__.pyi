@@ -1,3 +1,4 @@
+from .certainty import MergeCertainty, certify
 from .engines.choose import choose_engines, unchecked_drift
 from .engines.engine import Engine, Problem, Routine
 from .engines.field import field
@@ -40,6 +41,7 @@ __all__ = [
     "LatticeStart",
     "Law",
     "Layers",
+    "MergeCertainty",
     "Noisy",
     "OrthonormalStart",
     "PerturbedStart",
@@ -50,6 +52,7 @@ __all__ = [
     "TokenStart",
     "UniformStart",
     "UnnormalisedField",
+    "certify",
     "choose_engines",
     "evolve",
     "field",

@@ -320,3 +320,19 @@ def test_a_folder_that_is_used_is_refused_before_any_token_is_drawn(monkeypatch,
     monkeypatch.setattr(sphere, "uniform", drawn)
     assert spinodal(monkeypatch, "--n", 100_000, "--out", tmp_path / "run") == 2
     assert "holds a run already" in " ".join(capsys.readouterr().err.split())
+
+
+def test_digits_of_merges_are_certified(monkeypatch, tmp_path, capsys):
+    options = ("--n", 8, "--d", 2, "--beta", 1, "--until", "consensus", "--certify")
+    assert spinodal(monkeypatch, *options, "--out", tmp_path / "out") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "times of merges, against a tolerance of 1e-09: the last agrees in" in said
+    assert "certainty.npz" in said
+    with np.load(tmp_path / "out" / "certainty.npz") as saved:
+        assert saved["clusters"].tolist() == list(range(7, 0, -1))
+        assert saved["digits"].min() > 5
+    assert spinodal(monkeypatch, *options, "--clock", "layer", "--out", tmp_path / "layers") == 2
+    assert "--clock Layers: certain digits come from two tolerances" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert not (tmp_path / "layers").exists()
