@@ -38,7 +38,7 @@ DOORS: dict[str, set[str]] = {
         "loops",
         "integrate",
     },
-    "mixers": {"types", "thermodynamics", "graphs"},
+    "mixers": {"types", "thermodynamics", "graphs", "loops"},
     "layers": {"mixers"},
     "models": {"types", "loops", "mixers"},
     "training": {"types", "runs", "models", "mixers", "data", "observables", "watch", "scores", "signals"},

@@ -17,6 +17,7 @@ vector is a confound between gates, so none is left to choose its own.
 
 from abc import ABC
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float
@@ -27,9 +28,11 @@ from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, OutputProjection, PhaseMixer, Tokenwise
 from spinodal.mixers.channel.residuals import phase_residuals, report
 from spinodal.mixers.entry import Entry, Kind, MixerConfig, Shape, option
+from spinodal.mixers.ops.tracing import is_plain, traced
 from spinodal.types import Mixed
 
 STEEPNESS = 2.0  # of a gate as a function of its linear map; the same for all three
+LEAST, TOKENS = 2**16, 256  # numbers that are worth loading a compiler, and tokens that are worth a thread
 
 
 def layer_norm(y: Float[Tensor, "b n e"]) -> Float[Tensor, "b n e"]:
@@ -120,12 +123,11 @@ class PhaseCompetition(Tokenwise, PhaseMixer):
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
     ) -> Mixed:
         za = self.inner(x).unflatten(-1, (self.phases, -1))
-        y = Departure.apply(za)
         info = {}
         if residuals:
             z, k = za[..., 0, :], STEEPNESS * za[..., 1:, :].mT
             info = phase_residuals(z, k, z.new_full((self.phases,), 1 / self.phases), present(valid))
-        return report(self.out(layer_norm(y.flatten(-2))), info)
+        return report(self.out(competition(za)), info)
 
     def phase_fractions(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None
@@ -165,6 +167,55 @@ class Departure(torch.autograd.Function):
         da = phases * g[..., :-1, :] - A.unsqueeze(-2)
         da.mul_(r[..., :-1, :]).mul_(STEEPNESS * z)
         return torch.cat([(A - g.sum(-2)).unsqueeze(-2), da], dim=-2)
+
+
+def naive_competition(za: Float[Tensor, "b n p e"]) -> Float[Tensor, "b n pe"]:
+    """LN(concat_j y_j) of `naive_departure`."""
+    return layer_norm(naive_departure(za).flatten(-2))
+
+
+def competition(za: Float[Tensor, "b n p e"]) -> Float[Tensor, "b n pe"]:
+    """LN(concat_j y_j), y_j = z (P r_j - 1): by compiled loops for many numbers in float32 on the CPU.
+
+    By tensor operations elsewhere, and where operations are recorded, transformed or watched.
+    """
+    if not traced() and torch._C._are_functorch_transforms_active():
+        return naive_competition(za)
+    if is_plain(za) and za.numel() >= LEAST:
+        return CompiledCompetition.apply(za).flatten(-2)
+    return layer_norm(Departure.apply(za).flatten(-2))
+
+
+class CompiledCompetition(torch.autograd.Function):
+    """`naive_competition` in one pass over memory each way, for which z and a alone are kept.
+
+    Second derivatives are those of the definition.
+    """
+
+    @staticmethod
+    def forward(ctx, za: Float[Tensor, "b n p e"]) -> Float[Tensor, "b n p e"]:
+        ctx.save_for_backward(za)
+        return over_tokens("forward", za)
+
+    @staticmethod
+    def backward(ctx, g: Float[Tensor, "b n p e"]) -> Float[Tensor, "b n p e"]:
+        (za,), again = ctx.saved_tensors, torch.is_grad_enabled()
+        if is_plain(g) and not again:
+            return over_tokens("backward", za, g)
+        with torch.enable_grad():
+            y = naive_competition(za).view(g.shape)
+            return torch.autograd.grad(y, za, g, create_graph=again)[0]
+
+
+def over_tokens(loop: str, *given: Float[Tensor, "b n p e"]) -> Float[Tensor, "b n p e"]:
+    """What a loop of `competition_kernels` makes of these tensors, token by token."""
+    from spinodal.loops import in_parts  # here, since networks elsewhere do without a compiler
+    from spinodal.mixers.channel import competition_kernels
+
+    made = torch.empty_like(given[0], memory_format=torch.contiguous_format)
+    arrays = [x.detach().contiguous().flatten(0, -3).numpy() for x in (*given, made)]
+    in_parts(partial(getattr(competition_kernels, loop), *arrays), len(arrays[0]), TOKENS)
+    return made
 
 
 def present(valid: Bool[Tensor, "b n"] | None) -> Bool[Tensor, "b n 1"] | None:

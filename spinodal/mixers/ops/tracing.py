@@ -3,6 +3,8 @@
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch._C._functorch import is_legacy_batchedtensor
 
 Size = Any  # an int, or in a graph for any length a torch.SymInt, which the declarations of torch do not know
 
@@ -20,3 +22,18 @@ def recomputed() -> bool:
 def symbolic(n: Size) -> bool:
     """Whether a size stands for any, in a graph for any length."""
     return isinstance(n, torch.SymInt)
+
+
+def is_plain(x: Tensor) -> bool:
+    """Whether a compiled loop may read x: float32 on the CPU, and nothing records, transforms or watches it."""
+    return (
+        not traced()
+        and type(x) is Tensor
+        and x.dtype == torch.float32
+        and x.device.type == "cpu"
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.are_deterministic_algorithms_enabled()
+        and not torch._C._len_torch_dispatch_stack()
+        and not torch._C._are_functorch_transforms_active()
+        and not is_legacy_batchedtensor(x)
+    )
