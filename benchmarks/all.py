@@ -56,6 +56,12 @@ def drift(report: Any) -> Figures:
             yield f"direct engine, d = {row['d']}, n = {row['n']:,}: ns a pair", row["ns_a_pair"]
 
 
+def harmonics(report: Any) -> Figures:
+    for row in report:
+        if row["d"] == 4:
+            yield f"harmonics engine, d = 4, beta = {row['beta']:g}: n from which every pair costs more", row["even"]
+
+
 def consensus(report: Any) -> Figures:
     for row in report["ours"]:
         yield (
@@ -132,6 +138,7 @@ def observe(report: Any) -> Figures:
 BENCHMARKS = {
     "flash": Benchmark(["--quick"], flash),
     "drift": Benchmark(["--quick"], drift),
+    "harmonics": Benchmark(["--n", "2048"], harmonics),
     "consensus": Benchmark(["--quick", "--budget", "5"], consensus),
     "whole_steps": Benchmark(["--quick"], whole_steps),
     "phase_diagram": Benchmark(["--quick", "--every", "100"], phase_diagram),

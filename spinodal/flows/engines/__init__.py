@@ -6,6 +6,7 @@ pairs      any Q, K, V; causal    every pair, by differences from an anchor  n^2
 attention  any d; any Q, K, V     torch's fused attention in float64         n^2
 circle     d = 2; any 2 x 2 Q, K  cells and Fourier modes                    n
 sphere     d = 3                  spherical harmonics                        n
+harmonics  d = 4 to 8, spread     harmonics of d variables                   n r
 lowrank    once tokens cluster    pivoted Cholesky with a certificate        n r
 span       n < d                  the same flow in n dimensions              n^3
 hardmax    beta = inf             the largest logits of every token          n^2

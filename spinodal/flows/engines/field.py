@@ -119,11 +119,12 @@ def field(
     |drift_i - exact drift_i|. "usa" and "gkpr" are two definitions of unnormalised attention, whose times differ by the
     factor `usa_clock`; `law` defines all three.
 
-    Engines: "direct" sums over all pairs, O(n^2), and keeps all digits of the slowest flow; "circle" (d = 2) and
-    "sphere" (d = 3) are O(n); "attention" and "lowrank" serve any d; "span" works in n dimensions where n < d. "auto"
-    takes the fastest. Whichever runs, tokens whose bound exceeds `tolerance` times the largest drift are computed
-    again by "direct", as long as that takes a second or two, and a warning says where it would take more; with an
-    infinite tolerance only those are of whose drift no digit is known, such as probes far from all mass.
+    Engines: "direct" sums over all pairs, O(n^2), and keeps all digits of the slowest flow; "circle" (d = 2), "sphere"
+    (d = 3) and "harmonics" (d = 4 to 8, the less the larger beta is) are O(n); "attention" and "lowrank" serve any d;
+    "span" works in n dimensions where n < d. "auto" takes the fastest. Whichever runs, tokens whose bound exceeds
+    `tolerance` times the largest drift are computed again by "direct", as long as that takes a second or two, and a
+    warning says where it would take more; with an infinite tolerance only those are of whose drift no digit is known,
+    such as probes far from all mass.
 
     `probes` [m d] are unit vectors without weight: they drift and pull at nothing. The answer then has n + m rows, the
     last m theirs.
