@@ -59,7 +59,10 @@ def drift(report: Any) -> Figures:
 def harmonics(report: Any) -> Figures:
     for row in report:
         if row["d"] == 4:
-            yield f"harmonics engine, d = 4, beta = {row['beta']:g}: n from which every pair costs more", row["even"]
+            yield (
+                f"harmonics engine, d = 4, beta = {row['beta']:g}: n from which every pair costs more",
+                row["even"],
+            )
 
 
 def consensus(report: Any) -> Figures:

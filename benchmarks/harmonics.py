@@ -31,8 +31,8 @@ TURNS, PAIRS = 3, 4096
 
 
 def measured(d: int, beta: float, n: int) -> dict:
-    x, law = sphere.uniform(n, d, seed=1), flows.law("sa", beta)
-    weights, few = np.full(n, 1 / n), np.full(PAIRS, 1 / PAIRS)
+    x, law, weights = sphere.uniform(n, d, seed=1), flows.law("sa", beta), np.full(n, 1 / n)
+    few = sphere.uniform(PAIRS, d, seed=1), np.full(PAIRS, 1 / PAIRS), law
     functions = harmonics.number_of_functions(len(harmonics.eigenvalues(beta, d)) - 1, d)
     ours, pair = [], []
     for _ in range(TURNS):
@@ -40,13 +40,14 @@ def measured(d: int, beta: float, n: int) -> dict:
         found = from_shift(x, harmonics.average(Kernel(beta), x, weights), law)
         ours.append(time.process_time() - began)
         began = time.process_time()
-        direct.drift(x[:PAIRS], few, law)
+        direct.drift(*few)
         pair.append((time.process_time() - began) / PAIRS**2)
     exact = direct.drift_at(x[:100], x, weights, law)
+    error = np.abs(found.drift[:100] - exact.drift).max() / np.abs(found.drift).max()
     seconds, pairs = statistics.median(ours), statistics.median(pair)
     return {
         "d": d, "beta": beta, "functions": functions, "n": n, "cpu_s": seconds, "pairs_cpu_s": pairs * n**2,
-        "even": seconds / n / pairs, "error": float(np.abs(found.drift[:100] - exact.drift).max() / np.abs(found.drift).max()),
+        "even": seconds / n / pairs, "error": float(error),
     }  # fmt: skip
 
 

@@ -171,7 +171,7 @@ def cost(problem: Problem) -> float:
     if not degrees:
         return math.inf
     numbers = (d + 1) * number_of_functions(degrees - 1, d)
-    return 2 * problem.n * (3 + 0.03 * degrees**2 + 2.5e-4 * numbers)
+    return 2 * problem.n * (3 + 0.03 * degrees**2 + 6e-4 * numbers)
 
 
 ENGINE = Engine("harmonics", average=Routine(average, cost, attempt=attempt))
