@@ -4,7 +4,7 @@
 
 Each model is a stack of two blocks of equal parameters, run forward and backward on the same
 4,096 tokens, cut into contexts of 128 to 2,048. Models take turns in one process; medians of
-five turns on one thread, or on a GPU where there is one. Peak memory is that of one context,
+nine turns on one thread, or on a GPU where there is one. Peak memory is that of one context,
 forward and backward, over what the weights take, from the profiler's record of allocations.
 """
 
@@ -23,8 +23,8 @@ from torch import nn
 
 from spinodal.models import Block, SpinodalConfig
 
-TOKENS, TURNS, WIDTH = 4096, 5, 96
-LENGTHS = (128, 512, 2048)
+TOKENS, TURNS, WIDTH = 4096, 9, 96
+LENGTHS = (128, 256, 512, 2048)
 MEMORY_LENGTHS = (1024, 2048, 4096, 8192)
 MODELS = {
     "attention + SwiGLU": {"mixer": "attention", "channel": "swiglu", "hidden": 277},
@@ -35,6 +35,13 @@ MODELS = {
     },
     "Toeplitz + competition": {"mixer": "toeplitz", "channel": "competition", "hidden": 26},
 }  # fmt: skip
+RIVALS = ("retention + competition", "attention + SwiGLU")  # PET and the Transformer
+GOALS = {
+    128: 1.05,
+    256: 0.90,
+    512: 0.70,
+    2048: 0.30,
+}  # of the cost of the first over that of the second, on a CPU
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
@@ -122,6 +129,15 @@ def show(rows: list[dict], lengths: tuple[int, ...], value: str, unit: str):
         print(f"{model:<28}{cells}{found[lengths[-1]] / found[lengths[0]]:>12.2f}")
 
 
+def show_ratio(rows: list[dict]):
+    """The cost of PET over that of the Transformer, beside its goal."""
+    found = {(row["model"], row["length"]): row["us_per_token"] for row in rows}
+    print("\nPET / Transformer           ", end="")
+    for n, goal in GOALS.items():
+        print(f"  n={n}: {found[RIVALS[0], n] / found[RIVALS[1], n]:.2f} (goal {goal:.2f})", end="")
+    print()
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -132,6 +148,7 @@ def main():
     torch.set_num_threads(1)
     cost = costs()
     show(cost, LENGTHS, "us_per_token", f"us a token, {DEVICE}")
+    show_ratio(cost)
     memory = []
     if not arguments.quick:
         memory = peaks()

@@ -7,7 +7,7 @@ i - j enters [su2021]. One fused call; memory is linear in n.
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache, partial
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -19,7 +19,10 @@ from spinodal.mixers.base import Mixer, OutputProjection, State
 from spinodal.mixers.entry import Entry, Kind, MixerConfig, Shape
 from spinodal.mixers.ops.kv_cache import append
 from spinodal.mixers.ops.padding import token_places
+from spinodal.mixers.ops.tracing import is_plain
 from spinodal.types import Mixed
+
+LEAST, TOKENS = 2**16, 256  # numbers that are worth loading a compiler, and tokens that are worth a thread
 
 
 @cache
@@ -36,15 +39,57 @@ def rotate(
     `start` is the position of the first token of each sample, the first axis, or of all its tokens; zero if None.
     """
     n, c = x.shape[-2:]
+    if start is None and x.ndim == 4 and is_plain(x) and x.numel() >= LEAST:
+        return Rotation.apply(x, *cached_angles(n, c, base))
     exact = torch.promote_types(x.dtype, torch.float32)  # bfloat16 would round position 1000 by up to 4
-    frequency = torch.tensor(frequencies(int(c), base), device=x.device, dtype=exact)
     i = torch.arange(n, device=x.device, dtype=exact)
     if start is not None:
-        i = start.view(len(start), *[1] * (x.ndim - 3), -1) + (i if start.ndim == 1 else 0.0)
-    angle = i[..., None] * frequency
-    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+        i = start.view(len(start), *[1] * (x.ndim - 3), -1).to(exact) + (i if start.ndim == 1 else 0.0)
+    return rotate_pairs(x, *(y.to(x.dtype) for y in cos_sin(i, int(c), base)))
+
+
+def cos_sin(
+    i: Float[Tensor, "*n"], c: int, base: float
+) -> tuple[Float[Tensor, "*n k"], Float[Tensor, "*n k"]]:
+    """Cosine and sine of the angles at these positions."""
+    angle = i[..., None] * torch.tensor(frequencies(c, base), device=i.device, dtype=i.dtype)
+    return angle.cos(), angle.sin()
+
+
+@lru_cache(maxsize=16)
+def cached_angles(n: int, c: int, base: float) -> tuple[Float[Tensor, "n k"], Float[Tensor, "n k"]]:
+    """`cos_sin` of the first n positions, float32 on the CPU, for any later call, whatever mode this one runs in."""
+    with torch.inference_mode(False), torch.no_grad():
+        return cos_sin(torch.arange(n, device="cpu", dtype=torch.float32), c, base)
+
+
+def rotate_pairs(
+    x: Float[Tensor, "*b n c"], cos: Float[Tensor, "*n k"], sin: Float[Tensor, "*n k"]
+) -> Float[Tensor, "*b n c"]:
+    """(x_a cos - x_b sin, x_a sin + x_b cos)."""
     a, b = x.chunk(2, dim=-1)
     return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+
+
+class Rotation(torch.autograd.Function):
+    """`rotate_pairs` in one pass over memory, to the same bits; its gradient is the rotation back."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        from spinodal.loops import in_parts  # here, since networks elsewhere do without a compiler
+        from spinodal.mixers.ops.rotation_kernels import turn
+
+        ctx.save_for_backward(cos, sin)
+        y = torch.empty_like(x, memory_format=torch.contiguous_format)
+        arrays = [t.detach().numpy() for t in (x, cos, sin, y)]
+        in_parts(partial(turn, *arrays), x.shape[0] * x.shape[2], TOKENS)
+        return y
+
+    @staticmethod
+    def backward(ctx, g: Tensor) -> tuple[Tensor | None, ...]:
+        cos, sin = ctx.saved_tensors
+        turned = Rotation.apply if is_plain(g) else rotate_pairs
+        return turned(g, cos, -sin), None, None
 
 
 class Attention(Mixer):

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from spinodal.mixers.token.attention import Attention, rotate
+from spinodal.mixers.token import attention
+from spinodal.mixers.token.attention import Attention, cached_angles, rotate, rotate_pairs
 
 
 def definition(mixer: Attention, x: Tensor, valid: Tensor | None) -> Tensor:
@@ -86,3 +87,47 @@ def test_rotation_keeps_lengths():
     x = torch.randn(3, 5, 8, dtype=torch.float64)
     torch.testing.assert_close(rotate(x).norm(dim=-1), x.norm(dim=-1))
     assert torch.equal(rotate(x)[:, 0], x[:, 0])
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch):
+    """Few numbers go to the loop too."""
+    monkeypatch.setattr(attention, "LEAST", 0)
+
+
+@pytest.mark.usefixtures("few")
+def test_the_loop_gives_the_bits_of_the_definition():
+    x = torch.randn(2, 300, 3, 10, requires_grad=True)
+    turned, angles, g = x.transpose(1, 2), cached_angles(300, 10, 10_000.0), torch.randn(2, 3, 300, 10)
+    y, z = rotate(turned), rotate_pairs(turned, *angles)
+    assert torch.equal(y, z)
+    assert "Rotation" in str(y.grad_fn)
+    found, expected = (torch.autograd.grad(w, x, g, create_graph=True)[0] for w in (y, z))
+    assert torch.equal(found, expected)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert torch.equal(rotate(turned), z)
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("few")
+def test_gradients_of_the_loop_can_be_differentiated_and_batched():
+    x, g = torch.randn(1, 2, 5, 4, requires_grad=True), torch.randn(1, 2, 5, 4, requires_grad=True)
+    (first,) = torch.autograd.grad(rotate(x), x, g, create_graph=True)
+    (second,) = torch.autograd.grad(first, g, x.detach())
+    torch.testing.assert_close(second, rotate(x.detach()))
+    G = torch.randn(3, 1, 2, 5, 4)
+    (batch,) = torch.autograd.grad(rotate(x), x, G, is_grads_batched=True)
+    torch.testing.assert_close(batch, torch.stack([torch.autograd.grad(rotate(x), x, g)[0] for g in G]))
+
+
+@pytest.mark.usefixtures("few")
+def test_angles_of_inference_serve_in_training():
+    cached_angles.cache_clear()
+    x = torch.randn(1, 2, 5, 4, requires_grad=True)
+    with torch.inference_mode():
+        rotate(x)
+    rotate(x).sum().backward()
+    assert cached_angles.cache_info().hits == 1
