@@ -172,10 +172,15 @@ def modes(
     # weights of order one: equal ones are then counted without rounding
     parts = in_parts(lambda start, stop: collect_moments(flat, w, M, float(n), start, stop), n, LEAST)
     sums = np.sum(parts, 0).reshape(M + 1, WIDTH)
-    sums[:, 0] += sums[:, MOMENTS]
-    moments = sums[:, :MOMENTS] / n
-    moments[0] += moments[M]
-    spectra = np.fft.rfft(np.ascontiguousarray(moments[:M].T))[:, : K + 1]
+    sums[0] += sums[M]
+    return modes_of_moments(sums[:M], K) / n
+
+
+def modes_of_moments(sums: Float[np.ndarray, "c 8"], K: int) -> Complex[np.ndarray, " k"]:
+    """sum_j w_j e^{-ik theta_j} for k = 0..K, from moments as `scatter` leaves them."""
+    moments = np.ascontiguousarray(sums.T)
+    moments[0] += moments[MOMENTS]
+    spectra = np.fft.rfft(moments[:MOMENTS])[:, : K + 1]
     return np.sum(powers(K)[:MOMENTS].conj() * spectra, 0)
 
 

@@ -26,6 +26,7 @@ from typing import Any, no_type_check
 
 import numpy as np
 from jaxtyping import Float
+from numba.extending import register_jitable
 from scipy.optimize import brentq
 
 from spinodal.flows.state import Rate, State
@@ -44,6 +45,10 @@ CLOSING = 0.8  # of the path that is left to a point of rest, the longest next s
 PUNCTUAL = 0.3  # of the tolerance: relative error of a late time
 ROUNDING = 1e-17  # a step that moves no token by more is none
 ELAPSED = interpolant(1.0)  # of a whole step
+
+
+# in place of a rate that is in a stage already: for a million tokens it is 40 MB
+SPENT = Rate(np.empty((0, 2)), np.empty(0), np.empty(0), np.empty(0))
 
 
 def move_along(
@@ -71,6 +76,25 @@ class Stages:
         self.sigma, self.noise = np.zeros((2, 7))
         self.grow = self.resting = False
 
+    def first_rate(self, field: RateAt, time: float, state: State, weights: Float[np.ndarray, " n"]) -> Rate:
+        """The rate at a state from which steps begin."""
+        return field(time, state, weights)
+
+    def take_step(
+        self, field: RateAt, time: float, state: State, weights: Float[np.ndarray, " n"], h: float
+    ) -> tuple[State, Rate]:
+        return take_step(field, time, state, weights, h, self)
+
+    def begin_step(self, rate: Rate, state: State) -> None:
+        """Stage 0 of the next step from the rate at its beginning, where the last one ended."""
+        self.set_rate(0, rate, state)
+
+    def first_drift(self) -> Float[np.ndarray, "n d"]:
+        """The drift at the beginning of the step; stage 0 is spent then."""
+        drift = self.k[0]
+        drift /= self.sigma[0]  # in its place
+        return drift
+
     def set_rate(self, j: int, rate: Rate, state: State) -> None:
         """k_j = sigma F, sigma = 1 / |(F, G)|, or less where the drift is no more than its rounding."""
         self.grow |= bool(rate.growth.any())
@@ -91,14 +115,23 @@ class Stages:
         s = len(a)
         return State(move_along(x, self.k[:s], a), r + product(a, self.g[:s]) if self.grow else r)
 
+    def move_on(self, state: State, rate: Rate, time: float) -> State:
+        """The state after a short time along a straight line."""
+        x = move_along(state.directions, rate.drift[None], np.array([time]))
+        return State(x, state.lengths + time * rate.growth)
+
+    def largest_error(self) -> float:
+        """max_i |sum_j E_j k_ji|, nan where one is nan."""
+        _, n, d = self.k.shape
+        parts = in_parts(lambda start, stop: largest(self.k.reshape(7, -1), E, d, start, stop), n, LEAST)
+        return max(parts) if all(part == part for part in parts) else np.nan
+
     def error(self, state: State, since: float, h: float, tolerance: float) -> float:
         """e = max of the errors of directions, of lengths beside 1 + r, and of time beside `since`, over the tolerance.
 
         An error of time below what the bound on the drift implies does not count.
         """
-        _, n, d = self.k.shape
-        parts = in_parts(lambda start, stop: largest(self.k.reshape(7, -1), E, d, start, stop), n, LEAST)
-        worst = max(parts) if all(part == part for part in parts) else np.nan
+        worst = self.largest_error()
         if self.grow:
             worst = np.maximum(worst, np.max(np.abs(product(E, self.g)) / (1 + np.abs(state.lengths))))
         late = max(abs(E @ self.sigma) - np.abs(E) @ (self.noise * self.sigma), 0.0) / since
@@ -134,18 +167,22 @@ def norm(values):
     return top * np.sqrt(total)
 
 
+@register_jitable
+@no_type_check
+def time_along(speed, doubt, slowest):
+    """sigma = 1 / |(F, G)|, or less where the drift is no more than its rounding."""
+    return 1 / max(math.hypot(speed, BLUR * doubt), slowest)
+
+
 @compiled(fastmath={"contract"})
 @no_type_check
 def time_per_path(drift, error_bound, growth, slowest):
-    """sigma, |(F, G)|, and the bound on the error of F, from flat arrays.
-
-    sigma = 1 / |(F, G)|, or less where the drift is no more than its rounding.
-    """
+    """sigma, |(F, G)|, and the bound on the error of F, from flat arrays."""
     use_widest_vectors()  # on its own, so that loops and Python have the same bits
     speed, doubt = norm(drift), norm(error_bound)
     if growth.size > 0:
         speed = math.hypot(speed, norm(growth))
-    return 1 / max(math.hypot(speed, BLUR * doubt), slowest), speed, doubt
+    return time_along(speed, doubt, slowest), speed, doubt
 
 
 def take_step(

@@ -18,6 +18,13 @@ from spinodal.flows.engines.registry import ENGINES
 from spinodal.flows.fields import AttentionField
 from spinodal.flows.state import Field, Rate, State
 from spinodal.flows.time import dormand_prince as dp
+from spinodal.flows.time.angles import (
+    AngularStages,
+    angles_of,
+    angular_pull,
+    merge_neighbours,
+    unit_vectors,
+)
 from spinodal.flows.time.layers import take_layer
 from spinodal.flows.time.merging import MERGE, ActiveTokens, Motion
 from spinodal.flows.time.noise import brownian, noisy_step, normal_draws
@@ -38,8 +45,6 @@ END = 1e305  # a time beyond all others
 FIRST = 1e-3  # path length of the first step
 DIRECT = DIRECT_ENGINE.name
 NUMBERS = ("hi", "lo", "h", "steps", "evaluations", "bound")
-# in place of a rate that is in stage 0 already: for a million tokens it is 40 MB
-SPENT = Rate(np.empty((0, 2)), np.empty(0), np.empty(0), np.empty(0))
 CONTROL = ("proposed", "error", "taken", "shortest")
 
 
@@ -130,8 +135,11 @@ class Integrator:
 
     def merge_tokens(self, motion: Motion) -> bool:
         """Replaces tokens that have merged by their centres of mass; whether there were any."""
-        met = self.active.merge_and_capture(motion) if self.active and len(self.weights) > 1 else None
-        if self.active is None or met is None:
+        if self.active is None or len(self.weights) < 2:
+            return False
+        merge = merge_neighbours if motion.x.shape[1] == 1 else ActiveTokens.merge_and_capture
+        met = merge(self.active, motion)
+        if met is None:
             return False
         self.state = State(met, self.state.lengths[: len(met)])
         self.weights = self.active.weights
@@ -171,9 +179,21 @@ class AdaptiveIntegrator(Integrator):
         self.pull = compiled_pull(field, len(self.weights), start.directions.shape[1], float(weights.min()))
         self.tolerance, self.error, self.taken = tolerance, 1.0, 0.0
         self.proposed, self.path, self.shortest = FIRST, 0.0, np.inf
-        self.stages = dp.Stages(*self.state.directions.shape)
+        self.angular = angular_pull(field, *self.state.directions.shape)
+        if self.angular:
+            self.state = self.before = State(angles_of(self.state.directions), self.state.lengths)
+        self.stages = self.empty_stages()
         self.begin()
         self.settle()
+
+    def empty_stages(self) -> dp.Stages:
+        n, d = self.state.directions.shape
+        return AngularStages(n, self.angular) if self.angular else dp.Stages(n, d)
+
+    def leave_angles(self) -> None:
+        """Goes on with unit vectors."""
+        self.angular, self.state = None, State(unit_vectors(self.state.directions), self.state.lengths)
+        self.stages = self.empty_stages()
 
     def rate_at(self, time: float, state: State, weights: Float[np.ndarray, " n"]) -> Rate:
         """The rate of the field; of few tokens as compiled steps have it, bit for bit."""
@@ -188,13 +208,14 @@ class AdaptiveIntegrator(Integrator):
     def begin(self) -> None:
         """Evaluates the rate at the present state as stage 0 of the next step."""
         self.stages.reset(*self.state.directions.shape)
-        self.before, self.h, self.rate = self.state, 0.0, SPENT
-        self.rate = self.rate_at(self.hi, self.state, self.weights)
+        self.before, self.h, self.rate = self.state, 0.0, dp.SPENT
+        self.rate = self.stages.first_rate(self.rate_at, self.hi, self.state, self.weights)
+        self.note_engine(self.rate)
         self.evaluations += 1
         self.fill_first_stage()
 
     def fill_first_stage(self) -> None:
-        self.stages.set_rate(0, self.rate, self.state)
+        self.stages.begin_step(self.rate, self.state)
         self.shortest = min(self.shortest, float(self.stages.sigma[0]))
         if not self.stages.resting:
             self.record_bound(self.rate)
@@ -209,7 +230,7 @@ class AdaptiveIntegrator(Integrator):
         if self.pull and len(self.weights) <= FEW:
             self.take_compiled_steps(limit, pause, number)
             return
-        self.rate = SPENT
+        self.rate = dp.SPENT
         h, most = self.proposed, dp.CONTROLLER.grow
         while True:
             state, rate, error, fault = self.try_step(h)
@@ -274,13 +295,11 @@ class AdaptiveIntegrator(Integrator):
         if fault:
             raise fault
         missed = self.time_left(limit) - dp.elapsed_time(theta * h, 1.0, self.stages)
-        x = dp.move_along(state.directions, rate.drift[None], np.array([missed]))
-        self.finish(
-            theta * h, State(x, state.lengths + missed * rate.growth), rate, self.time_left(limit), limit
-        )
+        state = self.stages.move_on(state, rate, missed)
+        self.finish(theta * h, state, rate, self.time_left(limit), limit)
 
     def finish(self, h: float, state: State, rate: Rate, duration: float, limit: float) -> None:
-        self.before, self.state, self.rate, self.path = self.state, state, rate, h
+        self.before, self.state, self.rate, self.path = self.state, state, self.note_engine(rate), h
         self.advance_clock(duration, limit)
 
     def try_step(self, h: float) -> tuple[State, Rate, float, InputError | None]:
@@ -289,10 +308,10 @@ class AdaptiveIntegrator(Integrator):
         since = max(self.shortest, dp.PUNCTUAL * self.hi)
         try:
             with np.errstate(invalid="ignore"):  # which is a step too far as well
-                state, rate = dp.take_step(self.rate_at, self.hi, self.state, self.weights, h, self.stages)
+                state, rate = self.stages.take_step(self.rate_at, self.hi, self.state, self.weights, h)
                 return state, rate, self.stages.error(self.state, since, h, self.tolerance), None
         except InputError as fault:
-            return self.state, SPENT, np.nan, fault
+            return self.state, dp.SPENT, np.nan, fault
 
     def at(self, time: float) -> State:
         """The positions of all tokens at a time inside the last step, to fourth order  [shampine1986]."""
@@ -301,25 +320,33 @@ class AdaptiveIntegrator(Integrator):
         theta = dp.path_fraction(self.h + ((time - self.hi) - self.lo), self.path, self.stages)
         return self.expand(dp.interpolated_state(self.before, self.path, theta, self.stages), time)
 
+    def expand(self, state: State, time: float) -> State:
+        if not self.angular:
+            return super().expand(state, time)
+        return super().expand(State(unit_vectors(state.directions), state.lengths), time)
+
     def settle(self) -> None:
         x, y = self.state.directions, self.before.directions
-        earlier = self.stages.k[0]
-        earlier /= self.stages.sigma[0]  # in its place, which the rate of the next step takes
+        earlier = self.stages.first_drift()
         if self.merge_tokens(Motion(x, self.rate.drift, y, earlier, self.hi, self.h)):
+            if self.angular and not self.angular.serves(len(self.weights)):
+                self.leave_angles()
             self.begin()
         else:
             self.fill_first_stage()
 
     def snapshot(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in CONTROL} | {"slowest": self.stages.slowest}
-        own["form"] = np.array("compiled" if self.pull else "plain")
+        own["form"] = np.array("angles" if self.angular else "compiled" if self.pull else "plain")
         return super().snapshot() | own
 
     def restore(self, saved: dict[str, Any]) -> None:
         super().restore(saved)
+        form = str(saved.get("form", "plain"))
+        self.pull = None if form == "plain" else self.pull
+        self.angular = self.angular if form == "angles" else None
+        self.stages = self.empty_stages()
         self.stages.slowest = saved["slowest"].item()
-        if str(saved.get("form", "plain")) == "plain":
-            self.pull = None
         self.begin()
         super().restore(saved)
         for name in CONTROL:

@@ -165,6 +165,8 @@ class ActiveTokens:
     @property
     def clusters(self) -> int:
         """Nodes that hold a token."""
+        if self.tree.tokens == self.tree.n:
+            return len(self.living)
         return int(np.count_nonzero(self.tree.first[self.living] < self.tree.tokens))
 
     def snapshot(self) -> dict[str, Any]:
@@ -208,9 +210,7 @@ class ActiveTokens:
         self, pair: Int[np.ndarray, "k 2"], rate: Numbers, time: Numbers, motion: Motion
     ) -> Motion:
         """The motion with each pair replaced by its centre of mass, in the row of its first token."""
-        weight = self.weights[pair]
-        total = weight.sum(1, keepdims=True)
-        share = np.divide(weight, total, out=np.full_like(weight, 0.5), where=total > 0)
+        share, mass = shares(self.weights[pair])
         keep = np.ones(len(self.weights), bool)
         keep[pair[:, 1]] = False
         row = (np.cumsum(keep) - 1)[pair[:, 0]]
@@ -225,8 +225,15 @@ class ActiveTokens:
         offsets[rate == 0] = 0.0
         node = self.tree.join(self.living[pair], offsets, rate, motion.time, time)
         self.living, self.weights = self.living[keep], self.weights[keep]
-        self.living[row], self.weights[row] = node, total[:, 0]
+        self.living[row], self.weights[row] = node, mass
         return Motion(x, f, y, g, motion.time, motion.h)
+
+
+def shares(weights: Float[np.ndarray, "k 2"]) -> tuple[Float[np.ndarray, "k 2"], Numbers]:
+    """Of the two of each pair in their mass, halves where it is 0; and that mass."""
+    mass = weights.sum(1)
+    halves = np.full_like(weights, 0.5)
+    return np.divide(weights, mass[:, None], out=halves, where=mass[:, None] > 0), mass
 
 
 def mutual_nearest(pair: Int[np.ndarray, "k 2"], delta: Numbers, m: int) -> Int[np.ndarray, " _"]:
@@ -308,6 +315,24 @@ def contraction(x, f, i, j):
 
 @compiled(fastmath={"contract"})
 @no_type_check
+def meeting(delta, before, rates, now, h):
+    """(time, rate) at which two tokens at a distance delta merge, nan while they may not.
+
+    `before` was their distance at the beginning of the step h, and `rates` are those of approach now and then.
+    """
+    rate, earlier = rates
+    if delta < TOUCHING or (delta <= MERGE and rate >= 0):
+        part = np.log(before / MERGE) / np.log(before / delta)
+        return max(now - h * (1 - min(part, 1.0)), 0.0) if abs(part) < np.inf else now, 0.0
+    if delta > MERGE and rate > 0 and h > 0:
+        left = np.log(delta / MERGE) / rate
+        if abs(rate - earlier) / h * left * left / (2 * rate) <= STEADY * (now + left):
+            return now + left, rate
+    return np.nan, 0.0
+
+
+@compiled(fastmath={"contract"})
+@no_type_check
 def fill_meetings(pair, x, f, y, g, clock, out):
     """Fills `out` with (distance, time of meeting, rate of approach) of each pair; clock = (time, h, radius)."""
     now, h, radius = clock
@@ -315,18 +340,10 @@ def fill_meetings(pair, x, f, y, g, clock, out):
         i, j = pair[k]
         delta = np.sqrt(squared_distance(x, i, j))
         out[0, k], out[1, k], out[2, k] = delta, np.nan, 0.0
-        if delta >= radius:
-            continue
-        rate = contraction(x, f, i, j)
-        if delta < TOUCHING or (delta <= MERGE and rate >= 0):
+        if delta < radius:
+            rates = contraction(x, f, i, j), contraction(y, g, i, j)
             before = np.sqrt(squared_distance(y, i, j))
-            part = np.log(before / MERGE) / np.log(before / delta)
-            out[1, k] = max(now - h * (1 - min(part, 1.0)), 0.0) if abs(part) < np.inf else now
-        elif delta > MERGE and rate > 0 and h > 0:
-            left = np.log(delta / MERGE) / rate
-            change = abs(rate - contraction(y, g, i, j)) / h
-            if change * left * left / (2 * rate) <= STEADY * (now + left):
-                out[1, k], out[2, k] = now + left, rate
+            out[1, k], out[2, k] = meeting(delta, before, rates, now, h)
 
 
 def meeting_times(
