@@ -8,7 +8,7 @@ short, tokens are taken one by one, as `cells` does.
 
     symbol   meaning                                                     shape
     theta    angles, in cyclic order; any multiple of 2 pi may be added  n
-    k, a     stages and their coefficients                               s n, s
+    k, a     stages, in rows of any order, and their coefficients        s n, s
     y        angles moved by them                                        n
     masses   weights over `unit`; None where all are 1                   n
 """
@@ -17,7 +17,7 @@ import math
 from typing import NamedTuple, no_type_check
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from spinodal.flows.engines.cells import (
     BLOCK,
@@ -34,8 +34,9 @@ from spinodal.flows.engines.circle import plan
 from spinodal.flows.engines.law import Law
 from spinodal.loops import ROUND, compiled, in_parts, plus, use_widest_vectors
 
-RUN = 4  # tokens of a cell, on average, from which they are a loop of their own
+RUN = 16  # tokens of a cell, on average, from which they are a loop of their own
 Angles = Float[np.ndarray, " n"]
+Stages = tuple[Float[np.ndarray, "r n"], Int[np.ndarray, " r"]]  # rows, and which of them is stage j
 
 
 class AngularDrift(NamedTuple):
@@ -49,18 +50,61 @@ class AngularDrift(NamedTuple):
 
 @compiled(fastmath={"contract"})
 @no_type_check
-def move(theta, k, a, y, start, stop):
-    """y = theta + sum_j a_j k_j of the entries from start to stop; the stages are a tuple of arrays."""
-    use_widest_vectors()
-    for i in range(start, stop):
-        y[i] = 0.0
+def six_stages(k, a):
+    """(rows, coefficients) of the stages that count, at most six in any sum of Dormand and Prince's method.
+
+    Where there are fewer the last stands again, with a coefficient of 0.
+    """
+    rows, order = k
+    index, factor, count = np.zeros(6, np.int64), np.zeros(6), 0
     for j in range(a.size):
         if a[j] != 0:
-            row, factor = k[j], a[j]
-            for i in range(start, stop):
-                y[i] += factor * row[i]
+            index[count], factor[count] = order[j], a[j]
+            count += 1
+    for j in range(max(count, 1), 6):
+        index[j] = index[j - 1]
+    return (
+        rows[index[0]],
+        rows[index[1]],
+        rows[index[2]],
+        rows[index[3]],
+        rows[index[4]],
+        rows[index[5]],
+    ), factor
+
+
+@compiled(fastmath={"contract"})
+@no_type_check
+def move(theta, six, y, start, stop):
+    """y = theta + sum_j a_j k_j of the entries from start to stop, in one loop over all arrays at once."""
+    use_widest_vectors()
+    (k0, k1, k2, k3, k4, k5), a = six
+    a0, a1, a2, a3, a4, a5 = a[0], a[1], a[2], a[3], a[4], a[5]
     for i in range(start, stop):
-        y[i] += theta[i]
+        y[i] = theta[i] + (a0 * k0[i] + a1 * k1[i] + a2 * k2[i] + a3 * k3[i] + a4 * k4[i] + a5 * k5[i])
+
+
+@compiled(fastmath={"contract"})
+@no_type_check
+def largest_sum(k, a, start, stop):
+    """max_i |sum_j a_j k_ji| of the entries from start to stop, as `move` sums; nan where one is nan."""
+    use_widest_vectors()
+    (k0, k1, k2, k3, k4, k5), a = six_stages(k, a)
+    a0, a1, a2, a3, a4, a5 = a[0], a[1], a[2], a[3], a[4], a[5]
+    top = np.int64(0)
+    for i in range(start, stop):
+        v = a0 * k0[i] + a1 * k1[i] + a2 * k2[i] + a3 * k3[i] + a4 * k4[i] + a5 * k5[i]
+        top = max(
+            top, np.float64(abs(v)).view(np.int64)
+        )  # positive doubles and nan have the order of their bits
+    return np.int64(top).view(np.float64)
+
+
+@compiled(fastmath={"contract"})
+@no_type_check
+def move_all(theta, k, a, y, start, stop):
+    """`move` of what does not go on to moments."""
+    move(theta, six_stages(k, a), y, start, stop)
 
 
 @compiled()
@@ -106,10 +150,7 @@ def add_run(off, masses, start, stop, moments, c):
     a0 = a1 = a2 = a3 = a4 = a5 = a6 = 0.0
     for j in range(start, stop):
         s = off[j]
-        if masses is None:
-            p0 = 1.0
-        else:
-            p0 = masses[j]
+        p0 = 1.0 if masses is None else masses[j]
         s2 = s * s
         p1 = p0 * s
         p4 = p0 * s2 * s2
@@ -138,17 +179,14 @@ def add_run(off, masses, start, stop, moments, c):
 def move_and_collect(theta, k, a, y, masses, M, start, stop):
     """Moves the angles from start to stop, where there are stages; returns the moments of y, cell after cell."""
     cell, off, moments = np.empty(BLOCK, np.int32), np.empty(BLOCK), np.zeros(M * WIDTH)
-    ones = np.ones(BLOCK)
+    ones, six = np.ones(BLOCK), six_stages(k, a)
     for b in range(start, stop, BLOCK):
         e = min(stop, b + BLOCK)
         size = e - b
         if a.size > 0:
-            move(theta, k, a, y, b, e)
+            move(theta, six, y, b, e)
         changes = place(y[b:e], M, cell[:size], off[:size])
-        if masses is None:
-            w = None
-        else:
-            w = masses[b:e]
+        w = None if masses is None else masses[b:e]
         if changes * RUN < size:
             j = 0
             while j < size:
@@ -167,7 +205,16 @@ def move_and_collect(theta, k, a, y, masses, M, start, stop):
 def fill_run(a, c, off, start, stop, y, slope):
     """`polynomial` and its derivative at the tokens of a run."""
     use_widest_vectors()
-    a0, a1, a2, a3, a4, a5, a6, a7 = a[c], a[c + 1], a[c + 2], a[c + 3], a[c + 4], a[c + 5], a[c + 6], a[c + 7]
+    a0, a1, a2, a3, a4, a5, a6, a7 = (
+        a[c],
+        a[c + 1],
+        a[c + 2],
+        a[c + 3],
+        a[c + 4],
+        a[c + 5],
+        a[c + 6],
+        a[c + 7],
+    )
     for j in range(start, stop):
         s = off[j]
         g = a7
@@ -189,7 +236,11 @@ def fill_run(a, c, off, start, stop, y, slope):
 @compiled()
 @no_type_check
 def fill_rates(y, slope, constants, rate):
-    """The drift of a block; returns (sums of squares, of clocks squared, of tokens whose Z is unknown; the largest |drift| and clock)."""
+    """The drift of a block.
+
+    Returns the sums of its squares and of clocks squared, the number of tokens whose Z is unknown, and the bits of the
+    largest |drift| and clock.
+    """
     use_widest_vectors()
     J0, beta, clock, value, floor = constants
     squares = clocks = unknown = 0.0
@@ -202,7 +253,7 @@ def fill_rates(y, slope, constants, rate):
         rate[j] = v
         squares = plus(squares, v * v)
         clocks = plus(clocks, f * f)
-        top = max(top, np.float64(abs(v)).view(np.int64))  # positive doubles have the order of their bits
+        top = max(top, np.float64(abs(v)).view(np.int64))
         fastest = max(fastest, np.float64(f).view(np.int64))
     return squares, clocks, unknown, top, fastest
 
@@ -241,7 +292,7 @@ def unit_masses(weights: Angles) -> tuple[Angles | None, float]:
 
 def drift_along(
     theta: Angles,
-    stages: tuple[tuple[Angles, ...], Float[np.ndarray, " s"]],
+    stages: tuple[Stages, Float[np.ndarray, " s"]],
     weights: tuple[Angles | None, float],
     law: Law,
     value: float,
@@ -249,7 +300,8 @@ def drift_along(
 ) -> AngularDrift:
     """y = theta + sum_s a_s k_s and dy/dt = value Y'(y) / Z(y), or value clock Y'(y), into `out` = (y, dy/dt).
 
-    Without coefficients y is to be theta itself. Weights are (masses, unit), as `unit_masses` has them. The bound of a token is that of `circle`, and inf for all where one has a Z that is not certainly above its error.
+    Without coefficients y is to be theta itself. Weights are (masses, unit), as `unit_masses` has them. The bound of a
+    token is that of `circle`, and inf for all where one has a Z that is not certainly above its error.
     """
     n, (k, a), (y, rate), (masses, unit) = len(theta), stages, out, weights
     J0, Y, M = plan(law.beta)

@@ -15,7 +15,7 @@ from typing import NamedTuple, no_type_check
 import numpy as np
 from jaxtyping import Float, Int
 
-from spinodal.flows.engines.angles import AngularDrift, drift_along, move, unit_masses
+from spinodal.flows.engines.angles import AngularDrift, drift_along, largest_sum, move_all, unit_masses
 from spinodal.flows.engines.choose import TOLERANCE, choose_engines
 from spinodal.flows.engines.circle import ENGINE
 from spinodal.flows.engines.engine import Problem
@@ -26,8 +26,7 @@ from spinodal.flows.fields.schemes import Post
 from spinodal.flows.state import Field, Rate, State
 from spinodal.flows.time import dormand_prince as dp
 from spinodal.flows.time.merging import FEW, MANY, ActiveTokens, Motion, meeting, shares
-from spinodal.integrate.kernels import BLOCK
-from spinodal.loops import compiled, in_parts, use_widest_vectors
+from spinodal.loops import compiled, in_parts
 
 FARTHEST = 1e6  # a path whose angles are still told apart in cells
 TURN = 2 * np.pi
@@ -75,10 +74,12 @@ class AngularStages(dp.Stages):
 
     def reset(self, n: int, d: int) -> None:
         super().reset(n, d)
-        self.rows = tuple(self.room[: 7 * n].reshape(7, n))
+        self.rows, self.order = self.room[: 7 * n].reshape(7, n), np.arange(7)
         self.weights, self.last, self.ended = (None, 0.0), AngularDrift(0.0, 0.0, 0.0, 0.0), False
 
-    def first_rate(self, field: dp.RateAt, time: float, state: State, weights: Float[np.ndarray, " n"]) -> Rate:
+    def first_rate(
+        self, field: dp.RateAt, time: float, state: State, weights: Float[np.ndarray, " n"]
+    ) -> Rate:
         self.weights = unit_masses(weights)
         theta = state.directions.reshape(-1)
         return self.fill_rate(0, field, time, (theta, np.empty(0), theta), weights)
@@ -92,9 +93,9 @@ class AngularStages(dp.Stages):
         weights: Float[np.ndarray, " n"],
     ) -> Rate:
         """Stage j, the drift at y = theta + sum_s a_s k_s, which is filled: `motion` is (theta, a, y)."""
-        (theta, a, y), row, engine = motion, self.rows[j], ENGINE.name
+        (theta, a, y), row, engine = motion, self.rows[self.order[j]], ENGINE.name
         law, value = self.pull.law, self.pull.value
-        drift = drift_along(theta, (self.rows, a), self.weights, law, value, (y, row))
+        drift = drift_along(theta, ((self.rows, self.order), a), self.weights, law, value, (y, row))
         if not drift.bound <= TOLERANCE * drift.top:
             x = unit_vectors(y[:, None])
             rate = field(time, State(x, np.ones(len(x))), weights)
@@ -125,46 +126,30 @@ class AngularStages(dp.Stages):
 
     def begin_step(self, rate: Rate, state: State) -> None:
         if self.ended:
-            first, *middle, last = self.rows
-            self.rows, self.ended = (last, *middle, first), False
+            self.order[[0, 6]], self.ended = self.order[[6, 0]], False
             self.sigma[0], self.noise[0] = self.sigma[6], self.noise[6]
         self.resting = self.last.speed <= self.last.doubt
 
+    def extent(self, rate: Rate) -> tuple[float, float]:
+        return self.last.top, self.last.bound
+
     def first_drift(self) -> Angles:
-        return self.rows[0][:, None]
+        return self.rows[self.order[0]][:, None]
 
     def largest_error(self) -> float:
         a = dp.E * self.sigma
-        parts = in_parts(lambda start, stop: largest_sum(self.rows, a, start, stop), len(self.rows[0]), dp.LEAST)
+        loop = lambda start, stop: largest_sum((self.rows, self.order), a, start, stop)
+        parts = in_parts(loop, self.rows.shape[1], dp.LEAST)
         return max(parts) if all(part == part for part in parts) else np.nan
 
     def state_along(self, state: State, a: Float[np.ndarray, " s"]) -> State:
         theta, y, b = state.directions.reshape(-1), np.empty(len(state.lengths)), a * self.sigma[: len(a)]
-        in_parts(lambda start, stop: move(theta, self.rows, b, y, start, stop), len(y), dp.LEAST)
+        k = self.rows, self.order
+        in_parts(lambda start, stop: move_all(theta, k, b, y, start, stop), len(y), dp.LEAST)
         return State(y[:, None], state.lengths)
 
     def move_on(self, state: State, rate: Rate, time: float) -> State:
         return State(state.directions + time * rate.drift, state.lengths)
-
-
-@compiled(fastmath={"contract"})
-@no_type_check
-def largest_sum(k, a, start, stop):
-    """max_i |sum_j a_j k_ji| of the entries from start to stop; nan where one is nan."""
-    use_widest_vectors()
-    room, top = np.empty(BLOCK), np.int64(0)
-    for b in range(start, stop, BLOCK):
-        size = min(stop, b + BLOCK) - b
-        for i in range(size):
-            room[i] = 0.0
-        for j in range(a.size):
-            if a[j] != 0:
-                row, factor = k[j], a[j]
-                for i in range(size):
-                    room[i] += factor * row[b + i]
-        for i in range(size):  # the bits of positive doubles have their order, and those of nan are above all
-            top = max(top, np.float64(abs(room[i])).view(np.int64))
-    return np.int64(top).view(np.float64)
 
 
 @compiled(fastmath={"contract"})
@@ -196,8 +181,9 @@ def wins(k, other, first, gap, last):
 def meeting_neighbours(x, f, y, g, clock):
     """(first, time, rate) of the pairs (token, next) that merge now: nearer than both neighbouring pairs that may."""
     n, (now, h, radius), count = x.size, clock, 0
-    for i in range(n):
-        count += abs(gap_after(x, i)) < radius
+    for i in range(n - 1):
+        count += abs(x[i + 1] - x[i]) < radius
+    count += abs(gap_after(x, n - 1)) < radius
     first, gap, time, rate = np.empty(count, np.int64), np.empty(count), np.empty(count), np.empty(count)
     fair = 0
     for i in range(n if count > 0 else 0):

@@ -62,6 +62,11 @@ def move_along(
     return y
 
 
+def extent(rate: Rate) -> tuple[float, float]:
+    """The largest drift in a coordinate, and the largest bound on its error."""
+    return max(float(rate.drift.max()), -float(rate.drift.min())), float(rate.error_bound.max())
+
+
 class Stages:
     """The seven stages k_j of a step, in memory that is used again as tokens become fewer."""
 
@@ -88,6 +93,9 @@ class Stages:
     def begin_step(self, rate: Rate, state: State) -> None:
         """Stage 0 of the next step from the rate at its beginning, where the last one ended."""
         self.set_rate(0, rate, state)
+
+    def extent(self, rate: Rate) -> tuple[float, float]:
+        return extent(rate)
 
     def first_drift(self) -> Float[np.ndarray, "n d"]:
         """The drift at the beginning of the step; stage 0 is spent then."""

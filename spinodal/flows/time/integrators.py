@@ -122,12 +122,11 @@ class Integrator:
         self.hi = total + rest
         self.lo = rest - (self.hi - total)
 
-    def record_bound(self, rate: Rate) -> None:
+    def record_bound(self, top: float, bound: float) -> None:
         """Keeps the largest ratio of the bound on a drift to the largest drift; no ratio where all tokens rest.
 
         Sums the movements within these bounds, of which this process knows no better, as `unknown`.
         """
-        top, bound = max(float(rate.drift.max()), -float(rate.drift.min())), float(rate.error_bound.max())
         if top > 0:
             self.bound = max(self.bound, bound / top)
         if self.h > 0:
@@ -218,7 +217,7 @@ class AdaptiveIntegrator(Integrator):
         self.stages.begin_step(self.rate, self.state)
         self.shortest = min(self.shortest, float(self.stages.sigma[0]))
         if not self.stages.resting:
-            self.record_bound(self.rate)
+            self.record_bound(*self.stages.extent(self.rate))
 
     def advance(self, limit: float, pause: float = np.inf, number: int = 1) -> None:
         if self.stages.resting:
@@ -387,7 +386,7 @@ class LayerIntegrator(FixedStepIntegrator):
 
     def next_state(self) -> State:
         state, rate = take_layer(self.field, self.hi, self.state, self.weights, self.step)
-        self.record_bound(self.note_engine(rate))
+        self.record_bound(*dp.extent(self.note_engine(rate)))
         self.evaluations += 1
         if self.field.noise == 0:
             return state
@@ -402,5 +401,5 @@ class NoisyIntegrator(FixedStepIntegrator):
         self.evaluations += 2
         key = (self.seed, self.steps)
         state, rate = noisy_step(self.field, self.hi, self.state, self.weights, self.step, key)
-        self.record_bound(self.note_engine(rate))
+        self.record_bound(*dp.extent(self.note_engine(rate)))
         return state

@@ -325,9 +325,12 @@ def meeting(delta, before, rates, now, h):
         part = np.log(before / MERGE) / np.log(before / delta)
         return max(now - h * (1 - min(part, 1.0)), 0.0) if abs(part) < np.inf else now, 0.0
     if delta > MERGE and rate > 0 and h > 0:
-        left = np.log(delta / MERGE) / rate
-        if abs(rate - earlier) / h * left * left / (2 * rate) <= STEADY * (now + left):
-            return now + left, rate
+        change = abs(rate - earlier) / h / (2 * rate)
+        least = (1 - MERGE / delta) / rate  # log x >= 1 - 1 / x, without a logarithm a pair
+        if change * least * least <= STEADY * (now + least):
+            left = np.log(delta / MERGE) / rate
+            if change * left * left <= STEADY * (now + left):
+                return now + left, rate
     return np.nan, 0.0
 
 
