@@ -8,11 +8,11 @@ from marks import slow_but
 from typed import array, present
 
 from spinodal import sphere
-from spinodal.errors import ConvergenceError
 from spinodal.flows.engines import choose, circle
 from spinodal.flows.engines.angles import drift_along, unit_masses
 from spinodal.flows.engines.law import law
 from spinodal.flows.fields import AttentionField, FeedForward, Head, scheme
+from spinodal.flows.state import State
 from spinodal.flows.time import CONSENSUS, Adaptive, CheckpointPolicy, integrators, simulate
 from spinodal.flows.time.angles import angles_of, angular_pull, merge_neighbours, unit_vectors
 from spinodal.flows.time.merging import ActiveTokens, Motion
@@ -128,29 +128,30 @@ def test_where_it_serves():
 
 CASES = {
     "sa": (AttentionField(9.0), CONSENSUS, {}),
-    "sa, uneven": (AttentionField(9.0), CONSENSUS, {"weights": uneven(900)}),
-    "usa, engine circle": (AttentionField(3.0, kind="usa", engine="circle"), 5.0, {}),
-    "repulsive": (AttentionField(4.0, heads=(Head(values=-1.0),)), 30.0, {}),
-    "twice as fast": (AttentionField(1.0, kind="gkpr", heads=(Head(2.0, 2.0, 2.0),)), 10.0, {}),
+    "sa, uneven": (AttentionField(9.0), CONSENSUS, {"weights": uneven(600)}),
+    "usa, engine circle": (AttentionField(3.0, kind="usa", engine="circle"), 0.5, {}),
+    "repulsive": (AttentionField(4.0, heads=(Head(values=-1.0),)), 5.0, {}),
+    "twice as fast": (AttentionField(1.0, kind="gkpr", heads=(Head(2.0, 2.0, 2.0),)), 2.0, {}),
     "probes": (AttentionField(6.0), CONSENSUS, {"probes": sphere.uniform(40, 2, seed=9)}),
 }
 
 
 @pytest.mark.parametrize("name", slow_but(CASES, "sa", "sa, uneven", "usa, engine circle", "probes"))
 def test_simulations_are_those_of_unit_vectors(name):
-    """Frames in the order of the start, steps, and the merges of clusters, which later ones are."""
+    """Frames in the order of the start, steps, and the last merge: to less than the tolerance."""
     field, until, options = CASES[name]
-    x, saves = sphere.uniform(900, 2, seed=4), np.geomspace(0.02, 4.9, 6)
-    options = {"saves": saves, "method": Adaptive(1e-9)} | options
+    x, saves = sphere.uniform(600, 2, seed=4), np.geomspace(0.02, 0.5, 6)
+    options = {"saves": saves, "method": Adaptive(1e-8)} | options
     ours, plain = simulate(field, x, until, **options), by_vectors(field, x, until, **options)
     assert ours.steps == pytest.approx(plain.steps, rel=0.02)
     assert ours.engines == plain.engines
     assert np.abs(ours.tokens[0] - x).max() < 4 * EPS
     assert ours.tokens.shape == plain.tokens.shape
     np.testing.assert_allclose(ours.tokens, plain.tokens, rtol=0, atol=1e-7)
-    np.testing.assert_allclose(ours.tokens[:3], plain.tokens[:3], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(ours.tokens[:3], plain.tokens[:3], rtol=0, atol=1e-10)
     assert len(ours.merges.time) == len(plain.merges.time)
-    np.testing.assert_allclose(ours.merges.time[-2:], plain.merges.time[-2:], rtol=1e-9)
+    if until == CONSENSUS:
+        np.testing.assert_allclose(ours.merges.time[-1], plain.merges.time[-1], rtol=1e-8)
     assert ours.error_bound < 3 * plain.error_bound
     if ours.probes is not None:
         np.testing.assert_allclose(ours.probes, array(plain.probes), rtol=0, atol=1e-7)
@@ -176,22 +177,37 @@ def test_merging_tokens_are_those_of_unit_vectors():
 
 
 def test_coincident_tokens_are_one_from_the_start_also_across_the_cut():
+    """In events of pairs, as among unit vectors."""
     angle = np.linspace(-np.pi, np.pi, 701)  # whose ends are one place
-    angle = np.concatenate([angle, angle[100:103], angle[100:103], [-np.pi + 1e-15]])
+    angle = np.concatenate([angle, angle[100:140], angle[100:110]])
     x = np.stack([np.cos(angle), np.sin(angle)], 1)
-    run = simulate(AttentionField(1.0), x, 0.01)
-    assert np.count_nonzero(run.merges.time == 0) == 8
-    assert clusters_at(run, 0) == 700
-    plain = by_vectors(AttentionField(1.0), x, 0.01)
-    np.testing.assert_allclose(run.tokens, plain.tokens, rtol=0, atol=1e-13)
+    ours, plain = (run(AttentionField(1.0), x, 1e-3) for run in (simulate, by_vectors))
+    assert np.count_nonzero(ours.merges.time == 0) == 51
+    assert [0, 700] in np.stack([ours.merges.first, ours.merges.second], 1).tolist()
+    for old, new in zip(plain.merges, ours.merges, strict=True):
+        assert (old == new).all()
+    np.testing.assert_allclose(ours.tokens, plain.tokens, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("tie", [(0, 1), (3, 4), (4, 5)])
+def test_of_equal_gaps_the_first_merges(tie):
+    """The same of three tokens as among unit vectors: of pairs with equal gaps that of the smaller indices."""
+    theta = np.array([-np.pi + 2**-31, -1.0, 0.0, 1.0, 2.0, np.pi - 2**-30])
+    theta[list(tie)] = theta[tie[0]] + 2.0**-30 * np.array([0, 1]) * np.sign(tie[1] - tie[0])
+    if tie == (4, 5):
+        theta[3:6] = 2.0 + 2.0**-30 * np.arange(3)
+    active = ActiveTokens(unit_vectors(theta[:, None]), np.full(6, 1 / 6), 1e-5)
+    still = np.zeros((6, 1))
+    merge_neighbours(active, Motion(theta[:, None], still, theta[:, None], still, 0.0, 0.0))
+    assert active.tree.halves[6].tolist() == [min(tie[0], 3), min(tie[0], 3) + 1]
 
 
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("n", [2, 3, 40])
 def test_neighbours_merge_as_among_all_pairs(seed, n):
-    """One event of `ActiveTokens`, with gaps from rounding to far, some equal, and pairs across the cut."""
+    """One event of `ActiveTokens`, with gaps from 1e-9 to far, some of them across the cut."""
     random = np.random.default_rng(seed)
-    gap = 10.0 ** random.choice([-15, -9, -7, -6, -5, -1], n) * random.choice([1.0, 1.0, 1.7], n)
+    gap = 10.0 ** random.choice([-9, -7, -6, -5, -1], n) * random.uniform(1, 2, n)
     theta = np.cumsum(gap) + np.pi - gap[: n // 2 + 1].sum()  # the cut lies among them
     theta = np.sort(np.angle(np.exp(1j * theta)))[:, None]
     x, w = unit_vectors(theta), random.uniform(0, 1, n) * (random.uniform(size=n) < 0.9)
@@ -219,12 +235,13 @@ class CutError(Exception):
     pass
 
 
-def cut_after(count):
+def cut_after(count, merged=0):
+    """A `progress` that ends the process after so many steps, once so many tokens have merged."""
     calls = []
 
-    def progress(*now):
+    def progress(now, _):
         calls.append(now)
-        if len(calls) == count:
+        if len(calls) >= count and now >= merged:
             raise CutError
 
     return progress
@@ -234,7 +251,7 @@ def form_of(checkpoint):
     return str(present(read_checkpoint(checkpoint, "x"))["form"])
 
 
-@pytest.mark.parametrize(("steps", "form"), [(5, "angles"), (60, "angles"), (150, "compiled")])
+@pytest.mark.parametrize(("steps", "form"), [((5,), "angles"), ((5, 60), "angles"), ((5, 300), "compiled")])
 def test_a_resumed_run_is_equal_bit_for_bit(steps, form, tmp_path):
     """Cut before tokens merge, while they do, and after few are left."""
     x, options = (
@@ -245,7 +262,7 @@ def test_a_resumed_run_is_equal_bit_for_bit(steps, form, tmp_path):
     checkpoints = CheckpointPolicy(tmp_path / "here", "x", seconds=0.0)
     with pytest.raises(CutError):
         simulate(
-            AttentionField(9.0), x, CONSENSUS, checkpoints=checkpoints, progress=cut_after(steps), **options
+            AttentionField(9.0), x, CONSENSUS, checkpoints=checkpoints, progress=cut_after(*steps), **options
         )
     assert form_of(tmp_path / "here") == form
     checkpoints.resume = True
@@ -259,11 +276,11 @@ def test_a_resumed_run_is_equal_bit_for_bit(steps, form, tmp_path):
 
 def test_a_run_that_began_with_unit_vectors_goes_on_with_them(tmp_path):
     x, checkpoints = sphere.uniform(700, 2, seed=6), CheckpointPolicy(tmp_path / "here", "x", seconds=0.0)
-    whole = by_vectors(AttentionField(4.0), x, 20.0)
+    whole = by_vectors(AttentionField(4.0), x, 1.0)
     with pytest.raises(CutError):
-        by_vectors(AttentionField(4.0), x, 20.0, checkpoints=checkpoints, progress=cut_after(8))
+        by_vectors(AttentionField(4.0), x, 1.0, checkpoints=checkpoints, progress=cut_after(8))
     checkpoints.resume = True
-    resumed = simulate(AttentionField(4.0), x, 20.0, checkpoints=checkpoints)
+    resumed = simulate(AttentionField(4.0), x, 1.0, checkpoints=checkpoints)
     assert (resumed.tokens == whole.tokens).all()
 
 
@@ -278,12 +295,14 @@ def test_tokens_of_which_the_engine_knows_too_little_are_computed_again():
     np.testing.assert_allclose(ours.tokens, plain.tokens, rtol=0, atol=1e-9)
 
 
-def test_lost_digits_are_warned_of(monkeypatch):
+def test_a_rest_that_the_engine_cannot_tell_from_motion_is_warned_of(monkeypatch):
+    """Equally spaced tokens, whose drift is rounding, too many to be computed again."""
     monkeypatch.setattr(choose, "WORK", 0)
-    x = sphere.uniform(700, 2, 0)
-    field = AttentionField(100.0, engine="circle")
-    with pytest.warns(UserWarning, match="digits were lost: .* by engine circle"):
-        simulate(field, x, 1e4)
+    angle = np.linspace(-3, -3 + 2 * np.pi, 520, endpoint=False)
+    x = np.stack([np.cos(angle), np.sin(angle)], 1)
+    for run in (simulate, by_vectors):
+        with pytest.warns(UserWarning, match="tokens rest as far as engine circle can tell"):
+            assert np.abs(run(AttentionField(1.0, engine="circle"), x, 1e6).tokens - x).max() < 1e-15
 
 
 def test_the_same_bits_on_two_threads():
@@ -297,8 +316,17 @@ def test_the_same_bits_on_two_threads():
     assert (runs[0].tokens == runs[1].tokens).all()
 
 
-def test_two_tokens_that_rest_do_not_reach_consensus():
-    """Half of the tokens in one place, half in the opposite one."""
-    x = np.repeat([[1.0, 0.0], [-1.0, 0.0]], 300, 0)
-    with pytest.raises(ConvergenceError, match="2 clusters are left"):
-        simulate(AttentionField(1.0), x, CONSENSUS)
+def test_a_stage_that_is_not_finite_makes_the_error_nan():
+    """A step is then tried again, shorter; so it is where a path is too long for angles."""
+    x = sphere.uniform(600, 2, seed=1)
+    flow = Adaptive().begin(AttentionField(4.0), State(x, np.ones(600)), np.full(600, 1 / 600))
+    assert isinstance(flow, integrators.AdaptiveIntegrator)
+    assert flow.try_step(1e-3)[2] < 1e3
+    for bad in (np.nan, np.inf):
+        flow.stages.sigma[1:] = bad
+        with np.errstate(invalid="ignore"):
+            assert not flow.stages.error(flow.state, 1.0, 1e-3, 1e-8) < np.inf
+    assert np.isnan(flow.try_step(1e7)[2])
+    flow.proposed = 1e7
+    flow.advance(1.0)
+    assert 0 < flow.hi <= 1.0

@@ -16,5 +16,6 @@ registry   all of them by name
 choose     who is asked, and what is done again by differences
 field      the public `field`
 few        the drift of few tokens for compiled loops
+angles     the circle engine for tokens that are sorted angles
 law        what is asked and answered; `kernel`: Q, K and the mask
 """

@@ -29,6 +29,7 @@ from spinodal.flows.engines.cells import (
     rounding,
     scatter,
     table,
+    whole_masses,
 )
 from spinodal.flows.engines.circle import plan
 from spinodal.flows.engines.law import Law
@@ -58,19 +59,13 @@ def six_stages(k, a):
     rows, order = k
     index, factor, count = np.zeros(6, np.int64), np.zeros(6), 0
     for j in range(a.size):
-        if a[j] != 0:
+        if a[j] != 0 and count < 6:  # where a number is not finite all may count, and any six tell
             index[count], factor[count] = order[j], a[j]
             count += 1
     for j in range(max(count, 1), 6):
         index[j] = index[j - 1]
-    return (
-        rows[index[0]],
-        rows[index[1]],
-        rows[index[2]],
-        rows[index[3]],
-        rows[index[4]],
-        rows[index[5]],
-    ), factor
+    i, j, k, m, n, p = index[0], index[1], index[2], index[3], index[4], index[5]
+    return (rows[i], rows[j], rows[k], rows[m], rows[n], rows[p]), factor
 
 
 @compiled(fastmath={"contract"})
@@ -94,9 +89,8 @@ def largest_sum(k, a, start, stop):
     top = np.int64(0)
     for i in range(start, stop):
         v = a0 * k0[i] + a1 * k1[i] + a2 * k2[i] + a3 * k3[i] + a4 * k4[i] + a5 * k5[i]
-        top = max(
-            top, np.float64(abs(v)).view(np.int64)
-        )  # positive doubles and nan have the order of their bits
+        # positive doubles, and nan above them, have the order of their bits
+        top = max(top, np.float64(abs(v)).view(np.int64))
     return np.int64(top).view(np.float64)
 
 
@@ -306,7 +300,7 @@ def drift_along(
     n, (k, a), (y, rate), (masses, unit) = len(theta), stages, out, weights
     J0, Y, M = plan(law.beta)
     parts = in_parts(lambda p, q: move_and_collect(theta, k, a, y, masses, M, p, q), n, LEAST)
-    m = unit * modes_of_moments(np.sum(parts, 0).reshape(M, WIDTH), len(Y))
+    m = unit * modes_of_moments(whole_masses(np.sum(parts, 0)), len(Y))
     coefficients = table(np.append(0.0, Y * m[1:]), M)
     floor = 2 * rounding(n)
     constants = (J0 * m[0].real, law.beta, law.clock or 0.0, value, floor)

@@ -171,16 +171,21 @@ def modes(
     flat = np.ascontiguousarray(x).reshape(-1)
     # weights of order one: equal ones are then counted without rounding
     parts = in_parts(lambda start, stop: collect_moments(flat, w, M, float(n), start, stop), n, LEAST)
-    sums = np.sum(parts, 0).reshape(M + 1, WIDTH)
-    sums[0] += sums[M]
-    return modes_of_moments(sums[:M], K) / n
+    moments = whole_masses(np.sum(parts, 0)) / n
+    moments[0] += moments[M]
+    return modes_of_moments(moments[:M], K)
 
 
-def modes_of_moments(sums: Float[np.ndarray, "c 8"], K: int) -> Complex[np.ndarray, " k"]:
-    """sum_j w_j e^{-ik theta_j} for k = 0..K, from moments as `scatter` leaves them."""
-    moments = np.ascontiguousarray(sums.T)
-    moments[0] += moments[MOMENTS]
-    spectra = np.fft.rfft(moments[:MOMENTS])[:, : K + 1]
+def whole_masses(sums: Float[np.ndarray, " s"]) -> Float[np.ndarray, "c p"]:
+    """Moments of cells as `scatter` leaves them, with what rounding left out of the masses."""
+    cells = sums.reshape(-1, WIDTH)
+    cells[:, 0] += cells[:, MOMENTS]
+    return cells[:, :MOMENTS]
+
+
+def modes_of_moments(moments: Float[np.ndarray, "c p"], K: int) -> Complex[np.ndarray, " k"]:
+    """sum_j w_j e^{-ik theta_j} for k = 0..K, from the moments of every cell."""
+    spectra = np.fft.rfft(np.ascontiguousarray(moments.T))[:, : K + 1]
     return np.sum(powers(K)[:MOMENTS].conj() * spectra, 0)
 
 

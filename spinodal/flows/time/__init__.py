@@ -6,6 +6,7 @@ methods          which steps are taken: adaptive, layers, noisy
 integrators      adaptive steps, layers and noisy steps behind one interface
 dormand_prince   a step of order 5(4) on the sphere, its error and its interpolant
 whole_steps      the same steps among few tokens, compiled
+angles           the same steps of many tokens on the circle, and how neighbours merge
 frames           the states that are kept
 merging          tokens that meet: captured early, merged at their time, remembered
 layers           x <- normalise(x + h A(x))
