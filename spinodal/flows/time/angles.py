@@ -33,7 +33,7 @@ TURN = 2 * np.pi
 Angles = Float[np.ndarray, "n 1"]
 
 
-class Pull(NamedTuple):
+class AngularPull(NamedTuple):
     """Of a field that many tokens on the circle follow as angles: the law, V = v I, and the engine's name."""
 
     law: Law
@@ -45,7 +45,7 @@ class Pull(NamedTuple):
         return n > MOST and choose_engines(Problem(n, 2, self.law.beta), self.engine)[0] is ENGINE
 
 
-def angular_pull(field: Field, n: int, d: int) -> Pull | None:
+def angular_pull(field: Field, n: int, d: int) -> AngularPull | None:
     """The pull of a field whose tokens are followed as angles; None for any other, and for few tokens."""
     if type(field) is not AttentionField or d != 2 or field.engine not in ("auto", ENGINE.name):
         return None
@@ -53,7 +53,7 @@ def angular_pull(field: Field, n: int, d: int) -> Pull | None:
     plain = type(field.scheme) is Post and len(field.heads) == 1 and field.feed_forward is None
     if not (plain and field.merges and one.head.isotropic) or one.hard or field.d not in (None, d):
         return None
-    pull = Pull(one.law, float(one.head.value_matrix), field.engine)
+    pull = AngularPull(one.law, float(one.head.value_matrix), field.engine)
     return pull if pull.serves(n) else None
 
 
@@ -68,7 +68,7 @@ def unit_vectors(theta: Angles) -> Float[np.ndarray, "n 2"]:
 class AngularStages(dp.Stages):
     """The seven stages of a step of angles. The last of them is the first of the next, without being copied."""
 
-    def __init__(self, n: int, pull: Pull):
+    def __init__(self, n: int, pull: AngularPull):
         self.pull = pull
         super().__init__(n, 1)
 
