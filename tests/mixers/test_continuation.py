@@ -89,3 +89,14 @@ def test_what_sees_the_future_refuses_to_continue():
     for mixer in seers:
         with pytest.raises(InputError, match="only a causal mixer"):
             mixer.extend(tokens(1))
+
+
+@every_causal_case
+def test_padding_before_a_state_is_remembered_where_none_comes_after_it(case: Case):
+    mixer, x = case.build(), tokens(3)
+    valid = torch.arange(N) >= torch.tensor([0, 2, 4])[:, None]
+    with torch.no_grad():
+        whole = mixer(x, valid).tokens
+        first, state = mixer.extend(x[:, :5], None, valid[:, :5])
+        second, _ = mixer.extend(x[:, 5:], state)
+    assert torch.allclose(torch.cat([first, second], 1)[valid], whole[valid], rtol=0, atol=1e-10)

@@ -75,3 +75,8 @@ def test_parameters_set_hidden(task: str, channel: str):
 def test_an_unknown_task_is_named():
     with pytest.raises(InputError, match="task=clm: one of masked, causal, translation, recall"):
         override(Experiment(), {"task": "clm"})
+
+
+@pytest.mark.parametrize(("decay", "until"), [("constant", 100), ("warm-stable-decay", 80), ("cosine", 5)])
+def test_the_rate_is_that_of_a_longer_schedule_until_it_falls(decay: str, until: int):
+    assert Schedule(steps=100, warmup=0.05, decay=decay).stable_until == until

@@ -126,3 +126,15 @@ def test_moments_are_the_bytes_that_the_optimiser_keeps(name: str, made: Callabl
     optimizer.step()
     kept = sum(value.nbytes for value in optimizer.state[matrix].values() if torch.is_tensor(value))
     assert memory.MOMENTS[name] == round(kept / matrix.numel())
+
+
+def test_logits_are_counted_of_scored_tokens_alone(plain: Experiment):
+    """As in training: a forward pass that gives those of all tokens keeps more."""
+    experiment = override(plain, {"vocabulary": 300, "length": 64, "batch": 16})
+    data = prepare_data(experiment)
+    model = build_model(experiment, data)
+    asked = []
+    model.register_forward_pre_hook(lambda _, __, given: asked.append(given["scored_only"]), with_kwargs=True)
+    estimate_memory(experiment, model, data)
+    assert asked
+    assert all(asked)

@@ -19,6 +19,7 @@ from spinodal.inference import Sampling, continuation, fillings, translations
 from spinodal.models import SpinodalForSeq2SeqLM
 from spinodal.runs import read_run
 from spinodal.training import DataConfig, Experiment, Schedule, TrainingResult, override, train
+from spinodal.training.tasks import check_text
 
 TINY = {"width": 16, "depth": 1, "heads": 2, "channel": "swiglu", "hidden": 8}
 STEPS = Schedule(steps=12, batch=8, log_every=1, evaluate_every=6, save_every=6)
@@ -179,6 +180,12 @@ def test_the_scores_are_those_of_the_saved_model(
 def test_what_is_refused(runs: dict[str, tuple[Path, TrainingResult]], call, message: str):
     with pytest.raises(InputError, match=message):
         call({name: folder for name, (folder, _) in runs.items()})
+
+
+def test_a_vocabulary_is_of_byte_pairs_alone():
+    with pytest.raises(InputError, match="a vocabulary of 4 tokens"):
+        check_text(DataConfig(tokenizer="bpe", vocabulary=4))
+    check_text(DataConfig(tokenizer="characters", vocabulary=4))
 
 
 def test_a_fixed_length_is_said_before_work(texts: dict[str, Path], tmp_path: Path):
