@@ -81,7 +81,7 @@ def test_the_parts_of_a_corpus():
     corpus = Corpus("made", tuple(Document(str(i), LETTERS * 40) for i in range(2)))
     training, validation = causal_windows(corpus, TOKENIZER, 16, seed=3)
     assert (training.frozen, validation.frozen, training.seed) == (False, True, 3)
-    assert TOKENIZER.decode(training.tokens) == "<eos>".join([*corpus.split()[0].texts, ""])
+    assert TOKENIZER.decode(training.tokens[:]) == "<eos>".join([*corpus.split()[0].texts, ""])
     before = tokens(validation)
     validation.set_epoch(2)
     assert torch.equal(tokens(validation), before)

@@ -196,8 +196,8 @@ def test_training_and_validation_are_the_split():
     masking = Masking(length=16)
     training, validation = masked_windows(corpus, TOKENIZER, masking)
     assert (training.frozen, validation.frozen) == (False, True)
-    assert TOKENIZER.decode(training.tokens) == "<eos>".join([*corpus.split()[0].texts, ""])
-    assert TOKENIZER.decode(validation.tokens) == "<eos>".join([*corpus.split()[1].texts, ""])
+    assert TOKENIZER.decode(training.tokens[:]) == "<eos>".join([*corpus.split()[0].texts, ""])
+    assert TOKENIZER.decode(validation.tokens[:]) == "<eos>".join([*corpus.split()[1].texts, ""])
 
 
 @pytest.mark.parametrize(
