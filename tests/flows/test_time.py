@@ -14,6 +14,8 @@ from spinodal.flows.fields import AttentionField, Head, scheme
 from spinodal.flows.state import Rate, State
 from spinodal.flows.time import CONSENSUS, MERGE, Adaptive, CheckpointPolicy, simulate
 from spinodal.flows.time import dormand_prince as dp
+from spinodal.flows.time.integrators import AdaptiveIntegrator
+from spinodal.flows.time.simulate import stop_time
 from spinodal.observables import log_dissipation_sa, log_dissipation_usa, log_energy
 
 
@@ -283,3 +285,17 @@ def test_tokens_that_have_met_but_may_not_merge_do_not_hold_time_up():
 def test_the_bound_of_a_drift_is_relative_to_the_largest_of_either_sign(sign: int):
     drift, still = sign * np.array([[-4.0, 1.0], [0.5, -0.5]]), np.zeros(2)
     assert dp.extent(Rate(drift, still, still, np.array([0.2, 0.1]))) == (4.0, 0.2)
+
+
+def test_tokens_that_are_not_merged_are_a_consensus_once_all_are_within_the_distance_of_a_merge():
+    flow = object.__new__(AdaptiveIntegrator)
+    flow.active, flow.hi, flow.steps, flow.tokens = None, 4.0, 1, 3
+    for apart, end in (
+        (0.4 * MERGE, 4.0),
+        (-0.4 * MERGE, 4.0),
+        (2 * MERGE, CONSENSUS),
+        (-2 * MERGE, CONSENSUS),
+    ):
+        x = sphere.normalise(np.array([[1.0, 0.0], [1.0, apart], [1.0, 0.0]]))
+        flow.state = State(x, np.ones(3))
+        assert stop_time(flow, CONSENSUS) == end

@@ -32,6 +32,10 @@ def test_penalty_is_exact_above_the_multiplier_and_biased_below():
     assert solved("penalty", rate=5.0)[0] == pytest.approx(1.0, abs=0.1)  # rattles about the kink
 
 
+def test_a_penalty_has_no_multiplier():
+    assert solved("penalty", rate=1.0, steps=10)[1] == 0
+
+
 def test_a_residual_below_its_tolerance_costs_nothing():
     for method in ("penalty", "dual", "augmented"):
         constraints = Constraints(Constraint(method, "F", 1.0, 0.1))

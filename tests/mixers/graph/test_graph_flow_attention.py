@@ -134,6 +134,12 @@ def test_the_energy_and_the_step_are_those_of_the_graphs_room():
     np.testing.assert_allclose(made.energies(x)[:, 0, 0].numpy(), energies / a.sum(), rtol=1e-12)
 
 
+def test_the_energy_reported_is_that_of_the_last_state_a_feature_by_degree():
+    made, x = mixer(FREE), tokens(2)
+    energy = made(x, residuals=True).reported["energy"]
+    assert energy.item() == pytest.approx(made.energies(x)[-1].mean().item() / (D // H), rel=1e-10)
+
+
 def test_in_a_causal_graph_each_token_descends_with_the_others_held():
     made = mixer(FREE, causal=True)
     x = tokens()
