@@ -41,13 +41,14 @@ TESTS = {  # the first that begins the module's path; before them run the tests 
     "training/processes": "training/test_processes.py",
     "training/experiment": "training/test_experiment.py training/test_runs.py",
     "training/compare": "training/test_compare.py training/test_schedule.py training/test_size.py cli/test_training.py",
+    "training/run": "training/test_tasks.py training/test_runs.py training/test_resume.py",
     "training/schedule": "training/test_schedule.py training/test_experiment.py training/test_runs.py",
     "training/constraints": "training/test_constraints.py training/test_rates.py",
     "training/": "training/test_schedule.py training/test_constraints.py training/test_nonfinite.py "
     "training/test_finished_runs.py training/test_runs.py training/test_resume.py",
     "mixers/channel": "mixers/channel mixers/test_contract.py",
     "mixers/cross": "mixers/cross mixers/test_contract.py",
-    "mixers/graph": "mixers/graph",
+    "mixers/graph": "mixers/graph mixers/test_continuation.py mixers/test_mixer_refusals.py",
     "mixers/ops": "mixers/ops mixers/token mixers/test_continuation.py",
     "mixers/token": "mixers/token mixers/ops mixers/test_continuation.py mixers/test_contract.py",
     "mixers/size": "training/test_size.py training/test_memory_estimate.py",
@@ -55,7 +56,8 @@ TESTS = {  # the first that begins the module's path; before them run the tests 
     "models/test_parts.py models/test_model_starts.py",
     "thermodynamics/reactions": "thermodynamics/test_mass_action.py mixers/channel",
     "thermodynamics/": "thermodynamics mixers/channel/test_partition_block.py",
-    "flows/time": "flows/test_time_steps.py flows/test_time.py flows/test_simulation_experiment.py",
+    "flows/time": "flows/test_time_steps.py flows/test_time.py flows/test_simulation_experiment.py "
+    "flows/test_probes.py",
 }
 
 
