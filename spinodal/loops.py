@@ -120,7 +120,7 @@ class Compiling(event.Listener):
         from rich.console import Console
 
         self.told = True
-        console = Console(stderr=True)
+        console = Console(stderr=True, emoji=False, markup=False)
         if console.is_terminal or console.is_jupyter:
             console.print("compiling, once: the machine code is kept for later runs", highlight=False)
 

@@ -130,7 +130,7 @@ def kept(size: Size, tokens: int) -> int:
     return kept_of(model, lambda: model(input_ids=ids, labels=ids, scored_only=True).loss)
 
 
-def slopes(size: Size, tokens: int = 512) -> tuple[float, float]:
+def slopes(size: Size, tokens: int = 1024) -> tuple[float, float]:
     """(a, b): bytes of activations a token, outside the blocks and in each, counted on one and two blocks."""
     shallow = {
         depth: Size(size.arm, size.hidden, size.width, depth, size.heads, size.vocabulary) for depth in (1, 2)

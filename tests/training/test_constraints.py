@@ -33,7 +33,7 @@ def test_penalty_is_exact_above_the_multiplier_and_biased_below():
 
 
 def test_a_penalty_has_no_multiplier():
-    assert solved("penalty", rate=1.0, steps=10)[1] == 0
+    assert solved("penalty", rate=1.0, steps=300)[1] == 0
 
 
 def test_a_residual_below_its_tolerance_costs_nothing():

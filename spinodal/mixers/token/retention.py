@@ -65,11 +65,11 @@ class Retention(Mixer):
     def forward(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
     ) -> Mixed:
-        if self.causal and valid is not None:  # padding changes the decays
+        if self.causal:
             return Mixed(self.extend_causal(x, None, valid)[0], {})
         q, k, v, _ = self.maps(x, valid)
-        y = fixed_decay_attention(q, k, v, q.new_tensor(self.constants[0]), causal=self.causal)
-        return Mixed(self.merge_heads(y, x), {})
+        log_g = q.new_tensor(self.constants[0])
+        return Mixed(self.merge_heads(fixed_decay_attention(q, k, v, log_g), x), {})
 
     def maps(
         self,
