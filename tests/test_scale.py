@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 import torch
+from torch import distributed
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.flop_counter import FlopCounterMode
 
 from spinodal.mixers.base import state_size
@@ -66,3 +68,25 @@ def test_the_state_of_a_sequence_has_its_size(arm: str, context: int):
     found = sum(state_size(block.extend(x)[1]) for block in blocks)
     counters = found - size.state(context) // 4  # places, and of attention a mask of the tokens
     assert 0 <= counters <= size.depth * (1 if size.linear else context + 6)
+
+
+def test_processes_reduce_the_bytes_of_every_gradient_once(tmp_path: Path):
+    """4 P bytes in the buckets of DDP, of which a ring sends 2 (R - 1) / R; counted where a bucket is handed over."""
+    handed = []
+
+    def count(_: None, bucket: distributed.GradBucket) -> torch.futures.Future[torch.Tensor]:
+        handed.append(bucket.buffer().nbytes)
+        done = torch.futures.Future()
+        done.set_result(bucket.buffer())
+        return done
+
+    size = small("PET")
+    distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'group'}", rank=0, world_size=1)
+    try:
+        model = DistributedDataParallel(SpinodalForCausalLM(size.config))
+        model.register_comm_hook(None, count)
+        ids = torch.randint(5, size.vocabulary, (1, 32))
+        model(input_ids=ids, labels=ids).loss.backward()
+    finally:
+        distributed.destroy_process_group()
+    assert sum(handed) == 4 * size.parameters == pytest.approx(size.sent(2, sharded=False), rel=1e-12)

@@ -184,7 +184,7 @@ def of_group(group: int) -> list[int]:
     return found
 
 
-def finish(kind: str, out: Path, *, limit: float = 300.0) -> str:
+def finish(kind: str, out: Path, *, limit: float = 900.0) -> str:
     """Does the work of a kind to its end in a fork; what it raised, or nothing."""
     said = out.parent / f"{out.name}.said"
     said.unlink(missing_ok=True)
