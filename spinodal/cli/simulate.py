@@ -173,13 +173,6 @@ def simulate_command(
             console.print(str(certainty), highlight=False)
     show_ends(values)
     pictures = [*(f"{name}.png" for name in figures), *(film.name for film in films)]
-    written = ", ".join(
-        [
-            "run.json",
-            "trajectory.npz",
-            *["observables.npz"] * bool(values),
-            *["certainty.npz"] * certify,
-            *pictures,
-        ]
-    )
+    arrays = ["trajectory.npz", *["observables.npz"] * bool(values), *["certainty.npz"] * certify]
+    written = ", ".join(["run.json", *arrays, *pictures])
     console.print(f"{out}: {written}", highlight=False, soft_wrap=True)

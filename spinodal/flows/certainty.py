@@ -9,9 +9,8 @@ from spinodal.errors import InputError
 from spinodal.flows.evolution import Evolution, evolve
 from spinodal.flows.experiment import Simulation
 from spinodal.flows.time import Adaptive
+from spinodal.flows.time.methods import FINEST
 from spinodal.types import Progress
-
-FINEST = 1e-14  # tolerance of Adaptive
 
 
 @dataclass(frozen=True, eq=False)

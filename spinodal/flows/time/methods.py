@@ -20,6 +20,8 @@ from spinodal.flows.time.integrators import AdaptiveIntegrator, Integrator, Laye
 from spinodal.flows.time.merging import MERGE
 from spinodal.runs import register
 
+FINEST = 1e-14  # tolerance, where rounding begins
+
 
 @register("adaptive")
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Adaptive:
 
     def __post_init__(self) -> None:
         require_types(self, tolerance=Real, radius=(Real, type(None)))
-        if not 1e-14 <= self.tolerance <= 0.1:
+        if not FINEST <= self.tolerance <= 0.1:
             raise InputError(
                 f"`tolerance` {self.tolerance:g}: from 1e-14, where rounding begins, to 0.1",
                 field="tolerance",

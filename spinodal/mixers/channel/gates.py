@@ -28,11 +28,10 @@ from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, OutputProjection, PhaseMixer, Tokenwise
 from spinodal.mixers.channel.residuals import phase_residuals, report
 from spinodal.mixers.entry import Entry, Kind, MixerConfig, Shape, option
-from spinodal.mixers.ops.tracing import is_plain, traced
+from spinodal.mixers.ops.tracing import LEAST, TOKENS, is_plain, traced
 from spinodal.types import Mixed
 
 STEEPNESS = 2.0  # of a gate as a function of its linear map; the same for all three
-LEAST, TOKENS = 2**16, 256  # numbers that are worth loading a compiler, and tokens that are worth a thread
 
 
 def layer_norm(y: Float[Tensor, "b n e"]) -> Float[Tensor, "b n e"]:

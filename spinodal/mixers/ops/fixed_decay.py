@@ -1,7 +1,7 @@
-r"""Attention with one fixed decay a head: y_i = sum_j g^|i-j| <q_i, k_j> v_j over all tokens, or j <= i, in chunks.
+r"""Attention with one fixed decay a head, over all tokens: y_i = sum_j g^|i-j| <q_i, k_j> v_j, in chunks.
 
 Within a chunk the weights are formed, with their decays; what lies before it and behind it comes as two states, one
-from either end of the text; causal, the first alone. A short text is one chunk.
+from either end of the text. A short text is one chunk.
 
     symbol  meaning                                                           shape
     q k v   queries, keys, values                                             b h n c, b h n c, b h n f
@@ -19,10 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from spinodal.mixers.ops.chunks import chunk_states, full_precision
-from spinodal.mixers.ops.decayed_linear_attention import (
-    decayed_linear_attention,
-    decayed_linear_attention_both_ways,
-)
+from spinodal.mixers.ops.decayed_linear_attention import decayed_linear_attention_both_ways
 from spinodal.mixers.ops.tracing import traced
 
 WHOLE, CHUNK = 128, 64  # tokens of a text that is one chunk, and of a chunk of a longer one
@@ -34,18 +31,15 @@ def naive_fixed_decay_attention(
     k: Float[Tensor, "b h n c"],
     v: Float[Tensor, "b h n f"],
     log_g: Float[Tensor, " h"],
-    *,
-    causal: bool = False,
 ) -> Float[Tensor, "b h n f"]:
     """y_i = sum_j g^|i-j| <q_i, k_j> v_j, with all n^2 weights at once."""
-    return (decays(log_g, q.shape[2], causal) * (q @ k.mT)) @ v
+    return (decays(log_g, q.shape[2]) * (q @ k.mT)) @ v
 
 
-def decays(log_g: Float[Tensor, " h"], n: int, causal: bool) -> Float[Tensor, "h n n"]:
-    """g^|i-j| of n tokens; 0 for j > i where causal."""
+def decays(log_g: Float[Tensor, " h"], n: int) -> Float[Tensor, "h n n"]:
+    """g^|i-j| of n tokens."""
     i = torch.arange(n, device=log_g.device)
-    found = torch.exp(log_g[:, None, None] * (i[:, None] - i).abs())
-    return found.tril_() if causal else found
+    return torch.exp(log_g[:, None, None] * (i[:, None] - i).abs())
 
 
 def fixed_decay_attention(
@@ -53,39 +47,32 @@ def fixed_decay_attention(
     k: Float[Tensor, "b h n c"],
     v: Float[Tensor, "b h n f"],
     log_g: Float[Tensor, " h"],
-    *,
-    causal: bool = False,
 ) -> Float[Tensor, "b h n f"]:
-    """y_i = sum_j g^|i-j| <q_i, k_j> v_j over all tokens, over j <= i where causal  [sun2023].
+    """y_i = sum_j g^|i-j| <q_i, k_j> v_j over all tokens  [sun2023].
 
-    As `decayed_linear_attention` or its form for both ways, for decays that no token changes and from no state, in less
-    than half the time; traced graphs have those, which know texts of any length.
+    As `decayed_linear_attention_both_ways` for decays that no token changes, in less than half the time; traced graphs
+    have that one, which knows texts of any length.
     """
     n = q.shape[2]
     if traced():
-        log_a = log_g[None, :, None, None].expand(-1, -1, n, -1)
-        if causal:
-            return decayed_linear_attention(
-                q, k, v, log_a, q.new_zeros(*k.shape[:2], k.shape[3], v.shape[3])
-            )[0]
-        return decayed_linear_attention_both_ways(q, k, v, log_a)
+        return decayed_linear_attention_both_ways(q, k, v, log_g[None, :, None, None].expand(-1, -1, n, -1))
     with full_precision(q):
         size = n if n <= WHOLE else CHUNK
         if lacking := -n % size:
             q, k, v = (functional.pad(x, (0, 0, 0, lacking)) for x in (q, k, v))
         q, k, v = (x.contiguous().unflatten(2, (-1, size)) for x in (q, k, v))
-        return FixedDecayAttention.apply(q, k, v, log_g, causal).flatten(2, 3)[:, :, :n]
+        return FixedDecayAttention.apply(q, k, v, log_g).flatten(2, 3)[:, :, :n]
 
 
 class FixedDecayAttention(torch.autograd.Function):
     """With w = D * (q k^T): y = w v + sum_sides (reach * q) S; q, k, v and y are cut into chunks [b h t k c]."""
 
     @staticmethod
-    def forward(ctx, q: Tensor, k: Tensor, v: Tensor, log_g: Tensor, causal: bool) -> Tensor:
-        D, S, ctx.causal = decays(log_g, q.shape[3], causal)[:, None], [], causal
+    def forward(ctx, q: Tensor, k: Tensor, v: Tensor, log_g: Tensor) -> Tensor:
+        D, S = decays(log_g, q.shape[3])[:, None], []
         w = (q @ k.mT).mul_(D)
         y = w @ v
-        for behind, entry, reach in sides(q, log_g, ctx.causal):
+        for behind, entry, reach in sides(q, log_g):
             S.append(outer_states((k * entry).mT @ v, q.shape[3] * log_g, behind=behind))
             add_product(y, q * reach, S[-1])
         ctx.save_for_backward(q, k, v, w, D, log_g, *S)
@@ -99,17 +86,15 @@ class FixedDecayAttention(torch.autograd.Function):
             q, k, v, w, D, log_g, *S = ctx.saved_tensors
             dw = (dy @ v.mT).mul_(D)
             dq, dk, dv = dw @ k, dw.mT @ q, w.mT @ dy
-            for behind, entry, reach in sides(q, log_g, ctx.causal):
+            for behind, entry, reach in sides(q, log_g):
                 dA = outer_states((q * reach).mT @ dy, q.shape[3] * log_g, behind=not behind)
                 dq.addcmul_(dy @ S[behind].mT, reach)
                 dk.addcmul_(v @ dA.mT, entry)
                 add_product(dv, k * entry, dA)
-            return dq, dk, dv, None, None
+            return dq, dk, dv, None
 
 
-def sides(
-    q: Float[Tensor, "b h t k c"], log_g: Float[Tensor, " h"], causal: bool
-) -> list[tuple[bool, Tensor, Tensor]]:
+def sides(q: Float[Tensor, "b h t k c"], log_g: Float[Tensor, " h"]) -> list[tuple[bool, Tensor, Tensor]]:
     """(False, entry, reach) of what is before a chunk, (True, entry, reach) of what is behind it; none of one chunk."""
     if q.shape[2] == 1:
         return []
@@ -118,7 +103,7 @@ def sides(
     decay = torch.exp(log_g[:, None, None, None] * powers)
     # as wide as q: a factor with an axis of one would be read number by number
     before, after, behind, ahead = decay.expand(-1, -1, -1, -1, q.shape[4]).contiguous()
-    return [(False, before, after), (True, behind, ahead)][: 1 if causal else 2]
+    return [(False, before, after), (True, behind, ahead)]
 
 
 def add_product(

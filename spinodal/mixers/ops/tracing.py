@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch._C._functorch import is_legacy_batchedtensor
 
+LEAST, TOKENS = 2**16, 256  # numbers that are worth loading a compiler, and tokens that are worth a thread
 Size = Any  # an int, or in a graph for any length a torch.SymInt, which the declarations of torch do not know
 
 

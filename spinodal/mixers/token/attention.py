@@ -19,10 +19,8 @@ from spinodal.mixers.base import Mixer, OutputProjection, State
 from spinodal.mixers.entry import Entry, Kind, MixerConfig, Shape
 from spinodal.mixers.ops.kv_cache import append
 from spinodal.mixers.ops.padding import token_places
-from spinodal.mixers.ops.tracing import is_plain
+from spinodal.mixers.ops.tracing import LEAST, TOKENS, is_plain
 from spinodal.types import Mixed
-
-LEAST, TOKENS = 2**16, 256  # numbers that are worth loading a compiler, and tokens that are worth a thread
 
 
 @cache

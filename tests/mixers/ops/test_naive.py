@@ -72,11 +72,11 @@ def attention_both_ways(n: int) -> Case:
     )
 
 
-def fixed_decays(n: int, *, causal: bool) -> Case:
+def fixed_decays(n: int) -> Case:
     log_g = -torch.rand(2, dtype=torch.float64)
     return Case(
-        lambda q, k, v: fixed_decay.fixed_decay_attention(q, k, v, log_g, causal=causal),
-        lambda q, k, v: fixed_decay.naive_fixed_decay_attention(q, k, v, log_g, causal=causal),
+        lambda q, k, v: fixed_decay.fixed_decay_attention(q, k, v, log_g),
+        lambda q, k, v: fixed_decay.naive_fixed_decay_attention(q, k, v, log_g),
         [draw(2, 2, n, 3), draw(2, 2, n, 3), draw(2, 2, n, 4)],
     )
 
@@ -152,10 +152,7 @@ CASES: dict[str, Callable[[], Case]] = (
     | {f"decayed sum, n={n}, {shared=}": lambda n=n, shared=shared: sums(n, shared=shared)
        for n in SIZES for shared in (False, True)}
     | {f"decayed linear attention both ways, n={n}": lambda n=n: attention_both_ways(n) for n in (1, 7, 29)}
-    | {
-        f"fixed decay attention, n={n}, {causal=}": lambda n=n, causal=causal: fixed_decays(n, causal=causal)
-        for n in SIZES for causal in (False, True)
-    }
+    | {f"fixed decay attention, n={n}": lambda n=n: fixed_decays(n) for n in SIZES}
     | {f"decayed sum both ways, n={n}": lambda n=n: sums_both_ways(n) for n in (1, 7, 29)}
     | {
         f"toeplitz, n={n}, {spare=}, {causal=}":
