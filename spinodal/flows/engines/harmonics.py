@@ -138,12 +138,16 @@ def sums(
 def average(kernel: Kernel, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]) -> Attention:
     """sum_j w_j e^{b (<x_i, x_j> - 1)} (1, x_j); InputError where there are more than `MOST` functions."""
     n, d = x.shape
-    mu = eigenvalues(kernel.top, d)
-    if d < 3 or not len(mu):
+    if d < 3:
         raise InputError(
-            f"engine 'harmonics': d = {d}, beta = {kernel.top:g} is for "
-            + ("the engine of the circle" if d < 3 else f"more than {MOST} functions")
-            + "; use 'auto' as `engine`",
+            f"engine 'harmonics' needs d >= 3, the tokens have d = {d}; use 'auto' as `engine`",
+            field="engine",
+        )
+    mu = eigenvalues(kernel.top, d)
+    if not len(mu):
+        raise InputError(
+            f"engine 'harmonics' would need more than {MOST} functions for d = {d}, beta = {kernel.top:g}; "
+            "use 'auto' as `engine`",
             field="engine",
         )
     values = np.concatenate([weights[:, None], weights[:, None] * x], 1)
