@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
@@ -24,6 +25,8 @@ from spinodal.watch.weights import (
 )
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def attention_layers(
     model: nn.Module, inputs: Mapping[str, Any], stack: Stack
 ) -> tuple[tuple[AttentionLayer, ...], str]:

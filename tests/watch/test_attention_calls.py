@@ -123,3 +123,16 @@ def test_an_interaction_without_a_beta_is_said_to_have_none():
     seen = observe_model(Subject("bert", model, None), [inputs_of_architecture(model)], Question(nulls=()))
     assert seen.attention == ()
     assert "its attention is spinodal_graph:1.0:4" in seen.attention_reason
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_a_caller_without_gradients_reads_the_same_betas(mode: Any):
+    """Which projection a query comes from is told by slopes, also where whoever watches computes none."""
+    model = small_architecture("bert")
+    inputs = inputs_of_architecture(model)
+    stack = one_stack(model, inputs)
+    layers, reason = attention_layers(model, inputs, stack)
+    with mode():
+        found, said = attention_layers(model, inputs, stack)
+    assert (reason, said) == ("", "")
+    assert found == layers
