@@ -1,5 +1,6 @@
 """Whether operations are recorded for later, or repeated, instead of being carried out once and now."""
 
+import os
 from typing import Any
 
 import torch
@@ -26,9 +27,13 @@ def symbolic(n: Size) -> bool:
 
 
 def is_plain(x: Tensor) -> bool:
-    """Whether a compiled loop may read x: float32 on the CPU, and nothing records, transforms or watches it."""
+    """Whether a compiled loop may read x: float32 on the CPU, and nothing records, transforms or watches it.
+
+    NUMBA_DISABLE_JIT=1, which turns the compiler off, makes it False.
+    """
     return (
         not traced()
+        and os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
         and type(x) is Tensor
         and x.dtype == torch.float32
         and x.device.type == "cpu"

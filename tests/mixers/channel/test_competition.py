@@ -175,6 +175,14 @@ def test_few_numbers_are_not_worth_a_compiler(loops: list[str], monkeypatch: pyt
     assert loops == ["forward"]
 
 
+def test_a_compiler_that_is_turned_off_leaves_the_tensor_operations(
+    loops: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    competition(draw(1, 2, 3, 4))
+    assert loops == []
+
+
 def test_deterministic_operations_are_those_of_torch(loops: list[str]):
     torch.use_deterministic_algorithms(True)
     try:
