@@ -24,7 +24,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def theory_command(
-    name: Annotated[str, typer.Argument(help="`list`, or the name of a closed form.")],
+    name: Annotated[
+        str, typer.Argument(help="The name of a closed form, or `list`, as if not given: all of them.")
+    ] = "list",
     values: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="n=32 beta=1,4,9")
     ] = None,
@@ -32,7 +34,7 @@ def theory_command(
 ):
     """Evaluate a closed form: `spinodal theory gamma_time_sa gamma=0.999 n=32 beta=1,5,9`.
 
-    `spinodal theory list` shows them all, each with its equation; several values, with commas, make a table.
+    `spinodal theory` alone lists them all, each with its equation; several values, with commas, make a table.
     """
     if name == "list":
         table = Table("name", "values", "equation")
@@ -76,9 +78,7 @@ def chosen(name: str) -> Callable[..., Any]:
     if form is not None and takes_numbers(form):
         return form
     near = difflib.get_close_matches(name, forms(), n=3)
-    raise InputError(
-        f"unknown closed form {name!r}; {' or '.join(near) or '`spinodal theory list` shows all'}"
-    )
+    raise InputError(f"unknown closed form {name!r}; {' or '.join(near) or '`spinodal theory` shows all'}")
 
 
 def split(argument: str) -> tuple[str, str]:

@@ -185,4 +185,7 @@ def test_theory_prints_numbers_and_tables(monkeypatch, capsys):
     assert "5.18626" in table
     assert "178.73" in table
     assert spinodal(monkeypatch, "theory", "list") == 0
-    assert "fastest_degree_threshold" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "fastest_degree_threshold" in shown
+    assert spinodal(monkeypatch, "theory") == 0
+    assert capsys.readouterr().out == shown

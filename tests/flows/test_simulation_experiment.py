@@ -170,7 +170,7 @@ def test_what_does_not_fit_is_refused_at_construction(make, said: str):
 LOOSE = """
 import numpy as np
 from spinodal.errors import InputError
-from spinodal.flows import CONSENSUS, AttentionField, Simulation, TokenStart
+from spinodal.flows import CONSENSUS, AttentionField, Head, Simulation, TokenStart, simulate
 from spinodal.runs import equal
 
 beta = AttentionField(2.0)
@@ -178,6 +178,13 @@ given = Simulation(beta, np.eye(3), "consensus", weights=[0.5, 0.25, 0.25], time
 weights, times = np.array([0.5, 0.25, 0.25]), np.array([1.0, 2.0, 3.0])
 assert equal(given, Simulation(beta, TokenStart(np.eye(3)), CONSENSUS, weights=weights, times=times))
 assert TokenStart([[1, 0], [0, 1]]).given.dtype == np.float64
+assert equal(AttentionField(2.0, heads=Head(values=-1.0)), AttentionField(2.0, heads=(Head(values=-1.0),)))
+try:
+    simulate(beta, np.eye(3), 1.0, saves=10)
+except InputError as error:
+    assert "numpy.linspace(0, until, 10) has so many" in str(error)
+else:
+    raise AssertionError("saves=10")
 for field, value in [
     ("field", "sa"), ("start", "uniform"), ("start", [["a", "b"]]), ("until", "soon"), ("until", None),
     ("method", "ode"), ("weights", "equal"), ("weights", [[1.0], [2.0, 3.0]]), ("times", 2.5), ("times", None),
@@ -195,6 +202,13 @@ def test_lists_and_words_are_taken_and_other_types_are_named():
     """In a process of its own, as the tests check the types of all arguments themselves."""
     ran = subprocess.run([sys.executable, "-c", LOOSE], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
+
+
+def test_a_word_stands_for_the_consensus():
+    x = sphere.uniform(5, 2)
+    ends = [simulate(BETA, x, until).times[-1] for until in ("consensus", CONSENSUS)]
+    assert ends[0] == ends[1]
+    assert len(evolve(Simulation(BETA, UniformStart(5, 2), 1.0, times=10)).times) == 10
 
 
 def test_noise_on_the_adaptive_clock_is_refused_at_construction():

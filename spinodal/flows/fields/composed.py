@@ -35,9 +35,9 @@ class AttentionField:
     """theta_i' = P (sum_h zeta_i sum_j p_ij V theta_j + W s(A theta_i + c)) / s_i, and r_i'  [glpr2023, norm2025].
 
     The vector field of attention on tokens r theta, composed of heads, a mask, a normalisation scheme, a feed-forward
-    part and noise. Defaults are SA with Q = K = V = I, post-LN, no mask, no noise (kappa = inf). With a causal mask
-    token i reads tokens j <= i, with the weights that they have among all. A call returns the rate and a bound on its
-    error.
+    part and noise. Defaults are SA with Q = K = V = I, post-LN, no mask, no noise (kappa = inf); one Head stands for a
+    tuple of it. With a causal mask token i reads tokens j <= i, with the weights that they have among all. A call
+    returns the rate and a bound on its error.
 
     InputError for what does not fit, at construction or, where it depends on tokens, at a call. The caller is to give
     unit vectors and weights that sum to one. NaN gives NaN, as does a length that is not positive where the scheme
@@ -139,9 +139,10 @@ class AttentionField:
 
 
 def check_types(field: AttentionField) -> None:
-    """Heads as a tuple; InputError for a part that is of another type."""
-    if isinstance(field.heads, list):
-        object.__setattr__(field, "heads", tuple(field.heads))
+    """Heads as a tuple, also of one; InputError for a part that is of another type."""
+    if isinstance(field.heads, list | Head):
+        heads = (field.heads,) if isinstance(field.heads, Head) else tuple(field.heads)
+        object.__setattr__(field, "heads", heads)
     require_types(field, beta=Real, kind=str, heads=tuple, causal=(bool, np.bool_), kappa=Real, engine=str)
     require_types(field, feed_forward=(FeedForward, type(None)))
     if wrong := [head for head in field.heads if not isinstance(head, Head)]:

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +118,7 @@ class CheckpointPolicy:
 def simulate(
     field: Field,
     start: State | Shaped[Any, "n d"] | Sequence[Any],
-    until: float,
+    until: float | str,
     *,
     weights: Shaped[Any, " n"] | Sequence[Any] | None = None,
     method: Method = Adaptive(),
@@ -127,7 +127,7 @@ def simulate(
     progress: Progress | None = None,
     probes: Shaped[Any, "m d"] | Sequence[Any] | None = None,
 ) -> SimulationResult:
-    """theta_i' = F_i(theta) from `start` until a time, or until `CONSENSUS`  [glpr2023].
+    """theta_i' = F_i(theta) from `start` until a time, or until `CONSENSUS`, "consensus"  [glpr2023].
 
     Integrates tokens [n d] under a field; consensus is one token left, or all within 1e-8 of the first. Weights are
     equal if not given. Tokens and weights are arrays, lists or tensors, as in `flows.field`. Kept are the start, the
@@ -153,11 +153,9 @@ def simulate(
     [0.0, 0.52368, 0.89477]
     """
     require_type("field", field, Field)
-    require_type("until", until, Real)
+    until = end_time(until)
     require_type("method", method, (Adaptive, Layers, Noisy))
     require_type("checkpoints", checkpoints, (CheckpointPolicy, type(None)))
-    if not until >= 0:
-        raise InputError(f"`until` {until}: a time >= 0, or CONSENSUS", field="until")
     if until == CONSENSUS and field.noise > 0:
         raise InputError("`until` consensus: noise keeps tokens apart for ever; give a time", field="until")
     start = initial_state(start)
@@ -217,10 +215,27 @@ def initial_state(start: Any) -> State:
     return State(x, r)
 
 
+def end_time(until: object) -> float:
+    """A time >= 0, or CONSENSUS for "consensus"; InputError for anything else."""
+    if isinstance(until, str) and until == "consensus":
+        return CONSENSUS
+    require_type("until", until, Real)
+    time = float(until)  # pyright: ignore[reportArgumentType]
+    if not time >= 0:
+        raise InputError(f"`until` {until}: a time >= 0, or consensus", field="until")
+    return time
+
+
 def saved_times(saves: Any, until: float) -> Iterable[float]:
     """The times to keep: an array or a sequence, checked as a whole, or an iterator, which is checked as it goes."""
     if isinstance(saves, Iterator):
         return saves
+    if isinstance(saves, Integral) and not isinstance(saves, bool):
+        raise InputError(
+            f"`saves`: increasing times are needed, not how many: numpy.linspace(0, until, {saves}) has so many; "
+            "`times` of a Simulation may be a number",
+            field="saves",
+        )
     times = real_array(saves, "saves")
     require_times(times, "saves", until)
     return times.tolist()
