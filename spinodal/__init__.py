@@ -6,7 +6,7 @@
     graphs        odd couplings on a graph                 inference    fill, generate, translate
     observables   numbers of a trajectory                  data         text, and trained models, to fetch
     thermodynamics  compositions that split and react      watch        the tokens of any model, by layer
-    layers        mixers for models of your own
+    layers        mixers for models of your own            shorten      speech recognition on fewer tokens
 
 `import spinodal.models` registers the models with transformers' Auto classes.
 """

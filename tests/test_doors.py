@@ -44,6 +44,7 @@ DOORS: dict[str, set[str]] = {
     "training": {"types", "runs", "models", "mixers", "data", "observables", "watch", "scores", "signals"},
     "inference": {"models", "data"},
     "watch": {"types", "runs", "observables", "theory", "data", "models"},
+    "shorten": set(),
     "figures": {
         "types",
         "limits",

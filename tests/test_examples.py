@@ -30,6 +30,7 @@ EXAMPLES = (
     "observables.merge_tree",
     "runs.open_run",
     "runs.read_run",
+    "shorten.shortened",
     "sphere.uniform",
     "theory.gamma_sa",
     "theory.growth_rate_sa",

@@ -68,6 +68,7 @@ def test_the_package_lists_its_rooms():
         "flows",
         "meanfield",
         "mixers",
+        "shorten",
         "training",
         "watch",
     ],
