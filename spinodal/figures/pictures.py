@@ -15,6 +15,7 @@ from spinodal.errors import InputError
 # room and class of a result -> file and function of this room
 PICTURES = {
     "flows.Evolution": "simulation.draw_simulation",
+    "flows.SimulationResult": "simulation.draw_tokens",
     "flows.DiagramResult": "maps.draw_diagram",
     "meanfield.DensityResult": "densities.draw_density",
     "graphs.FlowResult": "graphs.draw_flow",

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from spinodal import theory
 from spinodal.figures import flow, movies
-from spinodal.flows import Evolution, Layers, OrthonormalStart, Simulation
+from spinodal.flows import Evolution, Layers, OrthonormalStart, Simulation, SimulationResult
 from spinodal.flows.fields.schemes import POST
 from spinodal.limits import unlimited
 from spinodal.observables import cluster_labels
@@ -34,11 +34,22 @@ def draw_simulation(result: Evolution) -> dict[str, Figure]:
         figures["energy"] = flow.energy_over_time(
             times, log_E, result.merge_time, simulation and energy_curve(simulation, gamma)
         )
-    if tokens.shape[2] == 2:
-        figures["circle"] = flow.angles_over_time(times, tokens, result.merge_time)
-    elif tokens.shape[2] == 3:
-        figures["sphere"] = flow.paths_on_sphere(times, tokens)
-    return figures
+    return figures | places(result, result.merge_time)
+
+
+def draw_tokens(result: SimulationResult) -> dict[str, Figure]:
+    """The figures "cosines", and "circle" for d = 2 or "sphere" for d = 3, of what `flows.simulate` returned."""
+    cosines = {"cosines": flow.cosines_over_time(result.times, result.tokens, None)}
+    return cosines | places(result, result.merges.time)
+
+
+def places(result: Evolution | SimulationResult, merge_time: Float[np.ndarray, " k"]) -> dict[str, Figure]:
+    """Where the tokens are: "circle" for d = 2, "sphere" for d = 3."""
+    if result.tokens.shape[2] == 2:
+        return {"circle": flow.angles_over_time(result.times, result.tokens, merge_time)}
+    if result.tokens.shape[2] == 3:
+        return {"sphere": flow.paths_on_sphere(result.times, result.tokens)}
+    return {}
 
 
 def film_simulation(result: Evolution, path: Path) -> list[Path]:

@@ -19,6 +19,7 @@ from spinodal.flows.state import State
 from spinodal.flows.time import MERGE, CheckpointPolicy, SimulationResult, simulate
 from spinodal.flows.time.simulate import as_trajectory
 from spinodal.loops import product
+from spinodal.results import Result
 from spinodal.runs import SAVED_IF_SET, UNSAVED, encode
 from spinodal.types import Progress, Trajectory
 
@@ -59,8 +60,8 @@ class Final:
     seconds: float
 
 
-@dataclass(frozen=True, eq=False)
-class Evolution:
+@dataclass(frozen=True, eq=False, repr=False)
+class Evolution(Result):
     """What a simulation results in: kept tokens, merges and energy, in plain numbers and NumPy arrays.
 
     `engine` names the engines that ran, in the order of their first use; `span` is the dimension in which the tokens

@@ -24,6 +24,7 @@ from spinodal.graphs.bifurcations import Family, SingularPoint, newton, singular
 from spinodal.graphs.experiment import Continuation
 from spinodal.graphs.newton import refine_states
 from spinodal.graphs.stability import TOLERANCE
+from spinodal.results import Result
 from spinodal.types import Progress
 
 CLOSE = 1e-9  # of two points, between which crossings count as one
@@ -36,8 +37,8 @@ ROUNDING = 1e-14  # of an eigenvalue, relative to the scale
 TURN = 0.95  # the least cosine between one tangent and the next
 
 
-@dataclass(frozen=True, eq=False)
-class Branch:
+@dataclass(frozen=True, eq=False, repr=False)
+class Branch(Result):
     """Points along a curve of equilibria, and its singular points; `end` says why it stops."""
 
     values: Float[np.ndarray, " t"]

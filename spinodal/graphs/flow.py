@@ -30,14 +30,15 @@ from spinodal.errors import ConvergenceError, InputError
 from spinodal.graphs.energy import System
 from spinodal.graphs.experiment import GradientFlow
 from spinodal.graphs.states import real_states
+from spinodal.results import Result
 from spinodal.types import Trajectory
 
 TOLERANCE = 1e-10  # of |grad E|, relative to the scale of the system
 ROUNDING = 1e-14  # of an energy
 
 
-@dataclass(frozen=True, eq=False)
-class FlowResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class FlowResult(Result):
     """States x(t) and their energies; `residual` is |grad E| at the last state."""
 
     times: Float[np.ndarray, " t"]

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from spinodal.graphs.experiment import EquilibriumSearch
 from spinodal.graphs.stability import Stability
 from spinodal.graphs.states import State
+from spinodal.results import Result
 
 Kind = Literal["linear", "lyapunov", "unstable"]
 
@@ -29,8 +30,8 @@ class Equilibrium(NamedTuple):
     dimension: int
 
 
-@dataclass(frozen=True, eq=False)
-class Equilibria:
+@dataclass(frozen=True, eq=False, repr=False)
+class Equilibria(Result):
     """What was found, by ascending energy: arrays with a row for each equilibrium, which `entries` lists one by one.
 
     `dimension` is the largest of the equilibrium set, `bound` what the graph alone allows it to be, and

@@ -10,6 +10,7 @@ from spinodal.flows import lyapunov_exponents
 from spinodal.meanfield.experiment import DensityExperiment
 from spinodal.meanfield.record import Record
 from spinodal.observables import Plateau
+from spinodal.results import Result
 from spinodal.runs import SAVED_IF_SET, UNSAVED
 
 ROUGH = 1e-2  # tail of the map of labels, above which nodes are tokens and no longer a rule
@@ -54,8 +55,8 @@ class Amplitudes:
     values: tuple[tuple[float, ...], ...]
 
 
-@dataclass(frozen=True, eq=False)
-class DensityResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class DensityResult(Result):
     """The evolution of a density on a geometry in R^d, which ended at `time` after so many steps.
 
     `mass_error` and `inversion` are the largest of the record's, `minimum_density` its least rho / uniform (None if

@@ -1,7 +1,7 @@
 from .clusters import cluster_count, cluster_labels
 from .energies import log_dissipation_sa, log_dissipation_usa, log_energy
 from .entry import Observable, Scales
-from .frames import restrict
+from .frames import restrict, trajectory_of
 from .lifetimes import Plateau, plateaus
 from .mergetree import MergeTree, merge_tree
 from .order import effective_rank, order_parameters, span_coordinates
@@ -30,4 +30,5 @@ __all__ = [
     "plateaus",
     "restrict",
     "span_coordinates",
+    "trajectory_of",
 ]

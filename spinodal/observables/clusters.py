@@ -22,12 +22,13 @@ from torch import Tensor
 
 from spinodal.errors import InputError
 from spinodal.observables.entry import Observable
-from spinodal.observables.frames import directions
+from spinodal.observables.frames import directions, observes
 from spinodal.types import Trajectory
 
 BLOCK = 2**22  # pairs of cells, or of points, at a time
 
 
+@observes
 def cluster_labels(trajectory: Trajectory, epsilon: float) -> Int[Tensor, "t b n"]:
     """Component of {<x_i, x_j> >= 1 - epsilon} of each token, numbered from 0 by first token; -1 on padding."""
     if not 0 < epsilon < 2:
@@ -48,6 +49,7 @@ def cluster_labels(trajectory: Trajectory, epsilon: float) -> Int[Tensor, "t b n
     return torch.stack(found)
 
 
+@observes
 def cluster_count(trajectory: Trajectory, epsilon: float) -> Int[Tensor, "t b"]:
     """Number of components of {<x_i, x_j> >= 1 - epsilon}.
 

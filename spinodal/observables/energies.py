@@ -21,10 +21,11 @@ from torch import Tensor
 
 from spinodal.errors import InputError
 from spinodal.observables.entry import Observable
-from spinodal.observables.frames import directions, frames, on_sphere, pair_blocks, shares
+from spinodal.observables.frames import directions, frames, observes, on_sphere, pair_blocks, shares
 from spinodal.types import Trajectory
 
 
+@observes
 def log_energy(
     trajectory: Trajectory, beta: float, *, weights: Float[Tensor, "b n"] | None = None
 ) -> Float[Tensor, "t b"]:
@@ -37,6 +38,7 @@ def log_energy(
     return torch.stack([_log_sum(x, w, beta) for x in frames(trajectory)]) - math.log(2 * beta)
 
 
+@observes
 def relative_energy(trajectory: Trajectory, beta: float) -> Float[Tensor, "t b"]:
     """2 beta E e^{-beta} = (1 / n^2) sum_ij e^{beta (c_ij - 1)}, c_ij cosines: 1 at consensus  [gkpr2024].
 
@@ -46,6 +48,7 @@ def relative_energy(trajectory: Trajectory, beta: float) -> Float[Tensor, "t b"]
     return (torch.stack([_log_sum(x, w, beta) for x in directions(trajectory)]) - beta).exp()
 
 
+@observes
 def log_dissipation_usa(
     trajectory: Trajectory, beta: float, *, weights: Float[Tensor, "b n"] | None = None
 ) -> Float[Tensor, "t b"]:
@@ -55,6 +58,7 @@ def log_dissipation_usa(
     return torch.stack([(w.log() + _log_forces(x, w, beta)[0]).logsumexp(-1) for x in on_sphere(trajectory)])
 
 
+@observes
 def log_dissipation_sa(
     trajectory: Trajectory, beta: float, *, weights: Float[Tensor, "b n"] | None = None
 ) -> Float[Tensor, "t b"]:

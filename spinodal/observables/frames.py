@@ -1,10 +1,14 @@
 """A trajectory one frame at a time: float64, padding set to zero, and nothing that is not a number.
 
 Observables are sums over pairs of at most n x n, so they are streamed: by frames, and a frame by blocks of pairs.
+What they are given is a trajectory, what holds one (a result, a saved run), or an array of tokens.
 """
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -15,6 +19,49 @@ from spinodal.types import Trajectory
 BLOCK = 2**18  # numbers in one block: 2 MB stay in cache, and are six times as fast as 32 MB
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def trajectory_of(observed: Any) -> Trajectory:
+    """The trajectory of what is observed.
+
+    A Trajectory is itself; a result of `flows` or a run that `read_run` returned gives its own; of an array, a tensor
+    or a list the axes are [n d], [t n d] or [t b n d], its times are 0, 1, ..., and no token is padding. InputError
+    for anything else.
+    """
+    if isinstance(observed, Trajectory):
+        return observed
+    if isinstance(found := getattr(observed, "trajectory", None), Trajectory):
+        return found
+    try:
+        tokens = observed if isinstance(observed, Tensor) else torch.as_tensor(np.asarray(observed))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"a {type(observed).__name__} holds no tokens ({error}): give a Trajectory, a result that has one, or an "
+            "array [n d], [t n d] or [t b n d]"
+        ) from None
+    if tokens.ndim not in (2, 3, 4) or tokens.is_complex() or tokens.dtype == torch.bool:
+        raise InputError(
+            f"tokens of type {tokens.dtype} and shape {tuple(tokens.shape)}: real numbers [n d], [t n d] or [t b n d] "
+            "are needed"
+        )
+    tokens = tokens[:, None] if tokens.ndim == 3 else tokens[None, None] if tokens.ndim == 2 else tokens
+    valid = torch.ones(tokens.shape[1:3], dtype=torch.bool, device=tokens.device)
+    return Trajectory(torch.arange(len(tokens), dtype=torch.float64), tokens, valid)
+
+
+def observes(function: Callable[Concatenate[Trajectory, P], T]) -> Callable[Concatenate[Any, P], T]:
+    """The function, whose first argument may be anything that `trajectory_of` takes."""
+
+    @functools.wraps(function)
+    def observe(observed: Any, *args: P.args, **kwargs: P.kwargs) -> T:
+        return function(trajectory_of(observed), *args, **kwargs)
+
+    return observe
+
+
+@observes
 def restrict(trajectory: Trajectory, keep: Bool[Tensor, "b n"]) -> Trajectory:
     """The same trajectory with `valid & keep`: how to leave out a sink, or any other chosen tokens."""
     return trajectory._replace(valid=trajectory.valid & keep)

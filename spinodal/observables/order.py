@@ -8,10 +8,11 @@ from torch import Tensor
 
 from spinodal.errors import InputError
 from spinodal.observables.entry import Observable, Scales
-from spinodal.observables.frames import directions, frames, shares
+from spinodal.observables.frames import directions, frames, observes, shares
 from spinodal.types import Trajectory
 
 
+@observes
 def order_parameters(
     trajectory: Trajectory, modes: int, *, weights: Float[Tensor, "b n"] | None = None
 ) -> Float[Tensor, "t b k"]:
@@ -34,6 +35,7 @@ def order_parameters(
     return torch.stack(found)
 
 
+@observes
 def effective_rank(
     trajectory: Trajectory, *, centred: bool = False, weights: Float[Tensor, "b n"] | None = None
 ) -> Float[Tensor, "t b"]:
@@ -72,6 +74,7 @@ def span_coordinates(
     return R.mT, Q.mT
 
 
+@observes
 def polarisation(trajectory: Trajectory) -> Float[Tensor, "t b"]:
     """|(1/n) sum_i x_i|, x unit directions: 1 where all tokens agree, near n^(-1/2) where they are uniform."""
     w = shares(trajectory, None)

@@ -18,10 +18,11 @@ from torch import Tensor
 
 from spinodal.errors import InputError
 from spinodal.observables.entry import Observable
-from spinodal.observables.frames import directions, pair_blocks
+from spinodal.observables.frames import directions, observes, pair_blocks
 from spinodal.types import Trajectory
 
 
+@observes
 def cosine_histogram(
     trajectory: Trajectory, bins: int, *, copies: Float[Tensor, "b n"] | None = None
 ) -> Float[Tensor, "t b k"]:
@@ -44,6 +45,7 @@ def cosine_histogram(
     return histogram
 
 
+@observes
 def pair_probability(
     trajectory: Trajectory, thresholds: Float[Tensor, " k"], *, copies: Float[Tensor, "b n"] | None = None
 ) -> Float[Tensor, "t b k"]:
@@ -62,6 +64,7 @@ def pair_probability(
     return above / (N * (N - 1) / 2)
 
 
+@observes
 def mean_cosine(
     trajectory: Trajectory, *, copies: Float[Tensor, "b n"] | None = None
 ) -> Float[Tensor, "t b"]:

@@ -8,6 +8,7 @@ from torch import Tensor
 from spinodal.errors import InputError
 from spinodal.observables import clusters, energies, order, overlaps
 from spinodal.observables.entry import Observable, Scales
+from spinodal.observables.frames import observes
 from spinodal.types import Trajectory
 
 OBSERVABLES: dict[str, Observable] = {
@@ -21,6 +22,8 @@ OBSERVABLES: dict[str, Observable] = {
         order.POLARISATION,
     )
 }
+
+USUAL = Scales()
 
 
 def observables_named(names: Sequence[str]) -> dict[str, Observable]:
@@ -36,11 +39,22 @@ def observables_named(names: Sequence[str]) -> dict[str, Observable]:
     return {name: OBSERVABLES[name] for name in names}
 
 
+@observes
 def measure(
-    trajectory: Trajectory, observables: Mapping[str, Observable], scales: Scales
+    trajectory: Trajectory,
+    observables: Mapping[str, Observable] | Sequence[str],
+    scales: Scales = USUAL,
 ) -> dict[str, Float[Tensor, "t b"]]:
     """values(trajectory, scales) of each observable, [t b], by name: at each time or layer, for each sequence.
 
-    `scales` holds beta of the energy and epsilon, up to which 1 - cosine links two tokens to one cluster.
+    `observables` are names of OBSERVABLES, or entries by name. `scales` holds beta of the energy and epsilon, up to
+    which 1 - cosine links two tokens to one cluster. InputError for a name that is not known.
+
+    >>> from spinodal import flows, observables
+    >>> run = flows.simulate(flows.AttentionField(4.0), flows.UniformStart(16, 2).tokens(), 10.0)
+    >>> found = observables.measure(run, ["clusters", "polarisation"], observables.Scales(epsilon=0.01))
+    >>> found["clusters"].flatten().tolist()
+    [11.0, 2.0]
     """
-    return {name: observable.values(trajectory, scales) for name, observable in observables.items()}
+    entries = observables if isinstance(observables, Mapping) else observables_named(observables)
+    return {name: observable.values(trajectory, scales) for name, observable in entries.items()}

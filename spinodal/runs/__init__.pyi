@@ -21,6 +21,7 @@ from .files import (
 )
 from .folder import RunFolder, check_folder, open_run
 from .provenance import Provenance, commit, machine, now, provenance, versions
+from .reading import read, result_of
 from .record import Run, arrays_of, read_run
 from .survey import RunStatus, survey
 
@@ -47,10 +48,12 @@ __all__ = [
     "now",
     "open_run",
     "provenance",
+    "read",
     "read_checkpoint",
     "read_run",
     "register",
     "replacing",
+    "result_of",
     "rotate_checkpoints",
     "survey",
     "sweep",

@@ -26,6 +26,7 @@ from spinodal.runs.codec import is_array
 from spinodal.runs.decoding import decode
 from spinodal.runs.files import Place, damaged_file
 from spinodal.runs.sealed import CHECKSUM, DamageError, read_sealed
+from spinodal.types import Trajectory
 
 T = TypeVar("T")
 
@@ -85,6 +86,16 @@ class Run:
     def result(self) -> dict[str, Any]:
         """The fields of the result, as JSON."""
         return {name: value for name, value in self.record.items() if name not in HEAD}
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """The tokens of the run's result over time, as observables read them; InputError where it has none."""
+        from spinodal.runs.reading import result_of
+
+        found = getattr(result_of(self), "trajectory", None)
+        if found is None:
+            raise InputError(f"{self.path} is a run of {self.kind}: its result holds no tokens over time")
+        return found
 
     def damage(self) -> str | None:
         """What is wrong with the first file that is not what was written; None where all are, or none is known."""

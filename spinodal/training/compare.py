@@ -21,7 +21,7 @@ import torch
 from transformers.utils import logging
 
 from spinodal.errors import InputError, TerminationError
-from spinodal.runs import open_run, read_run, sweep
+from spinodal.runs import Run, open_run, read_run, sweep
 from spinodal.training.build import build_model, prepare_data
 from spinodal.training.experiment import Experiment, model_config, override, parameter_count
 from spinodal.training.processes import process_count
@@ -59,6 +59,11 @@ class Comparison:
     """
 
     arms: dict[str, dict[str, list[Record]]]
+
+    @classmethod
+    def from_run(cls, run: Run) -> "Comparison":
+        """The comparison of a record that was read."""
+        return cls(run.result["arms"])
 
     @property
     def runs(self) -> dict[str, dict[str, list[TrainingRun]]]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from spinodal.runs import decode
+from spinodal.runs import Run, decode
 from spinodal.training.probe import Probe
 
 Number = int | float
@@ -46,6 +46,11 @@ class TrainingRun:
     metrics: list[dict[str, Number]] = field(default_factory=list, repr=False)
     final: dict[str, Number] = field(default_factory=dict)
     probe: Probe | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_run(cls, run: Run) -> "TrainingRun":
+        """The training run of a record that was read, finished or not."""
+        return training_run(run.record)
 
 
 HEAD = ("name", "recipe", "command", "seed", "config", "commit", "date", "versions", "machine", "finished")

@@ -17,7 +17,8 @@ from spinodal.flows.ensembles.layers import LayerClock
 from spinodal.flows.ensembles.maps import CLOSE, Ensemble, estimate, mean_and_error
 from spinodal.flows.ensembles.matrices import Matrices, close_shares
 from spinodal.limits import ROWS, STEPS, require_at_most, unlimited
-from spinodal.runs import sweep
+from spinodal.results import Result
+from spinodal.runs import Run, arrays_of, sweep
 from spinodal.types import Progress
 
 CLOCKS = {"layer": LayerClock, "ode": OdeClock}
@@ -120,13 +121,22 @@ class Diagram:
         return DiagramResult(self, *(values.reshape(shape).mT for values in found))
 
 
-@dataclass(frozen=True)
-class DiagramResult:
+@dataclass(frozen=True, repr=False)
+class DiagramResult(Result):
     """The probability and its standard error, as arrays over d[k], times[t] and betas[b]."""
 
     diagram: Diagram
     probability: Float[np.ndarray, "k t b"]
     standard_error: Float[np.ndarray, "k t b"]
+
+    @classmethod
+    def from_run(cls, run: Run) -> "DiagramResult":
+        """The maps of a saved phase diagram, which are in map.npz."""
+        file = run.folder / "map.npz"
+        arrays = arrays_of(file)
+        if missing := {"probability", "standard_error"} - arrays.keys():
+            raise InputError(f"{file} holds no {', '.join(sorted(missing))}")
+        return cls(run.config_as(Diagram), arrays["probability"], arrays["standard_error"])
 
 
 def phase_diagram(

@@ -30,6 +30,7 @@ from spinodal.flows.time.merging import MERGE, Merges
 from spinodal.flows.time.methods import Adaptive, Layers, Method, Noisy
 from spinodal.limits import STEPS, exceeds
 from spinodal.loops import product
+from spinodal.results import Result
 from spinodal.runs import read_checkpoint, write_checkpoint
 from spinodal.signals import watch_signal
 from spinodal.types import Progress, Trajectory
@@ -45,8 +46,8 @@ OFTEN = 16  # times a number of steps is told of before it is doubled
 NONE = Merges(np.zeros(0), *np.zeros((3, 0), np.int64))
 
 
-@dataclass(frozen=True, eq=False)
-class SimulationResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class SimulationResult(Result):
     """Times [t], unit vectors [t n d] and lengths [t n] of a simulation, and its merges.
 
     The unit vectors are `coordinates` [t n r], or, where tokens were integrated in their span, `coordinates` @ `basis`.
