@@ -70,6 +70,7 @@ DOORS: dict[str, set[str]] = {
         "runs",
         "training",
     },
+    "explorer": {"sphere", "flows", "runs", "watch"},
     "report": {"runs", "figures", "observables", "training", "watch"},
 }
 OPEN = {"cli", "recipes", "__init__", "__main__"}  # these may import anything, and nobody imports them

@@ -1,0 +1,151 @@
+"""The recording that a simulation or an observation leaves.
+
+Of tokens wider than `WIDEST` the main axes over all layers are kept, those with the largest sum of squares over all
+directions; cosines and clusters are measured before that.
+"""
+
+import math
+from dataclasses import replace
+from functools import singledispatch
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from scipy.cluster.hierarchy import linkage
+from scipy.spatial.distance import pdist
+
+from spinodal import flows, sphere
+from spinodal.errors import InputError
+from spinodal.explorer.recording import LEVELS, Moment, Recording
+from spinodal.flows import Evolution, Simulation
+from spinodal.runs import read_run
+from spinodal.watch import ObservationResult, read_observation
+
+MOST, WIDEST = 2048, 64  # tokens; dimensions of a token
+NUMBERS = 2**25  # of the tokens of all times
+RUNS = {"n": 512, "d": 64, "beta": 100.0}  # the largest flows that the page runs
+LATTICE_STEP = 1e-3  # by which the page moves a lattice
+
+
+def read_recording(place: Path) -> Recording:
+    """The recording of a run of `spinodal simulate` or of an observation, from its folder or its record.
+
+    InputError for a run of another kind, an unfinished one, and one that is too large for a page.
+    """
+    run = read_run(place)
+    if run.kind == "observe":
+        found = recording_of(read_observation(place))
+    elif run.kind == "simulate":
+        found = recording_of(run.result_as(Evolution))
+    else:
+        raise InputError(f"{place} is a run of {run.kind}: the explorer plays those of simulate and observe")
+    command = run.record.get("command")
+    return replace(found, command=command if isinstance(command, str) else None)
+
+
+@singledispatch
+def recording_of(result: Any) -> Recording:
+    """The recording that an `Evolution` or an `ObservationResult` leaves; InputError for anything else."""
+    raise InputError(f"a {type(result).__name__} leaves no tokens to play: an Evolution does")
+
+
+@recording_of.register
+def _(result: Evolution) -> Recording:
+    times, tokens = result.times, result.tokens
+    merges = zip(
+        result.merge_time.tolist(), result.merge_clusters.tolist(), result.merge_first.tolist(),
+        result.merge_second.tolist(), strict=True,
+    )  # fmt: skip
+    n, d = tokens.shape[1:]
+    simulation = result.experiment
+    return made(
+        title=f"A simulation of {n} tokens in R^{d}", times=times, tokens=tokens, merges=tuple(merges),
+        sentences=(str(result),), settings=None if simulation is None else settings_of(simulation),
+        beta=None if simulation is None else float(simulation.field.beta),
+    )  # fmt: skip
+
+
+@recording_of.register
+def _(result: ObservationResult) -> Recording:
+    shown = result.shown
+    if shown.tokens is None or shown.times is None:
+        raise InputError("the trajectory of this observation is gone: there are no tokens to play")
+    return made(
+        title=result.model, times=shown.times, tokens=shown.tokens, layers=True, words=shown.words,
+        sentences=result.summary, step=result.clock.step_at_beta, beta=result.beta,
+    )  # fmt: skip
+
+
+def made(*, times: np.ndarray, tokens: np.ndarray, **told: Any) -> Recording:
+    """A recording of unit vectors of at most WIDEST numbers; InputError where there are too many."""
+    t, n, d = tokens.shape
+    if not 2 <= n <= MOST:
+        raise InputError(f"there are {n} tokens: the explorer plays from 2 to {MOST:,}")
+    if t * n * min(d, WIDEST) > NUMBERS:
+        raise InputError(f"{t} times of {n} tokens are too many for a page: keep fewer times")
+    x = tokens.astype(np.float64)
+    x = x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), sphere.SHORTEST)
+    moments = tuple(map(moment_of, x))
+    return Recording(times=times.astype(np.float64), tokens=in_main_axes(x), moments=moments, **told)
+
+
+def moment_of(x: Float[np.ndarray, "n d"]) -> Moment:
+    """Cosines and the spanning tree of the tokens of one time."""
+    distances = pdist(x)
+    cosines = 1 - distances**2 / 2
+    rows = linkage(distances, "single")
+    first = list(range(len(x)))  # the first token of each cluster, those of single tokens before the others
+    pairs = []
+    for a, b in rows[:, :2].astype(int):
+        pairs.append((first[a], first[b]))
+        first.append(min(pairs[-1]))
+    a, b = np.array(pairs, np.uint16).T
+    return Moment(float(cosines.mean()), np.quantile(cosines, LEVELS), a, b, rows[:, 2] ** 2)
+
+
+def in_main_axes(x: Float[np.ndarray, "t n d"]) -> Float[np.ndarray, "t n r"]:
+    """Coordinates in the WIDEST main axes of all directions, themselves where they are no wider."""
+    d = x.shape[-1]
+    if d <= WIDEST:
+        return x
+    flat = x.reshape(-1, d)
+    if len(flat) < d:
+        axes = np.linalg.svd(flat, full_matrices=False)[2][:WIDEST].T
+    else:
+        axes = np.linalg.eigh(flat.T @ flat)[1][:, : -WIDEST - 1 : -1]
+    return x @ axes
+
+
+def settings_of(simulation: Simulation) -> dict[str, Any] | None:
+    """The settings with which the page runs this simulation; None where it knows no such field, start or method."""
+    field, start, method = simulation.field, simulation.start, simulation.method
+    head = field.heads[0]
+    matrices = head.queries, head.keys, head.values
+    identity = all(np.ndim(matrix) == 0 and abs(matrix) == 1 for matrix in matrices)
+    plain = len(field.heads) == 1 and identity and field.feed_forward is None
+    begin = start.start if isinstance(start, flows.PerturbedStart) else start
+    name = {
+        flows.UniformStart: "uniform", flows.OrthonormalStart: "orthonormal", flows.LatticeStart: "lattice",
+    }.get(type(begin))  # fmt: skip
+    moved = start.size if isinstance(start, flows.PerturbedStart) else 0.0
+    seeds = {getattr(part, "seed", None) for part in (begin, start, method)} - {None}
+    n, d, beta = simulation.n, simulation.d, float(field.beta)
+    known = (
+        plain
+        and type(field.scheme) is flows.fields.schemes.Post
+        and name is not None
+        and moved == (LATTICE_STEP if name == "lattice" else 0.0)
+        and len(seeds) <= 1
+        and method in (flows.Adaptive(), flows.Noisy(seed=getattr(method, "seed", 0)))
+        and simulation.weights is None
+        and simulation.probes is None
+        and all(value <= RUNS[key] for key, value in {"n": n, "d": d, "beta": beta}.items())
+    )
+    if not known:
+        return None
+    return {
+        "field": field.kind, "n": n, "d": d, "beta": beta, "start": name, "seed": seeds.pop() if seeds else 0,
+        "kappa": 0 if math.isinf(field.kappa) else float(field.kappa), "causal": int(field.causal),
+        "repulsive": int(float(head.values) < 0), "until": 0 if math.isinf(simulation.until) else simulation.until,
+    }  # fmt: skip

@@ -1,0 +1,100 @@
+// What is measured of tokens at one time: the cosines of all pairs, and who is in one cluster with whom at any
+// threshold. Clusters are the connected components of pairs with cosines >= 1 - epsilon; the minimum spanning tree
+// of the distances has those of every epsilon.
+const BINS = 400;
+export const LEVELS = [0.05, 0.25, 0.5, 0.75, 0.95];
+
+/**
+ * The mean cosine, its quantiles at LEVELS (to .005), and the spanning tree {a, b, q}: n - 1 pairs, nearest first, with
+ * their squared distances q = 2 (1 - cos). Prim's algorithm meets each pair once.
+ */
+export function measure(x, n, d) {
+  const bins = new Uint32Array(BINS + 1);
+  const left = Int32Array.from({ length: n - 1 }, (_, i) => i + 1);
+  const best = new Float64Array(n).fill(Infinity);
+  const link = new Int32Array(n);
+  const edges = [];
+  let sum = 0;
+  let here = 0;
+  for (let count = n - 1; count > 0; count--) {
+    let nearest = 0;
+    let least = Infinity;
+    for (let k = 0; k < count; k++) {
+      const j = left[k];
+      let q = 0;
+      for (let c = 0; c < d; c++) {
+        const r = x[here * d + c] - x[j * d + c];
+        q += r * r;
+      }
+      sum += q;
+      bins[Math.max(0, Math.round((1 - q / 4) * BINS))]++;
+      if (q < best[j]) {
+        best[j] = q;
+        link[j] = here;
+      }
+      if (best[j] < least) {
+        least = best[j];
+        nearest = k;
+      }
+    }
+    here = left[nearest];
+    left[nearest] = left[count - 1];
+    edges.push([link[here], here, least]);
+  }
+  const pairs = (n * (n - 1)) / 2;
+  return { mean: 1 - sum / 2 / pairs, quantiles: quantilesOf(bins, pairs), tree: treeOf(edges) };
+}
+
+function quantilesOf(bins, pairs) {
+  let k = 0;
+  let below = 0;
+  return LEVELS.map((level) => {
+    while (below + bins[k] < level * pairs) below += bins[k++];
+    return (2 * k) / BINS - 1;
+  });
+}
+
+/** Edges [a, b, q] as arrays, nearest first. */
+export function treeOf(edges) {
+  edges.sort((a, b) => a[2] - b[2]);
+  return {
+    a: Uint16Array.from(edges, (edge) => edge[0]),
+    b: Uint16Array.from(edges, (edge) => edge[1]),
+    q: Float32Array.from(edges, (edge) => edge[2]),
+  };
+}
+
+/** The number of clusters at epsilon. */
+export function clusterCount(tree, epsilon) {
+  let low = 0;
+  let high = tree.q.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (tree.q[middle] <= 2 * epsilon) low = middle + 1;
+    else high = middle;
+  }
+  return tree.q.length + 1 - low;
+}
+
+/** Of each token the first token of its cluster at epsilon, and the number of tokens in it. */
+export function clustersOf(tree, epsilon) {
+  const n = tree.q.length + 1;
+  const root = Uint16Array.from({ length: n }, (_, i) => i);
+  const find = (token) => {
+    let i = token;
+    while (root[i] !== i) {
+      root[i] = root[root[i]];
+      i = root[i];
+    }
+    return i;
+  };
+  for (let k = 0; k < n - 1 && tree.q[k] <= 2 * epsilon; k++) {
+    const a = find(tree.a[k]);
+    const b = find(tree.b[k]);
+    root[Math.max(a, b)] = Math.min(a, b);
+  }
+  const first = root.map((_, i) => find(i));
+  const size = new Uint16Array(n);
+  for (const i of first) size[i]++;
+  return { first, size: first.map((i) => size[i]) };
+}

@@ -1,0 +1,71 @@
+// Reads cases as JSON on the standard input and writes what the explorer's modules make of each.
+import { readFileSync } from "node:fs";
+import { makeField } from "../../spinodal/explorer/source/field.js";
+import { Flow } from "../../spinodal/explorer/source/flow.js";
+import { clusterCount, clustersOf, measure } from "../../spinodal/explorer/source/measures.js";
+import { NoisyFlow } from "../../spinodal/explorer/source/noise.js";
+import { normals, pcg64, philox } from "../../spinodal/explorer/source/random.js";
+import { startTokens } from "../../spinodal/explorer/source/starts.js";
+import { gammaAt, gammaCurve } from "../../spinodal/explorer/source/theory.js";
+import { Run } from "../../spinodal/explorer/source/work.js";
+
+const equal = (n) => new Float64Array(n).fill(1 / n);
+
+/** A flow to its end, with the tokens at the times asked for and at the end. */
+function followed(c) {
+  const flow = new Flow(makeField(c), startTokens(c), equal(c.n), c.d, c.tolerance);
+  const times = [...c.times];
+  const frames = [];
+  const limit = c.until ?? Infinity;
+  for (;;) {
+    const last = c.until === null && flow.clusters === 1;
+    const end = last ? Math.max(flow.hi, flow.merges().at(-1).time) : limit;
+    if (!(flow.hi < end)) break;
+    flow.advance(Math.min(end, 1e305));
+    while (times.length && times[0] <= flow.hi)
+      frames.push({ time: times[0], tokens: [...flow.at(times.shift())] });
+    flow.settle();
+  }
+  frames.push({ time: flow.hi, tokens: [...flow.expand(flow.x, flow.hi)] });
+  const merges = flow.merges().filter((merge) => merge.time <= flow.hi);
+  return { frames, merges, logEnergy: flow.logEnergy };
+}
+
+const asked = {
+  followed,
+  start: (c) => [...startTokens(c)],
+  normals: (c) => [...normals(c.philox ? philox(...c.philox) : pcg64(c.seed), c.count)],
+  noisy(c) {
+    const flow = new NoisyFlow(makeField(c), startTokens(c), equal(c.n), c.d, c);
+    while (flow.steps < c.steps) flow.advance();
+    return [...flow.x];
+  },
+  measured(c) {
+    const found = measure(Float64Array.from(c.tokens), c.n, c.d);
+    const clusters = c.epsilons.map((epsilon) => clusterCount(found.tree, epsilon));
+    const firsts = c.epsilons.map((epsilon) => [...clustersOf(found.tree, epsilon).first]);
+    return { mean: found.mean, quantiles: found.quantiles, clusters, firsts };
+  },
+  gamma: (c) => gammaAt(gammaCurve(c), c.times),
+  /** The frames of the worker: times and movement, clusters followed, and the merges. */
+  frames(c) {
+    const run = new Run(c);
+    const frames = [];
+    for (;;) {
+      const found = run.next(1e9);
+      frames.push(
+        ...found.frames.map(({ time, moved, followed, mean }) => ({ time, moved, followed, mean })),
+      );
+      if (found.done) return { frames, merges: run.flow.merges(), failed: found.failed };
+    }
+  },
+};
+
+const cases = JSON.parse(readFileSync(0, "utf8"));
+const bits = (_, value) => (typeof value === "number" && !Number.isFinite(value) ? String(value) : value);
+console.log(
+  JSON.stringify(
+    cases.map((c) => asked[c.asked](c)),
+    bits,
+  ),
+);

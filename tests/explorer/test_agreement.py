@@ -1,0 +1,158 @@
+"""The explorer's modules against the library: the same starts, flows, merges, noise and measures."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from in_node import answer, answers
+
+from spinodal import flows, observables, sphere, theory
+from spinodal.flows import AttentionField, Head
+from spinodal.flows.fields.energy import energy_of
+from spinodal.flows.time.noise import normal_draws
+from spinodal.types import Trajectory
+
+CASES: dict[str, dict[str, Any]] = {
+    "sphere, beta 1": {"n": 64, "d": 3, "beta": 1, "until": 15, "times": [1, 3, 6, 10]},
+    "circle, beta 4": {"n": 32, "d": 2, "beta": 4, "until": 18, "times": [0.5, 2, 6, 12]},
+    "circle, beta 25, consensus": {"n": 200, "d": 2, "beta": 25, "until": None, "times": [1, 1e2, 1e5, 1e12]},
+    "sphere, beta 9": {"n": 256, "d": 3, "beta": 9, "until": 60, "times": [1, 5, 20]},
+    "usa": {"n": 64, "d": 2, "beta": 5, "kind": "usa", "until": 2, "times": [0.01, 0.05, 0.2, 1]},
+    "kuramoto": {"n": 100, "d": 2, "beta": 0, "kind": "usa", "until": 12, "times": [1, 4, 8]},
+    "causal": {"n": 32, "d": 3, "beta": 2, "causal": True, "until": 60, "times": [2, 10, 30]},
+    "repulsive": {
+        "n": 12, "d": 3, "beta": 3, "kind": "usa", "repulsive": True, "until": 200, "times": [0.1, 1, 20],
+    },
+    "orthonormal, d 32": {"n": 32, "d": 32, "beta": 5, "start": "orthonormal", "until": 12, "times": [1, 4, 8]},
+    "gkpr": {"n": 5, "d": 2, "beta": 12, "kind": "gkpr", "until": None, "times": [1, 1e3]},
+    "causal usa, circle": {
+        "n": 24, "d": 2, "beta": 3, "kind": "usa", "causal": True, "until": 3, "times": [0.1, 1],
+    },
+    "d 8": {"n": 40, "d": 8, "beta": 6, "seed": 3, "until": 40, "times": [2, 20]},
+    "lattice": {"n": 60, "d": 3, "beta": 4, "start": "lattice", "perturb": 1e-3, "until": 30, "times": [10]},
+}  # fmt: skip
+
+
+def start_of(case: dict[str, Any]) -> np.ndarray:
+    seed, perturb = case.get("seed", 0), case.get("perturb")
+    begin = flows.named_start(case.get("start", "uniform"), case["n"], case["d"], seed)
+    return (flows.PerturbedStart(begin, perturb, seed) if perturb else begin).tokens()
+
+
+def field_of(case: dict[str, Any], kappa: float = math.inf) -> AttentionField:
+    head = Head(values=-1.0 if case.get("repulsive") else 1.0)
+    return AttentionField(
+        float(case["beta"]), case.get("kind", "sa"), (head,), case.get("causal", False), kappa=kappa
+    )
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_flow_is_that_of_the_library(name: str):
+    """Positions within 1e-12, to a late consensus within 1e-8; the same merges, their times within 1e-6."""
+    case = {"seed": 0, "start": "uniform", **CASES[name]}
+    found = answer("followed", tolerance=1e-8, **case)
+    until = flows.time.CONSENSUS if case["until"] is None else float(case["until"])
+    saves = [float(time) for time in case["times"]]
+    expected = flows.simulate(field_of(case), start_of(case), until, saves=saves)
+    times = [frame["time"] for frame in found["frames"]]
+    assert times[:-1] == case["times"]
+    assert times[-1] == pytest.approx(expected.times[-1], rel=1e-6)
+    tokens = np.reshape([frame["tokens"] for frame in found["frames"]], (len(times), case["n"], case["d"]))
+    assert np.abs(tokens - expected.tokens[1:]).max() < (1e-8 if case["until"] is None else 1e-12)
+    merges = expected.merges
+    pairs = [merge["tokens"] for merge in found["merges"]]
+    assert pairs == np.stack([merges.first, merges.second], 1).tolist()
+    assert [merge["clusters"] for merge in found["merges"]] == merges.clusters.tolist()
+    assert [merge["time"] for merge in found["merges"]] == pytest.approx(merges.time.tolist(), rel=1e-6)
+    if not case.get("causal"):
+        log_energy = energy_of(field_of(case)).log(expected.tokens[-1], np.full(case["n"], 1 / case["n"]))
+        assert found["logEnergy"] == pytest.approx(log_energy, rel=1e-9, abs=1e-9)
+
+
+def test_starts_are_those_of_numpy_bit_for_bit():
+    cases = [
+        {"start": start, "n": n, "d": d, "seed": seed}
+        for start, n, d, seed in [
+            ("uniform", 512, 2, 0), ("uniform", 300, 3, 7), ("uniform", 64, 64, 2**40 + 3), ("uniform", 50, 13, 1),
+            ("orthonormal", 9, 12, 0),
+        ]
+    ]  # fmt: skip
+    for case, found in zip(cases, answers([{"asked": "start", **case} for case in cases]), strict=True):
+        assert found == start_of(case).ravel().tolist(), case
+
+
+def test_starts_of_angles_and_of_steps_are_those_of_numpy_to_rounding():
+    """Sines are the machine's own, and may differ in the last bit."""
+    for case in (
+        {"start": "lattice", "n": 90, "d": 3, "seed": 0},
+        {"start": "lattice", "n": 48, "d": 2, "seed": 0},
+        {"start": "lattice", "n": 60, "d": 3, "seed": 5, "perturb": 1e-2},
+        {"start": "uniform", "n": 60, "d": 2, "seed": 5, "perturb": 1e-3},
+    ):
+        assert np.abs(np.array(answer("start", **case)) - start_of(case).ravel()).max() < 4e-16
+
+
+def test_normal_numbers_are_those_of_numpy_bit_for_bit():
+    """So many that the tail of the ziggurat and its corners occur."""
+    plain, keyed = answers(
+        [
+            {"asked": "normals", "seed": 11, "count": 30000},
+            {"asked": "normals", "philox": [5, 77], "count": 30000},
+        ]
+    )
+    assert plain == np.random.default_rng(11).standard_normal(30000).tolist()
+    assert keyed == normal_draws(5, 77, (30000,)).tolist()
+
+
+@pytest.mark.parametrize(("d", "causal"), [(2, False), (3, False), (3, True), (6, False)])
+def test_noise_is_that_of_the_library(d: int, causal: bool):
+    case = {"n": 24, "d": d, "beta": 4, "seed": 3, "start": "uniform", "causal": causal}
+    found = answer("noisy", **case, kappa=30, step=0.01, steps=500)
+    field = field_of(case, kappa=30.0)
+    run = flows.simulate(field, start_of(case), 5.0, method=flows.Noisy(0.01, seed=3))
+    assert np.abs(np.reshape(found, (24, d)) - run.tokens[-1]).max() < 1e-12
+
+
+def test_cosines_and_clusters_are_those_of_the_library():
+    import torch
+
+    x, epsilons = sphere.uniform(120, 3, 2), [1e-3, 0.01, 0.1, 0.5]
+    found = answer("measured", tokens=x.ravel().tolist(), n=120, d=3, epsilons=epsilons)
+    way = Trajectory(torch.zeros(1), torch.from_numpy(x)[None, None], torch.ones(1, 120, dtype=torch.bool))
+    assert found["mean"] == pytest.approx(float(observables.mean_cosine(way)[0, 0]), abs=1e-12)
+    cosines = (x @ x.T)[np.triu_indices(120, 1)]
+    assert found["quantiles"] == pytest.approx(np.quantile(cosines, [0.05, 0.25, 0.5, 0.75, 0.95]), abs=6e-3)
+    for count, firsts, epsilon in zip(found["clusters"], found["firsts"], epsilons, strict=True):
+        labels = observables.cluster_labels(way, epsilon)[0, 0].numpy()
+        assert count == labels.max() + 1
+        assert firsts == [int(np.flatnonzero(labels == label)[0]) for label in labels]
+
+
+@pytest.mark.parametrize("kind", ["sa", "usa", "gkpr"])
+def test_the_curve_of_orthogonal_tokens_is_the_theory(kind: str):
+    times = [0.2, 1.0, 3.0]
+    found = answer("gamma", kind=kind, n=40, beta=2, times=times)
+    clock = math.exp(-2) if kind == "gkpr" else 1.0
+    gamma = theory.gamma_sa if kind == "sa" else theory.gamma_usa
+    assert found == pytest.approx(np.asarray(gamma(np.array(times) * clock, 40, 2.0)), abs=1e-3)
+
+
+def test_frames_follow_movement_and_end_with_the_last_merge():
+    case = {"n": 40, "d": 2, "beta": 9, "seed": 1, "start": "uniform", "kappa": 0, "until": 0}
+    found = answer("frames", **case)
+    frames, merges = found["frames"], found["merges"]
+    assert frames[0]["time"] == 0
+    assert frames[-1]["time"] == merges[-1]["time"]
+    assert (np.diff([frame["time"] for frame in frames]) > 0).all()
+    moved = np.diff([frame["moved"] for frame in frames])
+    assert (moved >= 0).all()
+    assert moved.max() < 0.0201
+    assert frames[-1]["followed"] == 1
+    assert frames[-1]["mean"] == pytest.approx(1, abs=1e-12)
+    assert not found["failed"]
+
+
+def test_tokens_that_rest_apart_are_said_to():
+    found = answer("frames", start="given", tokens=[1, 0, -1, 0], n=2, d=2, beta=1, seed=0, kappa=0, until=0)
+    assert "no consensus" in found["failed"]

@@ -1,0 +1,128 @@
+"""The explorer's page as a file: current, small, under a policy that loads nothing; recordings in it; its command."""
+
+import base64
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from command import spinodal
+
+from spinodal import flows, observables
+from spinodal.errors import InputError
+from spinodal.explorer import build, explorer_page, read_recording, recording_of
+from spinodal.explorer.page import PAGE
+from spinodal.types import Trajectory
+
+
+def embedded(page: str) -> dict:
+    found = re.search(r'<script type="application/json" id="embedded">(.*?)</script>', page)
+    assert found
+    return json.loads(found[1])
+
+
+def numbers(text: str, dtype: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), dtype)
+
+
+def test_the_page_is_what_its_sources_make():
+    """`python -m spinodal.explorer.build` writes it."""
+    assert PAGE.read_text(encoding="utf-8") == build.built_page()
+
+
+def test_the_page_is_at_most_100_kilobytes():
+    assert PAGE.stat().st_size <= 100_000
+
+
+def test_the_policy_allows_the_scripts_that_are_there_and_nothing_else():
+    page = PAGE.read_text(encoding="utf-8")
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
+    assert policy
+    assert policy[1].startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe" not in policy[1]
+    elements = re.findall(r'<(?:script(?: id="core")?|style)>(.*?)</(?:script|style)>', page, re.DOTALL)
+    assert len(elements) == 3
+    for text in elements:
+        assert base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() in policy[1]
+    assert not re.search(r"\b(?:src|href)=\"(?!#)|@import|url\(|\son\w+=\"|\sstyle=\"", page)
+
+
+def test_a_module_may_import_what_comes_before_it(monkeypatch: pytest.MonkeyPatch):
+    assert "import" not in build.bundle(["ziggurat", "random"]).split("\n")[0]
+    with pytest.raises(InputError, match=r"random\.js imports ziggurat"):
+        build.bundle(["random", "ziggurat"])
+
+
+def test_a_simulation_is_embedded_with_its_merges_and_settings():
+    field, start = flows.AttentionField(beta=9.0), flows.UniformStart(16, 2, seed=3)
+    result = flows.evolve(flows.Simulation(field, start, until=flows.CONSENSUS))
+    told = embedded(explorer_page(recording_of(result)))
+    t, n, d = result.tokens.shape
+    assert (told["n"], told["d"], told["layers"]) == (n, d, False)
+    assert np.abs(numbers(told["tokens"], "<f4").reshape(t, n, d) - result.tokens).max() < 1e-7
+    assert [merge["time"] for merge in told["merges"]] == result.merge_time.tolist()
+    assert told["merges"][0]["tokens"] == [result.merge_first[0], result.merge_second[0]]
+    expected = {"field": "sa", "n": 16, "d": 2, "beta": 9.0, "start": "uniform", "seed": 3, "until": 0}
+    assert told["settings"] == expected | {"kappa": 0, "causal": 0, "repulsive": 0}
+
+
+@pytest.mark.parametrize(
+    "simulation",
+    [
+        flows.Simulation(
+            flows.AttentionField(heads=(flows.Head(values=2.0),)), flows.UniformStart(4, 2), 0.1
+        ),
+        flows.Simulation(flows.AttentionField(), flows.TokenStart(np.eye(3)), 0.1),
+        flows.Simulation(flows.AttentionField(), flows.UniformStart(4, 2), 0.1, flows.Layers()),
+        flows.Simulation(
+            flows.AttentionField(kappa=9.0), flows.UniformStart(4, 2, seed=1), 0.1, flows.Noisy(seed=2)
+        ),
+    ],
+    ids=["values", "tokens", "layers", "two seeds"],
+)
+def test_a_simulation_that_the_page_cannot_run_is_played_without_settings(simulation: flows.Simulation):
+    assert recording_of(flows.evolve(simulation)).settings is None
+
+
+def test_the_tree_of_a_moment_has_the_clusters_of_every_threshold():
+    start = flows.UniformStart(60, 5, seed=4)
+    simulation, x = flows.Simulation(flows.AttentionField(), start, until=0.1), start.tokens()
+    moment = recording_of(flows.evolve(simulation)).moments[0]
+    way = Trajectory(torch.zeros(1), torch.from_numpy(x)[None, None], torch.ones(1, 60, dtype=torch.bool))
+    assert moment.mean == pytest.approx(float(observables.mean_cosine(way)[0, 0]), abs=1e-12)
+    for epsilon in (0.05, 0.2, 0.5):
+        joined = np.count_nonzero(moment.q <= 2 * epsilon)
+        assert 60 - joined == int(observables.cluster_count(way, epsilon)[0, 0])
+
+
+def test_wide_tokens_keep_their_main_axes():
+    """Of 3 x 30 tokens in R^100, whose directions lie in a space of 20 dimensions, nothing is lost."""
+    from spinodal.explorer.reading import in_main_axes
+
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((3, 30, 20)) @ rng.standard_normal((20, 100))
+    x /= np.linalg.norm(x, axis=-1, keepdims=True)
+    kept = in_main_axes(x)
+    assert kept.shape == (3, 30, 64)
+    assert np.abs(kept[2] @ kept[2].T - x[2] @ x[2].T).max() < 1e-12
+
+
+def test_the_command_writes_the_page_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    run, page = tmp_path / "run", tmp_path / "pages" / "run.html"
+    assert spinodal(monkeypatch, "simulate", "--n", 8, "--d", 2, "--until", 2, "--out", run) == 0
+    assert spinodal(monkeypatch, "explore", run, "--out", page) == 0
+    told = embedded(page.read_text(encoding="utf-8"))
+    assert told["command"].startswith("spinodal simulate")
+    assert told["settings"]["until"] == 2
+    assert read_recording(run).command == told["command"]
+    assert spinodal(monkeypatch, "explore", "--out", page) == 2
+    assert "--overwrite replaces it" in capsys.readouterr().err
+    assert spinodal(monkeypatch, "explore", "--out", page, "--overwrite") == 0
+    assert page.read_text(encoding="utf-8") == PAGE.read_text(encoding="utf-8")
+    assert spinodal(monkeypatch, "explore", tmp_path, "--out", page, "--overwrite") == 2
+    assert "holds no run" in capsys.readouterr().err
