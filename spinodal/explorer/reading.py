@@ -59,7 +59,7 @@ def _(result: Evolution) -> Recording:
     )  # fmt: skip
     n, d = tokens.shape[1:]
     simulation = result.experiment
-    return made(
+    return measured_recording(
         title=f"A simulation of {n} tokens in R^{d}", times=times, tokens=tokens, merges=tuple(merges),
         sentences=(str(result),), settings=None if simulation is None else settings_of(simulation),
         beta=None if simulation is None else float(simulation.field.beta),
@@ -71,13 +71,13 @@ def _(result: ObservationResult) -> Recording:
     shown = result.shown
     if shown.tokens is None or shown.times is None:
         raise InputError("the trajectory of this observation is gone: there are no tokens to play")
-    return made(
+    return measured_recording(
         title=result.model, times=shown.times, tokens=shown.tokens, layers=True, words=shown.words,
         sentences=result.summary, step=result.clock.step_at_beta, beta=result.beta,
     )  # fmt: skip
 
 
-def made(*, times: np.ndarray, tokens: np.ndarray, **told: Any) -> Recording:
+def measured_recording(*, times: np.ndarray, tokens: np.ndarray, **told: Any) -> Recording:
     """A recording of unit vectors of at most WIDEST numbers; InputError where there are too many."""
     t, n, d = tokens.shape
     if not 2 <= n <= MOST:
