@@ -24,7 +24,7 @@ FILES = (
     "checkpoint", "trajectory.npz", "observables.npz", "observables.png", "certainty.npz",
     "cosines.png", "energy.png", "circle.png", "sphere.png", "movie.gif", "movie.mp4",
 )  # fmt: skip
-FIELD, ENGINE = default("flows.AttentionField.kind"), default("flows.AttentionField.engine")
+FIELD, ENGINE, BETA = (default(f"flows.AttentionField.{name}") for name in ("kind", "engine", "beta"))
 START, N, D = (default(f"flows.named_start.{name}") for name in ("name", "n", "d"))
 CLOCK, UNTIL = default("flows.named_method.clock"), default("flows.Simulation.until")
 LAYER, NOISY = default("flows.Layers.step"), default("flows.Noisy.step")
@@ -40,7 +40,7 @@ def simulate_command(
     field: Annotated[str, Option(help="sa, usa, or gkpr: USA with a clock e^beta slower.")] = FIELD,
     n: Annotated[int | None, Option(help=f"Tokens; {N}, or as many as --start holds.")] = None,
     d: Annotated[int | None, Option(help=f"Dimension; {D}, or that of the matrices or of --start.")] = None,
-    beta: Annotated[float, Option(help="Inverse temperature, >= 0.")] = default("flows.AttentionField.beta"),
+    beta: Annotated[float, Option(help="Inverse temperature of either sign; inf: hardmax.")] = BETA,
     q: Annotated[str | None, Option(help="Q as .npy, [k d], or [h k d] for h heads.")] = None,
     k: Annotated[str | None, Option(help="K as .npy.")] = None,
     v: Annotated[str | None, Option(help="V as .npy, [d d], or [h d d].")] = None,

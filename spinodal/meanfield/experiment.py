@@ -101,10 +101,11 @@ class DensityExperiment:
 def check_field(field: AttentionField) -> None:
     """InputError for a field that particles alone flow by."""
     one = len(field.heads) == 1 and field.heads[0].isotropic and field.feed_forward is None
+    one = one and field.interactions[0].kernel.inverse_temperature >= 0
     if not one or field.causal or field.scheme != PLAIN.scheme:
         raise InputError(
-            "`field`: a density flows by one head whose Q^T K and V are multiples of the identity, under post-LN, "
-            "without causal mask and feed-forward; simulate particles for other fields",
+            "`field`: a density flows by one head whose beta Q^T K >= 0 and V are multiples of the identity, under "
+            "post-LN, without causal mask and feed-forward; simulate particles for other fields",
             field="field",
         )
     if field.engine != PLAIN.engine:

@@ -49,6 +49,8 @@ def drift_law(kind: str, beta: float, d: int = 2, *, repulsive: bool = False) ->
     if d < 2:
         raise InputError(f"d = {d}: tokens live on spheres of R^2 and above")
     checked = law(kind, beta)
+    if beta < 0:
+        raise InputError(f"`beta` {beta:g}: a density flows with beta >= 0; simulate particles", field="beta")
     if beta > BETA_MAX:
         raise InputError(
             f"beta = {beta:g}: densities end at {BETA_MAX:g}, where clusters are as narrow as {BETA_MAX**-0.5:g}; "

@@ -11,6 +11,7 @@ Counts = int | np.integer | Int[np.ndarray, "..."]
 
 TERMS = 1_000_000  # of a series or a recursion: seconds
 LARGEST_EXPONENT = 700.0  # e^709 is the last power of e in double precision
+LEAST_BETA = -150.0  # below, squares of e^{-beta (1 - gamma)} overflow
 
 
 def real(name: str, value: Numbers, low: float, high: float, *, ends: bool = True) -> np.ndarray:
@@ -35,6 +36,14 @@ def count(name: str, value: Counts, low: int) -> np.ndarray:
     return array
 
 
-def temperature(beta: Numbers) -> np.ndarray:
-    """beta as float64, where 0 <= beta < inf; else InputError."""
-    return real("beta", beta, 0.0, np.finfo(float).max)
+def temperature(beta: Numbers, *, least: float = 0.0, most: float = np.finfo(float).max) -> np.ndarray:
+    """beta as float64, where least <= beta <= most; else InputError, of a negative one that it does not apply."""
+    array = np.asarray(beta, dtype=float)
+    if least >= 0 and np.any(array < 0):
+        raise InputError(f"beta = {np.min(array):.17g}: the formula does not apply to beta < 0", field="beta")
+    return real("beta", array, least, most)
+
+
+def signed_temperature(beta: Numbers, most: float = np.finfo(float).max) -> np.ndarray:
+    """beta as float64, of either sign, where |beta| <= most; else InputError."""
+    return temperature(beta, least=-most, most=most)

@@ -8,7 +8,9 @@ beta = 0, it separates,
 
 and the quadrature is an exponential integral in v = 1 - g [derived]: both times are linear in y and
 
-    G(v) = -Ei(beta v) - e^{beta v} U(beta (n/(n-1) - v)),   U(x) = e^x E_1(x),   dG/dy = e^{beta v}.
+    G(v) = -Ei(beta v) - e^{beta v} U(beta (n/(n-1) - v)),   U(x) = e^x E_1(x),   dG/dy = e^{beta v},
+
+for beta of either sign, where E_1(x) = -Ei(-x) for x < 0.
 
     symbol  meaning                                             [glpr2023]
     g       the common cosine, -1/(n-1) < g < 1                 gamma_beta(t), g(0) = 0
@@ -20,7 +22,7 @@ import numpy as np
 from scipy.special import exp1, expi
 
 from spinodal.errors import InputError
-from spinodal.theory.domain import LARGEST_EXPONENT, Counts, Numbers, count, real, temperature
+from spinodal.theory.domain import LARGEST_EXPONENT, Counts, Numbers, count, real, signed_temperature
 
 Y_CONSENSUS = 700.0  # here 1 - g < 1e-300: consensus, as far as doubles can tell
 
@@ -31,17 +33,16 @@ def gamma_speed_sa(gamma: Numbers, n: Counts, beta: Numbers) -> Numbers:
     The speed at which n tokens with one common cosine g approach each other under SA with Q = K = V = I.
     """
     n, beta, v = _check(gamma, n, beta)
-    E = np.exp(-beta * v)
-    return 2 * v * (n - (n - 1) * v) * E / (1 + (n - 1) * E)
+    return 2 * v * (n - (n - 1) * v) * one_share(beta * v, n)
 
 
 def gamma_speed_usa(gamma: Numbers, n: Counts, beta: Numbers) -> Numbers:
     """g' = (2/n) e^{beta g} (1-g) ((n-1) g + 1)  [glpr2023].
 
     The speed at which n tokens with one common cosine g approach each other under USA, whose weights are
-    e^{beta <x,y>} / n. InputError for beta above 700, where the speed overflows.
+    e^{beta <x,y>} / n. InputError for |beta| above 700, where the speed overflows.
     """
-    n, beta, v = _check(gamma, n, real("beta", beta, 0.0, LARGEST_EXPONENT))
+    n, beta, v = _check(gamma, n, signed_temperature(beta, LARGEST_EXPONENT))
     return 2 / n * np.exp(beta * (1 - v)) * v * (n - (n - 1) * v)
 
 
@@ -60,7 +61,7 @@ def gamma_time_usa(gamma: Numbers, n: Counts, beta: Numbers, start: Numbers = 0.
 
     The time in which n tokens with one common cosine go from `start` to `gamma` under USA with weights
     e^{beta <x,y>} / n; with weights e^{beta (<x,y> - 1)} / n it is e^beta times longer. InputError unless
-    -1/(n-1) < start <= gamma < 1, and for beta above 700.
+    -1/(n-1) < start <= gamma < 1, and for |beta| above 700.
     """
     n, beta, v = _check(gamma, n, beta)
     return time_usa(v, n, beta, 1 - cosine("start", start, n))
@@ -97,8 +98,14 @@ def time_sa(v, n, beta, v0) -> Numbers:
 
 def time_usa(v, n, beta, v0) -> Numbers:
     """`gamma_time_usa` from the cosine 1 - v0 to 1 - v."""
-    real("beta", beta, 0.0, LARGEST_EXPONENT)
+    signed_temperature(beta, LARGEST_EXPONENT)
     return np.exp(-beta) * primitive_rise(v, n, beta, v0) / 2
+
+
+def one_share(x: Numbers, n: Counts) -> Numbers:
+    """1 / (e^x + n - 1), without overflow."""
+    E = np.exp(-np.abs(x))
+    return np.where(x < 0, 1 / (E + n - 1), E / (1 + (n - 1) * E))
 
 
 def clock(v, n) -> Numbers:
@@ -125,20 +132,21 @@ def deficit(time, t: Numbers, n, beta, v0) -> Numbers:
 
 def scaled_exponential_integral(x: Numbers) -> Numbers:
     """U(x) = e^x E_1(x), by its asymptotic series above 50, where the factors leave double precision."""
-    near = np.minimum(x, 50.0)
-    far = np.maximum(x, 50.0)
+    near = np.clip(x, -50.0, 50.0)
+    far = np.where(x < 0, np.minimum(x, -50.0), np.maximum(x, 50.0))
     series = np.ones_like(far)
     for k in range(30, 0, -1):
         series = 1 - k / far * series
-    return np.where(x < 50, np.exp(near) * exp1(near), series / far)
+    E_1 = np.where(near < 0, -expi(-near), exp1(np.abs(near)))
+    return np.where(np.abs(x) < 50, np.exp(near) * E_1, series / far)
 
 
 def primitive(v, n, beta) -> Numbers:
     """G(v); at beta = 0, where the logarithms of beta in Ei and E_1 cancel, G = log(w / v)."""
     w = n / (n - 1) - v
-    b = np.where(beta > 0, beta, 1.0)
+    b = np.where(beta != 0, beta, 1.0)
     G = -expi(b * v) - np.exp(b * v) * scaled_exponential_integral(b * w)
-    return np.where(beta > 0, G, np.log(w / v))
+    return np.where(beta != 0, G, np.log(w / v))
 
 
 def cosine(name: str, value: Numbers, n: np.ndarray) -> np.ndarray:
@@ -153,7 +161,7 @@ def primitive_rise(v, n, beta, v0) -> Numbers:
     """G(v) - G(v0), for v <= v0."""
     if np.any(v > v0):
         raise InputError("gamma must not be below start: the cosine only grows")
-    real("beta (1 - start)", beta * v0, 0.0, LARGEST_EXPONENT)
+    real("beta (1 - start)", np.maximum(beta, 0.0) * v0, 0.0, LARGEST_EXPONENT)
     return primitive(v, n, beta) - primitive(v0, n, beta)
 
 
@@ -161,4 +169,4 @@ def _check(
     gamma: Numbers, n: Counts, beta: Numbers, *, name: str = "gamma"
 ) -> tuple[np.ndarray, np.ndarray, Numbers]:
     n = count("n", n, 2)
-    return n, temperature(beta), 1 - cosine(name, gamma, n)
+    return n, signed_temperature(beta), 1 - cosine(name, gamma, n)

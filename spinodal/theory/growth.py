@@ -8,6 +8,8 @@ c_m = 1 / (1 + beta^2 c_{m+1} / (4 m (m+1))) has no overflow for any beta, degre
 
     a_0(d+2) = c_{d/2} a_0(d),   a_k = beta c_{nu+k} / (2 (nu+k)) a_{k-1},   nu = d/2 - 1   [derived].
 
+With beta < 0 a_k has the sign (-1)^k: odd degrees grow and even ones shrink.
+
     symbol    meaning                                              [bpa2024]
     a_k       eigenvalue of e^{beta <x,y>} on degree k, uniform probability measure
     lambda_k  growth rate of degree k                              their rate of mode k
@@ -21,7 +23,16 @@ from scipy.special import exprel, i0e
 
 from spinodal.errors import InputError
 from spinodal.limits import NUMBERS, require_at_most
-from spinodal.theory.domain import LARGEST_EXPONENT, TERMS, Counts, Numbers, count, real, temperature
+from spinodal.theory.domain import (
+    LARGEST_EXPONENT,
+    TERMS,
+    Counts,
+    Numbers,
+    count,
+    real,
+    signed_temperature,
+    temperature,
+)
 
 MOST_DEGREES = 2.0**53  # that are told from each other in double precision
 
@@ -52,9 +63,11 @@ def growth_rate_sa(
     >>> int(theory.fastest_degree(d=3, beta=5.0))
     3
     """
-    k, d, beta = count("k", k, 0), int(count("d", d, 2)), temperature(beta)
+    k, d, signed = count("k", k, 0), int(count("d", d, 2)), signed_temperature(beta)
+    beta = np.asarray(np.abs(signed))
     kappa, value = real("kappa", kappa, 1e-300, np.inf), real("value", value, -np.inf, np.inf)
     attraction = np.where(k > 0, np.exp(_log_relative(k, d, beta)), 0.0)
+    attraction = np.where((signed < 0) & (k % 2 == 0), -attraction, attraction)
     return k * (k + d - 2) * (value * attraction - 1 / kappa)
 
 
@@ -67,7 +80,8 @@ def growth_rate_usa(
     `kappa` is the inverse strength of noise, V a multiple of the identity. InputError where a_k overflows, above
     beta = 700 or so.
     """
-    a0 = np.exp(real("log a_0", _log_a0(int(count("d", d, 2)), temperature(beta)), 0.0, LARGEST_EXPONENT))
+    size = np.asarray(np.abs(signed_temperature(beta)))
+    a0 = np.exp(real("log a_0", _log_a0(int(count("d", d, 2)), size), 0.0, LARGEST_EXPONENT))
     return a0 * growth_rate_sa(k, d, beta, kappa=a0 * kappa, value=value)
 
 
@@ -76,8 +90,8 @@ def fastest_degree(d: int, beta: Numbers) -> Counts:
 
     The number of clusters that appear first on the circle; `fastest_degree_threshold` says at which beta it changes.
     """
-    beta = temperature(beta)
-    most = 2 * np.sqrt(np.max(beta, initial=0.0)) + 4
+    beta = signed_temperature(beta)
+    most = 2 * np.sqrt(np.max(np.abs(beta), initial=0.0)) + 4
     if most > MOST_DEGREES:
         raise InputError(
             f"the degree that grows fastest at beta = {np.max(beta):g} cannot be computed: it is near {most / 2:g}",
@@ -140,7 +154,7 @@ def log_energy_uniform(d: int, beta: Numbers) -> Numbers:
     The energy (1/2 beta) int int e^{beta <x,y>} of the uniform density, the least there is, as a logarithm. InputError
     unless beta > 0.
     """
-    beta = real("beta", beta, 0.0, np.inf, ends=False)
+    beta = real("beta", temperature(beta), 0.0, np.inf, ends=False)
     return _log_a0(int(count("d", d, 2)), beta) - np.log(2 * beta)
 
 
@@ -150,7 +164,7 @@ def log_energy_dirac(beta: Numbers) -> Numbers:
     The energy (1/2 beta) int int e^{beta <x,y>} of all tokens in one point, the greatest there is, as a logarithm.
     InputError unless beta > 0.
     """
-    beta = real("beta", beta, 0.0, np.inf, ends=False)
+    beta = real("beta", temperature(beta), 0.0, np.inf, ends=False)
     return beta - np.log(2 * beta)
 
 

@@ -21,8 +21,17 @@ from jaxtyping import Float
 
 from spinodal.errors import InputError
 from spinodal.limits import require_at_most
-from spinodal.theory.domain import Counts, Number, Numbers, count, real, temperature
-from spinodal.theory.gamma import cosine, time_sa
+from spinodal.theory.domain import (
+    LEAST_BETA,
+    Counts,
+    Number,
+    Numbers,
+    count,
+    real,
+    signed_temperature,
+    temperature,
+)
+from spinodal.theory.gamma import cosine, one_share, time_sa
 
 MOST_LAYERS = 1_000_000
 
@@ -56,10 +65,9 @@ def layer_slowness(gamma: Numbers, n: Counts, beta: Numbers, step: Numbers = 0.1
     The time on the layer clock per time of the flow, to first order in h. `layer_to_ode` and `ode_to_layer` convert
     exactly.
     """
-    n, beta, step = count("n", n, 2), temperature(beta), real("step", step, 0.0, np.inf)
+    n, beta, step = count("n", n, 2), signed_temperature(beta), real("step", step, 0.0, np.inf)
     v = 1 - cosine("gamma", gamma, n)
-    E = np.exp(-beta * v)
-    return 1 + step * (1 - (n - 1) * v * E / (1 + (n - 1) * E))
+    return 1 + step * (1 - (n - 1) * v * one_share(beta * v, n))
 
 
 def layer_to_ode(t: Numbers, n: int, beta: Number, step: Number = 0.1) -> Numbers:
@@ -105,7 +113,7 @@ def attention_layer(rho: Numbers, n: Counts, beta: Numbers) -> Numbers:
     """
     n = count("n", n, 2)
     v = 1 - cosine("rho", rho, n)
-    E = np.exp(-temperature(beta) * v)
+    E = np.exp(-temperature(beta, least=LEAST_BETA) * v)
     return 1 - _deficit_after(v, 1 - E, E, n)
 
 
@@ -128,7 +136,7 @@ def _deficit_after(v, p, q, n):
 def _layer_deficits(
     layers: int, n: int, beta: Number, step: Number, start: Number, *, usa: bool = False
 ) -> np.ndarray:
-    b, h = float(temperature(beta)), float(real("step", step, 0.0, np.inf, ends=False))
+    b, h = float(temperature(beta, least=LEAST_BETA)), float(real("step", step, 0.0, np.inf, ends=False))
     v = [1 - float(cosine("start", start, count("n", n, 2)))]
     for _ in range(layers):
         E = exp(-b * v[-1])
@@ -141,4 +149,4 @@ def _clocks(layers: int, n: int, beta: Number, step: Number) -> tuple[np.ndarray
     """Times of layers on the layer clock and on the flow's, as long as 1 - g stays above underflow."""
     v = _layer_deficits(layers, n, beta, step, 0.0)
     v = v[v > 1e-300]
-    return float(step) * np.arange(len(v)), np.asarray(time_sa(v, n, temperature(beta), 1.0))
+    return float(step) * np.arange(len(v)), np.asarray(time_sa(v, n, signed_temperature(beta), 1.0))

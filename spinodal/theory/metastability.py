@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float
 
 from spinodal.errors import InputError
-from spinodal.theory.domain import Number, Numbers, count, real
+from spinodal.theory.domain import Number, Numbers, count, real, temperature
 
 
 class Metastability(NamedTuple):
@@ -59,7 +59,7 @@ def metastable_window(
     real("epsilon", epsilon, 0.0, 1.0, ends=False)
     real("alpha", alpha, float(cap_overlap(np.pi, epsilon)), 1.0)  # no two caps are further apart
     real("share", share, np.nextafter(0.0, 1.0), 1.0)
-    real("beta", beta, 0.0, np.inf, ends=False)
+    real("beta", temperature(beta), 0.0, np.inf, ends=False)
     gamma = 1 - alpha - 8 * epsilon - np.log(2 * n**2 / epsilon) / beta
     rate = share * gamma
     if beta <= 1:

@@ -19,8 +19,26 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from spinodal.errors import InputError
-from spinodal.theory.domain import LARGEST_EXPONENT, Counts, Number, Numbers, count, real, temperature
-from spinodal.theory.gamma import clock, cosine, deficit_at, gamma_sa, primitive, scaled_exponential_integral
+from spinodal.theory.domain import (
+    LARGEST_EXPONENT,
+    LEAST_BETA,
+    Counts,
+    Number,
+    Numbers,
+    count,
+    real,
+    signed_temperature,
+    temperature,
+)  # fmt: skip
+from spinodal.theory.gamma import (
+    clock,
+    cosine,
+    deficit_at,
+    gamma_sa,
+    one_share,
+    primitive,
+    scaled_exponential_integral,
+)
 
 
 def slope_post(n: Counts, beta: Numbers) -> Numbers:
@@ -28,8 +46,7 @@ def slope_post(n: Counts, beta: Numbers) -> Numbers:
 
     How fast orthonormal tokens begin to align under post-LN; under mix-LN and sqrt scaling too.
     """
-    E = np.exp(-temperature(beta))
-    return 2 * E / (1 + (count("n", n, 2) - 1) * E)
+    return 2 * one_share(signed_temperature(beta), count("n", n, 2))
 
 
 def slope_pre(n: Counts, beta: Numbers, radius: Numbers = 1.0) -> Numbers:
@@ -45,10 +62,8 @@ def slope_peri(n: Counts, beta: Numbers, radius: Numbers = 1.0) -> Numbers:
 
     How fast orthonormal tokens of length r_0 = `radius` begin to align under peri-LN.
     """
-    E = np.exp(-temperature(beta))
-    return (
-        2 * E / np.sqrt(1 + (count("n", n, 2) - 1) * E**2) / real("radius", radius, 0.0, np.inf, ends=False)
-    )
+    share = one_share(2 * signed_temperature(beta), count("n", n, 2))
+    return 2 * np.sqrt(share) / real("radius", radius, 0.0, np.inf, ends=False)
 
 
 def slope_ngpt(n: Counts, beta: Numbers, alpha: Numbers = 1.0) -> Numbers:
@@ -111,7 +126,7 @@ def log_tail_post(t: Numbers, n: Counts, beta: Numbers) -> Numbers:
     How orthonormal tokens approach consensus under post-LN, with
     n log C = (n-1) log n - euler - log beta - U(beta n/(n-1)) - G(1), U and G of `theory.gamma`.
     """
-    n, beta = count("n", n, 2), real("beta", beta, 0.0, LARGEST_EXPONENT, ends=False)
+    n, beta = count("n", n, 2), real("beta", temperature(beta), 0.0, LARGEST_EXPONENT, ends=False)
     G = (
         -np.euler_gamma
         - np.log(beta)
@@ -143,7 +158,7 @@ def log_tail_sqrt(t: Numbers, n: Counts, beta: Numbers) -> Numbers:
 def _curve(t, n: int, beta: Number, radius: Number, start: Number, scheme) -> Numbers:
     """g(t) by DOP853 in (y, log r), where `scheme(r, |A|, <theta, A>)` is (s, r')."""
     t = real("t", t, 0.0, 1e100)
-    n, beta = int(count("n", n, 2)), float(temperature(beta))
+    n, beta = int(count("n", n, 2)), float(temperature(beta, least=LEAST_BETA))
     r0 = float(real("radius", radius, 0.0, np.inf, ends=False))
 
     def rate(_, state):

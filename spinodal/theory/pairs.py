@@ -15,7 +15,7 @@ import numpy as np
 from scipy.integrate import quad
 
 from spinodal.errors import InputError
-from spinodal.theory.domain import LARGEST_EXPONENT, Numbers, real, temperature
+from spinodal.theory.domain import LARGEST_EXPONENT, Numbers, real, signed_temperature, temperature
 from spinodal.theory.gamma import clock, deficit, primitive_rise, time_sa, time_usa
 
 RIGHT_ANGLE = np.pi / 2
@@ -31,7 +31,7 @@ def two_token_time_sa(angle: Numbers, beta: Numbers, start: Numbers = RIGHT_ANGL
     >>> theory.two_token_time_sa(np.array([1.0, 0.1]), beta=4.0).round(6).tolist()
     [6.708089, 10.021878]
     """
-    return time_sa(_deficit("angle", angle), 2, temperature(beta), _deficit("start", start))
+    return time_sa(_deficit("angle", angle), 2, signed_temperature(beta), _deficit("start", start))
 
 
 def two_token_time_usa(angle: Numbers, beta: Numbers, start: Numbers = RIGHT_ANGLE) -> Numbers:
@@ -40,7 +40,7 @@ def two_token_time_usa(angle: Numbers, beta: Numbers, start: Numbers = RIGHT_ANG
     The time in which two tokens under USA come from the angle `start` to `angle`, in radians. Two clusters of any
     masses that sum to one take this time too [derived].
     """
-    return time_usa(_deficit("angle", angle), 2, temperature(beta), _deficit("start", start))
+    return time_usa(_deficit("angle", angle), 2, signed_temperature(beta), _deficit("start", start))
 
 
 def two_token_angle_sa(t: Numbers, beta: Numbers, start: Numbers = RIGHT_ANGLE) -> Numbers:
@@ -48,7 +48,7 @@ def two_token_angle_sa(t: Numbers, beta: Numbers, start: Numbers = RIGHT_ANGLE) 
 
     The angle between two tokens at time t under SA, the inverse of `two_token_time_sa`.
     """
-    v = deficit(time_sa, t, 2, temperature(beta), _deficit("start", start))
+    v = deficit(time_sa, t, 2, signed_temperature(beta), _deficit("start", start))
     return 2 * np.arcsin(np.sqrt(v / 2))
 
 
@@ -57,7 +57,7 @@ def two_token_angle_usa(t: Numbers, beta: Numbers, start: Numbers = RIGHT_ANGLE)
 
     The angle between two tokens at time t under USA, the inverse of `two_token_time_usa`.
     """
-    v = deficit(time_usa, t, 2, temperature(beta), _deficit("start", start))
+    v = deficit(time_usa, t, 2, signed_temperature(beta), _deficit("start", start))
     return 2 * np.arcsin(np.sqrt(v / 2))
 
 
@@ -72,7 +72,7 @@ def two_cluster_time_sa(
     """
     m = real("share", share, 0.0, 1.0, ends=False)
     v, v0 = _deficit("angle", angle), _deficit("start", start)
-    beta = temperature(beta)
+    beta = signed_temperature(beta)
     P, S = m * (1 - m), m**2 + (1 - m) ** 2
     a = 1 - 2 * (P / S) ** 2
     y, y0 = clock(v, 2), clock(v0, 2)
@@ -88,7 +88,7 @@ def waiting_time(angle: Numbers, beta: Numbers, share: Numbers = 0.5) -> Numbers
     """
     m = real("share", share, 0.0, 1.0, ends=False)
     v = _deficit("angle", angle)
-    beta = real("beta", beta, 0.0, np.inf, ends=False)
+    beta = real("beta", temperature(beta), 0.0, np.inf, ends=False)
     real("beta (1 - cos angle)", beta * v, 0.0, LARGEST_EXPONENT)
     return m * (1 - m) / (m**2 + (1 - m) ** 2) * np.exp(beta * v) / (beta * v * (2 - v))
 

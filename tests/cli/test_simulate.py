@@ -189,13 +189,34 @@ def test_a_dimension_is_as_it_was_given(monkeypatch, capsys, tmp_path):
     assert np.load(tmp_path / "run" / "trajectory.npz")["tokens"].shape[1:] == (4, 4)
 
 
+def test_a_negative_beta_synchronises_on_the_circle(monkeypatch, tmp_path):
+    """Of USA on the circle at -.16 every random start does  [derived from theory.splay_rate_usa]."""
+    out = tmp_path / "run"
+    arguments = [
+        "--beta",
+        "-0.16",
+        "--field",
+        "usa",
+        "--n",
+        8,
+        "--d",
+        2,
+        "--until",
+        100,
+        "--observables",
+        "energy",
+    ]
+    assert spinodal(monkeypatch, *arguments, "--out", out) == 0
+    assert run_of(out)["final"]["clusters"] == 1
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         (["--n", "1"], "--n 1"),
         (["--n", "0"], "--n 0"),
         (["--d", "1"], "--d 1"),
-        (["--beta=-1"], "--beta -1"),
+        (["--beta=-1e13"], "--beta -1e+13"),
         (["--beta", "nan"], "--beta nan"),
         (["--field", "usa", "--beta", "800"], "709.78"),
         (["--field", "sb"], "--field 'sb'"),

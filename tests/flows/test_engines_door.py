@@ -147,7 +147,7 @@ def replaced(array, index, value):
         (X, replaced(W, 3, -0.1), {}, "weight 3 is -0.1"),
         (X, replaced(W, 3, np.nan), {}, "weight 3 is nan"),
         (X, 2 * W, {}, "sum to 2"),
-        (X, W, {"beta": -1.0}, "`beta` -1 "),
+        (X, W, {"beta": -1e13}, r"`beta` -1e\+13 "),
         (X, W, {"beta": np.nan}, "`beta` nan"),
         (X, W, {"beta": 1e13}, r"`beta` 1e\+13"),
         (X, W, {"beta": 710.0, "kind": "usa"}, "overflows above 709.78; use `kind` 'gkpr'"),

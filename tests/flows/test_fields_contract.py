@@ -101,7 +101,7 @@ BAD = np.array([[1.0, np.nan, 0], [0, 1, 0], [0, 0, 1]])
         (lambda: Head(np.ones(3)), "`queries` have shape (3,): a matrix"),
         (lambda: Head(values=BAD), "`values` hold nan at (0, 1)"),
         (lambda: Head(keys=math.inf), "`keys` hold inf"),
-        (lambda: AttentionField(-1.0), "`beta` -1 must lie in"),
+        (lambda: AttentionField(-1e13), "`beta` -1e+13 must lie in"),
         (lambda: AttentionField(math.nan), "`beta` nan must lie in"),
         (
             lambda: AttentionField(800.0, "usa"),

@@ -83,7 +83,7 @@ def test_curve_and_time_are_inverse(curve, time):
     [
         (lambda: gamma_time_sa(1.0, 4, 1.0), "gamma = 1"),
         (lambda: gamma_time_sa(0.1, 1, 1.0), "n = 1"),
-        (lambda: gamma_time_sa(0.1, 4, -1.0), "beta = -1"),
+        (lambda: gamma_time_sa(0.1, 4, -np.inf), "beta = -inf"),
         (lambda: gamma_time_sa(0.1, 4, np.nan), "beta = nan"),
         (lambda: gamma_time_usa(0.9, 4, 701.0, 0.8), "beta = 701"),
         (lambda: gamma_time_sa(0.1, 4, 701.0), "= 701: must satisfy 0 <= beta"),

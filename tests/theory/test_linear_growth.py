@@ -199,7 +199,7 @@ def test_energies_of_the_uniform_and_the_dirac():
         (lambda: growth_rate_sa(1, 1, 1.0), "d = 1"),
         (lambda: growth_rate_sa(-1, 2, 1.0), "k = -1"),
         (lambda: growth_rate_usa(1, 2, 1.0, kappa=0.0), "kappa = 0"),
-        (lambda: growth_rate_sa(1, 2, -2.0), "beta = -2"),
+        (lambda: growth_rate_sa(1, 2, -np.inf), "beta = -inf"),
         (lambda: fastest_degree_threshold(0, 2), "k = 0"),
         (lambda: splay_rate_sa(1, 1, 2.0), "n = 1"),
         (lambda: log_energy_dirac(0.0), "beta = 0"),

@@ -112,7 +112,9 @@ def compute_average(
 def mean_and_engine(kernel: Kernel, x: Tokens, weights: Numbers, engine: str) -> tuple[Attention, Engine]:
     """m_i and log Z_i as an engine gives them, and that engine."""
     n, d = x.shape
-    problem = Problem(n, d, kernel.top, kernel.isotropic, kernel.causal, kernel.hard, average=True)
+    problem = Problem(
+        n, d, kernel.inverse_temperature, kernel.isotropic, kernel.causal, kernel.hard, average=True
+    )
     for one in choose_engines(problem, engine):
         mean = one.mean(kernel, x, weights, engine == "auto")
         if mean is not None:

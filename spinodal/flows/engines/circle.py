@@ -3,7 +3,8 @@ r"""Attention on the circle in O(n): Jacobi--Anger, with sums over tokens and va
     e^{b (cos phi - 1)} = J_0 + 2 sum_k J_k cos k phi,   J_k = e^{-b} I_k(b),
     Z(theta) = J_0 + b Y(theta),   Y = Re sum_k (2 J_k / b) m_k^* e^{ik theta},   m_k = sum_j w_j e^{ik theta_j},
 and the drift along the circle is Y' / Z for SA and clock * Y' for USA [derived]. J_k / b
-is written (J_{k-1} - J_{k+1}) / 2k, which holds at b = 0 too.
+is written (J_{k-1} - J_{k+1}) / 2k, which holds at b = 0 too. With b < 0 all is scaled by e^b, I_k(b) =
+(-1)^k I_k(-b), and J_k / b has the sign (-1)^(k+1).
 
 The error is absolute, a few eps of the largest Z possible. Relative to a token's own Z_i it is
 eps / Z_i: large for a token on its own, and larger than the drift itself in a metastable state. A light token far from
@@ -52,20 +53,22 @@ class Plan(NamedTuple):
 @lru_cache
 def plan(beta: float) -> Plan:
     """The modes and cells for one beta: as many modes as the tail of the series needs to be rounding."""
-    if beta > BETA_MAX:
+    size = abs(beta)
+    if size > BETA_MAX:
         raise InputError(
             f"`beta` {beta:g}: the circle engine ends at {BETA_MAX:g}; use `engine` 'direct'",
             field=("beta", "engine"),
         )
     K = 32
-    while ive(K, beta) * K > TAIL**2:
+    while ive(K, size) * K > TAIL**2:
         K *= 2
     k = np.arange(1, K)
-    Y = (ive(k - 1, beta) - ive(k + 1, beta)) / k
-    strength = Y * np.maximum(k, beta)  # of Y' and of Z
+    Y = (ive(k - 1, size) - ive(k + 1, size)) / k
+    strength = Y * np.maximum(k, size)  # of Y' and of Z
     tail = np.cumsum(strength[::-1])[::-1]
     Y = Y[: max(1, np.count_nonzero(tail > TAIL))]
-    return Plan(float(ive(0, beta)), Y, cells(np.append(0.0, strength[: len(Y)])))
+    signs = (-1.0) ** np.arange(len(Y)) if beta < 0 else 1.0
+    return Plan(float(ive(0, size)), signs * Y, cells(np.append(0.0, strength[: len(Y)])))
 
 
 @compiled()
@@ -196,11 +199,11 @@ def average(kernel: Kernel, x: Float[np.ndarray, "n 2"], weights: Float[np.ndarr
 
 
 def drift_cost(problem: Problem) -> float:
-    return 120 + 3 * min(problem.beta, 300) + 0.01 * problem.n
+    return 120 + 3 * min(abs(problem.beta), 300) + 0.01 * problem.n
 
 
 def average_cost(problem: Problem) -> float:
-    return 300 + 30 * problem.beta + 0.05 * problem.n
+    return 300 + 30 * abs(problem.beta) + 0.05 * problem.n
 
 
 ENGINE = Engine(
@@ -209,4 +212,5 @@ ENGINE = Engine(
     drift=Routine(drift, drift_cost, BETA_MAX),
     d=2,
     matrices=True,
+    negative=True,
 )

@@ -193,7 +193,7 @@ def normalise_sums(x, w, total, beta, clock, noise):
 def drift(x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], law: Law) -> Drift:
     """num_i = sum_j w_j e^{-b q/2} ((x_j - x_i) + q x_i / 2), q = |x_i - x_j|^2, over every pair."""
     n, d = x.shape
-    if d > 3:
+    if d > 3 or law.beta < 0:
         return drift_at(x, x, weights, law)
     tile = tile_on_circle if d == 2 else tile_on_sphere
     padded = n + -n % LANES
@@ -251,7 +251,9 @@ def average(kernel: Kernel, x: Float[np.ndarray, "n d"], weights: Float[np.ndarr
 def drift_cost(problem: Problem) -> float:
     """Microseconds; for d = 2 and 3 each pair is computed once for both of its tokens."""
     n, d = problem.n, problem.d
-    return 15 + {2: 0.6e-3, 3: 0.9e-3}[d] * n * n if d in (2, 3) else average_cost(problem)
+    return (
+        15 + {2: 0.6e-3, 3: 0.9e-3}[d] * n * n if d in (2, 3) and problem.beta >= 0 else average_cost(problem)
+    )
 
 
 def average_cost(problem: Problem) -> float:
@@ -266,4 +268,5 @@ ENGINE = Engine(
     matrices=True,
     causal=True,
     exact=True,
+    negative=True,
 )

@@ -21,8 +21,9 @@ from spinodal.flows.engines.law import BETA_MAX, Attention, Drift, Law, from_shi
 class Problem(NamedTuple):
     """What an engine has to compute for n tokens in R^d (d None while unknown), beta = b |Q^T K|.
 
-    `isotropic` says that Q and K are multiples of the identity, `causal` that token i reads tokens j <= i alone, `hard`
-    that beta is infinite. `average` is True where the drift alone is not enough: <x, A> is needed, or V is a matrix.
+    `isotropic` says that Q^T K is a multiple of the identity, whose sign beta then has, `causal` that token i reads
+    tokens j <= i alone, `hard` that beta is infinite. `average` is True where the drift alone is not enough: <x, A> is
+    needed, or V is a matrix.
     """
 
     n: int
@@ -68,6 +69,7 @@ class Engine:
     causal    it knows a causal mask
     hard      it is for beta = inf, and for that alone
     exact     its bound is as small as the drift, so that no token is refined
+    negative  it knows Q^T K = -I, which is beta < 0
     """
 
     name: str
@@ -78,6 +80,7 @@ class Engine:
     causal: bool = False
     hard: bool = False
     exact: bool = False
+    negative: bool = False
 
     def routine(self, problem: Problem) -> Routine | None:
         """The routine for the problem, the faster one where there are two."""
@@ -92,12 +95,14 @@ class Engine:
             return "does not know a causal mask"
         if not (problem.isotropic or self.matrices):
             return "does not know general Q, K, V"
+        if problem.isotropic and problem.beta < 0 and not self.negative:
+            return "does not know beta < 0"
         if self.d is not None and problem.d not in (None, self.d):
             return f"needs d = {self.d}, the tokens have d = {problem.d}"
         if routine is None:
             return "does not give <x, A>, which this normalisation or V needs"
-        if not problem.hard and problem.beta > routine.beta_max:
-            return f"ends at beta |Q^T K| = {routine.beta_max:g}, here it is {problem.beta:g}"
+        if not problem.hard and abs(problem.beta) > routine.beta_max:
+            return f"ends at beta |Q^T K| = {routine.beta_max:g}, here it is {abs(problem.beta):g}"
         return None
 
     def cost(self, problem: Problem) -> float:

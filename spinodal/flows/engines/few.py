@@ -82,7 +82,13 @@ def pull_of(kernel: Kernel, values: float | Float[np.ndarray, "d d"], clock: flo
     """
     top, clock, scalar = float(kernel.top), clock or 0.0, np.ndim(values) == 0
     value, V = (float(values), np.zeros((0, 0))) if scalar else (1.0, np.array(values))
-    if kernel.isotropic and not kernel.causal and scalar and not 3 < d <= NARROW:
+    if (
+        kernel.isotropic
+        and kernel.inverse_temperature >= 0
+        and not kernel.causal
+        and scalar
+        and not 3 < d <= NARROW
+    ):
         return (TilePull if d < 4 else ProductPull)(top, top / (2 * LN2), clock, value)
     T, S = kernel.beta / LN2 * square(kernel.queries, d), 1.0 * square(kernel.keys, d)
     return PairPull(top, clock, value, norm(values), kernel.causal, T, S, V)

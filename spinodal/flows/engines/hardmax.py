@@ -1,4 +1,4 @@
-r"""The limit beta -> infinity of softmax attention: every token sees only what it likes best.
+r"""The limit beta -> infinity of softmax attention, or -infinity: every token sees only what it likes best.
 
     shift_i = mean of (v_j - a_i) over the j that maximise <t_i, s_j>, weighted by w
 
@@ -62,4 +62,12 @@ def cost(problem: Problem) -> float:
     return 20 * problem.n + 1e-3 * (problem.d or 2) * problem.n**2
 
 
-ENGINE = Engine("hardmax", average=Routine(average, cost), matrices=True, causal=True, hard=True, exact=True)
+ENGINE = Engine(
+    "hardmax",
+    average=Routine(average, cost),
+    matrices=True,
+    causal=True,
+    hard=True,
+    exact=True,
+    negative=True,
+)

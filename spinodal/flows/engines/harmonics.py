@@ -144,6 +144,8 @@ def average(kernel: Kernel, x: Float[np.ndarray, "n d"], weights: Float[np.ndarr
             field="engine",
         )
     mu = eigenvalues(kernel.top, d)
+    if kernel.inverse_temperature < 0:
+        mu = mu * (-1.0) ** np.arange(len(mu))
     if not len(mu):
         raise InputError(
             f"engine 'harmonics' would need more than {MOST} functions for d = {d}, beta = {kernel.top:g}; "
@@ -171,11 +173,11 @@ def attempt(
 def cost(problem: Problem) -> float:
     """Of an attempt, which must save half of what every pair costs, since it may be given up."""
     d = problem.d or 0
-    degrees = len(eigenvalues(problem.beta, d)) if d in DIMENSIONS and problem.n >= LEAST else 0
+    degrees = len(eigenvalues(abs(problem.beta), d)) if d in DIMENSIONS and problem.n >= LEAST else 0
     if not degrees:
         return math.inf
     numbers = (d + 1) * number_of_functions(degrees - 1, d)
     return 2 * problem.n * (3 + 0.03 * degrees**2 + 6e-4 * numbers)
 
 
-ENGINE = Engine("harmonics", average=Routine(average, cost, attempt=attempt))
+ENGINE = Engine("harmonics", average=Routine(average, cost, attempt=attempt), negative=True)

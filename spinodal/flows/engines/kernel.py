@@ -1,7 +1,7 @@
 r"""The kernel of attention, e^{b <Q x, K y>}, where a number stands for that multiple of the identity.
 
-Only M = Q^T K enters. Where M = a I with a >= 0 the kernel is that of Q = K = I at inverse temperature a b, and
-engines that know no other serve it.
+Only M = Q^T K enters. Where M = a I the kernel is that of Q = K = I at inverse temperature a b, which may be negative,
+and engines that know no other serve it.
 """
 
 import math
@@ -19,7 +19,7 @@ Matrix = Number | Float[np.ndarray, "..."]
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
-    """w_j e^{b <Q x_i, K x_j>}, over j <= i where causal; b = inf keeps only the largest (hardmax)."""
+    """w_j e^{b <Q x_i, K x_j>}, over j <= i where causal; b = inf keeps only the largest, -inf the smallest."""
 
     beta: float
     queries: Matrix = 1.0
@@ -35,23 +35,28 @@ class Kernel:
 
     @cached_property
     def top(self) -> float:
-        """b |Q^T K|, the largest exponent."""
-        return self.beta * norm(self.coupling)
+        """|b| |Q^T K|, the largest exponent."""
+        return abs(self.beta) * norm(self.coupling)
+
+    @property
+    def inverse_temperature(self) -> float:
+        """a b where Q^T K = a I, else |b| |Q^T K|."""
+        return self.beta * float(self.coupling) if self.isotropic else self.top
 
     @cached_property
     def isotropic(self) -> bool:
-        """Q^T K = a I, a >= 0."""
-        return np.ndim(self.coupling) == 0 and float(self.coupling) >= 0
+        """Q^T K = a I."""
+        return np.ndim(self.coupling) == 0
 
     @property
     def hard(self) -> bool:
-        return self.beta == math.inf
+        return math.isinf(self.beta)
 
     def logits(
         self, x: Float[np.ndarray, "n d"]
     ) -> tuple[Float[np.ndarray, "n k"], Float[np.ndarray, "n k"]]:
-        """Targets b Q x (Q x for hardmax) and sources K x."""
-        factor = 1.0 if self.hard else self.beta
+        """Targets b Q x (Q x for hardmax, with the sign of b) and sources K x."""
+        factor = math.copysign(1.0, self.beta) if self.hard else self.beta
         return factor * times(self.queries, x), times(self.keys, x)
 
 

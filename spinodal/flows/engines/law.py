@@ -3,12 +3,15 @@ r"""What every engine is asked and what it answers.
 Attention here is SA or USA with Q = K = V = I on weighted tokens, sum_j w_j = 1,
     num_i = sum_j w_j e^{b(<x_i,x_j> - 1)} P_{x_i} x_j,    Z_i = sum_j w_j e^{b(<x_i,x_j> - 1)},
 the token itself included (it pulls at nothing and counts in Z). The kernel is scaled by e^{-b}
-so that Z lies in (0, 1] for every b; only the clock of USA still knows e^b:
+so that Z lies in (0, 1]; only the clock of USA still knows e^b:
 
     kind  drift           clock     paper
     sa    num_i / Z_i     1 / Z_i   SA [glpr2023]
     usa   e^b num_i       e^b       USA with weights e^{b <x,y>} / n [glpr2023]
     gkpr  num_i           1         USA with weights e^{b(<x,y> - 1)} / n [gkpr2024]
+
+With b < 0 the largest exponent is -b: num_i and Z_i are scaled by e^b in the place of e^{-b}, so that Z stays in
+(0, 1], and the clocks are e^{-b} for usa and e^{-2b} for gkpr.
 """
 
 import math
@@ -27,10 +30,10 @@ BETA_MAX = 1e12  # above, the rounding of a token changes e^{beta <x,y>} in the 
 
 
 class Law(NamedTuple):
-    """dx_i/dt = clock_i sum_j w_j e^{beta (<x_i, x_j> - 1)} P_{x_i} x_j  [glpr2023].
+    """dx_i/dt = clock_i sum_j w_j e^{beta <x_i, x_j> - |beta|} P_{x_i} x_j  [glpr2023].
 
     What tells the kinds of attention apart: beta, and the factor in front of the sum. `clock` is one number for all
-    tokens (USA and its scaled forms), or None where the softmax divides by Z_i = sum_j w_j e^{beta (<x_i, x_j> - 1)}
+    tokens (USA and its scaled forms), or None where the softmax divides by Z_i = sum_j w_j e^{beta <x_i, x_j> - |beta|}
     of each token (SA). `spinodal.flows.law` gives the law of a kind.
     """
 
@@ -97,11 +100,11 @@ def replace_rows(answer: Drift | Attention, rows: Int[np.ndarray, " m"], better:
 
 
 def from_shift(x: Float[np.ndarray, "m d"], mean: Attention, law: Law) -> Drift:
-    """drift = P_x shift, Z = e^{log Z - b}, of attention anchored at the tokens."""
+    """drift = P_x shift, Z = e^{log Z - |b|}, of attention anchored at the tokens."""
     v = mean.shift
     for _ in range(2):  # a second projection removes what rounding left of the first
         v = v - np.sum(v * x, -1, keepdims=True) * x
-    Z = np.exp(mean.log_partition - law.beta)
+    Z = np.exp(mean.log_partition - abs(law.beta))
     f = np.ones_like(Z) if law.clock is None else law.clock * Z
     return Drift(f[:, None] * v, Z, f * mean.error_bound)
 
@@ -123,18 +126,19 @@ def usa_clock(beta: float) -> float:
 
 
 def law(kind: str, beta: float) -> Law:
-    """beta and the clock of "sa", "usa" or "gkpr": 1 / Z_i, e^b or 1.
+    """beta and the clock of "sa", "usa" or "gkpr": 1 / Z_i, e^b or 1; for beta < 0 1 / Z_i, e^{-b} or e^{-2b}.
 
-    InputError for an unknown kind, and for beta that is negative or too large.
+    InputError for an unknown kind, and for beta of too large a size.
     """
     require_type("beta", beta, Real)
     require_type("kind", kind, str)
-    if not 0 <= beta <= BETA_MAX:
+    if not abs(beta) <= BETA_MAX:
         raise InputError(
-            f"`beta` {beta:g} must lie in [0, {BETA_MAX:g}]: beyond, doubles do not resolve e^(beta <x,y>)",
+            f"`beta` {beta:g} must lie in [{-BETA_MAX:g}, {BETA_MAX:g}]: beyond, doubles do not resolve e^(beta <x,y>)",
             field="beta",
         )
-    clocks = {"sa": lambda _: None, "usa": usa_clock, "gkpr": lambda _: 1.0}
+    slower = lambda b: usa_clock(abs(b) - b) if b < 0 else 1.0
+    clocks = {"sa": lambda _: None, "usa": lambda b: usa_clock(abs(b)), "gkpr": slower}
     if kind not in clocks:
         raise InputError(f"`kind` {kind!r} is none of 'sa', 'usa', 'gkpr'", field="kind")
     return Law(float(beta), clocks[kind](beta))

@@ -4,6 +4,8 @@ G_ij = e^{b (<x_i,x_j> - 1)} is positive semidefinite. So r steps of Cholesky, e
 diagonal entry that is left, leave a remainder R that is positive semidefinite too, and
     G = L^T L + R,   |R_ij| <= sqrt(R_ii R_jj):
 the diagonal, which the algorithm knows, bounds every entry left out. Then num and Z cost O(n r d).
+With b < 0 the kernel is that of |b| between x_i and -x_j: the factor is of both, and the entries asked for are
+those between the halves  [derived].
 
 Sums are loops of their own: those of a BLAS have an order that depends on the number of threads.
 """
@@ -119,15 +121,20 @@ def low_rank_sums(
 ) -> Attention | None:
     """num = L^T L (w x), Z = L^T L w; None where the rank is above `max_rank`, sqrt(n) if that is not given."""
     n, beta, most = len(x), kernel.top, int(np.sqrt(len(x))) if max_rank is None else max_rank
-    found = factor(x, beta, min(n, most))
+    opposite = kernel.inverse_temperature < 0
+    points = np.concatenate([x, -x]) if opposite else x
+    found = factor(points, beta, min(len(points), most))
     if found is None:
         return None
     L, rest = found
+    targets, sources = (
+        (np.ascontiguousarray(L[:, :n]), np.ascontiguousarray(L[:, -n:])) if opposite else (L, L)
+    )
     values = np.ascontiguousarray(np.vstack([weights, weights * x.T]))
-    sums, out = np.sum(in_parts(partial(project, L, values), n, LEAST), 0), np.empty_like(values)
-    in_parts(partial(expand, L, sums, out), n, LEAST)
+    sums, out = np.sum(in_parts(partial(project, sources, values), n, LEAST), 0), np.empty_like(values)
+    in_parts(partial(expand, targets, sums, out), n, LEAST)
     additions = min(n, BLOCK / 8 + n / BLOCK)  # one after the other
-    left_out = np.sqrt(rest) * np.sum(weights * np.sqrt(rest))
+    left_out = np.sqrt(rest[:n]) * np.sum(weights * np.sqrt(rest[-n:]))
     left_out += EPS * (8 + 2 * len(L) + 2 * beta + additions / 2)
     return quotient(out[1:].T, out[0], left_out, x, beta)
 
@@ -148,4 +155,4 @@ def cost(problem: Problem) -> float:
     return 0.025 * problem.n**1.5 if problem.n >= FEWEST and (problem.d or 0) > 3 else np.inf
 
 
-ENGINE = Engine("lowrank", average=Routine(average, cost, attempt=low_rank_sums))
+ENGINE = Engine("lowrank", average=Routine(average, cost, attempt=low_rank_sums), negative=True)

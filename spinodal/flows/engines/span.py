@@ -59,12 +59,12 @@ def drift(x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], law: La
 def average(kernel: Kernel, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]) -> Attention:
     """m_i of c, lifted by B."""
     c, B = coordinates_in_span(x)
-    mean = direct.average(Kernel(kernel.top), c, weights)
+    mean = direct.average(Kernel(kernel.inverse_temperature), c, weights)
     return Attention(product(mean.shift, B), mean.log_partition, mean.error_bound + bound_in_span(kernel.top))
 
 
 def bound_in_span(beta: float) -> float:
-    return 8 * EPS * (1 + beta)
+    return 8 * EPS * (1 + abs(beta))
 
 
 def infinite_cost(problem: Problem) -> float:
@@ -72,4 +72,6 @@ def infinite_cost(problem: Problem) -> float:
     return np.inf
 
 
-ENGINE = Engine("span", average=Routine(average, infinite_cost), drift=Routine(drift, infinite_cost))
+ENGINE = Engine(
+    "span", average=Routine(average, infinite_cost), drift=Routine(drift, infinite_cost), negative=True
+)

@@ -16,6 +16,7 @@ from spinodal.flows.ensembles.flow import OdeClock
 from spinodal.flows.ensembles.layers import LayerClock
 from spinodal.flows.ensembles.maps import CLOSE, Ensemble, estimate, mean_and_error
 from spinodal.flows.ensembles.matrices import Matrices, close_shares
+from spinodal.flows.ensembles.systems import constants
 from spinodal.limits import ROWS, STEPS, require_at_most, unlimited
 from spinodal.results import Result
 from spinodal.runs import Run, arrays_of, sweep
@@ -107,7 +108,7 @@ class Diagram:
         for d in self.d:
             Ensemble(self.n, d, self.samples, self.seed)
         for beta in self.betas:
-            law(self.field, beta)
+            constants(law(self.field, beta))
 
     def cells(self) -> list[dict[str, Any]]:
         """A configuration of `diagram_row` for every d and beta, the betas of the first d first."""

@@ -62,7 +62,7 @@ class OdeClock:
         self.check_times(times)
         shares = np.empty((len(systems.x), len(times)))
         limits = (self.tolerance, threshold, consensus_is_final(threshold), MOST_STEPS)
-        numbers = (law.beta / np.log(2), law.clock or 0.0, *limits)
+        numbers = (*constants(law), *limits)
 
         def part(start: int, stop: int) -> float:
             return advance(

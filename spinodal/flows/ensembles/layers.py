@@ -62,8 +62,7 @@ class LayerClock:
     ) -> Float[np.ndarray, "b t"]:
         marks, shares = self.layers(times), np.empty((len(systems.x), len(times)))
         numbers = (
-            law.beta / np.log(2),
-            law.clock or 0.0,
+            *constants(law),
             self.step,
             threshold,
             consensus_is_final(threshold),

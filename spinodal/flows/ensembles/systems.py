@@ -97,6 +97,15 @@ def consensus_is_final(threshold: float) -> bool:
     return threshold >= 0
 
 
+def constants(law: Law) -> tuple[float, float]:
+    """(beta / ln 2, the clock, 0 for SA); InputError for beta < 0."""
+    if law.beta < 0:
+        raise InputError(
+            f"`beta` {law.beta:g}: ensembles flow with beta >= 0; simulate particles", field="beta"
+        )
+    return law.beta / np.log(2), law.clock or 0.0
+
+
 @compiled()
 @no_type_check
 def attention_weights(E, Z, S, w, kappa):

@@ -104,7 +104,8 @@ class AttentionField:
     @property
     def in_span(self) -> bool:
         """Whether tokens stay in the span of the start, in which `reduce_to_span` has min(n, d) coordinates."""
-        return all(head.isotropic for head in self.heads) and self.feed_forward is None and self.noise == 0
+        plain = self.d is None and self.feed_forward is None and self.noise == 0
+        return plain and all(head.isotropic for head in self.heads)
 
     def __call__(self, time: float, state: State, weights: Float[np.ndarray, " n"]) -> Rate:
         """The rate of directions and lengths, the scaled Z (the mean over heads), and the bound on the drift."""

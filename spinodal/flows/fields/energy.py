@@ -45,18 +45,22 @@ class Energy:
         if self.flat:
             m = np.sum(weights[:, None] * x, 0)
             return float(m @ times(self.M, m[None])[0]) / 2
-        log_E = self.log(x, weights)
+        log_E = self.log_size(x, weights)
         if log_E > math.log(np.finfo(np.float64).max):
             raise InputError(f"log E = {log_E:.6g}: E overflows; use its log")
-        return math.exp(log_E)
+        return math.copysign(math.exp(log_E), self.field.beta)
 
     def log(self, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]) -> float:
-        """log E, by O(n) engines where one applies; NaN at b = 0 where E < 0."""
+        """log E, by O(n) engines where one applies; NaN where E < 0, as it is with b < 0."""
         if self.flat:
             E = self(x, weights)
             return math.log(E) if E > 0 else -math.inf if E == 0 else math.nan
+        return self.log_size(x, weights) if self.field.beta > 0 else math.nan
+
+    def log_size(self, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]) -> float:
+        """log |E|, b not 0."""
         log_Z = self.field.interactions[0].log_partition(x, weights)
-        return log_sum(log_Z, weights) - math.log(2 * self.field.beta)
+        return log_sum(log_Z, weights) - math.log(2 * abs(self.field.beta))
 
     def log_dissipation(self, time: float, state: State, weights: Float[np.ndarray, " n"]) -> float:
         """log |dE/dt| = log sum_i w_i zeta_i |T_i|^2 / (|c| s_i), T = P A; -inf at rest.
@@ -98,7 +102,7 @@ def energy_of(field: AttentionField | UnnormalisedField) -> Energy:
         raise InputError("no energy: without layer norm tokens do not stay on the sphere")
     obstacles = {
         "a causal mask makes the pull of two tokens on each other unequal": field.causal,
-        "beta = inf, the hardmax limit, has no smooth energy": field.beta == math.inf,
+        "beta = inf, the hardmax limit, has no smooth energy": math.isinf(field.beta),
         "noise moves tokens up and down: take kappa = inf": field.noise > 0,
         "the feed-forward part is no gradient": field.feed_forward is not None,
         f"{len(field.heads)} heads at once: ask the field of each head": len(field.heads) > 1,

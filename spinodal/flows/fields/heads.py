@@ -1,6 +1,6 @@
 r"""A head of attention: its matrices Q, K, V, where a number stands for that multiple of the identity.
 
-Only Q^T K enters, and where Q^T K = a I with a >= 0 and V = v I the head is that of Q = K = V = I at
+Only Q^T K enters, and where Q^T K = a I and V = v I the head is that of Q = K = V = I at
 inverse temperature a b, times v: the engines that are exact in clusters and linear in n serve it.
 
     symbol  meaning                          shape
@@ -82,8 +82,8 @@ class Head:
 
     @property
     def isotropic(self) -> bool:
-        """Q^T K = a I, a >= 0, and V = v I: the head of Q = K = V = I at another beta."""
-        return np.ndim(self.coupling) == 0 and float(self.coupling) >= 0 and np.ndim(self.value_matrix) == 0
+        """Q^T K = a I and V = v I: the head of Q = K = V = I at another beta, times v."""
+        return np.ndim(self.coupling) == 0 and np.ndim(self.value_matrix) == 0
 
 
 def finite(name: str, matrix: Matrix) -> Matrix:

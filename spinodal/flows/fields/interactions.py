@@ -4,7 +4,7 @@ r"""One head at work: A_i = zeta_i sum_j p_ij V x_j, split at the token it pulls
     A_i = zeta_i V (x_i + m_i),      zeta = 1 for SA, Z_i for USA, e^{-b} Z_i for "gkpr".
 
 Differences come first and V after, so that a cluster loses no digits: with V = v I, P V x_i = 0 and only
-V m_i is left, as small as the distances. In `AttentionOutput` Z is scaled by e^{-b |Q^T K|} and lies in (0, 1].
+V m_i is left, as small as the distances. In `AttentionOutput` Z is scaled by e^{-|b| |Q^T K|} and lies in (0, 1].
 """
 
 import math
@@ -31,8 +31,8 @@ EXPONENT_MAX = math.log(np.finfo(np.float64).max)
 class Interaction:
     """A_i = zeta_i sum_j p_ij V x_j of one head, at its temperature and with its mask.
 
-    beta = inf is the hardmax limit of SA. InputError at construction for unknown names, beta out of range, and an
-    engine that does not serve matrices or masks.
+    beta = inf is the hardmax limit of SA, and -inf that of negative beta. InputError at construction for unknown
+    names, beta out of range, and an engine that does not serve matrices or masks.
     """
 
     head: Head
@@ -46,7 +46,7 @@ class Interaction:
         if self.hard:
             if self.kind != "sa":
                 raise InputError(
-                    f"beta = inf is the hardmax limit of kind 'sa'; `kind` {self.kind!r} has none",
+                    f"beta = {self.beta} is the hardmax limit of kind 'sa'; `kind` {self.kind!r} has none",
                     field="kind",
                 )
         else:
@@ -63,7 +63,10 @@ class Interaction:
                     field="beta",
                 )
         isotropic = self.kernel.isotropic
-        choose_engines(Problem(1, self.head.d, self.top, isotropic, self.causal, self.hard), self.engine)
+        choose_engines(
+            Problem(1, self.head.d, self.kernel.inverse_temperature, isotropic, self.causal, self.hard),
+            self.engine,
+        )
 
     @cached_property
     def kernel(self) -> Kernel:
@@ -71,11 +74,11 @@ class Interaction:
 
     @property
     def hard(self) -> bool:
-        return self.beta == math.inf
+        return self.kernel.hard
 
     @property
     def top(self) -> float:
-        """b |Q^T K|, the largest exponent."""
+        """|b| |Q^T K|, the largest exponent."""
         return self.kernel.top
 
     @property
@@ -86,7 +89,7 @@ class Interaction:
     @cached_property
     def law(self) -> Law:
         """Of Q = K = V = I at the temperature that an isotropic head amounts to."""
-        return Law(self.top, None if self.kind == "sa" else math.exp(self.exponent))
+        return Law(self.kernel.inverse_temperature, None if self.kind == "sa" else math.exp(self.exponent))
 
     def attention_output(
         self, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], radial: bool

@@ -51,7 +51,12 @@ def angular_pull(field: Field, n: int, d: int) -> AngularPull | None:
         return None
     one = field.interactions[0]
     plain = type(field.scheme) is Post and len(field.heads) == 1 and field.feed_forward is None
-    if not (plain and field.merges and one.head.isotropic) or one.hard or field.d not in (None, d):
+    if (
+        not (plain and field.merges and one.head.isotropic)
+        or one.hard
+        or one.law.beta < 0
+        or field.d not in (None, d)
+    ):
         return None
     pull = AngularPull(one.law, float(one.head.value_matrix), field.engine)
     return pull if pull.serves(n) else None

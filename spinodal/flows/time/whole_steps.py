@@ -83,7 +83,9 @@ def compiled_pull(field: Field, n: int, d: int, lightest: float) -> Pull | None:
     if lightest < FAINT and 2 * one.top > -np.log(FAINT):
         return None  # the Z of a probe may be one that is found in logarithms alone
     plain = one.head.isotropic and not one.causal
-    problem = Problem(min(n, MOST), d, one.top, one.kernel.isotropic, one.causal, average=not plain)
+    problem = Problem(
+        min(n, MOST), d, one.kernel.inverse_temperature, one.kernel.isotropic, one.causal, average=not plain
+    )
     if choose_engines(problem, field.engine)[0].cost(problem) < CHEAPER * ENGINE.cost(problem):
         return None
     clock = None if one.kind == "sa" else float(np.exp(one.exponent))
