@@ -6,6 +6,7 @@ With a `StateCache` the tokens given are those that follow it, one or many, and 
 state: the parallel and the step form are one function, `Mixer.extend`, at different lengths.
 """
 
+import warnings
 from dataclasses import dataclass
 from typing import cast
 
@@ -128,6 +129,11 @@ class SpinodalDecoder(SpinodalPreTrainedModel):
         exported = torch.compiler.is_exporting() or torch.jit.is_tracing()
         return self.config.use_cache and not self.training and not exported
 
+    @property
+    def recomputes(self) -> bool:
+        """Whether the blocks of this call are computed again in a backward pass."""
+        return self.training and torch.is_grad_enabled() and self.is_gradient_checkpointing
+
     def state_cache(self) -> StateCache:
         """An empty cache, for the argument `cache`."""
         return StateCache(self, len(self.blocks), croppable=self.croppable)
@@ -171,6 +177,13 @@ class SpinodalDecoder(SpinodalPreTrainedModel):
         offset = place_offset(position_ids, x, valid, counted=True)
         if use_cache is None:
             use_cache = self.caches and not output_residuals
+        elif use_cache and self.recomputes:
+            warnings.warn("use_cache=True beside gradient checkpoints: no cache is returned", stacklevel=2)
+            use_cache = False
+        if cache is not None and self.recomputes:
+            raise InputError(
+                "gradient checkpoints compute a text twice, which a cache takes in once: give no cache"
+            )
         if cache is None and not use_cache:
             layers = []
             for block in self.blocks:

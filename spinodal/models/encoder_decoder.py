@@ -104,6 +104,7 @@ class SpinodalEncoderDecoder(TwoStacks):
         encoder_outputs: Any = None,
         inputs_embeds: Float[Tensor, "b m d"] | None = None,
         decoder_inputs_embeds: Float[Tensor, "b n d"] | None = None,
+        position_ids: Int[Tensor, "..."] | None = None,
         decoder_position_ids: Int[Tensor, "..."] | None = None,
         use_cache: bool | None = None,
         output_hidden_states: bool | None = None,
@@ -115,7 +116,9 @@ class SpinodalEncoderDecoder(TwoStacks):
         layers = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         asked = dict(output_hidden_states=layers, output_residuals=output_residuals)
         if encoder_outputs is None:
-            encoder_outputs = self.encoder(input_ids, attention_mask, inputs_embeds, **asked)
+            encoder_outputs = self.encoder(
+                input_ids, attention_mask, inputs_embeds, position_ids=position_ids, **asked
+            )
         elif isinstance(encoder_outputs, tuple):
             encoder_outputs = EncoderOutput(*encoder_outputs)
         source = encoder_outputs.last_hidden_state

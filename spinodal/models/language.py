@@ -227,6 +227,11 @@ class SpinodalForSeq2SeqLM(TwoStacks, LanguageHead, GenerationMixin):
         shifted[:, 0] = self.config.bos_token_id
         return shifted.masked_fill(shifted == IGNORED, self.config.pad_token_id)
 
+    def generate(self, *args: Any, labels: Tensor | None = None, **kwargs: Any) -> Any:
+        """The library's `generate`; `labels`, which Seq2SeqTrainer gives with every batch, have no part in it."""
+        library: Any = super()  # whose method is declared for models with attributes that few have
+        return library.generate(*args, **kwargs)
+
     @can_return_tuple
     def forward(
         self,

@@ -72,6 +72,11 @@ def test_a_translator_reads_embeddings():
     embedded = {name: model.get_input_embeddings()(text) for name, text in (("s", source), ("t", target))}
     found = model(inputs_embeds=embedded["s"], decoder_inputs_embeds=embedded["t"]).logits
     torch.testing.assert_close(found, expected)
+    assert torch.equal(
+        model(source, decoder_input_ids=target, position_ids=torch.arange(12)[None]).logits, expected
+    )
+    with pytest.raises(InputError, match="number the tokens of a sequence one after another"):
+        model(source, decoder_input_ids=target, position_ids=torch.arange(12).flip(0)[None])
 
 
 def test_texts_end_at_a_string():

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from small import ids, model_of
-from transformers import Trainer, TrainingArguments
+from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments, Trainer, TrainingArguments
 
 from spinodal.errors import InputError
 from spinodal.models import (
@@ -41,6 +41,19 @@ def test_evaluation_reports_the_loss_and_the_metrics(kind: type, tmp_path: Path)
         text = torch.stack([sample["input_ids"] for sample in DATA])
         assert found["eval_loss"] == pytest.approx(model(text, labels=text).loss.item(), rel=1e-5)
     assert found["eval_shape"] is not None
+
+
+def test_a_translator_is_scored_on_what_it_writes(tmp_path: Path):
+    settings: dict[str, Any] = {"report_to": "none", "disable_tqdm": True, "use_cpu": True}
+    arguments = Seq2SeqTrainingArguments(str(tmp_path), predict_with_generate=True, **settings)
+    model = model_of(SpinodalForSeq2SeqLM)
+    run = Seq2SeqTrainer(model, arguments, eval_dataset=DATA, compute_metrics=lambda p: {"texts": len(p[0])})
+    found = run.evaluate(max_length=9)
+    assert found["eval_texts"] == len(DATA)
+    text = torch.stack([sample["input_ids"] for sample in DATA])
+    written = model.generate(text, max_length=9)
+    predicted = torch.as_tensor(run.predict(DATA, max_length=9).predictions)  # type: ignore[arg-type]
+    assert torch.equal(predicted[:, : written.shape[1]], written)
 
 
 def test_only_labels_are_taken_for_labels(tmp_path: Path):
@@ -101,6 +114,22 @@ def test_checkpointing_changes_no_gradient(kind: type, reentrant: bool):
         model(ids(), labels=ids()).loss.backward()
         grads.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
     torch.testing.assert_close(*grads, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", [SpinodalForCausalLM, SpinodalForSeq2SeqLM])
+def test_checkpoints_return_no_cache_and_take_none(kind: type):
+    model = model_of(kind)
+    more = {"decoder_input_ids": ids()} if kind is SpinodalForSeq2SeqLM else {}
+    cache = model(ids(), **more).cache
+    model.gradient_checkpointing_enable()
+    with pytest.warns(UserWarning, match="no cache is returned"):
+        out = model.train()(ids(), labels=ids(), use_cache=True)
+    assert out.cache is None
+    out.loss.backward()
+    with pytest.raises(InputError, match="give no cache"):
+        model(ids(), cache=cache, **more)
+    with torch.no_grad():
+        assert model(ids(), use_cache=True, **more).cache is not None
 
 
 @pytest.mark.parametrize("reentrant", [False, True])

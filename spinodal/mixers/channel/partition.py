@@ -40,6 +40,7 @@ from spinodal.mixers.channel.partition_network import (
     Reading,
 )
 from spinodal.mixers.channel.residuals import phase_residuals, report, root_mean_square, spread, weights
+from spinodal.mixers.ops.precision import at_least_float32, full_precision
 from spinodal.types import Mixed
 
 LEAST = 1e-2  # of an equal share: the smallest fraction of a phase
@@ -106,12 +107,14 @@ class Literal(PhaseParameterisation):
     """K raw and signed, L_j = sigmoid(l_j) each on its own  [qajar2024, eq. 10h]; poles where u = 0."""
 
     def fractions(self, l: Float[Tensor, "*c p"]) -> Float[Tensor, "*c p"]:
+        (l,) = at_least_float32(l)
         L = l[..., :-1].sigmoid()
         return torch.cat([L, 1 - L.sum(-1, keepdim=True)], dim=-1)
 
     def phases(
         self, z: Float[Tensor, "*c i"], k: Float[Tensor, "*c i q"], L: Float[Tensor, "*#c p"]
     ) -> Float[Tensor, "*c i p"]:
+        z, k, L = at_least_float32(z, k, L)  # with the digits of bfloat16 some u is exactly 0
         return thermodynamics.phase_compositions(z, k, L[..., :-1])
 
     def residuals(
@@ -121,6 +124,7 @@ class Literal(PhaseParameterisation):
         L: Float[Tensor, "*#c p"],
         mask: Bool[Tensor, "*#c #i"] | None,
     ) -> dict[str, Float[Tensor, ""]]:
+        z, k, L = at_least_float32(z, k, L)
         weight = weights(z, mask)
         F = thermodynamics.rachford_rice(z * weight, k, L[..., :-1])
         h = thermodynamics.fraction_excess(L[..., :-1]).clamp(min=0).unsqueeze(-1).expand_as(F[..., :1])
@@ -197,11 +201,14 @@ class Partition(Tokenwise, PhaseMixer):
             reading = self.form.reading
             mask = None if valid is None else by_mixture(valid[:, :, None, None].expand(z.shape), reading)
             L = per_mixture(L, reading)
-            info = self.parameterisation.residuals(by_mixture(z, reading), by_mixture(k, reading), L, mask)
+            with full_precision(x):
+                info = self.parameterisation.residuals(
+                    by_mixture(z, reading), by_mixture(k, reading), L, mask
+                )
             if self.form.pathway is not Pathway.NONE:
                 reactions = self.feed.reactions(hidden, valid)
                 info |= self.mass_action(by_mixture(z, reading), by_mixture(phases, reading), reactions, mask)
-        return report(self.out(layer_norm(phases.flatten(2))), info)
+        return report(self.out(layer_norm(phases.flatten(2)).to(x)), info)
 
     def mass_action(
         self,
@@ -215,13 +222,15 @@ class Partition(Tokenwise, PhaseMixer):
         Distances from reaction equilibrium, of the overall composition (type I) or of each phase (II, III).
         """
         s, omega = by_mixture(reactions.s, self.form.reading), per_mixture(reactions.omega, self.form.reading)
+        z, x, s, omega = at_least_float32(z, x, s, omega)
         weight = weights(z, mask)
-        if self.form.pathway is Pathway.OVERALL:
-            g = thermodynamics.mass_action(z, s * weight[..., None], omega, eps=LOG_EPSILON)
-        else:
-            if self.form.pathway is Pathway.SHARED:
-                s, omega = s.unsqueeze(-2), omega.unsqueeze(-2)
-            g = thermodynamics.phase_mass_action(x, s * weight[..., None, None], omega, eps=LOG_EPSILON)
+        with full_precision(z):
+            if self.form.pathway is Pathway.OVERALL:
+                g = thermodynamics.mass_action(z, s * weight[..., None], omega, eps=LOG_EPSILON)
+            else:
+                if self.form.pathway is Pathway.SHARED:
+                    s, omega = s.unsqueeze(-2), omega.unsqueeze(-2)
+                g = thermodynamics.phase_mass_action(x, s * weight[..., None, None], omega, eps=LOG_EPSILON)
         magnitude, sign = (r.flatten(z.ndim - 1) for r in g)
         return {"g1": root_mean_square(magnitude, mask), "g2": root_mean_square(sign, mask)}
 

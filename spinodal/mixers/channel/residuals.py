@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from spinodal import thermodynamics
+from spinodal.mixers.ops.precision import at_least_float32, full_precision
 from spinodal.types import Mixed
 
 
@@ -58,11 +59,13 @@ def phase_residuals(
     L: Float[Tensor, "*#c p"],
     mask: Bool[Tensor, "*#c #i"] | None,
 ) -> dict[str, Float[Tensor, ""]]:
-    """{"F": RMS of the phase functions, "spread": of log K}, each a scalar >= 0.
+    """{"F": RMS of the phase functions, "spread": of log K}, each a scalar >= 0 in float32 at least.
 
     F_j = <z, e_j - e_P> with the enrichment e = K / u, so no K overflows.
     """
+    z, k, L = at_least_float32(z, k, L)
     weight = weights(z, mask)
-    held = torch.einsum("...i,...ip->...p", z * weight, thermodynamics.enrichment(k, L))
-    F = held[..., :-1] - held[..., -1:]
-    return {"F": root_mean_square(F, mask), "spread": spread(k, weight, mask)}
+    with full_precision(z):
+        held = torch.einsum("...i,...ip->...p", z * weight, thermodynamics.enrichment(k, L))
+        F = held[..., :-1] - held[..., -1:]
+        return {"F": root_mean_square(F, mask), "spread": spread(k, weight, mask)}

@@ -128,8 +128,9 @@ class StaticCross(CrossMixer):
             raise InputError(
                 f"this mixer reads a source of up to source_length={self.source_length} tokens, got {m}"
             )
-        table = tokens.new_zeros(len(tokens), self.source_length, tokens.shape[2])
-        return scatter_to_places(mask_padding(self.value(tokens), valid), place, table), nowhere
+        v = mask_padding(self.value(tokens), valid)
+        table = v.new_zeros(len(v), self.source_length, v.shape[2])
+        return scatter_to_places(v, place, table), nowhere
 
     def extend_causal(
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None

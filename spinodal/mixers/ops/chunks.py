@@ -48,11 +48,6 @@ def join_chunks(x: Float[Tensor, "b h t k c"], n: Size) -> Float[Tensor, "b h n 
     return x[:, :, :n]
 
 
-def full_precision(x: Tensor) -> torch.autocast:
-    """Decays are summed in the precision of their logarithms, under autocast too: bfloat16 would lose them."""
-    return torch.autocast(x.device.type, enabled=False)
-
-
 def lower_triangle(x: Float[Tensor, "b h t k c"]) -> Float[Tensor, "k k"]:
     """M_ij = 1 for j <= i and 0 else: the matrix that sums over the tokens of a chunk up to each."""
     return x.new_ones(x.shape[3], x.shape[3]).tril_()

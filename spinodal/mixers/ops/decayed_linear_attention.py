@@ -17,12 +17,12 @@ from torch import Tensor
 from spinodal.mixers.ops.chunks import (
     CHUNK,
     chunk_states,
-    full_precision,
     join_chunks,
     lower_triangle,
     split_chunks,
 )
 from spinodal.mixers.ops.decayed_sum import decays_between
+from spinodal.mixers.ops.precision import full_precision
 
 
 def naive_decayed_linear_attention(

@@ -14,11 +14,11 @@ from torch import Tensor
 from spinodal.mixers.ops.chunks import (
     SHORT,
     chunk_states,
-    full_precision,
     join_chunks,
     lower_triangle,
     split_chunks,
 )
+from spinodal.mixers.ops.precision import full_precision
 
 
 def naive_decayed_sum(

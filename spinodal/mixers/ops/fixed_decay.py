@@ -18,8 +18,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from spinodal.mixers.ops.chunks import chunk_states, full_precision
+from spinodal.mixers.ops.chunks import chunk_states
 from spinodal.mixers.ops.decayed_linear_attention import decayed_linear_attention_both_ways
+from spinodal.mixers.ops.precision import full_precision
 from spinodal.mixers.ops.tracing import traced
 
 WHOLE, CHUNK = 128, 64  # tokens of a text that is one chunk, and of a chunk of a longer one
