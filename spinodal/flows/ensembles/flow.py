@@ -23,6 +23,7 @@ from spinodal.flows.ensembles.systems import (
     attention_sums,
     close_pairs,
     consensus_is_final,
+    constants,
     normalise,
     product,
 )

@@ -14,6 +14,7 @@ from spinodal.flows.ensembles.systems import (
     attention_sums,
     close_pairs,
     consensus_is_final,
+    constants,
     normalise,
 )
 from spinodal.loops import compiled, in_parts, use_widest_vectors
