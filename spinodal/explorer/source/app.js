@@ -158,6 +158,7 @@ function showRecording(next) {
   recording = next;
   given = null;
   state.at = 0;
+  if (next.layers) state.clock = "time";
   $("step").value = +Number(next.step).toPrecision(3);
   if (next.beta !== undefined) state.beta = clamp(+Number(next.beta).toPrecision(4), 0, 100);
   story = "";

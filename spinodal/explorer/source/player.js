@@ -40,6 +40,7 @@ export class Player {
   /** Shows a run from its beginning, or from where the view stands. */
   show(run) {
     this.run = run;
+    this.here = null;
     this.cache = { key: "" };
     if (run.frames.length) this.prepare();
     this.drawn = "";
@@ -96,6 +97,7 @@ export class Player {
   }
 
   setClock(clock) {
+    this.here = null;
     const frame = this.run?.frames.length ? this.run.frames[this.shown] : null;
     this.view.clock = clock;
     if (frame) {
@@ -107,12 +109,16 @@ export class Player {
 
   seek(at) {
     this.view.at = clamp(at, 0, 1);
+    this.here = null;
+    this.told = false;
     if (this.playing) this.setPlaying(false);
     this.changed();
   }
 
   setPlaying(on) {
     this.playing = on;
+    this.here = null; // the coordinate while it plays: a run that grows moves the ends, not what is shown
+    this.told = false;
     if (on && this.view.at >= 1) this.view.at = 0;
     this.part("play").textContent = on ? "Pause" : "Play";
     this.changed();
@@ -132,7 +138,8 @@ export class Player {
       const span = b - a || 1;
       const even = run.layers ? (LAYER * span) / (run.frames.length - 1) : span / SECONDS;
       const rate = (run.layers || view.clock === "time" ? even : RATES[view.clock]) * 2 ** view.speed;
-      view.at = Math.min(1, view.at + (rate * seconds) / span);
+      this.here = Math.min(b, (this.here ?? a + view.at * span) + rate * seconds);
+      view.at = (this.here - a) / span;
       this.follower?.seek(view.at);
       if (view.at >= 1 && run.done) {
         this.setPlaying(false);
@@ -385,6 +392,7 @@ export class Player {
     const clusters = counted(clusterCount(last.tree, view.epsilon), "cluster");
     this.say(
       `End: ${clusters} at ${where}, mean cosine ${last.mean.toFixed(3)}, ${counted(run.merges.length, "merge")}.`,
+      true,
     );
   }
 

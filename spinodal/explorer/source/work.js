@@ -112,15 +112,16 @@ export class Run {
     for (let k = 1; k <= count; k++) {
       const theta = (k * this.spacing - this.since) / ds;
       if (!(theta > 0 && theta < 1)) continue;
-      const time = flow.timeInside(theta);
-      if (time > this.last.time) this.keep(time, this.moved + theta * ds, flow.inside(theta, time), NaN);
+      const time = Math.max(flow.timeInside(theta), this.last.time); // late times are rounded
+      this.keep(time, this.moved + theta * ds, flow.inside(theta, time), NaN);
     }
     this.since = (this.since + ds) % this.spacing;
     this.moved += ds;
     const merged = flow.settle();
     const waited = flow.hi > WAIT * this.last.time;
     const further = this.moved - this.last.moved > this.spacing / 4;
-    if (flow.hi > this.last.time && (merged || waited || further || flow.hi >= end)) {
+    const fresh = flow.hi > this.last.time || this.moved > this.last.moved; // late times may not tell steps apart
+    if (fresh && (merged || waited || further || flow.hi >= end)) {
       this.keep(flow.hi, this.moved, flow.expand(flow.x, flow.hi), flow.logEnergy);
     }
     return true;
