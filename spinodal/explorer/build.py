@@ -71,7 +71,8 @@ def unindented(text: str) -> str:
 
 
 def stylesheet() -> str:
-    return dedented(text_of("style.css"))
+    """The style sheet without the blanks around its marks."""
+    return re.sub(r"\s*([{}:;,])\s+", r"\1", text_of("style.css"))
 
 
 def text_of(name: str) -> str:

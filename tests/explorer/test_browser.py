@@ -139,7 +139,7 @@ def test_1e20_units_of_time_play_in_seconds(opened: Open):
     tab.click("[data-part=play]")
     tab.until("!explorer.player.playing", 20)
     assert tab.evaluate(SHOWN) > 1e20
-    assert "End: 1 cluster" in tab.text("[data-part=said]")
+    assert "It ends with 1 cluster" in tab.text("[data-part=said]")
 
 
 def test_scrubbing_computes_nothing_again(opened: Open):

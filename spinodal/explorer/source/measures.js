@@ -16,18 +16,29 @@ export function measure(x, n, d) {
   const edges = [];
   let sum = 0;
   let here = 0;
+  const z = d - 1; // the third coordinate, or the second again, without weight
+  const third = d === 2 ? 0 : 1;
   for (let count = n - 1; count > 0; count--) {
     let nearest = 0;
     let least = Infinity;
+    const [hx, hy, hz] = [x[here * d], x[here * d + 1], x[here * d + z]];
     for (let k = 0; k < count; k++) {
       const j = left[k];
       let q = 0;
-      for (let c = 0; c < d; c++) {
-        const r = x[here * d + c] - x[j * d + c];
-        q += r * r;
+      if (d <= 3) {
+        const o = j * d;
+        const dx = x[o] - hx;
+        const dy = x[o + 1] - hy;
+        const dz = x[o + z] - hz;
+        q = dx * dx + dy * dy + third * dz * dz;
+      } else {
+        for (let c = 0; c < d; c++) {
+          const r = x[here * d + c] - x[j * d + c];
+          q += r * r;
+        }
       }
       sum += q;
-      bins[Math.max(0, Math.round((1 - q / 4) * BINS))]++;
+      bins[((1 - q / 4) * BINS + 0.5) | 0]++;
       if (q < best[j]) {
         best[j] = q;
         link[j] = here;

@@ -168,7 +168,9 @@ export class Player {
     const { run, view } = this;
     if (view.colour === "order") return run.hues.map((_, i) => Math.round((300 * i) / run.n));
     if (view.colour === "start") return run.hues;
-    return run.hues.map((_, i) => (clusters.size[i] > 1 ? run.hues[clusters.first[i]] : null));
+    return run.hues.map((_, i) =>
+      clusters.size[i] > 1 ? Math.round((137.5 * clusters.first[i]) % 360) : null,
+    );
   }
 
   paint(now) {
@@ -391,7 +393,7 @@ export class Player {
     const where = run.layers ? `layer ${last.time}` : `t = ${number(last.time)}`;
     const clusters = counted(clusterCount(last.tree, view.epsilon), "cluster");
     this.say(
-      `End: ${clusters} at ${where}, mean cosine ${last.mean.toFixed(3)}, ${counted(run.merges.length, "merge")}.`,
+      `It ends with ${clusters} at ${where}, mean cosine ${last.mean.toFixed(3)}, ${counted(run.merges.length, "merge")}.`,
       true,
     );
   }

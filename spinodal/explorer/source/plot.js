@@ -109,7 +109,8 @@ export class Plot {
 
   /** Moves the line to a coordinate, or out of sight. */
   setCursor(at) {
-    const x = at === null || !this.width ? -9 : this.pixel(at);
+    const seen = at !== null && this.width && at >= this.x0 && at <= this.x1;
+    const x = seen ? this.pixel(at) : -9;
     this.line.style.transform = `translateX(${x.toFixed(1)}px)`;
   }
 }
