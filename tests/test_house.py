@@ -57,6 +57,12 @@ def test_the_page_of_the_house_names_every_room_and_file():
     assert (unnamed, missing) == (set(), set())
 
 
+@pytest.mark.parametrize("file", cli.FILES.values())
+def test_a_command_is_a_short_file(file: str):
+    """Options, a call and what is printed: what takes more lines belongs to a room, or to a file that helps it."""
+    assert len((ROOT / "spinodal" / "cli" / f"{file}.py").read_text().splitlines()) <= 120
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_has_its_header_and_trains_or_draws(name: str):
     module = importlib.import_module(f"spinodal.recipes.{name}")

@@ -1,10 +1,10 @@
 """A simulation from the options of `spinodal simulate`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from spinodal.cli._arrays import read_array
-from spinodal.cli._output import console, given
+from spinodal.cli._output import given, renamed
 from spinodal.errors import InputError
 
 
@@ -81,24 +81,18 @@ def require_equal_weights(observables: Sequence[str], weights: str | None) -> No
         )
 
 
-def scales_of(result: Any) -> Any:
-    """The beta of the simulation's field, and the usual width of clusters."""
-    from spinodal.observables import Scales
-
-    return Scales(beta=float(result.experiment.field.beta))
-
-
-def observe_evolution(result: Any, observables: Sequence[str]) -> dict[str, Any]:
-    """The observables of these names at each time, as arrays."""
-    from spinodal.observables import measure, observables_named
-
-    found = (
-        measure(result.trajectory, observables_named(observables), scales_of(result)) if observables else {}
-    )
-    return {name: values[:, 0].numpy() for name, values in found.items()}
+def require_kind_of_movie(movie: str | None) -> None:
+    """InputError for a kind of movie that is not written."""
+    if movie not in (None, "gif"):
+        raise InputError(f"`movie` {movie}: gif is the one kind", field="movie")
 
 
-def show_ends(values: Mapping[str, Any]) -> None:
-    """One line an observable: its value at the start and at the end."""
-    for name, course in values.items():
-        console.print(f"{name}: {course[0]:.6g} to {course[-1]:.6g}", highlight=False)
+def require_movie_and_digits(simulation: Any, *, movie: str | None, certify: bool) -> None:
+    """InputError where tokens of this dimension have no movie, or a run no digits to certify."""
+    from spinodal.flows.certainty import finer_simulation
+
+    if movie and simulation.d not in (2, 3):
+        raise InputError(f"`movie` {movie}: for d = 2 and 3, not for d = {simulation.d}", field="movie")
+    if certify:
+        with renamed(tolerance="tol", method="clock"):
+            finer_simulation(simulation)

@@ -2,20 +2,17 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer import Option
 
 from spinodal.cli._defaults import default
+from spinodal.cli._observation import draw_report, show_observation
 from spinodal.cli._options import Unlimited
-from spinodal.cli._output import REPORT, command_line, console, drawing, given, named_bars
+from spinodal.cli._output import REPORT, command_line, console, given, named_bars
 from spinodal.errors import InputError
 from spinodal.limits import require_at_most
-
-if TYPE_CHECKING:
-    from spinodal.runs import RunFolder
-    from spinodal.watch import ObservationComparison, ObservationResult
 
 VIEW, EPSILON = default("watch.Question.view"), default("watch.Question.epsilon")
 NULLS, MOST = ",".join(default("watch.Question.nulls")), default("watch.source_named.most")
@@ -120,25 +117,3 @@ def observe_command(
     for sentence in watch.unlike(found.observations, found.origins):
         console.print(f"- {sentence}", highlight=False)
     console.print(f"report: {out / REPORT}", highlight=False, soft_wrap=True)
-
-
-def draw_report(folder: "RunFolder", found: "ObservationResult | ObservationComparison") -> None:
-    """Writes the page of an observation, or of several, into their folder."""
-    from spinodal.report.observation import comparison_page, observation_page
-    from spinodal.watch import ObservationComparison
-
-    with drawing(folder, "the same command"):
-        several = isinstance(found, ObservationComparison)
-        page = comparison_page(found.observations, found.origins) if several else observation_page(found)
-        folder.write_text(REPORT, page)
-
-
-def show_observation(folder: Path, seen: "ObservationResult") -> None:
-    """Says what was found, and where its page is."""
-    from spinodal.report.terminal import effect_table
-
-    for sentence in seen.summary:
-        console.print(f"- {sentence}", highlight=False)
-    if seen.effect:
-        console.print(effect_table(seen))
-    console.print(f"report: {folder / REPORT}", highlight=False, soft_wrap=True)

@@ -9,16 +9,8 @@ from typer import Option
 
 from spinodal.cli._defaults import default
 from spinodal.cli._options import Unlimited
-from spinodal.cli._output import (
-    command_line,
-    console,
-    drawing,
-    flow_bar,
-    renamed,
-    save_figures,
-)  # fmt: skip
+from spinodal.cli._output import command_line, renamed
 from spinodal.cli._values import end_time
-from spinodal.errors import InputError
 
 FILES = (
     "checkpoint", "trajectory.npz", "observables.npz", "observables.png", "certainty.npz",
@@ -84,95 +76,37 @@ def simulate_command(
     (times, tokens [t n d], lengths, merges) and pictures. Two clusters wait e^beta for each other: the last merge above
     is at t = 7e20, and takes a second. A run that was stopped goes on with --resume, bit for bit.
     """
+    from spinodal.cli import _evolution
+    from spinodal.cli import _simulation as options
     from spinodal.cli._arrays import read_array
-    from spinodal.cli._simulation import (
-        matrix_heads,
-        observe_evolution,
-        probes_of,
-        require_equal_weights,
-        scales_of,
-        show_ends,
-        simulation_options,
-        token_start,
-    )
-    from spinodal.figures import draw
-    from spinodal.figures.observables import observables_over_time
-    from spinodal.figures.simulation import film_simulation
-    from spinodal.flows import AttentionField, Evolution, Simulation, evolve, named_method
-    from spinodal.flows import certify as merge_certainty
-    from spinodal.flows.certainty import finer_simulation
+    from spinodal.flows import AttentionField, Simulation, named_method
     from spinodal.flows.fields import scheme
     from spinodal.runs import check_folder, open_run
 
     asked = tuple(observables.split(",")) if observables else ()
-    require_equal_weights(asked, weights)
-    if movie not in (None, "gif"):
-        raise InputError(f"`movie` {movie}: gif is the one kind", field="movie")
+    options.require_equal_weights(asked, weights)
     kept = save_times if save_times in (None, "log") else read_array(save_times, option="save_times")
     place: dict[str, Any] = {
         "kind": "simulate", "owned": FILES, "partial": ("checkpoint",), "resume": resume, "overwrite": overwrite,
     }  # fmt: skip
+    options.require_kind_of_movie(movie)
     check_folder(out, **place)
-    with renamed(**simulation_options(v is not None, kept is not None)):
+    with renamed(**options.simulation_options(v is not None, kept is not None)):
         attention = AttentionField(
-            beta, field, matrix_heads(q, k, v, repulsive), causal, scheme(normalisation, parameter),
+            beta, field, options.matrix_heads(q, k, v, repulsive), causal, scheme(normalisation, parameter),
             math.inf if noise is None else noise, engine=engine,
         )  # fmt: skip
         simulation = Simulation(
             attention,
-            token_start(start, n, d, attention.d, seed, normalise, perturb),
+            options.token_start(start, n, d, attention.d, seed, normalise, perturb),
             end_time(until),
             named_method(clock, step=step, tolerance=tol, seed=seed, noisy=noise is not None),
             None if weights is None else read_array(weights, option="weights"),
             frames if kept is None else kept,
-            probes_of(probes),
+            options.probes_of(probes),
         )
-    if movie and simulation.d not in (2, 3):
-        raise InputError(f"`movie` {movie}: for d = 2 and 3, not for d = {simulation.d}", field="movie")
-    if certify:
-        with renamed(tolerance="tol", method="clock"):
-            finer_simulation(simulation)
+    options.require_movie_and_digits(simulation, movie=movie, certify=certify)
     label = {"command": command_line()}
     with open_run(out, config=simulation, seed=seed, label=label, **place) as folder:
-        if folder.previous is not None and folder.previous.finished:
-            result = folder.adopt().result_as(Evolution)  # its pictures are drawn again
-        else:
-            if not (
-                overwrite or resume
-            ):  # else the first checkpoint begins it: what is there may be refused yet
-                folder.begin()
-            saving: dict[str, Any] = {
-                "checkpoint": out / "checkpoint",
-                "begin": folder.begin,
-                "resume": resume,
-            }
-            try:
-                with flow_bar(simulation.until) as progress:
-                    result = evolve(simulation, **saving, progress=progress)
-            except KeyboardInterrupt:
-                told = "with --resume in place of --overwrite" if overwrite else "with --resume"
-                going = f"the same command {told} goes on" if folder.begun else "nothing was written yet"
-                console.print(f"interrupted; {going}", soft_wrap=True)
-                raise typer.Exit(130) from None
-            folder.finish(result, arrays="trajectory.npz")
-        folder.remove("checkpoint")
-        values = observe_evolution(result, asked)
-        if values:
-            folder.save_arrays("observables.npz", {"times": result.times, **values})
-        with drawing(folder):
-            figures = draw(result)
-            if values:
-                figures["observables"] = observables_over_time(result, values, scales_of(result))
-            save_figures(folder, figures)
-            films = film_simulation(result, folder.place("movie.gif")) if movie else []
-        console.print(str(result), highlight=False)
-        if certify:
-            with flow_bar(simulation.until) as progress:
-                certainty = merge_certainty(simulation, result, progress=progress)
-            folder.save_arrays("certainty.npz", {"clusters": certainty.clusters, "digits": certainty.digits})
-            console.print(str(certainty), highlight=False)
-    show_ends(values)
-    pictures = [*(f"{name}.png" for name in figures), *(film.name for film in films)]
-    arrays = ["trajectory.npz", *["observables.npz"] * bool(values), *["certainty.npz"] * certify]
-    written = ", ".join(["run.json", *arrays, *pictures])
-    console.print(f"{out}: {written}", highlight=False, soft_wrap=True)
+        result = _evolution.evolve_into(folder, simulation, resume=resume, overwrite=overwrite)
+        _evolution.show_evolution(folder, result, asked, movie=movie is not None, certify=certify)

@@ -9,7 +9,7 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from spinodal import theory
+from spinodal.cli._closed_forms import chosen, forms
 from spinodal.cli._options import Unlimited
 from spinodal.cli._output import console
 from spinodal.cli._values import number_or_array
@@ -57,28 +57,6 @@ def unknown_key(key: str, known: list[str]) -> str:
     """That a key is unknown, and which of the known ones may be meant."""
     near = difflib.get_close_matches(key, known, n=1)
     return f"{key} is unknown{f' (did you mean {near[0]}?)' if near else ''}"
-
-
-def forms() -> dict[str, Callable[..., Any]]:
-    """Every closed form of `spinodal.theory` that takes numbers alone."""
-    found = {name: getattr(theory, name) for name in sorted(theory.__all__)}
-    return {name: f for name, f in found.items() if takes_numbers(f)}
-
-
-def takes_numbers(form: Any) -> bool:
-    """Whether it is a function, and of no matrix."""
-    if not inspect.isfunction(form):
-        return False
-    parameters = inspect.signature(form).parameters.values()
-    return all(len(getattr(p.annotation, "dims", ())) < 2 for p in parameters)
-
-
-def chosen(name: str) -> Callable[..., Any]:
-    form = getattr(theory, name) if name in theory.__all__ else None  # loads the file of this one only
-    if form is not None and takes_numbers(form):
-        return form
-    near = difflib.get_close_matches(name, forms(), n=3)
-    raise InputError(f"unknown closed form {name!r}; {' or '.join(near) or '`spinodal theory` shows all'}")
 
 
 def split(argument: str) -> tuple[str, str]:

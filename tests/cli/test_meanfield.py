@@ -8,7 +8,7 @@ import pytest
 from command import spinodal
 
 from spinodal import sphere, theory
-from spinodal.cli.meanfield import start_of
+from spinodal.cli._density import start_of
 
 THRESHOLDS = {  # from Bessel functions in 30 digits, rounded to four decimals
     2: [1.0445, 3.1654, 6.2113, 10.2285, 15.2363, 21.2405],

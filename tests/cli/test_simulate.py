@@ -299,7 +299,7 @@ def test_an_interrupted_run_is_saved_and_goes_on(monkeypatch, capsys, tmp_path):
     options = ["--n", 6, "--d", 3, "--beta", 2, "--tol", 1e-5, "--until", 9, "--frames", 4]
     assert spinodal(monkeypatch, *options, "--out", tmp_path / "whole") == 0
     with monkeypatch.context() as stopping:
-        stopping.setattr("spinodal.cli.simulate.flow_bar", interrupted_after(9))
+        stopping.setattr("spinodal.cli._evolution.flow_bar", interrupted_after(9))
         assert spinodal(monkeypatch, *options, "--out", tmp_path / "cut") == 130
     assert "interrupted; the same command with --resume goes on" in capsys.readouterr().out
     assert (tmp_path / "cut" / "checkpoint").exists()
@@ -321,7 +321,7 @@ def test_overwrite_keeps_the_old_run_until_there_is_a_new_one(monkeypatch, tmp_p
         assert spinodal(monkeypatch, *options, "--beta", 3, "--overwrite") == 1
     assert run_of(tmp_path / "run") == before
     with monkeypatch.context() as stopping:
-        stopping.setattr("spinodal.cli.simulate.flow_bar", interrupted_after(3))
+        stopping.setattr("spinodal.cli._evolution.flow_bar", interrupted_after(3))
         assert spinodal(monkeypatch, *options, "--beta", 3, "--overwrite") == 130
     assert run_of(tmp_path / "run")["config"]["field"]["beta"] == 3
     assert spinodal(monkeypatch, *options, "--beta", 3, "--resume") == 0
