@@ -1,5 +1,6 @@
 """The house keeps its rules: every key is in references.bib, every recipe has its header."""
 
+import ast
 import importlib
 import inspect
 import json
@@ -55,6 +56,46 @@ def test_the_page_of_the_house_names_every_room_and_file():
     named = re.findall(r"^  ((?:\w+/|\w+\.py)(?: \w+/)*)", plan, re.MULTILINE)
     missing = {name for names in named for name in names.split() if not (at / name).exists()}
     assert (unnamed, missing) == (set(), set())
+
+
+CONFIGURATIONS = {  # what experiments and models are made of; options of mixers have their meaning beside them
+    "data/masking.py": ("Masking",),
+    "data/recall.py": ("Recall",),
+    "flows/ensembles/diagram.py": ("Diagram",),
+    "flows/experiment.py": ("Simulation",),
+    "flows/fields/composed.py": ("AttentionField",),
+    "flows/fields/heads.py": ("Head",),
+    "flows/starts.py": ("UniformStart", "OrthonormalStart", "LatticeStart", "TokenStart", "PerturbedStart"),
+    "flows/time/methods.py": ("Adaptive", "Layers", "Noisy"),
+    "graphs/couplings.py": ("Coupling",),
+    "graphs/energy.py": ("OnSite", "System"),
+    "graphs/experiment.py": ("EquilibriumSearch", "GradientFlow", "Continuation", "StabilityAnalysis"),
+    "meanfield/experiment.py": ("DensityExperiment",),
+    "meanfield/modes.py": ("CircleModes", "ZonalModes", "SphereModes"),
+    "meanfield/starts.py": ("WhiteNoise",),
+    "mixers/channel/partition_network.py": ("PartitionForm",),
+    "mixers/graph/form.py": ("Descent", "FlowForm"),
+    "models/configuration.py": ("SpinodalConfig",),
+    "training/constraints.py": ("Constraint",),
+    "training/experiment.py": ("Experiment",),
+    "training/schedule.py": ("Schedule",),
+    "training/tasks.py": ("DataConfig",),
+    "watch/experiment.py": ("Texts", "Sound", "TrainedModel", "Arrays", "Question", "Observation"),
+}
+
+
+@pytest.mark.parametrize("path", CONFIGURATIONS)
+def test_every_field_of_a_configuration_has_its_comment(path: str):
+    """Beside it or above it, or its class's docstring names it."""
+    text = (ROOT / "spinodal" / path).read_text()
+    lines = ["", *text.splitlines()]
+    classes = {node.name: node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)}
+    for name in CONFIGURATIONS[path]:
+        docstring = ast.get_docstring(classes[name]) or ""
+        for field in (node for node in classes[name].body if isinstance(node, ast.AnnAssign)):
+            said = "".join(lines[field.lineno : (field.end_lineno or field.lineno) + 1])
+            named = re.search(rf"\b{ast.unparse(field.target)}\b", docstring)
+            assert "#" in said or named or lines[field.lineno - 1].strip().startswith("#"), (name, said)
 
 
 @pytest.mark.parametrize("file", cli.FILES.values())

@@ -25,8 +25,8 @@ def add_to(app: typer.Typer) -> None:
 
 def theory_command(
     name: Annotated[
-        str, typer.Argument(help="The name of a closed form, or `list`, as if not given: all of them.")
-    ] = "list",
+        str | None, typer.Argument(help="The name of a closed form, or `list`, as if not given: all of them.")
+    ] = None,
     values: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="n=32 beta=1,4,9")
     ] = None,
@@ -36,7 +36,7 @@ def theory_command(
 
     `spinodal theory` alone lists them all, each with its equation; several values, with commas, make a table.
     """
-    if name == "list":
+    if name in (None, "list"):
         table = Table("name", "values", "equation")
         for known, function in forms().items():
             signature = ", ".join(inspect.signature(function).parameters)

@@ -20,7 +20,7 @@ _ABSENT = "[なし]"
 
 
 def books(archive: Path) -> dict[str, str]:
-    """{"01": "Genesis", ..., "66": "Revelation"}."""
+    """The names of the books by their numbers: {"01": "Genesis", ..., "66": "Revelation"}."""
     rows = csv.reader(io.StringIO(_text(archive, "web/key_english.csv.gz")))
     return {f"{int(row[0]):02d}": row[1] for row in list(rows)[1:]}
 

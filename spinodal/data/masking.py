@@ -18,7 +18,7 @@ class Masking:
 
     length: int = 128
     fraction: float = 0.15
-    seed: int = 0
+    seed: int = 0  # of what is drawn for each context
 
     def __post_init__(self):
         refuse_length(self.length)

@@ -10,7 +10,7 @@ _VOWELS, _CONSONANTS = "aeiou", "bcdfghjklmnpqrstvwxyz"
 
 
 def reversals(count: int = 20_000, *, longest: int = 16, seed: int = 0) -> Pairs:
-    """("abcde", "edcba"): from 4 to `longest` lower-case letters, every length as likely."""
+    """Pairs of random letters and the same backwards, ("abcde", "edcba"): 4 to `longest`, every length as likely."""
     _refuse(count, "longest", longest, least=4, seed=seed)
     rows = []
     for index in range(count):

@@ -27,9 +27,9 @@ class Recall:
 
     length: int = 128
     pairs: int = 16
-    keys: int = 64
-    values: int = 64
-    seed: int = 0
+    keys: int = 64  # different ones
+    values: int = 64  # different ones
+    seed: int = 0  # of what is drawn for each context
 
     def __post_init__(self):
         refuse_length(self.length)

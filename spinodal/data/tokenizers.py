@@ -214,7 +214,7 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, text: str) -> Int64[Tensor
     """A prompt's tokens, to the letter and with nothing added.
 
     InputError for a text without a token, for one that is not Unicode, and for one that holds what the tokenizer
-    does not know: what a model makes of <unk> is not what was asked. Bytes know everything.
+    does not know: what a model makes of <unk> is not what was asked. A tokenizer of bytes knows every text.
     """
     refuse_encoding(text)
     encoding = tokenizer(

@@ -35,7 +35,7 @@ def draw_observed(result: ObservationResult) -> dict[str, Figure]:
 
 
 def draw_compared(results: ObservationComparison) -> dict[str, Figure]:
-    """One figure a number by depth, a curve a model."""
+    """For every number one figure, against depth, with one curve for each model."""
     seen = results.observations
     return {name: compared_numbers(seen, name, colours(seen)) for name in numbers_drawn(*seen.values())}
 

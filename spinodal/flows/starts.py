@@ -19,7 +19,7 @@ ROUNDING = 1e-6  # by which lengths in a file may differ from 1
 
 
 class Start(Protocol):
-    """Unit vectors at t = 0."""
+    """What gives the tokens of a simulation at t = 0, as unit vectors."""
 
     def tokens(self) -> Float[np.ndarray, "n d"]: ...
 
@@ -27,7 +27,7 @@ class Start(Protocol):
 @register("uniform-start")
 @dataclass(frozen=True)
 class UniformStart:
-    """n independent points, uniform on the unit sphere of R^d, from the seed."""
+    """n independent points, uniform on the unit sphere of R^d, from the `seed`."""
 
     n: int = 64
     d: int = 3
@@ -66,7 +66,7 @@ class OrthonormalStart:
 @register("lattice-start")
 @dataclass(frozen=True)
 class LatticeStart:
-    """Equal angles on the circle, d = 2; on S^2, d = 3, the spiral of Fibonacci."""
+    """n points at equal angles on the circle, d = 2; on S^2, d = 3, along the spiral of Fibonacci."""
 
     n: int = 64
     d: int = 3
@@ -97,8 +97,8 @@ class TokenStart:
     finite, and for what are no real numbers.
     """
 
-    given: Float[np.ndarray, "..."]
-    normalise: bool = False
+    given: Float[np.ndarray, "..."]  # the tokens [n d]
+    normalise: bool = False  # they are scaled to length 1
 
     def __post_init__(self) -> None:
         given = real_array(self.given, "start")
@@ -133,8 +133,8 @@ class PerturbedStart:
     """normalise(x + size g), x another start and g standard normal."""
 
     start: UniformStart | OrthonormalStart | LatticeStart | TokenStart
-    size: float
-    seed: int = 0
+    size: float  # standard deviation of the steps by which tokens move
+    seed: int = 0  # of g
 
     def __post_init__(self) -> None:
         kinds = (UniformStart, OrthonormalStart, LatticeStart, TokenStart)

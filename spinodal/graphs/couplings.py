@@ -42,9 +42,9 @@ class Coupling:
     `trigonometric_series` or `odd_polynomial`; `by` are parameters that the formula is differentiated with respect to.
     """
 
-    text: str
-    parameters: dict[str, float] = field(default_factory=dict)
-    by: tuple[str, ...] = ()
+    text: str  # the formula in y
+    parameters: dict[str, float] = field(default_factory=dict)  # the values of its other names
+    by: tuple[str, ...] = ()  # parameters that it is differentiated with respect to
 
     def __post_init__(self):
         missing = sorted(set(expressions.frequencies(self.formula)) - set(self.parameters))

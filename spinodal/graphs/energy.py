@@ -40,10 +40,10 @@ class OnSite:
     constant drive b.
     """
 
-    stiffness: Float[np.ndarray, " n"]
-    centre: Float[np.ndarray, " n"]
-    drive: Float[np.ndarray, " n"]
-    pull: Coupling = IDENTITY
+    stiffness: Float[np.ndarray, " n"]  # gamma
+    centre: Float[np.ndarray, " n"]  # v
+    drive: Float[np.ndarray, " n"]  # b
+    pull: Coupling = IDENTITY  # G', the odd force of the anchors
 
     def __post_init__(self):
         for name in ("stiffness", "centre", "drive"):
@@ -86,9 +86,9 @@ class System:
     States may be any real numbers, whole or of single precision: what is computed of them is in double precision.
     """
 
-    graph: Graph
-    coupling: Coupling
-    onsite: OnSite | None = None
+    graph: Graph  # its edges, and their weights a
+    coupling: Coupling  # f = F'
+    onsite: OnSite | None = None  # Phi, None for no potential
 
     def __post_init__(self):
         if self.onsite is not None and len(self.onsite.drive) != self.graph.n:
@@ -181,7 +181,10 @@ class System:
         return slope * self.graph.largest_eigenvalue + pull if self.graph.m else pull
 
     def with_parameter(self, name: str, value: float) -> "System":
-        """The system with a parameter set: one of the coupling, `mu` times the drive, `gamma` times the stiffness."""
+        """The same system where one parameter has this value: a parameter of the coupling f, or mu or gamma.
+
+        "mu" multiplies the drive of every vertex, "gamma" the stiffness of its anchor. InputError for another name.
+        """
         if name not in ("mu", "gamma"):
             return replace(self, coupling=self.coupling.at(**{name: value}))
         s = self.require_onsite(name)

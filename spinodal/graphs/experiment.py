@@ -30,7 +30,7 @@ class EquilibriumSearch:
     the size of the block. `seed` draws the starts.
     """
 
-    system: "graphs.System"
+    system: "graphs.System"  # whose energy E is
     starts: int | None = None
     seed: int = 0
 
@@ -58,7 +58,7 @@ class GradientFlow:
     from `seed`) or "twisted:Q".
     """
 
-    system: "graphs.System"
+    system: "graphs.System"  # whose energy E is
     start: "str | graphs.State" = "random"
     time: float = 20.0
     points: int = 201
@@ -92,13 +92,13 @@ class Continuation:
     (which multiplies the drive) or "gamma" (which multiplies the stiffness of the anchors).
     """
 
-    system: "graphs.System"
+    system: "graphs.System"  # whose energy E is
     parameter: str
     first: float
     last: float
     start: "str | graphs.State" = "zero"
-    points: int = 2000
-    seed: int = 0
+    points: int = 2000  # at most
+    seed: int = 0  # of a random start
 
     def __post_init__(self):
         require_types(
@@ -131,10 +131,10 @@ class StabilityAnalysis:
     With `refine` the state is first moved to the nearby equilibrium by Newton's method.
     """
 
-    system: "graphs.System"
+    system: "graphs.System"  # whose energy E is
     state: "graphs.State"
     refine: bool = False
-    seed: int = 0
+    seed: int = 0  # of the directions in which the energy is tried, where eigenvalues do not tell
 
     def __post_init__(self):
         require_types(self, system=graphs.System, seed=Integral)

@@ -75,7 +75,10 @@ def attachment_vertices(
 
 
 def is_settled(system: System) -> bool:
-    """An edge by itself has one equilibrium, y = 0, linearly stable: a bridge adds nothing to any number of a state."""
+    """Whether an edge by itself has one equilibrium alone, y = 0, and that is linearly stable: f'(0) > 0.
+
+    Bridges, the edges in no cycle, are then at y = 0 in every equilibrium, and change neither its energy nor its index.
+    """
     return len(system.coupling.zeros) == 1 and float(
         system.coupling(0.0, 1)
     ) > 1e-6 * system.coupling.slope_bound(1.0)

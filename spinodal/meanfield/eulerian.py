@@ -45,7 +45,7 @@ class Eulerian:
         raise NotImplementedError
 
     def values(self) -> Float[np.ndarray, " n"]:
-        """rho / uniform on the grid."""
+        """The density at the points of the grid, as a multiple of the uniform density."""
         raise NotImplementedError
 
     def masses(self) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:

@@ -75,8 +75,8 @@ class ZonalModes(Start):
 
     geometry = "zonal"
 
-    amplitudes: Float[np.ndarray, " k"]
-    d: int
+    amplitudes: Float[np.ndarray, " k"]  # a_k
+    d: int  # of the space that the sphere lies in
 
     def __post_init__(self):
         check_amplitudes(self.highest)
@@ -107,8 +107,8 @@ class SphereModes(Start):
     geometry = "sphere"
     d = 3
 
-    alm: Complex[np.ndarray, " k"]
-    highest: int
+    alm: Complex[np.ndarray, " k"]  # a_lm
+    highest: int  # the last degree l
 
     def __post_init__(self):
         check_amplitudes(self.highest)

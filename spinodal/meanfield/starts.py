@@ -116,10 +116,10 @@ class WhiteNoise:
     The usual start of a density: only its lowest harmonics are kept, since the kernel passes none of the others.
     """
 
-    sigma: float = 0.01
-    geometry: str = "circle"
-    d: int | None = None
-    seed: int = 0
+    sigma: float = 0.01  # relative deviation of the density
+    geometry: str = "circle"  # or "sphere", or "zonal" about an axis of S^{d-1}
+    d: int | None = None  # of a zonal density
+    seed: int = 0  # of the noise
 
     def __post_init__(self) -> None:
         require_types(self, sigma=Real, geometry=str, d=(Integral, type(None)), seed=Integral)

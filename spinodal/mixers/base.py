@@ -40,7 +40,10 @@ def reorder_state(state: State, index: Int[Tensor, " b"]) -> State:
 
 
 def crop_state(state: State, keep: int) -> State:
-    """The state made of KV caches alone, each cut to its first `keep` rows; () stays what it is."""
+    """The state after the first `keep` tokens, of a state that holds KV caches and nothing else.
+
+    Each cache loses its later keys and values; a part without a state, (), has none to lose.
+    """
     if state and isinstance(state[0], Tensor):
         rows, count, taken = state
         return rows, torch.full_like(count, keep), taken

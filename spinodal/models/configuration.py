@@ -28,7 +28,7 @@ class SpinodalConfig(PreTrainedConfig):
     several mixers have, `hidden` and `phases`, may stand there unread, as `length` may.
 
     `is_decoder` and `is_encoder_decoder` are set by the classes that write text. InputError for a name that is
-    unknown, in a file too, and for an option that no chosen mixer reads.
+    unknown and for an option that no chosen mixer reads; of a saved folder an unknown name is kept, with a warning.
     """
 
     model_type = "spinodal"
@@ -56,12 +56,12 @@ class SpinodalConfig(PreTrainedConfig):
     source_length: int = 128  # tokens of a source, for mixers that need to know
     dropout: float = 0.0  # share of features that training drops behind each mixer
     initializer_range: float = 0.02  # standard deviation of embeddings at the start
-    pad_token_id: int | None = None
-    bos_token_id: int | None = None
-    eos_token_id: int | None = None
-    mask_token_id: int | None = None
+    pad_token_id: int | None = None  # the token that fills a row where its text is shorter
+    bos_token_id: int | None = None  # the token before a text; a translation begins with it
+    eos_token_id: int | None = None  # the token that ends a text, and generation
+    mask_token_id: int | None = None  # the token in the place of one that is to be filled in
     tie_word_embeddings: bool = True  # the output's matrix is the embedding
-    is_decoder: bool = False
+    is_decoder: bool = False  # tokens read those before them alone
     use_cache: bool = True  # a decoder returns its cache in evaluation
 
     def __post_init__(self, **kwargs: Any):

@@ -80,7 +80,10 @@ def load_weights(folder: Path, model: nn.Module) -> None:
 
 
 def load_moments(folder: Path, model: nn.Module, optimizer: Optimizer) -> None:
-    """Reads into the optimiser what this process holds of the moments."""
+    """Reads the optimiser's moments, such as Adam's m and v, from a sharded checkpoint.
+
+    Each process reads the part that belongs to its own shard of the weights.
+    """
     parameters = {f"{OPTIMIZER}{name}": p for name, p in model.named_parameters()}
     state: dict[str, Tensor] = {}
     for name, found in stored(folder).items():

@@ -71,7 +71,7 @@ class Question:
 class Texts:
     """Texts, each a sequence of its own; `truncate` cuts those that are too long for the model."""
 
-    lines: tuple[str, ...] = field(repr=False)
+    lines: tuple[str, ...] = field(repr=False)  # a text each
     truncate: bool = False
 
 
@@ -80,7 +80,7 @@ class Texts:
 class Sound:
     """One recording: 16,000 numbers a second in [-1, 1], one channel."""
 
-    samples: Float[np.ndarray, " t"] = field(repr=False)
+    samples: Float[np.ndarray, " t"] = field(repr=False)  # the numbers
 
 
 @register("image")
@@ -100,7 +100,7 @@ class TrainedModel:
     """
 
     name: str
-    inputs: Texts | Sound | Image
+    inputs: Texts | Sound | Image  # what it reads
     depth: int | None = None
 
     def __post_init__(self):
@@ -114,9 +114,9 @@ class TrainedModel:
 class Arrays:
     """Tokens [t b n d] by time or layer, recorded elsewhere, to be observed; `valid` [b n] is False on padding."""
 
-    name: str
-    times: Float[np.ndarray, " t"] = field(repr=False)
-    tokens: Float[np.ndarray, "t b n d"] = field(repr=False)
+    name: str  # where they come from
+    times: Float[np.ndarray, " t"] = field(repr=False)  # or the numbers of the layers
+    tokens: Float[np.ndarray, "t b n d"] = field(repr=False)  # at each of these
     valid: Bool[np.ndarray, "b n"] = field(repr=False)
 
 
@@ -127,8 +127,8 @@ class Observation:
     `effect` names them with their parameters, ("spinodal_beta:2", "spinodal_usa").
     """
 
-    source: TrainedModel | Arrays
-    question: Question = field(default_factory=Question)
+    source: TrainedModel | Arrays  # where the tokens come from
+    question: Question = field(default_factory=Question)  # what is asked of them
     effect: tuple[str, ...] = ()
 
     def __post_init__(self):

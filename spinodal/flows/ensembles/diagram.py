@@ -67,16 +67,16 @@ class Diagram:
     kinds of random Q^T K and V, for SA on layers. `samples` systems of n uniform tokens are drawn from the seed.
     """
 
-    d: tuple[int, ...] = (2, 8, 32, 128, 512, 1024)
-    betas: tuple[float, ...] = dataclasses.field(default_factory=diagram_betas)
-    times: tuple[float, ...] = dataclasses.field(default_factory=diagram_times)
-    clock: tuple[str, float] = LAYERS
-    n: int = 32
-    samples: int = 1024
-    seed: int = 0
-    field: str = "sa"
-    matrices: tuple[str, str] | None = None
-    threshold: float = CLOSE
+    d: tuple[int, ...] = (2, 8, 32, 128, 512, 1024)  # dimensions, a map each
+    betas: tuple[float, ...] = dataclasses.field(default_factory=diagram_betas)  # rows of a map
+    times: tuple[float, ...] = dataclasses.field(default_factory=diagram_times)  # columns of a map
+    clock: tuple[str, float] = LAYERS  # layers of a step, or the flow to a tolerance
+    n: int = 32  # tokens of a system
+    samples: int = 1024  # systems of a row
+    seed: int = 0  # of the starts, and of the matrices
+    field: str = "sa"  # the law: "sa", "usa" or "gkpr"
+    matrices: tuple[str, str] | None = None  # kinds of random Q^T K and V, identities for None
+    threshold: float = CLOSE  # the cosine from which two tokens count as one
 
     def __post_init__(self):
         require_types(

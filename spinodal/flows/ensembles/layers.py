@@ -26,7 +26,7 @@ LEAST = 8  # systems worth a thread
 class LayerClock:
     """Time h times the number of layers x <- normalise(x + h Att(x)); slower than the flow by about 1 + h."""
 
-    step: float = 0.1
+    step: float = 0.1  # h
 
     def __post_init__(self):
         require_types(self, step=Real)

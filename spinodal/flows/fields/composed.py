@@ -52,14 +52,14 @@ class AttentionField:
     [[0.0, 0.0], [-0.119203, 0.0]]
     """
 
-    beta: Number = 1.0
-    kind: str = "sa"
-    heads: tuple[Head, ...] = (IDENTITY,)
-    causal: bool = False
-    scheme: Scheme = POST
-    kappa: Number = math.inf
-    feed_forward: FeedForward | None = None
-    engine: str = "auto"
+    beta: Number = 1.0  # inverse temperature, of either sign; infinite for hardmax
+    kind: str = "sa"  # "sa", "usa" or "gkpr"
+    heads: tuple[Head, ...] = (IDENTITY,)  # Q, K and V of each
+    causal: bool = False  # token i reads tokens j <= i
+    scheme: Scheme = POST  # where the layer norm sits
+    kappa: Number = math.inf  # of the noise sqrt(2 / kappa) dW; infinite for none
+    feed_forward: FeedForward | None = None  # W s(A theta + c) beside the heads
+    engine: str = "auto"  # what computes the drift: a name of `flows.ENGINES`, or the cheapest that serves
 
     def __post_init__(self) -> None:
         check_types(self)

@@ -27,9 +27,9 @@ class Head:
     InputError names the matrix whose shape does not fit or whose entries are not finite.
     """
 
-    queries: Matrix = 1.0
-    keys: Matrix = 1.0
-    values: Matrix = 1.0
+    queries: Matrix = 1.0  # Q
+    keys: Matrix = 1.0  # K
+    values: Matrix = 1.0  # V
 
     def __post_init__(self) -> None:
         for name in ("queries", "keys", "values"):

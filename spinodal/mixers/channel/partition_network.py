@@ -59,8 +59,8 @@ class PartitionForm:
     heads: int = 4  # features are divided among heads, each a mixture of its own
     phases: int = 4  # P, the reference phase among them
     hidden: int = 128  # features of the network that predicts K and L
-    reading: Reading = Reading.TOKEN
-    pathway: Pathway = Pathway.NONE
+    reading: Reading = Reading.TOKEN  # what is a mixture
+    pathway: Pathway = Pathway.NONE  # where reactions take place
     reactions: int = 2  # per mixture (types I and II) or per phase (III); unused when attentive
 
     def __post_init__(self):

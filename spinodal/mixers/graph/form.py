@@ -64,7 +64,7 @@ class FlowForm:
     amplitude: float | None = 0.75
     anchored: bool = True
     threshold: float = 0.0
-    descent: Descent = Descent()
+    descent: Descent = Descent()  # the steps of the flow
 
     def __post_init__(self):
         if not 0 <= self.threshold < 1:

@@ -183,7 +183,10 @@ def rotate(m, x, rows, c, turn):
 @compiled(fastmath=PLAIN)
 @no_type_check
 def gate(m, q, log_a, n, bias, factors):
-    """a = e^{log a}, log a = -fastest sigmoid(gate + bias); -q / sqrt(c) and k (a - 1), for q, k behind each other."""
+    """a = e^{log a}, log a = -fastest sigmoid(gate + bias), and in place q <- -q / sqrt(c), k <- k (a - 1).
+
+    The n numbers of k follow those of q in m; `log_a` holds the gate before and a after.
+    """
     b = carray(pointer(bias), (n,))
     fastest, root = np.float64(m[factors]), m[factors + 1]
     for i in range(n):
