@@ -18,7 +18,7 @@ RECIPE = Recipe(
             "depth": 2, "width": 64, "mixer": "retention", "encoder_mixer": "retention",
             "channel": "swiglu", "hidden": 128,
         },
-        Schedule(steps=800, batch=64, lr=4e-3),
+        Schedule(steps=800, batch=64, lr=4e-3, optimizer="adamw-one-rate"),
     ),
     rivals={
         "static": {"cross": "static"},

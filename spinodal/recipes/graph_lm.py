@@ -14,7 +14,7 @@ RECIPE = Recipe(
     Experiment(
         DataConfig(task="causal", vocabulary=1024),
         {"mixer": "graph", "channel": "swiglu", "hidden": 256},
-        Schedule(steps=400, batch=8, lr=8e-3),
+        Schedule(steps=400, batch=8, lr=8e-3, optimizer="adamw-one-rate"),
     ),
     rivals={
         "one-step": {"flow_steps": 1},

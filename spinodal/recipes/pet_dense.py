@@ -16,7 +16,7 @@ RECIPE = Recipe(
             "mixer": "none", "channel": "dense", "reading": "feature", "pathway": "III",
             "width": 32, "depth": 2, "heads": 4, "phases": 2, "reactions": 2,
         },
-        Schedule(steps=600, batch=64),
+        Schedule(steps=600, batch=64, optimizer="adamw-one-rate"),
     )
 )  # fmt: skip
 

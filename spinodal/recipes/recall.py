@@ -14,7 +14,7 @@ RECIPE = Recipe(
     Experiment(
         DataConfig(task="recall", length=128, pairs=8),
         {"depth": 2, "width": 64, "mixer": "attention", "channel": "swiglu", "hidden": 128},
-        Schedule(steps=800, batch=32, lr=1e-2),
+        Schedule(steps=800, batch=32, lr=1e-2, optimizer="adamw-one-rate"),
     ),
     rivals={
         "retention": {"mixer": "retention"},

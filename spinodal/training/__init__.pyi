@@ -1,7 +1,9 @@
 from .compare import Comparison, Recipe, compare
 from .constraints import Constraint
 from .experiment import Experiment, Schedule, override, parse_overrides
+from .groups import ParameterGroup, parameter_groups
 from .memory import MemoryEstimate, estimate
+from .muon import MuonAdamW
 from .probe import Probe
 from .records import TrainingRun, training_run
 from .run import Label, TrainingResult, train
@@ -14,6 +16,8 @@ __all__ = [
     "Experiment",
     "Label",
     "MemoryEstimate",
+    "MuonAdamW",
+    "ParameterGroup",
     "Probe",
     "Recipe",
     "Schedule",
@@ -22,6 +26,7 @@ __all__ = [
     "compare",
     "estimate",
     "override",
+    "parameter_groups",
     "parse_overrides",
     "train",
     "training_run",

@@ -42,7 +42,7 @@ def arguments(experiment: Experiment, out: Path) -> TrainingArguments:
         bf16=s.precision == "bf16",
         dataloader_num_workers=s.workers,
         dataloader_persistent_workers=s.workers > 0,
-        optim=TrainingArguments.default_optim if s.optimizer == "adamw" else s.optimizer,
+        optim=s.optimizer if s.optimizer in ("adafactor", "sgd") else TrainingArguments.default_optim,
         seed=s.seed,
         data_seed=s.seed,
         remove_unused_columns=False,

@@ -31,10 +31,10 @@ MODEL_KEYS = (
 )  # fmt: skip
 
 # Written where they differ from this alone: records of runs that had no such value are those of runs at this one
-UNWRITTEN: dict[str, Any] = {"text_field": DataConfig.text_field} | {
+UNWRITTEN: dict[str, Any] = {"text_field": DataConfig.text_field, "optimizer": "adamw-one-rate"} | {
     name: getattr(Schedule, name)
     for name in (
-        "step_size", "nonfinite", "accumulate", "decay", "optimizer", "precision", "activation_checkpointing",
+        "step_size", "nonfinite", "accumulate", "decay", "matrix_lr", "precision", "activation_checkpointing",
         "workers", "save_total", "sharded",
     )
 }  # fmt: skip
@@ -80,7 +80,7 @@ class Experiment:
     @classmethod
     def from_flat(cls, values: Mapping[str, Any]) -> "Experiment":
         """The experiment of these values by name, as `flat` gives them and a run's record holds them."""
-        hints = typing.get_type_hints(cls)
+        hints, values = typing.get_type_hints(cls), UNWRITTEN | dict(values)
         parts = {
             name: hints[name](
                 **{f.name: values[f.name] for f in dataclasses.fields(hints[name]) if f.name in values}

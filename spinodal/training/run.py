@@ -31,6 +31,7 @@ from spinodal.signals import watch_signal
 from spinodal.training.build import build_model, prepare_data
 from spinodal.training.experiment import Experiment
 from spinodal.training.finite import nonfinite_weights
+from spinodal.training.groups import ParameterGroup, describe_groups
 from spinodal.training.memory import estimate_memory, refuse_memory
 from spinodal.training.probe import Probe, probe_model
 from spinodal.training.processes import join_group, main_only, on_main, process_count, process_rank, together
@@ -81,6 +82,7 @@ class TrainingResult:
     probe: Probe | None = field(default=None, repr=False)
     scored: bool = True
     parts: list[Part] = field(default_factory=list, repr=False)
+    groups: list[ParameterGroup] = field(default_factory=list, repr=False)
 
 
 def train(
@@ -280,4 +282,5 @@ def training_result(trainer: PhysicsTrainer, parameters: int) -> TrainingResult:
         "tokens_per_second": last["tokens"] / trainer.seconds,
         "steps": last["step"],
     }
-    return TrainingResult(parameters, trainer.rows, final, scored=False, parts=trainer.parts)
+    groups = describe_groups(trainer.network, trainer.experiment.schedule)
+    return TrainingResult(parameters, trainer.rows, final, scored=False, parts=trainer.parts, groups=groups)

@@ -9,19 +9,26 @@ from spinodal.training.rates import step_size_named
 CHOICES = {
     "nonfinite": ("stop", "skip"),
     "precision": ("fp32", "bf16"),
-    "optimizer": ("adamw", "adafactor", "sgd"),
+    "optimizer": ("adamw", "adafactor", "sgd", "muon", "adamw-one-rate"),
     "decay": ("cosine", "constant", "warm-stable-decay"),
 }
+GROUPED = ("adamw", "muon")  # optimisers that have a rate for matrices
 FALL = 0.2  # share of the steps in which the rate of warm-stable-decay falls
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast: AdamW, linear warm-up, cosine decay to zero, gradients of norm <= `clip`."""
+    """How long and how fast: AdamW, linear warm-up, cosine decay to zero, gradients of norm <= `clip`.
+
+    AdamW and Muon have rates by `parameter_groups`; the other optimisers train all parameters at `lr`.
+    """
 
     steps: int = 400  # of the optimiser
     batch: int = 16  # samples that a process computes at once; a step has batch x accumulate x processes
-    lr: float = 4e-3  # the largest learning rate, at the end of the warm-up
+    lr: float = 4e-3  # the largest learning rate, at the end of the warm-up, of all but matrices
+    matrix_lr: float = (
+        0.0  # of a matrix that reads 128 features (training/groups.py); 0: lr / 5, of Muon 2.5 lr
+    )
     warmup: float = 0.05  # share of the steps over which the learning rate rises from 0
     weight_decay: float = 0.01  # decoupled, of AdamW
     clip: float = 1.0  # largest norm of a gradient
@@ -33,7 +40,9 @@ class Schedule:
     nonfinite: str = "stop"  # at a gradient that is not finite: stop, or skip the step
     accumulate: int = 1  # batches one after another whose gradients make a step
     decay: str = "cosine"  # of the rate: cosine, constant, or warm-stable-decay (in the last fifth)
-    optimizer: str = "adamw"  # adamw, adafactor (factored moments), sgd (without momentum)
+    optimizer: str = (
+        "adamw"  # adamw, muon; at one rate: adafactor (factored moments), sgd (no momentum), adamw-one-rate
+    )
     precision: str = "fp32"  # bf16: products in bfloat16, weights, moments and losses in float32
     activation_checkpointing: bool = False  # activations are computed again: less memory, more time
     workers: int = 0  # processes that prepare samples beside each that trains
@@ -52,7 +61,7 @@ class Schedule:
             "workers",
         )
         require_types(self, **dict.fromkeys((*counts, "save_total"), Integral))
-        require_types(self, **dict.fromkeys(("lr", "warmup", "weight_decay", "clip"), Real))
+        require_types(self, **dict.fromkeys(("lr", "matrix_lr", "warmup", "weight_decay", "clip"), Real))
         require_types(
             self, step_size=str, activation_checkpointing=bool, sharded=bool, **dict.fromkeys(CHOICES, str)
         )
@@ -75,9 +84,14 @@ class Schedule:
             raise InputError(
                 "sharded=true: optimizer=adafactor keeps rows and columns; adamw and sgd can be split"
             )
+        if self.matrix_lr and self.optimizer not in GROUPED:
+            raise InputError(
+                f"matrix_lr={self.matrix_lr}: optimizer={self.optimizer} trains all parameters at lr; "
+                f"{' and '.join(GROUPED)} have a rate for matrices"
+            )
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed={self.seed}: it takes from 0 to {2**32 - 1}")
-        for name in ("weight_decay", "workers"):
+        for name in ("matrix_lr", "weight_decay", "workers"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name}={getattr(self, name)}: it must not be negative")
         if self.save_every % self.log_every:

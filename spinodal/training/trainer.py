@@ -45,11 +45,14 @@ from spinodal.training.constraints import Constraints
 from spinodal.training.evaluation import held_out_loss
 from spinodal.training.experiment import Experiment
 from spinodal.training.finite import first_nonfinite
+from spinodal.training.groups import training_groups
 from spinodal.training.memory import enable_checkpointing
+from spinodal.training.muon import MuonAdamW
 from spinodal.training.processes import process_count, process_rank
 from spinodal.training.rates import constant_step, energy_adaptive, step_size_named
 from spinodal.training.records import Part
 from spinodal.training.resumption import refuse_other_digests
+from spinodal.training.schedule import GROUPED
 from spinodal.training.sharding import (
     is_sharded,
     load_moments,
@@ -197,9 +200,15 @@ class PhysicsTrainer(Trainer):
         )
 
     def create_optimizer(self, model: nn.Module | None = None) -> Optimizer:
-        """AdamW, each of whose steps has the size that the experiment's `step_size` gives it."""
+        """The optimiser of the schedule, each of whose steps has the size that `step_size` gives it."""
+        schedule = self.experiment.schedule
+        if schedule.optimizer in GROUPED:
+            groups = training_groups(self.network, schedule)
+            kind, options = self.get_optimizer_cls_and_kwargs(self.args)
+            muon = schedule.optimizer == "muon"
+            self.optimizer = MuonAdamW(groups, betas=options["betas"]) if muon else kind(groups, **options)
         optimizer = super().create_optimizer(model)
-        rule = step_size_named(self.experiment.schedule.step_size)
+        rule = step_size_named(schedule.step_size)
         return optimizer if rule is constant_step else energy_adaptive(optimizer, rule)
 
     def process_mean(self, values: dict[str, Tensor]) -> dict[str, float]:

@@ -58,7 +58,7 @@ SIMULATED = ("run.json", "trajectory.npz")
 DENSITY = ("run.json", "record.npz")
 TINY = (
     "tokenizer=characters length=16 batch=4 width=8 depth=1 heads=2 hidden=4 phases=2 steps=30 log_every=5 "
-    "evaluate_every=10 save_every=10"
+    "evaluate_every=10 save_every=10 optimizer=adamw-one-rate"
 )
 TRAINED = ("run.json", "model")
 FOLDERS = {

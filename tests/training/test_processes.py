@@ -170,3 +170,23 @@ def test_a_gradient_that_is_not_finite_ends_sharded_processes_with_its_name(valu
     )
     assert "FloatingPointError" in told
     assert "the first gradient that is not finite is that of" in told
+
+
+@pytest.mark.parametrize("sharded", [False, True], ids=["copies", "shards"])
+def test_muon_of_two_processes_is_that_of_one_and_goes_on_bit_for_bit(
+    values: dict, tmp_path: Path, sharded: bool
+):
+    """To the rounding of its iteration in bfloat16; two processes, one of which dies, end where two end that do not."""
+    one, whole, out = tmp_path / "one", tmp_path / "whole", tmp_path / "run"
+    values |= {"optimizer": "muon"}
+    launch(one, values, kind="float64")
+    two = values | {"batch": 8, "sharded": sharded}
+    launch(whole, two, processes=2, kind="float64")
+    launch(out, two, processes=2, kind="float64", stop=12)
+    launch(out, two, processes=2, kind="float64", resume=True)
+    for mine, other, alone in zip(rows(out), rows(whole), rows(one), strict=True):
+        for name in {"loss", "held_out_loss"} & other.keys():
+            assert mine[name] == other[name], (name, other["step"])
+            assert mine[name] == pytest.approx(alone[name], rel=1e-2), (name, other["step"])
+    mine, other = (load_file(path / "model" / "model.safetensors") for path in (out, whole))
+    assert all(torch.equal(mine[name], other[name]) for name in other)

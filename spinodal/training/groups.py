@@ -1,0 +1,157 @@
+r"""Parameter groups: a learning rate and a weight decay for each parameter, by the module that holds it and its shape.
+
+    kind      parameters                                                          rate                         decay
+    tables    embeddings, linear layers of an embedding's shape, convolutions,    lr                           w
+              whatever else is no vector and no matrix
+    vectors   fewer than two dimensions: norms, biases, decays                    lr                           0
+    matrices  two-dimensional weights of linear, recurrent and attention layers   matrix_lr sqrt(128 / m)      w
+    outputs   those of `OutputProjection`, the last matrix of a mixer             matrix_lr sqrt(128 / m) / 2  w
+
+m is the number of features that a matrix reads. Adam moves every entry by about its rate whatever the size of the
+gradient, so that a step changes what a matrix makes of m features of unit size by its rate times sqrt(m) where the
+signs of a step are random, and m where they agree [yang2022]: at one rate for all, the widest matrix takes the largest
+step. By the root the best `matrix_lr` is the same for models of 0.57 and 7.9 million parameters (docs/training.md); the
+outputs begin ten times smaller and are best at half of it. Muon makes the singular values of a step equal instead and
+scales it by the shape of the matrix itself: its matrices have matrix_lr as it stands.
+
+    symbol     meaning                                                            unit
+    lr         rate of tables and vectors                                         1 / step
+    matrix_lr  rate of a matrix that reads REFERENCE features; of any, with Muon  1 / step
+    m          features that a matrix reads                                       1
+    w          weight_decay                                                       1
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from spinodal.errors import InputError
+from spinodal.mixers.base import OutputProjection
+from spinodal.training.schedule import GROUPED, Schedule
+
+REFERENCE = 128  # features that a matrix reads whose rate is matrix_lr
+SHARES = {"adamw": 0.2, "muon": 2.5}  # matrix_lr / lr where it is not given
+LINEAR = (nn.Linear, nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase, Conv1D)
+OUTPUT_SHARE = 0.5  # of the rate of an output projection
+TABLES, VECTORS, MATRICES, OUTPUTS = "tables", "vectors", "matrices", "outputs"
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters of one kind that share a rate: how many numbers they are, and how they are trained."""
+
+    kind: str  # tables, vectors, matrices or outputs; all, where the optimiser has one rate
+    inputs: int  # features that each matrix reads; 0 of tables and vectors
+    parameters: int
+    lr: float  # at the end of the warm-up
+    weight_decay: float
+
+
+def parameter_groups(
+    model: nn.Module,
+    *,
+    lr: float,
+    matrix_lr: float = 0.0,
+    weight_decay: float = 0.01,
+    optimizer: str = "adamw",
+) -> list[dict[str, Any]]:
+    """Groups for a torch optimiser: lr for tables and vectors, matrix_lr sqrt(128 / m) for matrices of m features.
+
+    What is trainable of any torch module, each parameter once, by the types of modules and by shapes; the groups come
+    in the order of the table above, matrices by m, and "kind" and "inputs" (m) of each say what it holds. `matrix_lr` =
+    0 is lr / 5 for "adamw" and 2.5 lr for "muon", whose matrices have matrix_lr whatever m is. Steps of SGD are as
+    large as its gradients: these groups are not for it.
+
+    InputError for a rate that is not positive and finite, a negative decay, and a model without trainable parameters.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from spinodal.training import parameter_groups
+    >>> model = nn.Sequential(nn.Embedding(50, 64), nn.LayerNorm(64), nn.Linear(64, 256), nn.Linear(256, 50))
+    >>> optimizer = torch.optim.AdamW(parameter_groups(model, lr=8e-3), betas=(0.9, 0.98))
+    >>> [(group["kind"], group["inputs"], round(group["lr"], 5)) for group in optimizer.param_groups]
+    [('tables', 0, 0.008), ('vectors', 0, 0.008), ('matrices', 64, 0.00226), ('matrices', 256, 0.00113)]
+    """
+    if optimizer not in SHARES:
+        raise InputError(f"optimizer={optimizer}: one of {', '.join(SHARES)}", field="optimizer")
+    matrix_lr = matrix_lr or SHARES[optimizer] * lr
+    for name, value in {"lr": lr, "matrix_lr": matrix_lr}.items():
+        if not 0 < value < float("inf"):
+            raise InputError(f"{name}={value}: a rate is positive and finite", field=name)
+    if weight_decay < 0:
+        raise InputError(f"weight_decay={weight_decay}: it must not be negative", field="weight_decay")
+    found: dict[tuple[str, int], list[Tensor]] = {}
+    for kind, inputs, parameter in kinds(model):
+        found.setdefault((kind, inputs), []).append(parameter)
+    if not found:
+        raise InputError("the model has no trainable parameters", field="model")
+    order = (TABLES, VECTORS, MATRICES, OUTPUTS)
+
+    def rate(kind: str, inputs: int) -> float:
+        if not inputs:
+            return lr
+        if optimizer == "muon":
+            return matrix_lr
+        return matrix_lr * math.sqrt(REFERENCE / inputs) * (OUTPUT_SHARE if kind == OUTPUTS else 1)
+
+    return [
+        {
+            "params": found[kind, inputs], "lr": rate(kind, inputs), "kind": kind, "inputs": inputs,
+            "weight_decay": 0.0 if kind == VECTORS else weight_decay,
+        }
+        for kind, inputs in sorted(found, key=lambda key: (order.index(key[0]), key[1]))
+    ]  # fmt: skip
+
+
+def kinds(model: nn.Module) -> Iterator[tuple[str, int, Tensor]]:
+    """(kind, features that are read, parameter) of every trainable parameter, once; a tied one is a table."""
+    tables = [m.weight for m in model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)]
+    shapes, seen = {tuple(table.shape) for table in tables}, set()
+    for parameter in tables:
+        if parameter.requires_grad and id(parameter) not in seen:
+            seen.add(id(parameter))
+            yield TABLES, 0, parameter
+    for module in model.modules():
+        for parameter in module.parameters(recurse=False):
+            if not parameter.requires_grad or id(parameter) in seen:
+                continue
+            seen.add(id(parameter))
+            if parameter.ndim < 2:
+                yield VECTORS, 0, parameter
+            elif parameter.ndim > 2 or not isinstance(module, LINEAR) or tuple(parameter.shape) in shapes:
+                yield TABLES, 0, parameter
+            else:
+                inputs = parameter.shape[0 if isinstance(module, Conv1D) else 1]
+                yield OUTPUTS if isinstance(module, OutputProjection) else MATRICES, inputs, parameter
+
+
+def training_groups(model: nn.Module, schedule: Schedule) -> list[dict[str, Any]]:
+    """The groups of a model that a schedule trains."""
+    return parameter_groups(
+        model,
+        lr=schedule.lr,
+        matrix_lr=schedule.matrix_lr,
+        weight_decay=schedule.weight_decay,
+        optimizer=schedule.optimizer,
+    )
+
+
+def describe_groups(model: nn.Module, schedule: Schedule) -> list[ParameterGroup]:
+    """What a run records of how its parameters are trained: one group of "all" where the optimiser has one rate."""
+    if schedule.optimizer not in GROUPED:
+        count = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        return [ParameterGroup("all", 0, count, schedule.lr, schedule.weight_decay)]
+    return [
+        ParameterGroup(
+            group["kind"],
+            group["inputs"],
+            sum(p.numel() for p in group["params"]),
+            group["lr"],
+            group["weight_decay"],
+        )
+        for group in training_groups(model, schedule)
+    ]

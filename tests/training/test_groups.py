@@ -1,0 +1,215 @@
+"""Rates by kind and fan-in: which parameter is in which group, what a step of each is, and what a run says of them."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from small_architectures import small_architecture
+from test_resume import LABEL, history, small, stop_at
+from torch import nn
+
+from spinodal.errors import InputError
+from spinodal.mixers.base import OutputProjection
+from spinodal.models import SpinodalConfig, SpinodalForCausalLM
+from spinodal.runs import read_run
+from spinodal.training import Experiment, MuonAdamW, TrainingResult, override, parameter_groups, train
+from spinodal.training.build import build_model, prepare_data
+
+
+class Foreign(nn.Module):
+    """Every rule once: a tied and an untied output, a convolution, attention, recurrence, a table without a module."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(40, 16)
+        self.tied = nn.Linear(16, 40)
+        self.tied.weight = self.embedding.weight
+        self.untied = nn.Linear(16, 40, bias=False)
+        self.places = nn.Parameter(torch.randn(7, 16))
+        self.convolution = nn.Conv1d(16, 16, 3, groups=16)
+        self.norm = nn.LayerNorm(16)
+        self.decay = nn.Parameter(torch.zeros(()))
+        self.attention = nn.MultiheadAttention(16, 2)
+        self.inner = nn.Linear(16, 64, bias=False)
+        self.frozen = nn.Linear(16, 16).requires_grad_(False)
+        self.memory = nn.GRU(16, 24)
+        self.out = OutputProjection(64, 16)
+
+
+def named_groups(model: nn.Module) -> dict[str, tuple[str, int]]:
+    names = {id(p): name for name, p in model.named_parameters()}
+    groups = parameter_groups(model, lr=0.008)
+    return {names[id(p)]: (group["kind"], group["inputs"]) for group in groups for p in group["params"]}
+
+
+def test_modules_and_shapes_say_what_a_parameter_is():
+    table, vector = ("tables", 0), ("vectors", 0)
+    gates = {f"memory.weight_{part}_l0": ("matrices", m) for part, m in (("ih", 16), ("hh", 24))}
+    assert named_groups(Foreign()) == gates | {
+        "embedding.weight": table, "untied.weight": table, "places": table, "convolution.weight": table,
+        "convolution.bias": vector, "tied.bias": vector, "norm.weight": vector, "norm.bias": vector, "decay": vector,
+        "attention.in_proj_weight": ("matrices", 16), "attention.in_proj_bias": vector,
+        "attention.out_proj.weight": ("matrices", 16), "attention.out_proj.bias": vector,
+        "inner.weight": ("matrices", 16), "out.weight": ("outputs", 64),
+        "memory.bias_ih_l0": vector, "memory.bias_hh_l0": vector,
+    }  # fmt: skip
+
+
+def test_rates_are_those_of_the_table():
+    """lr, and matrix_lr sqrt(128 / m); vectors do not decay; Muon scales by shape itself."""
+    for group in parameter_groups(Foreign(), lr=0.008, matrix_lr=0.001, weight_decay=0.1):
+        share = {"matrices": 0.001, "outputs": 0.001 / 2}.get(group["kind"])
+        assert group["lr"] == pytest.approx(share * math.sqrt(128 / group["inputs"]) if share else 0.008)
+        assert group["weight_decay"] == (0.0 if group["kind"] == "vectors" else 0.1)
+    by_muon = parameter_groups(Foreign(), lr=0.008, optimizer="muon")
+    assert {group["lr"] for group in by_muon if group["inputs"]} == {2.5 * 0.008}
+
+
+def test_the_default_of_a_matrix_is_a_share_of_lr():
+    rates = {group["inputs"]: group["lr"] for group in parameter_groups(nn.Linear(128, 3), lr=0.005)}
+    assert rates == {0: 0.005, 128: pytest.approx(0.2 * 0.005)}
+
+
+@pytest.mark.parametrize("model", ["ours", "gpt2"])
+def test_every_trainable_parameter_is_in_one_group(model: str):
+    config = SpinodalConfig(vocab_size=30, width=8, depth=2, heads=2, length=8, is_decoder=True)
+    network: nn.Module = SpinodalForCausalLM(config) if model == "ours" else small_architecture(model)
+    grouped = [p for group in parameter_groups(network, lr=0.01) for p in group["params"]]
+    assert len(grouped) == len({id(p) for p in grouped})
+    assert {id(p) for p in grouped} == {id(p) for p in network.parameters() if p.requires_grad}
+    if model == "gpt2":  # whose layers hold [in, out]
+        assert {group["inputs"] for group in parameter_groups(network, lr=0.01)} == {0, 32, 48}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"lr": 0.0}, "lr=0.0: a rate is positive"),
+        ({"lr": 0.1, "matrix_lr": -1.0}, "matrix_lr=-1.0: a rate"),
+        ({"lr": 0.1, "weight_decay": -0.1}, "weight_decay=-0.1: it must not be negative"),
+        ({"lr": 0.1, "optimizer": "sgd"}, "optimizer=sgd: one of adamw, muon"),
+    ],
+    ids=["lr", "matrix_lr", "decay", "optimizer"],
+)
+def test_what_is_no_rate_is_named(options: dict, said: str):
+    with pytest.raises(InputError, match=said):
+        parameter_groups(nn.Linear(2, 2), **options)
+
+
+def test_a_model_without_trainable_parameters_is_refused():
+    with pytest.raises(InputError, match="no trainable parameters"):
+        parameter_groups(nn.Linear(2, 2).requires_grad_(False), lr=0.1)
+
+
+def test_muon_with_adamw_is_each_alone_bit_for_bit_and_goes_on_from_its_state():
+    """Against torch's two optimisers on the same parameters, over a save in between."""
+
+    def parameters() -> tuple[nn.Linear, nn.LayerNorm]:
+        torch.manual_seed(0)
+        return nn.Linear(6, 12, bias=False), nn.LayerNorm(12)
+
+    def gradients(step: int, *modules: nn.Module) -> None:
+        torch.manual_seed(100 + step)
+        for module in modules:
+            for p in module.parameters():
+                p.grad = torch.randn_like(p)
+
+    ours, theirs = nn.Sequential(*parameters()), parameters()
+    both = MuonAdamW(parameter_groups(ours, lr=0.01, matrix_lr=0.02, optimizer="muon"))
+    muon = torch.optim.Muon(theirs[0].parameters(), lr=0.02, weight_decay=0.01)
+    adamw = torch.optim.AdamW(theirs[1].parameters(), lr=0.01, betas=(0.9, 0.98), weight_decay=0.0)
+    for step in range(6):
+        gradients(step, *ours)
+        both.step()
+        gradients(step, *theirs)
+        muon.step()
+        adamw.step()
+        if step == 2:
+            state = both.state_dict()
+            both = MuonAdamW(parameter_groups(ours, lr=1.0, optimizer="muon"))
+            both.load_state_dict(state)
+    for mine, other in zip(ours.parameters(), [p for m in theirs for p in m.parameters()], strict=True):
+        assert torch.equal(mine, other)
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Experiment:
+    corpus = tmp_path / "corpus.txt"
+    words = ("phase", "liquid", "vapour", "mixture", "token", "split", "root")
+    corpus.write_text(" ".join(words[(i * i + i // 3) % 7] for i in range(300)))
+    values = {
+        "method": "none",
+        "steps": 12,
+        "evaluate_every": 12,
+    }
+    values |= {"warmup": 0.0, "weight_decay": 0.0, "save_every": 1, "save_total": 12}
+    return override(override(small(corpus), {"method": "none"}), values | {"channel": "competition"})
+
+
+def test_the_first_step_of_adam_moves_every_entry_by_the_rate_of_its_group(plain: Experiment, tmp_path: Path):
+    """g / |g| times it; the record has every group with rate and count."""
+    asked = override(plain, {"steps": 1, "evaluate_every": 1, "lr": 0.01})
+    start = build_model(asked, prepare_data(asked)).state_dict()
+    run, end = (
+        train(asked, tmp_path / "run", LABEL),
+        load_file(tmp_path / "run" / "model" / "model.safetensors"),
+    )
+    rates = {
+        "model.embedding.weight": 0.01, "model.norm.weight": 0.01,
+        "model.blocks.0.mixers.0.mixer.qkv.weight": 0.002 * math.sqrt(128 / 16),
+        "model.blocks.0.mixers.1.out.weight": 0.001 * math.sqrt(128 / 16),
+    }  # fmt: skip
+    for name, rate in rates.items():
+        assert float((end[name] - start[name]).abs().max()) == pytest.approx(rate, rel=1e-3)
+    kept = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert kept["groups"] == [vars(group) for group in run.groups]
+    assert [(g.kind, g.inputs) for g in run.groups] == [
+        ("tables", 0), ("vectors", 0), ("matrices", 16), ("outputs", 16),
+    ]  # fmt: skip
+    assert sum(g.parameters for g in run.groups) == run.parameters
+    assert run.groups[3].lr == pytest.approx(0.001 * math.sqrt(128 / 16))
+    assert read_run(tmp_path / "run").result_as(TrainingResult).groups == run.groups
+
+
+def test_an_optimiser_of_one_rate_has_one_group(plain: Experiment, tmp_path: Path):
+    run = train(
+        override(plain, {"steps": 1, "evaluate_every": 1, "optimizer": "sgd"}), tmp_path / "run", LABEL
+    )
+    assert [(g.kind, g.parameters, g.lr) for g in run.groups] == [("all", run.parameters, 4e-3)]
+
+
+def test_muon_goes_on_bit_for_bit(plain: Experiment, tmp_path: Path):
+    asked = override(plain, {"optimizer": "muon", "save_every": 4})
+    whole = train(asked, tmp_path / "whole", LABEL)
+    with pytest.raises(KeyboardInterrupt):
+        train(asked, tmp_path / "run", LABEL, progress=stop_at(7))
+    assert history(train(asked, tmp_path / "run", LABEL, resume=True)) == history(whole)
+    ours, theirs = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("run", "whole"))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert next(row["learning_rate"] for row in whole.metrics if "loss" in row) == 4e-3
+
+
+def test_a_run_from_before_there_were_groups_is_refused_and_goes_on_as_what_it_was(
+    plain: Experiment, tmp_path: Path
+):
+    """Its record has no optimiser: it is one of AdamW at one rate."""
+    old, out = override(plain, {"optimizer": "adamw-one-rate", "save_every": 4}), tmp_path / "run"
+    assert "optimizer" not in old.flat()
+    assert Experiment.from_flat(old.flat()) == Experiment.from_flat(
+        old.flat() | {"optimizer": "adamw-one-rate"}
+    )
+    with pytest.raises(KeyboardInterrupt):
+        train(old, out, LABEL, progress=stop_at(7))
+    with pytest.raises(InputError, match=r"another experiment \(optimizer=.* there, adamw asked\)"):
+        train(override(old, {"optimizer": "adamw"}), out, LABEL, resume=True)
+    assert train(old, out, LABEL, resume=True).final["steps"] == 12
+
+
+def test_a_rate_of_matrices_is_for_optimisers_that_have_one(plain: Experiment):
+    with pytest.raises(
+        InputError, match=r"matrix_lr=0.001: optimizer=sgd trains all parameters at lr; adamw and"
+    ):
+        override(plain, {"optimizer": "sgd", "matrix_lr": 0.001})
