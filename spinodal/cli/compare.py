@@ -1,17 +1,19 @@
 """compare: a recipe's model and its rivals, at equal size and at equal time."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
 from spinodal import recipes
 from spinodal.cli._defaults import default
 from spinodal.cli._expected import show_expected
 from spinodal.cli._options import RecipeName, Unlimited, Values
-from spinodal.cli._output import command_line, draw_report, show_report, step_bars
+from spinodal.cli._output import command_line, console, draw_report, show_report, step_bars
 from spinodal.limits import require_at_most
 
 SEEDS = 1000  # runs
@@ -41,13 +43,20 @@ def compare_command(
             help="Address of a dask scheduler, tcp://host:8786, whose workers train; they see the same files."
         ),
     ] = None,
+    tune: Annotated[
+        list[str] | None,
+        typer.Option(
+            help='Values to choose from by equal trials, KEY=VALUE,VALUE: --tune "lr=.004,.008 matrix_lr=.0008,.0016".'
+        ),
+    ] = None,
     unlimited: Unlimited = False,
 ):
     """Train a recipe's model and its rivals at equal parameters and at equal time, over seeds.
 
     KEY=VALUE changes all of them. Finished runs are kept: the same command goes on where it stopped.
     """
-    from spinodal.training import compare, override, parse_overrides
+    from spinodal.report import verdicts
+    from spinodal.training import compare, override, parse_grid, parse_overrides
 
     require_at_most(SEEDS, seeds, "runs of each model", "seeds")
     require_at_most(SEEDS, jobs, "processes", "jobs")
@@ -56,14 +65,34 @@ def compare_command(
     plan = replace(plan, experiment=override(plan.experiment, parse_overrides(values or [])))
     if models:
         plan = plan.keep_rivals(models.split(","))
-    out = out or Path("runs") / f"compare-{recipe}"
+    out, grid = out or Path("runs") / f"compare-{recipe}", parse_grid(tune or [])
     with step_bars("the same command goes on from the last checkpoints") as bars:
         done = compare(
             recipe, plan, out, command=command_line(), seeds=seeds, jobs=jobs, scheduler=scheduler,
-            progress=bars.progress, log=bars.log, draw=partial(draw_report, again="the same command"),
+            tune=grid, progress=bars.progress, log=bars.log, draw=partial(draw_report, again="the same command"),
         )  # fmt: skip
+    show_tuning(done.tuning)
     show_report(out, done.runs)
-    if not values and not models and recipes.header(recipe)["Command"].startswith("spinodal compare"):
+    for line in verdicts(done.runs):
+        console.print(line, highlight=False, soft_wrap=True)
+    if (
+        not values
+        and not models
+        and not grid
+        and recipes.header(recipe)["Command"].startswith("spinodal compare")
+    ):
         show_expected(
             recipes.compare_with(recipes.comparison_numbers(done.arms), recipes.expected_intervals(module))
         )
+
+
+def show_tuning(tuning: Mapping[str, Any]) -> None:
+    """A row a model: the values that it was given, its loss with them in development, and how many trials all had."""
+    if not tuning:
+        return
+    keys = list(next(iter(tuning.values())).chosen)
+    table = Table("model", *keys, "loss in development", "trials")
+    for model, found in tuning.items():
+        loss = next(trial.loss for trial in reversed(found.trials) if trial.values == found.chosen)
+        table.add_row(model, *(str(found.chosen[key]) for key in keys), f"{loss:.3f}", str(len(found.trials)))
+    console.print(table)

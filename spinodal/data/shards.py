@@ -74,19 +74,19 @@ class ShardedTokens:
     """The tokens of shards one after another, mapped into memory: read where they are used, never all at once.
 
     An index is an integer, a slice, or an array of integers, as in one dimension of numpy, and its tokens are a copy.
-    Another process that is handed the stream maps the files itself.
+    `size` is of a stream that ends earlier. Another process that is handed the stream maps the files itself.
     """
 
-    def __init__(self, folder: Path, shards: Sequence[Shard]):
+    def __init__(self, folder: Path, shards: Sequence[Shard], size: int | None = None):
         self.folder, self.shards = folder, tuple(shards)
         self.ends = np.cumsum([shard.tokens for shard in shards], dtype=np.int64)
-        self.size = sum(shard.tokens for shard in shards)
+        self.size = sum(shard.tokens for shard in shards) if size is None else size
         self.files = [
             np.memmap(folder / shard.file, dtype="<i4", mode="r", shape=(shard.tokens,)) for shard in shards
         ]
 
-    def __reduce__(self) -> tuple[type["ShardedTokens"], tuple[Path, tuple[Shard, ...]]]:
-        return ShardedTokens, (self.folder, self.shards)
+    def __reduce__(self) -> tuple[type["ShardedTokens"], tuple[Path, tuple[Shard, ...], int]]:
+        return ShardedTokens, (self.folder, self.shards, self.size)
 
     def __len__(self) -> int:
         return self.size

@@ -4,6 +4,10 @@ r"""Which model is better, and whether the seeds can tell: the table of a run or
     error      = sqrt(sd_a^2 / n_a + sd_b^2 / n_b)   [welch1947]
     tie        iff |difference| <= t_.975(v) error,  v the degrees of freedom of Welch and Satterthwaite
 
+    verdict    by d_k = a_k - b_k of the seeds k that both have: better or worse iff |mean d| > t_.975(n - 1) error,
+               error = sd_d / sqrt n, and otherwise not told apart   [student1908]
+
+Models of one seed meet the same samples in the same order, so that their difference has less spread than their losses.
 Means are over finished runs. A seed that ended without a finite loss makes its model's mean not
 finite: the mean of those that survived would praise a model for diverging.
 """
@@ -208,3 +212,52 @@ def markdown_table(arms: Arms) -> str:
         firsts = ["", ":--", *(r.arm for r in rows)]
         lines = [[first, *line] for first, line in zip(firsts, lines, strict=True)]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+class Verdict(NamedTuple):
+    """How a model does against another over the seeds of both; `better` is None where these cannot tell."""
+
+    arm: str
+    model: str
+    rival: str
+    difference: float  # of held-out losses, nats; negative where the model predicts better
+    error: float
+    seeds: int
+    better: bool | None
+
+    def __str__(self) -> str:
+        place = f"{self.arm}: " if self.arm else ""
+        if self.seeds < 2:
+            return f"{place}{self.model} and {self.rival}: one seed cannot tell"
+        told = {True: "is better than", False: "is worse than", None: "is not told apart from"}[self.better]
+        return (
+            f"{place}{self.model} {told} {self.rival}: {self.difference:+.3f} ± {self.error:.3f} nats, "
+            f"paired over {self.seeds} seeds (t test, 5%)"
+        )
+
+
+def verdicts(arms: Arms) -> list[Verdict]:
+    """Of the first model against every other of each arm, by paired differences over seeds."""
+    found = []
+    for arm, models in arms.items():
+        first, *rivals = sorted(models, key=lambda name: name != next(iter(next(iter(arms.values())))))
+        for rival in rivals:
+            one, other = (losses_by_seed(models[name]) for name in (first, rival))
+            both = sorted(one.keys() & other.keys())
+            found.append(verdict(arm, first, rival, [one[seed] - other[seed] for seed in both]))
+    return found
+
+
+def verdict(arm: str, model: str, rival: str, differences: list[float]) -> Verdict:
+    """What paired differences tell, by a two-sided t test."""
+    n = len(differences)
+    if n < 2:
+        return Verdict(arm, model, rival, differences[0] if n else math.nan, math.nan, n, None)
+    mean, error = float(np.mean(differences)), float(np.std(differences, ddof=1)) / math.sqrt(n)
+    told = math.isfinite(mean) and abs(mean) > stats.t.ppf(0.975, n - 1) * error
+    return Verdict(arm, model, rival, mean, error, n, mean < 0 if told else None)
+
+
+def losses_by_seed(runs: list[TrainingRun]) -> dict[int, float]:
+    """The last held-out loss of every finished run."""
+    return {run.seed: number(run.final.get("held_out_loss")) for run in finished_runs(runs)}

@@ -8,6 +8,7 @@ from .probe import Probe
 from .records import TrainingRun, training_run
 from .run import Label, TrainingResult, train
 from .tasks import DataConfig
+from .tuning import Trial, Tuning, parse_grid
 
 __all__ = [
     "Comparison",
@@ -23,10 +24,13 @@ __all__ = [
     "Schedule",
     "TrainingResult",
     "TrainingRun",
+    "Trial",
+    "Tuning",
     "compare",
     "estimate",
     "override",
     "parameter_groups",
+    "parse_grid",
     "parse_overrides",
     "train",
     "training_run",

@@ -30,9 +30,11 @@ from spinodal.training.run import PAGES, Draw, Label, Record, train
 from spinodal.training.size import check_size, model_size
 from spinodal.training.tasks import least_vocabulary
 from spinodal.training.trainer import Log
+from spinodal.training.tuning import Grid, Tuning, candidates, check_grid, tune_models
 from spinodal.types import Progress
 
 PARAMETERS, TIME = "equal parameters", "equal time"
+TRIALS = "tuning"  # the folder of its cells
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,11 @@ class Comparison:
     """Runs of a model and its rivals: {"equal parameters": {model: [record of each seed]}, "equal time": ...}.
 
     `runs` holds the same as values. Rivals have as many parameters in the one arm, and as many seconds in the other.
+    `tuning` says which values each model was given where the comparison tuned them, and by which trials.
     """
 
     arms: dict[str, dict[str, list[Record]]]
+    tuning: dict[str, Tuning] = field(default_factory=dict)
 
     @classmethod
     def from_run(cls, run: Run) -> "Comparison":
@@ -205,6 +209,7 @@ def compare(
     seeds: int = 3,
     jobs: int = 0,
     scheduler: str | None = None,
+    tune: Grid | None = None,
     progress: Callable[[str], Progress] | None = None,
     log: Callable[[str], Log] | None = None,
     draw: Draw | None = None,
@@ -213,9 +218,10 @@ def compare(
 
     Finished runs are kept, and those begun go on. `jobs` runs at once, by default one a core without a GPU and one
     at all with it; or as many as the dask scheduler at an address has workers, which see the same files under the same
-    names, and are alike where seconds are to be compared. `progress` and `log` take the name of a run, its folder below
-    `out`, and return what `train` takes as such. `draw`, last of all, is called with the finished runs by arm and
-    model, and may write PAGES.
+    names, and are alike where seconds are to be compared. `tune` are values to choose from, by their keys: all models
+    have the same trials (training/tuning.py), and each keeps its best values in both arms. `progress` and `log` take
+    the name of a run, its folder below `out`, and return what `train` takes as such. `draw`, last of all, is called
+    with the finished runs by arm and model, and may write PAGES.
     """
     out = Path(out)
     if process_count() > 1:
@@ -237,10 +243,12 @@ def compare(
                 f"jobs={jobs}: `jobs` are processes of this machine, and `scheduler` has workers of its own",
                 field=("jobs", "scheduler"),
             )
+    check_grid(tune or {})
+    tuned = {"tune": {key: list(values) for key, values in tune.items()}} if tune else {}
     with open_run(
         out,
         kind="compare",
-        config={"experiment": recipe.experiment.flat(), "rivals": recipe.rivals, "seeds": seeds},
+        config={"experiment": recipe.experiment.flat(), "rivals": recipe.rivals, "seeds": seeds} | tuned,
         owned=PAGES,
         resume=True,
         overwrite=None,
@@ -249,7 +257,18 @@ def compare(
         record="compare.json",
     ) as folder:
         models = matched_models(name, recipe)
+        for model, experiment in models.items():
+            candidates(model, experiment, tune or {})
         jobs = jobs or (1 if torch.cuda.is_available() else os.cpu_count() or 1)
+
+        tuning: dict[str, Tuning] = {}
+        if tune:
+            tuning = tune_models(
+                models, tune, out / TRIALS, workers=jobs, scheduler=scheduler, progress=progress
+            )
+            models = {
+                model: override(experiment, tuning[model].chosen) for model, experiment in models.items()
+            }
 
         def run_arm(arm: str, steps: Mapping[str, int]) -> dict[str, list[Record]]:
             tasks = planned_runs({m: override(models[m], {"steps": k}) for m, k in steps.items()}, seeds)
@@ -263,7 +282,7 @@ def compare(
         arms = {PARAMETERS: run_arm(PARAMETERS, {model: e.schedule.steps for model, e in models.items()})}
         slowest, longer = equal_time(arms[PARAMETERS], models)
         arms[TIME] = {slowest: arms[PARAMETERS][slowest]} | run_arm(TIME, longer)
-        comparison = Comparison(arms)
+        comparison = Comparison(arms, tuning)
         folder.remove(*PAGES)  # they are of fewer seeds or rivals
         folder.finish(comparison)
         if draw:

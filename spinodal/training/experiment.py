@@ -37,7 +37,7 @@ UNWRITTEN: dict[str, Any] = {"text_field": DataConfig.text_field, "optimizer": "
         "step_size", "nonfinite", "accumulate", "decay", "matrix_lr", "precision", "activation_checkpointing",
         "workers", "save_total", "sharded",
     )
-}  # fmt: skip
+} | {"held_out": DataConfig.held_out}  # fmt: skip
 
 
 @dataclass(frozen=True)

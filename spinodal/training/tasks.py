@@ -10,7 +10,7 @@ recall       keys with values, then keys to answer     answer                   
 import copy
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from numbers import Integral, Real
 from typing import Any, NamedTuple, cast
@@ -36,7 +36,8 @@ from spinodal.data import (
 from spinodal.data.causal import causal_samples
 from spinodal.data.corpora import TEXT_FIELD
 from spinodal.data.masking import masked_samples
-from spinodal.data.samples import refuse_length
+from spinodal.data.samples import JUDGED, refuse_length
+from spinodal.data.shards import ShardedTokens
 from spinodal.data.tokenizers import LEAST, SPECIAL, refuse_vocabulary
 from spinodal.data.tokens import TokenizedCorpus, tokenize_corpus
 from spinodal.errors import InputError, require_types
@@ -61,10 +62,16 @@ class DataConfig:
     masked: float = 0.15  # probability that a token is selected for prediction (masked)
     pairs: int = 16  # keys with a value in a sample (recall)
     text_field: str = TEXT_FIELD  # the field that holds the text, of a corpus in JSON lines
+    held_out: str = (
+        "validation"  # what judges: the validation part, or for tuning a part of training (development)
+    )
 
     def __post_init__(self):
         require_types(self, corpus=str, task=str, tokenizer=str, vocabulary=Integral, length=Integral)
         require_types(self, source_length=Integral, masked=Real, pairs=Integral, text_field=str)
+        require_types(self, held_out=str)
+        if self.held_out not in HELD_OUT:
+            raise InputError(f"held_out={self.held_out}: one of {', '.join(HELD_OUT)}")
         task_named(self.task).check(self)
 
 
@@ -92,6 +99,8 @@ class Task:
 
 
 TOKENIZERS = ("bpe", "characters")
+HELD_OUT = ("validation", "development")
+DEVELOPMENT = 20  # the last of so many parts of the training tokens are those of development
 
 
 def check_text(config: DataConfig) -> None:
@@ -138,9 +147,20 @@ def digests(pairs: Pairs, tokenizer: PreTrainedTokenizerFast) -> dict[str, str]:
 
 
 def read_text(config: DataConfig) -> TokenizedCorpus:
-    return tokenize_corpus(
+    """A text as the tokens of its two parts, the second of which judges."""
+    text = tokenize_corpus(
         config.corpus, tokenizer=config.tokenizer, vocabulary=config.vocabulary, text_field=config.text_field
     )
+    if config.held_out == "validation":
+        return text
+    training = text.streams[0]
+    rest = training.size - min(training.size // DEVELOPMENT, JUDGED)
+    shorter = (
+        ShardedTokens(training.folder, training.shards, rest)
+        if isinstance(training, ShardedTokens)
+        else training[:rest]
+    )
+    return replace(text, streams=(shorter, training[rest : training.size]))
 
 
 def prepare_masked(config: DataConfig, seed: int, batch: int) -> PreparedData:
@@ -160,6 +180,8 @@ def prepare_causal(config: DataConfig, seed: int, batch: int) -> PreparedData:
 def prepare_translation(config: DataConfig, seed: int, batch: int) -> PreparedData:
     pairs = read_pairs(config.corpus)
     tokenizer = tokenizer_of(pairs, config.tokenizer, config.vocabulary)
+    if config.held_out == "development":
+        pairs = pairs.split()[0]
     windows = pair_windows(pairs, tokenizer, source_length=config.source_length, target_length=config.length)
     read = digests(pairs, tokenizer)
     return PreparedData(*windows, tokenizer, len(tokenizer), config.source_length + config.length, read)
@@ -168,6 +190,8 @@ def prepare_translation(config: DataConfig, seed: int, batch: int) -> PreparedDa
 def prepare_recall(config: DataConfig, seed: int, batch: int) -> PreparedData:
     puzzle = Recall(config.length, config.pairs, seed=seed)
     windows = recall_windows(puzzle)
+    if config.held_out == "development":
+        windows = windows[0], recall_windows(replace(puzzle, seed=seed + 2**32))[1]
     return PreparedData(*windows, None, None, puzzle.vocabulary, config.length)
 
 

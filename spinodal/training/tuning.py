@@ -1,0 +1,160 @@
+r"""Tuning: every model of a comparison is given the same budget, and keeps the values with which it predicts best.
+
+    trials of all n combinations of a grid, each over a quarter of the steps;  the best ceil(n / 3) over all steps;
+    the best of these
+
+which is successive halving [jamieson2016] in two rungs. Trials are judged by a part of the training data that they are
+not trained on (`held_out=development`), never by what the comparison reports, and are of a seed that it does not use.
+Each is a cell of a sweep: computed once, on dask, and the same command goes on where it stopped.
+"""
+
+import math
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from spinodal.errors import InputError
+from spinodal.runs import sweep
+from spinodal.training.build import build_model, prepare_data
+from spinodal.training.experiment import Experiment, override, parse_value, value_types
+from spinodal.training.trainer import PhysicsTrainer
+from spinodal.types import Progress
+
+QUARTER, THIRD = 4, 3  # the share of the steps of the first rung, and of its trials that reach the second
+SEED = 10_000  # trials are of the experiment's seed and so many more
+TUNED = (  # what changes neither the size of a model nor its time
+    "lr", "matrix_lr", "warmup", "weight_decay", "clip", "decay", "optimizer", "step_size", "dropout",
+    "initializer_range",
+)  # fmt: skip
+Grid = Mapping[str, Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A training with some values over some steps, and its loss in development; None where it was not finite."""
+
+    values: dict[str, Any]
+    steps: int
+    loss: float | None
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What was chosen for a model, and every trial that led there."""
+
+    chosen: dict[str, Any]
+    trials: list[Trial]
+
+
+def parse_grid(arguments: Sequence[str]) -> dict[str, list[Any]]:
+    """{"lr": [0.004, 0.008]} from ["lr=.004,.008"]; InputError for what is no grid."""
+    grid: dict[str, list[Any]] = {}
+    for argument in (word for words in arguments for word in words.split()):
+        key, equals, text = argument.partition("=")
+        if not equals:
+            raise InputError(
+                f"{argument!r}: `tune` takes KEY=VALUE,VALUE, such as lr=.004,.008", field="tune"
+            )
+        if key in grid:
+            raise InputError(f"{key} is given twice in `tune`: give all its values at once", field="tune")
+        if key not in TUNED:
+            raise InputError(f"{key} is not tuned: `tune` takes {', '.join(TUNED)}", field="tune")
+        kind = value_types()[key]
+        grid[key] = [text if kind is str else parse_value(key, text, kind) for text in text.split(",")]
+    check_grid(grid)
+    return grid
+
+
+def check_grid(grid: Grid) -> None:
+    """InputError for a grid without a choice, with a value twice, or with a key that is not tuned."""
+    if unknown := sorted(set(grid) - set(TUNED)):
+        raise InputError(f"{unknown[0]} is not tuned: `tune` takes {', '.join(TUNED)}", field="tune")
+    for key, values in grid.items():
+        if len(set(values)) < len(values):
+            raise InputError(
+                f"{key}={','.join(map(str, values))}: `tune` takes each value once", field="tune"
+            )
+    if grid and math.prod(len(values) for values in grid.values()) < 2:
+        raise InputError("`tune` leaves no choice: it takes two values or more of a key", field="tune")
+
+
+def candidates(model: str, experiment: Experiment, grid: Grid) -> list[dict[str, Any]]:
+    """Every combination of the grid's values; InputError for one with which the model cannot be trained."""
+    found = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+    for values in found:
+        try:
+            trial_experiment(experiment, values, experiment.schedule.steps)
+        except InputError as error:
+            raise InputError(f"{model}: {error}", field="tune") from None
+    return found
+
+
+def trial_experiment(experiment: Experiment, values: Mapping[str, Any], steps: int) -> Experiment:
+    """What a trial trains."""
+    own = {"held_out": "development", "seed": experiment.schedule.seed + SEED, "steps": steps}
+    return override(experiment, dict(values) | own)
+
+
+def development_loss(configuration: dict[str, Any]) -> float | None:
+    """Nats a predicted token of a trial; None where its numbers were not finite. The cell of the sweep."""
+    experiment = Experiment.from_flat(configuration)
+    steps, every = experiment.schedule.steps, experiment.schedule.log_every
+    once = {"evaluate_every": steps, "save_every": every * math.ceil(steps / every)}
+    experiment = override(experiment, once)
+    data = prepare_data(experiment)
+    with tempfile.TemporaryDirectory(prefix="spinodal-trial-") as folder:
+        trainer = PhysicsTrainer(build_model(experiment, data), data, experiment, Path(folder))
+        try:
+            trainer.train()
+        except FloatingPointError:
+            return None
+    return [row["held_out_loss"] for row in trainer.rows if "held_out_loss" in row][-1]
+
+
+def tune_models(
+    models: Mapping[str, Experiment],
+    grid: Grid,
+    folder: Path,
+    *,
+    workers: int = 0,
+    scheduler: str | None = None,
+    progress: Callable[[str], Progress] | None = None,
+) -> dict[str, Tuning]:
+    """The values of the grid with which each model predicts best, after the same trials for all.
+
+    Cells lie in `folder`. InputError for what cannot be trained, before anything is; FloatingPointError where no trial
+    of a model has a finite loss.
+    """
+    check_grid(grid)
+    trials: dict[str, list[Trial]] = {model: [] for model in models}
+    left = {model: candidates(model, experiment, grid) for model, experiment in models.items()}
+    for rung, share in enumerate((QUARTER, 1)):
+        asked = [
+            (model, values, max(1, models[model].schedule.steps // share))
+            for model, found in left.items()
+            for values in found
+        ]
+        cells = [trial_experiment(models[model], values, steps).flat() for model, values, steps in asked]
+        name = f"tuning, {'all' if rung else f'1/{QUARTER} of the'} steps"
+        losses = sweep.run(
+            development_loss, cells, folder, workers=workers, scheduler=scheduler,
+            progress=progress and progress(name),
+        )  # fmt: skip
+        for (model, values, steps), loss in zip(asked, losses, strict=True):
+            trials[model].append(Trial(values, steps, loss))
+        left = {
+            model: [trial.values for trial in best(model, trials[model][-len(found) :])]
+            for model, found in left.items()
+        }
+    return {model: Tuning(left[model][0], trials[model]) for model in models}
+
+
+def best(model: str, rung: Sequence[Trial]) -> list[Trial]:
+    """The best third of a rung, the best first; FloatingPointError where no loss is finite."""
+    finite = [trial for trial in rung if trial.loss is not None]
+    if not finite:
+        raise FloatingPointError(f"{model}: no trial of `tune` has a finite loss; take smaller rates")
+    return sorted(finite, key=lambda trial: trial.loss or 0.0)[: math.ceil(len(rung) / THIRD)]
