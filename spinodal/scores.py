@@ -1,8 +1,8 @@
-"""Scores of generated text against references: BLEU, chrF and exact matches.
+"""Scores of generated text against references: BLEU, chrF, exact matches and error rates.
 
-Every score counts over the whole corpus, with one reference a hypothesis. Numbers of BLEU and chrF
-compare only where their signatures are the same: sacrebleu's record of how the text was cut into
-words, how zero counts were smoothed, and of its version.
+Every score counts over the whole corpus, with one reference a hypothesis, error rates with one or
+several. Numbers of BLEU and chrF compare only where their signatures are the same: sacrebleu's record
+of how the text was cut into words, how zero counts were smoothed, and of its version.
 """
 
 import unicodedata
@@ -90,7 +90,49 @@ def exact_match(hypotheses: Sequence[str], references: Sequence[str]) -> float:
     return sum(h == r for h, r in zip(hypotheses, references, strict=True)) / len(references)
 
 
-def _refuse_uneven(hypotheses: Sequence[str], references: Sequence[str]) -> None:
+class ErrorRates(NamedTuple):
+    """Shares of symbols and of texts that are wrong; the former can exceed 1."""
+
+    symbols: float
+    texts: float
+
+
+def error_rates(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> ErrorRates:
+    """sum_i e_i / sum_i n_i and the share of e_i > 0, e_i the edits to the nearest reference, n_i its symbols.
+
+    Symbols are what stands between white space, and edits insert, delete or replace one [levenshtein1966]. Of phonemes
+    these are the phoneme and the word error rate, each word with all its pronunciations. InputError for a hypothesis
+    without references, and for references without symbols.
+
+    >>> from spinodal.scores import error_rates
+    >>> error_rates(["T AH0 M EY1 T OW0"], [["T AH0 M AA1 T OW2", "T AH0 M EY1 T OW2"]])
+    ErrorRates(symbols=0.16666666666666666, texts=1.0)
+    """
+    _refuse_uneven(hypotheses, references)
+    wrong, nearest = [], []
+    for number, (hypothesis, several) in enumerate(zip(hypotheses, references, strict=True), start=1):
+        if not several:
+            raise InputError(f"hypothesis {number} has no reference")
+        said, found = hypothesis.split(), [reference.split() for reference in several]
+        edits, symbols = min((edit_distance(said, reference), len(reference)) for reference in found)
+        wrong.append(edits)
+        nearest.append(symbols)
+    if not sum(nearest):
+        raise InputError("nothing to score: the references are empty")
+    return ErrorRates(sum(wrong) / sum(nearest), sum(edits > 0 for edits in wrong) / len(wrong))
+
+
+def edit_distance(said: Sequence[str], reference: Sequence[str]) -> int:
+    """The fewest insertions, deletions and replacements that make the one of the other [levenshtein1966]."""
+    row = list(range(len(reference) + 1))
+    for i, mine in enumerate(said, start=1):
+        diagonal, row[0] = row[0], i
+        for j, other in enumerate(reference, start=1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (mine != other))
+    return row[-1]
+
+
+def _refuse_uneven(hypotheses: Sequence[str], references: Sequence[object]) -> None:
     if len(hypotheses) != len(references):
         raise InputError(f"{len(hypotheses)} hypotheses but {len(references)} references: give one for each")
     if not references:

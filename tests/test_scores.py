@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from spinodal.errors import InputError
-from spinodal.scores import bleu, chrf, exact_match, written_language
+from spinodal.scores import bleu, chrf, edit_distance, error_rates, exact_match, written_language
 
 RANDOM = random.Random(0)
 REFERENCES = [" ".join(RANDOM.choices("abcdefgh", k=RANDOM.randint(6, 14))) for _ in range(20)]
@@ -133,3 +133,41 @@ def test_lists_that_do_not_match_are_refused(score):
         score(["a"], ["a", "b"])
     with pytest.raises(InputError, match="nothing to score"):
         score([], [])
+
+
+def naive_distance(a: list[str], b: list[str]) -> int:
+    """By its recursion."""
+    if not a or not b:
+        return len(a) + len(b)
+    return min(
+        naive_distance(a[1:], b) + 1,
+        naive_distance(a, b[1:]) + 1,
+        naive_distance(a[1:], b[1:]) + (a[0] != b[0]),
+    )
+
+
+def test_edits_are_those_of_the_recursion_and_a_distance():
+    random_words = random.Random(1)
+    texts = [random_words.choices("abc", k=random_words.randint(0, 5)) for _ in range(12)]
+    for a in texts:
+        assert edit_distance(a, a) == 0
+        for b in texts:
+            assert edit_distance(a, b) == naive_distance(a, b) == edit_distance(b, a)
+
+
+def test_error_rates_take_the_nearest_of_several_references():
+    hypotheses = ["a b c", "x y", ""]
+    references = [["a c", "a b d"], ["x y", "x"], ["p q"]]
+    assert error_rates(hypotheses, references) == ((1 + 0 + 2) / (2 + 2 + 2), 2 / 3)
+    alone = error_rates(HYPOTHESES, [[r] for r in REFERENCES])
+    assert alone.texts == 1 - exact_match(HYPOTHESES, REFERENCES)
+
+
+@pytest.mark.parametrize(
+    ("references", "said"),
+    [([[]], "hypothesis 1 has no reference"), ([[" "]], "references are empty")],
+    ids=["none", "empty"],
+)
+def test_references_that_score_nothing_are_refused(references: list, said: str):
+    with pytest.raises(InputError, match=said):
+        error_rates(["a"], references)

@@ -34,7 +34,10 @@ def compare_command(
         "training.compare.seeds"
     ),
     models: Annotated[
-        str | None, typer.Option(help="Names, with commas, of the rivals to keep; all if not given.")
+        str | None,
+        typer.Option(
+            help="Rivals, with commas: those to keep, all if not given, and NAME=package.module:Class of others."
+        ),
     ] = None,
     jobs: Annotated[int, typer.Option(help="Runs at once; 0 is one a core, or one with a GPU.")] = JOBS,
     scheduler: Annotated[
@@ -64,7 +67,7 @@ def compare_command(
     plan = module.RECIPE
     plan = replace(plan, experiment=override(plan.experiment, parse_overrides(values or [])))
     if models:
-        plan = plan.keep_rivals(models.split(","))
+        plan = plan.with_rivals(models.split(","))
     out, grid = out or Path("runs") / f"compare-{recipe}", parse_grid(tune or [])
     with step_bars("the same command goes on from the last checkpoints") as bars:
         done = compare(

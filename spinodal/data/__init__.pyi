@@ -9,14 +9,16 @@ from .puzzles import reversals, sortings
 from .reading import read_pairs
 from .recall import Recall, RecallWindows, recall_windows
 from .samples import Samples
+from .sides import tokenizers_by_side
 from .tokenizers import byte_pair_tokenizer, character_tokenizer, encode_prompt, token_stream
-from .translation import PairWindows, pair_windows, trim_padding
+from .translation import LengthBuckets, PairWindows, pair_windows, trim_padding
 
 __all__ = [
     "PINNED_MODELS",
     "CausalWindows",
     "Corpus",
     "Document",
+    "LengthBuckets",
     "MaskedWindows",
     "Masking",
     "PairWindows",
@@ -41,5 +43,6 @@ __all__ = [
     "reversals",
     "sortings",
     "token_stream",
+    "tokenizers_by_side",
     "trim_padding",
 ]

@@ -62,7 +62,7 @@ def byte_pair_tokenizer(texts: Iterable[str], *, vocabulary: int = 2048) -> PreT
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
         min_frequency=2,
-        special_tokens=_special_tokens(mask_takes_space=True),
+        special_tokens=special_tokens(mask_takes_space=True),
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
@@ -95,7 +95,7 @@ def character_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
     ids = {token: i for i, token in enumerate([*SPECIAL, *characters])}
     tokenizer = Tokenizer(models.BPE(ids, [], unk_token="<unk>"))
     tokenizer.decoder = decoders.Fuse()
-    tokenizer.add_special_tokens(_special_tokens(mask_takes_space=False))
+    tokenizer.add_special_tokens(special_tokens(mask_takes_space=False))
     return with_special_tokens(tokenizer)
 
 
@@ -280,7 +280,8 @@ class _Pieces:
             raise InputError(NO_TEXT)
 
 
-def _special_tokens(*, mask_takes_space: bool) -> list[AddedToken]:
+def special_tokens(*, mask_takes_space: bool) -> list[AddedToken]:
+    """SPECIAL as a tokenizer holds them."""
     return [
         AddedToken(token, special=True, normalized=False, lstrip=mask_takes_space and token == "<mask>")
         for token in SPECIAL

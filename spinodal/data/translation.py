@@ -10,26 +10,29 @@ its decoder's input of the labels, shifted right behind <bos>.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Int32, Int64
 from torch import Tensor
+from torch.utils.data import Sampler
 from transformers import PreTrainedTokenizerBase
 
 from spinodal.data.pairs import Pairs
-from spinodal.data.samples import UNSELECTED, Samples, refuse_length
+from spinodal.data.samples import UNSELECTED, Samples, generator, refuse_length
 from spinodal.data.tokenizers import closing_token, encodings
 from spinodal.errors import InputError
 
 AT_ONCE = 512  # texts that are tokenised together
+ORDER = 2**62  # the index of the random numbers that order an epoch: no sample has it
 
 
 class PairWindows(Samples):
     """Item i is the pair `pairs`[i]; pairs too long for the two lengths are left out, with a warning.
 
-    InputError if all are. Nothing is random: `set_epoch` changes nothing.
+    Targets are tokens of `target_tokenizer`, of the same vocabulary, where there is one. InputError if all are too
+    long. Nothing is random: `set_epoch` changes nothing.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class PairWindows(Samples):
         *,
         source_length: int = 64,
         target_length: int = 64,
+        target_tokenizer: PreTrainedTokenizerBase | None = None,
     ):
         refuse_length(source_length)
         refuse_length(target_length)
@@ -50,9 +54,9 @@ class PairWindows(Samples):
             [
                 np.array([*ids, closing], dtype=np.int32)
                 for start in range(0, len(texts), AT_ONCE)  # tokens as Python integers take much memory
-                for ids in encodings(tokenizer, texts[start : start + AT_ONCE])
+                for ids in encodings(encoder, texts[start : start + AT_ONCE])
             ]
-            for texts in (pairs.sources, pairs.targets)
+            for texts, encoder in ((pairs.sources, tokenizer), (pairs.targets, target_tokenizer or tokenizer))
         )
         m = np.array([len(ids) for ids in sources])
         n = np.array([len(ids) for ids in targets])
@@ -89,18 +93,53 @@ def _table(rows: list[Int32[np.ndarray, " _"]], width: int) -> Int32[np.ndarray,
 
 
 def pair_windows(
-    pairs: Pairs, tokenizer: PreTrainedTokenizerBase, *, source_length: int = 64, target_length: int = 64
+    pairs: Pairs,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    source_length: int = 64,
+    target_length: int = 64,
+    target_tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> tuple[PairWindows, PairWindows, PairWindows]:
     """(training, validation, test) of `Pairs.split`."""
     training, validation, test = (
-        PairWindows(part, tokenizer, source_length=source_length, target_length=target_length)
+        PairWindows(
+            part, tokenizer, source_length=source_length, target_length=target_length,
+            target_tokenizer=target_tokenizer,
+        )
         for part in pairs.split()
-    )
+    )  # fmt: skip
     return training, validation, test
 
 
+class LengthBuckets(Sampler[int]):
+    """The pairs of an epoch in steps of `step` pairs of about one length, the steps in random order.
+
+    A permutation by (seed, epoch) is cut into buckets of `steps` x `step` pairs, each of which is sorted by length and
+    cut into steps; pairs that fill no step are left out. Batches so hold little padding. A function of the epoch that
+    the pairs stand at: a resumed run meets the same.
+    """
+
+    def __init__(self, windows: PairWindows, *, step: int, steps: int, seed: int = 0):
+        self.windows, self.step, self.steps, self.seed = windows, step, steps, seed
+        self.lengths = [(table != UNSELECTED).sum(1) for table in (windows.targets, windows.sources)]
+
+    def __len__(self) -> int:
+        return len(self.windows) // self.step * self.step
+
+    def __iter__(self) -> Iterator[int]:
+        random = generator(self.seed, self.windows.epoch, ORDER)
+        order = random.permutation(len(self.windows))[: len(self)]
+        parts = []
+        for start in range(0, len(order), self.step * self.steps):
+            bucket = order[start : start + self.step * self.steps]
+            bucket = bucket[np.lexsort([lengths[bucket] for lengths in self.lengths])]
+            parts += np.split(bucket, len(bucket) // self.step)
+        for k in random.permutation(len(parts)):
+            yield from parts[k].tolist()
+
+
 def trim_padding(
-    items: Sequence[dict[str, Int64[Tensor, " _"]]], *, multiple: int = 16
+    items: Sequence[dict[str, Int64[Tensor, " _"]]], *, multiple: int = 4
 ) -> dict[str, Int64[Tensor, "b _"]]:
     """A batch of pairs without the columns that are padding in all of them, up to a multiple of `multiple`.
 

@@ -11,7 +11,10 @@ Expected: at equal parameters 3.909 nats a token, 4.016 of the transformer, 3.94
 from spinodal.training import DataConfig, Experiment, Recipe, Schedule
 
 RECIPE = Recipe(
-    Experiment(DataConfig(task="causal", vocabulary=1024), schedule=Schedule(steps=400, batch=8, lr=8e-3)),
+    Experiment(
+        DataConfig(task="causal", vocabulary=1024),
+        schedule=Schedule(steps=400, batch=8, lr=8e-3, optimizer="adamw-one-rate"),
+    ),
     rivals={
         "transformer": {"mixer": "attention", "channel": "swiglu"},
         "linear-swiglu": {"channel": "swiglu", "lr": 16e-3},

@@ -11,7 +11,10 @@ Expected: at equal parameters 4.153 nats a masked token, 3.972 of the transforme
 from spinodal.training import DataConfig, Experiment, Recipe, Schedule
 
 RECIPE = Recipe(
-    Experiment(DataConfig(vocabulary=1024), schedule=Schedule(steps=400, batch=8, lr=8e-3)),
+    Experiment(
+        DataConfig(vocabulary=1024),
+        schedule=Schedule(steps=400, batch=8, lr=8e-3, optimizer="adamw-one-rate"),
+    ),
     rivals={
         "transformer": {"mixer": "attention", "channel": "swiglu"},
         "linear-swiglu": {"channel": "swiglu"},

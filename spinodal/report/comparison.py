@@ -43,7 +43,10 @@ class Difference(NamedTuple):
     tie: bool | None
 
 
-SCORES = {"bleu": "BLEU", "chrf": "chrF", "exact": "exact", "accuracy": "accuracy"}
+SCORES = {
+    "bleu": "BLEU", "chrf": "chrF", "exact": "exact", "symbol_error": "symbols wrong", "text_error": "texts wrong",
+    "accuracy": "accuracy",
+}  # fmt: skip
 
 
 class Row(NamedTuple):

@@ -7,18 +7,21 @@ from transformers import TrainingArguments
 
 from spinodal.training.experiment import Experiment
 from spinodal.training.processes import on_processor, process_count
+from spinodal.training.schedule import FALLS
 
 DECAYS = {
     "cosine": "cosine",
     "constant": "constant_with_warmup",
     "warm-stable-decay": "warmup_stable_decay",
+    "plateau-decay": "warmup_stable_decay",
 }
 
 
 def arguments(experiment: Experiment, out: Path) -> TrainingArguments:
     """Trainer's settings for an experiment: its schedule, no network, no hidden NaN."""
     s = experiment.schedule
-    falls = s.decay == "warm-stable-decay"
+    fall = {"num_decay_steps": s.steps - s.stable_until} if s.decay in FALLS else {}
+    shape = {"decay_type": "linear"} if s.decay == "plateau-decay" else {}
     return TrainingArguments(
         output_dir=str(out / "checkpoints"),
         max_steps=s.steps,
@@ -28,7 +31,7 @@ def arguments(experiment: Experiment, out: Path) -> TrainingArguments:
         learning_rate=s.lr,
         warmup_steps=s.warmup_steps,
         lr_scheduler_type=DECAYS[s.decay],
-        lr_scheduler_kwargs={"num_decay_steps": s.steps - s.stable_until} if falls else {},
+        lr_scheduler_kwargs=fall | shape,
         weight_decay=s.weight_decay,
         adam_beta2=0.98,
         max_grad_norm=s.clip,

@@ -49,7 +49,7 @@ def build_model(experiment: Experiment, data: PreparedData) -> SpinodalPreTraine
     if data.tokenizer:
         for name in ("pad", "bos", "eos", "mask"):
             setattr(config, f"{name}_token_id", getattr(data.tokenizer, f"{name}_token_id"))
-    model = task_named(experiment.data.task).model(config)
+    model = experiment.kind(config)
     sample = {name: value[None] for name, value in data.held_out[0].items()}
     reactions = [p for name, p in model.named_parameters() if REACTIONS & set(name.split("."))]
     with torch.set_grad_enabled(bool(reactions)):

@@ -52,6 +52,21 @@ class Recipe:
             )
         return replace(self, rivals={name: self.rivals[name] for name in self.rivals if name in rivals})
 
+    def with_rivals(self, rivals: Collection[str]) -> "Recipe":
+        """The recipe with these rivals: its own by name, networks of others as "package.module:Class" or "NAME=..."."""
+        own = [rival for rival in rivals if ":" not in rival]
+        others: dict[str, dict[str, Any]] = {}
+        for rival in rivals:
+            if ":" in rival:
+                name, _, path = rival.rpartition("=")
+                name = name or path.rpartition(":")[2]
+                if name in others or name in own:
+                    raise InputError(
+                        f"{rival}: there is a rival {name} already; NAME={path} calls it otherwise"
+                    )
+                others[name] = {"network": path}
+        return replace(self.keep_rivals(own), rivals=dict(self.keep_rivals(own).rivals) | others)
+
 
 @dataclass(frozen=True)
 class Comparison:

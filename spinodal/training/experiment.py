@@ -19,11 +19,14 @@ from typing import Any
 from spinodal.errors import InputError, require_types
 from spinodal.mixers import registry, size
 from spinodal.models import SpinodalConfig
+from spinodal.models.encoder import SpinodalPreTrainedModel
 from spinodal.models.parts import PARTS, is_option, read_by, read_parts, reported_names
 from spinodal.training.constraints import Constraint, Method, missing_residuals
+from spinodal.training.foreign import FOREIGN, find_network, has_inner_size
 from spinodal.training.schedule import Schedule
 from spinodal.training.tasks import DataConfig, task_named
 
+NEAR = 0.05  # how far the parameters of a network without an inner size may be from those asked
 # Of the configuration of a model; besides these, every option of any mixer is a key
 MODEL_KEYS = (
     "width", "depth", "heads", "mixer", "channel", "fused", "kernel", "encoder_mixer", "cross", "dropout",
@@ -37,7 +40,9 @@ UNWRITTEN: dict[str, Any] = {"text_field": DataConfig.text_field, "optimizer": "
         "step_size", "nonfinite", "accumulate", "decay", "matrix_lr", "precision", "activation_checkpointing",
         "workers", "save_total", "sharded",
     )
-} | {"held_out": DataConfig.held_out}  # fmt: skip
+} | {name: getattr(DataConfig, name) for name in ("held_out", "target_tokenizer", "bucket", "scored")} | {
+    "network": ""
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -53,16 +58,38 @@ class Experiment:
     schedule: Schedule = field(default_factory=Schedule)  # steps, learning rate, how often to save
     constraint: Constraint = field(default_factory=Constraint)  # what the loss adds for residuals
     parameters: int = 0  # above 0: trainable parameters, for which `hidden` is solved
+    network: str = ""  # package.module:Name of a network of others in place of ours (training/foreign.py)
 
     def __post_init__(self):
         require_types(self, data=DataConfig, model=Mapping, schedule=Schedule, constraint=Constraint)
-        require_types(self, parameters=Integral)
+        require_types(self, parameters=Integral, network=str)
+        if self.network:
+            self.check_network()
         names, parts = self.constraint.names, self.parts().items()
         if self.data.task != "translation":
             parts = [(part, held) for part, held in parts if "translation" not in OF_TASKS.get(part, ())]
         reported = dict.fromkeys(name for part, held in parts for name in reported_names(part, held))
         if self.constraint.method != Method.NONE and not reported.keys() & set(names):
             raise InputError(missing_residuals(names, reported))
+
+    def check_network(self) -> None:
+        """InputError for a network that is not there, or of which this task or constraint asks what it has not."""
+        find_network(self.network)
+        if self.kind not in FOREIGN.values():
+            raise InputError(
+                f"network={self.network}: task={self.data.task} takes our models alone; masked, causal and recall "
+                f"take others"
+            )
+        if self.constraint.method != Method.NONE:
+            raise InputError(
+                f"network={self.network}: it reports no residuals, so that method=none alone fits"
+            )
+
+    @property
+    def kind(self) -> type[SpinodalPreTrainedModel]:
+        """The class of the model."""
+        own = task_named(self.data.task).model
+        return FOREIGN.get(own, own) if self.network else own
 
     def parts(self) -> dict[str, dict[str, Any]]:
         """The mixers of the model, each with all its options."""
@@ -74,7 +101,7 @@ class Experiment:
         model = {key: self.model.get(key, getattr(SpinodalConfig, key)) for key in MODEL_KEYS}
         model |= write_options(self.parts())
         values = {name: value for part in (*parts, model) for name, value in part.items()}
-        values["parameters"] = self.parameters
+        values |= {"parameters": self.parameters, "network": self.network}
         return {name: v for name, v in values.items() if name not in UNWRITTEN or v != UNWRITTEN[name]}
 
     @classmethod
@@ -88,14 +115,17 @@ class Experiment:
             for name in ("data", "schedule", "constraint")
         }
         model = {key: value for key, value in values.items() if key in MODEL_KEYS or is_option(key)}
-        return cls(model=read_options(model), parameters=values.get("parameters", 0), **parts)
+        own = {"parameters": values.get("parameters", 0), "network": values["network"]}
+        return cls(model=read_options(model), **own, **parts)
 
 
 # What some tasks alone read; every other key is read by all
 OF_TASKS = {
     "masked": ("masked",),
     "pairs": ("recall",),
-    **dict.fromkeys(("source_length", "encoder_mixer", "cross"), ("translation",)),
+    **dict.fromkeys(
+        ("source_length", "encoder_mixer", "cross", "target_tokenizer", "bucket", "scored"), ("translation",)
+    ),
     "text_field": ("masked", "causal"),
     **dict.fromkeys(("corpus", "tokenizer", "vocabulary"), ("masked", "causal", "translation")),
 }
@@ -140,7 +170,7 @@ def value_types(keys: Iterable[str] = ()) -> dict[str, type]:
     hints |= {name: option.type for name, option in registry.options().items()}
     for part in (DataConfig, Schedule, Constraint):
         hints |= typing.get_type_hints(part)
-    hints["parameters"] = int
+    hints |= {"parameters": int, "network": str}
     dotted = {key: key.partition(".")[2] for key in keys if key.partition(".")[0] in PARTS}
     return hints | {key: hints[name] for key, name in dotted.items() if name in registry.options()}
 
@@ -187,6 +217,7 @@ def override(experiment: Experiment, values: Mapping[str, Any]) -> Experiment:
         part(experiment.schedule),
         part(experiment.constraint),
         values.get("parameters", experiment.parameters),
+        values.get("network", experiment.network),
     )
 
 
@@ -207,7 +238,7 @@ def parse_overrides(arguments: Iterable[str]) -> dict[str, Any]:
 
 def parameter_count(experiment: Experiment, config: SpinodalConfig) -> int:
     """Trainable parameters of the experiment's model in this shape, tied weights once."""
-    return size.parameter_count(lambda: task_named(experiment.data.task).model(config))
+    return size.parameter_count(lambda: experiment.kind(config))
 
 
 def model_config(experiment: Experiment, *, vocabulary: int) -> SpinodalConfig:
@@ -223,13 +254,24 @@ def model_config(experiment: Experiment, *, vocabulary: int) -> SpinodalConfig:
     }  # fmt: skip
 
     def shape(values: dict[str, Any]) -> SpinodalConfig:
-        return SpinodalConfig(**{**experiment.model, **fixed, **values})
+        config = SpinodalConfig(**{**experiment.model, **fixed, **values})
+        if experiment.network:
+            config.network = experiment.network
+        return config
 
     def size(hidden: int) -> int:
         return parameter_count(experiment, shape({"channel.hidden": hidden}))
 
     goal = experiment.parameters
     if not goal:
+        return shape({})
+    if experiment.network and not has_inner_size(experiment.network):
+        found = parameter_count(experiment, shape({}))
+        if abs(found - goal) > NEAR * goal:
+            raise InputError(
+                f"network={experiment.network} has {found} parameters, not the {goal} that it is compared at, to "
+                f"{NEAR:.0%}: give it an argument `hidden` that sets its size, or another size"
+            )
         return shape({})
     base, slope = size(1), size(2) - size(1)
     if base > goal or slope <= 0:

@@ -47,7 +47,7 @@ def refuse_other_end(run: Run, experiment: Experiment) -> None:
     if there < asked:
         why = (
             f"the rate of decay=cosine has fallen to 0 after {there} steps, which is another run than {asked} steps; "
-            f"decay=constant and decay=warm-stable-decay can be extended"
+            f"decay=constant, warm-stable-decay and plateau-decay can be extended"
         )
     raise InputError(
         f"{run.folder} holds a run of another experiment (steps={there} there, {asked} asked): {why}; `overwrite` "

@@ -248,7 +248,7 @@ def finished_result(
         log(int(result.final["steps"]), {"held_out_loss": result.final["held_out_loss"]})
     if result.scored:
         return result
-    model = task_named(experiment.data.task).model.from_pretrained(folder.path / "model")
+    model = experiment.kind.from_pretrained(folder.path / "model")
     return score_model(folder, result, experiment, model, prepare_data(experiment))
 
 
@@ -261,7 +261,7 @@ def score_model(
 ) -> TrainingResult:
     """The result with probe and scores, measured on the model that is saved; ScoringError if that fails."""
     try:
-        probe = probe_model(model.eval(), data)
+        probe = None if experiment.network else probe_model(model.eval(), data)
         final = result.final | task_named(experiment.data.task).scores(model, data)
     except Exception as error:  # whatever it is, the model is there and must not look lost
         raise ScoringError(

@@ -15,7 +15,6 @@ from spinodal.runs import Run, RunFolder, SaveError
 from spinodal.runs.checkpoints import kept_checkpoint, step_of
 from spinodal.training.experiment import Experiment
 from spinodal.training.sharding import full_weights, is_sharded, own_weights
-from spinodal.training.tasks import task_named
 
 
 def save_model(
@@ -80,7 +79,7 @@ def rebuild_model(
 
 def saved_model(experiment: Experiment, checkpoint: Path) -> SpinodalPreTrainedModel:
     """The model of a checkpoint, which one process or several wrote."""
-    kind = task_named(experiment.data.task).model
+    kind = experiment.kind
     if not is_sharded(checkpoint):
         return kind.from_pretrained(checkpoint)
     return model_of_weights(experiment, SpinodalConfig.from_pretrained(checkpoint), full_weights(checkpoint))
@@ -93,7 +92,7 @@ def model_of_weights(
 
     InputError where one is missing.
     """
-    model = task_named(experiment.data.task).model(config)
+    model = experiment.kind(config)
     if lacking := own_weights(model).keys() - weights.keys():
         raise InputError(
             f"the checkpoint has no {min(lacking)}, which the model of this version has: `overwrite` trains it again",

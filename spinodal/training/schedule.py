@@ -10,10 +10,11 @@ CHOICES = {
     "nonfinite": ("stop", "skip"),
     "precision": ("fp32", "bf16"),
     "optimizer": ("adamw", "adafactor", "sgd", "muon", "adamw-one-rate"),
-    "decay": ("cosine", "constant", "warm-stable-decay"),
+    "decay": ("cosine", "constant", "warm-stable-decay", "plateau-decay"),
 }
 GROUPED = ("adamw", "muon")  # optimisers that have a rate for matrices
-FALL = 0.2  # share of the steps in which the rate of warm-stable-decay falls
+# Share of the steps, at their end, in which the rate falls: as a cosine, and linearly
+FALLS = {"warm-stable-decay": 0.2, "plateau-decay": 0.25}
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,7 @@ class Schedule:
     steps: int = 400  # of the optimiser
     batch: int = 16  # samples that a process computes at once; a step has batch x accumulate x processes
     lr: float = 4e-3  # the largest learning rate, at the end of the warm-up, of all but matrices
-    matrix_lr: float = (
-        0.0  # of a matrix that reads 128 features (training/groups.py); 0: lr / 5, of Muon 2.5 lr
-    )
+    matrix_lr: float = 0.0  # of a matrix that reads 128 features (groups.py); 0: lr / 5, of Muon 2.5 lr
     warmup: float = 0.05  # share of the steps over which the learning rate rises from 0
     weight_decay: float = 0.01  # decoupled, of AdamW
     clip: float = 1.0  # largest norm of a gradient
@@ -39,10 +38,8 @@ class Schedule:
     step_size: str = "constant"  # alpha / lr by |gradient|: constant, inverse, bounded (training/rates.py)
     nonfinite: str = "stop"  # at a gradient that is not finite: stop, or skip the step
     accumulate: int = 1  # batches one after another whose gradients make a step
-    decay: str = "cosine"  # of the rate: cosine, constant, or warm-stable-decay (in the last fifth)
-    optimizer: str = (
-        "adamw"  # adamw, muon; at one rate: adafactor (factored moments), sgd (no momentum), adamw-one-rate
-    )
+    decay: str = "cosine"  # cosine, constant, warm-stable-decay (last fifth), plateau-decay (linear)
+    optimizer: str = "adamw"  # adamw, muon; one rate: adafactor (factored moments), sgd, adamw-one-rate
     precision: str = "fp32"  # bf16: products in bfloat16, weights, moments and losses in float32
     activation_checkpointing: bool = False  # activations are computed again: less memory, more time
     workers: int = 0  # processes that prepare samples beside each that trains
@@ -75,10 +72,11 @@ class Schedule:
                 raise InputError(f"{name}={getattr(self, name)}: {name} must be above 0")
         if not 0 <= self.warmup < 1:
             raise InputError(f"warmup={self.warmup}: the share of the steps that warm up lies in [0, 1)")
-        if self.decay == "warm-stable-decay" and self.warmup > 1 - FALL:
+        fall = FALLS.get(self.decay, 0.0)
+        if fall and self.warmup > 1 - fall:
             raise InputError(
-                f"warmup={self.warmup}: the last {FALL:g} of the steps are those in which the rate of "
-                f"decay=warm-stable-decay falls; take a warm-up of at most {1 - FALL:g}"
+                f"warmup={self.warmup}: the last {fall:g} of the steps are those in which the rate of "
+                f"decay={self.decay} falls; take a warm-up of at most {1 - fall:g}"
             )
         if self.sharded and self.optimizer == "adafactor":
             raise InputError(
@@ -109,11 +107,10 @@ class Schedule:
         """The step after which the rate is no more that of a longer schedule: none for a constant one."""
         if self.decay == "constant":
             return self.steps
-        return (
-            self.steps - round(FALL * self.steps) if self.decay == "warm-stable-decay" else self.warmup_steps
-        )
+        fall = FALLS.get(self.decay)
+        return self.warmup_steps if fall is None else self.steps - round(fall * self.steps)
 
     @property
     def spare(self) -> int | None:
         """The step from which a longer run can go on although the rate falls after it; its checkpoint is kept."""
-        return self.stable_until if self.decay == "warm-stable-decay" else None
+        return self.stable_until if self.decay in FALLS else None

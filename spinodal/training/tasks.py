@@ -3,13 +3,14 @@ r"""Tasks: the class of a model, the samples it is trained on, and the scores me
 task         a sample                                  held-out loss, nats a      measured at the end
 masked       a context with some tokens hidden         hidden token               -
 causal       a context                                 next token                 -
-translation  a source and its target                   target token               bleu, chrf, exact
+translation  a source and its target                   target token               bleu, chrf, exact; of symbols
+                                                                                  symbol_error, text_error
 recall       keys with values, then keys to answer     answer                     accuracy
 """
 
 import copy
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from numbers import Integral, Real
@@ -31,6 +32,7 @@ from spinodal.data import (
     pair_windows,
     read_pairs,
     recall_windows,
+    tokenizers_by_side,
     trim_padding,
 )
 from spinodal.data.causal import causal_samples
@@ -38,14 +40,14 @@ from spinodal.data.corpora import TEXT_FIELD
 from spinodal.data.masking import masked_samples
 from spinodal.data.samples import JUDGED, refuse_length
 from spinodal.data.shards import ShardedTokens
+from spinodal.data.sides import SYMBOLS
 from spinodal.data.tokenizers import LEAST, SPECIAL, refuse_vocabulary
 from spinodal.data.tokens import TokenizedCorpus, tokenize_corpus
 from spinodal.errors import InputError, require_types
 from spinodal.models import SpinodalForCausalLM, SpinodalForMaskedLM, SpinodalForSeq2SeqLM
 from spinodal.models.encoder import SpinodalPreTrainedModel
-from spinodal.scores import bleu, chrf, exact_match, written_language
+from spinodal.scores import bleu, chrf, error_rates, exact_match, written_language
 
-SCORED = 256  # test sentences translated for BLEU and chrF
 Collator = Callable[[list], dict[str, Tensor]]
 
 
@@ -56,20 +58,21 @@ class DataConfig:
     corpus: str = "shakespeare"  # named, or a file or folder; for translation named pairs, or a file
     task: str = "masked"  # masked, causal, translation or recall
     tokenizer: str = "bpe"  # bpe (byte pairs) or characters
+    target_tokenizer: str = ""  # of targets alone: characters or words, such as phonemes (translation)
     vocabulary: int = 2048  # tokens of the byte pairs
     length: int = 128  # tokens of a context; the most of a target
     source_length: int = 64  # the most tokens of a source (translation)
     masked: float = 0.15  # probability that a token is selected for prediction (masked)
     pairs: int = 16  # keys with a value in a sample (recall)
+    bucket: int = 0  # steps whose pairs are sorted by length together; 0 for any order (translation)
+    scored: int = 256  # test pairs that are translated for scores; 0 for all (translation)
     text_field: str = TEXT_FIELD  # the field that holds the text, of a corpus in JSON lines
-    held_out: str = (
-        "validation"  # what judges: the validation part, or for tuning a part of training (development)
-    )
+    held_out: str = "validation"  # the part that judges: validation, or development, a part of training
 
     def __post_init__(self):
         require_types(self, corpus=str, task=str, tokenizer=str, vocabulary=Integral, length=Integral)
         require_types(self, source_length=Integral, masked=Real, pairs=Integral, text_field=str)
-        require_types(self, held_out=str)
+        require_types(self, held_out=str, target_tokenizer=str, bucket=Integral, scored=Integral)
         if self.held_out not in HELD_OUT:
             raise InputError(f"held_out={self.held_out}: one of {', '.join(HELD_OUT)}")
         task_named(self.task).check(self)
@@ -85,6 +88,8 @@ class PreparedData(NamedTuple):
     vocabulary: int  # number of tokens
     tokens: int  # of one sample, as throughput counts them
     digests: dict[str, str] = {}  # sha256 of what was read, by its name: text, tokenizer  # noqa: RUF012
+    scored: int = 0  # test samples that are scored; 0 for all
+    symbols: bool = False  # whether targets are symbols between white space, of which errors are counted
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,11 @@ def check_masked(config: DataConfig) -> None:
 def check_translation(config: DataConfig) -> None:
     check_text(config)
     refuse_length(config.source_length)
+    if config.target_tokenizer not in ("", *SYMBOLS):
+        raise InputError(f"target_tokenizer={config.target_tokenizer}: one of {', '.join(SYMBOLS)}")
+    for name in ("bucket", "scored"):
+        if getattr(config, name) < 0:
+            raise InputError(f"{name}={getattr(config, name)}: it must not be negative")
 
 
 def least_vocabulary(config: DataConfig) -> int:
@@ -130,11 +140,19 @@ def least_vocabulary(config: DataConfig) -> int:
 
 
 @lru_cache(maxsize=4)
-def tokenizer_of(pairs: Pairs, name: str, vocabulary: int) -> PreTrainedTokenizerFast:
-    """The tokenizer of this name for both sides of pairs, once a process."""
-    if name == "characters":
-        return character_tokenizer(pairs.texts)
-    return byte_pair_tokenizer(pairs.texts, vocabulary=vocabulary)
+def tokenizers_of(
+    pairs: Pairs, name: str, vocabulary: int, symbols: str
+) -> tuple[PreTrainedTokenizerFast, PreTrainedTokenizerFast]:
+    """The tokenizers of sources and of targets, once a process; one and the same without `symbols`."""
+    texts = pairs.sources if symbols else pairs.texts
+    tokenizer = (
+        character_tokenizer(texts)
+        if name == "characters"
+        else byte_pair_tokenizer(texts, vocabulary=vocabulary)
+    )
+    return (
+        tokenizers_by_side(tokenizer, pairs.targets, symbols=symbols) if symbols else (tokenizer, tokenizer)
+    )
 
 
 def digests(pairs: Pairs, tokenizer: PreTrainedTokenizerFast) -> dict[str, str]:
@@ -179,12 +197,20 @@ def prepare_causal(config: DataConfig, seed: int, batch: int) -> PreparedData:
 
 def prepare_translation(config: DataConfig, seed: int, batch: int) -> PreparedData:
     pairs = read_pairs(config.corpus)
-    tokenizer = tokenizer_of(pairs, config.tokenizer, config.vocabulary)
+    tokenizer, written = tokenizers_of(pairs, config.tokenizer, config.vocabulary, config.target_tokenizer)
+    read = digests(pairs, tokenizer)
     if config.held_out == "development":
         pairs = pairs.split()[0]
-    windows = pair_windows(pairs, tokenizer, source_length=config.source_length, target_length=config.length)
-    read = digests(pairs, tokenizer)
-    return PreparedData(*windows, tokenizer, len(tokenizer), config.source_length + config.length, read)
+    windows = pair_windows(
+        pairs,
+        tokenizer,
+        source_length=config.source_length,
+        target_length=config.length,
+        target_tokenizer=written,
+    )
+    tokens = config.source_length + config.length
+    symbols = config.target_tokenizer == "words"
+    return PreparedData(*windows, tokenizer, len(tokenizer), tokens, read, config.scored, symbols)
 
 
 def prepare_recall(config: DataConfig, seed: int, batch: int) -> PreparedData:
@@ -204,23 +230,44 @@ def pad_left(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
 
 @torch.no_grad()
 def translation_scores(model: Any, data: PreparedData) -> dict[str, float]:
-    """BLEU, chrF and the share of exact targets over the first SCORED test pairs, translated greedily."""
+    """Scores of the first test pairs, as many as `data` says, translated greedily.
+
+    BLEU, chrF and the share of exact targets; of symbols the error rates, each source once beside all its targets.
+    """
     windows, tokenizer = cast(PairWindows, data.test), cast(PreTrainedTokenizerBase, data.tokenizer)
-    count = min(SCORED, len(windows))
-    hypotheses = []
-    for start in range(0, count, 32):
-        batch = trim_padding([windows[i] for i in range(start, min(start + 32, count))])
+    pairs, count = windows.pairs, min(data.scored or len(windows), len(windows))
+    first: dict[str, int] = {}
+    for i in range(count):
+        first.setdefault(pairs.sources[i], i)
+    chosen = list(first.values()) if data.symbols else list(range(count))
+    hypotheses = greedy_translations(model, windows, tokenizer, chosen)
+    if data.symbols:
+        references: dict[str, list[str]] = {}
+        for source, target in zip(pairs.sources, pairs.targets, strict=True):
+            references.setdefault(source, []).append(target)
+        found = error_rates(hypotheses, [references[pairs.sources[i]] for i in chosen])
+        return {"symbol_error": found.symbols, "text_error": found.texts}
+    targets = list(pairs.targets[:count])
+    return {
+        "bleu": bleu(hypotheses, targets, language=written_language(targets[:8])).value,
+        "chrf": chrf(hypotheses, targets).value,
+        "exact": exact_match(hypotheses, targets),
+    }
+
+
+def greedy_translations(
+    model: Any, windows: PairWindows, tokenizer: PreTrainedTokenizerBase, chosen: Sequence[int]
+) -> list[str]:
+    """What the model writes for the sources of these pairs."""
+    hypotheses: list[str] = []
+    for start in range(0, len(chosen), 32):
+        batch = trim_padding([windows[i] for i in chosen[start : start + 32]])
         ids = model.generate(
             input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], do_sample=False,
             max_new_tokens=windows.target_length,
         )  # fmt: skip
         hypotheses += tokenizer.batch_decode(ids, skip_special_tokens=True)
-    references = list(windows.pairs.targets[:count])
-    return {
-        "bleu": bleu(hypotheses, references, language=written_language(references[:8])).value,
-        "chrf": chrf(hypotheses, references).value,
-        "exact": exact_match(hypotheses, references),
-    }
+    return hypotheses
 
 
 @torch.no_grad()

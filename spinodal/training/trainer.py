@@ -23,10 +23,11 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from torch.utils.data import RandomSampler
+from torch.utils.data import RandomSampler, Sampler
 from transformers import Trainer, TrainerState
 from transformers.trainer import SCHEDULER_NAME, TRAINER_STATE_NAME
 
+from spinodal.data import LengthBuckets, PairWindows
 from spinodal.models.encoder import SpinodalPreTrainedModel
 from spinodal.runs import (
     SaveError,
@@ -193,8 +194,12 @@ class PhysicsTrainer(Trainer):
         """The number of samples of a step, of all processes."""
         return step_samples(self.experiment)
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> RandomSampler:
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         """The samples of an epoch in an order of their own, as many as fill whole steps, however these are split."""
+        steps, training = self.experiment.data.bucket, self.data.training
+        if steps and isinstance(training, PairWindows):
+            seed = self.experiment.schedule.seed
+            return LengthBuckets(training, step=self.samples, steps=steps, seed=seed)
         return RandomSampler(
             self.data.training, num_samples=len(self.data.training) // self.samples * self.samples
         )

@@ -33,7 +33,9 @@ def test_a_verdict_is_that_of_the_paired_t_test(name: str):
     assert (test.pvalue < 0.05) == (better is not None)
     assert found.better is better
     assert found.difference / found.error == pytest.approx(test.statistic, rel=1e-9)
-    told = {True: "a is better than b", False: "a is worse than b", None: "a is not told apart from b"}[better]
+    told = {True: "a is better than b", False: "a is worse than b", None: "a is not told apart from b"}[
+        better
+    ]
     assert str(found).startswith(f"equal time: {told}: ")
     assert f"paired over {len(one)} seeds (t test, 5%)" in str(found)
 

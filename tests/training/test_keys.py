@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from test_resume import LABEL, history, small, stop_at
 
 from spinodal.errors import InputError
+from spinodal.inference import translations
 from spinodal.runs import encode, read_run
 from spinodal.training import Experiment, TrainingResult, override, train
 
@@ -197,6 +198,42 @@ def test_warm_stable_decay_is_flat_and_falls_in_the_last_fifth(plain: Experiment
     assert found == pytest.approx([0, 0.25, 0.5, 0.75] + [1] * 12 + falling)
 
 
+def test_plateau_decay_is_flat_and_falls_linearly_in_the_last_quarter(plain: Experiment, tmp_path: Path):
+    asked = override(plain, {"decay": "plateau-decay", "steps": 20, "warmup": 0.2})
+    run = train(asked, tmp_path / "run", LABEL)
+    found = [row["learning_rate"] / 4e-3 for row in run.metrics if "loss" in row]
+    assert found == pytest.approx([0, 0.25, 0.5, 0.75] + [1] * 11 + [1, 0.8, 0.6, 0.4, 0.2])
+
+
+@pytest.fixture
+def pairs(plain: Experiment, tmp_path: Path) -> Experiment:
+    """Words to their letters, some of which have two spellings."""
+    file = tmp_path / "pairs.tsv"
+    words = [f"{a}{b}{c}" for a in "abcde" for b in "fghij" for c in ("k", "kl", "klm", "klmnop")]
+    rows = [f"{word}\t{' '.join(word.upper())}" for word in words]
+    file.write_text("\n".join([*rows, *(f"{row} 2" for row in rows[::7])]) + "\n")
+    values = {
+        "task": "translation", "corpus": str(file), "tokenizer": "characters", "target_tokenizer": "words",
+        "length": 10, "source_length": 10, "channel": "swiglu", "batch": 8, "bucket": 3, "scored": 0,
+        "encoder_mixer": "retention", "steps": 14, "evaluate_every": 14, "save_every": 4,
+    }  # fmt: skip
+    return override(plain, values)
+
+
+def test_pairs_in_buckets_go_on_bit_for_bit_over_the_end_of_an_epoch(pairs: Experiment, tmp_path: Path):
+    """Symbols of the targets are tokens of their own; the whole test part is scored by error rates."""
+    whole = train(pairs, tmp_path / "whole", LABEL)
+    with pytest.raises(KeyboardInterrupt):
+        train(pairs, tmp_path / "run", LABEL, progress=stop_at(13))
+    run = train(pairs, tmp_path / "run", LABEL, resume=True)
+    assert history(run) == history(whole)
+    assert same_weights(tmp_path / "run", tmp_path / "whole")
+    assert {"symbol_error", "text_error"} <= run.final.keys()
+    assert 0 < run.final["text_error"] <= 1
+    said = next(iter(translations(tmp_path / "run", ["afk"])))
+    assert set(said.split()) <= {*"ABCDEFGHIJKLMNOP", "2"}
+
+
 @pytest.mark.slow
 def test_rows_may_come_at_other_steps_where_a_run_goes_on(plain: Experiment, tmp_path: Path):
     whole, out = train(plain, tmp_path / "whole", LABEL), tmp_path / "run"
@@ -220,6 +257,13 @@ def test_rows_may_come_at_other_steps_where_a_run_goes_on(plain: Experiment, tmp
         ({"workers": -1}, "workers=-1"),
         ({"save_total": 0}, "save_total=0"),
         ({"decay": "warm-stable-decay", "warmup": 0.9}, "a warm-up of at most 0.8"),
+        ({"decay": "plateau-decay", "warmup": 0.8}, "a warm-up of at most 0.75"),
+        (
+            {"task": "translation", "target_tokenizer": "bytes"},
+            "target_tokenizer=bytes: one of characters, words",
+        ),
+        ({"task": "translation", "bucket": -1}, "bucket=-1: it must not be negative"),
+        ({"held_out": "test"}, "held_out=test: one of validation, development"),
     ],
     ids=lambda value: str(value)[:30],
 )

@@ -1,0 +1,159 @@
+"""Networks of others: built in our sizes, trained by our loop, refused where they do not fit."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from test_resume import LABEL, history, small, stop_at
+
+from spinodal.errors import InputError
+from spinodal.training import Experiment, Recipe, compare, override, train
+from spinodal.training.build import build_model, prepare_data
+from spinodal.training.experiment import model_config, parameter_count
+
+MODULE = """
+import torch
+from torch import nn
+
+
+class Bigram(nn.Module):
+    def __init__(self, vocabulary: int, hidden: int, width: int = 8):
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary, width)
+        self.inner, self.out = nn.Linear(width, hidden), nn.Linear(hidden, width)
+        self.output = nn.Linear(width, vocabulary)
+        self.output.weight = self.embedding.weight
+
+    def forward(self, ids):
+        x = self.embedding(ids)
+        return self.output(x + self.out(torch.relu(self.inner(x))))
+
+
+def fixed(vocabulary):
+    return nn.Embedding(vocabulary, vocabulary)
+
+
+def narrow(vocabulary):
+    return nn.Embedding(vocabulary, 3)
+
+
+def no_module():
+    return 3
+"""
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    (tmp_path / "others.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield
+    sys.modules.pop("others", None)
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Experiment:
+    corpus = tmp_path / "corpus.txt"
+    words = ("phase", "liquid", "vapour", "mixture", "token", "split", "root")
+    corpus.write_text(" ".join(words[(i * i + i // 3) % 7] for i in range(300)))
+    values = {"method": "none", "task": "causal", "steps": 6, "evaluate_every": 6, "save_every": 2}
+    return override(override(small(corpus), values), {"channel": "swiglu"})
+
+
+def test_a_network_goes_on_bit_for_bit_and_its_loss_is_ours(plain: Experiment, tmp_path: Path):
+    asked = override(plain, {"network": "others:Bigram"})
+    data = prepare_data(asked)
+    model = build_model(asked, data).eval()
+    sample = {name: value[None] for name, value in data.held_out[0].items()}
+    logits = model(**sample).logits[0, :-1].log_softmax(-1)
+    nats = -logits[torch.arange(len(logits)), sample["labels"][0, 1:]].mean()
+    torch.testing.assert_close(model(**sample).loss, nats)
+    whole = train(asked, tmp_path / "whole", LABEL)
+    assert {group.kind for group in whole.groups} == {"tables", "vectors", "matrices"}
+    assert whole.probe is None
+    with pytest.raises(KeyboardInterrupt):
+        train(asked, tmp_path / "run", LABEL, progress=stop_at(5))
+    assert history(train(asked, tmp_path / "run", LABEL, resume=True)) == history(whole)
+
+
+@pytest.mark.parametrize(
+    ("path", "task"),
+    [
+        ("transformers:LlamaForCausalLM", "causal"),
+        ("transformers:GPT2LMHeadModel", "causal"),
+        ("transformers:BertForMaskedLM", "masked"),
+        ("others:Bigram", "masked"),
+    ],
+)
+def test_the_inner_size_is_solved_for_equal_parameters(plain: Experiment, path: str, task: str):
+    asked = override(plain, {"network": path, "task": task, "parameters": 30_000})
+    config = model_config(asked, vocabulary=30)
+    assert parameter_count(asked, config) == pytest.approx(30_000, rel=0.01)
+    model = asked.kind(config).eval()
+    ids = torch.randint(5, 30, (2, 16))
+    out = model(input_ids=ids, labels=ids)
+    assert out.logits.shape == (2, 16, 30)
+    assert out.loss.isfinite()
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"network": "others"}, "network=others: it takes package.module:Name"),
+        ({"network": "nothing_here:Model"}, "nothing_here cannot be imported"),
+        ({"network": "others:Trigram"}, "others has no class or function Trigram"),
+        ({"network": "others:Bigram", "task": "translation"}, "task=translation takes our models alone"),
+        ({"network": "others:Bigram", "method": "penalty"}, "it reports no residuals"),
+    ],
+    ids=["path", "module", "name", "task", "constraint"],
+)
+def test_what_is_no_network_is_refused_with_the_experiment(plain: Experiment, values: dict, said: str):
+    with pytest.raises(InputError, match=said):
+        override(plain, values)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"network": "others:narrow"}, r"it gives \(1, 16, 3\), and not logits \(1, 16, "),
+        ({"network": "others:no_module"}, "it gives int, and not a torch module"),
+        (
+            {"network": "others:fixed", "parameters": 30_000},
+            "parameters, not the 30000 that it is compared at",
+        ),
+    ],
+    ids=["logits", "module", "size"],
+)
+def test_a_network_that_does_not_fit_is_named_before_the_first_step(
+    plain: Experiment, values: dict, said: str
+):
+    asked = override(plain, values)
+    with pytest.raises(InputError, match=said):
+        build_model(asked, prepare_data(asked))
+
+
+def test_rivals_are_chosen_by_name_or_by_path():
+    recipe = Recipe(Experiment(), {"swiglu": {"channel": "swiglu"}, "attention": {"mixer": "attention"}})
+    chosen = recipe.with_rivals(["attention", "others:Bigram", "llama=transformers:LlamaForCausalLM"])
+    assert chosen.rivals == {
+        "attention": {"mixer": "attention"},
+        "Bigram": {"network": "others:Bigram"},
+        "llama": {"network": "transformers:LlamaForCausalLM"},
+    }
+    with pytest.raises(InputError, match="there is a rival Bigram already"):
+        recipe.with_rivals(["others:Bigram", "more:Bigram"])
+    with pytest.raises(InputError, match="no rival gru"):
+        recipe.with_rivals(["gru"])
+
+
+@pytest.mark.slow
+def test_a_rival_of_others_is_compared_and_tuned(plain: Experiment, tmp_path: Path):
+    rivals = {"Bigram": {"network": "others:Bigram"}, "llama": {"network": "transformers:LlamaForCausalLM"}}
+    grid = {"lr": [1e-6, 0.01]}
+    done = compare("own", Recipe(plain, rivals), tmp_path / "out", seeds=1, jobs=1, tune=grid)
+    sizes = {name: runs[0].parameters or 0 for name, runs in done.runs["equal parameters"].items()}
+    assert sizes.keys() == {"own", "Bigram", "llama"}
+    assert max(sizes.values()) < 1.1 * min(sizes.values())
+    assert {found.chosen["lr"] for found in done.tuning.values()} == {0.01}
