@@ -246,6 +246,10 @@ def compare(
         )
     if seeds < 1:
         raise InputError(f"seeds={seeds}: `seeds` is at least one, and three show a spread", field="seeds")
+    if recipe.experiment.schedule.minutes:
+        raise InputError(
+            "a comparison gives all models the same steps, and then the same time: take `steps`, not `minutes`"
+        )
     if jobs < 0:
         raise InputError(
             f"jobs={jobs}: `jobs` is at least one run at once, or 0 for one a core", field="jobs"

@@ -37,8 +37,8 @@ MODEL_KEYS = (
 UNWRITTEN: dict[str, Any] = {"text_field": DataConfig.text_field, "optimizer": "adamw-one-rate"} | {
     name: getattr(Schedule, name)
     for name in (
-        "step_size", "nonfinite", "accumulate", "decay", "matrix_lr", "precision", "activation_checkpointing",
-        "workers", "save_total", "sharded",
+        "step_size", "nonfinite", "accumulate", "decay", "matrix_lr", "minutes", "precision",
+        "activation_checkpointing", "workers", "save_total", "sharded",
     )
 } | {name: getattr(DataConfig, name) for name in ("held_out", "target_tokenizer", "bucket", "scored")} | {
     "network": ""

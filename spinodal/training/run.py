@@ -13,6 +13,7 @@ import dataclasses
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from spinodal.training.experiment import Experiment
 from spinodal.training.finite import nonfinite_weights
 from spinodal.training.groups import ParameterGroup, describe_groups
 from spinodal.training.memory import estimate_memory, refuse_memory
+from spinodal.training.planning import PLANNED, follow_plan, plan_steps
 from spinodal.training.probe import Probe, probe_model
 from spinodal.training.processes import join_group, main_only, on_main, process_count, process_rank, together
 from spinodal.training.records import Part, TrainingRun, training_run
@@ -144,15 +146,17 @@ def train(
             )
             if folder.previous is not None:
                 refuse_other_samples(folder.previous, experiment)
-                refuse_other_end(folder.previous, experiment)
+                refuse_other_end(folder.previous, follow_plan(experiment, folder.previous.config))
             return folder
 
         folder = main_only(open_folder)  # the others read what it writes
         previous = on_main(lambda: folder.previous)
+        if previous is not None:
+            experiment = follow_plan(experiment, previous.config)
         if previous is not None and previous.finished and not is_shorter(previous, experiment):
             result = on_main(lambda: finished_result(folder, previous, experiment, progress, log))
         else:
-            result = train_in(folder, out, experiment, progress, log)
+            result = train_in(folder, out, experiment, progress, log, new=previous is None)
         if draw:
             run = training_run(read_run(out).record)
             main_only(lambda: draw(folder, {"": {label.name: [run]}}))
@@ -160,26 +164,37 @@ def train(
 
 
 def train_in(
-    folder: RunFolder, out: Path, experiment: Experiment, progress: Progress | None, log: Log | None
+    folder: RunFolder,
+    out: Path,
+    experiment: Experiment,
+    progress: Progress | None,
+    log: Log | None,
+    *,
+    new: bool,
 ) -> TrainingResult:
     """The result of training from the start, or from the newest whole checkpoint of what the folder `out` holds.
 
-    `folder` is that of the main process, None in the others.
+    `folder` is that of the main process, None in the others. A run that is `new` plans its steps where it has minutes.
     """
 
     def show(rows: list[dict[str, Number]]) -> None:
         folder.show({"parameters": parameters, "metrics": rows})
 
-    def prepare() -> PhysicsTrainer:
+    def prepare() -> tuple[PreparedData, SpinodalPreTrainedModel]:
         check_size(experiment)
         data = prepare_data(experiment)
         model = build_model(experiment, data)
         refuse_memory(experiment, estimate_memory(experiment, model, data))
-        hears = {} if process_rank() else {"progress": progress, "log": log, "show": show}
-        return PhysicsTrainer(model, data, experiment, out, **hears)
+        return data, model
 
-    trainer = together(prepare)
-    model = trainer.network
+    data, model = together(prepare)
+    planned: dict[str, Any] = {}
+    if experiment.schedule.minutes:
+        if new:
+            experiment = on_main(partial(plan_steps, experiment, model, data))
+        planned = {name: experiment.flat()[name] for name in PLANNED}
+    hears = {} if process_rank() else {"progress": progress, "log": log, "show": show}
+    trainer = together(lambda: PhysicsTrainer(model, data, experiment, out, **hears))
     parameters = sum(p.numel() for p in model.parameters())
 
     def usable_checkpoint() -> Path | None:
@@ -200,7 +215,7 @@ def train_in(
     trainer.parts = [*(part for part in trainer.parts if part.step < step), origin]
 
     def begin() -> None:
-        folder.begin(hidden=model.config.hidden, digests=trainer.data.digests, **trainer.split)
+        folder.begin(hidden=model.config.hidden, digests=trainer.data.digests, **trainer.split, **planned)
         clear_later(out, step)  # of the end of a shorter run, or not whole: these steps are done again
 
     main_only(begin)

@@ -25,6 +25,9 @@ class Schedule:
     """
 
     steps: int = 400  # of the optimiser
+    minutes: float = (
+        0.0  # of computing, into which as many steps are planned as fit (planning.py); 0: `steps`
+    )
     batch: int = 16  # samples that a process computes at once; a step has batch x accumulate x processes
     lr: float = 4e-3  # the largest learning rate, at the end of the warm-up, of all but matrices
     matrix_lr: float = 0.0  # of a matrix that reads 128 features (groups.py); 0: lr / 5, of Muon 2.5 lr
@@ -58,7 +61,9 @@ class Schedule:
             "workers",
         )
         require_types(self, **dict.fromkeys((*counts, "save_total"), Integral))
-        require_types(self, **dict.fromkeys(("lr", "matrix_lr", "warmup", "weight_decay", "clip"), Real))
+        require_types(
+            self, **dict.fromkeys(("minutes", "lr", "matrix_lr", "warmup", "weight_decay", "clip"), Real)
+        )
         require_types(
             self, step_size=str, activation_checkpointing=bool, sharded=bool, **dict.fromkeys(CHOICES, str)
         )
@@ -89,7 +94,7 @@ class Schedule:
             )
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed={self.seed}: it takes from 0 to {2**32 - 1}")
-        for name in ("matrix_lr", "weight_decay", "workers"):
+        for name in ("minutes", "matrix_lr", "weight_decay", "workers"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name}={getattr(self, name)}: it must not be negative")
         if self.save_every % self.log_every:

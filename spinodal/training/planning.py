@@ -1,0 +1,102 @@
+r"""A budget of time: how many steps of an experiment fit into so many minutes of computing.
+
+    steps = (60 minutes - e) / (s + e / evaluate_every),   evaluate_every >= 10 e / s
+
+s are the seconds of a step, e those of an evaluation, both measured on a few batches before the first step, by the
+clock of the rows of metrics (`seconds`). Evaluations so take a tenth of the time at most. The plan is part of the
+run's configuration: a run that goes on has the steps that it began with, whatever the machine does by then.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import nn
+
+from spinodal.models.encoder import SpinodalPreTrainedModel
+from spinodal.training.callbacks import clock
+from spinodal.training.constraints import Constraints
+from spinodal.training.experiment import Experiment, override
+from spinodal.training.processes import process_count
+from spinodal.training.tasks import PreparedData, task_named
+
+PLANNED = ("steps", "evaluate_every")  # values of a configuration that a plan sets
+BATCHES = 3  # of which the time is taken, after one that is not counted
+SHARE = 10  # times that an evaluation takes, at least, between two of them
+
+
+def plan_steps(experiment: Experiment, model: SpinodalPreTrainedModel, data: PreparedData) -> Experiment:
+    """The experiment with as many steps as its `minutes` hold, and evaluations that take a tenth of them at most."""
+    schedule = experiment.schedule
+    step = schedule.accumulate * seconds_of_step(experiment, model, data)
+    evaluation = seconds_of_evaluation(experiment, model, data)
+    every = max(schedule.evaluate_every, math.ceil(SHARE * evaluation / step))
+    steps = max(1, int((60 * schedule.minutes - evaluation) / (step + evaluation / every)))
+    return override(experiment, {"steps": steps, "evaluate_every": every})
+
+
+def follow_plan(experiment: Experiment, config: Mapping[str, Any]) -> Experiment:
+    """The experiment with the plan of a run that it goes on with; itself where it has no budget of time."""
+    if not experiment.schedule.minutes:
+        return experiment
+    return override(experiment, {name: config[name] for name in PLANNED if name in config})
+
+
+def seconds_of_step(experiment: Experiment, model: SpinodalPreTrainedModel, data: PreparedData) -> float:
+    """Seconds of a forward and a backward pass of a batch; the model and the random numbers are as they were."""
+    constraints, batch = Constraints(experiment.constraint), experiment.schedule.batch
+    network: Any = model
+
+    def passes(inputs: dict[str, torch.Tensor]) -> None:
+        out = network(**inputs, scored_only=True, output_residuals=constraints.active)
+        loss = out.loss + constraints.loss(out.residuals) if constraints.active else out.loss
+        loss.backward()
+
+    indices = [[(k * batch + i) % len(data.training) for i in range(batch)] for k in range(BATCHES + 1)]
+    samples = [[data.training[i] for i in chosen] for chosen in indices]
+    found = timed(experiment, model, samples, passes, training=True)
+    model.zero_grad()
+    return found
+
+
+@torch.no_grad()
+def seconds_of_evaluation(
+    experiment: Experiment, model: SpinodalPreTrainedModel, data: PreparedData
+) -> float:
+    """Seconds in which each process passes through its share of the held-out samples."""
+    network: Any = model
+    batch = min(4 * experiment.schedule.batch, len(data.held_out))
+    samples = [[data.held_out[i] for i in range(batch)]] * (BATCHES + 1)
+    one = timed(
+        experiment, model, samples, lambda inputs: network(**inputs, scored_only=True), training=False
+    )
+    return one * math.ceil(len(data.held_out) / batch / process_count())
+
+
+def timed(
+    experiment: Experiment,
+    model: nn.Module,
+    batches: Sequence[list],
+    passes: Callable[[dict[str, torch.Tensor]], object],
+    *,
+    training: bool,
+) -> float:
+    """The mean of the seconds of `passes` over these batches, without the first."""
+    collate, device = task_named(experiment.data.task).collate, next(model.parameters()).device
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]  # some count the calls of training
+    mode, seconds = model.training, []
+    model.train(training)
+    with ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng())
+        if experiment.schedule.precision == "bf16":
+            stack.enter_context(torch.autocast(device.type, dtype=torch.bfloat16))
+        for samples in batches:
+            start = clock()
+            passes({name: value.to(device) for name, value in collate(samples).items()})
+            seconds.append(clock() - start)
+    model.train(mode)
+    for buffer, before in buffers:
+        buffer.copy_(before)
+    return sum(seconds[1:]) / (len(seconds) - 1)

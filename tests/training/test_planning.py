@@ -1,0 +1,80 @@
+"""A budget in minutes: the steps that fit by a known clock, kept where a run goes on."""
+
+import json
+from pathlib import Path
+
+import pytest
+from test_resume import LABEL, history, small, stop_at
+
+from spinodal.errors import InputError
+from spinodal.training import Experiment, Recipe, compare, override, planning, train
+from spinodal.training.build import build_model, prepare_data
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Experiment:
+    corpus = tmp_path / "corpus.txt"
+    words = ("phase", "liquid", "vapour", "mixture", "token", "split", "root")
+    corpus.write_text(" ".join(words[(i * i + i // 3) % 7] for i in range(300)))
+    values = {
+        "method": "none",
+        "minutes": 0.5,
+        "evaluate_every": 4,
+        "save_every": 2,
+        "decay": "plateau-decay",
+    }
+    return override(override(small(corpus), values), {"channel": "swiglu"})
+
+
+def of_seconds(monkeypatch: pytest.MonkeyPatch, step: float, evaluation: float) -> None:
+    monkeypatch.setattr(planning, "seconds_of_step", lambda *given: step)
+    monkeypatch.setattr(planning, "seconds_of_evaluation", lambda *given: evaluation)
+
+
+@pytest.mark.parametrize(
+    ("step", "evaluation", "steps", "every"),
+    [(0.5, 0.0, 60, 4), (1.0, 2.0, 25, 20), (4.0, 0.4, 7, 4), (100.0, 1.0, 1, 4)],
+)
+def test_steps_and_evaluations_fill_the_time(
+    plain: Experiment, monkeypatch: pytest.MonkeyPatch, step: float, evaluation: float, steps: int, every: int
+):
+    of_seconds(monkeypatch, step, evaluation)
+    found = planning.plan_steps(plain, *(None, None)).schedule  # pyright: ignore[reportArgumentType]
+    assert (found.steps, found.evaluate_every) == (steps, every)
+    if steps > 1:
+        assert 30 - step - evaluation <= steps * step + steps / every * evaluation + evaluation <= 30
+        assert evaluation / every <= step / 10
+
+
+def test_the_clock_leaves_model_and_random_numbers_as_they_were(plain: Experiment, tmp_path: Path):
+    """A run with a plan is, bit for bit, the run that is asked for those steps."""
+    data = prepare_data(plain)
+    model = build_model(plain, data)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert planning.seconds_of_step(plain, model, data) > 0
+    assert planning.seconds_of_evaluation(plain, model, data) > 0
+    assert all(value.equal(before[name]) for name, value in model.state_dict().items())
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_a_run_that_goes_on_has_the_steps_that_it_began_with(
+    plain: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    of_seconds(monkeypatch, 3.0, 0.0)
+    whole = train(override(plain, {"minutes": 0.0, "steps": 10}), tmp_path / "whole", LABEL)
+    with pytest.raises(KeyboardInterrupt):
+        train(plain, tmp_path / "run", LABEL, progress=stop_at(5))
+    config = json.loads((tmp_path / "run" / "run.json").read_text())["config"]
+    assert (config["steps"], config["minutes"]) == (10, 0.5)
+    of_seconds(monkeypatch, 1.0, 0.0)
+    assert history(train(plain, tmp_path / "run", LABEL, resume=True)) == history(whole)
+    assert train(plain, tmp_path / "run", LABEL, resume=True).final["steps"] == 10
+    with pytest.raises(InputError, match=r"another experiment \(minutes=0.5 there, 1.0 asked"):
+        train(override(plain, {"minutes": 1.0}), tmp_path / "run", LABEL, resume=True)
+
+
+def test_a_comparison_has_no_minutes(plain: Experiment, tmp_path: Path):
+    with pytest.raises(InputError, match="take `steps`, not `minutes`"):
+        compare("own", Recipe(plain), tmp_path / "out")
+    with pytest.raises(InputError, match="minutes=-1"):
+        override(plain, {"minutes": -1})
