@@ -31,7 +31,8 @@ from spinodal.training.sharding import gathered_parameters
 from spinodal.training.size import machine_memory
 from spinodal.training.tasks import PreparedData, task_named
 
-MOMENTS = {"adamw": 8, "adamw-one-rate": 8, "muon": 8}  # bytes a parameter; adafactor's are rows and columns
+# Bytes a parameter; adafactor's are rows and columns, Muon keeps half of a matrix
+MOMENTS = {"adamw": 8, "adamw-one-rate": 8, "muon": 8, "adafactor": 0, "sgd": 0}
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ def estimate_memory(
     """The memory that training this model takes, by a pass of one sample and one of two."""
     count = sum(p.numel() for p in model.parameters())
     one, two = (kept_bytes(experiment, model, data, samples) for samples in (1, 2))
-    sample, moments = max(0, two - one), MOMENTS.get(experiment.schedule.optimizer, 0) * count
-    if experiment.schedule.optimizer == "muon":  # of a matrix it keeps one
+    sample, moments = max(0, two - one), MOMENTS[experiment.schedule.optimizer] * count
+    if experiment.schedule.optimizer == "muon":
         moments -= 4 * sum(g.parameters for g in describe_groups(model, experiment.schedule) if g.inputs)
     activations = one + (experiment.schedule.batch - 1) * sample
     shares, gathered = 1, 0

@@ -39,7 +39,8 @@ def test_steps_and_evaluations_fill_the_time(
     plain: Experiment, monkeypatch: pytest.MonkeyPatch, step: float, evaluation: float, steps: int, every: int
 ):
     of_seconds(monkeypatch, step, evaluation)
-    found = planning.plan_steps(plain, *(None, None)).schedule  # pyright: ignore[reportArgumentType]
+    data = prepare_data(plain)
+    found = planning.plan_steps(plain, build_model(plain, data), data).schedule
     assert (found.steps, found.evaluate_every) == (steps, every)
     if steps > 1:
         assert 30 - step - evaluation <= steps * step + steps / every * evaluation + evaluation <= 30
@@ -77,4 +78,4 @@ def test_a_comparison_has_no_minutes(plain: Experiment, tmp_path: Path):
     with pytest.raises(InputError, match="take `steps`, not `minutes`"):
         compare("own", Recipe(plain), tmp_path / "out")
     with pytest.raises(InputError, match="minutes=-1"):
-        override(plain, {"minutes": -1})
+        override(plain, {"minutes": -1.0})
