@@ -21,7 +21,7 @@ import torch
 from transformers.utils import logging
 
 from spinodal.errors import InputError, TerminationError
-from spinodal.runs import Run, open_run, read_run, sweep
+from spinodal.runs import decode, Run, open_run, read_run, sweep
 from spinodal.training.build import build_model, prepare_data
 from spinodal.training.experiment import Experiment, model_config, override, parameter_count
 from spinodal.training.processes import process_count
@@ -82,7 +82,8 @@ class Comparison:
     @classmethod
     def from_run(cls, run: Run) -> "Comparison":
         """The comparison of a record that was read."""
-        return cls(run.result["arms"])
+        tuning = {model: decode(Tuning, found, {}) for model, found in run.result.get("tuning", {}).items()}
+        return cls(run.result["arms"], tuning)
 
     @property
     def runs(self) -> dict[str, dict[str, list[TrainingRun]]]:

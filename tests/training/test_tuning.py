@@ -10,8 +10,8 @@ import pytest
 from test_resume import small
 
 from spinodal.errors import InputError
-from spinodal.runs import read_run, sweep
-from spinodal.training import Comparison, Experiment, Recipe, compare, override, parse_grid
+from spinodal.runs import read, sweep
+from spinodal.training import Experiment, Recipe, compare, override, parse_grid
 from spinodal.training.build import prepare_data
 
 TUNING = importlib.import_module("spinodal.training.tuning")
@@ -139,7 +139,7 @@ def test_a_comparison_tunes_and_goes_on_with_its_cells(
     assert {
         run.config["lr"] for models in done.runs.values() for runs in models.values() for run in runs
     } == {0.01}
-    assert read_run(tmp_path / "out").result_as(Comparison).tuning == done.tuning
+    assert read(tmp_path / "out").tuning == done.tuning
     monkeypatch.setattr(TUNING, "PhysicsTrainer", None)
     again = compare("own", recipe, tmp_path / "out", seeds=1, jobs=1, tune=grid)
     assert again.tuning == done.tuning
