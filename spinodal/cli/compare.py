@@ -77,7 +77,7 @@ def compare_command(
     show_tuning(done.tuning)
     show_report(out, done.runs)
     for line in verdicts(done.runs):
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(str(line), highlight=False, soft_wrap=True)
     if (
         not values
         and not models

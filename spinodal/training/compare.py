@@ -21,7 +21,7 @@ import torch
 from transformers.utils import logging
 
 from spinodal.errors import InputError, TerminationError
-from spinodal.runs import decode, Run, open_run, read_run, sweep
+from spinodal.runs import Run, decode, open_run, read_run, sweep
 from spinodal.training.build import build_model, prepare_data
 from spinodal.training.experiment import Experiment, model_config, override, parameter_count
 from spinodal.training.processes import process_count

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spinodal.runs import Run, decode
+from spinodal.training.groups import ParameterGroup
 from spinodal.training.probe import Probe
 
 Number = int | float
@@ -46,6 +47,7 @@ class TrainingRun:
     metrics: list[dict[str, Number]] = field(default_factory=list, repr=False)
     final: dict[str, Number] = field(default_factory=dict)
     probe: Probe | None = field(default=None, repr=False)
+    groups: list[ParameterGroup] = field(default_factory=list, repr=False)
 
     @classmethod
     def from_run(cls, run: Run) -> "TrainingRun":
@@ -68,6 +70,7 @@ def training_run(record: Mapping[str, Any]) -> TrainingRun:
         metrics=[numbers(row) for row in record.get("metrics", [])],
         final=numbers(record.get("final", {})),
         probe=probe,
+        groups=[decode(ParameterGroup, group, {}) for group in record.get("groups", [])],
     )
 
 

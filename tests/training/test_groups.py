@@ -14,7 +14,7 @@ from torch import nn
 from spinodal.errors import InputError
 from spinodal.mixers.base import OutputProjection
 from spinodal.models import SpinodalConfig, SpinodalForCausalLM
-from spinodal.runs import read_run
+from spinodal.runs import read, read_run
 from spinodal.training import Experiment, MuonAdamW, TrainingResult, override, parameter_groups, train
 from spinodal.training.build import build_model, prepare_data
 
@@ -172,6 +172,7 @@ def test_the_first_step_of_adam_moves_every_entry_by_the_rate_of_its_group(plain
     assert sum(g.parameters for g in run.groups) == run.parameters
     assert run.groups[3].lr == pytest.approx(0.001 * math.sqrt(128 / 16))
     assert read_run(tmp_path / "run").result_as(TrainingResult).groups == run.groups
+    assert read(tmp_path / "run").groups == run.groups
 
 
 def test_an_optimiser_of_one_rate_has_one_group(plain: Experiment, tmp_path: Path):
