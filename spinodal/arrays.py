@@ -4,6 +4,7 @@ Lists, arrays of any order or stride, and tensors of any device give the same di
 refused: complex numbers, text, truth values, objects, and masked arrays, whose masked entries have no value.
 """
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -90,3 +91,17 @@ def array_of_tensor(tensor: Any, field: str) -> tuple[np.ndarray, float]:
         )
     eps = torch.finfo(tensor.dtype).eps if tensor.is_floating_point() else EPS
     return tensor.to_dense().cpu().to(torch.float64).numpy(), eps
+
+
+def read_array(file: str | Path, *, option: str = "start") -> Float[np.ndarray, "..."]:
+    """The array of a .npy file, in double precision; InputError where it holds no real numbers."""
+    try:
+        array = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"`{option}` {file}: holds no array of numbers ({error})", field=option) from None
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+        raise InputError(
+            f"`{option}` {file}: holds no array of numbers; real ones are needed, as np.save writes them",
+            field=option,
+        )
+    return np.array(array, np.float64, order="C")

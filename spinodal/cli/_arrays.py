@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spinodal.arrays import read_array
 from spinodal.errors import InputError
 
 
@@ -32,17 +33,3 @@ def of_columns(path: Path, table: np.ndarray, columns: int | None) -> np.ndarray
     if table.ndim != 2 or columns not in (None, table.shape[1]):
         raise InputError(f"{path}: {columns or 'several'} number(s) a line, here are {table.shape[1:]}")
     return table
-
-
-def read_array(file: str | Path, *, option: str = "start") -> np.ndarray:
-    """The array of a .npy file, in double precision; InputError where it holds no real numbers."""
-    try:
-        array = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"`{option}` {file}: holds no array of numbers ({error})", field=option) from None
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
-        raise InputError(
-            f"`{option}` {file}: holds no array of numbers; real ones are needed, as np.save writes them",
-            field=option,
-        )
-    return np.array(array, np.float64, order="C")

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from spinodal.cli._arrays import read_array
+from spinodal.arrays import read_array
+from spinodal.cli._defaults import default
 from spinodal.cli._output import given, renamed
 from spinodal.errors import InputError
 
@@ -17,15 +18,22 @@ def simulation_options(v_given: bool, times_given: bool) -> dict[str, str]:
     }  # fmt: skip
 
 
-def matrix_heads(q: str | None, k: str | None, v: str | None, repulsive: bool) -> Any:
-    """The heads of the matrices in these files, the identity where there is none; V = -V where tokens repel."""
+def matrix_heads(q: str | None, k: str | None, v: str | None, repulsive: bool, d: int | None) -> Any:
+    """The heads of these matrices, as files or texts, the identity where there is none; V = -V where tokens repel."""
     from spinodal.flows import stack_heads
+    from spinodal.flows.fields.matrices import matrices_of
 
-    files = {"q": q, "k": k, "v": v}
-    matrices: list[Any] = [
-        1.0 if file is None else read_array(file, option=name) for name, file in files.items()
-    ]
-    return stack_heads(matrices[0], matrices[1], -matrices[2] if repulsive else matrices[2])
+    Q, K, V = matrices_of(tuple(1.0 if text is None else text for text in (q, k, v)), d)
+    return stack_heads(Q, K, -V if repulsive else V)
+
+
+def asked_dimension(d: int | None, start: str) -> int:
+    """The d of the tokens, for matrices that leave it open: --d, that of the file of --start, or the default."""
+    from spinodal.flows import NAMED_STARTS
+
+    if d is None and start not in NAMED_STARTS:
+        return read_array(start).shape[-1]
+    return default("flows.named_start.d") if d is None else d
 
 
 def probes_of(text: str | None) -> Any:

@@ -33,9 +33,9 @@ def simulate_command(
     n: Annotated[int | None, Option(help=f"Tokens; {N}, or as many as --start holds.")] = None,
     d: Annotated[int | None, Option(help=f"Dimension; {D}, or that of the matrices or of --start.")] = None,
     beta: Annotated[float, Option(help="Inverse temperature of either sign; inf: hardmax.")] = BETA,
-    q: Annotated[str | None, Option(help="Q as .npy, [k d], or [h k d] for h heads.")] = None,
-    k: Annotated[str | None, Option(help="K as .npy.")] = None,
-    v: Annotated[str | None, Option(help="V as .npy, [d d], or [h d d].")] = None,
+    q: Annotated[str | None, Option(help="Q: diag:2,1, scaled:-1, random:SEED, or .npy, [k d] or [h k d].")] = None,
+    k: Annotated[str | None, Option(help="K, as Q.")] = None,
+    v: Annotated[str | None, Option(help="V, as Q, [d d] or [h d d].")] = None,
     causal: Annotated[bool, Option("--causal", help="Token i sees tokens j <= i.")] = False,
     repulsive: Annotated[bool, Option("--repulsive", help="V = -V: tokens spread.")] = False,
     normalisation: Annotated[str, Option(help="post, pre, mix, peri, ngpt or sqrt.")] = NORMALISATION,
@@ -92,8 +92,9 @@ def simulate_command(
     options.require_kind_of_movie(movie)
     check_folder(out, **place)
     with renamed(**options.simulation_options(v is not None, kept is not None)):
+        heads = options.matrix_heads(q, k, v, repulsive, options.asked_dimension(d, start))
         attention = AttentionField(
-            beta, field, options.matrix_heads(q, k, v, repulsive), causal, scheme(normalisation, parameter),
+            beta, field, heads, causal, scheme(normalisation, parameter),
             math.inf if noise is None else noise, engine=engine,
         )  # fmt: skip
         simulation = Simulation(

@@ -11,6 +11,7 @@ from .evolution import Evolution, evolve
 from .experiment import Simulation, named_method
 from .fields import AttentionField, FeedForward, Head, UnnormalisedField
 from .fields.heads import stack_heads
+from .fields.matrices import named_matrix
 from .probes import lyapunov_exponents, probe_array, probe_pairs
 from .starts import (
     NAMED_STARTS,
@@ -58,6 +59,7 @@ __all__ = [
     "field",
     "law",
     "lyapunov_exponents",
+    "named_matrix",
     "named_method",
     "named_start",
     "phase_diagram",

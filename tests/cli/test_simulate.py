@@ -230,6 +230,8 @@ def test_a_negative_beta_synchronises_on_the_circle(monkeypatch, tmp_path):
         (["--start", "orthonormal", "--n", "4", "--d", "3"], "d >= 4"),
         (["--start", "lattice", "--d", "5"], "not for d = 5"),
         (["--q", "one.npy"], "--q have shape"),
+        (["--q", "diag:1,y"], "--q diag:1,y"),
+        (["--v", "mine"], "--v mine: a matrix is a .npy file"),
         (["--d", "4", "--v", "square.npy"], "d = 3"),
         (["--weights", "long.npy"], "--weights have shape"),
         (["--until", "soon"], "--until soon"),

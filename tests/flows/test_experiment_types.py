@@ -21,6 +21,7 @@ from spinodal.training import compare
 
 CASES = {
     'flows.UniformStart("5")': "n",
+    'flows.Head("diag:2,1")': "queries",
     "flows.UniformStart(5, 3.0)": "d",
     'flows.UniformStart(5, 3, "0")': "seed",
     'flows.OrthonormalStart("3")': "n",

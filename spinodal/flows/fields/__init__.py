@@ -4,6 +4,7 @@ file          what
 composed      AttentionField: mask x matrices x kind x scheme x noise x feed-forward
 heads         Q, K, V, where a number stands for that multiple of the identity
 interactions  one head at work: differences first
+matrices      of a head, from a text
 schemes       where the layer norm sits
 feed          outer s(inner x + bias)
 unnormalised  no layer norm

@@ -17,6 +17,7 @@ import numpy as np
 from spinodal.arrays import real_array
 from spinodal.errors import InputError
 from spinodal.flows.engines.kernel import Kernel, Matrix, norm, scalar_or_matrix
+from spinodal.flows.fields.matrices import matrices_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +89,11 @@ class Head:
 
 def finite(name: str, matrix: Matrix) -> Matrix:
     """A number, or a matrix in double precision; InputError for anything else and for NaN."""
+    if isinstance(matrix, str):
+        raise InputError(
+            f"`{name}` {matrix!r}: a number or a matrix, such as flows.named_matrix makes of a text, is needed",
+            field=name,
+        )
     array = real_array(matrix, name)
     if array.ndim not in (0, 2) or array.size == 0:
         raise InputError(
@@ -102,11 +108,15 @@ def finite(name: str, matrix: Matrix) -> Matrix:
 IDENTITY = Head()
 
 
-def stack_heads(queries: Matrix, keys: Matrix, values: Matrix) -> tuple[Head, ...]:
+def stack_heads(
+    queries: Matrix | str = 1.0, keys: Matrix | str = 1.0, values: Matrix | str = 1.0, d: int | None = None
+) -> tuple[Head, ...]:
     """One head for each matrix along the first of three axes; numbers and matrices with two axes are shared by all.
 
-    InputError where they are of different numbers of heads.
+    A text is that of `named_matrix`, with the d of the other matrices, or else `d`. InputError where they are of
+    different numbers of heads.
     """
+    queries, keys, values = matrices_of((queries, keys, values), d)
     matrices = [
         real_array(m, name)
         for name, m in zip(("queries", "keys", "values"), (queries, keys, values), strict=True)

@@ -1,0 +1,86 @@
+r"""Matrices of a head from a text, on the command line and in Python alike.
+
+text           matrix
+diag:2,1,-0.5  the diagonal one of these entries
+scaled:-1      -1 times the identity, of any d
+random:7       independent normal entries of variance 1 / d, from the seed and the role of the matrix
+q.npy          that of the file, [k d], or [h k d] for h heads
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from spinodal.arrays import read_array
+from spinodal.errors import InputError
+from spinodal.flows.engines.kernel import Matrix
+
+ROLES = ("queries", "keys", "values")
+
+
+def named_matrix(text: str, d: int | None = None, *, role: str = "values") -> Matrix:
+    """diag(a_1, ..., a_d) of "diag:A,B,...", a I of "scaled:A", G / sqrt(d) of "random:SEED", or that of a file.
+
+    G has independent standard normal entries; `role`, one of "queries", "keys" and "values", has its own ones from the
+    same seed. `d` is needed for "random:SEED" alone. InputError, which names the value that is wrong and `role` as its
+    field.
+
+    >>> from spinodal import flows
+    >>> flows.named_matrix("diag:2,-0.5").tolist()
+    [[2.0, 0.0], [0.0, -0.5]]
+    """
+    name, colon, rest = text.partition(":")
+    if not colon or name not in FORMS:
+        if text.endswith(".npy"):
+            return read_array(text, option=role)
+        raise InputError(
+            f"`{role}` {text}: a matrix is a .npy file, diag:A,B,..., scaled:A or random:SEED", field=role
+        )
+    return FORMS[name](rest, d, text, role)
+
+
+def diagonal(rest: str, d: int | None, text: str, role: str) -> Matrix:
+    entries = [finite_number(part, text, role) for part in rest.split(",")]
+    return np.diag(entries)
+
+
+def scaled(rest: str, d: int | None, text: str, role: str) -> Matrix:
+    return finite_number(rest, text, role)
+
+
+def random(rest: str, d: int | None, text: str, role: str) -> Matrix:
+    if not (rest.isascii() and rest.isdecimal()):
+        raise InputError(f"`{role}` {text}: a seed is a whole number >= 0, and {rest!r} is none", field=role)
+    if d is None:
+        raise InputError(f"`{role}` {text}: `d` says how large a random matrix is", field=(role, "d"))
+    generator = np.random.default_rng([int(rest), 1 + ROLES.index(role)])
+    return generator.standard_normal((d, d)) / math.sqrt(d)
+
+
+def finite_number(part: str, text: str, role: str) -> float:
+    try:
+        value = float(part)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(f"`{role}` {text}: takes finite numbers, and {part!r} is none", field=role)
+    return value
+
+
+FORMS: dict[str, Callable[[str, int | None, str, str], Matrix]] = {
+    "diag": diagonal,
+    "scaled": scaled,
+    "random": random,
+}
+
+
+def matrices_of(given: tuple[Matrix | str, ...], d: int | None) -> tuple[Matrix, ...]:
+    """Queries, keys and values with their texts as matrices; a random one has the d of the others, or `d`."""
+    made = list(given)
+    for late in (False, True):
+        width = next((np.shape(m)[-1] for m in made if not isinstance(m, str) and np.ndim(m) > 1), d)
+        for i, matrix in enumerate(made):
+            if isinstance(matrix, str) and matrix.startswith("random:") == late:
+                made[i] = named_matrix(matrix, width, role=ROLES[i])
+    return tuple(m for m in made if not isinstance(m, str))
