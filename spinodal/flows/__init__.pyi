@@ -9,7 +9,7 @@ from .engines.span import reduce_to_span
 from .ensembles import Diagram, DiagramResult, phase_diagram
 from .evolution import Evolution, evolve
 from .experiment import Simulation, named_method
-from .fields import AttentionField, FeedForward, Head, UnnormalisedField
+from .fields import AttentionField, FeedForward, FunctionField, Head, UnnormalisedField
 from .fields.heads import stack_heads
 from .fields.matrices import named_matrix
 from .probes import lyapunov_exponents, probe_array, probe_pairs
@@ -37,6 +37,7 @@ __all__ = [
     "Engine",
     "Evolution",
     "FeedForward",
+    "FunctionField",
     "Head",
     "Kernel",
     "LatticeStart",

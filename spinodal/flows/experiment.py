@@ -166,7 +166,11 @@ def check_types(simulation: Simulation) -> None:
         object.__setattr__(simulation, name, value)
 
     if not isinstance(simulation.field, AttentionField):
-        raise InputError(f"`field` {simulation.field!r}: an AttentionField is needed", field="field")
+        raise InputError(
+            f"`field` {simulation.field!r}: flows.simulate integrates any field, and a function; for a Simulation, "
+            "which is recorded, an AttentionField is needed",
+            field="field",
+        )
     start, until, times = simulation.start, simulation.until, simulation.times
     if isinstance(start, np.ndarray | list | tuple) or hasattr(start, "detach"):
         put("start", TokenStart(cast(np.ndarray, start)))

@@ -46,7 +46,7 @@ CASES = {
     'flows.AttentionField("1")': "beta",
     "flows.AttentionField(1.0, 3)": "kind",
     'flows.AttentionField(heads="identity")': "heads",
-    "flows.AttentionField(heads=flows.Head())": "heads",
+    "flows.AttentionField(heads=flows.UniformStart())": "heads",
     "flows.AttentionField(heads=(1.0,))": "heads",
     "flows.AttentionField(causal=1)": "causal",
     'flows.AttentionField(scheme="pre")': "scheme",

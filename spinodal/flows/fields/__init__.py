@@ -7,6 +7,7 @@ interactions  one head at work: differences first
 matrices      of a head, from a text
 schemes       where the layer norm sits
 feed          outer s(inner x + bias)
+function      any function of tokens, weights and time
 unnormalised  no layer norm
 energy        the energy that a field climbs or descends, or why there is none
 """

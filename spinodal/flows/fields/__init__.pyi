@@ -1,6 +1,7 @@
 from .composed import AttentionField
 from .energy import Energy, energy_of
 from .feed import FeedForward
+from .function import FunctionField
 from .heads import Head
 from .schemes import NGPT, SCHEMES, Mix, Peri, Post, Pre, Scheme, Sqrt, scheme
 from .unnormalised import UnnormalisedField
@@ -11,6 +12,7 @@ __all__ = [
     "AttentionField",
     "Energy",
     "FeedForward",
+    "FunctionField",
     "Head",
     "Mix",
     "Peri",

@@ -28,6 +28,7 @@ from spinodal.flows.fields.heads import IDENTITY, Head
 from spinodal.flows.fields.interactions import Interaction
 from spinodal.flows.fields.schemes import POST, AttentionOutput, Scheme
 from spinodal.flows.state import Rate, State
+from spinodal.limits import NUMBERS, require_at_most
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +122,25 @@ class AttentionField:
         else:
             drift, bound = (A.tangent, A.error_bound) if s == 1 else (A.tangent / s, A.error_bound / s)
         return Rate(drift, growth, A.Z, bound, A.engine)
+
+    @property
+    def hard(self) -> bool:
+        """Whether beta is infinite."""
+        return math.isinf(self.beta)
+
+    def attention_weights(
+        self, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"] | None = None
+    ) -> Float[np.ndarray, "h n n"]:
+        """p_ij^h = w_j e^{b <Q^h x_i, K^h x_j>} / Z_i^h, the attention weights of a state.
+
+        Rows sum to one under every kind, and are 0 beyond a causal mask; at beta = inf they are those of the largest.
+        Weights are equal if not given. InputError for more numbers than memory is meant to hold.
+        """
+        x = fast_array(x, "x")
+        weights = np.full(len(x), 1 / len(x)) if weights is None else fast_array(weights, "weights")
+        check_dimensions(State(x, np.ones(len(x))), weights, self.d)
+        require_at_most(NUMBERS, len(self.heads) * len(x) ** 2, "attention weights", "x")
+        return np.stack([interaction.attention_weights(x, weights) for interaction in self.interactions])
 
     def attention_output(
         self, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], radial: bool = True

@@ -1,6 +1,7 @@
 """The feed-forward part of a layer as a drift: W s(A x + c), the same for every token  [glpr2023]."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
@@ -61,7 +62,7 @@ class FeedForward:
     def __call__(self, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
         return product(ACTIVATIONS[self.activation](product(x, self.inner.T) + self.bias), self.outer.T)
 
-    @property
+    @cached_property
     def error_bound(self) -> float:
         """Of |W s(A x + c)|: every s here has slope below 1.13."""
         inside = norm(self.inner) + float(np.linalg.norm(self.bias))

@@ -77,6 +77,11 @@ class Head:
         return norm(self.coupling)
 
     @cached_property
+    def value_norm(self) -> float:
+        """|V|: spectral norm."""
+        return norm(self.value_matrix)
+
+    @cached_property
     def value_matrix(self) -> Matrix:
         """V, as a number where it is a multiple of the identity."""
         return scalar_or_matrix(self.values)

@@ -15,13 +15,15 @@ import numpy as np
 from jaxtyping import Float
 
 from spinodal.errors import InputError
+from spinodal.flows.engines import hardmax
 from spinodal.flows.engines.choose import choose_engines, compute_average, mean_and_engine, unchecked_drift
 from spinodal.flows.engines.engine import Problem
-from spinodal.flows.engines.kernel import Kernel, norm, times
+from spinodal.flows.engines.kernel import Kernel, times
 from spinodal.flows.engines.law import BETA_MAX, EPS, Attention, Law, law
 from spinodal.flows.fields.heads import Head
 from spinodal.flows.fields.schemes import AttentionOutput
 from spinodal.flows.names import require_known
+from spinodal.loops import product
 
 KINDS = ("sa", "usa", "gkpr")
 EXPONENT_MAX = math.log(np.finfo(np.float64).max)
@@ -109,6 +111,21 @@ class Interaction:
         pull, name = compute_average(self.kernel, x, weights, lambda m: self.split(x, m), engine=self.engine)
         return AttentionOutput(*pull[:4], name)
 
+    def attention_weights(
+        self, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]
+    ) -> Float[np.ndarray, "n n"]:
+        """p_ij = w_j e^{b <Q x_i, K x_j>} / Z_i; a row of 0 for a token without any mass to read."""
+        targets, sources = self.kernel.logits(x)
+        if self.hard:
+            return hardmax.interaction(targets, sources, np.eye(len(x)), weights, None, self.causal).shift
+        with np.errstate(divide="ignore"):
+            logits = product(targets, sources.T) + np.log(weights)
+        if self.causal:
+            logits[np.triu_indices(len(x), 1)] = -np.inf
+        top = logits.max(1, keepdims=True)
+        e = np.exp(logits - np.where(top > -np.inf, top, 0.0))
+        return e / np.maximum(e.sum(1, keepdims=True), np.finfo(float).tiny)
+
     def log_partition(
         self, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]
     ) -> Float[np.ndarray, " n"]:
@@ -121,7 +138,7 @@ class Interaction:
     def split(self, x: Float[np.ndarray, "n d"], mean: Attention) -> AttentionOutput:
         """T, <x, A>, the scaled Z and the bound from m_i; A = 0 for a token without any mass to read."""
         V, m, log_Z = self.head.value_matrix, mean.shift, mean.log_partition
-        size = norm(V)
+        size = self.head.value_norm
         pull, bound = times(V, m), size * mean.error_bound
         if np.ndim(V) == 0:
             radial = float(V) + np.sum(pull * x, 1)

@@ -14,7 +14,7 @@ from scipy.linalg import expm
 from spinodal.arrays import fast_array
 from spinodal.errors import InputError, require_types
 from spinodal.flows.engines import pairs
-from spinodal.flows.engines.kernel import Number, norm, times
+from spinodal.flows.engines.kernel import Number, times
 from spinodal.flows.engines.law import Attention, law
 from spinodal.flows.fields.composed import check_dimensions, finite, nan_rate, state_arrays
 from spinodal.flows.fields.heads import IDENTITY, Head
@@ -52,7 +52,7 @@ class UnnormalisedField:
             return nan_rate(state)
         z = r[:, None] * theta
         mean, largest = self.mean(time, z, weights)
-        v, V = times(self.head.value_matrix, mean.shift), norm(self.head.value_matrix)
+        v, V = times(self.head.value_matrix, mean.shift), self.head.value_norm
         along = np.sum(v * theta, 1)
         Z = np.exp(mean.log_partition - largest)
         r = positive(r)

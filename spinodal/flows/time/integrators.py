@@ -46,6 +46,8 @@ FIRST = 1e-3  # path length of the first step
 DIRECT = DIRECT_ENGINE.name
 NUMBERS = ("hi", "lo", "h", "steps", "evaluations", "bound")
 CONTROL = ("proposed", "error", "taken", "shortest")
+SLIDING = 1e4  # times the tolerance: steps of hardmax below it are those across a surface of equal logits,
+SLIDES = 100  # and so many more of them than of others are a path along one
 
 
 def knows_rest(engines: str) -> bool:
@@ -182,6 +184,7 @@ class AdaptiveIntegrator(Integrator):
         if self.angular:
             self.state = self.before = State(angles_of(self.state.directions), self.state.lengths)
         self.stages = self.empty_stages()
+        self.hard, self.stuck = isinstance(field, AttentionField) and field.hard, 0
         self.begin()
         self.settle()
 
@@ -248,7 +251,20 @@ class AdaptiveIntegrator(Integrator):
             self.stages.freeze_speed()
         self.proposed = min(most * h, following, dp.CLOSING * rest)
         self.error, self.taken = max(error, 1e-4), h
+        if self.hard:
+            self.require_progress(h)
         self.finish(h, state, rate, duration, limit)
+
+    def require_progress(self, h: float) -> None:
+        """ConvergenceError where tokens slide along a surface of equal logits, across which the field jumps."""
+        self.stuck = self.stuck + 1 if h < SLIDING * self.tolerance else max(self.stuck - 1, 0)
+        if self.stuck > SLIDES:
+            raise ConvergenceError(
+                f"stopped at t = {self.hi:.6g}: tokens slide along a surface where two others are liked alike, across "
+                "which hardmax jumps, so that no step of the ode clock is short enough. Layers follow them, to within "
+                "their step: take the layer clock, `method` Layers(step), or a large finite `beta`",
+                field=("method", "beta"),
+            )
 
     def take_compiled_steps(self, limit: float, pause: float, number: int) -> None:
         """Steps until one is to be looked at from here: at `pause`, at the limit, and where tokens may merge."""

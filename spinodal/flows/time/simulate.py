@@ -23,6 +23,7 @@ from spinodal.arrays import real_array, token_array, weight_array
 from spinodal.errors import ConvergenceError, InputError, require_type
 from spinodal.flows.engines.field import check, with_probes
 from spinodal.flows.engines.span import coordinates_in_span
+from spinodal.flows.fields import FunctionField
 from spinodal.flows.state import Field, State
 from spinodal.flows.time.frames import SavedFrames
 from spinodal.flows.time.integrators import AdaptiveIntegrator, Integrator
@@ -117,7 +118,7 @@ class CheckpointPolicy:
 
 
 def simulate(
-    field: Field,
+    field: Field | Callable[..., Any],
     start: State | Shaped[Any, "n d"] | Sequence[Any],
     until: float | str,
     *,
@@ -130,14 +131,15 @@ def simulate(
 ) -> SimulationResult:
     """theta_i' = F_i(theta) from `start` until a time, or until `CONSENSUS`, "consensus"  [glpr2023].
 
-    Integrates tokens [n d] under a field; consensus is one token left, or all within 1e-8 of the first. Weights are
-    equal if not given. Tokens and weights are arrays, lists or tensors, as in `flows.field`. Kept are the start, the
-    times in `saves` (increasing, in [0, until]; or an iterator of such, endless if need be) and the end, always all n
-    tokens: a merged one is where its cluster is. On the layer clock and with noise a wanted time is that of the next
-    step. Fewer tokens than dimensions are integrated in their span, where the field keeps them there. `progress` is
-    called after each step, or a few where steps are compiled, with the time and `until`, or, to consensus, with how
-    many tokens have merged and how many are to. `probes` [m d] are carried along as tokens of weight 0, and count in
-    no merge, cluster or energy.
+    Integrates tokens [n d] under a field, or a function (x, weights, t) -> drift, as a `FunctionField`; consensus
+    is one token left, or all within 1e-8 of the first. Weights are equal if not given. Tokens and weights are
+    arrays, lists or tensors, as in `flows.field`. Kept are the start, the times in `saves` (increasing, in [0,
+    until]; or an iterator of such, endless if need be) and the end, always all n tokens: a merged one is where its
+    cluster is. On the layer clock and with noise a wanted time is that of the next step. Fewer tokens than
+    dimensions are integrated in their span, where the field keeps them there. `progress` is called after each step,
+    or a few where steps are compiled, with the time and `until`, or, to consensus, with how many tokens have merged
+    and how many are to. `probes` [m d] are carried along as tokens of weight 0, and count in no merge, cluster or
+    energy.
 
     InputError for tokens that are not unit vectors, weights that do not sum to one, times outside [0, until], what is
     of another type, and where noise forbids a consensus; ConvergenceError where the step underflows, the consensus
@@ -153,6 +155,8 @@ def simulate(
     >>> cosines[:, 0, 1].round(5).tolist()
     [0.0, 0.52368, 0.89477]
     """
+    if callable(field) and not isinstance(field, Field):
+        field = FunctionField(field)
     require_type("field", field, Field)
     until = end_time(until)
     require_type("method", method, (Adaptive, Layers, Noisy))
