@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 
 from spinodal import graphs
+from spinodal.cli._defaults import default
 from spinodal.cli._graph_files import run_folder, start_of
 from spinodal.cli._graph_options import (
     ANCHOR,
@@ -44,9 +45,11 @@ def continue_command(
     set_: Values = None,
     anchor: Anchor = ANCHOR,
     drive: Drive = DRIVE,
-    start: StartText = str(graphs.Continuation.start),
-    points: Annotated[int, typer.Option(help="Most points of the curve.")] = graphs.Continuation.points,
-    seed: Seed = graphs.Continuation.seed,
+    start: StartText = default("graphs.Continuation.start"),
+    points: Annotated[int, typer.Option(help="Most points of the curve.")] = default(
+        "graphs.Continuation.points"
+    ),
+    seed: Seed = default("graphs.Continuation.seed"),
     out: Out = None,
     overwrite: Overwrite = False,
     unlimited: Unlimited = False,

@@ -6,6 +6,7 @@ import typer
 from rich.table import Table
 
 from spinodal import graphs
+from spinodal.cli._defaults import default
 from spinodal.cli._graph_files import run_folder
 from spinodal.cli._graph_options import (
     ANCHOR,
@@ -40,9 +41,9 @@ def equilibria_command(
     drive: Drive = DRIVE,
     starts: Annotated[
         int | None, typer.Option(help="Most searches in each block; by its size if not given.")
-    ] = graphs.EquilibriumSearch.starts,
+    ] = default("graphs.EquilibriumSearch.starts"),
     as_json: Json = False,
-    seed: Seed = graphs.EquilibriumSearch.seed,
+    seed: Seed = default("graphs.EquilibriumSearch.seed"),
     out: Out = None,
     overwrite: Overwrite = False,
     unlimited: Unlimited = False,

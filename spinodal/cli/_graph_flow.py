@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from spinodal import graphs
+from spinodal.cli._defaults import default
 from spinodal.cli._graph_files import run_folder, save_state, start_of
 from spinodal.cli._graph_options import (
     ANCHOR,
@@ -37,10 +38,12 @@ def flow_command(
     set_: Values = None,
     anchor: Anchor = ANCHOR,
     drive: Drive = DRIVE,
-    start: StartText = str(graphs.GradientFlow.start),
-    time: Annotated[float, typer.Option(help="How long it flows.")] = graphs.GradientFlow.time,
-    points: Annotated[int, typer.Option(help="How many states are kept.")] = graphs.GradientFlow.points,
-    seed: Seed = graphs.GradientFlow.seed,
+    start: StartText = default("graphs.GradientFlow.start"),
+    time: Annotated[float, typer.Option(help="How long it flows.")] = default("graphs.GradientFlow.time"),
+    points: Annotated[int, typer.Option(help="How many states are kept.")] = default(
+        "graphs.GradientFlow.points"
+    ),
+    seed: Seed = default("graphs.GradientFlow.seed"),
     out: Out = None,
     overwrite: Overwrite = False,
     unlimited: Unlimited = False,

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from spinodal import graphs
+from spinodal.cli._defaults import default
 from spinodal.cli._graph_options import (
     ANCHOR,
     COUPLING,
@@ -36,9 +37,9 @@ def stability_command(
     drive: Drive = DRIVE,
     refine: Annotated[
         bool, typer.Option("--refine", help="Newton's method first, for a state near one.")
-    ] = graphs.StabilityAnalysis.refine,
+    ] = default("graphs.StabilityAnalysis.refine"),
     as_json: Json = False,
-    seed: Seed = graphs.StabilityAnalysis.seed,
+    seed: Seed = default("graphs.StabilityAnalysis.seed"),
 ):
     """Is an equilibrium stable, and in which sense: `spinodal graph stability runs/flow/state.npy --graph cycle:12`.
 
