@@ -71,7 +71,7 @@ DOORS: dict[str, set[str]] = {
         "training",
     },
     "explorer": {"sphere", "flows", "runs", "watch"},
-    "report": {"runs", "figures", "observables", "training", "watch"},
+    "report": {"runs", "explorer", "figures", "observables", "training", "watch"},
 }
 OPEN = {"cli", "recipes", "__init__", "__main__"}  # these may import anything, and nobody imports them
 

@@ -38,6 +38,7 @@ def taken(browser: Any, name: str, address: str, width: int, height: int, scheme
     page.goto(address)
     while not page.evaluate("!window.explorer || !!explorer.run.current.whole"):
         time.sleep(0.05)
+    page.evaluate("window.report?.players[0].seek(1)")
     time.sleep(0.5)
     OUT.mkdir(exist_ok=True)
     page.screenshot(path=OUT / f"{name}.png")

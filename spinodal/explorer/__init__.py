@@ -6,6 +6,7 @@ build       one HTML file of them; explorer.html is the page as it was built
 recording   a recording as a value
 reading     the recording that a run or an observation leaves
 page        the page with a recording in it
+component   the player in other pages
 """
 
 import lazy_loader

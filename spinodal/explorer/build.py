@@ -1,24 +1,28 @@
 """The explorer's page from its sources: one HTML file that loads nothing.
 
-`python -m spinodal.explorer.build` writes explorer.html from source/. ES modules follow one another, each in a scope of
-its own, without its imports and exports; lines of comment and indentation go. The policy in the page names the scripts
-and the style by their hashes, so that nothing else runs. The same sources give the same bytes.
+`python -m spinodal.explorer.build` writes explorer.html from source/, and component.json, the player for reports. ES
+modules follow one another, each in a scope of its own, without its imports and exports; comments and indentation go.
+The policy in the page names the scripts and the style by their hashes, so that nothing else runs. The same sources give
+the same bytes.
 """
 
 import base64
 import hashlib
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from spinodal.errors import InputError
 
-SOURCE, PAGE = Path(__file__).parent / "source", Path(__file__).parent / "explorer.html"
+HERE = Path(__file__).parent
+SOURCE, PAGE, COMPONENT = HERE / "source", HERE / "explorer.html", HERE / "component.json"
 CORE = (  # what a worker runs, in the order of what needs what
     "ziggurat", "random", "sphere", "field", "merging", "flow", "starts", "measures", "noise", "work",
 )  # fmt: skip
 VIEW = ("theory", "format", "canvas", "stage", "plot", "player")
 APP = (*VIEW, "archive", "recorded", "state", "app")
+REPORT = ("sphere", "measures", *VIEW, "archive", "recorded", "report")
 
 IMPORT = re.compile(r"^import\s[^;]*?from \"\./(\w+)\.js\";\n", re.MULTILINE)
 EXPORT = re.compile(r"^export (?=(?:async )?(?:const|let|class|function\*?) (\w+))", re.MULTILINE)
@@ -28,11 +32,17 @@ COMMENT = re.compile(r"^\s*(?://.*|/\*\*?(?:[^*]|\*(?!/))*\*/)\n", re.MULTILINE)
 
 def built_page() -> str:
     """The page, from the sources as they are."""
-    core, app, style = bundle(CORE), bundle(APP, after=CORE), stylesheet()
+    core, app, style = bundle(CORE), bundle(APP, after=CORE), stylesheet("style.css", "player.css")
     policy = content_policy([core, app], [style])
-    player = unindented(text_of("player.html"))
+    player = filled(unindented(text_of("player.html")), {"of": ""})
     parts = {"policy": policy, "style": style, "player": player, "core": core, "app": app}
     return filled(unindented(text_of("page.html")), parts)
+
+
+def built_component() -> dict[str, str]:
+    """The player for other pages: its element, with {{of}} in the place of a title, its style and its script."""
+    element = unindented(text_of("player.html"))
+    return {"element": element, "style": stylesheet("player.css"), "script": bundle(REPORT)}
 
 
 def bundle(names: Sequence[str], after: Sequence[str] = ()) -> str:
@@ -48,9 +58,9 @@ def bundle(names: Sequence[str], after: Sequence[str] = ()) -> str:
         known.add(name)
         taken |= dict.fromkeys(exported, name)
         body = COMMENT.sub("", EXPORT.sub("", IMPORT.sub("", text)))
-        names_out = ", ".join(exported)
-        head, back = (f"const {{ {names_out} }} = ", f"return {{ {names_out} }};\n") if exported else ("", "")
-        scopes.append(f"{head}(() => {{\n{dedented(body)}{back}}})();")
+        names_out = ",".join(exported)
+        head, back = (f"const {{{names_out}}} = ", f"return {{{names_out}}};") if exported else ("", "")
+        scopes.append(f"{head}(() => {{{dedented(body)}{back}}})();")
     script = "\n".join(scopes)
     if "</script" in script or re.search(r"^(import|export)\b", script, re.MULTILINE):
         raise InputError("a module closes its script, or has an import or export of a form that is not known")
@@ -63,16 +73,18 @@ def dedented(code: str) -> str:
     Sources have no text that runs over lines.
     """
     lines = (line.strip() for line in code.splitlines())
-    return "".join(line if line.endswith(ENDS) else f"{line}\n" for line in lines if line)
+    joined = (line if line == "}" or line.endswith(ENDS) else f"{line}\n" for line in lines if line)
+    return "".join(joined)
 
 
 def unindented(text: str) -> str:
     return "".join(f"{line.strip()}\n" for line in text.splitlines())
 
 
-def stylesheet() -> str:
-    """The style sheet without the blanks around its marks."""
-    return re.sub(r"\s*([{}:;,])\s+", r"\1", text_of("style.css"))
+def stylesheet(*names: str) -> str:
+    """The style sheets without comments, and without the blanks after their marks."""
+    text = re.sub(r"/\*.*?\*/", "", "".join(map(text_of, names)), flags=re.DOTALL)
+    return re.sub(r"\s*([{}:;,])\s+", r"\1", text).strip()
 
 
 def text_of(name: str) -> str:
@@ -99,4 +111,5 @@ def filled(template: str, parts: dict[str, str]) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(built_page(), encoding="utf-8", newline="\n")
+    COMPONENT.write_text(json.dumps(built_component(), indent=1) + "\n", encoding="utf-8", newline="\n")
     print(f"{PAGE.name}: {PAGE.stat().st_size / 1000:.1f} kB")

@@ -71,9 +71,11 @@ def _(result: ObservationResult) -> Recording:
     shown = result.shown
     if shown.tokens is None or shown.times is None:
         raise InputError("the trajectory of this observation is gone: there are no tokens to play")
+    step = result.clock.step_at_beta
     return measured_recording(
-        title=result.model, times=shown.times, tokens=shown.tokens, layers=True, words=shown.words,
-        sentences=result.summary, step=result.clock.step_at_beta, beta=result.beta,
+        title=result.model, times=shown.times, tokens=shown.tokens, layers=True,
+        words=shown.words, sentences=result.summary, step=step if math.isfinite(step) else 1.0,
+        beta=result.beta if math.isfinite(result.beta) else None,
     )  # fmt: skip
 
 

@@ -5,10 +5,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from spinodal import explorer
 from spinodal.figures import colours, observation, printable
 from spinodal.observables import OBSERVABLES
 from spinodal.report.sections import Drawings, grid, section
-from spinodal.report.sphere import STYLE, sphere
 from spinodal.report.style import CSS
 from spinodal.report.terminal import energy_text
 from spinodal.runs import write_text
@@ -43,9 +43,18 @@ def observation_page(result: ObservationResult) -> str:
     """The page of one observation; without its sphere where the trajectory that is shown is not known."""
     colour = colours(["model", *result.nulls])
     draw = Drawings()
+    played = _players([result])
     body = [
-        _header(result.model, result.summary, _facts(result)),
-        _sphere(result),
+        _header(result.model, result.summary[:1] if played else result.summary),
+        section(
+            "Tokens moving through the layers",
+            played.elements.replace("<canvas", '<canvas id="sphere-canvas"', 1),
+            AXES,
+        )
+        if played
+        else "",
+        section("In words", _sentences(result.summary)) if played else "",
+        _facts(result),
         section(
             "Who merges with whom",
             draw(observation.merge_tree_of_words(result), _tree(result), wide=True),
@@ -64,27 +73,28 @@ def observation_page(result: ObservationResult) -> str:
             _table((*LAYER_COLUMNS, *result.observables), [_layer(layer) for layer in result.layers]),
         ),
     ]
-    return _page(result.model, body)
+    return _page(result.model, body, played)
 
 
-def _sphere(result: ObservationResult) -> str:
-    if result.shown.tokens is None:
-        return ""
-    places, kept = result.shown.sphere_coordinates()
-    return section(
-        "Tokens moving through the layers",
-        sphere(places, result.shown.words, result.shown.branch),
-        f"<p>The first input. Drag to turn, play to move from layer to layer. Directions of tokens, seen in their "
-        f"three main axes, which keep {kept:.0%} of them: inside the circle is what points elsewhere. Colours are "
-        f"clusters (cosine at least {1 - result.epsilon:g}); grey tokens are alone.</p>",
-    )
+def _players(results: Sequence[ObservationResult]) -> explorer.Players | None:
+    """Players of the trajectories that are shown, side by side; None where one is not known, or is of one token."""
+    if any(result.shown.tokens is None or len(result.shown.words) < 2 for result in results):
+        return None
+    return explorer.players([explorer.recording_of(result) for result in results], results[0].epsilon)
+
+
+AXES = (
+    "<p>The first input: directions of its tokens in their three main axes over all layers, less their mean and scaled "
+    "to fill the stage. Tokens of one colour are one cluster at the threshold, or the same word; grey ones are "
+    "alone.</p>"
+)
 
 
 def comparison_page(
     results: Mapping[str, ObservationResult], origins: Mapping[str, Mapping[str, Any]] | None = None
 ) -> str:
     """The page of several observations, side by side; `origins` say of which inputs they are."""
-    colour, draw = colours(results), Drawings()
+    colour, draw, played = colours(results), Drawings(), _players(list(results.values()))
     several = len({result.beta for result in results.values()}) > 1
     rows = [
         [
@@ -99,11 +109,12 @@ def comparison_page(
         for name, result in results.items()
     ]  # fmt: skip
     words = "".join(
-        f"<h3>{escape(name)}</h3><ul>{''.join(f'<li>{escape(line)}</li>' for line in result.summary)}</ul>"
-        for name, result in results.items()
+        f"<h3>{escape(name)}</h3>{_sentences(result.summary)}" for name, result in results.items()
     )
     body = [
-        _header(" · ".join(results), [], {}),
+        _header(" · ".join(results), []),
+        section("Tokens moving through the layers, on one clock", played.elements) if played else "",
+        section("In words", words),
         section(
             "At the last layer",
             "".join(f"<p>{escape(line)}</p>" for line in unlike(results, origins)),
@@ -121,9 +132,8 @@ def comparison_page(
         section(
             "Cosines by layer", grid([_cosines(draw, r, None, colour[name]) for name, r in results.items()])
         ),
-        section("In words", words),
     ]
-    return _page(" · ".join(results), body)
+    return _page(" · ".join(results), body, played)
 
 
 COMPARED_COLUMNS = (
@@ -136,28 +146,35 @@ LAYER_COLUMNS = (
 )  # fmt: skip
 
 
-def _page(title: str, body: Sequence[str]) -> str:
+def _page(title: str, body: Sequence[str], played: explorer.Players | None) -> str:
+    style, script = (played.style, played.script) if played else ("", "")
     return printable(
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{CSS}{STYLE}</style>\n</head>\n<body>\n<main>\n"
+        f"<title>{escape(title)}</title>\n<style>{style}{CSS}</style>\n</head>\n<body>\n<main>\n"
         + "\n".join(filter(None, body))
-        + "\n<footer>Written by spinodal. This file is whole: it loads nothing.</footer>\n</main>\n</body>\n</html>\n"
+        + "\n<footer>Written by spinodal. This file is whole: it loads nothing.</footer>\n</main>\n"
+        + f"{script}</body>\n</html>\n"
     )
 
 
-def _header(title: str, summary: Sequence[str], facts: Mapping[str, str]) -> str:
-    said = "".join(f"<li>{escape(sentence)}</li>" for sentence in summary)
-    listed = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in facts.items())
+def _header(title: str, summary: Sequence[str]) -> str:
     return (
         f'<header>\n<p class="eyebrow">spinodal observe</p>\n<h1>{escape(title)}</h1>\n'
-        f"{f'<ul>{said}</ul>' if said else ''}{f'<dl>{listed}</dl>' if listed else ''}</header>"
+        f"{_sentences(summary)}</header>"
     )
 
 
-def _facts(result: ObservationResult) -> dict[str, str]:
+def _sentences(summary: Sequence[str]) -> str:
+    if len(summary) == 1:
+        return f'<p class="lead">{escape(summary[0])}</p>'
+    said = "".join(f"<li>{escape(sentence)}</li>" for sentence in summary)
+    return f"<ul>{said}</ul>" if said else ""
+
+
+def _facts(result: ObservationResult) -> str:
     stack = result.stack
-    return {
+    facts = {
         "model": result.architecture,
         "layers": f"{stack.layers} in {stack.name}" + (", one set of weights" if stack.tied else ""),
         "view": result.view,
@@ -165,6 +182,8 @@ def _facts(result: ObservationResult) -> dict[str, str]:
         "beta": f"{result.beta:.3g}, {result.beta_source}",
         **({"sampled": "pairs are those of a sample of the tokens"} if result.sampled else {}),
     }
+    listed = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in facts.items())
+    return f"<dl>{listed}</dl>"
 
 
 def _tree(result: ObservationResult) -> str:
@@ -296,4 +315,4 @@ def _layer(layer: Layer) -> list[str]:
 def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in names)
     lines = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>\n" for row in rows)
-    return f'<div class="scroll"><table>\n<tr>{head}</tr>\n{lines}</table></div>'
+    return f'<div class="scroll" tabindex="0"><table>\n<tr>{head}</tr>\n{lines}</table></div>'

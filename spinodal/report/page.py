@@ -113,7 +113,8 @@ def settings(arms: Arms, colour: dict[str, str]) -> str:
         if len(set(values)) > 1
     )
     differing = (
-        f'<div class="scroll"><table class="settings">\n<tr><th></th>{names}</tr>\n{lines}</table></div>'
+        '<div class="scroll" tabindex="0">'
+        f'<table class="settings">\n<tr><th></th>{names}</tr>\n{lines}</table></div>'
     )
     folded = f"<details><summary>the same for all</summary><p><code>{escape(shared)}</code></p></details>"
     return sections.section("Settings", differing if lines else "", folded)

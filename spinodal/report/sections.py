@@ -37,7 +37,7 @@ class Drawings:
         drawing = figures.svg(figure, f"figure{next(self.numbers)}", title=caption)
         kind = ' class="wide"' if wide else ""
         return (
-            f'<figure{kind}><div class="scroll">{drawing}</div>'
+            f'<figure{kind}><div class="scroll" tabindex="0">{drawing}</div>'
             f"<figcaption>{escape(caption)}</figcaption></figure>"
         )
 
@@ -63,7 +63,7 @@ def arm(draw: Drawings, rows: list[Row], runs: Runs, colour: Colours) -> str:
     lines = ""
     for model, *line in cells(rows):
         lines += f"<tr><td>{model_label(model, colour)}</td>{''.join(f'<td>{escape(c)}</td>' for c in line)}</tr>\n"
-    written = f'<div class="scroll"><table>\n<tr>{names}</tr>\n{lines}</table></div>'
+    written = f'<div class="scroll" tabindex="0"><table>\n<tr>{names}</tr>\n{lines}</table></div>'
     if not any(run.metrics for seeds in runs.values() for run in seeds):
         return section(title(rows), written, "<p>There are no metrics to draw yet.</p>")
     several = max(row.loss.seeds for row in rows) > 1

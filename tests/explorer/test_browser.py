@@ -339,6 +339,21 @@ def test_a_simulation_is_dropped(opened: Open, recordings: Path):
     assert tab.evaluate("explorer.run.current.frames.at(-1).mean") == pytest.approx(1, abs=1e-6)
 
 
+def test_2048_tokens_are_played_and_more_are_refused(opened: Open, tmp_path: Path):
+    for n in (2048, 2049):
+        tokens = np.random.default_rng(0).standard_normal((3, n, 6))
+        np.savez_compressed(tmp_path / f"{n}.npz", tokens=np.cumsum(tokens, 0).astype(np.float32))
+    tab = opened("#n=16")
+    tab.set_input_files("#file", [tmp_path / "2049.npz"])
+    tab.until(
+        "document.querySelector('[data-part=said]').textContent.includes('from 2 to 2048 can be shown')"
+    )
+    tab.set_input_files("#file", [tmp_path / "2048.npz"])
+    tab.until("explorer.run.current.n === 2048 && explorer.run.current.whole")
+    tab.fill("[data-part=at]", "1")
+    tab.until("document.querySelector('[data-part=now]').textContent === 'layer 2'")
+
+
 BROKEN = {
     "x.safetensors": (b"\xff" * 40, "no .safetensors file, or it is damaged"),
     "short.safetensors": (None, "ends before its array"),

@@ -11,8 +11,7 @@ export function colours() {
   const css = getComputedStyle(document.documentElement);
   const read = (name) => css.getPropertyValue(`--${name}`).trim();
   palette = { dark: matchMedia("(prefers-color-scheme: dark)").matches };
-  for (const name of ["ink", "muted", "rule", "accent", "theory", "band", "page", "sans"])
-    palette[name] = read(name);
+  for (const name of ["ink", "muted", "rule", "accent", "theory", "page", "sans"]) palette[name] = read(name);
   return palette;
 }
 

@@ -15,13 +15,16 @@ const RATES = { movement: 0.2, log: 0.8 }; // of the coordinate, a second
 const SECONDS = 12; // that the clock of time takes for a run
 const LAYER = 1.1; // layers a second
 
+/** One hue a word, the same wherever it stands. */
+const wordHue = (word) => [...word.trim()].reduce((sum, c) => (31 * sum + c.codePointAt(0)) % 360, 7);
+
 export const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 export class Player {
   /** `onView` is called after a change of the view, which the page may keep. */
   constructor(root, { view, onView = () => {} }) {
     const part = (name) => root.querySelector(`[data-part=${name}]`);
-    Object.assign(this, { root, part, view, onView, run: null, playing: false, follower: null });
+    Object.assign(this, { root, part, view, onView, run: null, playing: false, partners: [] });
     Object.assign(this, { last: 0, dirty: true, drawn: "", drawnAt: -REDRAW, spokenAt: 0, pointer: null });
     this.stage = new Stage(part("tokens"));
     this.plots = {};
@@ -104,6 +107,7 @@ export class Player {
       const [a, b] = this.bounds();
       this.view.at = clamp((this.coordinate(frame) - a) / (b - a || 1), 0, 1);
     }
+    this.lead();
     this.changed();
   }
 
@@ -112,7 +116,19 @@ export class Player {
     this.here = null;
     this.told = false;
     if (this.playing) this.setPlaying(false);
+    this.lead();
     this.changed();
+  }
+
+  /** Takes its partners, other players on the same clock, to where it is. */
+  lead() {
+    const { at, clock } = this.view;
+    for (const partner of this.partners) {
+      Object.assign(partner.view, { at, clock });
+      partner.here = null;
+      if (partner.playing) partner.setPlaying(false);
+      partner.refresh();
+    }
   }
 
   setPlaying(on) {
@@ -140,7 +156,7 @@ export class Player {
       const rate = (run.layers || view.clock === "time" ? even : RATES[view.clock]) * 2 ** view.speed;
       this.here = Math.min(b, (this.here ?? a + view.at * span) + rate * seconds);
       view.at = (this.here - a) / span;
-      this.follower?.seek(view.at);
+      this.lead();
       if (view.at >= 1 && run.done) {
         this.setPlaying(false);
         this.speakEnd();
@@ -166,8 +182,9 @@ export class Player {
 
   huesOf(clusters) {
     const { run, view } = this;
+    if (view.colour === "word" && run.words) return run.words.map(wordHue);
     if (view.colour === "order") return run.hues.map((_, i) => Math.round((300 * i) / run.n));
-    if (view.colour === "start") return run.hues;
+    if (view.colour !== "cluster") return run.hues;
     return run.hues.map((_, i) =>
       clusters.size[i] > 1 ? Math.round((137.5 * clusters.first[i]) % 360) : null,
     );
@@ -194,6 +211,7 @@ export class Player {
       clusters,
       words,
       pointer: this.pointer,
+      even: run.layers,
     });
     const middle = performance.now();
     const key = [frames.length, run.measured, run.merges.length, run.done, view.clock, view.epsilon].join();
@@ -248,10 +266,12 @@ export class Player {
       y: [0, top],
       yticks: countTicks(n),
       series: [
-        { x, y: followed, colour: P.muted, step: true, dash: [2, 3] },
+        { x, y: run.layers ? [] : followed, colour: P.muted, step: true, dash: [2, 3] },
         { x, y: counts, colour: P.accent, step: true },
       ],
     });
+    const dotted = run.layers ? "" : "; dotted: tokens that have not merged";
+    part("clusters-caption").textContent = `Clusters, log scale${dotted}`;
     if (run.axes === 2) this.drawAngles(axis, x);
     else this.drawEnergy(axis, P);
     this.drawMerges(top, P);
@@ -284,8 +304,8 @@ export class Player {
     const { frames } = run;
     const quantile = (k) => frames.map((frame) => frame.quantiles[k]);
     const series = [
-      { x, band: [quantile(0), quantile(4)], colour: P.band },
-      { x, band: [quantile(1), quantile(3)], colour: P.band },
+      { x, band: [quantile(0), quantile(4)], colour: P.accent },
+      { x, band: [quantile(1), quantile(3)], colour: P.accent },
       { x, y: frames.map((frame) => frame.mean), colour: P.accent },
     ];
     let caption = "Cosines between tokens: mean, middle 50% and 90%";
@@ -402,6 +422,7 @@ export class Player {
     const { part, view, run } = this;
     part("speed").value = view.speed;
     part("speed").setAttribute("aria-valuetext", `${2 ** view.speed} times`);
+    part("colour").querySelector("[value=word]").hidden = !run?.words;
     part("colour").value = view.colour;
     part("epsilon").value = Math.log10(view.epsilon);
     part("epsilon-text").textContent = +view.epsilon.toPrecision(3);
@@ -486,10 +507,12 @@ export class Player {
     };
     canvas.onkeydown = (event) => {
       const turns = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, 0.1], ArrowDown: [0, -0.1] };
-      if (!(event.key in turns) || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      if (event.key === " ") this.setPlaying(!this.playing);
+      else if (event.key in turns) this.turnBy(...turns[event.key]);
+      else return;
       event.preventDefault();
       event.stopPropagation();
-      this.turnBy(...turns[event.key]);
     };
   }
 }

@@ -77,7 +77,9 @@ export class Plot {
     for (let i = 0; i < x.length; i += every) c.lineTo(this.pixel(x[i]), py(high[i]));
     for (let i = x.length - 1; i >= 0; i -= every) c.lineTo(this.pixel(x[i]), py(low[i]));
     c.fillStyle = colour;
+    c.globalAlpha = 0.22;
     c.fill();
+    c.globalAlpha = 1;
   }
 
   drawDots(c, { x, y, colour, width = 2.6 }, py) {

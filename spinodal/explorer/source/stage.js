@@ -35,7 +35,10 @@ export function startHues(places, axes, n) {
   });
 }
 
-/** Draws one moment: frames, the frame `k` and the fraction to the next, the view, colours and words. */
+/**
+ * Draws one moment: frames, the frame `k` and the fraction to the next, the view, colours and words; dots grow with their
+ * clusters unless `even`.
+ */
 export class Stage {
   constructor(canvas) {
     this.canvas = canvas;
@@ -47,7 +50,7 @@ export class Stage {
     this.order = Array.from({ length: n }, (_, i) => i);
   }
 
-  draw({ frames, k, fraction, turn, tilt, hues, clusters, words, pointer }) {
+  draw({ frames, k, fraction, turn, tilt, hues, clusters, words, pointer, even }) {
     const { axes, n, out } = this;
     const [c, w, h] = cleared(this.canvas);
     const P = colours();
@@ -66,7 +69,7 @@ export class Stage {
     for (const i of this.order) {
       const depth = out[3 * i + 2];
       const [x, y] = place(out, i);
-      const mass = Math.sqrt(1 + (10 * (clusters.size[i] - 1)) / n);
+      const mass = even ? 1 : Math.sqrt(1 + (10 * (clusters.size[i] - 1)) / n);
       c.globalAlpha = axes > 2 ? Math.max(0.2, Math.min(1, 0.675 + 0.325 * depth)) : 0.85;
       c.fillStyle = fills[i];
       c.beginPath();

@@ -25,7 +25,7 @@ const OPTIONS = {
   field: ["sa", "usa", "gkpr"],
   start: ["uniform", "lattice", "orthonormal", "given"],
   clock: ["movement", "log", "time"],
-  colour: ["start", "cluster", "order"],
+  colour: ["start", "cluster", "order", "word"],
 };
 const RANGES = {
   n: [2, 512],

@@ -1,0 +1,47 @@
+"""The player as a part of other pages: recordings side by side, on one clock."""
+
+import json
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import NamedTuple
+
+from spinodal.explorer.page import embedded
+from spinodal.explorer.recording import Recording
+
+COMPONENT = Path(__file__).parent / "component.json"
+# of the player's style, in the words of a report's
+COLOURS = ":root{--accent:var(--model-0);--theory:var(--model-1);--shade:transparent}"
+
+
+class Players(NamedTuple):
+    """What a page needs that has players in it: a style sheet, the elements, and the script after them."""
+
+    style: str
+    elements: str
+    script: str
+
+
+def players(recordings: Sequence[Recording], epsilon: float) -> Players:
+    """One player for each recording, whose clusters have cosines of at least 1 - epsilon at first.
+
+    Of several each has its title and its first sentence over it.
+    """
+    part = json.loads(COMPONENT.read_text(encoding="utf-8"))
+    several = len(recordings) > 1
+    elements = ""
+    for recording in recordings:
+        title = escape(recording.title)
+        element = part["element"].replace("{{of}}", f" of {title}")
+        said = escape(recording.sentences[0]) if recording.sentences else ""
+        heading = f"<h3>{title}</h3><p>{said}</p>" if several else ""
+        elements += f'<div>{heading}<div class="player">\n{element}</div></div>\n'
+    told = ",".join(
+        f'{{"epsilon":{epsilon!r},"recording":{embedded(recording)}}}' for recording in recordings
+    )
+    data = f'<script type="application/json" id="recordings">[{told}]</script>'
+    return Players(
+        COLOURS + part["style"],
+        f'<div class="players">\n{elements}</div>',
+        f"{data}<script>{part['script']}</script>",
+    )

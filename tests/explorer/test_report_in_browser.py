@@ -1,0 +1,101 @@
+"""The report of an observation, and of several, in a real Chromium: the same player, first on the page."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_browser import findings
+
+from spinodal import watch
+from spinodal.report.observation import comparison_page, observation_page
+
+pytestmark = pytest.mark.browser
+Open = Callable[..., Any]
+READY = "window.report?.players.every(player => player.drawn)"
+
+
+def observed(at: Path, name: str, layers: int, n: int, d: int = 24) -> watch.ObservationResult:
+    """An observation of tokens that contract to their mean, layer by layer."""
+    tokens = [np.random.default_rng(n).standard_normal((n, d)) + 0.5]
+    for _ in range(layers - 1):
+        tokens.append(0.7 * tokens[-1] + 0.3 * tokens[-1].mean(0))
+    np.savez(at / f"{name}.npz", tokens=np.array(tokens, np.float32))
+    source = watch.source_named(str(at / f"{name}.npz"))
+    return watch.observe(watch.Observation(source, watch.Question(nulls=())))
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Addresses of the report of one observation, and of that beside another."""
+    at = tmp_path_factory.mktemp("reports")
+    one, other = observed(at, "one", 6, 20), observed(at, "other", 13, 30)
+    (at / "report.html").write_text(observation_page(one), encoding="utf-8")
+    (at / "compare.html").write_text(comparison_page({"one": one, "other": other}), encoding="utf-8")
+    return {name: (at / f"{name}.html").as_uri() for name in ("report", "compare")}
+
+
+def opened_report(opened: Open, page: str, **options: Any) -> Any:
+    tab = opened(page=page, whole=False, **options)
+    tab.until(READY)
+    return tab
+
+
+def test_the_sphere_is_the_first_thing_seen_and_plays(opened: Open, pages: dict[str, str]):
+    tab = opened_report(opened, pages["report"], reduced_motion="no-preference")
+    tab.until("report.players[0].playing && report.players[0].view.at > 0")
+    box = tab.locator("#sphere-canvas").bounding_box()
+    assert box["y"] < 400
+    lead = tab.locator(".lead").bounding_box()
+    assert lead["y"] < box["y"]
+    assert [url for url in tab.asked if not url.startswith(("file:", "blob:"))] == []
+    calm = opened_report(opened, pages["report"])
+    assert not calm.evaluate("report.players[0].playing")
+
+
+def test_clusters_are_those_of_the_threshold_and_the_keyboard_plays(opened: Open, pages: dict[str, str]):
+    tab = opened_report(opened, pages["report"])
+    tab.fill("[data-part=at]", "0.4")
+    before = tab.text("[data-part=said]")
+    tab.fill("[data-part=epsilon]", "0")
+    tab.until(f"document.querySelector('[data-part=said]').textContent !== {before!r}")
+    assert tab.text("[data-part=said]").startswith("1 cluster;")
+    tab.focus("#sphere-canvas")
+    turn = tab.evaluate("report.players[0].view.turn")
+    tab.keyboard.press("ArrowLeft")
+    assert tab.evaluate("report.players[0].view.turn") < turn
+    tab.keyboard.press("Space")
+    tab.until("report.players[0].playing")
+    assert "layer" in tab.get_attribute("[data-part=at]", "aria-valuetext")
+    for colour in ("word", "order", "start", "cluster"):
+        tab.select_option("[data-part=colour]", colour)
+
+
+@pytest.mark.parametrize("name", ["report", "compare"])
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(320, "light"), (360, "dark"), (1440, "light"), (1440, "dark")]
+)
+def test_a_report_fits_and_axe_finds_nothing(
+    opened: Open, pages: dict[str, str], name: str, width: int, scheme: str
+):
+    tab = opened_report(opened, pages[name], width=width, color_scheme=scheme)
+    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert tab.evaluate("getComputedStyle(document.querySelector('.tokens')).touchAction") == "pan-y"
+    assert findings(tab) == []
+
+
+def test_models_stand_side_by_side_on_one_clock(opened: Open, pages: dict[str, str]):
+    tab = opened_report(opened, pages["compare"])
+    one, other = (tab.locator(".tokens").nth(k).bounding_box() for k in (0, 1))
+    assert one["y"] == pytest.approx(other["y"], abs=30)
+    assert one["x"] + one["width"] < other["x"]
+    tab.locator("[data-part=at]").first.fill("0.5")
+    tab.until("document.querySelectorAll('[data-part=now]')[1].textContent === 'layer 6'")
+    tab.locator("[data-part=play]").nth(1).click()
+    tab.until("report.players[0].view.at > 0.55")
+    tab.locator("[data-part=play]").nth(1).click()
+    at = "report.players.map(player => player.view.at)"
+    tab.until(f"(([a, b]) => a === b)({at})")
+    tab.locator("input[value=movement]").first.check()
+    assert tab.evaluate("report.players.map(player => player.view.clock)") == ["movement", "movement"]
