@@ -16,6 +16,19 @@ def lift_limits(context: typer.Context, asked: bool) -> bool:
     return asked
 
 
+FeedForwardText = Annotated[
+    str | None,
+    typer.Option(
+        help="ACTIVATION:K:SEED, such as tanh:16:0, or inner, outer, bias as .npz.", show_default=False
+    ),
+]
+Rotations = Annotated[
+    str | None, typer.Option(help="Antisymmetric matrices that turn tokens, [d d] or [n d d] as .npy.")
+]
+Pulls = Annotated[str | None, typer.Option(help="A pull on all tokens, [d], or on each, [n d], as .npy.")]
+Resample = Annotated[
+    bool, typer.Option("--resample", help="Draw --q, --k, --v of random:SEED anew in every layer.")
+]
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A name of `spinodal list`.")]
 Values = Annotated[
     list[str] | None,

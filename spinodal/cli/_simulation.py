@@ -27,6 +27,50 @@ def matrix_heads(q: str | None, k: str | None, v: str | None, repulsive: bool, d
     return stack_heads(Q, K, -V if repulsive else V)
 
 
+def field_parts(
+    matrices: tuple[str | None, str | None, str | None],
+    d: int,
+    *,
+    repulsive: bool,
+    layer: float | None,
+    feed_forward: str | None,
+    drive: tuple[str | None, str | None],
+) -> dict[str, Any]:
+    """Heads, or their law where every `layer` has its own, and what is beside them, of these texts and files."""
+    from spinodal.flows import Drive, Resampled, named_feed_forward
+
+    if layer is None:
+        parts: dict[str, Any] = {"heads": matrix_heads(*matrices, repulsive, d)}
+    elif repulsive:
+        raise InputError(
+            "`repulsive` with `resample`: give values of the other sign", field=("repulsive", "resample")
+        )
+    else:
+        texts = ("scaled:1" if text is None else text for text in matrices)
+        parts = {"depth": Resampled(d, *texts, period=layer)}
+    if feed_forward is not None:
+        parts["feed_forward"] = named_feed_forward(feed_forward, d)
+    arrays = [
+        None if file is None else read_array(file, option=option)
+        for option, file in zip(("rotations", "pulls"), drive, strict=True)
+    ]
+    if any(array is not None for array in arrays):
+        parts["drive"] = Drive(*arrays)
+    return parts
+
+
+def layer_of(resample: bool, clock: str, step: float | None) -> float | None:
+    """The step of a layer where its weights are its own; InputError on another clock."""
+    if not resample:
+        return None
+    if clock != "layer":
+        raise InputError(
+            f"`resample` draws weights anew in every layer: take `clock` layer, not {clock}",
+            field=("resample", "clock"),
+        )
+    return default("flows.Layers.step") if step is None else step
+
+
 def asked_dimension(d: int | None, start: str) -> int:
     """The d of the tokens, for matrices that leave it open: --d, that of the file of --start, or the default."""
     from spinodal.flows import NAMED_STARTS

@@ -8,7 +8,7 @@ import typer
 from typer import Option
 
 from spinodal.cli._defaults import default
-from spinodal.cli._options import Unlimited
+from spinodal.cli._options import FeedForwardText, Pulls, Resample, Rotations, Unlimited
 from spinodal.cli._output import command_line, renamed
 from spinodal.cli._values import end_time
 
@@ -36,6 +36,10 @@ def simulate_command(
     q: Annotated[str | None, Option(help="Q: diag:2,1, scaled:-1, random:SEED, or .npy, [k d] or [h k d].")] = None,
     k: Annotated[str | None, Option(help="K, as Q.")] = None,
     v: Annotated[str | None, Option(help="V, as Q, [d d] or [h d d].")] = None,
+    feed_forward: FeedForwardText = None,
+    rotations: Rotations = None,
+    pulls: Pulls = None,
+    resample: Resample = False,
     causal: Annotated[bool, Option("--causal", help="Token i sees tokens j <= i.")] = False,
     repulsive: Annotated[bool, Option("--repulsive", help="V = -V: tokens spread.")] = False,
     normalisation: Annotated[str, Option(help="post, pre, mix, peri, ngpt or sqrt.")] = NORMALISATION,
@@ -92,10 +96,13 @@ def simulate_command(
     options.require_kind_of_movie(movie)
     check_folder(out, **place)
     with renamed(**options.simulation_options(v is not None, kept is not None)):
-        heads = options.matrix_heads(q, k, v, repulsive, options.asked_dimension(d, start))
+        parts = options.field_parts(
+            (q, k, v), options.asked_dimension(d, start), repulsive=repulsive, feed_forward=feed_forward,
+            drive=(rotations, pulls), layer=options.layer_of(resample, clock, step),
+        )  # fmt: skip
         attention = AttentionField(
-            beta, field, heads, causal, scheme(normalisation, parameter),
-            math.inf if noise is None else noise, engine=engine,
+            beta, field, causal=causal, scheme=scheme(normalisation, parameter),
+            kappa=math.inf if noise is None else noise, engine=engine, **parts,
         )  # fmt: skip
         simulation = Simulation(
             attention,

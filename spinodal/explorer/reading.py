@@ -125,7 +125,7 @@ def settings_of(simulation: Simulation) -> dict[str, Any] | None:
     head = field.heads[0]
     matrices = head.queries, head.keys, head.values
     identity = all(np.ndim(matrix) == 0 and abs(matrix) == 1 for matrix in matrices)
-    plain = len(field.heads) == 1 and identity and field.feed_forward is None
+    plain = field.one_head and identity and field.beta >= 0
     begin = start.start if isinstance(start, flows.PerturbedStart) else start
     name = {
         flows.UniformStart: "uniform", flows.OrthonormalStart: "orthonormal", flows.LatticeStart: "lattice",

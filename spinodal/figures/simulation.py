@@ -79,7 +79,7 @@ def gamma_curve(simulation: Simulation, times: Float[np.ndarray, " t"]) -> Curve
     if not plain or not isinstance(simulation.start, OrthonormalStart) or simulation.weights is not None:
         return None
     head = field.heads[0]
-    itself = float(head.coupling) == float(head.value_matrix) == 1 and field.feed_forward is None
+    itself = float(head.coupling) == float(head.value_matrix) == 1 and field.one_head
     if not itself or field.causal or field.noise > 0 or field.scheme != POST or field.beta > HOTTEST:
         return None
     beta = float(field.beta)

@@ -9,7 +9,17 @@ from .engines.span import reduce_to_span
 from .ensembles import Diagram, DiagramResult, phase_diagram
 from .evolution import Evolution, evolve
 from .experiment import Simulation, named_method
-from .fields import AttentionField, FeedForward, FunctionField, Head, UnnormalisedField
+from .fields import (
+    AttentionField,
+    Drive,
+    FeedForward,
+    FunctionField,
+    Head,
+    Piecewise,
+    Resampled,
+    UnnormalisedField,
+)
+from .fields.feed import named_feed_forward
 from .fields.heads import stack_heads
 from .fields.matrices import named_matrix
 from .probes import lyapunov_exponents, probe_array, probe_pairs
@@ -34,6 +44,7 @@ __all__ = [
     "Diagram",
     "DiagramResult",
     "Drift",
+    "Drive",
     "Engine",
     "Evolution",
     "FeedForward",
@@ -47,7 +58,9 @@ __all__ = [
     "Noisy",
     "OrthonormalStart",
     "PerturbedStart",
+    "Piecewise",
     "Problem",
+    "Resampled",
     "Routine",
     "Simulation",
     "SimulationResult",
@@ -60,6 +73,7 @@ __all__ = [
     "field",
     "law",
     "lyapunov_exponents",
+    "named_feed_forward",
     "named_matrix",
     "named_method",
     "named_start",

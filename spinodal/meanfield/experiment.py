@@ -100,7 +100,7 @@ class DensityExperiment:
 
 def check_field(field: AttentionField) -> None:
     """InputError for a field that particles alone flow by."""
-    one = len(field.heads) == 1 and field.heads[0].isotropic and field.feed_forward is None
+    one = field.one_head and field.heads[0].isotropic
     one = one and field.interactions[0].kernel.inverse_temperature >= 0
     if not one or field.causal or field.scheme != PLAIN.scheme:
         raise InputError(

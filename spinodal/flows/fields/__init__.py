@@ -6,6 +6,8 @@ heads         Q, K, V, where a number stands for that multiple of the identity
 interactions  one head at work: differences first
 matrices      of a head, from a text
 schemes       where the layer norm sits
+depth         heads that change with time
+drive         what a token does by itself
 feed          outer s(inner x + bias)
 function      any function of tokens, weights and time
 unnormalised  no layer norm

@@ -1,4 +1,6 @@
 from .composed import AttentionField
+from .depth import Piecewise, Resampled
+from .drive import Drive
 from .energy import Energy, energy_of
 from .feed import FeedForward
 from .function import FunctionField
@@ -10,14 +12,17 @@ __all__ = [
     "NGPT",
     "SCHEMES",
     "AttentionField",
+    "Drive",
     "Energy",
     "FeedForward",
     "FunctionField",
     "Head",
     "Mix",
     "Peri",
+    "Piecewise",
     "Post",
     "Pre",
+    "Resampled",
     "Scheme",
     "Sqrt",
     "UnnormalisedField",

@@ -1,7 +1,7 @@
-r"""The field of attention: mask x matrices x softmax or not x place of the layer norm x noise x feed-forward.
+r"""The field of attention: mask x matrices x softmax or not x place of the layer norm x noise x what is beside it.
 
     theta_i' = P_{theta_i} A_i / s_i,   r_i' by the scheme,   dtheta_i += sqrt(2 / kappa) dW_i on the sphere,
-    A_i = sum_h zeta_i^h sum_j p_ij^h V^h theta_j + W s(A theta_i + c)
+    A_i = sum_h zeta_i^h sum_j p_ij^h V^h theta_j + W s(A theta_i + c) + Omega_i theta_i + c_i
 
     kind  weights of x_j           paper
     sa    e^{b<Qx,Ky>} / Z_i       [glpr2023]
@@ -11,10 +11,12 @@ r"""The field of attention: mask x matrices x softmax or not x place of the laye
 Known flows: Kuramoto is beta = 0 with d = 2; repulsion is Head(values=-1); hardmax is beta = inf.
 """
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -23,12 +25,15 @@ from spinodal.arrays import fast_array
 from spinodal.errors import InputError, require_types
 from spinodal.flows.engines.kernel import Number
 from spinodal.flows.engines.law import EPS
+from spinodal.flows.fields.depth import Piecewise, Resampled
+from spinodal.flows.fields.drive import Drive
 from spinodal.flows.fields.feed import FeedForward
 from spinodal.flows.fields.heads import IDENTITY, Head
 from spinodal.flows.fields.interactions import Interaction
 from spinodal.flows.fields.schemes import POST, AttentionOutput, Scheme
 from spinodal.flows.state import Rate, State
 from spinodal.limits import NUMBERS, require_at_most
+from spinodal.runs import SAVED_IF_SET
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +66,12 @@ class AttentionField:
     kappa: Number = math.inf  # of the noise sqrt(2 / kappa) dW; infinite for none
     feed_forward: FeedForward | None = None  # W s(A theta + c) beside the heads
     engine: str = "auto"  # what computes the drift: a name of `flows.ENGINES`, or the cheapest that serves
+    drive: Drive | None = dataclasses.field(
+        default=None, metadata=SAVED_IF_SET
+    )  # what a token does by itself
+    depth: Resampled | Piecewise | None = dataclasses.field(
+        default=None, metadata=SAVED_IF_SET
+    )  # changing heads
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -70,13 +81,18 @@ class AttentionField:
             raise InputError(
                 f"`kappa` {self.kappa}: noise sqrt(2 / kappa) dW needs kappa > 0, inf for none", field="kappa"
             )
-        widths = {part.d for part in (*self.heads, self.feed_forward) if part and part.d is not None}
-        if len(widths) > 1:
+        if self.depth is not None and not (len(self.heads) == 1 and self.heads[0].is_identity):
             raise InputError(
-                f"`heads` and `feed_forward` are made for different d: {sorted(widths)}",
+                "`depth` says which heads there are: leave out `heads`", field=("depth", "heads")
+            )
+        widths = {part.d for part in self.parts if part.d is not None}
+        if len(widths) > 1:
+            names = "`heads`, `drive` and" if self.drive else "`heads` and"
+            raise InputError(
+                f"{names} `feed_forward` are made for different d: {sorted(widths)}",
                 field=("heads", "feed_forward"),
             )
-        self.interactions  # noqa: B018  (refuses here what it would refuse at the first call)
+        self.at(0.0).interactions  # noqa: B018  (refuses here what it would refuse at the first call)
 
     @cached_property
     def interactions(self) -> tuple[Interaction, ...]:
@@ -86,7 +102,30 @@ class AttentionField:
     @cached_property
     def d(self) -> int | None:
         """The dimension that matrices fix, or None."""
-        return next((p.d for p in (*self.heads, self.feed_forward) if p and p.d is not None), None)
+        return next((part.d for part in self.parts if part.d is not None), None)
+
+    @property
+    def beside(self) -> tuple[FeedForward | Drive, ...]:
+        """What is added to the heads."""
+        return tuple(part for part in (self.feed_forward, self.drive) if part is not None)
+
+    @property
+    def parts(self) -> tuple[Any, ...]:
+        """All that may fix d."""
+        return (*self.heads, *self.beside, *([] if self.depth is None else [self.depth]))
+
+    @property
+    def one_head(self) -> bool:
+        """Whether one head, the same at all times, is all that pulls."""
+        return len(self.heads) == 1 and not self.beside and self.depth is None
+
+    def at(self, time: float) -> "AttentionField":
+        """The field at one time, whose heads do not change."""
+        return (
+            self
+            if self.depth is None
+            else dataclasses.replace(self, heads=self.depth.heads(time), depth=None)
+        )
 
     @property
     def noise(self) -> float:
@@ -98,14 +137,16 @@ class AttentionField:
         """Whether tokens in one place stay together, and their masses say all.
 
         Not under a causal mask (they see different pasts), not where lengths move (they have different speeds),
-        not with noise. Repulsion would keep coincident tokens together too; it only never brings them there.
+        not with noise, nor where each has a drive of its own. Repulsion would keep coincident tokens together too; it
+        only never brings them there.
         """
-        return not (self.causal or self.scheme.grows or self.noise > 0)
+        own = self.drive is not None and self.drive.n is not None
+        return not (self.causal or self.scheme.grows or self.noise > 0 or own)
 
     @property
     def in_span(self) -> bool:
         """Whether tokens stay in the span of the start, in which `reduce_to_span` has min(n, d) coordinates."""
-        plain = self.d is None and self.feed_forward is None and self.noise == 0
+        plain = self.d is None and not self.beside and self.depth is None and self.noise == 0
         return plain and all(head.isotropic for head in self.heads)
 
     def __call__(self, time: float, state: State, weights: Float[np.ndarray, " n"]) -> Rate:
@@ -114,7 +155,7 @@ class AttentionField:
         check_dimensions(state, weights, self.d)
         if not finite(state):
             return nan_rate(state)
-        A = self.attention_output(state.directions, weights, self.scheme.radial(time))
+        A = self.at(time).attention_output(state.directions, weights, self.scheme.radial(time))
         s, growth = self.scheme(time, state.lengths, A)
         if isinstance(s, np.ndarray):  # which may hold |A|, with errors of its own
             drift = A.tangent / s[:, None]
@@ -140,21 +181,21 @@ class AttentionField:
         weights = np.full(len(x), 1 / len(x)) if weights is None else fast_array(weights, "weights")
         check_dimensions(State(x, np.ones(len(x))), weights, self.d)
         require_at_most(NUMBERS, len(self.heads) * len(x) ** 2, "attention weights", "x")
-        return np.stack([interaction.attention_weights(x, weights) for interaction in self.interactions])
+        return np.stack([one.attention_weights(x, weights) for one in self.at(0.0).interactions])
 
     def attention_output(
         self, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], radial: bool = True
     ) -> AttentionOutput:
-        """A: of all heads and the feed-forward together."""
-        first, *rest = (interaction.attention_output(x, weights, radial) for interaction in self.interactions)
-        if not rest and self.feed_forward is None:
+        """A: of all heads and what is beside them together, at t = 0 where heads change."""
+        first, *rest = (one.attention_output(x, weights, radial) for one in self.at(0.0).interactions)
+        if not rest and not self.beside:
             return first
         parts = zip(*(pull[:4] for pull in (first, *rest)), strict=True)
         T, a, Z, bound = (np.sum(part, 0) for part in parts)
-        if self.feed_forward is not None:
-            push = self.feed_forward(x)
+        for part in self.beside:
+            push = part(x)
             along = np.sum(push * x, 1)
-            T, a, bound = T + push - along[:, None] * x, a + along, bound + self.feed_forward.error_bound
+            T, a, bound = T + push - along[:, None] * x, a + along, bound + part.error_bound
         engines = dict.fromkeys(pull.engine for pull in (first, *rest))
         return AttentionOutput(T, a, Z / len(self.heads), bound, ", ".join(engines))
 
@@ -165,7 +206,8 @@ def check_types(field: AttentionField) -> None:
         heads = (field.heads,) if isinstance(field.heads, Head) else tuple(field.heads)
         object.__setattr__(field, "heads", heads)
     require_types(field, beta=Real, kind=str, heads=tuple, causal=(bool, np.bool_), kappa=Real, engine=str)
-    require_types(field, feed_forward=(FeedForward, type(None)))
+    require_types(field, feed_forward=(FeedForward, type(None)), drive=(Drive, type(None)))
+    require_types(field, depth=(Resampled, Piecewise, type(None)))
     if wrong := [head for head in field.heads if not isinstance(head, Head)]:
         raise InputError(f"`heads` with {wrong[0]!r}: a tuple of Head is needed", field="heads")
     if not callable(field.scheme):

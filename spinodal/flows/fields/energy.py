@@ -105,6 +105,8 @@ def energy_of(field: AttentionField | UnnormalisedField) -> Energy:
         "beta = inf, the hardmax limit, has no smooth energy": math.isinf(field.beta),
         "noise moves tokens up and down: take kappa = inf": field.noise > 0,
         "the feed-forward part is no gradient": field.feed_forward is not None,
+        "drives of tokens are no gradient of it": field.drive is not None,
+        "its heads change with time": field.depth is not None,
         f"{len(field.heads)} heads at once: ask the field of each head": len(field.heads) > 1,
     }
     for obstacle, stands in obstacles.items():

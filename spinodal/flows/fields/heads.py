@@ -87,6 +87,11 @@ class Head:
         return scalar_or_matrix(self.values)
 
     @property
+    def is_identity(self) -> bool:
+        """Q = K = V = I, given as numbers."""
+        return all(np.ndim(m) == 0 and m == 1 for m in (self.queries, self.keys, self.values))
+
+    @property
     def isotropic(self) -> bool:
         """Q^T K = a I and V = v I: the head of Q = K = V = I at another beta, times v."""
         return np.ndim(self.coupling) == 0 and np.ndim(self.value_matrix) == 0

@@ -4,6 +4,7 @@ text           matrix
 diag:2,1,-0.5  the diagonal one of these entries
 scaled:-1      -1 times the identity, of any d
 random:7       independent normal entries of variance 1 / d, from the seed and the role of the matrix
+random:7:0.5   half of that
 q.npy          that of the file, [k d], or [h k d] for h heads
 """
 
@@ -19,43 +20,52 @@ from spinodal.flows.engines.kernel import Matrix
 ROLES = ("queries", "keys", "values")
 
 
-def named_matrix(text: str, d: int | None = None, *, role: str = "values") -> Matrix:
+def named_matrix(text: str, d: int | None = None, *, role: str = "values", draw: int | None = None) -> Matrix:
     """diag(a_1, ..., a_d) of "diag:A,B,...", a I of "scaled:A", G / sqrt(d) of "random:SEED", or that of a file.
 
     G has independent standard normal entries; `role`, one of "queries", "keys" and "values", has its own ones from the
-    same seed. `d` is needed for "random:SEED" alone. InputError, which names the value that is wrong and `role` as its
-    field.
+    same seed, and `draw` numbers further ones. `d` is needed for "random:SEED" alone. InputError, which names the value
+    that is wrong and `role` as its field.
 
     >>> from spinodal import flows
     >>> flows.named_matrix("diag:2,-0.5").tolist()
     [[2.0, 0.0], [0.0, -0.5]]
     """
     name, colon, rest = text.partition(":")
-    if not colon or name not in FORMS:
+    if not colon or name not in (*FORMS, "random"):
         if text.endswith(".npy"):
             return read_array(text, option=role)
         raise InputError(
             f"`{role}` {text}: a matrix is a .npy file, diag:A,B,..., scaled:A or random:SEED", field=role
         )
-    return FORMS[name](rest, d, text, role)
+    if name == "random":
+        return random(rest, d, text, role, draw)
+    return FORMS[name](rest, text, role)
 
 
-def diagonal(rest: str, d: int | None, text: str, role: str) -> Matrix:
+def is_random(text: str) -> bool:
+    """Whether a text is of a random matrix."""
+    return text.startswith("random:")
+
+
+def diagonal(rest: str, text: str, role: str) -> Matrix:
     entries = [finite_number(part, text, role) for part in rest.split(",")]
     return np.diag(entries)
 
 
-def scaled(rest: str, d: int | None, text: str, role: str) -> Matrix:
+def scaled(rest: str, text: str, role: str) -> Matrix:
     return finite_number(rest, text, role)
 
 
-def random(rest: str, d: int | None, text: str, role: str) -> Matrix:
+def random(rest: str, d: int | None, text: str, role: str, draw: int | None) -> Matrix:
+    rest, colon, size = rest.partition(":")
+    scale = finite_number(size, text, role) if colon else 1.0
     if not (rest.isascii() and rest.isdecimal()):
         raise InputError(f"`{role}` {text}: a seed is a whole number >= 0, and {rest!r} is none", field=role)
     if d is None:
         raise InputError(f"`{role}` {text}: `d` says how large a random matrix is", field=(role, "d"))
-    generator = np.random.default_rng([int(rest), 1 + ROLES.index(role)])
-    return generator.standard_normal((d, d)) / math.sqrt(d)
+    key = [int(rest), 1 + ROLES.index(role)] if draw is None else [int(rest), 1 + ROLES.index(role), 1 + draw]
+    return np.random.default_rng(key).standard_normal((d, d)) * (scale / math.sqrt(d))
 
 
 def finite_number(part: str, text: str, role: str) -> float:
@@ -68,10 +78,9 @@ def finite_number(part: str, text: str, role: str) -> float:
     return value
 
 
-FORMS: dict[str, Callable[[str, int | None, str, str], Matrix]] = {
+FORMS: dict[str, Callable[[str, str, str], Matrix]] = {
     "diag": diagonal,
     "scaled": scaled,
-    "random": random,
 }
 
 
@@ -81,6 +90,6 @@ def matrices_of(given: tuple[Matrix | str, ...], d: int | None) -> tuple[Matrix,
     for late in (False, True):
         width = next((np.shape(m)[-1] for m in made if not isinstance(m, str) and np.ndim(m) > 1), d)
         for i, matrix in enumerate(made):
-            if isinstance(matrix, str) and matrix.startswith("random:") == late:
+            if isinstance(matrix, str) and is_random(matrix) == late:
                 made[i] = named_matrix(matrix, width, role=ROLES[i])
     return tuple(m for m in made if not isinstance(m, str))

@@ -50,7 +50,7 @@ def angular_pull(field: Field, n: int, d: int) -> AngularPull | None:
     if type(field) is not AttentionField or d != 2 or field.engine not in ("auto", ENGINE.name):
         return None
     one = field.interactions[0]
-    plain = type(field.scheme) is Post and len(field.heads) == 1 and field.feed_forward is None
+    plain = type(field.scheme) is Post and field.one_head
     if (
         not (plain and field.merges and one.head.isotropic)
         or one.hard

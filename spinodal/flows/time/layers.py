@@ -21,7 +21,7 @@ def take_layer(
 ) -> tuple[State, Rate]:
     """x <- normalise(x + h A(x)) with its scheme, and the rate before it."""
     theta, r = state
-    A = field.attention_output(theta, weights, radial=True)
+    A = field.at(time).attention_output(theta, weights, radial=True)
     s, growth = field.scheme(time, r, A)
     speed = np.broadcast_to(s, r.shape)[:, None]
     rate = Rate(A.tangent / speed, growth, A.Z, A.error_bound / speed[:, 0], A.engine)

@@ -57,6 +57,10 @@ class Adaptive:
                 "`method`: the field has noise, which no step size resolves: use Noisy(step) or Layers(step)",
                 field="method",
             )
+        if isinstance(field, AttentionField) and field.depth is not None:
+            raise InputError(
+                "`method`: heads that change with time are for layers: use Layers(step)", field="method"
+            )
 
     def begin(self, field: Field, start: State, weights: Float[np.ndarray, " n"]) -> Integrator:
         self.check(field)

@@ -78,7 +78,7 @@ def compiled_pull(field: Field, n: int, d: int, lightest: float) -> Pull | None:
     if field.d not in (None, d):
         return None  # which the field refuses in its own words
     one = field.interactions[0]
-    if len(field.heads) > 1 or field.feed_forward is not None or type(field.scheme) is not Post or one.hard:
+    if not field.one_head or type(field.scheme) is not Post or one.hard:
         return None
     if lightest < FAINT and 2 * one.top > -np.log(FAINT):
         return None  # the Z of a probe may be one that is found in logarithms alone

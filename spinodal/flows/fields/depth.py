@@ -1,0 +1,97 @@
+r"""Weights that change with depth: one set of heads on each stretch of time.
+
+Resampled   redrawn every `period` from the law of a text: for all tokens alike, a common noise  [derived]
+Piecewise   given heads, from given times on
+"""
+
+import bisect
+import math
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from spinodal.errors import InputError
+from spinodal.flows.fields.heads import Head, stack_heads
+from spinodal.flows.fields.matrices import ROLES, is_random, named_matrix
+from spinodal.runs import register
+
+ROUNDING = 1e-9  # of a period, by which a time that ends it may fall short
+
+
+@runtime_checkable
+class Depth(Protocol):
+    """The heads of a field as a function of time."""
+
+    @property
+    def d(self) -> int | None: ...
+    def heads(self, time: float) -> tuple[Head, ...]: ...
+
+
+@register("resampled")
+@dataclass(frozen=True)
+class Resampled:
+    """Q, K and V of texts as of `named_matrix`, those of "random:SEED" drawn anew at t = 0, period, 2 period, ...
+
+    On the layer clock with period = step every layer has its own. The k-th draw depends on the seed, the role of the
+    matrix and k alone. InputError where no text is random, and for a period that is not positive.
+
+    >>> from spinodal.flows import Resampled
+    >>> weights = Resampled(d=2, values="random:1", period=0.1)
+    >>> weights.heads(0.05)[0].values is weights.heads(0.1)[0].values
+    False
+    """
+
+    d: int
+    queries: str = "scaled:1"
+    keys: str = "scaled:1"
+    values: str = "scaled:1"
+    period: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.period < math.inf:
+            raise InputError(f"`period` {self.period}: must be positive and finite", field="period")
+        if not any(is_random(getattr(self, role)) for role in ROLES):
+            raise InputError("of `queries`, `keys` and `values` one at least is random:SEED", field=ROLES)
+        self.heads(0.0)
+
+    def heads(self, time: float) -> tuple[Head, ...]:
+        """The head of the period that holds this time."""
+        draw = math.floor(time / self.period + ROUNDING)
+        made = (named_matrix(getattr(self, role), self.d, role=role, draw=draw) for role in ROLES)
+        queries, keys, values = made
+        return stack_heads(queries, keys, values)
+
+
+@register("piecewise")
+@dataclass(frozen=True, eq=False)
+class Piecewise:
+    """heads[k] from times[k] on, times[0] = 0: a schedule of weights that are constant between times.
+
+    InputError for times that do not increase from 0, and unless there is a tuple of heads a time.
+    """
+
+    times: tuple[float, ...]
+    stacks: tuple[tuple[Head, ...], ...]
+
+    def __post_init__(self) -> None:
+        if (
+            not self.times
+            or self.times[0] != 0
+            or any(b <= a for a, b in zip(self.times, self.times[1:], strict=False))
+        ):
+            raise InputError(f"`times` {self.times}: increase from 0", field="times")
+        if len(self.stacks) != len(self.times) or not all(self.stacks):
+            raise InputError(
+                f"`stacks` are {len(self.stacks)}, `times` {len(self.times)}: a tuple of heads a time is needed",
+                field=("stacks", "times"),
+            )
+        if len({head.d for stack in self.stacks for head in stack if head.d is not None}) > 1:
+            raise InputError("`stacks` are of different d", field="stacks")
+
+    @property
+    def d(self) -> int | None:
+        return next((head.d for stack in self.stacks for head in stack if head.d is not None), None)
+
+    def heads(self, time: float) -> tuple[Head, ...]:
+        """The heads at this time."""
+        span = ROUNDING * (1 + abs(time))
+        return self.stacks[max(bisect.bisect_right(self.times, time + span) - 1, 0)]
