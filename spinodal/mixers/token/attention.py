@@ -22,6 +22,8 @@ from spinodal.mixers.ops.padding import token_places
 from spinodal.mixers.ops.tracing import LEAST, TOKENS, is_plain
 from spinodal.types import Mixed
 
+BASE = 10_000.0  # of the angles
+
 
 @cache
 def frequencies(c: int, base: float) -> list[float]:
@@ -30,7 +32,7 @@ def frequencies(c: int, base: float) -> list[float]:
 
 
 def rotate(
-    x: Float[Tensor, "*b n c"], start: Int[Tensor, "s *n"] | None = None, *, base: float = 10_000.0
+    x: Float[Tensor, "*b n c"], start: Int[Tensor, "s *n"] | None = None, *, base: float = BASE
 ) -> Float[Tensor, "*b n c"]:
     """(x_a, x_b) -> (x_a cos - x_b sin, x_a sin + x_b cos), angle i base^(-2k/c)  [su2021].
 

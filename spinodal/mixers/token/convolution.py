@@ -10,7 +10,10 @@ Both see the past only when causal; otherwise the short one is centred, the othe
 
 import math
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -22,8 +25,59 @@ from spinodal.mixers.entry import Entry, Kind, MixerConfig, Shape
 from spinodal.mixers.ops.kv_cache import append, position
 from spinodal.mixers.ops.padding import mask_padding, padding_first, reorder_tokens, token_places
 from spinodal.mixers.ops.toeplitz import toeplitz_product
-from spinodal.mixers.ops.tracing import Size
+from spinodal.mixers.ops.tracing import LEAST, TOKENS, Size, is_plain
 from spinodal.types import Mixed
+
+
+def convolved(
+    x: Float[Tensor, "b n d"],
+    weight: Float[Tensor, "d 1 kernel"],
+    valid: Bool[Tensor, "b n"] | None,
+    after: int,
+) -> Float[Tensor, "b n d"]:
+    """y_i = sum_{a < kernel} w_a * x_{i + a - before} over tokens from `before` of i to `after` behind it."""
+    padded = functional.pad(mask_padding(x, valid).transpose(1, 2), (weight.shape[2] - 1 - after, after))
+    return functional.conv1d(padded, weight, groups=x.shape[-1]).transpose(1, 2)
+
+
+class CompiledConvolution(torch.autograd.Function):
+    """`convolved` around each token for many numbers in float32 on the CPU, by loops that transpose nothing.
+
+    Second derivatives are those of the definition.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, valid: Tensor | None) -> Float[Tensor, "b n d"]:
+        ctx.save_for_backward(x, weight, valid)
+        y = torch.empty_like(x, memory_format=torch.contiguous_format)
+        over_tokens("forward", x, weight, valid, y)
+        return y
+
+    @staticmethod
+    def backward(ctx, g: Float[Tensor, "b n d"]) -> tuple[Tensor | None, ...]:
+        (x, weight, valid), again = ctx.saved_tensors, torch.is_grad_enabled()
+        if is_plain(g) and not again:
+            dx = torch.empty_like(x, memory_format=torch.contiguous_format)
+            dw = np.sum(over_tokens("backward", x, weight, valid, g, dx), axis=0)
+            return dx, torch.from_numpy(dw.T).to(weight).unsqueeze(1), None
+        with torch.enable_grad():
+            y = convolved(x, weight, valid, weight.shape[2] // 2)
+            return *torch.autograd.grad(y, (x, weight), g, create_graph=again), None
+
+
+def over_tokens(
+    loop: str, x: Tensor, weight: Tensor, valid: Tensor | None, *tensors: Float[Tensor, "b n d"]
+) -> list[Any]:
+    """Runs a loop of `convolution_kernels` over the tokens of all texts; it writes into the last tensor."""
+    from spinodal.loops import in_parts  # here, since networks elsewhere do without a compiler
+    from spinodal.mixers.ops import convolution_kernels
+
+    there = torch.ones(x.shape[:2], dtype=torch.bool) if valid is None else valid
+    given = (x, weight[:, 0].T, there, *tensors)
+    tokens, w, present, *others = (t.detach().contiguous().numpy() for t in given)
+    before = len(w) - 1 - len(w) // 2
+    run = partial(getattr(convolution_kernels, loop), tokens, w, present, before, *others)
+    return in_parts(run, present.size, TOKENS)
 
 
 class Convolution(Mixer):
@@ -46,9 +100,9 @@ class Convolution(Mixer):
     ) -> Mixed:
         if self.causal and valid is not None:
             return Mixed(self.extend_causal(x, None, valid)[0], {})
-        after = 0 if self.causal else self.kernel // 2
-        padded = functional.pad(mask_padding(x, valid).transpose(1, 2), (self.kernel - 1 - after, after))
-        return Mixed(functional.conv1d(padded, self.weight, groups=x.shape[-1]).transpose(1, 2), {})
+        if not self.causal and is_plain(x) and is_plain(self.weight.data) and x.numel() >= LEAST:
+            return Mixed(CompiledConvolution.apply(x, self.weight, valid), {})
+        return Mixed(convolved(x, self.weight, valid, 0 if self.causal else self.kernel // 2), {})
 
     def extend_causal(
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None

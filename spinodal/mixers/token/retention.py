@@ -5,8 +5,9 @@ y_i = sum_j g^|i-j| <q_i, k_j> v_j        [sun2023]; causal, the sum runs over j
 
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -17,7 +18,8 @@ from spinodal.mixers.entry import Entry, Kind, MixerConfig, Shape
 from spinodal.mixers.ops.decayed_linear_attention import decayed_linear_attention
 from spinodal.mixers.ops.fixed_decay import fixed_decay_attention
 from spinodal.mixers.ops.padding import token_places
-from spinodal.mixers.token.attention import rotate
+from spinodal.mixers.ops.tracing import LEAST, is_plain
+from spinodal.mixers.token.attention import BASE, cached_angles, rotate
 from spinodal.types import Mixed
 
 
@@ -26,12 +28,68 @@ def log_decays(heads: int, device: str | None = None) -> Float[Tensor, " h"]:
     return -math.log(2) / torch.logspace(1, 7, heads, base=2, dtype=torch.float64, device=device)
 
 
+WIDEST = 64  # features of a head from which products of matrices are as fast as loops
+
+
 @cache
 def constants(heads: int, c: int, causal: bool) -> tuple[list[float], list[float]]:
     """log g and m sqrt(c) of each head, m = sum of g^|i-j| over an endless context."""
     log_g = log_decays(heads, "cpu")
     mass = (1 if causal else 1 + log_g.exp()) / (1 - log_g.exp())
     return log_g.tolist(), (mass * c**0.5).tolist()
+
+
+class CompiledRetention(torch.autograd.Function):
+    """`Retention.both_sides` from the maps in float32 on the CPU, in one pass over them for each side.
+
+    By loops of `ops/retention_kernels.py`; the maps alone are kept for the gradient.
+    """
+
+    @staticmethod
+    def forward(
+        ctx, maps: Float[Tensor, "b n e"], valid: Bool[Tensor, "b n"] | None, mixer: "Retention"
+    ) -> Float[Tensor, "b n h c"]:
+        ctx.save_for_backward(maps, valid)
+        ctx.mixer = mixer
+        b, n, d = maps.shape
+        y = maps.new_empty(b, n, mixer.heads, d // (3 * mixer.heads))
+        over_heads("forward", maps, valid, mixer, y)
+        return y
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, dy: Float[Tensor, "b n h c"]) -> tuple[Tensor | None, ...]:
+        maps, valid = ctx.saved_tensors
+        if is_plain(dy):
+            dmaps = torch.empty_like(maps, memory_format=torch.contiguous_format)
+            over_heads("backward", maps, valid, ctx.mixer, dy, dmaps)
+            return dmaps, None, None
+        with torch.enable_grad():
+            own = maps.detach().requires_grad_()
+            return *torch.autograd.grad(ctx.mixer.both_sides(own, valid), own, dy), None, None
+
+
+def over_heads(
+    loop: str,
+    maps: Float[Tensor, "b n e"],
+    valid: Bool[Tensor, "b n"] | None,
+    mixer: "Retention",
+    *tensors: Tensor,
+) -> None:
+    """Runs a loop of `retention_kernels` over the heads of all texts; it writes into the last tensor."""
+    from spinodal.loops import in_parts  # here, since networks elsewhere do without a compiler
+    from spinodal.mixers.ops import retention_kernels
+
+    log_g, divisors = mixer.constants
+    every = torch.ones(maps.shape[:2], dtype=torch.bool)
+    given = (maps, every, every if valid is None else valid, *tensors)
+    rows, places, there, *others = (x.detach().contiguous().numpy() for x in given)
+    c = maps.shape[2] // (3 * mixer.heads)
+    own, *others = (x.reshape(*x.shape[:2], -1, c) for x in (rows, *others))
+    angles = (x.numpy() for x in cached_angles(maps.shape[1], c, BASE))
+    rates = np.exp(log_g).astype(np.float32), np.array(divisors, np.float32)
+    run = partial(getattr(retention_kernels, loop), own, places, there, *angles, *rates, *others)
+    in_parts(run, len(maps) * mixer.heads, 1)
 
 
 class Retention(Mixer):
@@ -67,31 +125,36 @@ class Retention(Mixer):
     ) -> Mixed:
         if self.causal:
             return Mixed(self.extend_causal(x, None, valid)[0], {})
-        q, k, v, _ = self.maps(x, valid)
-        log_g = q.new_tensor(self.constants[0])
-        return Mixed(self.merge_heads(fixed_decay_attention(q, k, v, log_g), x), {})
+        maps = self.qkv(x)
+        fast = is_plain(maps) and maps.numel() >= LEAST and maps.shape[2] <= 3 * self.heads * WIDEST
+        y = CompiledRetention.apply(maps, valid, self) if fast else self.both_sides(maps, valid)
+        return Mixed(self.out(y.flatten(2).to(x)), {})
+
+    def both_sides(
+        self, maps: Float[Tensor, "b n e"], valid: Bool[Tensor, "b n"] | None
+    ) -> Float[Tensor, "b n h c"]:
+        """y of every head over all tokens, from the maps."""
+        q, k, v, _ = self.maps(maps, valid)
+        return fixed_decay_attention(q, k, v, q.new_tensor(self.constants[0])).transpose(1, 2)
 
     def maps(
         self,
-        x: Float[Tensor, "b n d"],
+        maps: Float[Tensor, "b n e"],
         valid: Bool[Tensor, "b n"] | None,
         start: Int[Tensor, "b *n"] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Float[Tensor, "#b h n 1"]]:
         """Rotated q / (m sqrt c) and k, v and log g; padding is not written, nor where causal does it forget."""
-        exact = torch.promote_types(x.dtype, torch.float32)  # bfloat16 would lose the decays
-        maps = self.qkv(x).to(exact).unflatten(-1, (3 * self.heads, -1)).transpose(1, 2)
+        exact = torch.promote_types(maps.dtype, torch.float32)  # bfloat16 would lose the decays
+        maps = maps.to(exact).unflatten(-1, (3 * self.heads, -1)).transpose(1, 2)
         qk, v = maps.split((2 * self.heads, self.heads), dim=1)
         q, k = rotate(qk, start).chunk(2, dim=1)
         if valid is not None:
             k = k.masked_fill(~valid[:, None, :, None], 0.0)
         log_g, scale = (q.new_tensor(values)[None, :, None, None] for values in self.constants)
-        log_g = log_g.expand(-1, -1, x.shape[1], -1)
+        log_g = log_g.expand(-1, -1, maps.shape[2], -1)
         if self.causal and valid is not None:
             log_g = log_g.masked_fill(~valid[:, None, :, None], 0.0)
         return q / scale, k, v.contiguous(), log_g
-
-    def merge_heads(self, y: Float[Tensor, "b h n c"], x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
-        return self.out(y.transpose(1, 2).flatten(2).to(x))
 
     def extend_causal(
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
@@ -101,10 +164,10 @@ class Retention(Mixer):
         place, after = start if state else None, start + x.shape[1]
         if valid is not None:
             place, after = start[:, None] + token_places(valid), start + valid.sum(1)
-        q, k, v, log_g = self.maps(x, valid, place)
+        q, k, v, log_g = self.maps(self.qkv(x), valid, place)
         S = state[0] if state else q.new_zeros(*q.shape[:2], q.shape[3], q.shape[3])
         y, S = decayed_linear_attention(q, k, v, log_g, S)
-        return self.merge_heads(y, x), (S, after)
+        return self.out(y.transpose(1, 2).flatten(2).to(x)), (S, after)
 
 
 @dataclass(frozen=True)
