@@ -40,8 +40,9 @@ UNWRITTEN: dict[str, Any] = {"text_field": DataConfig.text_field, "optimizer": "
         "step_size", "nonfinite", "accumulate", "decay", "matrix_lr", "minutes", "precision",
         "activation_checkpointing", "workers", "save_total", "sharded",
     )
-} | {name: getattr(DataConfig, name) for name in ("held_out", "target_tokenizer", "bucket", "scored")} | {
-    "network": ""
+} | {"network": ""} | {
+    name: getattr(DataConfig, name)
+    for name in ("held_out", "target_tokenizer", "bucket", "scored", "validation", "test")
 }  # fmt: skip
 
 
@@ -124,7 +125,17 @@ OF_TASKS = {
     "masked": ("masked",),
     "pairs": ("recall",),
     **dict.fromkeys(
-        ("source_length", "encoder_mixer", "cross", "target_tokenizer", "bucket", "scored"), ("translation",)
+        (
+            "source_length",
+            "encoder_mixer",
+            "cross",
+            "target_tokenizer",
+            "bucket",
+            "scored",
+            "validation",
+            "test",
+        ),
+        ("translation",),
     ),
     "text_field": ("masked", "causal"),
     **dict.fromkeys(("corpus", "tokenizer", "vocabulary"), ("masked", "causal", "translation")),

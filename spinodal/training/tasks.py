@@ -10,6 +10,7 @@ recall       keys with values, then keys to answer     answer                   
 
 import copy
 import hashlib
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -29,7 +30,6 @@ from spinodal.data import (
     Samples,
     byte_pair_tokenizer,
     character_tokenizer,
-    pair_windows,
     read_pairs,
     recall_windows,
     tokenizers_by_side,
@@ -65,6 +65,8 @@ class DataConfig:
     masked: float = 0.15  # probability that a token is selected for prediction (masked)
     pairs: int = 16  # keys with a value in a sample (recall)
     bucket: int = 0  # steps whose pairs are sorted by length together; 0 for any order (translation)
+    validation: str = ""  # pairs that judge; `corpus` is then all for training (translation)
+    test: str = ""  # pairs that are scored beside `validation`; "" for the same (translation)
     scored: int = 256  # test pairs that are translated for scores; 0 for all (translation)
     text_field: str = TEXT_FIELD  # the field that holds the text, of a corpus in JSON lines
     held_out: str = "validation"  # the part that judges: validation, or development, a part of training
@@ -72,7 +74,15 @@ class DataConfig:
     def __post_init__(self):
         require_types(self, corpus=str, task=str, tokenizer=str, vocabulary=Integral, length=Integral)
         require_types(self, source_length=Integral, masked=Real, pairs=Integral, text_field=str)
-        require_types(self, held_out=str, target_tokenizer=str, bucket=Integral, scored=Integral)
+        require_types(
+            self,
+            held_out=str,
+            target_tokenizer=str,
+            validation=str,
+            test=str,
+            bucket=Integral,
+            scored=Integral,
+        )
         if self.held_out not in HELD_OUT:
             raise InputError(f"held_out={self.held_out}: one of {', '.join(HELD_OUT)}")
         task_named(self.task).check(self)
@@ -127,6 +137,8 @@ def check_translation(config: DataConfig) -> None:
     refuse_length(config.source_length)
     if config.target_tokenizer not in ("", *SYMBOLS):
         raise InputError(f"target_tokenizer={config.target_tokenizer}: one of {', '.join(SYMBOLS)}")
+    if config.test and not config.validation:
+        raise InputError(f"test={config.test}: give `validation` too, and `corpus` is all for training")
     for name in ("bucket", "scored"):
         if getattr(config, name) < 0:
             raise InputError(f"{name}={getattr(config, name)}: it must not be negative")
@@ -155,10 +167,10 @@ def tokenizers_of(
     )
 
 
-def digests(pairs: Pairs, tokenizer: PreTrainedTokenizerFast) -> dict[str, str]:
+def digests(several: Sequence[Pairs], tokenizer: PreTrainedTokenizerFast) -> dict[str, str]:
     """sha256 of pairs, one side after another, and of their tokenizer."""
     texts = hashlib.sha256()
-    for text in pairs.texts:
+    for text in (text for pairs in several for text in pairs.texts):
         texts.update(hashlib.sha256(text.encode()).digest())
     backend = hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode())
     return {"text": texts.hexdigest(), "tokenizer": backend.hexdigest()}
@@ -195,22 +207,46 @@ def prepare_causal(config: DataConfig, seed: int, batch: int) -> PreparedData:
     return PreparedData(*windows, None, tokenizer, len(tokenizer), config.length, text.digests)
 
 
-def prepare_translation(config: DataConfig, seed: int, batch: int) -> PreparedData:
+def read_parts(config: DataConfig) -> tuple[Pairs, Pairs, Pairs]:
+    """(training, validation, test) pairs: of one source by `Pairs.split`, or files of the user's own.
+
+    Warns of sources in the latter that are trained on too.
+    """
     pairs = read_pairs(config.corpus)
-    tokenizer, written = tokenizers_of(pairs, config.tokenizer, config.vocabulary, config.target_tokenizer)
-    read = digests(pairs, tokenizer)
+    if config.validation:
+        validation, test = (
+            read_pairs(path) for path in (config.validation, config.test or config.validation)
+        )
+        known = set(pairs.sources)
+        for part in {part.name: part for part in (validation, test)}.values():
+            if shared := sum(source in known for source in part.sources):
+                told = f"{shared} of the {len(part)} sources of {part.name} are in {config.corpus} too"
+                warnings.warn(told, stacklevel=2)
+        parts = pairs, validation, test
+    else:
+        parts = pairs.split()
     if config.held_out == "development":
-        pairs = pairs.split()[0]
-    windows = pair_windows(
-        pairs,
-        tokenizer,
-        source_length=config.source_length,
-        target_length=config.length,
-        target_tokenizer=written,
-    )
+        training, judged, _ = parts[0].split()
+        return training, judged, parts[2]
+    return parts
+
+
+def prepare_translation(config: DataConfig, seed: int, batch: int) -> PreparedData:
+    pairs, parts = read_pairs(config.corpus), read_parts(config)
+    tokenizer, written = tokenizers_of(pairs, config.tokenizer, config.vocabulary, config.target_tokenizer)
+    training, judged, scored = (
+        PairWindows(
+            part, tokenizer, source_length=config.source_length, target_length=config.length,
+            target_tokenizer=written,
+        )
+        for part in parts
+    )  # fmt: skip
+    read = digests([pairs, *(parts[1:] if config.validation else ())], tokenizer)
     tokens = config.source_length + config.length
     symbols = config.target_tokenizer == "words"
-    return PreparedData(*windows, tokenizer, len(tokenizer), tokens, read, config.scored, symbols)
+    return PreparedData(
+        training, judged, scored, tokenizer, len(tokenizer), tokens, read, config.scored, symbols
+    )
 
 
 def prepare_recall(config: DataConfig, seed: int, batch: int) -> PreparedData:

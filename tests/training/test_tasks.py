@@ -19,6 +19,7 @@ from spinodal.inference import Sampling, continuation, fillings, translations
 from spinodal.models import SpinodalForSeq2SeqLM
 from spinodal.runs import read_run
 from spinodal.training import DataConfig, Experiment, Schedule, TrainingResult, override, train
+from spinodal.training.build import prepare_data
 from spinodal.training.tasks import check_text
 
 TINY = {"width": 16, "depth": 1, "heads": 2, "channel": "swiglu", "hidden": 8}
@@ -236,3 +237,27 @@ def test_scoring_that_fails_costs_no_model(
         k: whole.final[k] for k in ("bleu", "chrf", "exact")
     }
     assert read_run(out).result_as(TrainingResult) == again
+
+
+def test_files_of_ones_own_are_taken_as_they_stand(tmp_path: Path):
+    """The tokenizer is of the training file; sources that are judged and trained on are counted."""
+    files = {name: tmp_path / f"{name}.tsv" for name in ("train", "valid", "test")}
+    for (name, file), start in zip(files.items(), (0, 15, 40), strict=True):
+        file.write_text(
+            "".join(f"{k} a\t{k}\n" for k in range(start, start + (20 if name == "train" else 10)))
+        )
+    values = {
+        "task": "translation", "tokenizer": "characters", "length": 8, "source_length": 8,
+        "corpus": str(files["train"]), "validation": str(files["valid"]), "test": str(files["test"]),
+    }  # fmt: skip
+    asked = override(Experiment(DataConfig(), TINY, STEPS), values | {"encoder_mixer": "attention"})
+    with pytest.warns(UserWarning, match="5 of the 10 sources of .*valid.tsv are in .*train.tsv too"):
+        data = prepare_data(asked)
+    assert [len(part) for part in (data.training, data.held_out, present(data.test))] == [20, 10, 10]
+    files["test"].write_text("7 b\t7\n")
+    with pytest.warns(UserWarning, match="5 of the 10"):
+        other = prepare_data(asked)
+    assert other.digests["text"] != data.digests["text"]
+    assert other.digests["tokenizer"] == data.digests["tokenizer"]
+    with pytest.raises(InputError, match="test=there: give `validation` too"):
+        override(Experiment(DataConfig(), TINY, STEPS), {"task": "translation", "test": "there"})
