@@ -9,7 +9,6 @@ machine; they run on dask workers, as the cells of a sweep do. A run that is fin
 
 import contextlib
 import os
-import threading
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,7 +29,7 @@ from spinodal.training.run import PAGES, Draw, Label, Record, train
 from spinodal.training.size import check_size, model_size
 from spinodal.training.tasks import least_vocabulary
 from spinodal.training.trainer import Log
-from spinodal.training.tuning import Grid, Tuning, candidates, check_grid, tune_models
+from spinodal.training.tuning import ALONE, Grid, Tuning, candidates, check_grid, tune_models
 from spinodal.types import Progress
 
 PARAMETERS, TIME = "equal parameters", "equal time"
@@ -147,9 +146,6 @@ class WorkerTask:
     run: PlannedRun
     threads: int
     topic: str
-
-
-ALONE = threading.Lock()  # of a worker with several threads: random numbers are of the process
 
 
 def run_on_worker(task: WorkerTask) -> Record:

@@ -10,6 +10,7 @@ Each is a cell of a sweep: computed once, on dask, and the same command goes on 
 
 import math
 import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -30,6 +31,7 @@ TUNED = (  # what changes neither the size of a model nor its time
     "initializer_range",
 )  # fmt: skip
 Grid = Mapping[str, Sequence[Any]]
+ALONE = threading.Lock()  # of a worker with several threads: random numbers are of the process
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def development_loss(configuration: dict[str, Any]) -> float | None:
     once = {"evaluate_every": steps, "save_every": every * math.ceil(steps / every)}
     experiment = override(experiment, once)
     data = prepare_data(experiment)
-    with tempfile.TemporaryDirectory(prefix="spinodal-trial-") as folder:
+    with ALONE, tempfile.TemporaryDirectory(prefix="spinodal-trial-") as folder:
         trainer = PhysicsTrainer(build_model(experiment, data), data, experiment, Path(folder))
         try:
             trainer.train()
