@@ -7,7 +7,7 @@ from pathlib import Path
 from spinodal.errors import InputError
 from spinodal.runs import Run, difference
 from spinodal.runs.checkpoints import read_manifest, step_of
-from spinodal.training.experiment import Experiment
+from spinodal.training.experiment import UNWRITTEN, Experiment
 from spinodal.training.processes import process_count
 
 SPLIT = ("batch", "accumulate", "processes")  # their product is the number of samples of a step
@@ -31,6 +31,18 @@ def refuse_other_samples(run: Run, experiment: Experiment) -> None:
             f"{math.prod(asked.values())}; `overwrite` starts it again, or choose another `out`",
             field=("overwrite", "out"),
         )
+
+
+def refuse_other_optimizer(run: Run, experiment: Experiment) -> None:
+    """InputError where the run there is of another optimiser; a record that names none is of AdamW at one rate."""
+    there, asked = run.config.get("optimizer", UNWRITTEN["optimizer"]), experiment.schedule.optimizer
+    if there == asked:
+        return
+    raise InputError(
+        f"{run.folder} holds a run of another experiment (optimizer={there} there, {asked} asked): it goes on with "
+        f"optimizer={there}, `overwrite` starts it again, or choose another `out`",
+        field=("overwrite", "out"),
+    )
 
 
 def is_shorter(run: Run, experiment: Experiment) -> bool:

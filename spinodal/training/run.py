@@ -43,6 +43,7 @@ from spinodal.training.resumption import (
     fallen_rate,
     is_shorter,
     refuse_other_end,
+    refuse_other_optimizer,
     refuse_other_samples,
 )
 from spinodal.training.saved import model_damage, model_of_weights, rebuild_model, save_model
@@ -140,11 +141,12 @@ def train(
                     owned=OWNED,
                     resume=resume,
                     overwrite=overwrite,
-                    ignored=(*FREE, "hidden") if experiment.parameters else FREE,
+                    ignored=(*FREE, "optimizer", *(["hidden"] if experiment.parameters else [])),
                     label=vars(label),
                 )
             )
             if folder.previous is not None:
+                refuse_other_optimizer(folder.previous, experiment)
                 refuse_other_samples(folder.previous, experiment)
                 refuse_other_end(folder.previous, follow_plan(experiment, folder.previous.config))
             return folder
