@@ -1,4 +1,4 @@
-"""One drift of self-attention, ours beside its peers: `python benchmarks/drift.py [--json FILE] [--quick]`.
+"""One drift of self-attention, ours beside its peers: `python benchmarks/drift.py [--json FILE] [--quick] [--sphere]`.
 
 Goals: circle at a million tokens in 10 CPU-ms and S^2 in 0.2 CPU-s, both to 1e-12 of the largest drift; the
 direct engine at 0.6 ns a pair. Methods take turns in one process, five times; medians are printed. Methods
@@ -128,7 +128,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--quick", action="store_true", help="a hundredth of the tokens")
+    parser.add_argument("--sphere", action="store_true", help="on S^2, of the two ways of its engine alone")
     options = parser.parse_args()
+    if options.sphere:
+        compare_on_sphere()
+        return
     many, few, dense = (10_000, 1000, 500) if options.quick else (1_000_000, 8192, 2048)
 
     public = lambda x: flows.field(x, equal(len(x)), beta=BETA).drift
@@ -173,6 +177,37 @@ def main() -> None:
         options.json.write_text(
             json.dumps({"rows": rows, "versions": versions, "machine": machine}, indent=1)
         )
+
+
+def compare_on_sphere() -> None:
+    """By cells, and by transforms of ducc0 at the tokens; errors and bounds are relative to the largest drift."""
+    torch.set_num_threads(1)
+    print("one SA drift on S^2, uniform tokens, seed 1, one thread, median of five\n")
+    print(
+        "| beta | n | cells: CPU ms | ducc0: CPU ms | ratio | cells: error (bound) | ducc0: error (bound) |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for beta, n in ((1.0, 10_000), (5.0, 100_000), (25.0, 100_000), (25.0, 1_000_000), (81.0, 1_000_000)):
+        x, rows = sphere.uniform(n, 3, seed=1), np.linspace(0, n - 1, 20).astype(int)
+        ways = {name: on_sphere(way, beta) for name, way in WAYS.items()}
+        times = measured({name: (run, x) for name, run in ways.items()})
+        exact = direct.drift_at(x[rows], x, equal(n), law("sa", beta)).drift
+        cells, ducc0 = (1e3 * times[name][0] for name in WAYS)
+        errors = []
+        for way in WAYS.values():
+            drift, _, bound = way(x, equal(n), law("sa", beta))
+            size = np.abs(drift).max()
+            errors.append(f"{np.abs(drift[rows] - exact).max() / size:.0e} ({bound.max() / size:.0e})")
+        print(
+            f"| {beta:g} | {n:,} | {cells:.1f} | {ducc0:.1f} | {cells / ducc0:.2f} | {' | '.join(errors)} |"
+        )
+
+
+WAYS = {"cells": harmonics.by_cells, "ducc0": harmonics.by_harmonics}
+
+
+def on_sphere(way: Callable, beta: float) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda x: way(x, equal(len(x)), law("sa", beta)).drift
 
 
 def report(rows: list[dict], many: int) -> None:

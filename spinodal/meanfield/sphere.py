@@ -165,7 +165,7 @@ class Sphere:
 
     def moments(self, top: int) -> Float[np.ndarray, " k"]:
         """sqrt(4 pi / (2l+1) sum_m |a_lm|^2), l = 0..top: rotation-invariant, one for a Dirac, like |m_k|."""
-        loc = angles(self.x)
+        loc = engine.located(self.x)
         alm = ducc0.sht.adjoint_synthesis_general(
             map=self.weights[None], spin=0, lmax=top, loc=loc, epsilon=ACCURACY, nthreads=1
         )[0]
@@ -200,19 +200,13 @@ def gauss_nodes(L: int) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, " n
     return x.reshape(-1, 3), np.repeat(q / (2 * len(phi)), len(phi))
 
 
-def angles(x: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 2"]:
-    at = np.empty(2 * len(x))
-    engine.angles(np.ascontiguousarray(x).reshape(-1), at)
-    return at.reshape(-1, 2)
-
-
 def curvature(
     x: Float[np.ndarray, "n 3"], weights: Float[np.ndarray, " n"], beta: float
 ) -> Float[np.ndarray, " n"]:
     """Laplacian of Y(x) = sum_{l>0} 4 pi (i_l / beta) sum_m a_lm Y_lm(x), at the nodes themselves."""
     i = 4 * np.pi * engine.degrees(beta)
     L = len(i) - 1
-    there = {"loc": angles(x), "lmax": L, "epsilon": ACCURACY, "nthreads": 1}
+    there = {"loc": engine.located(x), "lmax": L, "epsilon": ACCURACY, "nthreads": 1}
     alm = ducc0.sht.adjoint_synthesis_general(map=weights[None], spin=0, **there)
     l = np.concatenate([np.arange(m, L + 1) for m in range(L + 1)])
     alm = alm * np.where(l > 0, -l * (l + 1) * i[l], 0)
@@ -227,6 +221,6 @@ def potential(
     i = 4 * np.pi * np.append(i[0], beta * i[1:])
     L = len(i) - 1
     there = {"lmax": L, "epsilon": ACCURACY, "nthreads": 1, "spin": 0}
-    alm = ducc0.sht.adjoint_synthesis_general(map=weights[None], loc=angles(x), **there)
+    alm = ducc0.sht.adjoint_synthesis_general(map=weights[None], loc=engine.located(x), **there)
     l = np.concatenate([np.arange(m, L + 1) for m in range(L + 1)])
-    return ducc0.sht.synthesis_general(alm=alm * i[l], loc=angles(at), **there)[0]
+    return ducc0.sht.synthesis_general(alm=alm * i[l], loc=engine.located(at), **there)[0]

@@ -1,73 +1,41 @@
-r"""Attention on S^2 in O(n): Funk--Hecke, with spherical transforms at arbitrary points by ducc0.
+r"""Attention on S^2 in O(n): Funk--Hecke, with spherical transforms at arbitrary points by cells or by ducc0.
 
     e^{b (<x,y> - 1)} = 4 pi sum_l i_l sum_m Y_lm(x) Y_lm^*(y),    i_l = e^{-b} sqrt(pi / 2b) I_{l+1/2}(b),
     Z(x) = 4 pi i_0 a_00 Y_00 + b Y(x),   Y = sum_{l>0} 4 pi (i_l / b) a_lm Y_lm(x),   a_lm = sum_j w_j Y_lm^*(x_j),
-and the drift is grad Y / Z for SA, clock * grad Y for USA. i_l / b is written (i_{l-1} - i_{l+1}) / (2l + 1).
+and the drift is grad Y / Z for SA, clock * grad Y for USA. i_l / b has a limit at b = 0.
 
 The error is absolute, as on the circle: relative to a token's own Z_i it is eps / Z_i, and infinite where Z_i is less.
 """
 
-from functools import lru_cache
 from typing import Any, no_type_check
 
 import numpy as np
 from ducc0.sht import adjoint_synthesis_general, synthesis_general
 from jaxtyping import Complex, Float
-from scipy.special import ive
 
-from spinodal.errors import InputError
-from spinodal.flows.engines.cells import LEAST, octant
+from spinodal.flows.engines.cells import LEAST
 from spinodal.flows.engines.engine import Engine, Problem, Routine
 from spinodal.flows.engines.kernel import Kernel
 from spinodal.flows.engines.law import EPS, Attention, Drift, Law, quotient
+from spinodal.flows.engines.sphere_cells import (
+    BETA_MAX,
+    cell_moments,
+    coefficients,
+    deal_tokens,
+    degrees,
+    fill_values,
+    grid,
+    rounding_by_cells,
+    sums,
+)
+from spinodal.flows.engines.sphere_loops import angles, take
 from spinodal.loops import compiled, in_parts, use_widest_vectors
 
-TAIL = EPS / 16  # sum of what is left out, relative to the largest value
 ACCURACY = 1e-13  # asked of ducc0
-BETA_MAX = 1e4  # 1000 degrees
+CELLS_BETA_MAX = 100.0  # beyond, tables of harmonics take more than 50 MB
 SHARE = 100_000  # tokens that are worth a transform of their own
 SCALAR: dict[str, Any] = {"spin": 0, "epsilon": ACCURACY, "nthreads": 1}
 GRADIENT = SCALAR | {"spin": 1, "mode": "DERIV1"}
-
-
-@lru_cache
-def degrees(beta: float) -> Float[np.ndarray, " l"]:
-    """[i_0, i_1 / b, i_2 / b, ...], as many degrees as the tail of the series needs to be rounding."""
-    if beta > BETA_MAX:
-        raise InputError(
-            f"`beta` {beta:g}: the sphere engine ends at {BETA_MAX:g}; use `engine` 'direct'",
-            field=("beta", "engine"),
-        )
-    L = 32
-    while ive(L + 0.5, beta) * L**2 > TAIL**2:
-        L *= 2
-    l = np.arange(L + 1)
-    i = np.sqrt(np.pi / (2 * beta)) * ive(l + 0.5, beta) if beta > 0 else 1.0 * (l == 0)
-    slope = (i[:-2] - i[2:]) / (2 * l[1:-1] + 1)
-    strength = (2 * l[1:-1] + 1) * slope * np.maximum(l[1:-1], beta)
-    tail = np.cumsum(strength[::-1])[::-1]
-    return np.append(i[0], slope[: max(1, np.count_nonzero(tail > TAIL))])
-
-
-@compiled()
-@no_type_check
-def angles(x, at):
-    """at = (theta, phi) of the tokens; phi = 0 at the poles."""
-    use_widest_vectors()
-    for j in range(at.size // 2):
-        c, s, z = x[3 * j], x[3 * j + 1], x[3 * j + 2]
-        square = c * c + s * s
-        rho = np.sqrt(square)
-        theta = octant(z, rho) + np.pi / 8
-        theta = theta if rho <= abs(z) else np.pi / 2 - theta
-        at[2 * j] = theta if z >= 0 else np.pi - theta
-        scale = 1 / max(rho, 1e-200)
-        c = c * scale if square > 0 else 1.0
-        s *= scale
-        phi = octant(c, s) + np.pi / 8
-        phi = phi if abs(s) <= abs(c) else np.pi / 2 - phi
-        phi = phi if c >= 0 else np.pi - phi
-        at[2 * j + 1] = phi if s >= 0 else 2 * np.pi - phi
 
 
 @compiled()
@@ -77,11 +45,13 @@ def fill_drift(x, Y, along, across, constants, drift, Z, error):
 
     Where Z is not certainly larger than its error, the drift is 0 and its bound infinite.
     """
+    use_widest_vectors()
     i0, beta, clock, noise = constants
     for j in range(Z.size):
         c, s, z = x[3 * j], x[3 * j + 1], x[3 * j + 2]
         rho = np.sqrt(c * c + s * s)
-        c, s = (c / rho, s / rho) if rho > 0 else (1.0, 0.0)
+        scale = 1 / max(rho, 1e-200)
+        c, s = (c * scale if rho > 0 else 1.0), s * scale
         Z[j] = max(i0 + beta * Y[j], 2 * noise)
         f = 1 / Z[j] if clock == 0 else clock
         known = Z[j] > 2 * noise
@@ -92,11 +62,22 @@ def fill_drift(x, Y, along, across, constants, drift, Z, error):
         error[j] = 2 * noise * f if known else np.inf
 
 
+@compiled()
+@no_type_check
+def fill_chunk(x, tokens, where, scale, constants, drift, Z, error):
+    """`fill_drift` from the rows of tokens, in the place of which `drift` may lie."""
+    Y, along, across = np.empty(where.size), np.empty(where.size), np.empty(where.size)
+    take(tokens, where, Y, along, across)
+    for j in range(where.size):
+        along[j] *= scale
+    fill_drift(x, Y, along, across, constants, drift, Z, error)
+
+
 def located(x: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 2"]:
     """(theta, phi) of the tokens."""
-    n, flat, at = len(x), np.ascontiguousarray(x).reshape(-1), np.empty((len(x), 2))
-    in_parts(lambda a, b: angles(flat[3 * a : 3 * b], at[a:b].reshape(-1)), n, LEAST)
-    return at
+    n, flat, at = len(x), np.ascontiguousarray(x).reshape(-1), np.empty((2, len(x)))
+    in_parts(lambda a, b: angles(flat[3 * a : 3 * b], *at[:, a:b]), n, LEAST)
+    return at.T
 
 
 def expand(
@@ -119,7 +100,36 @@ def expand(
 
 
 def drift(x: Float[np.ndarray, "n 3"], weights: Float[np.ndarray, " n"], law: Law) -> Drift:
-    """dx/dt = grad Y(x) / Z(x), or clock * grad Y(x)."""
+    """dx/dt = grad Y(x) / Z(x), or clock * grad Y(x), by the cheaper of two ways."""
+    n, beta = weights.size, law.beta
+    return (by_cells if cells_cost(n, beta) < harmonics_cost(n, beta) else by_harmonics)(x, weights, law)
+
+
+def by_cells(x: Float[np.ndarray, "n 3"], weights: Float[np.ndarray, " n"], law: Law) -> Drift:
+    """The drift by moments of cells and polynomials in cells: for many tokens, and beta that few cells resolve."""
+    n, g, flat = len(x), grid(law.beta), np.ascontiguousarray(x).reshape(-1)
+    at = deal_tokens(flat, np.ascontiguousarray(weights), g.N)
+    alm = sums(g, cell_moments(g, at))
+    mean = float(alm[0, 0, 0] * g.i[0] * np.sqrt(4 * np.pi))
+    fill_values(coefficients(g, alm * (4 * np.pi * np.append(0, g.i[1:]))[:, None]), at)
+    velocity, Z, error = at.tokens.reshape(-1)[: 3 * n], at.s[:n], at.t[:n]
+    constants = (mean, law.beta, law.clock or 0.0, rounding_by_cells(n, g))
+    chunks, size = at.where.shape
+
+    def fill(start: int, stop: int) -> None:
+        for k in range(start, stop):
+            a, b = k * size, min(n, (k + 1) * size)
+            out = velocity[3 * a : 3 * b], Z[a:b], error[a:b]
+            fill_chunk(
+                flat[3 * a : 3 * b], at.tokens[k], at.where[k, : b - a], 2 * g.N / np.pi, constants, *out
+            )
+
+    in_parts(fill, chunks, 1)
+    return Drift(velocity.reshape(n, 3), Z, error)
+
+
+def by_harmonics(x: Float[np.ndarray, "n 3"], weights: Float[np.ndarray, " n"], law: Law) -> Drift:
+    """The drift by transforms of ducc0: for few tokens, and any beta."""
     n, at, L = len(x), located(x), len(degrees(law.beta)) - 1
     mean, alm = expand(at, weights, law.beta)
     flat = np.ascontiguousarray(x).reshape(-1)
@@ -156,12 +166,22 @@ def average(kernel: Kernel, x: Float[np.ndarray, "n 3"], weights: Float[np.ndarr
     return quotient(np.stack(sums, 1), Z, 2 * rounding(n), x, beta)
 
 
+def harmonics_cost(n: int, beta: float) -> float:
+    """Microseconds."""
+    return 600 + 12 * beta + 0.2 * n
+
+
+def cells_cost(n: int, beta: float) -> float:
+    """Microseconds: the number of cells grows with beta, that of waves in each with its root."""
+    return 900 + 60 * beta**1.5 + 0.07 * n if beta <= CELLS_BETA_MAX else np.inf
+
+
 def drift_cost(problem: Problem) -> float:
-    return 600 + 12 * problem.beta + 0.2 * problem.n
+    return min(harmonics_cost(problem.n, problem.beta), cells_cost(problem.n, problem.beta))
 
 
 def average_cost(problem: Problem) -> float:
-    return 4 * drift_cost(problem)
+    return 4 * harmonics_cost(problem.n, problem.beta)
 
 
 ENGINE = Engine(
