@@ -57,7 +57,7 @@ DOORS: dict[str, set[str]] = {
     "training": {"types", "runs", "models", "mixers", "data", "observables", "watch", "scores", "signals"},
     "inference": {"models", "data"},
     "watch": {"types", "runs", "observables", "theory", "data", "models"},
-    "shorten": set(),
+    "shorten": {"types", "runs", "data", "models", "watch"},
     "figures": {
         "types",
         "limits",
@@ -71,7 +71,7 @@ DOORS: dict[str, set[str]] = {
         "training",
     },
     "explorer": {"sphere", "flows", "runs", "watch"},
-    "report": {"runs", "explorer", "figures", "observables", "training", "watch"},
+    "report": {"runs", "explorer", "figures", "observables", "training", "watch", "shorten"},
 }
 OPEN = {"cli", "recipes", "__init__", "__main__"}  # these may import anything, and nobody imports them
 

@@ -26,7 +26,7 @@ from spinodal.errors import ConvergenceError, InputError, ScoringError, Terminat
 FOLDER = Path(__file__).parent
 FIRST = (  # on the help page; the others follow by their names
     "train", "compare", "list", "fetch", "fill", "generate", "translate", "theory", "draw", "observe", "models",
-    "phase-diagram", "simulate", "meanfield", "spectrum", "graph",
+    "shorten", "phase-diagram", "simulate", "meanfield", "spectrum", "graph",
 )  # fmt: skip
 FILES = {  # phase-diagram: phase_diagram.py; list: list_.py, as Python has a list of its own
     file.stem.rstrip("_").replace("_", "-"): file.stem

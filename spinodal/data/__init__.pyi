@@ -10,6 +10,7 @@ from .reading import read_pairs
 from .recall import Recall, RecallWindows, recall_windows
 from .samples import Samples
 from .sides import tokenizers_by_side
+from .speech import Prompt, read_prompts
 from .tokenizers import byte_pair_tokenizer, character_tokenizer, encode_prompt, token_stream
 from .translation import LengthBuckets, PairWindows, pair_windows, trim_padding
 
@@ -24,6 +25,7 @@ __all__ = [
     "PairWindows",
     "Pairs",
     "PinnedModel",
+    "Prompt",
     "Recall",
     "RecallWindows",
     "Samples",
@@ -39,6 +41,7 @@ __all__ = [
     "pair_windows",
     "read_corpus",
     "read_pairs",
+    "read_prompts",
     "recall_windows",
     "reversals",
     "sortings",

@@ -7,6 +7,9 @@
 
 tokens    runs of coincident tokens, and attention over what stands for them
 whisper   a model of transformers on these, for as long as a context lasts
+
+experiment  a transcription as a value          speech  sounds of files, and both transcripts of each
+result      texts, tokens and seconds of both
 """
 
 import lazy_loader

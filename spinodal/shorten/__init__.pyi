@@ -1,4 +1,24 @@
+from .experiment import Transcription, transcribe
+from .result import Transcript, TranscriptionResult, Trial, word_difference, word_edits, words
+from .speech import Recogniser, open_recogniser, recognise
 from .tokens import Merged, group_starts, merge
 from .whisper import Shortening, shortened
 
-__all__ = ["Merged", "Shortening", "group_starts", "merge", "shortened"]
+__all__ = [
+    "Merged",
+    "Recogniser",
+    "Shortening",
+    "Transcript",
+    "Transcription",
+    "TranscriptionResult",
+    "Trial",
+    "group_starts",
+    "merge",
+    "open_recogniser",
+    "recognise",
+    "shortened",
+    "transcribe",
+    "word_difference",
+    "word_edits",
+    "words",
+]

@@ -25,7 +25,10 @@ HEAVIEST = 256  # the largest whole number up to which bfloat16 holds all
 
 
 class Merged(NamedTuple):
-    """Tokens that are kept, each with the place of the middle of its group, and their masses; padded with mass 0."""
+    """Tokens that are kept, each with the place in the middle of its group, and their masses; padded with mass 0.
+
+    The middle of an even number of places is the mean of two.
+    """
 
     tokens: Float[Tensor, "b m d"]
     masses: Int[Tensor, "b m"]
@@ -43,15 +46,15 @@ def merge(
     longest = max(map(len, starts))
     if min(map(len, starts)) == x.shape[1]:
         return None
-    masses, middles = [], []
+    masses, firsts = [], []
     for s in starts:
-        mass = [b - a for a, b in pairwise([*s, x.shape[1]])]
         padding = [0] * (longest - len(s))
-        masses.append(mass + padding)
-        middles.append([a + m // 2 for a, m in zip(s, mass, strict=True)] + padding)
-    middle = torch.tensor(middles, device=x.device)
-    tokens = x.gather(1, middle[..., None].expand(-1, -1, x.shape[2])) + places[middle]
-    return Merged(tokens, torch.tensor(masses, device=x.device))
+        masses.append([b - a for a, b in pairwise([*s, x.shape[1]])] + padding)
+        firsts.append(s + padding)
+    mass, first = torch.tensor(masses, device=x.device), torch.tensor(firsts, device=x.device)
+    middle, before = first + mass // 2, first + (mass - 1).clamp(min=0) // 2
+    place = torch.where((middle == before)[..., None], places[middle], (places[middle] + places[before]) / 2)
+    return Merged(x.gather(1, middle[..., None].expand(-1, -1, x.shape[2])) + place, mass)
 
 
 def coincident(x: Float[Tensor, "b n d"]) -> Bool[Tensor, "b n-1"]:

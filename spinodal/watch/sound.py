@@ -1,5 +1,6 @@
 """Sound: what models of speech are given to hear, and the words that their decoders read."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,41 @@ WHISPER_START = "<|startoftranscript|><|en|><|transcribe|><|notimestamps|>"
 
 
 def sound_of(path: Path) -> Float[np.ndarray, " t"]:
-    """The sound of a .wav file as one channel of 16,000 numbers a second in [-1, 1]. InputError for another file."""
+    """The sound of a .wav file as one channel of 16,000 numbers a second in [-1, 1].
+
+    With soundfile (`pip install "spinodal[sound]"`) of any file that it reads: FLAC, Ogg, .wav that is compressed.
+    InputError for another file, and for a sound that is empty or not finite.
+    """
     try:
-        rate, samples = wavfile.read(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", wavfile.WavFileWarning)  # parts of a file that are no sound
+            rate, samples = wavfile.read(path)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} is no .wav file: {error}") from error
+        rate, samples = _other_sound(path, error)
     if samples.dtype == np.uint8:  # 8 bits have no sign in these files: silence is 128
         samples = (samples.astype(np.int16) - 128) * 256
     scale = np.iinfo(samples.dtype).max if np.issubdtype(samples.dtype, np.integer) else 1.0
+    if not samples.size:
+        raise InputError(f"{path} holds no sound: it is empty")
     mono = samples.reshape(len(samples), -1).mean(1) / scale
+    if not np.isfinite(mono).all():
+        raise InputError(f"{path}: a sample of its sound is not finite")
     return resample_poly(mono, RATE, rate) if rate != RATE else mono
+
+
+def _other_sound(path: Path, error: Exception) -> tuple[int, np.ndarray]:
+    """(samples a second, samples) by soundfile; InputError, with why it is no .wav file, where that reads none."""
+    reason = f"{path} is no .wav file: {error}"
+    try:
+        import soundfile
+    except ImportError:
+        hint = 'other files of sound are read with soundfile: pip install "spinodal[sound]"'
+        raise InputError(f"{reason}; {hint}" if path.is_file() else reason) from error
+    try:
+        samples, rate = soundfile.read(path)
+    except (OSError, ValueError, RuntimeError):
+        raise InputError(reason) from error
+    return rate, samples
 
 
 @torch.no_grad()
