@@ -3,7 +3,9 @@
     frames    restrict a trajectory to chosen tokens    clusters   components and their count
     overlaps  cosines of pairs                          mergetree  births, deaths
     energies  energy and dissipation, in logarithms     order      moments, effective rank, span
-    lifetimes plateaus of a count
+    lifetimes plateaus of a count                       transport  W2 to a Dirac and to a reference
+    axial     whether tokens lie on one line            recurrences whether a pattern comes back
+    parking   Rényi centres of causal attention         leading    tokens that hardmax leaves to themselves
     entry     an observable, all that is said of it
     registry  the observables by name
 

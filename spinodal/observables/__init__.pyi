@@ -1,12 +1,17 @@
+from .axial import axial_order
 from .clusters import cluster_count, cluster_labels
 from .energies import log_dissipation_sa, log_dissipation_usa, log_energy
 from .entry import Observable, Scales
 from .frames import restrict, trajectory_of
+from .leading import leaders
 from .lifetimes import Plateau, plateaus
 from .mergetree import MergeTree, merge_tree
-from .order import effective_rank, order_parameters, span_coordinates
+from .order import effective_rank, order_parameters, polarisation, span_coordinates
 from .overlaps import cosine_histogram, mean_cosine, pair_probability
+from .parking import renyi_centres
+from .recurrences import departure, recurrence
 from .registry import OBSERVABLES, measure, observables_named
+from .transport import wasserstein, wasserstein_to_dirac
 
 __all__ = [
     "OBSERVABLES",
@@ -14,10 +19,13 @@ __all__ = [
     "Observable",
     "Plateau",
     "Scales",
+    "axial_order",
     "cluster_count",
     "cluster_labels",
     "cosine_histogram",
+    "departure",
     "effective_rank",
+    "leaders",
     "log_dissipation_sa",
     "log_dissipation_usa",
     "log_energy",
@@ -28,7 +36,12 @@ __all__ = [
     "order_parameters",
     "pair_probability",
     "plateaus",
+    "polarisation",
+    "recurrence",
+    "renyi_centres",
     "restrict",
     "span_coordinates",
     "trajectory_of",
+    "wasserstein",
+    "wasserstein_to_dirac",
 ]

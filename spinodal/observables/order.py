@@ -76,7 +76,10 @@ def span_coordinates(
 
 @observes
 def polarisation(trajectory: Trajectory) -> Float[Tensor, "t b"]:
-    """|(1/n) sum_i x_i|, x unit directions: 1 where all tokens agree, near n^(-1/2) where they are uniform."""
+    """|(1/n) sum_i x_i|, x unit directions: 1 where all tokens agree, near n^(-1/2) where they are uniform.
+
+    On the circle this is Kuramoto's r, and R_1 of `order_parameters`.
+    """
     w = shares(trajectory, None)
     return torch.stack([torch.einsum("bn,bnd->bd", w, x).norm(dim=-1) for x in directions(trajectory)])
 
@@ -101,7 +104,7 @@ EFFECTIVE_RANK = Observable(
 )
 POLARISATION = Observable(
     "polarisation",
-    "polarisation: length of the mean direction",
+    "polarisation, Kuramoto's r: length of the mean direction",
     "Rising towards 1: tokens agree on one direction.",
     values=lambda trajectory, scales: polarisation(trajectory),
     equiangular=lambda g, n, scales: np.sqrt((1 + (n - 1) * g) / n),

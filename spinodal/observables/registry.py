@@ -6,7 +6,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spinodal.errors import InputError
-from spinodal.observables import clusters, energies, order, overlaps
+from spinodal.observables import (
+    axial,
+    clusters,
+    energies,
+    leading,
+    order,
+    overlaps,
+    parking,
+    recurrences,
+    transport,
+)
 from spinodal.observables.entry import Observable, Scales
 from spinodal.observables.frames import observes
 from spinodal.types import Trajectory
@@ -20,6 +30,11 @@ OBSERVABLES: dict[str, Observable] = {
         *overlaps.SHARES,
         clusters.CLUSTERS,
         order.POLARISATION,
+        axial.AXIAL_ORDER,
+        transport.WASSERSTEIN_DIRAC,
+        recurrences.RECURRENCE,
+        parking.RENYI_CENTRES,
+        leading.LEADERS,
     )
 }
 
