@@ -1,4 +1,5 @@
 from .certainty import MergeCertainty, certify
+from .differentiable import TorchFeedForward, TorchField, torch_flow
 from .engines.choose import choose_engines, unchecked_drift
 from .engines.engine import Engine, Problem, Routine
 from .engines.field import field
@@ -65,6 +66,8 @@ __all__ = [
     "Simulation",
     "SimulationResult",
     "TokenStart",
+    "TorchFeedForward",
+    "TorchField",
     "UniformStart",
     "UnnormalisedField",
     "certify",
@@ -83,6 +86,7 @@ __all__ = [
     "reduce_to_span",
     "simulate",
     "stack_heads",
+    "torch_flow",
     "unchecked_drift",
     "usa_clock",
 ]
