@@ -16,6 +16,8 @@ from spinodal.errors import InputError
 PICTURES = {
     "flows.Evolution": "simulation.draw_simulation",
     "flows.SimulationResult": "simulation.draw_tokens",
+    "flows.EnsembleResult": "ensembles.draw_ensemble",
+    "flows.LifetimesResult": "ensembles.draw_lifetimes",
     "flows.DiagramResult": "maps.draw_diagram",
     "meanfield.DensityResult": "densities.draw_density",
     "graphs.FlowResult": "graphs.draw_flow",

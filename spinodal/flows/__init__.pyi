@@ -7,7 +7,15 @@ from .engines.kernel import Kernel
 from .engines.law import Drift, Law, law, usa_clock
 from .engines.registry import ENGINES
 from .engines.span import reduce_to_span
-from .ensembles import Diagram, DiagramResult, phase_diagram
+from .ensembles import (
+    Diagram,
+    DiagramResult,
+    EnsembleResult,
+    LifetimesResult,
+    ensemble,
+    lifetimes,
+    phase_diagram,
+)
 from .evolution import Evolution, evolve
 from .experiment import Simulation, named_method
 from .fields import (
@@ -47,6 +55,7 @@ __all__ = [
     "Drift",
     "Drive",
     "Engine",
+    "EnsembleResult",
     "Evolution",
     "FeedForward",
     "FunctionField",
@@ -55,6 +64,7 @@ __all__ = [
     "LatticeStart",
     "Law",
     "Layers",
+    "LifetimesResult",
     "MergeCertainty",
     "Noisy",
     "OrthonormalStart",
@@ -72,9 +82,11 @@ __all__ = [
     "UnnormalisedField",
     "certify",
     "choose_engines",
+    "ensemble",
     "evolve",
     "field",
     "law",
+    "lifetimes",
     "lyapunov_exponents",
     "named_feed_forward",
     "named_matrix",

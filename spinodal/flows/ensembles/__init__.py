@@ -6,6 +6,7 @@ tiles     products of small matrices
 layers    the layer clock             flow  the ode clock
 matrices  random Q, K and V           maps  a probability and its standard error
 diagram   phase diagrams, row by row
+starts    one simulation from many starts: means with error bars, lifetimes of clusters
 """
 
 import lazy_loader

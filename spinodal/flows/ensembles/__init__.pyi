@@ -11,6 +11,7 @@ from .flow import OdeClock
 from .layers import LayerClock
 from .maps import Ensemble, Estimate, close_shares, estimate, evolve_systems
 from .matrices import Matrices
+from .starts import EnsembleResult, LifetimesResult, ensemble, lifetimes
 from .systems import Clock, triangular_coordinates, uniform_systems
 
 __all__ = [
@@ -18,8 +19,10 @@ __all__ = [
     "Diagram",
     "DiagramResult",
     "Ensemble",
+    "EnsembleResult",
     "Estimate",
     "LayerClock",
+    "LifetimesResult",
     "Matrices",
     "OdeClock",
     "check_workers",
@@ -27,8 +30,10 @@ __all__ = [
     "diagram_betas",
     "diagram_row",
     "diagram_times",
+    "ensemble",
     "estimate",
     "evolve_systems",
+    "lifetimes",
     "phase_diagram",
     "triangular_coordinates",
     "uniform_systems",
