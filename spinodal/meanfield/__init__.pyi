@@ -14,6 +14,7 @@ from .record import (
     distance,
     measured_rates,
     record_evolution,
+    wasserstein_rate,
 )
 from .result import (
     Amplitudes,
@@ -79,6 +80,7 @@ __all__ = [
     "sphere_noise",
     "stationary_branch",
     "tokens",
+    "wasserstein_rate",
     "winning_probabilities",
     "zonal_noise",
 ]

@@ -49,6 +49,11 @@ class Record(NamedTuple):
     inversion: Float[np.ndarray, " t"]
     width: Float[np.ndarray, " t"]
 
+    @property
+    def wasserstein_dirac(self) -> Float[np.ndarray, " t"]:
+        """W2 to the nearest Dirac, by chords: (2 - 2 |m_1|)^{1/2}, of which 1e-7 and below is rounding."""
+        return np.sqrt(np.maximum(0.0, 2 - 2 * np.abs(self.moments[:, 1])))
+
 
 def record_evolution(
     solver: Solver,
@@ -175,8 +180,9 @@ def measured_rates(record: Record) -> Float[np.ndarray, " k"]:
 def clustering_rate(record: Record) -> float:
     """-d log(width) / dt over the last approach, between widths 0.1 and 1e-6.
 
-    The rate at which the last clusters merge: one for SA, and e^beta for USA with weights e^{beta <x,y>} / n. `width`
-    is the record's, how far most of the mass is from its mean. NaN if no approach was recorded.
+    The local rate, at which the last clusters merge: one for SA, and e^beta for USA with weights e^{beta <x,y>} / n
+    (`theory.dirac_rate_usa`). `width` is the record's, how far most of the mass is from its mean. NaN if no approach
+    was recorded.
     """
     near = (record.width < 0.1) & (record.width > 1e-6)
     last = int(np.flatnonzero(record.width >= 0.1).max(initial=-1))
@@ -187,3 +193,18 @@ def clustering_rate(record: Record) -> float:
     if not t[-1] > 0:
         return np.nan
     return float(-np.polyfit(t, np.log(record.width[near]), 1)[0])
+
+
+def wasserstein_rate(record: Record) -> float:
+    """-d log(W2^2) / dt over the last approach to a Dirac, between W2^2 = 1e-4 and 1e-7.
+
+    The global rate, which the last mass sets that leaves the opposite point: (d - 1) e^{-beta} for USA
+    (`theory.wasserstein_rate_usa`), not twice the local one. NaN if no approach was recorded.
+    """
+    square = record.wasserstein_dirac**2
+    near = (square < 1e-4) & (square > 1e-7)
+    near[: int(np.flatnonzero(square >= 1e-4).max(initial=-1)) + 1] = False
+    if np.count_nonzero(near) < 2:
+        return np.nan
+    t = record.times[near] - record.times[near][0]
+    return float(-np.polyfit(t, np.log(square[near]), 1)[0]) if t[-1] > 0 else np.nan

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from spinodal.errors import InputError
 from spinodal.flows import lyapunov_exponents
 from spinodal.meanfield.experiment import DensityExperiment
-from spinodal.meanfield.record import Record
+from spinodal.meanfield.record import Record, wasserstein_rate
 from spinodal.observables import Plateau
 from spinodal.results import Result
 from spinodal.runs import SAVED_IF_SET, UNSAVED
@@ -87,6 +87,12 @@ class DensityResult(Result):
     experiment: DensityExperiment | None = field(default=None, repr=False, metadata=UNSAVED)
 
     @property
+    def wasserstein_rate(self) -> float | None:
+        """-d log(W2^2) / dt to the nearest Dirac in the end, the global rate; None without an approach to one."""
+        rate = wasserstein_rate(self.record)
+        return rate if np.isfinite(rate) else None
+
+    @property
     def lyapunov_exponents(self) -> Float[np.ndarray, "s k"]:
         """log(|y - y'|(t) / |y - y'|(0)) / t of the pairs of probes; see `flows.lyapunov_exponents`."""
         if self.probes is None:
@@ -116,5 +122,9 @@ class DensityResult(Result):
             state = " (goes on)" if p.unfinished else ""
             lines.append(f"  {p.clusters} cluster(s) from t = {p.start:.4g} to {p.end:.4g}{state}")
         if self.clustering_rate is not None:
-            lines.append(f"clusters meet at a rate of {self.clustering_rate:.4g} in the end")
+            lines.append(f"clusters meet at the local rate {self.clustering_rate:.4g} in the end")
+        if self.wasserstein_rate is not None:
+            lines.append(
+                f"W2^2 to the nearest Dirac falls at the global rate {self.wasserstein_rate:.4g} in the end"
+            )
         return "\n".join(lines)

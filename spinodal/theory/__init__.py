@@ -7,7 +7,7 @@ weights e^{beta <x,y>} / n.
     gamma          equiangular tokens                   normalisation  six layer norms
     layers         the layer clock, long context        metastability  the theorem, the staircase
     pairs          two tokens, two clusters, causal     points         optimal and random points
-    growth, splay  linear rates, thresholds, noise
+    growth, splay  linear rates, thresholds, noise      dirac          rates at which a density becomes a Dirac
 """
 
 import lazy_loader

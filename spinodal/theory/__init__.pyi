@@ -1,3 +1,8 @@
+from .dirac import (
+    dirac_rate_usa,
+    wasserstein_rate_sa,
+    wasserstein_rate_usa,
+)
 from .gamma import (
     gamma_sa,
     gamma_speed_sa,
@@ -72,6 +77,7 @@ __all__ = [
     "attention_layer",
     "cap_overlap",
     "causal_rate",
+    "dirac_rate_usa",
     "fastest_degree",
     "fastest_degree_large_beta",
     "fastest_degree_threshold",
@@ -120,4 +126,6 @@ __all__ = [
     "two_token_time_sa",
     "two_token_time_usa",
     "waiting_time",
+    "wasserstein_rate_sa",
+    "wasserstein_rate_usa",
 ]
