@@ -49,8 +49,7 @@ def meanfield_command(
         ),
     ] = None,
     until: Annotated[
-        str | None,
-        typer.Option(help=f"A time, diracs or consensus; {UNTIL} if not given."),
+        str | None, typer.Option(help=f"A time, diracs or consensus; {UNTIL} if not given.")
     ] = None,
     tol: Annotated[
         float | None,
@@ -59,16 +58,19 @@ def meanfield_command(
     noise: Annotated[
         float | None, typer.Option(metavar="KAPPA", help="Fokker-Planck with noise sqrt(2 / KAPPA) dW.")
     ] = None,
-    repulsive: Annotated[bool, typer.Option("--repulsive", help="V = -I: tokens spread.")] = False,
+    q: Annotated[
+        str | None, typer.Option(help="Q: diag:2,1, scaled:-1, random:SEED, or .npy, [k d] or [h k d].")
+    ] = None,
+    k: Annotated[str | None, typer.Option(help="K, as Q.")] = None,
+    v: Annotated[str | None, typer.Option(help="V, as Q, [d d] or [h d d].")] = None,
+    repulsive: Annotated[bool, typer.Option("--repulsive", help="V = -V: tokens spread.")] = False,
     resolution: Annotated[
         int | None,
         typer.Option(help="With noise: degrees kept (64). On the sphere: degree of the nodes (32)."),
     ] = None,
     probes: Annotated[
         str | None,
-        typer.Option(
-            help="Points that the drift carries along and that have no mass: how many, or [m d] as .npy."
-        ),
+        typer.Option(help="Points without mass that the drift carries along: how many, or [m d] as .npy."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the white noise.")] = default("meanfield.WhiteNoise.seed"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in the folder.")] = False,
@@ -78,24 +80,20 @@ def meanfield_command(
 
     Prints mass error, growth rates beside theory and plateaus; writes run.json, record.npz and pictures.
     """
-    from spinodal.cli._simulation import probes_of
+    from spinodal.cli._simulation import matrix_heads, probes_of
     from spinodal.figures import draw
-    from spinodal.flows import AttentionField, Head
+    from spinodal.flows import AttentionField
     from spinodal.meanfield import DensityExperiment, evolve
+    from spinodal.meanfield.starts import dimension
     from spinodal.runs import open_run
 
+    with renamed(kappa="noise", kind="field", queries="q", keys="k", values="v"):
+        heads = matrix_heads(q, k, v, repulsive, dimension(geometry, d))
+        attention = AttentionField(beta, field, heads, **given(kappa=noise))
     with renamed(tolerance="tol", kappa="noise", kind="field", sigma="start", values="start"):
-        attention = AttentionField(
-            beta, field, heads=(Head(values=-1.0 if repulsive else 1.0),), **given(kappa=noise)
-        )
         begin = start_of(start, geometry, d, seed)
-        experiment = DensityExperiment(
-            attention,
-            begin,
-            **given(
-                until=number_or_text(until), tolerance=tol, resolution=resolution, probes=probes_of(probes)
-            ),
-        )
+        chosen = given(until=number_or_text(until), tolerance=tol, resolution=resolution)
+        experiment = DensityExperiment(attention, begin, **chosen, probes=probes_of(probes))
         owned = ("record.npz", "amplitudes.png", "life.png")
         with open_run(
             out, kind="meanfield", config=experiment, seed=seed, owned=owned, resume=None, overwrite=overwrite,

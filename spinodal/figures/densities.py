@@ -29,8 +29,8 @@ class Marks(NamedTuple):
 def draw_density(result: DensityResult) -> dict[str, Figure]:
     """Pictures by name: "amplitudes" with their linear theory and, but on S^2, "life" with forecast and plateaus."""
     record, rows = result.record, result.growth_rates[:DRAWN]
-    degrees = [row.degree for row in rows]
-    rates = np.array([row.theory for row in rows])
+    degrees = [row.degree for row in rows] or list(range(1, DRAWN + 1))
+    rates = np.array([row.theory for row in rows] or [np.nan] * DRAWN)
     figures = {"amplitudes": amplitudes(record.times, np.abs(record.moments[:, degrees]), rates)}
     if result.geometry != "sphere":
         angle, values = smooth_density(record.moments, result.d)

@@ -15,7 +15,6 @@ tensors, by steps of a fixed size, so that a loss on a trajectory has a gradient
     V       values: a number or matrices              d d, or h d d
 """
 
-import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from torch import Tensor
 
 from spinodal.errors import InputError
 from spinodal.flows.fields import AttentionField
+from spinodal.flows.fields.composed import parts_beyond
 from spinodal.flows.fields.interactions import KINDS
 from spinodal.flows.names import require_known
 from spinodal.integrate import DORMAND_PRINCE
@@ -90,16 +90,13 @@ class TorchField:
     @classmethod
     def of(cls, field: AttentionField) -> "TorchField":
         """The same field as tensors in double precision; InputError for a part that has no torch form."""
-        for part in dataclasses.fields(field):
-            default = part.default_factory() if callable(part.default_factory) else part.default
-            value = getattr(field, part.name)
-            same = value is default or (np.ndim(value) == 0 and value == default)
-            if part.name not in SERVED and not same:
-                raise InputError(
-                    f"`{part.name}` {value!r}: the field in torch is post-LN, without noise, and has heads, a causal "
-                    "mask and a feed-forward part",
-                    field=part.name,
-                )
+        if others := parts_beyond(field, SERVED):
+            told = ", ".join(f"`{name}` {getattr(field, name)!r}" for name in others)
+            raise InputError(
+                f"{told}: the field in torch is post-LN, without noise, and has heads, a causal mask and a "
+                "feed-forward part",
+                field=tuple(others),
+            )
         if math.isinf(field.beta):
             raise InputError("`beta` inf: hardmax has no gradient", field="beta")
         each = [(head.queries, head.keys, head.values) for head in field.heads]

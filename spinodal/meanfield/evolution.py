@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from spinodal import theory
 from spinodal.meanfield.eulerian import Fourier, Gegenbauer
 from spinodal.meanfield.experiment import ENDS, DensityExperiment
-from spinodal.meanfield.kernel import DriftLaw, dimensions, drift_law
+from spinodal.meanfield.kernel import DriftLaw, dimensions, law_of
 from spinodal.meanfield.lagrangian import Circle, Zonal
 from spinodal.meanfield.linear import forecast
 from spinodal.meanfield.modes import CircleModes, SphereModes, ZonalModes
@@ -37,20 +37,16 @@ SHOWN = 16  # degrees in run.json
 ROWS = 400  # times in run.json; the record has all
 
 
-def drift_law_of(experiment: DensityExperiment) -> DriftLaw:
-    """dx/dt = value * drift, at the temperature that the head amounts to."""
-    field = experiment.field
-    at = field.interactions[0]
-    checked = drift_law(field.kind, at.top, experiment.d)
-    return checked._replace(law=at.law, value=float(field.heads[0].value_matrix))
-
-
 def solver_of(experiment: DensityExperiment) -> Solver:
     """The solver of an experiment, at its start: panels, harmonics or nodes on S^2, as geometry and noise ask.
 
     InputError where the start has harmonics above the resolution.
     """
-    law, kappa, tolerance = drift_law_of(experiment), float(experiment.field.kappa), experiment.tolerance
+    law, kappa, tolerance = (
+        law_of(experiment.field, experiment.d),
+        float(experiment.field.kappa),
+        experiment.tolerance,
+    )
     degrees = experiment.resolution or DEGREES[experiment.geometry]
     start = experiment.start
     if isinstance(start, WhiteNoise):
@@ -144,11 +140,21 @@ def evolve(experiment: DensityExperiment, *, progress: Progress | None = None) -
 
 
 def patterns(record: Record, law: DriftLaw, kappa: float) -> dict[str, Any]:
-    """The fields of a result about degrees: growth rates beside theory, the forecast, the distance to it."""
+    """The fields of a result about degrees: growth rates beside theory, the forecast, the distance to it.
+
+    A field that does not commute with rotations has no linear theory of degrees: only their amplitudes are left.
+    """
     k = np.arange(1, record.moments.shape[1])
+    rows = np.unique(np.linspace(0, len(record.times) - 1, ROWS).astype(int))
+    amplitudes = Amplitudes(
+        tuple(record.times[rows].tolist()),
+        tuple(k[:SHOWN].tolist()),
+        tuple(map(tuple, np.abs(record.moments[rows, 1 : SHOWN + 1]).tolist())),
+    )
+    if law.field is not None:
+        return {"growth_rates": (), "forecast": None, "distance_to_pattern": None, "amplitudes": amplitudes}
     rates, measured = theory_rates(law, kappa, k), measured_rates(record)
     told = forecast(record.moments[0, 1:], dimensions(k, law.d), rates)
-    rows = np.unique(np.linspace(0, len(record.times) - 1, ROWS).astype(int))
     grows = np.isfinite(told.time)
     away = distance(record.moments[rows], told.degree, law.d)
     fastest = int(k[np.argmax(rates)])
@@ -161,11 +167,7 @@ def patterns(record: Record, law: DriftLaw, kappa: float) -> dict[str, Any]:
         if grows
         else None,
         "distance_to_pattern": PatternDistance(told.degree, tuple(away.tolist())) if grows else None,
-        "amplitudes": Amplitudes(
-            tuple(record.times[rows].tolist()),
-            tuple(k[:SHOWN].tolist()),
-            tuple(map(tuple, np.abs(record.moments[rows, 1 : SHOWN + 1]).tolist())),
-        ),
+        "amplitudes": amplitudes,
     }
 
 

@@ -14,7 +14,9 @@ from jaxtyping import Float
 
 from spinodal.errors import InputError, require_types
 from spinodal.flows import AttentionField, probe_array
+from spinodal.flows.fields.composed import parts_beyond
 from spinodal.limits import require_at_most
+from spinodal.meanfield.kernel import is_invariant
 from spinodal.meanfield.modes import CircleModes, SphereModes, ZonalModes
 from spinodal.meanfield.starts import WhiteNoise, dimension
 from spinodal.runs import SAVED_IF_SET
@@ -23,6 +25,7 @@ ENDS = ("diracs", "consensus")
 FINEST, COARSEST = 1e-13, 1e-2
 FEWEST, MOST_DEGREES = 4, 2048
 MOST_PROBES = 10_000  # that are kept after every step
+SERVED = ("beta", "kind", "heads", "causal", "scheme", "kappa", "feed_forward", "engine")
 PLAIN = AttentionField(beta=0.0)
 FIELD = AttentionField(beta=5.0)
 
@@ -31,9 +34,10 @@ FIELD = AttentionField(beta=5.0)
 class DensityExperiment:
     """d_t mu + div(mu X[mu]) = (1 / kappa) Laplacian mu from a start until a time, as a value  [bpa2024].
 
-    The evolution of infinitely many tokens. `field` is the drift X and holds kappa; it has one head, post-LN, and Q^T K
-    and V that are multiples of the identity. The start says where tokens are: on the circle, on S^2, or on latitudes of
-    S^{d-1} (zonal). InputError for what does not fit, at construction.
+    The evolution of infinitely many tokens. `field` is the drift X and holds kappa, post-LN: on the circle and on S^2
+    any heads with their Q, K, V and a feed-forward part, with noise and zonal one head with multiples of the identity.
+    The start says where tokens are: on the circle, on S^2, or on latitudes of S^{d-1} (zonal). InputError for what does
+    not fit, at construction.
 
         until       a time, "diracs" (only atoms are left) or "consensus" (one is)
         tolerance   error of a step in W2: transported mass times distance
@@ -60,7 +64,7 @@ class DensityExperiment:
     def __post_init__(self) -> None:
         require_types(self, field=AttentionField, start=(WhiteNoise, CircleModes, ZonalModes, SphereModes))
         require_types(self, until=(Real, str), tolerance=Real, resolution=(Integral, type(None)))
-        check_field(self.field)
+        check_field(self)
         if not FINEST <= self.tolerance <= COARSEST:
             raise InputError(
                 f"`tolerance` {self.tolerance:g} must lie between {FINEST:g}, where rounding begins, and {COARSEST:g}",
@@ -98,15 +102,29 @@ class DensityExperiment:
         return self.probes if isinstance(self.probes, np.ndarray) else None
 
 
-def check_field(field: AttentionField) -> None:
-    """InputError for a field that particles alone flow by."""
-    one = field.one_head and field.heads[0].isotropic
-    one = one and field.interactions[0].kernel.inverse_temperature >= 0
-    if not one or field.causal or field.scheme != PLAIN.scheme:
+def check_field(experiment: "DensityExperiment") -> None:
+    """InputError for a field that particles alone flow by, there or in any geometry."""
+    field = experiment.field
+    if field.causal or field.scheme != PLAIN.scheme:
         raise InputError(
-            "`field`: a density flows by one head whose beta Q^T K >= 0 and V are multiples of the identity, under "
-            "post-LN, without causal mask and feed-forward; simulate particles for other fields",
+            "`field`: a density flows under post-LN, without causal mask, as its tokens have no order; simulate "
+            "particles for other fields",
             field="field",
+        )
+    if others := parts_beyond(field, SERVED):
+        raise InputError(
+            f"`field` with {', '.join(others)}: no density flows by these; simulate particles", field="field"
+        )
+    if not is_invariant(field) and (experiment.noisy or experiment.geometry == "zonal"):
+        raise InputError(
+            "`field`: with noise, and zonal, a density flows by one head whose beta Q^T K >= 0 and V are multiples of "
+            "the identity, without feed-forward; take the circle or the sphere without noise, or simulate particles",
+            field="field",
+        )
+    if field.d not in (None, experiment.d):
+        raise InputError(
+            f"`field`: its matrices have d = {field.d}, the tokens of the start d = {experiment.d}",
+            field=("field", "start"),
         )
     if field.engine != PLAIN.engine:
         raise InputError(
@@ -134,6 +152,12 @@ def check_until(experiment: DensityExperiment) -> None:
     """InputError for an end that the field never reaches, or that is no time."""
     until = experiment.until
     if until in ENDS:
+        if not is_invariant(experiment.field):
+            raise InputError(
+                f"`until` {until}: whether the Q, K, V, heads or feed-forward of this field make Diracs is not known; "
+                "give a time",
+                field="until",
+            )
         if experiment.noisy or not float(experiment.field.heads[0].value_matrix) > 0:
             raise InputError(
                 f"`until` {until}: with noise or V = -I no Diracs form; give a time", field="until"

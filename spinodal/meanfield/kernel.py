@@ -19,25 +19,56 @@ from jaxtyping import Float, Int
 from scipy.special import gammaln, ive
 
 from spinodal.errors import InputError
-from spinodal.flows import Law, law
+from spinodal.flows import AttentionField, Law, law, unchecked_drift
+from spinodal.flows.state import State
 
 TAIL = 1e-17  # sum of what is left out, relative to the largest value of the kernel
 BETA_MAX = 1e4
 
 
 class DriftLaw(NamedTuple):
-    """dx/dt = value * drift of attention on S^{d-1}.
+    """dx/dt = value * drift of attention on S^{d-1}, or the drift of a field of any heads.
 
-    value = 1 is V = I; value = -1 is V = -I, the repulsive flow. `law` holds beta and the clock.
+    value = 1 is V = I; value = -1 is V = -I, the repulsive flow. `law` holds beta and the clock. `field` is None where
+    these say all; else dx/dt is the field's, and beta the largest |beta Q^T K| of its heads, which says how sharp it
+    is.
     """
 
     law: Law
     d: int
     value: float = 1.0
+    field: AttentionField | None = None
 
     @property
     def beta(self) -> float:
         return self.law.beta
+
+    def drift(
+        self, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]
+    ) -> Float[np.ndarray, "n d"]:
+        """dx/dt of unit vectors with these weights, by the fastest engine."""
+        if self.field is not None:
+            return self.field(0.0, State(x, np.ones(len(x))), weights).drift
+        return self.value * unchecked_drift(x, weights, self.law).drift
+
+
+def is_invariant(field: AttentionField) -> bool:
+    """Whether a field is one head whose beta Q^T K >= 0 and V are multiples of the identity, and no more.
+
+    Then it commutes with rotations, and the uniform density rests: the linear theory of degrees holds.
+    """
+    return (
+        field.one_head and field.heads[0].isotropic and field.interactions[0].kernel.inverse_temperature >= 0
+    )
+
+
+def law_of(field: AttentionField, d: int) -> DriftLaw:
+    """The drift of a density under a field on S^{d-1}; InputError where it is too sharp."""
+    sharpest = max(field.interactions, key=lambda head: head.top)
+    law = drift_law(field.kind if is_invariant(field) else "sa", sharpest.top, d)
+    if is_invariant(field):
+        return law._replace(law=sharpest.law, value=float(field.heads[0].value_matrix))
+    return law._replace(field=field)
 
 
 def drift_law(kind: str, beta: float, d: int = 2, *, repulsive: bool = False) -> DriftLaw:

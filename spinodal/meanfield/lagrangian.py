@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Complex, Float
 
 from spinodal.errors import ConvergenceError, InputError
-from spinodal.flows import probe_array, unchecked_drift
+from spinodal.flows import probe_array
 from spinodal.meanfield.kernel import DriftLaw, spectrum
 from spinodal.meanfield.modes import CircleModes, Start, ZonalModes
 from spinodal.meanfield.panels import (
@@ -199,9 +199,9 @@ class Circle(Lagrangian):
         self, points: Float[np.ndarray, " n"], weights: Float[np.ndarray, " n"]
     ) -> Float[np.ndarray, " n"]:
         """dtheta/dt of all points, by the fastest engine."""
-        c, s = np.cos(points), np.sin(points)
-        v = unchecked_drift(np.stack([c, s], 1), weights, self.flow.law).drift
-        return self.flow.value * (c * v[:, 1] - s * v[:, 0])
+        x = unit_vectors(points)
+        v = self.flow.drift(x, weights)
+        return x[:, 0] * v[:, 1] - x[:, 1] * v[:, 0]
 
     def moments(self, top: int) -> Complex[np.ndarray, " k"]:
         """m_k = sum_j w_j e^{ik theta_j}, k = 0..top."""

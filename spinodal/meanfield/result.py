@@ -108,7 +108,9 @@ class DensityResult(Result):
             f"forecast from the start: degree {told.degree} (the fastest is {told.fastest_degree}), "
             f"saturated at t = {told.time:.4g}"
             if told
-            else "forecast from the start: nothing grows, the uniform density is stable",
+            else "forecast from the start: nothing grows, the uniform density is stable"
+            if self.growth_rates
+            else "no forecast: linear theory is of one head whose Q^T K and V are multiples of the identity",
         ]
         if self.map_tail is not None:
             state = "a cloud of nodes" if self.map_tail > ROUGH else "resolved"

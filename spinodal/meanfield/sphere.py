@@ -61,7 +61,11 @@ class Sphere:
         self.x, w = gauss_nodes(degree)
         rho = start.density(self.x)
         self.weights = w * rho / (w @ rho)
-        self.log_density: Float[np.ndarray, " n"] | None = np.log(np.maximum(rho, 1e-300))
+        self.labelled = True  # until nodes merge, positions are functions of the start's
+        followed = flow.field is None  # else div X is not known
+        self.log_density: Float[np.ndarray, " n"] | None = (
+            np.log(np.maximum(rho, 1e-300)) if followed else None
+        )
         self._try = 1e-3
 
     def tokens(self) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, " n"]]:
@@ -101,9 +105,9 @@ class Sphere:
         weights = np.append(self.weights, np.zeros(m))
         x = y[: 3 * (n + m)].reshape(n + m, 3)
         x = x / np.sqrt(np.sum(x * x, 1))[:, None]
-        v, Z, _ = unchecked_drift(x, weights, flow.law)
         if not dense:
-            return flow.value * v.ravel()
+            return flow.drift(x, weights).ravel()
+        v, Z, _ = unchecked_drift(x, weights, flow.law)
         clock = flow.law.clock
         laplacian = curvature(x[:n], self.weights, flow.beta)
         divergence = (
@@ -161,7 +165,7 @@ class Sphere:
         away = self.weights[:, None] * (self.x - self.x[first][group])
         centre = self.x[first] + np.stack([np.bincount(group, a, count) for a in away.T], 1) / mass[:, None]
         self.x, self.weights = centre / np.sqrt(np.sum(centre**2, 1))[:, None], mass
-        self.log_density = None
+        self.log_density, self.labelled = None, False
 
     def moments(self, top: int) -> Float[np.ndarray, " k"]:
         """sqrt(4 pi / (2l+1) sum_m |a_lm|^2), l = 0..top: rotation-invariant, one for a Dirac, like |m_k|."""
@@ -179,7 +183,7 @@ class Sphere:
 
         One after the first merger, when there are no labels any more.
         """
-        if self.log_density is None:
+        if not self.labelled:
             return 1.0
         L = self.degree
         maps = np.ascontiguousarray(self.x.T).reshape(3, 1, L + 1, 2 * L + 2)

@@ -219,3 +219,25 @@ def test_a_density_may_be_an_array_of_numpy(monkeypatch, capsys, tmp_path: Path)
         start = f"density:{tmp_path / name}"
         assert spinodal(monkeypatch, "meanfield", "--start", start, "--out", tmp_path / "no") == 2
         assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_matrices_of_a_density_are_files_and_are_refused_where_none_flow_by_them(
+    monkeypatch, capsys, tmp_path: Path
+):
+    np.save(tmp_path / "v.npy", np.array([[1.0, -0.5], [0.5, 1.0]]))
+    command = ["meanfield", "--beta", "2", "--v", str(tmp_path / "v.npy"), "--out", str(tmp_path / "run")]
+    assert spinodal(monkeypatch, *command, "--until", "0.2") == 0
+    assert "no forecast: linear theory is of one head" in capsys.readouterr().out
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["growth_rates"] == []
+    assert record["config"]["field"]["heads"][0]["values"]["shape"] == [2, 2]
+    for more, said in [
+        (["--until", "diracs"], "--until diracs: whether the Q, K, V"),
+        (
+            ["--until", "1", "--geometry", "zonal"],
+            "--field: with noise, and zonal, a density flows by one head",
+        ),
+        (["--until", "1", "--geometry", "sphere"], "its matrices have d = 2, the tokens of the start d = 3"),
+    ]:
+        assert spinodal(monkeypatch, *command, *more, "--overwrite") == 2
+        assert said in " ".join(capsys.readouterr().err.split())

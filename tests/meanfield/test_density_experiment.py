@@ -10,7 +10,7 @@ import pytest
 from spinodal import theory
 from spinodal.errors import InputError
 from spinodal.figures import draw
-from spinodal.flows import AttentionField, Head
+from spinodal.flows import AttentionField, Drive, Head
 from spinodal.flows.fields.schemes import Pre
 from spinodal.meanfield import (
     CircleModes,
@@ -86,8 +86,17 @@ def test_harmonics_of_a_table(geometry: str):
 
 
 REFUSED: dict[str, dict[str, Any]] = {
-    "one head": {"field": AttentionField(2.0, heads=(Head(), Head()))},
-    "multiples of the identity": {"field": AttentionField(2.0, heads=(Head(queries=np.diag([1.0, 2.0])),))},
+    "one head": {"field": AttentionField(2.0, heads=(Head(), Head())), "start": WhiteNoise(geometry="zonal")},
+    "multiples of the identity": {
+        "field": AttentionField(2.0, heads=(Head(queries=np.diag([1.0, 2.0])),), kappa=5.0)
+    },
+    "have d = 3, the tokens of the start d = 2": {
+        "field": AttentionField(2.0, heads=(Head(values=np.eye(3)[::-1]),))
+    },
+    "with drive: no density flows by these": {
+        "field": AttentionField(2.0, drive=Drive.frequency([1.0, 2.0]))
+    },
+    "is not known; give a time": {"field": AttentionField(2.0, heads=(Head(), Head())), "until": "diracs"},
     "under post-LN": {"field": AttentionField(2.0, scheme=Pre())},
     "without causal mask": {"field": AttentionField(2.0, causal=True)},
     "leave out engine 'direct'": {"field": AttentionField(2.0, engine="direct")},

@@ -13,6 +13,7 @@ Known flows: Kuramoto is beta = 0 with d = 2; repulsion is Head(values=-1); hard
 
 import dataclasses
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Real
@@ -198,6 +199,17 @@ class AttentionField:
             T, a, bound = T + push - along[:, None] * x, a + along, bound + part.error_bound
         engines = dict.fromkeys(pull.engine for pull in (first, *rest))
         return AttentionOutput(T, a, Z / len(self.heads), bound, ", ".join(engines))
+
+
+def parts_beyond(field: AttentionField, served: Collection[str]) -> list[str]:
+    """The parts of a field, beside those that are served, that are not as by default."""
+    plain = {part.name: part.default for part in dataclasses.fields(field) if part.name not in served}
+    values = {name: getattr(field, name) for name in plain}
+    return [
+        name
+        for name, value in values.items()
+        if value is not plain[name] and not (np.ndim(value) == 0 and value == plain[name])
+    ]
 
 
 def check_types(field: AttentionField) -> None:
