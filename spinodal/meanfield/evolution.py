@@ -15,7 +15,7 @@ from spinodal import theory
 from spinodal.meanfield.eulerian import Fourier, Gegenbauer
 from spinodal.meanfield.experiment import ENDS, DensityExperiment
 from spinodal.meanfield.kernel import DriftLaw, dimensions, law_of
-from spinodal.meanfield.lagrangian import Circle, Zonal
+from spinodal.meanfield.lagrangian import Circle, Lagrangian, Zonal
 from spinodal.meanfield.linear import forecast
 from spinodal.meanfield.modes import CircleModes, SphereModes, ZonalModes
 from spinodal.meanfield.record import Record, clustering_rate, distance, measured_rates, record_evolution
@@ -29,6 +29,7 @@ from spinodal.meanfield.result import (
 from spinodal.meanfield.solver import Solver
 from spinodal.meanfield.sphere import Sphere
 from spinodal.meanfield.starts import NOISY_DEGREES, WhiteNoise
+from spinodal.meanfield.transport import quantiles_of, reference_quantiles, wasserstein_of_quantiles
 from spinodal.observables import plateaus
 from spinodal.types import Progress
 
@@ -102,11 +103,16 @@ def evolve(experiment: DensityExperiment, *, progress: Progress | None = None) -
     stop = str(experiment.until) if experiment.until in ENDS else "time"
     until = float(experiment.until) if stop == "time" else np.inf
 
-    probes = []
+    probes, away = [], []
+    reference = None
+    if experiment.reference is not None and isinstance(solver, Lagrangian):
+        reference = reference_quantiles(experiment.reference, solver)
 
     def show(solver: Solver) -> None:
         if solver.probes is not None:
             probes.append(solver.probes)
+        if reference is not None and isinstance(solver, Lagrangian):
+            away.append(wasserstein_of_quantiles(quantiles_of(solver), reference, solver.period))
         if progress:
             progress(solver.time, until)
 
@@ -134,6 +140,7 @@ def evolve(experiment: DensityExperiment, *, progress: Progress | None = None) -
         tokens=tokens,
         weights=weights,
         probes=np.stack(probes) if probes else None,
+        wasserstein=np.array(away) if away else None,
         experiment=experiment,
         **patterns(record, solver.flow, float(experiment.field.kappa)),
     )

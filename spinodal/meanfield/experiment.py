@@ -12,6 +12,7 @@ from numbers import Integral, Real
 import numpy as np
 from jaxtyping import Float
 
+from spinodal.arrays import token_array
 from spinodal.errors import InputError, require_types
 from spinodal.flows import AttentionField, probe_array
 from spinodal.flows.fields.composed import parts_beyond
@@ -45,6 +46,8 @@ class DensityExperiment:
                     panels split by themselves
         probes      unit vectors [m d] that the drift carries along and that have no mass, or so many uniform ones;
                     without noise, until a time or "diracs"; zonal, the axis is e_d
+        reference   a density, as modes, or tokens [m d] of equal mass, to which W2 is recorded at every step; on the
+                    circle and zonal, without noise
 
     >>> from spinodal import meanfield
     >>> from spinodal.flows import AttentionField
@@ -60,6 +63,9 @@ class DensityExperiment:
     tolerance: float = 1e-8
     resolution: int | None = None
     probes: int | Float[np.ndarray, "..."] | None = dataclasses.field(default=None, metadata=SAVED_IF_SET)
+    reference: CircleModes | ZonalModes | Float[np.ndarray, "..."] | None = dataclasses.field(
+        default=None, metadata=SAVED_IF_SET
+    )
 
     def __post_init__(self) -> None:
         require_types(self, field=AttentionField, start=(WhiteNoise, CircleModes, ZonalModes, SphereModes))
@@ -80,6 +86,8 @@ class DensityExperiment:
         check_until(self)
         if self.probes is not None:
             object.__setattr__(self, "probes", checked_probes(self))
+        if self.reference is not None:
+            object.__setattr__(self, "reference", checked_reference(self))
 
     @property
     def geometry(self) -> str:
@@ -183,3 +191,29 @@ def checked_probes(experiment: DensityExperiment) -> Float[np.ndarray, "m d"]:
     found = probe_array(probes, experiment.d)
     require_at_most(MOST_PROBES, len(found), "probes", "probes")
     return found
+
+
+def checked_reference(experiment: DensityExperiment) -> CircleModes | ZonalModes | Float[np.ndarray, "m d"]:
+    """The reference of an experiment, tokens as unit vectors; InputError where W2 to it is not known."""
+    reference = experiment.reference
+    if experiment.noisy or experiment.geometry == "sphere":
+        raise InputError(
+            "`reference`: W2 is recorded on the circle and zonal, without noise; `observables.wasserstein` has it for "
+            "tokens",
+            field="reference",
+        )
+    if isinstance(reference, CircleModes | ZonalModes):
+        if (reference.geometry, reference.d) != (experiment.geometry, experiment.d):
+            raise InputError(
+                f"`reference` is {reference.geometry} with d = {reference.d}, the start {experiment.geometry} with d = "
+                f"{experiment.d}",
+                field=("reference", "start"),
+            )
+        return reference
+    tokens = token_array(reference, "reference")
+    if tokens.shape[1] != experiment.d or np.abs(np.linalg.norm(tokens, axis=1) - 1).max() > 1e-6:
+        raise InputError(
+            f"`reference` has shape {tokens.shape}: unit vectors [m {experiment.d}] are needed",
+            field="reference",
+        )
+    return tokens

@@ -62,7 +62,8 @@ class DensityResult(Result):
     `mass_error` and `inversion` are the largest of the record's, `minimum_density` its least rho / uniform (None if
     there were atoms alone), `clusters` and `map_tail` those of the end. `forecast` and `distance_to_pattern` are None
     where nothing grows. `tokens` and `weights` stand for the density in the end; zonal and noisy ones have none.
-    `probes` are unit vectors that were carried along, at the times of the record.
+    `probes` are unit vectors that were carried along, at the times of the record, and `wasserstein` is W2 to the
+    experiment's reference, of angles, at these times.
     """
 
     geometry: str
@@ -84,6 +85,7 @@ class DensityResult(Result):
     tokens: Float[np.ndarray, "n d"] | None = None
     weights: Float[np.ndarray, " n"] | None = None
     probes: Float[np.ndarray, "t m d"] | None = field(default=None, metadata=SAVED_IF_SET)
+    wasserstein: Float[np.ndarray, " t"] | None = field(default=None, metadata=SAVED_IF_SET)
     experiment: DensityExperiment | None = field(default=None, repr=False, metadata=UNSAVED)
 
     @property
