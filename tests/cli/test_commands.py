@@ -1,6 +1,9 @@
 """The command line: what it teaches, what it writes, and one clear sentence for each mistake."""
 
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -189,3 +192,42 @@ def test_theory_prints_numbers_and_tables(monkeypatch, capsys):
     assert "fastest_degree_threshold" in shown
     assert spinodal(monkeypatch, "theory") == 0
     assert capsys.readouterr().out == shown
+
+
+TOY = '''"""toy: a command of somebody else's."""
+
+import typer
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("toy")(toy_command)
+
+
+def toy_command(n: int):
+    """Says a number twice: `spinodal toy 3`."""
+    print(n, n)
+'''
+
+
+def test_a_command_is_one_file(tmp_path: Path):
+    """Beside the others it is listed with its sentence, has a page of help, and runs."""
+    from spinodal import cli
+
+    shutil.copytree(cli.FOLDER, tmp_path / "cli")
+    (tmp_path / "cli" / "toy.py").write_text(TOY)
+    program = (
+        "import sys, spinodal\n"
+        f"spinodal.__path__.insert(0, {str(tmp_path)!r})\n"
+        "from spinodal.cli import main\n"
+        "main()\n"
+    )
+
+    def said(*arguments: str) -> str:
+        command = [sys.executable, "-c", program, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "Says a number twice" in said("--help")
+    assert "Says a number twice" in said("toy", "--help")
+    assert said("toy", "3") == "3 3\n"
