@@ -72,9 +72,14 @@ def dedented(code: str) -> str:
 
     Sources have no text that runs over lines.
     """
-    lines = (line.strip() for line in code.splitlines())
+    lines = (tightened(line.strip()) for line in code.splitlines())
     joined = (line if line == "}" or line.endswith(ENDS) else f"{line}\n" for line in lines if line)
     return "".join(joined)
+
+
+def tightened(line: str) -> str:
+    """The line without the blanks around its marks, where it has no text in which they might stand."""
+    return line if re.search(r"[\"'`/]", line) else re.sub(r" ?(=>|[=<>?:,{}()&|*]+) ?", r"\1", line)
 
 
 def unindented(text: str) -> str:

@@ -27,6 +27,19 @@ const asked = {
     const firsts = c.epsilons.map((epsilon) => [...clustersOf(found.tree, epsilon).first]);
     return { mean: found.mean, quantiles: found.quantiles, clusters, firsts };
   },
+  /** What is measured of a flow of which many tokens are captured, by owners and token by token. */
+  captured(c) {
+    const flow = new Flow(makeField(c), startTokens(c), equal(c.n), c.d);
+    while (flow.clusters > c.clusters) {
+      flow.advance();
+      flow.settle();
+    }
+    const x = flow.expand(flow.x, flow.hi);
+    return [flow.active.tree.owners(), null].map((owner) => {
+      const { mean, quantiles, tree } = measure(x, c.n, c.d, owner);
+      return { mean, quantiles, clusters: c.epsilons.map((epsilon) => clusterCount(tree, epsilon)) };
+    });
+  },
   gamma: (c) => gammaAt(gammaCurve(c), c.times),
   /** The frames of the worker: times and movement, clusters followed, and the merges. */
   frames(c) {

@@ -76,6 +76,15 @@ def test_cosines_and_clusters_are_those_of_the_library():
         assert firsts == [int(np.flatnonzero(labels == label)[0]) for label in labels]
 
 
+@pytest.mark.parametrize("d", [2, 3])
+def test_captured_tokens_are_measured_as_one_by_one(d: int):
+    case = {"n": 90, "d": d, "beta": 6, "seed": 1, "start": "uniform", "clusters": 30}
+    grouped, each = answer("captured", epsilons=[1e-6, 1e-3, 0.1, 0.5], **case)
+    assert grouped["mean"] == pytest.approx(each["mean"], abs=1e-9)
+    assert grouped["clusters"] == each["clusters"]
+    assert grouped["quantiles"] == pytest.approx(each["quantiles"], abs=5.1e-3)
+
+
 @pytest.mark.parametrize("kind", ["sa", "usa", "gkpr"])
 def test_the_curve_of_orthogonal_tokens_is_the_theory(kind: str):
     times = [0.2, 1.0, 3.0]

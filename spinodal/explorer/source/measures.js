@@ -1,44 +1,44 @@
 // What is measured of tokens at one time: the cosines of all pairs, and who is in one cluster with whom at any
 // threshold. Clusters are the connected components of pairs with cosines >= 1 - epsilon; the minimum spanning tree
 // of the distances has those of every epsilon.
+import { row, squaredDistance } from "./sphere.js";
+
 const BINS = 400;
 export const LEVELS = [0.05, 0.25, 0.5, 0.75, 0.95];
 
 /**
  * The mean cosine, its quantiles at LEVELS (to .005), and the spanning tree {a, b, q}: n - 1 pairs, nearest first, with
- * their squared distances q = 2 (1 - cos). Prim's algorithm meets each pair once.
+ * their squared distances q = 2 (1 - cos). Prim's algorithm meets each pair once. Tokens of one `owner`, a cluster that
+ * was captured, count as one heavier token at the place of its first.
  */
-export function measure(x, n, d) {
-  const bins = new Uint32Array(BINS + 1);
-  const left = Int32Array.from({ length: n - 1 }, (_, i) => i + 1);
-  const best = new Float64Array(n).fill(Infinity);
-  const link = new Int32Array(n);
-  const edges = [];
-  let sum = 0;
-  let here = 0;
+export function measure(x, n, d, owner = null) {
+  const { heads, weight, edges, inside } = groupsOf(x, n, d, owner);
+  const m = heads.length;
+  const bins = new Float64Array(BINS + 1);
+  const left = Int32Array.from({ length: m - 1 }, (_, i) => i + 1);
+  const best = new Float64Array(m).fill(Infinity);
+  const link = new Int32Array(m);
+  const y = new Float64Array(m * d);
+  heads.forEach((i, k) => y.set(row(x, i, d), k * d));
   const z = d - 1; // the third coordinate, or the second again, without weight
   const third = d === 2 ? 0 : 1;
-  for (let count = n - 1; count > 0; count--) {
+  let here = 0;
+  for (let count = m - 1; count > 0; count--) {
     let nearest = 0;
     let least = Infinity;
-    const [hx, hy, hz] = [x[here * d], x[here * d + 1], x[here * d + z]];
+    const [hx, hy, hz] = [y[here * d], y[here * d + 1], y[here * d + z]];
     for (let k = 0; k < count; k++) {
       const j = left[k];
       let q = 0;
       if (d <= 3) {
         const o = j * d;
-        const dx = x[o] - hx;
-        const dy = x[o + 1] - hy;
-        const dz = x[o + z] - hz;
+        const dx = y[o] - hx;
+        const dy = y[o + 1] - hy;
+        const dz = y[o + z] - hz;
         q = dx * dx + dy * dy + third * dz * dz;
-      } else {
-        for (let c = 0; c < d; c++) {
-          const r = x[here * d + c] - x[j * d + c];
-          q += r * r;
-        }
-      }
-      sum += q;
-      bins[((1 - q / 4) * BINS + 0.5) | 0]++;
+      } else q = squaredDistance(y, here, j, d);
+      const pairs = weight[here] * weight[j];
+      bins[((1 - q / 4) * BINS + 0.5) | 0] += pairs;
       if (q < best[j]) {
         best[j] = q;
         link[j] = here;
@@ -50,10 +50,47 @@ export function measure(x, n, d) {
     }
     here = left[nearest];
     left[nearest] = left[count - 1];
-    edges.push([link[here], here, least]);
+    edges.push([heads[link[here]], heads[here], least]);
   }
+  bins[BINS] += inside;
   const pairs = (n * (n - 1)) / 2;
-  return { mean: 1 - sum / 2 / pairs, quantiles: quantilesOf(bins, pairs), tree: treeOf(edges) };
+  return { mean: meanCosine(x, n, d), quantiles: quantilesOf(bins, pairs), tree: treeOf(edges) };
+}
+
+/** (|sum_i x_i|^2 - sum_i |x_i|^2) / (n (n - 1)). */
+function meanCosine(x, n, d) {
+  let sum = 0;
+  for (let c = 0; c < d; c++) {
+    let all = 0;
+    for (let i = 0; i < n; i++) {
+      all += x[i * d + c];
+      sum -= x[i * d + c] ** 2;
+    }
+    sum += all * all;
+  }
+  return sum / (n * (n - 1));
+}
+
+/** The first token and the number of tokens of each owner, the pairs within owners, and edges that join them. */
+function groupsOf(x, n, d, owner) {
+  const heads = [];
+  const weight = [];
+  const edges = [];
+  const place = new Map();
+  let inside = 0;
+  for (let i = 0; i < n; i++) {
+    const key = owner ? owner[i] : i;
+    const k = place.get(key);
+    if (k === undefined) {
+      place.set(key, heads.length);
+      heads.push(i);
+      weight.push(1);
+      continue;
+    }
+    inside += weight[k]++;
+    edges.push([heads[k], i, squaredDistance(x, heads[k], i, d)]);
+  }
+  return { heads, weight, edges, inside };
 }
 
 function quantilesOf(bins, pairs) {

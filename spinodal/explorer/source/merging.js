@@ -56,6 +56,16 @@ class Tree {
     return normalise(place.slice(0, n * d), d);
   }
 
+  /** Of each of the n tokens the living node that it is in. */
+  owners() {
+    const owner = new Int32Array(this.size);
+    for (let node = this.size - 1; node >= 0; node--) {
+      const p = this.parent[node];
+      owner[node] = p < 0 ? node : owner[p];
+    }
+    return owner;
+  }
+
   /** All merges so far, in order of time: time, clusters left, and the first tokens of both halves. */
   merges() {
     const found = [];

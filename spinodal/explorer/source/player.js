@@ -16,7 +16,8 @@ const SECONDS = 12; // that the clock of time takes for a run
 const LAYER = 1.1; // layers a second
 
 /** One hue a word, the same wherever it stands. */
-const wordHue = (word) => [...word.trim()].reduce((sum, c) => (31 * sum + c.codePointAt(0)) % 360, 7);
+const wordHue = (word) =>
+  Math.round([...word.trim()].reduce((sum, c) => (31 * sum + c.codePointAt(0)) % 1e9, 7) * 137.5) % 360;
 
 export const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 

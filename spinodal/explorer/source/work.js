@@ -65,7 +65,7 @@ export class Run {
       time,
       moved,
       places,
-      ...measure(tokens, n, d),
+      ...measure(tokens, n, d, this.flow.active?.tree.owners()),
       logEnergy,
       followed: this.flow.clusters,
     });
