@@ -13,8 +13,12 @@ REFUSED = {synonym: word.strip() for word, cell in ROWS for synonym in re.findal
 
 
 def names(node: ast.Module | ast.ClassDef) -> Iterator[str]:
-    """The public functions, classes and methods of a file."""
+    """The public functions, classes, methods and aliases of types of a file."""
     for child in node.body:
+        if isinstance(child, ast.Assign):
+            yield from (
+                x.id for x in child.targets if isinstance(x, ast.Name) and re.match("[A-Z]+[a-z]", x.id)
+            )
         if isinstance(child, ast.FunctionDef | ast.ClassDef):
             if not child.name.startswith("_"):
                 yield child.name

@@ -72,10 +72,12 @@ class PairPull(NamedTuple):
     V: Float[np.ndarray, "d d"]
 
 
-Pull = TilePull | ProductPull | PairPull
+FewTokensOutput = TilePull | ProductPull | PairPull
 
 
-def pull_of(kernel: Kernel, values: float | Float[np.ndarray, "d d"], clock: float | None, d: int) -> Pull:
+def pull_of(
+    kernel: Kernel, values: float | Float[np.ndarray, "d d"], clock: float | None, d: int
+) -> FewTokensOutput:
     """The form in which few tokens in R^d pull at each other, with V a number where it is a multiple of the identity.
 
     `clock` is that of the law at Z = 1, None for SA.
@@ -302,7 +304,7 @@ FILLS = {TilePull: fill_by_tiles, ProductPull: fill_by_products, PairPull: fill_
 def fill_pull(
     x: Float[np.ndarray, "n d"],
     w: Float[np.ndarray, " n"],
-    pull: Pull,
+    pull: FewTokensOutput,
     drift: Float[np.ndarray, "n d"],
     error: Float[np.ndarray, " n"],
 ) -> None:

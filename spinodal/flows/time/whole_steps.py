@@ -13,7 +13,7 @@ from jaxtyping import Float
 from spinodal.flows.engines.choose import choose_engines
 from spinodal.flows.engines.direct import ENGINE, FAINT
 from spinodal.flows.engines.engine import Problem
-from spinodal.flows.engines.few import MOST, Pull, fill_pull, pull_of
+from spinodal.flows.engines.few import MOST, FewTokensOutput, fill_pull, pull_of
 from spinodal.flows.fields import AttentionField
 from spinodal.flows.fields.schemes import Post
 from spinodal.flows.state import Field
@@ -71,7 +71,7 @@ class Aims(NamedTuple):
     radius: float
 
 
-def compiled_pull(field: Field, n: int, d: int, lightest: float) -> Pull | None:
+def compiled_pull(field: Field, n: int, d: int, lightest: float) -> FewTokensOutput | None:
     """The pull of a field whose steps are compiled; None for any other field."""
     if type(field) is not AttentionField or field.engine not in ("auto", ENGINE.name) or field.noise > 0:
         return None
@@ -95,7 +95,7 @@ def compiled_pull(field: Field, n: int, d: int, lightest: float) -> Pull | None:
 def fill_rate(
     x: Float[np.ndarray, "n d"],
     w: Float[np.ndarray, " n"],
-    pull: Pull,
+    pull: FewTokensOutput,
     drift: Float[np.ndarray, "n d"],
     error_bound: Float[np.ndarray, " n"],
 ) -> None:
