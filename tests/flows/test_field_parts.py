@@ -18,6 +18,7 @@ from spinodal.flows import (
     Piecewise,
     Resampled,
     Simulation,
+    TorchField,
     UniformStart,
     evolve,
     named_feed_forward,
@@ -27,6 +28,7 @@ from spinodal.flows import (
 )
 from spinodal.flows.fields import energy_of, scheme
 from spinodal.flows.state import State
+from spinodal.meanfield import DensityExperiment
 from spinodal.runs import decode, encode
 
 X, W = sphere.uniform(7, 3, 2), np.full(7, 1 / 7)
@@ -128,6 +130,7 @@ PARTS = {
     "usa": {"kind": "usa"},
     "matrices": {"heads": stack_heads("random:1", "random:2", "random:3", d=3)},
     "heads": {"heads": (Head(), Head(values=-0.5))},
+    "biases": {"heads": (Head(TURN, np.eye(3), np.diag([1.0, 2.0, 0.5]), X[0], X[1], X[2]),)},
     "depth": {"depth": Resampled(3, values="random:1")},
     "causal": {"causal": True},
     "scheme": {"scheme": scheme("pre")},
@@ -139,6 +142,7 @@ PARTS = {
 REFUSED = {  # in one sentence, which says
     ("hardmax", "usa"): "is the hardmax limit of kind 'sa'",
     ("matrices", "depth"): "`depth` says which heads there are",
+    ("biases", "depth"): "`depth` says which heads there are",
     ("heads", "depth"): "`depth` says which heads there are",
 }
 
@@ -161,7 +165,7 @@ def test_each_part_composes_with_every_other_or_is_refused_in_a_sentence(one, ot
             A = now.attention_output(x, W)
             A = A.tangent + A.radial[:, None] * x
             p = sum(
-                (f * (P @ x @ square(head.values).T))
+                (f * (P @ (x @ square(head.values).T + shift(head.value_bias))))
                 for head, P, f in zip(now.heads, now.attention_weights(x, W), clocks(now, x), strict=True)
             )
             p = p + sum(part(x) for part in now.beside)
@@ -184,15 +188,46 @@ def square(M):
     return np.asarray(M) if np.ndim(M) else M * np.eye(3)
 
 
+def shift(bias):
+    return 0.0 if bias is None else bias
+
+
 def clocks(field, x):
     """zeta_i of every head: 1 for SA, Z_i for USA."""
     for head in field.heads:
         if field.kind == "sa":
             yield 1.0
         else:
-            e = np.exp(field.beta * (x @ square(head.queries).T) @ (x @ square(head.keys).T).T) / 7
+            Q, K = x @ square(head.queries).T, x @ square(head.keys).T
+            e = np.exp(field.beta * (Q + shift(head.query_bias)) @ (K + shift(head.key_bias)).T) / 7
             e = np.tril(e) if field.causal else e
             yield e.sum(1, keepdims=True)
+
+
+def test_biases_and_affine_norms_are_their_definition():
+    q, k, v = np.array([0.3, 1.0, 0.0]), np.array([0.0, -1.0, 2.0]), np.array([1.0, 0.0, -2.0])
+    head = Head(TURN, 2.0, -0.5, q, k, v)
+    gain, tilt = np.array([1.0, 2.0, 0.5]), np.array([0.1, 0.0, -0.3])
+    for engine in ("direct", "attention"):
+        for one, read in ((head, X), (head.after_norm(gain, tilt), gain * X + tilt)):
+            e = np.exp(1.5 * (read @ TURN.T + q) @ (2 * read + k).T)
+            p = e / e.sum(1, keepdims=True)
+            field = AttentionField(1.5, heads=(one,), engine=engine)
+            A = field.attention_output(X, W)
+            np.testing.assert_allclose(A.tangent + A.radial[:, None] * X, p @ (-0.5 * read + v), atol=1e-13)
+            np.testing.assert_allclose(field.attention_weights(X)[0], p, atol=1e-14)
+    with pytest.raises(InputError, match="engine 'circle' does not know biases"):
+        AttentionField(heads=(Head(query_bias=np.ones(2)),), engine="circle")
+    with pytest.raises(InputError, match="`field` with biased: no density"):
+        DensityExperiment(AttentionField(heads=(head,)))
+    with pytest.raises(InputError, match="`biased` True"):
+        TorchField.of(AttentionField(heads=(head,)))
+    with pytest.raises(InputError, match="no energy: biases"):
+        energy_of(AttentionField(heads=(head,)))
+    with pytest.raises(InputError, match="`key_bias` has shape"):
+        Head(TURN, key_bias=np.ones(2))
+    with pytest.raises(InputError, match="differ in length"):
+        Head(query_bias=np.ones(2), key_bias=np.ones(1))
 
 
 def test_what_does_not_fit_is_refused():

@@ -71,4 +71,6 @@ def cost(problem: Problem) -> float:
     return 120 + (3.2e-3 + 0.13e-3 * d) * n * n
 
 
-ENGINE = Engine("attention", average=Routine(average, cost), matrices=True, causal=True, negative=True)
+ENGINE = Engine(
+    "attention", average=Routine(average, cost), matrices=True, causal=True, negative=True, biased=True
+)

@@ -113,7 +113,7 @@ def mean_and_engine(kernel: Kernel, x: Tokens, weights: Numbers, engine: str) ->
     """m_i and log Z_i as an engine gives them, and that engine."""
     n, d = x.shape
     problem = Problem(
-        n, d, kernel.inverse_temperature, kernel.isotropic, kernel.causal, kernel.hard, average=True
+        n, d, kernel.inverse_temperature, kernel.isotropic, kernel.causal, kernel.hard, True, kernel.biased
     )
     for one in choose_engines(problem, engine):
         mean = one.mean(kernel, x, weights, engine == "auto")

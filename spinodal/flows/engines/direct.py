@@ -269,4 +269,5 @@ ENGINE = Engine(
     causal=True,
     exact=True,
     negative=True,
+    biased=True,
 )

@@ -23,7 +23,7 @@ class Problem(NamedTuple):
 
     `isotropic` says that Q^T K is a multiple of the identity, whose sign beta then has, `causal` that token i reads
     tokens j <= i alone, `hard` that beta is infinite. `average` is True where the drift alone is not enough: <x, A> is
-    needed, or V is a matrix.
+    needed, or V is a matrix. `biased` that Q and K have biases.
     """
 
     n: int
@@ -33,6 +33,7 @@ class Problem(NamedTuple):
     causal: bool = False
     hard: bool = False
     average: bool = False
+    biased: bool = False
 
     @property
     def drift_alone(self) -> bool:
@@ -70,6 +71,7 @@ class Engine:
     hard      it is for beta = inf, and for that alone
     exact     its bound is as small as the drift, so that no token is refined
     negative  it knows Q^T K = -I, which is beta < 0
+    biased    it knows <Q x + q, K y + k>
     """
 
     name: str
@@ -81,6 +83,7 @@ class Engine:
     hard: bool = False
     exact: bool = False
     negative: bool = False
+    biased: bool = False
 
     def routine(self, problem: Problem) -> Routine | None:
         """The routine for the problem, the faster one where there are two."""
@@ -95,6 +98,8 @@ class Engine:
             return "does not know a causal mask"
         if not (problem.isotropic or self.matrices):
             return "does not know general Q, K, V"
+        if problem.biased and not self.biased:
+            return "does not know biases of Q and K"
         if problem.isotropic and problem.beta < 0 and not self.negative:
             return "does not know beta < 0"
         if self.d is not None and problem.d not in (None, self.d):

@@ -70,4 +70,5 @@ ENGINE = Engine(
     hard=True,
     exact=True,
     negative=True,
+    biased=True,
 )

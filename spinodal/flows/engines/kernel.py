@@ -25,6 +25,8 @@ class Kernel:
     queries: Matrix = 1.0
     keys: Matrix = 1.0
     causal: bool = False
+    query_bias: Float[np.ndarray, " k"] | None = None
+    key_bias: Float[np.ndarray, " k"] | None = None
 
     @cached_property
     def coupling(self) -> Matrix:
@@ -36,7 +38,19 @@ class Kernel:
     @cached_property
     def top(self) -> float:
         """|b| |Q^T K|, the largest exponent."""
-        return abs(self.beta) * norm(self.coupling)
+        size = norm(self.coupling)
+        if self.biased:
+            q, k = (
+                0.0 if bias is None else float(np.linalg.norm(bias))
+                for bias in (self.query_bias, self.key_bias)
+            )
+            size += norm(self.queries) * k + q * norm(self.keys) + q * k
+        return abs(self.beta) * size
+
+    @property
+    def biased(self) -> bool:
+        """Whether it is e^{b <Q x + q, K y + k>}."""
+        return self.query_bias is not None or self.key_bias is not None
 
     @property
     def inverse_temperature(self) -> float:
@@ -45,8 +59,8 @@ class Kernel:
 
     @cached_property
     def isotropic(self) -> bool:
-        """Q^T K = a I."""
-        return np.ndim(self.coupling) == 0
+        """Q^T K = a I, without biases."""
+        return np.ndim(self.coupling) == 0 and not self.biased
 
     @property
     def hard(self) -> bool:
@@ -57,7 +71,12 @@ class Kernel:
     ) -> tuple[Float[np.ndarray, "n k"], Float[np.ndarray, "n k"]]:
         """Targets b Q x (Q x for hardmax, with the sign of b) and sources K x."""
         factor = math.copysign(1.0, self.beta) if self.hard else self.beta
-        return factor * times(self.queries, x), times(self.keys, x)
+        targets, sources = times(self.queries, x), times(self.keys, x)
+        if self.query_bias is not None:
+            targets = targets + self.query_bias
+        if self.key_bias is not None:
+            sources = sources + self.key_bias
+        return factor * targets, sources
 
 
 def scalar_or_matrix(matrix: Matrix) -> Matrix:

@@ -117,8 +117,13 @@ class AttentionField:
 
     @property
     def one_head(self) -> bool:
-        """Whether one head, the same at all times, is all that pulls."""
-        return len(self.heads) == 1 and not self.beside and self.depth is None
+        """Whether one head without biases, the same at all times, is all that pulls."""
+        return len(self.heads) == 1 and not self.heads[0].biased and not self.beside and self.depth is None
+
+    @property
+    def biased(self) -> bool:
+        """Whether a head has biases."""
+        return any(head.biased for head in self.heads)
 
     def at(self, time: float) -> "AttentionField":
         """The field at one time, whose heads do not change."""
@@ -205,11 +210,12 @@ def parts_beyond(field: AttentionField, served: Collection[str]) -> list[str]:
     """The parts of a field, beside those that are served, that are not as by default."""
     plain = {part.name: part.default for part in dataclasses.fields(field) if part.name not in served}
     values = {name: getattr(field, name) for name in plain}
-    return [
+    found = [
         name
         for name, value in values.items()
         if value is not plain[name] and not (np.ndim(value) == 0 and value == plain[name])
     ]
+    return [*found, *(["biased"] if field.biased and "biased" not in served else [])]
 
 
 def check_types(field: AttentionField) -> None:

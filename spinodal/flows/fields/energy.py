@@ -107,6 +107,7 @@ def energy_of(field: AttentionField | UnnormalisedField) -> Energy:
         "the feed-forward part is no gradient": field.feed_forward is not None,
         "drives of tokens are no gradient of it": field.drive is not None,
         "its heads change with time": field.depth is not None,
+        "biases make no gradient": field.heads[0].biased,
         f"{len(field.heads)} heads at once: ask the field of each head": len(field.heads) > 1,
     }
     for obstacle, stands in obstacles.items():

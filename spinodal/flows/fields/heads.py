@@ -9,28 +9,34 @@ inverse temperature a b, times v: the engines that are exact in clusters and lin
     M       coupling Q^T K, <Q x, K y> = x^T M y      d d
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from jaxtyping import Float
 
 from spinodal.arrays import real_array
 from spinodal.errors import InputError
-from spinodal.flows.engines.kernel import Kernel, Matrix, norm, scalar_or_matrix
+from spinodal.flows.engines.kernel import Kernel, Matrix, norm, scalar_or_matrix, square
 from spinodal.flows.fields.matrices import matrices_of
+from spinodal.runs import SAVED_IF_SET
 
 
 @dataclass(frozen=True, eq=False)
 class Head:
     """e^{b <Q x, K y>} V y, one attention head.
 
-    Q and K have one shape (k, d), V has (d, d); a number stands for a multiple of the identity, and V = -1 repels.
+    Q and K have one shape (k, d), V has (d, d); a number stands for a multiple of the identity, and V = -1 repels. With
+    biases q, k of (k,) and v of (d,) it is e^{b <Q x + q, K y + k>} (V y + v); beside numbers they have d entries.
     InputError names the matrix whose shape does not fit or whose entries are not finite.
     """
 
     queries: Matrix = 1.0  # Q
     keys: Matrix = 1.0  # K
     values: Matrix = 1.0  # V
+    query_bias: Float[np.ndarray, "..."] | None = field(default=None, metadata=SAVED_IF_SET)  # q of Q x + q
+    key_bias: Float[np.ndarray, "..."] | None = field(default=None, metadata=SAVED_IF_SET)  # k of K y + k
+    value_bias: Float[np.ndarray, "..."] | None = field(default=None, metadata=SAVED_IF_SET)  # v of V y + v
 
     def __post_init__(self) -> None:
         for name in ("queries", "keys", "values"):
@@ -57,10 +63,32 @@ class Head:
                 field=("queries", "keys", "values"),
             )
 
+        check_biases(self)
+
     @cached_property
     def d(self) -> int | None:
         """The dimension of the tokens, or None where numbers leave it open."""
-        return next((np.shape(m)[1] for m in (self.queries, self.keys, self.values) if np.ndim(m)), None)
+        scores = not np.ndim(self.queries) and not np.ndim(self.keys)
+        own = [self.value_bias, *([self.query_bias, self.key_bias] if scores else [])]
+        widths = [np.shape(m)[1] for m in (self.queries, self.keys, self.values) if np.ndim(m)]
+        return next(iter([*widths, *(len(bias) for bias in own if bias is not None)]), None)
+
+    @property
+    def biased(self) -> bool:
+        """Whether it has a bias."""
+        return any(bias is not None for bias in (self.query_bias, self.key_bias, self.value_bias))
+
+    def after_norm(self, gain: Float[np.ndarray, " d"], shift: Float[np.ndarray, " d"]) -> "Head":
+        """The head that reads gain * x + shift in the place of x: an affine layer norm, as matrices and biases."""
+        g, s = (real_array(a, name) for name, a in (("gain", gain), ("shift", shift)))
+        if g.ndim != 1 or g.shape != s.shape or self.d not in (None, len(g)):
+            raise InputError(
+                f"`gain` {g.shape} and `shift` {s.shape} are [d] for tokens of one d", field=("gain", "shift")
+            )
+        roles = (self.queries, self.query_bias), (self.keys, self.key_bias), (self.values, self.value_bias)
+        matrices = [square(M, len(g)) * g for M, _ in roles]
+        biases = [square(M, len(g)) @ s + (np.zeros(1) if bias is None else bias) for M, bias in roles]
+        return Head(*matrices, *biases)
 
     @cached_property
     def coupling(self) -> Matrix:
@@ -69,7 +97,7 @@ class Head:
 
     def kernel(self, beta: float, causal: bool = False) -> Kernel:
         """e^{b <Q x, K y>}."""
-        return Kernel(beta, self.queries, self.keys, causal)
+        return Kernel(beta, self.queries, self.keys, causal, self.query_bias, self.key_bias)
 
     @cached_property
     def strength(self) -> float:
@@ -89,12 +117,41 @@ class Head:
     @property
     def is_identity(self) -> bool:
         """Q = K = V = I, given as numbers."""
-        return all(np.ndim(m) == 0 and m == 1 for m in (self.queries, self.keys, self.values))
+        numbers = all(np.ndim(m) == 0 and m == 1 for m in (self.queries, self.keys, self.values))
+        return numbers and not self.biased
 
     @property
     def isotropic(self) -> bool:
         """Q^T K = a I and V = v I: the head of Q = K = V = I at another beta, times v."""
-        return np.ndim(self.coupling) == 0 and np.ndim(self.value_matrix) == 0
+        return np.ndim(self.coupling) == 0 and np.ndim(self.value_matrix) == 0 and not self.biased
+
+
+def check_biases(head: Head) -> None:
+    """Biases as arrays; InputError for those that do not fit their matrices."""
+    k = next((np.shape(m)[0] for m in (head.queries, head.keys) if np.ndim(m)), None)
+    d = next((np.shape(m)[1] for m in (head.queries, head.keys, head.values) if np.ndim(m)), None)
+    for name, width in (("query_bias", k), ("key_bias", k), ("value_bias", d)):
+        if getattr(head, name) is None:
+            continue
+        bias = real_array(getattr(head, name), name)
+        if bias.ndim != 1 or not np.isfinite(bias).all() or width not in (None, len(bias)):
+            wanted = "a row" if width is None else str(width)
+            raise InputError(
+                f"`{name}` has shape {bias.shape}: {wanted} of finite numbers is needed", field=name
+            )
+        object.__setattr__(head, name, bias)
+        k = len(bias) if k is None and name != "value_bias" else k
+        d = (
+            len(bias)
+            if d is None and (name == "value_bias" or not (np.ndim(head.queries) or np.ndim(head.keys)))
+            else d
+        )
+    lengths = {len(b) for b in (head.query_bias, head.key_bias) if b is not None}
+    scores = not np.ndim(head.queries) and not np.ndim(head.keys)
+    if len(lengths | ({d} if scores and lengths and d is not None else set())) > 1:
+        raise InputError(
+            "`query_bias` and `key_bias` differ in length, or from d", field=("query_bias", "key_bias")
+        )
 
 
 def finite(name: str, matrix: Matrix) -> Matrix:
@@ -139,4 +196,5 @@ def stack_heads(
         )
     each = counts.pop() if counts else 1
     stacks = [m if m.ndim == 3 else np.broadcast_to(m, (each, *m.shape)) for m in matrices]
-    return tuple(Head(*(m[h] if m.ndim > 1 else float(m[h]) for m in stacks)) for h in range(each))
+    rows = ([m[h] if m.ndim > 1 else float(m[h]) for m in stacks] for h in range(each))
+    return tuple(Head(Q, K, V) for Q, K, V in rows)

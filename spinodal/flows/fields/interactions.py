@@ -65,10 +65,8 @@ class Interaction:
                     field="beta",
                 )
         isotropic = self.kernel.isotropic
-        choose_engines(
-            Problem(1, self.head.d, self.kernel.inverse_temperature, isotropic, self.causal, self.hard),
-            self.engine,
-        )
+        problem = Problem(1, self.head.d, self.kernel.inverse_temperature, isotropic, self.causal, self.hard)
+        choose_engines(problem._replace(biased=self.kernel.biased), self.engine)
 
     @cached_property
     def kernel(self) -> Kernel:
@@ -140,6 +138,8 @@ class Interaction:
         V, m, log_Z = self.head.value_matrix, mean.shift, mean.log_partition
         size = self.head.value_norm
         pull, bound = times(V, m), size * mean.error_bound
+        if (v := self.head.value_bias) is not None:
+            pull, bound = pull + v, bound + EPS * (8 + np.sqrt(x.shape[1])) * float(np.linalg.norm(v))
         if np.ndim(V) == 0:
             radial = float(V) + np.sum(pull * x, 1)
         else:

@@ -42,6 +42,8 @@ class UnnormalisedField:
     def __post_init__(self) -> None:
         require_types(self, head=Head, causal=(bool, np.bool_))
         law("sa", self.beta)
+        if self.head.biased:
+            raise InputError("`head`: without layer norm there are no biases", field="head")
 
     def __call__(self, time: float, state: State, weights: Float[np.ndarray, " n"]) -> Rate:
         """theta' = P z' / r, r' = <theta, z'>; NaN where r is not positive."""
