@@ -101,7 +101,8 @@ def meanfield(report: Any) -> Figures:
 
 
 def blocks(report: Any) -> Figures:
-    cost = {(row["model"], row["length"]): row["us_per_token"] for row in report["cost"]}
+    rows = [row for row in report["cost"] if row["device"] == "cpu"]
+    cost = {(row["model"], row["length"]): row["us_per_token"] for row in rows}
     for (model, n), value in cost.items():
         if model == "retention + competition":
             yield f"PET's step over attention + SwiGLU, n = {n:,}", value / cost["attention + SwiGLU", n]

@@ -4,7 +4,7 @@
 
 Each model is a stack of two blocks of equal parameters, run forward and backward on the same
 4,096 tokens, cut into contexts of 128 to 2,048. Models take turns in one process; medians of
-nine turns on one thread, or on a GPU where there is one. Peak memory is that of one context,
+nine turns on one thread, and on a GPU where there is one. Peak memory is that of one context,
 forward and backward, over what the weights take, from the profiler's record of allocations.
 """
 
@@ -13,12 +13,12 @@ import itertools
 import json
 import os
 import statistics
-import time
 from typing import Protocol, cast
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
+from devices import devices, heading, timed
 from torch import nn
 
 from spinodal.models import Block, SpinodalConfig
@@ -42,7 +42,6 @@ GOALS = {
     512: 0.70,
     2048: 0.30,
 }  # of the cost of the first over that of the second, on a CPU
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 class Stack(nn.Module):
@@ -63,28 +62,19 @@ class Stack(nn.Module):
         self.zero_grad()
 
 
-def clock() -> float:
-    """CPU seconds of this process, or seconds on the clock where a GPU works."""
-    if DEVICE == "cuda":
-        torch.cuda.synchronize()
-        return time.perf_counter()
-    return time.process_time()
-
-
-def costs() -> list[dict]:
-    """Microseconds a token, by model and length."""
+def costs(device: str) -> list[dict]:
+    """Microseconds a token on a device, by model and length."""
     torch.manual_seed(0)
-    stacks = {(m, n): Stack(values, n).to(DEVICE) for m, values in MODELS.items() for n in LENGTHS}
-    inputs = {n: torch.randn(TOKENS // n, n, WIDTH, device=DEVICE) for n in LENGTHS}
+    stacks = {(m, n): Stack(values, n).to(device) for m, values in MODELS.items() for n in LENGTHS}
+    inputs = {n: torch.randn(TOKENS // n, n, WIDTH, device=device) for n in LENGTHS}
     seconds: dict[tuple[str, int], list[float]] = {key: [] for key in stacks}
     for turn in range(TURNS + 1):
         for (model, n), stack in stacks.items():
-            started = clock()
-            stack.step(inputs[n])
+            spent = timed(lambda: stack.step(inputs[n]), device)  # noqa: B023
             if turn:  # the first is a rehearsal
-                seconds[model, n].append(clock() - started)
+                seconds[model, n].append(spent)
     return [
-        {"model": m, "length": n, "us_per_token": statistics.median(s) / TOKENS * 1e6}
+        {"device": device, "model": m, "length": n, "us_per_token": statistics.median(s) / TOKENS * 1e6}
         for (m, n), s in seconds.items()
     ]
 
@@ -107,11 +97,11 @@ def allocations(profile: torch.profiler.profile) -> list[Allocation]:
 
 
 def peaks() -> list[dict]:
-    """Peak memory of one context in MB, by model and length: the running sum of what is allocated and freed."""
+    """Peak MB of one context on the CPU, by model and length: the running sum of what is allocated and freed."""
     rows = []
     for model, values in MODELS.items():
         for n in MEMORY_LENGTHS:
-            stack, x = Stack(values, n).to(DEVICE), torch.randn(1, n, WIDTH, device=DEVICE)
+            stack, x = Stack(values, n), torch.randn(1, n, WIDTH)
             with torch.profiler.profile(profile_memory=True) as profile:
                 stack.step(x)
             running = itertools.accumulate(
@@ -146,16 +136,19 @@ def main():
     parser.add_argument("--quick", action="store_true", help="times alone")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    cost = costs()
-    show(cost, LENGTHS, "us_per_token", f"us a token, {DEVICE}")
-    show_ratio(cost)
+    cost = []
+    for device in devices():
+        found = costs(device)
+        show(found, LENGTHS, "us_per_token", heading("us a token", device))
+        show_ratio(found)
+        cost += found
     memory = []
     if not arguments.quick:
         memory = peaks()
         show(memory, MEMORY_LENGTHS, "peak_MB", "peak MB, one context")
     if arguments.json:
         with open(arguments.json, "w") as file:
-            json.dump({"device": DEVICE, "cost": cost, "memory": memory}, file, indent=1)
+            json.dump({"cost": cost, "memory": memory}, file, indent=1)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ os.environ.setdefault("NUMBA_FUNCTION_CACHE_SIZE", "0")  # the peer's cached com
 import chemicals
 import numpy as np
 import torch
+from devices import devices, heading
 from torch import Tensor
 
 from spinodal.thermodynamics import Flash, negative_flash, positive_flash
@@ -95,10 +96,9 @@ def methods(p: int, n: int, z: Tensor, K: Tensor) -> dict[str, Solver]:
     found = {"chemicals": peer(chemicals, z, K, np.ndarray.tolist)}
     if importlib.util.find_spec("numba"):
         found[NUMBA] = peer(importlib.import_module("chemicals.numba"), z, K, np.asarray)
-    for device in ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]:
-        where = "" if device == "cpu" else ", GPU"
-        found["negative" + where] = ours(negative_flash, z, K, device)
-        found["positive" + where] = ours(positive_flash, z, K, device)
+    for device in devices():
+        found[heading("negative", device)] = ours(negative_flash, z, K, device)
+        found[heading("positive", device)] = ours(positive_flash, z, K, device)
     found["negative, tensors"] = ours(negative_flash, z, K.clone().requires_grad_())
     found["positive, tensors"] = ours(positive_flash, z, K.clone().requires_grad_())
     z, K = vanishing(p, n)

@@ -15,12 +15,12 @@ import json
 import math
 import os
 import statistics
-import time
 from collections.abc import Callable
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
+from devices import clock, devices
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -33,7 +33,7 @@ STEPS = (1, 2, 4, 8)
 DENSE = 2048  # tokens of the first table
 LENGTHS = (512, 1024, 2048, 4096, 8192)
 KINDS, SPARSE = ("forward", "gradients"), ("sparse T=1", "sparse T=4")
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+DEVICE = devices()[-1]
 
 
 def flow(steps: int) -> FlowForm:
@@ -44,23 +44,15 @@ def sparse(steps: int) -> GraphFlowAttention:
     return GraphFlowAttention(WIDTH, heads=1, form=flow(steps), links=BLOCKS).eval()
 
 
-def clock() -> float:
-    """CPU seconds of this process, or seconds on the clock where a GPU works."""
-    if DEVICE == "cuda":
-        torch.cuda.synchronize()
-        return time.perf_counter()
-    return time.process_time()
-
-
 def milliseconds(calls: dict[str, Callable[[], object]], turns: int) -> dict[str, float]:
     """Medians of every call, which take turns."""
     found: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(turns + 1):
         for name, call in calls.items():
-            started = clock()
+            started = clock(DEVICE)
             call()
             if turn:  # the first is a rehearsal
-                found[name].append(1e3 * (clock() - started))
+                found[name].append(1e3 * (clock(DEVICE) - started))
     return {name: statistics.median(times) for name, times in found.items()}
 
 

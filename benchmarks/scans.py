@@ -13,11 +13,11 @@ import argparse
 import json
 import os
 import statistics
-import time
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
+from devices import clock, devices
 from torch import Tensor, nn
 
 from spinodal.mixers.base import state_size
@@ -29,7 +29,7 @@ TOKENS, WIDTH, HIDDEN = 8192, 96, 256
 LENGTHS = (128, 512, 2048, 8192)
 COMPARED = 2048
 LINEAR = ["retention", "gated-linear", "phase-memory", "min-gru", "convolution"]
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+DEVICE = devices()[-1]
 
 
 def block(mixer: str, length: int, hidden: int = HIDDEN) -> Block:
@@ -50,14 +50,6 @@ def equal_block(mixer: str, length: int) -> Block:
     return block(mixer, length, max(1, HIDDEN + round(spare / (3 * WIDTH))))
 
 
-def clock() -> float:
-    """CPU seconds of this process, or seconds on the clock where a GPU works."""
-    if DEVICE == "cuda":
-        torch.cuda.synchronize()
-        return time.perf_counter()
-    return time.process_time()
-
-
 def step(model: Block, x: Tensor):
     model(x).tokens.square().mean().backward()
     model.zero_grad()
@@ -69,10 +61,10 @@ def costs(models: dict[tuple[str, int], Block], turns: int) -> dict[tuple[str, i
     seconds: dict[tuple[str, int], list[float]] = {key: [] for key in models}
     for turn in range(turns + 1):
         for (mixer, n), model in models.items():
-            started = clock()
+            started = clock(DEVICE)
             step(model, inputs[n])
             if turn:  # the first is a rehearsal
-                seconds[mixer, n].append(clock() - started)
+                seconds[mixer, n].append(clock(DEVICE) - started)
     return {key: statistics.median(s) / TOKENS * 1e6 for key, s in seconds.items()}
 
 
