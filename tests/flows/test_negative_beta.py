@@ -188,13 +188,11 @@ def test_formulas_that_do_not_hold_say_so():
             formula()
 
 
-def test_densities_and_ensembles_refuse_it():
-    from spinodal.meanfield import DensityExperiment, drift_law
+def test_the_law_of_a_density_and_ensembles_refuse_it():
+    from spinodal.meanfield import drift_law
 
     with pytest.raises(InputError, match="beta >= 0"):
         drift_law("sa", -1.0)
-    with pytest.raises(InputError, match="beta"):
-        DensityExperiment(AttentionField(-1.0))
     with pytest.raises(InputError, match="`beta` -1: ensembles"):
         flows.Diagram(d=(2,), betas=(-1.0,), times=(1.0,), clock=("layer", 0.5), n=8, samples=64)
 
