@@ -25,9 +25,7 @@ class Schedule:
     """
 
     steps: int = 400  # of the optimiser
-    minutes: float = (
-        0.0  # of computing, into which as many steps are planned as fit (planning.py); 0: `steps`
-    )
+    minutes: float = 0.0  # of computing, for which steps are planned (planning.py); 0: `steps` of them
     batch: int = 16  # samples that a process computes at once; a step has batch x accumulate x processes
     lr: float = 4e-3  # the largest learning rate, at the end of the warm-up, of all but matrices
     matrix_lr: float = 0.0  # of a matrix that reads 128 features (groups.py); 0: lr / 5, of Muon 2.5 lr

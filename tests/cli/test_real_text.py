@@ -84,7 +84,7 @@ def test_an_error_stands_alone(monkeypatch, capsys, corpus: Path, tmp_path: Path
     for command in (
         ["train", "pet-mlm", *wrong, "--out", tmp_path / "run"],
         ["compare", "pet-mlm", *wrong, "--out", tmp_path / "comparison"],
-        ["simulate", "--n", "4", "--until", "1", "--beta", "-1", "--out", tmp_path / "flow"],
+        ["simulate", "--n", "4", "--until", "1", "--beta", "nan", "--out", tmp_path / "flow"],
     ):
         assert spinodal(monkeypatch, *command) == 2
         captured = capsys.readouterr()
