@@ -181,8 +181,7 @@ def _shorter_encoder(encoder: WhisperEncoder, size: int, margin: int, report: Sh
                 f"features of {frames * SECONDS / (n * stride):.2f} s: the encoder reads {SECONDS:g} s at a time. "
                 "Pad a shorter sound; `generate` takes a longer one window by window (return_timestamps=True)"
             )
-        x = functional.gelu(encoder.conv1(input_features))
-        x = functional.gelu(encoder.conv2(x)).permute(0, 2, 1)
+        x = _convolve(encoder, input_features, margin + size if size > 1 else n)
         merged = merge(x, places, size=size, margin=margin)
         if merged is None:
             for _ in x:
@@ -197,6 +196,25 @@ def _shorter_encoder(encoder: WhisperEncoder, size: int, margin: int, report: Sh
         return found if whole else found.to_tuple()
 
     return forward
+
+
+def _convolve(
+    encoder: WhisperEncoder, features: Float[Tensor, "b c f"], least: int
+) -> Float[Tensor, "b n d"]:
+    """The tokens that the two convolutions make of the frames.
+
+    Where the last frames are equal, more than `least` tokens of them, one token is convolved and stands for all but
+    the very last, behind which the convolutions see zeros: token j reads the frames 2 j - 2 to 2 j + 2.
+    """
+    stride = encoder.conv1.stride[0] * encoder.conv2.stride[0]
+    n = features.shape[-1] // stride
+    sound = (features != features[..., -1:]).any(1).any(0).nonzero()
+    frames = int(sound[-1]) + 1 if len(sound) else 0
+    kept = -(-frames // stride) + 3  # those that read the sound, one of equal frames alone, the very last
+    x = features[..., : kept * stride] if n - kept > least else features
+    x = functional.gelu(encoder.conv1(x))
+    x = functional.gelu(encoder.conv2(x)).permute(0, 2, 1)
+    return torch.cat([x[:, :-1], x[:, -2:-1].expand(-1, n - x.shape[1], -1), x[:, -1:]], 1)
 
 
 def _on_grid(found: BaseModelOutput, masses: Tensor) -> BaseModelOutput:

@@ -10,10 +10,12 @@ import torch
 import transformers
 from small_models import small
 from torch import Tensor
+from torch.nn import functional
 
 from spinodal.errors import InputError
 from spinodal.models.versions import CACHE
 from spinodal.shorten import Shortening, shortened
+from spinodal.shorten.whisper import _convolve
 
 N, SILENCE = 100, 30  # tokens of a window, and the first of those of silence
 KIND = "WhisperForConditionalGeneration"
@@ -118,6 +120,15 @@ def test_a_sound_does_not_depend_on_its_batch():
         alone = torch.cat([logits(model, x[None], ids[None]) for x, ids in zip(SHORT, IDS, strict=True)])
     assert report.masses[0] == report.masses[2] != report.masses[1] == report.masses[3]
     torch.testing.assert_close(both, alone, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("end", [0, 1, 49, 50, 91, 140, 2 * N])
+def test_equal_frames_at_the_end_are_convolved_once(end: int):
+    encoder, features = whisper().model.encoder, sounds(end, end // 2)
+    own = functional.gelu(encoder.conv2(functional.gelu(encoder.conv1(features)))).mT
+    for least in (0, 20, N):
+        torch.testing.assert_close(_convolve(encoder, features, least), own, rtol=1e-6, atol=1e-6)
+    assert _convolve(encoder, features, N).equal(own)
 
 
 def test_silence_inside_a_sound_counts():
