@@ -78,14 +78,20 @@ def test_groups_of_one_are_the_model_bit_for_bit(attention: str):
         assert logits(model, SHORT).equal(full)
 
 
+ROUNDING = [(torch.float32, 1e-5), (torch.float64, 1e-12)]  # of logits of about 10
+
+
+@pytest.mark.parametrize(("dtype", "error"), ROUNDING)
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_tokens_that_coincide_with_their_places_merge_exactly(attention: str):
-    model = whisper(places=False, attention=attention)
-    full = logits(model, SHORT)
+def test_tokens_that_coincide_with_their_places_merge_exactly(
+    attention: str, dtype: torch.dtype, error: float
+):
+    model, short = whisper(places=False, attention=attention).to(dtype), SHORT.to(dtype)
+    full = logits(model, short)
     with shortened(model, size=8, margin=4) as report:
-        short = logits(model, SHORT)
+        merged = logits(model, short)
     assert report.kept < report.tokens / 1.8
-    torch.testing.assert_close(short, full, rtol=0, atol=1e-5)
+    torch.testing.assert_close(merged, full, rtol=0, atol=error)
 
 
 def test_a_heavy_token_is_what_makes_it_exact(monkeypatch: pytest.MonkeyPatch):
@@ -113,13 +119,14 @@ def test_half_precision_finds_the_same_tokens_and_stays_finite(dtype: torch.dtyp
     assert single.kept == 0
 
 
-def test_a_sound_does_not_depend_on_its_batch():
-    model = whisper()
+@pytest.mark.parametrize(("dtype", "error"), ROUNDING)
+def test_a_sound_does_not_depend_on_its_batch(dtype: torch.dtype, error: float):
+    model, short = whisper().to(dtype), SHORT.to(dtype)
     with shortened(model, size=4, margin=8) as report:
-        both = logits(model, SHORT)
-        alone = torch.cat([logits(model, x[None], ids[None]) for x, ids in zip(SHORT, IDS, strict=True)])
+        both = logits(model, short)
+        alone = torch.cat([logits(model, x[None], ids[None]) for x, ids in zip(short, IDS, strict=True)])
     assert report.masses[0] == report.masses[2] != report.masses[1] == report.masses[3]
-    torch.testing.assert_close(both, alone, rtol=0, atol=1e-5)
+    torch.testing.assert_close(both, alone, rtol=0, atol=error)
 
 
 @pytest.mark.parametrize("end", [0, 1, 49, 50, 91, 140, 2 * N])
