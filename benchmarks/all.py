@@ -1,10 +1,11 @@
-"""Every benchmark, one after another, and one table of their chief figures.
+"""Every benchmark but two, one after another, and one table of their chief figures.
 
     python benchmarks/all.py [--quick] [--only flash drift] [--page docs/benchmarks.md]
 
 Each runs in a process of its own on one thread. The table stands between the marks of the page, with the date and the
 versions; it names the figures of the table that it takes the place of, and their change. --quick, which takes about ten
-minutes on two cores, measures smaller cases and fewer turns: tables of the two kinds are not compared.
+minutes on two cores, measures smaller cases and fewer turns: tables of the two kinds are not compared. Left out are
+explorer.py, which needs a browser, and against.py, which needs another commit.
 """
 
 import argparse
@@ -78,6 +79,14 @@ def consensus(report: Any) -> Figures:
         )
 
 
+def circle(report: Any) -> Figures:
+    for kind in ("equal", "uneven"):
+        angles, vectors = (report["drift"][f"{form}, {kind} weights"] for form in ("angles", "unit vectors"))
+        yield f"a drift of angles over one of unit vectors, {kind} weights", angles / vectors
+    cpu = {row["form"]: row["cpu"] for row in report["consensus"]}
+    yield "to consensus as angles over as unit vectors: CPU", cpu["angles"] / cpu["unit vectors"]
+
+
 def whole_steps(report: Any) -> Figures:
     for row in report:
         yield (
@@ -139,11 +148,19 @@ def observe(report: Any) -> Figures:
     yield "observing over the forward passes observed", report["rows"]["streaming"]["overhead"]
 
 
+def shorten(report: Any) -> Figures:
+    rows = {row["method"]: row for row in report["voice"]}
+    for method in ("x4", "x8", "x16"):
+        for what, key in (("encoder", "encoder"), ("transcription", "seconds")):
+            yield f"Whisper base, {method}: full {what} over this", rows["full"][key] / rows[method][key]
+
+
 BENCHMARKS = {
     "flash": Benchmark(["--quick"], flash),
     "drift": Benchmark(["--quick"], drift),
     "harmonics": Benchmark(["--n", "2048"], harmonics),
     "consensus": Benchmark(["--quick", "--budget", "5"], consensus),
+    "circle": Benchmark(["--quick"], circle),
     "whole_steps": Benchmark(["--quick"], whole_steps),
     "phase_diagram": Benchmark(["--quick", "--every", "100"], phase_diagram),
     "meanfield": Benchmark(["--quick"], meanfield),
@@ -154,6 +171,7 @@ BENCHMARKS = {
     "graph_flow": Benchmark(["--turns", "1", "--longest", "2048"], graph_flow),
     "parameterisations": Benchmark([], parameterisations),
     "observe": Benchmark(["--quick"], observe),
+    "shorten": Benchmark(["--quick"], shorten),
 }
 
 
