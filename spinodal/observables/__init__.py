@@ -5,8 +5,8 @@
     energies  energy and dissipation, in logarithms     order      moments, effective rank, span
     lifetimes plateaus of a count                       transport  W2 to a Dirac and to a reference
     axial     whether tokens lie on one line            recurrences whether a pattern comes back
-    parking   Rényi centres of causal attention         leading    tokens that hardmax leaves to themselves
-    entry     an observable, all that is said of it
+    parking   Rényi centres of causal attention         leading    leaders of hardmax attention
+    entry     `Observable`: a number's values, label and meaning
     registry  the observables by name
 
 Padding is left out everywhere; a token that is not finite is an InputError that says when and where.

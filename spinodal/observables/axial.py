@@ -1,10 +1,11 @@
-r"""Axial order: whether tokens lie on one line, of whichever sign: the second order parameter.
+r"""Axial order: whether tokens lie on one line, on either side of 0: an order parameter of second moments.
 
     S = largest eigenvalue of sum_j w_j x_j x_j^T,   x_j unit directions
 
-It is 1 at a consensus and at a bipartite one, x_j = +-u, where polarisation is |m_+ - m_-|, and 1/d where tokens are
-uniform. On the circle S = (1 + R_2) / 2 with R_2 = |sum_j w_j e^{2 i theta_j}|; in R^d the nematic order parameter of
-liquid crystals is (d S - 1) / (d - 1).
+It is 1 at a consensus and at a bipartite one, x_j = +-u with masses m_+ and m_-, where polarisation is
+|m_+ - m_-|, and 1/d where tokens are uniform. On the circle S = (1 + R_2) / 2 with
+R_2 = |sum_j w_j e^{2 i theta_j}|; in R^d the nematic order parameter of liquid crystals is
+(d S - 1) / (d - 1).
 """
 
 import numpy as np

@@ -91,7 +91,7 @@ def components(x: Float[np.ndarray, "n d"], r: float) -> Int[np.ndarray, " n"]:
 
 
 def _neighbours(first, spread, r):
-    """Pairs i, j of cells not further than r + 2 max(spread_i, spread_j), and their distances, in blocks."""
+    """Yields (i, j, distance) of cells whose first tokens are within r + 2 max(spread_i, spread_j)."""
     tree = KDTree(first)
     # cells of like spread together, so that one radius serves a block
     waiting = [np.argsort(spread)]

@@ -1,8 +1,9 @@
 r"""Energies of tokens on the sphere, in the log domain.
 
 The library's energy is E = (1 / 2 beta) sum_ij w_i w_j e^{beta <x_i, x_j>}, weights summing to one: that of
-[glpr2023] for equal weights. Others divide by e^beta, or leave out 1/2 or the sum's diagonal. E itself overflows
-near beta = 709, and among clusters it stands still; log E and the dissipation do neither.
+[glpr2023] for equal weights. Others divide by e^beta, or leave out 1/2 or the sum's diagonal. E itself
+overflows near beta = 709, log E does not. While clusters wait E is nearly constant, and the dissipation shows
+their motion.
 
 The flow USA, X_i = sum_j w_j e^{beta <x_i, x_j>} P_i x_j, climbs E, and so does SA, X_i / Z_i. The projection
 P_i x_j = (x_j - x_i) + q x_i / 2, q = |x_i - x_j|^2, is taken in that form, without cancellation.

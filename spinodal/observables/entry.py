@@ -1,7 +1,7 @@
-"""What an observable is: one number of a sequence at each time, with all that is said of it anywhere.
+"""An observable: one number of a sequence at each time, with its name, label and meaning.
 
-An observable that is added is a file with its entry, and a name in `registry`: `watch.observe`, `spinodal simulate`,
-`spinodal list observables`, figures and reports find it there.
+To add one, write a file with its `Observable` and list that in `registry`: `watch.observe`,
+`spinodal simulate`, `spinodal list observables`, figures and reports find it there.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from spinodal.types import Trajectory
 
 
 class Scales(NamedTuple):
-    """What a number may depend on beside the tokens: the energy's beta; clusters have cosines >= 1 - epsilon."""
+    """Parameters of observables: beta of the attention; cosines >= 1 - epsilon make a cluster."""
 
     beta: float = 1.0
     epsilon: float = 0.1
@@ -24,11 +24,12 @@ class Scales(NamedTuple):
 
 @dataclass(frozen=True)
 class Observable:
-    """`values` are (trajectory, scales) -> one number for each time and sequence.
+    """A number of each sequence at each time: `values` is (trajectory, scales) -> [t b].
 
-    `label` stands at its axis, with the unit where it has one; `reading` says what its course over time or layers
-    tells. `equiangular` is its value where all pairs of n tokens have the cosine g, as under the theory from an
-    orthonormal start: (g, n, scales) -> the number at each g; None where that says too little.
+    `name` selects it, `label` is that of its axis, with the unit where it has one, and `reading` says what
+    its course over time or layers means. `equiangular` is its value where all pairs of n tokens have the
+    cosine g, as under the theory from an orthonormal start: (g, n, scales) -> the number at each g; None
+    where that says too little.
     """
 
     name: str

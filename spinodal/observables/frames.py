@@ -1,4 +1,4 @@
-"""A trajectory one frame at a time: float64, padding set to zero, and nothing that is not a number.
+"""A trajectory one frame at a time: float64, padding set to zero, every number finite.
 
 Observables are sums over pairs of at most n x n, so they are streamed: by frames, and a frame by blocks of pairs.
 What they are given is a trajectory, what holds one (a result, a saved run), or an array of tokens.
@@ -26,9 +26,9 @@ T = TypeVar("T")
 def trajectory_of(observed: Any) -> Trajectory:
     """The trajectory of what is observed.
 
-    A Trajectory is itself; a result of `flows` or a run that `read_run` returned gives its own; of an array, a tensor
-    or a list the axes are [n d], [t n d] or [t b n d], its times are 0, 1, ..., and no token is padding. InputError
-    for anything else.
+    A Trajectory is returned as it is; a result of `flows` or a run that `read_run` returned gives its own; of
+    an array, a tensor or a list the axes are [n d], [t n d] or [t b n d], its times are 0, 1, ..., and no
+    token is padding. InputError for anything else.
     """
     if isinstance(observed, Trajectory):
         return observed
@@ -52,7 +52,7 @@ def trajectory_of(observed: Any) -> Trajectory:
 
 
 def observes(function: Callable[Concatenate[Trajectory, P], T]) -> Callable[Concatenate[Any, P], T]:
-    """The function, whose first argument may be anything that `trajectory_of` takes."""
+    """Decorator: the function with a first argument of any type that `trajectory_of` converts."""
 
     @functools.wraps(function)
     def observe(observed: Any, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -108,7 +108,7 @@ def shares(trajectory: Trajectory, weights: Float[Tensor, "b n"] | None) -> Floa
 
 
 def pair_blocks(b: int, n: int, cost: int = 1) -> Iterator[tuple[slice, slice]]:
-    """Sequences and rows whose rows x n x cost numbers fit one block; together they are every row once."""
+    """Yields slices (sequences, rows) of at most BLOCK numbers, rows x n x cost; each row comes once."""
     rows = min(n, max(1, BLOCK // (n * cost)))
     group = max(1, BLOCK // (n * n * cost))
     for s in range(0, b, group):

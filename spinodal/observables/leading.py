@@ -1,9 +1,10 @@
-r"""Leaders: tokens that hardmax attention leaves to themselves  [alcalde2024].
+r"""Leaders: tokens that attend to themselves under hardmax attention  [alcalde2024].
 
     C_i = argmax_j <A x_i, x_j>,   i leads where i is in C_i,   A = Q^T K
 
 [alcalde2024] asks that i be the only one in C_i; here tokens in one place lead together. On the sphere with A = I every
-token leads, as none is nearer to it than itself; of tokens of different lengths the leaders are those that stand out.
+token leads, as none is nearer to it than itself; of tokens of different
+lengths those lead that no token exceeds along their own direction.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""How long a count of clusters stands still."""
+"""Plateaus: the intervals of time on which the number of clusters is constant."""
 
 from typing import NamedTuple, Protocol, runtime_checkable
 

@@ -1,10 +1,10 @@
-r"""The life of clusters: who merges with whom, and when.
+r"""The merge tree of clusters: which of them merge or split, and when.
 
-A branch is a cluster followed through time. From one frame to the next each cluster's *heir* is the new cluster
-that takes most of its mass. Of the branches with one heir the one that brings most mass goes on (the older,
-then the one with the first token, if equal); the others die, absorbed by it. A new cluster that is nobody's heir
-is born, split off the branch that gave it most: so both merges and splits, which only trained networks have,
-are recorded. An event is dated by the first frame that shows it.
+A branch is a cluster followed through time. From one frame to the next each cluster's *heir* is the new
+cluster that takes most of its mass. Of several branches with the same heir the one that brings most mass goes
+on (the older, then the one with the first token, if equal); the others die, absorbed by it. A new cluster
+that is the heir of none is born, split off the branch that gave it most: so both merges and splits, which
+only trained networks have, are recorded. An event is dated by the first frame that shows it.
 """
 
 from typing import NamedTuple
@@ -20,8 +20,9 @@ from spinodal.errors import InputError
 class MergeTree(NamedTuple):
     """Branches 0, 1, ... in the order of birth; branches of one frame in the order of their first tokens.
 
-    `deaths` is inf for a branch alive at the end. `absorbed_by` and `split_from` are branches, or -1. `mass` is a
-    branch's last share of all tokens. `branch` says where each token is at each time, -1 on padding.
+    `births` and `deaths` are times, `deaths` inf for a branch alive at the end. `absorbed_by` and
+    `split_from` are branches, or -1. `mass` is a branch's last share of all tokens. `branch` is the branch of
+    each token at each time, -1 on padding.
     """
 
     births: Float[Tensor, " k"]
@@ -90,7 +91,7 @@ def merge_tree(
 
 
 def _flow(old, new, w):
-    """(cluster before, cluster after, mass of the tokens in both)."""
+    """A list of (cluster before, cluster after, mass of the tokens in both)."""
     both = old >= 0
     pairs, owner = np.unique(np.stack([old[both], new[both]]), axis=1, return_inverse=True)
     mass = np.bincount(owner.ravel(), w[both])

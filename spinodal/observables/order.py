@@ -41,9 +41,9 @@ def effective_rank(
 ) -> Float[Tensor, "t b"]:
     """exp(-sum_k p_k log p_k), p the eigenvalues of sum_j w_j x_j x_j^T over their sum  [derived].
 
-    The entropy of the second moments (squared singular values, as of a density matrix); Roy and Vetterli's
-    effective rank takes singular values. `centred` subtracts the mean: then of the covariance. One where all
-    tokens are parallel, or, centred, the same.
+    The exponential of the entropy of second moments, squared singular values as of a density matrix; Roy and
+    Vetterli's effective rank takes singular values. `centred` subtracts the mean, so that p is of the
+    covariance. The result is 1 where all tokens are parallel or, centred, the same.
     """
     w = shares(trajectory, weights)
     found = []
@@ -91,7 +91,7 @@ def rank_of_directions(trajectory: Trajectory, scales: Scales) -> Float[Tensor, 
 
 
 def equiangular_rank(g: Float[np.ndarray, " t"], n: int, scales: Scales) -> Float[np.ndarray, " t"]:
-    """exp of the entropy of (1 + (n-1) g) / n, once, and (1 - g) / n, n - 1 times  [derived]."""
+    """exp of the entropy of eigenvalues (1 + (n-1) g) / n, once, and (1 - g) / n, n - 1 times  [derived]."""
     return np.exp(entr((1 + (n - 1) * g) / n) + (n - 1) * entr((1 - g) / n))
 
 

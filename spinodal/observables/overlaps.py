@@ -1,13 +1,13 @@
 r"""Overlaps: how the cosines of pairs of tokens are distributed.
 
 Every unordered pair of distinct valid tokens counts once. A token that stands for c merged ones (`copies`) counts as
-c tokens in one place, with its own c (c-1) / 2 pairs of cosine one: the result is that of the tokens written out.
-Weights that sum to one are copies after multiplication by the number of tokens.
+c tokens in one place, with its own c (c-1) / 2 pairs of cosine one: the result is that of N separate tokens.
+Weights that sum to one become copies by multiplication by the number of tokens.
 
     symbol  meaning                                     shape
     x       unit direction of a token                   b n d
     c       copies, at least 1 on valid tokens          b n
-    N       number of tokens written out, sum_i c_i     b
+    N       number of tokens with their copies, sum_i c_i     b
 """
 
 from collections.abc import Iterator
@@ -51,8 +51,8 @@ def pair_probability(
 ) -> Float[Tensor, "t b k"]:
     """P(<x_i, x_j> >= threshold) over pairs i != j.
 
-    The share of pairs of tokens that are nearer than each threshold [k]; `copies` says how many tokens each one stands
-    for. Time O(n^2), memory O(n).
+    The share of pairs of tokens whose cosine is at least each threshold [k]; `copies` says how many tokens
+    each one stands for. Time O(n^2), memory O(n).
     """
     c = _multiplicities(trajectory, copies)
     above = c.new_zeros(len(trajectory.times), len(c), len(thresholds))
@@ -102,7 +102,7 @@ def _multiplicities(trajectory: Trajectory, copies: Float[Tensor, "b n"] | None)
 def _pairs(
     trajectory: Trajectory, c: Float[Tensor, "b n"]
 ) -> Iterator[tuple[int, slice, Float[Tensor, "s r m"], Float[Tensor, "s r m"]]]:
-    """Time, sequences, and cosines with the numbers c_i c_j of pairs that have them, zero unless i < j."""
+    """Yields (time index, sequences, cosines, c_i c_j) of blocks of pairs; c_i c_j is 0 unless i < j."""
     for t, x in enumerate(directions(trajectory)):
         for s, r in pair_blocks(*c.shape):
             mass = (c[s, r, None] * c[s, None, r.start :]).triu(1)
@@ -119,7 +119,7 @@ MEAN_COSINE = Observable(
 
 
 def share_above(threshold: float) -> Observable:
-    """The share of pairs whose cosine is at least the threshold."""
+    """The `Observable` of the share of pairs whose cosine is at least the threshold."""
     name = f"{threshold:g}".removeprefix("0")
     return Observable(
         f"above_{name}",

@@ -1,11 +1,12 @@
-r"""Rényi centres: tokens that no earlier token stands near, where causal attention clusters  [causal2024].
+r"""Rényi centres: tokens far from every earlier centre, at which causal attention clusters  [causal2024].
 
     centres          s_1 = 1, and s_k the first token with angle(x_{s_k}, x_{s_j}) > delta for every earlier centre s_j
     strong centres   tokens i with angle(x_i, x_j) > delta for every earlier token j < i
 
-Under a causal mask token i reads tokens j <= i, so that a strong centre is at rest to e^{-beta (1 - cos delta)}: of a
-random start strong centres stay, and the others move and may merge. delta = 4 beta^{-1/2} is that of [causal2024].
-Tokens are in the order of their sequence, and padding is left out.
+Under a causal mask token i reads tokens j <= i, so that a strong centre is at rest to
+e^{-beta (1 - cos delta)}: from a random start strong centres stay, and other centres move and may merge.
+delta = 4 beta^{-1/2} is that of [causal2024]. Tokens are in the order of their sequence, and padding is left
+out.
 """
 
 import math
@@ -25,7 +26,7 @@ from spinodal.types import Trajectory
 def renyi_centres(
     trajectory: Trajectory, separation: float, *, strong: bool = False
 ) -> Bool[Tensor, "t b n"]:
-    """Whether no earlier centre, or with `strong` no earlier token, is within an angle of each token  [causal2024].
+    """Whether each token is a centre: no earlier centre (`strong`: token) is within an angle  [causal2024].
 
     `separation` is delta in radians, of directions; the first token of a sequence is a centre always. Time O(n k) for k
     centres, O(n^2) for strong ones. InputError for a separation that is not positive.
@@ -39,7 +40,7 @@ def renyi_centres(
 
 
 def first_centres(x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"], reach: float) -> Bool[Tensor, "b n"]:
-    """The first token, the first that is beyond the reach of it, the first beyond that of both, and so on."""
+    """Whether each token is a centre: its cosine with every earlier centre is below `reach`."""
     centre, free = torch.zeros_like(valid), valid.clone()
     rows = torch.arange(len(x), device=x.device)
     while free.any():
@@ -54,7 +55,7 @@ def first_centres(x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"], reach: 
 def strong_centres(
     x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"], reach: float
 ) -> Bool[Tensor, "b n"]:
-    """Tokens that no earlier token is within the reach of."""
+    """Whether each token has a cosine below `reach` with every earlier token."""
     found = valid.clone()
     for i in range(1, x.shape[1]):
         cosine = torch.einsum("bnd,bd->bn", x[:, :i], x[:, i])
@@ -68,12 +69,12 @@ def separation_of(beta: float) -> float:
 
 
 def centre_count(trajectory: Trajectory, scales: Scales) -> Float[Tensor, "t b"]:
-    """How many Rényi centres there are."""
+    """The number of Rényi centres at each time, with delta = 4 beta^{-1/2}."""
     return renyi_centres(trajectory, separation_of(scales.beta)).sum(-1).double()
 
 
 def equiangular_centres(g: Float[np.ndarray, " t"], n: int, scales: Scales) -> Float[np.ndarray, " t"]:
-    """All n while their angle is above delta, and one after."""
+    """The number of Rényi centres of n equiangular tokens: n where their angle is above delta, else 1."""
     return np.where(np.arccos(np.clip(g, -1, 1)) > separation_of(scales.beta), float(n), 1.0)
 
 

@@ -22,8 +22,8 @@ from spinodal.types import Trajectory
 def recurrence(trajectory: Trajectory) -> Float[Tensor, "t t b"]:
     """D(t, s), the root mean square difference of the cosines of pairs at any two times.
 
-    From sum_ij <x_i, x_j> <y_i, y_j> = |X^T Y|^2, in O(t^2 n d^2): D below 1e-7 is rounding. `departure` has it from
-    the first time alone, in all digits.
+    Computed from sum_ij <x_i, x_j> <y_i, y_j> = |X^T Y|^2 in O(t^2 n d^2) operations, so that D below 1e-7 is
+    rounding; `departure` computes D(t, 0) to all digits.
     """
     x = torch.stack(list(directions(trajectory)))
     n = pairs_of(trajectory)

@@ -1,4 +1,4 @@
-"""The observables by name. One that is added is a file with its entry, and a name here."""
+"""The observables by name. To add one, write a file with its `Observable` and list that here."""
 
 from collections.abc import Mapping, Sequence
 
@@ -42,7 +42,7 @@ USUAL = Scales()
 
 
 def observables_named(names: Sequence[str]) -> dict[str, Observable]:
-    """The observables of these names; InputError for one that is not known, and for one that stands twice."""
+    """The observables of these names; InputError for an unknown or a repeated name."""
     for name in names:
         if name not in OBSERVABLES:
             raise InputError(

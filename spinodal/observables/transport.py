@@ -1,4 +1,4 @@
-r"""W2: how far tokens are, as a measure, from a Dirac and from other tokens.
+r"""W2, the Wasserstein distance of order two, from tokens as a measure to a Dirac and to other tokens.
 
     W2(mu, nu)^2 = min over couplings of E |x - y|^2,   of unit directions, by the chord
     W2(mu, delta_p)^2 = sum_j w_j |x_j - p|^2,   least at p = m / |m|, m = sum_j w_j x_j, where it is 2 - 2 |m|
@@ -50,8 +50,9 @@ def wasserstein_to_dirac(
 def wasserstein(trajectory: Trajectory, reference: object) -> Float[Tensor, "t b"]:
     """W2(mu, nu) of n tokens of equal mass and m reference tokens: the cheapest assignment, by chords of directions.
 
-    `reference` is an array [m d], or what has a trajectory, whose last frame of one sequence counts; m divides n.
-    Time O(n^3). InputError for another m, for a reference of several sequences, and for more than 4,096 tokens.
+    `reference` is an array [m d], or has a trajectory of one sequence, whose last frame is taken; m divides
+    n. Time O(n^3). InputError for another m, for a reference of several sequences, and for more than 4,096
+    tokens.
     """
     from scipy.optimize import linear_sum_assignment
 

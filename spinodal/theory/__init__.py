@@ -1,8 +1,8 @@
-"""Closed forms: what a simulation must reproduce, by roads that share no code with it.
+"""Closed forms that a simulation must reproduce; they share no code with it.
 
-One statement a function; its first line is the equation and the source. All arguments are numbers, or
-arrays that broadcast, unless a signature says otherwise; SA and USA are the two flows of [glpr2023], USA with
-weights e^{beta <x,y>} / n.
+Each function is one statement; the first line of its docstring is the equation and the source. All arguments
+are numbers, or arrays that broadcast, unless a signature says otherwise; SA and USA are the two flows of
+[glpr2023], USA with weights e^{beta <x,y>} / n.
 
     gamma          equiangular tokens                   normalisation  six layer norms
     layers         the layer clock, long context        metastability  the theorem, the staircase

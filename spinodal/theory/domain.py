@@ -1,4 +1,4 @@
-"""What a closed form accepts: numbers, or arrays of them, refused outside the formula's domain."""
+"""Checks of the arguments of closed forms, numbers or arrays: InputError outside the domain of a formula."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -37,7 +37,10 @@ def count(name: str, value: Counts, low: int) -> np.ndarray:
 
 
 def temperature(beta: Numbers, *, least: float = 0.0, most: float = np.finfo(float).max) -> np.ndarray:
-    """beta as float64, where least <= beta <= most; else InputError, of a negative one that it does not apply."""
+    """beta as float64, where least <= beta <= most; else InputError.
+
+    With `least` >= 0 the error for a negative beta says that the formula does not apply to it.
+    """
     array = np.asarray(beta, dtype=float)
     if least >= 0 and np.any(array < 0):
         raise InputError(f"beta = {np.min(array):.17g}: the formula does not apply to beta < 0", field="beta")

@@ -142,7 +142,7 @@ def scaled_exponential_integral(x: Numbers) -> Numbers:
 
 
 def primitive(v, n, beta) -> Numbers:
-    """G(v); at beta = 0, where the logarithms of beta in Ei and E_1 cancel, G = log(w / v)."""
+    """G(v); at beta = 0, where the logarithms of beta in it cancel, log(w / v) with w = n / (n-1) - v."""
     w = n / (n - 1) - v
     b = np.where(beta != 0, beta, 1.0)
     G = -expi(b * v) - np.exp(b * v) * scaled_exponential_integral(b * w)
@@ -150,7 +150,7 @@ def primitive(v, n, beta) -> Numbers:
 
 
 def cosine(name: str, value: Numbers, n: np.ndarray) -> np.ndarray:
-    """The value as float64, if n tokens not at consensus can have it in common."""
+    """The value as float64, where -1/(n-1) < value < 1; else InputError."""
     value = real(name, value, -1.0, 1.0)
     if np.any((value >= 1) | (value * (n - 1) <= -1)):
         raise InputError(f"{name} = {value}: must be in (-1/(n-1), 1); tokens at either end never move")

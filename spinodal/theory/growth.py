@@ -3,8 +3,8 @@ r"""Growth about the uniform density: which number of clusters appears first, an
 A density 1 + epsilon Y_k on the sphere, Y_k a harmonic of degree k, grows at a rate that Funk and Hecke give
 in closed form: the kernel e^{beta <x,y>} multiplies Y_k by a_k, and two gradients bring k (k+d-2) / beta.
 
-Ratios of Bessel functions carry everything. With c_m = (2 m / beta) I_m / I_{m-1}, whose continued fraction
-c_m = 1 / (1 + beta^2 c_{m+1} / (4 m (m+1))) has no overflow for any beta, degree and dimension,
+All is computed from ratios of Bessel functions. With c_m = (2 m / beta) I_m / I_{m-1}, whose continued
+fraction c_m = 1 / (1 + beta^2 c_{m+1} / (4 m (m+1))) has no overflow for any beta, degree and dimension,
 
     a_0(d+2) = c_{d/2} a_0(d),   a_k = beta c_{nu+k} / (2 (nu+k)) a_{k-1},   nu = d/2 - 1   [derived].
 
@@ -124,8 +124,8 @@ def fastest_degree_large_beta(d: int, beta: Numbers) -> Numbers:
 def noise_threshold(d: int, beta: Numbers) -> Numbers:
     """kappa = beta / a_1  [noise2026].
 
-    The inverse strength of noise above which the uniform density is unstable under USA: twice the K of the paper, whose
-    noise is 1/K of ours. It is d at beta = 0.
+    The inverse strength of noise above which the uniform density is unstable under USA: twice the K of the
+    paper. It is d at beta = 0.
     """
     return 1 / growth_rate_usa(1, d, beta) * (d - 1)
 
@@ -188,7 +188,7 @@ def _log_a0(d: int, beta: np.ndarray) -> Numbers:
 
 
 def _ladder(nu: float, top: int, beta: np.ndarray) -> np.ndarray:
-    """c_{nu+1}, ..., c_{nu+top}, by the continued fraction from where its start no longer shows.
+    """c_{nu+1}, ..., c_{nu+top}, by the continued fraction, from an m above which nothing matters.
 
     An error in c_m shrinks by (I_m / I_{m-1})^2 a step, by e^{-m^2/beta} from m down to zero. It starts at
     Amos' upper bound for c.

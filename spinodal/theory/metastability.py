@@ -3,7 +3,7 @@ r"""Metastability: how long well separated clusters last, and the energy levels 
 Tokens in caps around k directions feel other caps only through weights of at most e^{(alpha-1) beta}. Against
 that stand weights of at least e^{-8 eps beta} / n within a cap. So caps contract soon and leak late: between
 T_1 and T_2 tokens look like k points. This is the theorem of [gkpr2024] with hypotheses under which its proof
-goes through [derived]; where one fails nothing is claimed, and the answer says which.
+goes through [derived]; where one fails nothing is claimed, and `why_not` names it.
 
     symbol       meaning                                                          [gkpr2024]
     S_q(eps)     cap {<x, w_q> >= 1 - eps} around the direction w_q               S_q(eps)
@@ -25,8 +25,9 @@ from spinodal.theory.domain import Number, Numbers, count, real, temperature
 class Metastability(NamedTuple):
     """The window [T_1, T_2] that the theorem gives, or the hypothesis that fails  [gkpr2024].
 
-    Times are those of SA, or of USA with weights e^{beta (<x,y> - 1)} / n; under USA with e^{beta <x,y>} / n they are
-    e^beta times shorter. Natural logarithms, since T_2 overflows early; nan where the theorem does not apply.
+    Times are those of SA, or of USA with weights e^{beta (<x,y> - 1)} / n; under USA with e^{beta <x,y>} / n
+    they are e^beta times shorter. `log_t1` and `log_t2` are natural logarithms, since T_2 overflows early;
+    they and `rate` are nan where the theorem does not apply.
     """
 
     applies: bool

@@ -1,8 +1,8 @@
-r"""Where the layer norm sits: six schemes, one curve, six clocks.
+r"""Equiangular tokens under six normalisation schemes: one curve g, in a clock of each scheme's own.
 
-Write a token as r theta. Every scheme moves directions as SA does, divided by a speed regulator s, so
-equiangular tokens run the same curve g in the clock d tau = dt / s. Where r grows (pre, peri) it has, in that
-clock, the closed form r = r_0 e^tau sqrt(sigma(start) / sigma(g)), sigma(g) = 1 + (n-1) g [derived].
+Write a token as r theta. Every scheme moves directions as SA does, divided by a factor s, so equiangular
+tokens follow the same curve g in the clock d tau = dt / s. Where r grows (pre, peri) it has, in that clock,
+the closed form r = r_0 e^tau sqrt(sigma(start) / sigma(g)), sigma(g) = 1 + (n-1) g [derived].
 
     scheme  s         r'                      scheme  s            r'
     post    1         0                       peri    r |A|        <theta, A> / |A|
@@ -75,7 +75,7 @@ def slope_ngpt(n: Counts, beta: Numbers, alpha: Numbers = 1.0) -> Numbers:
 
 
 def gamma_pre(t: Numbers, n: int, beta: Number, *, radius: Number = 1.0, start: Number = 0.0) -> Numbers:
-    """g' = SA / r, r' = <theta, A>  [norm2025].
+    """g' = g'_SA / r, r' = <theta, A>  [norm2025].
 
     The common cosine of n tokens at time t under pre-LN, by numerical integration; `radius` is their length at the
     start.
@@ -84,7 +84,7 @@ def gamma_pre(t: Numbers, n: int, beta: Number, *, radius: Number = 1.0, start: 
 
 
 def gamma_mix(t: Numbers, n: int, beta: Number, *, switch: Number, radius: Number = 1.0) -> Numbers:
-    """g' = SA up to t = `switch`, then g' = SA / r, r' = <theta, A>  [norm2025].
+    """g' = g'_SA up to t = `switch`, then g' = g'_SA / r, r' = <theta, A>  [norm2025].
 
     The common cosine of n orthonormal tokens at time t under mix-LN: post-LN first, then pre-LN with r = `radius`.
     """
@@ -94,7 +94,7 @@ def gamma_mix(t: Numbers, n: int, beta: Number, *, switch: Number, radius: Numbe
 
 
 def gamma_peri(t: Numbers, n: int, beta: Number, *, radius: Number = 1.0, start: Number = 0.0) -> Numbers:
-    """g' = SA / (r |A|), r' = <theta, A> / |A|  [norm2025].
+    """g' = g'_SA / (r |A|), r' = <theta, A> / |A|  [norm2025].
 
     The common cosine of n tokens at time t under peri-LN, by numerical integration; `radius` is their length at the
     start.
@@ -103,7 +103,7 @@ def gamma_peri(t: Numbers, n: int, beta: Number, *, radius: Number = 1.0, start:
 
 
 def gamma_ngpt(t: Numbers, n: int, beta: Number, *, alpha: Number = 1.0, start: Number = 0.0) -> Numbers:
-    """g' = alpha SA / |A|  [norm2025].
+    """g' = alpha g'_SA / |A|  [norm2025].
 
     The common cosine of n tokens at time t under nGPT with a constant alpha. For an alpha that varies, leave it 1 and
     give t = int alpha.

@@ -66,10 +66,10 @@ def two_cluster_time_sa(
 ) -> Numbers:
     """t = int (P R^2 + S R + P) / (S R + 2 P) du / sin u from `angle` to `start`  [derived].
 
-    The time in which two clusters, one with a `share` m of the mass, come from one angle to another under SA, where
-    P = m (1 - m), S = m^2 + (1 - m)^2 and R = e^{beta (1 - cos u)}.
-    P R^2 + S R + P = (S R + 2 P) (R P/S + a) + r with a = 1 - 2 P^2/S^2 and r = P - 2 P a: R P/S is the
-    primitive G, a is a logarithm, and only the bounded rest r / (S R + 2 P) is integrated numerically.
+    The time in which two clusters, one with a `share` m of the mass, come from one angle to another under SA,
+    where P = m (1 - m), S = m^2 + (1 - m)^2 and R = e^{beta (1 - cos u)}. Here P R^2 + S R + P = (S R + 2 P)
+    (R P/S + a) + r with a = 1 - 2 P^2/S^2 and r = P - 2 P a: the integral of R P/S is G P/S, that of a is a
+    logarithm, and only the bounded rest r / (S R + 2 P) is integrated numerically.
     """
     m = real("share", share, 0.0, 1.0, ends=False)
     v, v0 = _deficit("angle", angle), _deficit("start", start)
@@ -84,9 +84,9 @@ def two_cluster_time_sa(
 def waiting_time(angle: Numbers, beta: Numbers, share: Numbers = 0.5) -> Numbers:
     """t ~ (P/S) e^{beta (1 - cos u)} / (beta sin^2 u), P = m (1 - m), S = m^2 + (1 - m)^2  [derived].
 
-    The time that SA takes to merge two clusters, with shares m and 1 - m of the mass, from an angle u, for large beta:
-    Laplace's method in
-    `two_cluster_time_sa`, with a relative error O(1/beta). Under USA divide by (P/S) e^beta.
+    The time that SA takes to merge two clusters, with shares m and 1 - m of the mass, from an angle u, for
+    large beta: Laplace's method in `two_cluster_time_sa`, with a relative error O(1/beta). Under USA divide
+    by (P/S) e^beta.
     """
     m = real("share", share, 0.0, 1.0, ends=False)
     v = _deficit("angle", angle)

@@ -1,4 +1,4 @@
-r"""Points on spheres: where repulsion ends, and when chance already lies in a hemisphere.
+r"""Points on spheres: where repelling tokens end, and the chance that random ones lie in one hemisphere.
 
 V = -I drives tokens to minima of the energy. Configurations that minimise every completely monotone energy at
 once, so for every beta, are few and known by their inner products; tokens in one open hemisphere contract.

@@ -2,8 +2,8 @@ r"""The splay state: n equally spaced tokens on the circle, and the rates at whi
 
 The perturbation e^{2 pi i p j / n} of the angles is an eigenvector by symmetry. Equally spaced tokens see
 every harmonic of the kernel that is p modulo n, so its eigenvalue is the continuum's k^2 I_k / beta summed
-over those aliases, less the same sum for p = 0, which is a rotation and free. It holds for beta < 0 as well,
-with I_k(beta) = (-1)^k I_k(-beta).
+over those aliases, less the same sum for p = 0, as a rotation has the eigenvalue 0. It holds for beta < 0 as
+well, with I_k(beta) = (-1)^k I_k(-beta).
 
     symbol  meaning
     p       wave number of the perturbation, an integer; p and n - p share an eigenvalue
