@@ -146,7 +146,7 @@ def _layer_deficits(
 
 
 def _clocks(layers: int, n: int, beta: Number, step: Number) -> tuple[np.ndarray, np.ndarray]:
-    """(t, t_ode): times of layers 0, 1, ... on the layer clock and under SA, for as long as 1 - g > 1e-300."""
+    """(t, t_ode): times of layers 0, 1, ... on the layer clock and under SA, as long as 1 - g > 1e-300."""
     v = _layer_deficits(layers, n, beta, step, 0.0)
     v = v[v > 1e-300]
     return float(step) * np.arange(len(v)), np.asarray(time_sa(v, n, signed_temperature(beta), 1.0))

@@ -1,10 +1,10 @@
-r"""Both flashes as compiled loops, one mixture at a time: for float64 on CPU, where no gradient is asked for.
+r"""The negative and the positive flash as compiled loops, a mixture at a time: float64 on CPU, without gradients.
 
-Newton's method from equal fractions, free; where its root leaves the simplex, the positive flash goes on with an
-active set: a phase leaves where its fraction reaches zero, and enters where its growth would lower Q. What `certainty`
-in `newton` asks for is asked for here too. A mixture of which that cannot be shown (a singular H, no root, K near 1,
-traces, entries that are not finite or negative) is left to the definition in torch, `solvers`. The arrays `a` and `s`
-are described in `kernels`.
+Newton's method starts from equal fractions, without constraints; where its root is outside the simplex, the
+positive flash goes on with an active set: a phase leaves where its fraction reaches zero, and enters where
+its growth would lower Q. A result must pass the test of `newton.certainty`. A mixture that does not (a
+singular H, no root, K near 1, traces, entries that are not finite or negative) is left to the torch code in
+`solvers`. The arrays `a` and `s` are described in `kernels`.
 """
 
 from typing import no_type_check
@@ -48,7 +48,7 @@ FAR = 1e3  # fractions from which the active set does not begin
 @exact()
 @no_type_check
 def step(s, free, count, base):
-    """H = M D M^T and the step of Newton; returns the smallest D relative to H_jj, and at most how u changes."""
+    """Writes H = M D M^T and Newton's step; returns the least D_j / H_jj and a bound on u's relative change."""
     worst, bound = 1.0, 0.0
     for k in range(count):
         s[INVERSE, k] = s[H + k, k]
@@ -76,7 +76,7 @@ def step(s, free, count, base):
 @exact()
 @no_type_check
 def certain(a, s, free, count, base, bound, simplex, held):
-    """The second half of `certainty`, and on the simplex that each phase is there, or would not grow."""
+    """Whether L and u have their digits, as in `certainty`, and on the simplex the set of phases is sure."""
     p, moved, sure = s.shape[1], 0.0, not simplex or s[L, base] + s[D, base] > SMALL
     for j in range(p):
         s[CHANGE, j] = 0.0
@@ -113,7 +113,7 @@ def largest(s):
 @exact()
 @no_type_check
 def start(s, present, anew):
-    """Where the active set begins: the free fractions cut to the simplex, or its centre."""
+    """Writes the first L of the active set: the unconstrained L cut to the simplex, or equal fractions."""
     total = 0.0
     for j in range(s.shape[1]):
         anew |= not abs(s[L, j]) < FAR
@@ -143,7 +143,7 @@ def entering_phase(a, s, present, free, count, base):
 @exact()
 @no_type_check
 def move(s, present, length, held):
-    """L + length d, on the simplex at most to the first phase that leaves; whether some L is clearly outside."""
+    """Writes L + length d, stopped where a phase leaves (`held`); returns whether an L is clearly negative."""
     p, rest, outside, leaves = s.shape[1], 1.0, False, -1
     if held:
         for j in range(p):
@@ -163,7 +163,7 @@ def move(s, present, length, held):
 @exact()
 @no_type_check
 def free_phases(present, base, free):
-    """Lists the phases present but the base, and returns how many there are."""
+    """Writes the phases that are present, without the base, to `free`; returns their number."""
     count = 0
     for j in range(present.size):
         if present[j] and j != base:
@@ -175,7 +175,7 @@ def free_phases(present, base, free):
 @exact()
 @no_type_check
 def root(a, s, present, free, simplex, steps):
-    """Newton's method to L and a last step d: the steps, the number of free phases, the base, whether it is certain."""
+    """Writes L and a last step d; returns (steps, number of free phases, base, whether L is certain)."""
     p, base, count, spent, held, done, sure = s.shape[1], 0, 0, 0, np.bool_(False), False, False
     for j in range(p):
         s[L, j], present[j] = 1.0 / p, True
@@ -214,7 +214,7 @@ def root(a, s, present, free, simplex, steps):
 @exact()
 @no_type_check
 def finish(s, base, simplex):
-    """L + d; a small reference phase has its own fraction, and the others are rounded to leave it that much."""
+    """Writes L + d; rounds L of the base down where 1 - sum_j L_j is less than a small reference phase has."""
     p, rest = s.shape[1], 1.0
     for j in range(p):
         if j != base:
@@ -265,7 +265,7 @@ def flashes(
 
 
 def spaces(n: int, p: int) -> tuple[Tensor, ...]:
-    """Room for one mixture: `a`, `s`, the list of free phases and which are present. Tensors begin at whole vectors."""
+    """Work arrays of one mixture: `a`, `s`, the free phases, which are present; tensors, for alignment."""
     return (
         torch.empty(A + 2 * p, n + -n % LANES, dtype=torch.float64),
         torch.empty(H + p, p, dtype=torch.float64),

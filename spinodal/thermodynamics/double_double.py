@@ -13,7 +13,7 @@ HALF = 2.0**27 + 1  # times a double, cuts it into two halves of 26 bits
 
 
 def _rounding_of_sum(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """a + b as rounded, and what rounding took from it."""
+    """a + b as rounded, and its rounding error."""
     total = a + b
     part = total - a
     return total, (a - (total - part)) + (b - part)
@@ -26,7 +26,7 @@ def _halves(a: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _rounding_of_product(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """a b as rounded, and what rounding took from it."""
+    """a b as rounded, and its rounding error."""
     product = a * b
     (ah, al), (bh, bl) = _halves(a), _halves(b)
     return product, ((ah * bh - product) + ah * bl + al * bh) + al * bl
@@ -39,7 +39,7 @@ def _renormalised(high: Tensor, low: Tensor) -> "DoubleDouble":
 
 @dataclass(frozen=True)
 class DoubleDouble:
-    """Tensors of equal shape whose sum is meant."""
+    """The numbers high + low, as two tensors of equal shape."""
 
     high: Tensor
     low: Tensor
@@ -79,7 +79,7 @@ class DoubleDouble:
         return _renormalised(first, second) + DoubleDouble.of(rest.high / other.high)
 
     def sum(self, axis: int) -> "DoubleDouble":
-        """The sum over one axis, by halves."""
+        """The sum over one axis, by pairwise summation."""
         terms = DoubleDouble(self.high.movedim(axis, 0), self.low.movedim(axis, 0))
         while len(terms.high) > 1:
             half, odd = divmod(len(terms.high), 2)
@@ -88,11 +88,11 @@ class DoubleDouble:
         return terms[0]
 
     def where(self, keep: Tensor) -> "DoubleDouble":
-        """0 where `keep` is False, whatever stood there."""
+        """The numbers where `keep` is True; 0 where it is False, even for NaN."""
         return DoubleDouble(torch.where(keep, self.high, 0.0), torch.where(keep, self.low, 0.0))
 
     def take(self, index: Tensor) -> "DoubleDouble":
-        """The entry of the first axis that `index`, of the last one, names."""
+        """x[index[b], ..., b] for every place b of the last axis."""
         at = index.expand(1, *self.high.shape[1:])
         return DoubleDouble(self.high.gather(0, at)[0], self.low.gather(0, at)[0])
 

@@ -4,7 +4,7 @@ Every component i obeys x_ij = K_ij x_iP between phase j and the reference phase
 phases together hold the feed, sum_j L_j x_ij = z_i. Eliminating x leaves the Rachford--Rice
 equations for the phase fractions L, minus the gradient of Q(L) = -sum_i z_i log u_i, which
 is convex where z >= 0. With K_iP = 1, u_i = sum_j L_j K_ij over all P phases: Q is the
-likelihood of a mixture of P given phases, and balance is where prior and posterior agree.
+negative log-likelihood of a mixture of P given phases, and balance is where prior and posterior agree.
 
     symbol  meaning                                         shape     [qajar2024]
     z       composition of the feed                         *b n      z_i, z-hat_i
@@ -50,8 +50,9 @@ def dilution(K: Float[Tensor, "*#b n q"], L: Float[Tensor, "*#b q"]) -> Float[Te
 def factors_of_phases(K: Float[Tensor, "*b n q"], *, finite: bool = False) -> Float[Tensor, "*b n p"]:
     """A_ij = K_ij, and 1 for the reference phase; where some K_ij is infinite 1 there and 0 in the others.
 
-    Compositions in proportion, x_ij ~ A_ij: their limit in a row whose reference phase lacks the component. `finite`
-    says that there is none.
+    The partition factors of all phases, in proportion to their compositions, x_ij ~ A_ij; a row with an
+    infinite K_ij is the limit where the reference phase lacks the component. `finite` says that no K_ij is
+    infinite.
     """
     if finite:
         return torch.nn.functional.pad(K, (0, 1), value=1.0)
@@ -61,7 +62,7 @@ def factors_of_phases(K: Float[Tensor, "*b n q"], *, finite: bool = False) -> Fl
 
 
 def _dilution(A: Tensor, L: Tensor) -> Tensor:
-    """sum_j L_j A_ij with what the sum of L leaves to the reference phase."""
+    """u_i = sum_j L_j A_ij over all phases, with 1 - sum_j L_j for the reference phase."""
     rest = 1 - L.sum(-1, keepdim=True)
     return rest * A[..., -1] + torch.einsum("...nq,...q->...n", A[..., :-1], L)
 

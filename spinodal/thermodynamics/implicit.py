@@ -2,7 +2,7 @@ r"""The derivative of the phase fractions, by the implicit function theorem.
 
 At a solution g_j(z, K, L) = sum_i z_i D_ij / u_i = 0 for every phase present, with D_ij = A_ij - A_ir the difference to
 the largest phase r. As dg/dL = -H, with H the Hessian of the flash in these differences, dL = H^-1 dg, the change of g
-taken at held L.
+at fixed L.
 """
 
 import torch
@@ -12,11 +12,11 @@ SINGULAR = 1e-14  # an eigenvalue of H, relative to its diagonal
 
 
 class ImplicitFractions(torch.autograd.Function):
-    """H dL = dg at held L, over the phases present: the implicit function theorem for g_j = 0.
+    """L as a differentiable function of z and A: H dL = dg at fixed L, over the phases present, as g_j = 0.
 
-    A are the partition factors with the reference phase, [b n p]; u the dilutions that belong to L, with the digits
-    that L alone may lack. The backward pass is made of differentiable steps on its own output, so it can be derived
-    again.
+    `forward` returns the solution L [b p] that it is given. A [b n p] are the partition factors of all
+    phases, u [b n] the dilutions at L, with digits that sum_j L_j A_ij may lack. The backward pass is
+    differentiable too.
     """
 
     @staticmethod

@@ -19,12 +19,12 @@ RIDGE = 1e-14  # keeps phases that coincide apart
 
 
 def interior_point(z: Tensor, A: Tensor, steps: int) -> Newton:
-    """Fractions of all phases on the simplex.
+    """Fractions of all phases on the simplex, with the number of steps and whether they converged.
 
-    Mehrotra's predictor and corrector on L_j m_j = mu, 1 - c - m = 0; sum L = 1 follows, as
-    L . c = sum z = 1, and is kept by rescaling, which is the exact minimum along L. As c is not
-    linear in L, L and m share one step, which lets no u_i fall by more than nine tenths, and the
-    corrector counts as far as the predictor got: without these, a few in 10^4 wide problems cycle.
+    Mehrotra's predictor and corrector on L_j m_j = mu, 1 - c - m = 0; sum L = 1 follows, as L . c = sum
+    z = 1, and is kept by rescaling, which is the exact minimum along L. As c is not linear in L, L and m move
+    by one step length, which lets no u_i fall by more than nine tenths, and the corrector is scaled by the
+    length of the predictor's step: without these, a few in 10^4 wide problems cycle.
     """
     z, A = z / z.sum(0), A / A.amax(0)  # a component's own scale cancels
     L = torch.full_like(A[:, 0], 1 / len(A))
@@ -60,5 +60,5 @@ def interior_point(z: Tensor, A: Tensor, steps: int) -> Newton:
 
 
 def _steepest_fall(L: Tensor, dL: Tensor, m: Tensor, dm: Tensor) -> Tensor:
-    """The steepest relative fall of any fraction or multiplier."""
+    """The largest relative decrease of any fraction or multiplier in a full step."""
     return torch.maximum(-dL / L, -dm / m).amax(0).clamp_min(1e-8)

@@ -94,8 +94,8 @@ def change(a, s, free, count):
 def derivatives(a, s, free, count, base):
     """Writes 1 / u, and w, F, CUBE, TOP and the upper triangle of H of the free phases.
 
-    A division in single precision and two terms of a series are faster than one in double. Beyond its range 1 / u is
-    0 or NaN, and `rounding` says so.
+    1 / u is a division in single precision, corrected by two terms of a series, which is faster than one in
+    double. Beyond the range of single precision it is 0 or NaN, and `rounding` returns False.
     """
     use_widest_vectors()
     m, p = a.shape[1], s.shape[1]
@@ -180,7 +180,7 @@ def absent_phase(a, j, base):
 def last_step(a, s, free, count, base):
     """Adds to d the next step by the same H, where F = sum_i z_i w_ij v_i^2 / (1 + v_i) with v_i = sum_j d_j w_ij.
 
-    Leaves in V the relative change of 1 / u. Cubes of v_i are no longer seen.
+    Writes to V the factor 1 - v_i + v_i^2 by which 1 / u_i changes; cubes of v_i are below rounding.
     """
     use_widest_vectors()
     m, p = a.shape[1], s.shape[1]

@@ -22,6 +22,8 @@ ROUNDING = 2.0**-53
 
 
 class Newton(NamedTuple):
+    """Fractions of all phases, the number of steps, and whether they converged, for each mixture."""
+
     L: Tensor  # p b
     iterations: Tensor  # b
     converged: Tensor  # b
@@ -46,7 +48,7 @@ def newton(z: Tensor, A: Tensor, steps: int) -> Newton:
 
 
 class Certainty(NamedTuple):
-    """Whether L and u have their digits after the last step, the F before it and what rounding may have added to F."""
+    """Whether L and u have their digits after the last `step`, F before it and the rounding `error` of F."""
 
     certain: Tensor  # b
     F: Tensor  # q b
@@ -57,10 +59,11 @@ class Certainty(NamedTuple):
 def certainty(
     z: Tensor, D: Tensor, u: Tensor, size: Tensor, L: Tensor, held: Tensor | None = None
 ) -> Certainty:
-    """What rounding may change in L, and in u relative to itself, after one more step of Newton  [derived].
+    """Whether rounding leaves L and u the digits that are promised, after one more step of Newton  [derived].
 
-    F is rounded by a few ulps of its terms, and these by what u lost beside the `size` of its own terms; H^-1 takes
-    both to L. A step below `LAST` leaves an error of its square. Phases that are `held` do not move.
+    F has the rounding error of its terms: a few ulps, and more where u is small beside the `size` of its own
+    terms. |H^-1| times that bounds the error of L. A step below `LAST` leaves an error of its square. Phases
+    that are `held` do not move.
     """
     w, F, H = derivatives(z, D, u)
     magnitude = w.abs()
@@ -120,7 +123,7 @@ class Factors(NamedTuple):
         return y
 
     def bound(self, error: Tensor) -> Tensor:
-        """What `solve` makes of any F with |F| <= error, at most: |H^-1| error."""
+        """|H^-1| error, a bound on |H^-1 F| for any F with |F| <= error."""
         q = len(error)
         y = torch.eye(q, dtype=error.dtype, device=error.device).unsqueeze(-1).repeat(1, 1, error.shape[-1])
         for k, column in enumerate(self.columns):

@@ -2,7 +2,7 @@ r"""Reactions: mass action among signed compositions, in all or in each of the p
 
 At equilibrium prod_i z_i^{s_i} = Omega. Compositions and constants may be negative here, so
 the logarithm is complex: its real part balances magnitudes, its imaginary part, a multiple
-of pi, balances signs. The three types of system differ in whose compositions react.
+of pi, balances signs. The three types of system differ in which compositions react.
 
     symbol  meaning                                          shape       [qajar2024]
     z       composition at equilibrium                       *b n        z-hat_i
@@ -38,7 +38,7 @@ def log_magnitude(z: Float[Tensor, "*a"], *, eps: float = 0.0) -> Float[Tensor, 
     """log(z^2 + eps^2) / 2, which is log |z| at eps = 0  [qajar2024, eq. 7a].
 
     A logarithm of signed compositions whose slope stays below 1 / (2 eps). With eps = 0, the paper's, it is -inf at
-    z = 0 and steep near it: training wants eps >= 1e-2.
+    z = 0 and steep near it: for training take eps >= 1e-2.
     """
     return torch.hypot(z, torch.full((), eps, dtype=z.dtype, device=z.device)).log()
 

@@ -1,4 +1,4 @@
-r"""Newton's method in twice the precision, for the mixtures whose digits double precision cannot vouch for.
+r"""Newton's method in twice the precision, for mixtures whose digits double precision does not guarantee.
 
 K near 1, phases that nearly coincide and traces of components make the equations of a flash cancel; 32 digits leave 16
 of the result. A step is the weighted least-squares fit sum_j d_j w_ij = 1, solved by Gram-Schmidt without forming H,
@@ -29,6 +29,8 @@ DIGITS = 1e-13  # that every dilution must have
 
 
 class Refined(NamedTuple):
+    """L and u of each mixture; `unbounded`: no root exists; `singular`: phases are combinations of others."""
+
     L: Tensor  # p b
     u: Tensor  # n b
     iterations: Tensor  # b
@@ -39,7 +41,7 @@ class Refined(NamedTuple):
 
 
 class _Fit(NamedTuple):
-    """The step, which of the free phases are combinations of the others, and 1 - z w H^-1 w: how much u follows L."""
+    """The step `d`, which free phases are combinations of others (`held`), `freedom` = 1 - z_i w_i H^-1 w_i."""
 
     d: DoubleDouble  # p b
     held: Tensor  # p b
@@ -47,7 +49,7 @@ class _Fit(NamedTuple):
 
 
 def refine(z: Tensor, A: Tensor, L: Tensor, steps: int, *, simplex: bool) -> Refined:
-    """The flash from a first guess L of the fractions of all phases, free or on the simplex."""
+    """The flash in twice the precision, from a guess L of all fractions, unconstrained or on the simplex."""
     exponent = A.amax(0).frexp().exponent  # a component's own scale cancels
     feed, factors = DoubleDouble.of(z), DoubleDouble.of(torch.ldexp(A, -exponent))
     phases = torch.arange(len(L), device=L.device).unsqueeze(1)
@@ -94,7 +96,7 @@ def refine(z: Tensor, A: Tensor, L: Tensor, steps: int, *, simplex: bool) -> Ref
 
 
 def _of_sum_one(L: DoubleDouble) -> DoubleDouble:
-    """The largest takes what the sum lacks."""
+    """L with 1 - sum_j L_j added to its largest fraction, so that they sum to one."""
     largest = L.high == L.high.amax(0)
     first = largest & (largest.cumsum(0) == 1)
     missing = DoubleDouble.of(torch.ones_like(L.high[0])) - L.sum(0)
@@ -102,12 +104,13 @@ def _of_sum_one(L: DoubleDouble) -> DoubleDouble:
 
 
 def _excess(z: DoubleDouble, w: DoubleDouble, L: DoubleDouble) -> DoubleDouble:
-    """g_j - sum_l L_l g_l: how much phase j would lower Q."""
+    """g_j - sum_l L_l g_l: the rate at which Q falls as phase j grows."""
     g = (z[None] * w).sum(1)
     return g - (L * g).sum(0)[None]
 
 
 def _fit(z: DoubleDouble, w: DoubleDouble, free: Tensor) -> _Fit:
+    """The least-squares fit sum_j d_j w_ij = 1 with weights z_i over the free phases, by Gram-Schmidt."""
     w = w.where(free.unsqueeze(1))
     own = (z[None] * w * w).sum(1).high
     rest = freedom = DoubleDouble.of(torch.ones_like(w.high[0]))

@@ -11,8 +11,9 @@ Both solve in float64 whatever they are given, and return float64: float32 would
 Where the rounding of float64 could change a digit that is promised (K near 1, phases that
 nearly coincide, traces), the mixture is solved again in twice the precision.
 
-Float64 on CPU without gradients goes to the loops of `compiled` first, and what they do not vouch for comes here.
-Inside, the batch is the last axis: the only long one, where sums over the short ones are slow.
+Float64 on CPU without gradients is solved by the loops of `compiled` first, and by tensors where these cannot
+show that their digits are right. Inside, the batch is the last axis, since sums over a short last axis are
+slow.
 """
 
 from collections.abc import Callable
@@ -36,7 +37,7 @@ PART = 2**18  # entries of K, at least, that are worth a thread of the compiled 
 
 
 class Flash(NamedTuple):
-    """L_j of all phases but the reference, whose own fraction is 1 - sum_j L_j.
+    """The solution of a flash: `fractions` L_j of all phases but the reference, which has 1 - sum_j L_j.
 
     `residual` is what is left of the equations. `converged` says that each L_j is right to 1e-12 max(1, |L_j|) for the
     z and K given, and each composition to 1e-11 of itself. `reference` is the reference's own fraction and
@@ -129,7 +130,7 @@ def _flash(z: Tensor, K: Tensor, steps: int, errors: Errors, *, simplex: bool) -
 
 
 def _may_be_compiled(z: Tensor, K: Tensor) -> bool:
-    """Whether both are float64 on CPU and nobody asks for a gradient or traces what is done."""
+    """Whether both are float64 on CPU, without gradients and outside of torch.compile."""
     for value in (z, K):
         if not (isinstance(value, Tensor) and value.dtype == torch.float64 and value.device.type == "cpu"):
             return False
@@ -139,7 +140,7 @@ def _may_be_compiled(z: Tensor, K: Tensor) -> bool:
 
 
 def _compiled_flash(z: Tensor, K: Tensor, steps: int, simplex: bool) -> Flash:
-    """By loops, and the mixtures that these do not vouch for by `_torch_flash`."""
+    """The flash by compiled loops, and by `_torch_flash` for mixtures that these do not solve for certain."""
     from spinodal.loops import in_parts  # here, since networks do without a compiler
     from spinodal.thermodynamics.compiled import flashes, spaces
 
@@ -169,7 +170,7 @@ def _compiled_flash(z: Tensor, K: Tensor, steps: int, simplex: bool) -> Flash:
 
 
 def _torch_flash(z: Tensor, K: Tensor, steps: int, simplex: bool) -> Flash:
-    """By tensors: on any device, with gradients, and with twice the digits where they are needed."""
+    """The flash by tensors: on any device, with gradients, with twice the digits where they are needed."""
     with torch.no_grad():
         verdict, finite = input_verdicts(z, K)
         kept = None if (verdict == Verdict.SOLVED).all() else (verdict == Verdict.SOLVED).nonzero()[:, 0]
@@ -207,7 +208,7 @@ def _torch_flash(z: Tensor, K: Tensor, steps: int, simplex: bool) -> Flash:
 
 
 def _leaving_enough(L: Tensor) -> Tensor:
-    """Rounds the other fractions so that they do not leave a small reference phase less than it has."""
+    """L with its largest entry rounded down where 1 - sum_j L_j is less than a small reference phase has."""
     short = (1 - L[:, :-1].sum(-1, keepdim=True) < L[:, -1:]) & (L[:, -1:] < 1e-3)
     return torch.where(short & (L[:, :-1].amax(-1, keepdim=True) == L), L - 2.0**-53, L)
 
@@ -240,13 +241,13 @@ def _flatten(z: Tensor, K: Tensor) -> tuple[Tensor, Tensor, torch.Size]:
 
 
 def _power_of_two(z: Tensor) -> Tensor:
-    """What brings sum z to [1/2, 1) without rounding z, as division by the sum would."""
+    """The power of two that scales sum z to [1/2, 1); unlike a division by the sum it does not round z."""
     total = z.sum(-1, keepdim=True)
     return torch.ldexp(torch.ones_like(total), -total.frexp().exponent.clamp(-1000, 1000))
 
 
 def _solve(z: Tensor, A: Tensor, steps: int, simplex: bool) -> _Solution:
-    """In double precision, and where its digits are not certain in twice that; batch first."""
+    """The solutions, batch first: in double precision, and in twice that where its digits are not certain."""
     found = _in_blocks(_solve_in_double, z, A, steps, simplex)
     doubt = (found.verdict == Verdict.UNCONVERGED).nonzero()[:, 0]
     if not len(doubt):
@@ -262,7 +263,7 @@ def _in_blocks(
 ):
     """The solver's results for blocks whose tensors stay in a CPU's cache; a GPU takes all at once.
 
-    A component of which there is nothing has K = 1, which moves nothing.
+    A component with z_i = 0 gets K = 1, which has no effect on L.
     """
     n, p = A.shape[1:]
     size = max(1, BLOCK // (n * p)) if A.device.type == "cpu" else max(1, len(A))
@@ -277,7 +278,7 @@ def _in_blocks(
 
 
 def _solve_in_double(z: Tensor, A: Tensor, steps: int, simplex: bool) -> _Solution:
-    """L is NaN where a second try has to begin anew."""
+    """The solutions of one block in double precision; L is NaN where it is no start for a second try."""
     if simplex:
         L, iterations, converged = interior_point(z, A, steps)
         u, largest = phase_sum(L, A), L.argmax(0)

@@ -1,4 +1,4 @@
-"""What a flash found of each mixture, and the one error for mixtures that have no answer."""
+"""The outcome of a flash for each mixture, and the error that is raised for mixtures without a solution."""
 
 import math
 from enum import IntEnum
@@ -10,7 +10,7 @@ from spinodal.errors import InputError
 
 
 class Verdict(IntEnum):
-    """What a flash says of one mixture: above UNCONVERGED there is no answer, and `reason` writes out why."""
+    """The outcome of a flash for one mixture: above UNCONVERGED it has no solution, and `reason` says why."""
 
     SOLVED = 0
     UNCONVERGED = 1
@@ -61,7 +61,7 @@ def input_verdicts(z: Tensor, K: Tensor) -> tuple[Tensor, bool]:
 
 
 def refuse(verdicts: Tensor, batch: torch.Size, z: Tensor, K: Tensor) -> None:
-    """InputError for the first mixture without an answer, by its index in the batch."""
+    """Raises InputError, with its index in the batch, for the first mixture that has no solution."""
     bad = (verdicts > Verdict.UNCONVERGED).nonzero()[:, 0].tolist()
     if not bad:
         return
