@@ -2,7 +2,7 @@ r"""The functions that couplings are sums of: derivatives of every order, and th
 
 kind   function              bound of |f'|
 sin    sin(m y)              m
-cos    cos(m y), in between  m
+cos    cos(m y), in products  m
 tanh   tanh(m y)             m
 ratio  y / (1 + m y^2)       1
 """

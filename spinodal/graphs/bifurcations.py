@@ -1,4 +1,4 @@
-r"""Where equilibria turn back, cross or branch as a parameter varies; and where no such name may be given.
+r"""Singular points of equilibria in one parameter: folds, transcritical points, pitchforks, and others.
 
 With v the kernel of H on 1-perp, |v| = 1, and l the parameter, an equilibrium with Hv = 0 and simple kernel is
 
@@ -193,14 +193,14 @@ def branch_system(family: Family, u: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def classify_fold(family: Family, z: np.ndarray, value: float, v: np.ndarray) -> str:
-    """InputError where D^3E[v,v,v] = 0, a cusp or worse; else no further note on the fold."""
+    """The note on a fold, which is empty; InputError where D^3E[v,v,v] = 0, a cusp or worse."""
     if abs(v @ family.third(z, value, v) @ v) <= GENERIC * family.scale:
         raise InputError(f"D^3E[v,v,v] = 0 at the fold at {family.parameter} = {value:.9g}: a cusp or worse")
     return ""
 
 
 def classify_branch(family: Family, z: np.ndarray, value: float, v: np.ndarray) -> tuple[Kind, str]:
-    """The name of a point with v.G_l = 0, from the reduced energy a u^3 / 6 + q u^4 / 24 + c (l - value) u^2 / 2."""
+    """(kind, note) where v.G_l = 0, by the reduced energy a u^3 / 6 + q u^4 / 24 + c (l - value) u^2 / 2."""
     H, T = family.hessian(z, value), family.third(z, value, v)
     eigenvalues, vectors = np.linalg.eigh(H)
     inverse = np.where(np.abs(eigenvalues) > TOLERANCE * family.scale, eigenvalues, np.inf)

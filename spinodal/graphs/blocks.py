@@ -1,4 +1,4 @@
-r"""What the shape of a graph says of its equilibria, before any is computed.
+r"""What follows from a graph alone for its equilibria: blocks, dimension, coverings, resistances.
 
 A block is a maximal part that no single vertex disconnects. Differences along the edges of one block are
 free of those of another, so that without on-site potentials the equilibrium set is the product over
@@ -8,8 +8,8 @@ choices: hence
 
     dim <= betti
 
-and every chain of h cycles, each sharing exactly one edge with the next and none with the others, takes
-h - 1 from it: given the circulation around the first cycle and everything outside, the sum of y around
+and every chain of h cycles, each sharing exactly one edge with the next and none with the others, lowers
+the bound by h - 1: given the circulation around the first cycle and everything outside, the sum of y around
 that cycle fixes y on the shared edge, and with it the circulation around the second, and so on. The
 hypotheses are those of Theorem 1.1 of [sclosa2023]; the bound as it stands here is ours [derived].
 """
@@ -45,7 +45,7 @@ def blocks(graph: Graph) -> list[Int[np.ndarray, " _"]]:
 
 
 def subgraph(graph: Graph, edges: Int[np.ndarray, " _"]) -> tuple[Graph, Int[np.ndarray, " _"]]:
-    """The graph of some edges, in their order, and the vertices it stands on."""
+    """(part, vertices): the graph of some edges, in their order, and its vertices' numbers in the whole."""
     ends = np.stack([graph.tails[edges], graph.heads[edges]], 1)
     vertices, places = np.unique(ends, return_inverse=True)
     return edge_list(len(vertices), places.reshape(-1, 2), graph.weights[edges]), vertices
@@ -67,7 +67,7 @@ def dimension_bound(graph: Graph) -> int:
 
 
 def longest_chain(graph: Graph) -> int:
-    """The most cycles C_1, C_2, ... such that neighbours share exactly one edge and no others share any."""
+    """The length of the longest chain of cycles: consecutive ones share exactly one edge, others none."""
     found = islice(nx.simple_cycles(graph.networkx(), length_bound=8), CYCLES)
     cycles = [{frozenset(p) for p in zip(c, c[1:] + c[:1], strict=True)} for c in found]
     shared = np.array([[len(a & b) for b in cycles] for a in cycles])

@@ -1,13 +1,13 @@
-r"""A curve of equilibria followed through a parameter, around its folds, with what happens on the way.
+r"""Continuation of a curve of equilibria in a parameter, around its folds, with its singular points.
 
     G(z, l) = 0,   t.(u - u_0) = s,    u = (z, l)
 
 Pseudo-arclength: the next point is sought on the plane across the tangent t, which stays solvable at folds,
 where l turns back. Between two points whose index differs something has crossed zero, and between two whose
-tangents differ in the sign of dl/ds the parameter has turned, which it does where H has a kernel: at folds, and at
-pitchforks met along their side branches, which leave the index as it is. Bisection isolates one such event at a
-time, and `bifurcations.singular_point` locates and names it. Crossings that bisection cannot part happen at once,
-and are reported as refused, with their number.
+tangents differ in the sign of dl/ds the parameter has turned, which it does where H has a kernel: at folds,
+and at pitchforks met along their side branches, which leave the index as it is. Bisection isolates one such
+event at a time, and `bifurcations.singular_point` locates and names it. Crossings that bisection cannot
+separate happen at once, and are reported as refused, with their number.
 
 A pair of eigenvalues that crosses to and fro between two points leaves the index as it is and is not seen.
 """
@@ -188,7 +188,7 @@ def tangent(family: Family, u: np.ndarray, toward: np.ndarray) -> np.ndarray:
 
 
 def correct_point(family: Family, guess: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, float]:
-    """The point of the curve on the plane through the guess across t."""
+    """(u, Newton's last correction): the point of the curve on the plane through the guess, normal to t."""
 
     def equations(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         r, J = curve(family, u)
@@ -231,7 +231,7 @@ def clip_to_bound(family: Family, inside: np.ndarray, outside: np.ndarray, bound
 
 
 def is_event(a: CurvePoint, b: CurvePoint) -> bool:
-    """Whether the index changes or the parameter turns; signs of what is zero to rounding at both do not count."""
+    """Whether the index changes by more than zero eigenvalues explain, or dl/ds changes its sign."""
     return abs(a.index - b.index) > min(a.nullity, b.nullity) or a.rate * b.rate < -(TURNING**2)
 
 

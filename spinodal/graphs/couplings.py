@@ -100,7 +100,7 @@ class Coupling:
 
     @cached_property
     def wave_terms(self) -> list[tuple[str, int | float, float]]:
-        """(kind, m, coefficient) of what is no polynomial."""
+        """(kind, m, coefficient) of every term that is no power of y."""
         return [(kind, m, c) for (kind, m), c in self.terms.items() if kind != "y"]
 
     def __call__(
@@ -113,7 +113,7 @@ class Coupling:
 
     @cached_property
     def polynomial_of(self) -> Callable[[int], Polynomial]:
-        """The derivative of an order of the polynomial part, -1 the integral."""
+        """The function from an order to that derivative of the polynomial part; -1 gives its integral."""
         p = self.polynomial
         return lru_cache(maxsize=16)(lambda order: p.integ() if order < 0 else p.deriv(order))
 
@@ -206,7 +206,7 @@ class Coupling:
         return total
 
     def zero_radius(self) -> float:
-        """No zero lies farther out: Fujiwara's bound, with what is bounded at its largest as a constant."""
+        """A radius beyond which f has no zero: Fujiwara's bound, bounded terms counted as constants."""
         c = self.polynomial.trim().coef
         saturation = sum(b for kind, _, b in self.wave_terms if kind == "tanh")
         decay = sum(
@@ -233,7 +233,7 @@ class Coupling:
 
     @property
     def decays(self) -> bool:
-        """f(y) -> 0 as y grows: fractions, and tanhs whose ends cancel."""
+        """Whether f(y) -> 0 as y grows, as for fractions, and for tanhs whose limits cancel."""
         if self.polynomial.coef.any() or any(kind == "sin" for kind, _, _ in self.wave_terms):
             return False
         ends = [c for kind, _, c in self.wave_terms if kind == "tanh"]
@@ -241,7 +241,7 @@ class Coupling:
 
     @property
     def attractive(self) -> bool:
-        """y f(y) > 0 for every y != 0: consensus is the only equilibrium of a connected graph."""
+        """Whether y f(y) > 0 for all y != 0: then consensus is the only equilibrium of a connected graph."""
         return self.period is None and len(self.zeros) == 1 and float(self(1.0)) > 0
 
 

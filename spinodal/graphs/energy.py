@@ -7,7 +7,7 @@ The sum over pairs is a sum over edges, each once. With Phi = 0 this is x_i' = s
 E does not see translations, sum_i x_i is conserved, and x -> -x maps orbits to orbits as f is odd.
 The derivative of E with respect to a parameter is an energy of the same form.
 
-The formulas of the article [preetham2023] were pictures and are lost: these are reconstructions.
+The formulas of the article [preetham2023] are not available: these are reconstructions.
 
     symbol       meaning                                               shape
     a            weights of the edges                                  e
@@ -143,12 +143,12 @@ class System:
 
     @property
     def free(self) -> bool:
-        """Nothing on the sites: the energy is that of differences alone."""
+        """Whether there is neither anchor nor drive, so that the energy depends on differences alone."""
         return self.onsite is None or not (self.onsite.stiffness.any() or self.onsite.drive.any())
 
     @cached_property
     def floating(self) -> list[int]:
-        """The components that no anchor holds: their translations leave grad E as it is."""
+        """The numbers of the components without an anchor, whose translations leave grad E unchanged."""
         held = set() if self.onsite is None else set(self.graph.components[self.onsite.stiffness > 0])
         return sorted(set(self.graph.components.tolist()) - held)
 

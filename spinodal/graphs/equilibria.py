@@ -1,8 +1,8 @@
-r"""All equilibria of a system, as far as they can be found: exact on edges, searched in blocks, multiplied out.
+r"""All equilibria of a system, as far as they can be found: exact on edges, searched in blocks, combined.
 
 A bridge carries no flow, so f(y) = 0 on it: the zeros of f are known, and with them all equilibria of a tree.
 A larger block is searched by Newton's method from many starts until a last round of them finds nothing new;
-without on-site potentials the blocks' equilibria are then combined, since they do not see one another.
+without on-site potentials the blocks' equilibria are then combined, since they are independent.
 
 Two states are one if they differ by a translation (of a component), or by multiples of the period where f is
 periodic. Manifolds of equilibria are given by one representative for each energy, index and nullity.
@@ -94,7 +94,7 @@ def equilibria(
 
 
 def combine_units(system: System, parts: list[Unit], choice: tuple[Equilibrium, ...]) -> Equilibrium:
-    """The state of the whole in which every unit is in its own equilibrium; what is counted adds up."""
+    """The equilibrium of the whole in which every unit is in its own; index, nullity and dimension add."""
     x = np.zeros(system.graph.n)
     for unit, e in zip(parts, choice, strict=True):
         x += np.where(unit.gate >= 0, e.state[unit.gate], 0.0)
@@ -110,12 +110,12 @@ def combine_units(system: System, parts: list[Unit], choice: tuple[Equilibrium, 
 
 
 def is_periodic(system: System) -> bool:
-    """States are the same modulo the period at every vertex: f is periodic and nothing anchors it."""
+    """Whether states are the same modulo the period at every vertex: f is periodic and nothing anchors it."""
     return system.coupling.period is not None and (system.onsite is None or not system.onsite.stiffness.any())
 
 
 def canonical(system: System, x: Float[np.ndarray, "b n"]) -> Float[np.ndarray, "b n"]:
-    """One state of all that are the same: differences to the component's first vertex, in one period, or mean zero."""
+    """One of the states that are the same: differences to a first vertex, in one period, or of mean zero."""
     x = x.copy()
     for c in system.floating:
         inside = np.flatnonzero(system.graph.components == c)
@@ -150,7 +150,7 @@ def search_unit(
 
 
 def runs_away(system: System, x: Float[np.ndarray, "b n"]) -> Bool[np.ndarray, " b"]:
-    """States with an edge so long that a coupling which decays carries nothing along it: grad E -> 0, and no zero."""
+    """Whether a coupling that decays is zero on some long edge: then grad E -> 0 without an equilibrium."""
     if not system.coupling.decays:
         return np.zeros(len(x), dtype=bool)
     reach = 1 + np.abs(system.coupling.zeros).max()
@@ -162,13 +162,13 @@ def runs_away(system: System, x: Float[np.ndarray, "b n"]) -> Bool[np.ndarray, "
 
 
 def is_odd(system: System) -> bool:
-    """-x is an equilibrium where x is: no drive, and anchors at zero."""
+    """Whether -x is an equilibrium where x is: no drive, and anchors at zero."""
     s = system.onsite
     return s is None or not (s.drive.any() or (s.stiffness * s.centre).any())
 
 
 def random_states(system: System, count: int, rng: np.random.Generator) -> Float[np.ndarray, "b n"]:
-    """Half of them spread over a box, half near the zeros of f, where high indices are."""
+    """Random states, half uniform in a box, half near zeros of f, where equilibria of high index are."""
     n, zeros = system.graph.n, system.coupling.zeros
     radius = system.coupling.period / 2 if system.coupling.period else 1.5 * (1 + np.abs(zeros).max())
     spread = radius * rng.uniform(-1, 1, (count - count // 2, n))
@@ -181,7 +181,7 @@ def random_states(system: System, count: int, rng: np.random.Generator) -> Float
 
 
 def edge_states(system: System) -> list[Equilibrium]:
-    """y = every zero of f."""
+    """The equilibria of a single edge, at which y is a zero of f."""
     states = np.stack([np.zeros_like(z := system.coupling.zeros), z], 1)
     if system.graph.heads[0] == 0:
         states = states[:, ::-1]
@@ -189,7 +189,7 @@ def edge_states(system: System) -> list[Equilibrium]:
 
 
 def describe_state(system: System, x: Float[np.ndarray, " n"]) -> Equilibrium:
-    """The state with its energy and its stability."""
+    """The `Equilibrium` at a state, with its energy and stability."""
     s = stability(system, x)
     return Equilibrium(x, float(system.energy(x)), s.index, s.nullity, s.name, s.asymptotic, s.dimension)
 
@@ -197,7 +197,7 @@ def describe_state(system: System, x: Float[np.ndarray, " n"]) -> Equilibrium:
 def distinct_states(
     system: System, states: Float[np.ndarray, "b n"], starts: Int[np.ndarray, " b"]
 ) -> tuple[Float[np.ndarray, "u n"], Int[np.ndarray, " u"], Int[np.ndarray, " u"]]:
-    """The states that differ, how many starts met each, and the first of these: a start may meet several."""
+    """(states, counts, first): those that differ, how many starts ended in each, and the first such start."""
     place = states
     if is_periodic(system) and (period := system.coupling.period):
         turns = 2 * np.pi / period * states
@@ -259,7 +259,7 @@ def representatives(
 
 
 def lookalikes(system: System, states: Float[np.ndarray, "u n"]) -> list[Float[np.ndarray, "_ n"]]:
-    """States of one spectrum together; each alone in a large graph, where spectra are not computed."""
+    """The states, grouped by spectrum; each by itself in a large graph, where spectra are not computed."""
     if is_large(system):
         return [x[None] for x in states]
     spectra = np.round(spectrum(system, states) / system.scale, 4) + 0.0

@@ -1,16 +1,16 @@
-"""What is asked of a system on a graph, each question a value, and the function that answers it.
+"""Experiments on a system on a graph, each a frozen value, and the functions that run them.
 
-    EquilibriumSearch   -> find_equilibria     which states are at rest
-    GradientFlow        -> integrate_flow      where a state goes
-    Continuation        -> follow_branch       what becomes of an equilibrium as a parameter varies
-    StabilityAnalysis   -> analyse_stability   in which sense an equilibrium is stable
+    EquilibriumSearch   -> find_equilibria     all equilibria
+    GradientFlow        -> integrate_flow      the flow of a state
+    Continuation        -> follow_branch       an equilibrium as a parameter varies
+    StabilityAnalysis   -> analyse_stability   the stability of an equilibrium
 
     from spinodal import graphs
     search = graphs.EquilibriumSearch(graphs.build_system("cycle:3", "y**3 - y"))
     graphs.find_equilibria(search).energies
 
-Values and answers go to JSON and arrays and come back equal (`spinodal.runs`). Types are named as text, so that the
-defaults are known without loading what computes.
+`spinodal.runs` writes experiments and results as JSON and arrays, and reads them back equal. Types are named
+as text, so that the defaults are known without loading what computes.
 """
 
 from dataclasses import dataclass, replace
@@ -114,8 +114,8 @@ def follow_branch(continuation: Continuation, *, progress: Progress | None = Non
     """The curve grad E(x, l) = 0 around its folds, with its singular points.
 
     `progress` is called with how far the parameter is from its first value, and how far its last one is.
-    ConvergenceError where there is no equilibrium near the start,
-    or where the curve is lost.
+    ConvergenceError
+    where no equilibrium is near the start, or the curve is lost.
     """
     family = graphs.Family(continuation.system, continuation.parameter)
     bounds = (continuation.first, continuation.last)
@@ -126,7 +126,7 @@ def follow_branch(continuation: Continuation, *, progress: Progress | None = Non
 
 @dataclass(frozen=True, eq=False)
 class StabilityAnalysis:
-    """The question how stable an equilibrium is, as a value.
+    """An analysis of the stability of an equilibrium, as a value.
 
     With `refine` the state is first moved to the nearby equilibrium by Newton's method.
     """
@@ -143,7 +143,7 @@ class StabilityAnalysis:
 
 
 def analyse_stability(analysis: StabilityAnalysis) -> "graphs.StabilityReport":
-    """The eigenvalues of the Hessian at an equilibrium, the stability they give, and the tests that need none.
+    """The stability of an equilibrium from eigenvalues of the Hessian, and the tests that need none.
 
     InputError where the state is no equilibrium.
     """

@@ -182,7 +182,7 @@ def multiply_powers(p: Powers, q: Powers) -> Powers:
 
 
 def quotient(left: Expression, right: Expression) -> Expression:
-    """left / right for a number, and for k + c y^2 with k c > 0 under powers of y, whose fraction is bounded."""
+    """left / right, where right is a number, or k + c y^2 with k c > 0 under odd powers of y."""
     square: Atom = ("y", 2)
     k, c = right.get((ONE, ()), 0.0), right.get((square, ()), 0.0)
     if set(right) <= {(ONE, ())}:

@@ -91,7 +91,7 @@ def named_graph(text: str, *, weight: str = "weight", undirected: bool = False) 
 
 
 def read_network(path: Path, extension: str, weight: str) -> nx.Graph:
-    """The graph of a GraphML or GML file; a note where its edges have numbers and none is read as weights."""
+    """The graph of a GraphML or GML file; warns where its edges have numbers and none is read as weights."""
     name, reader = READERS[extension]
     try:
         found = reader(path)

@@ -6,9 +6,9 @@ r"""The gradient flow in time, its descent in steps, and the sparse descent.
 
 Where |f'| has no bound (polynomials) the step is halved until the energy falls as it must.
 The proximal map is that of the metric M, threshold eta tau / m_i for P = tau |x|_1: then what is found is a
-minimum of E + P whatever M and eta are. With the threshold eta tau for every i, as one would write it
-first, M would weigh the penalty, tau sum m_i |x_i|. The formulas of the article [preetham2023] are lost and
-these are ours [derived]; its own threshold, once and after convergence, is `threshold_once`.
+minimum of E + P whatever M and eta are. With the threshold eta tau for every i the minimum would
+be that of E + tau sum m_i |x_i|. The formulas of the article [preetham2023] are not available, and these are
+ours [derived]; its own threshold, once and after convergence, is `threshold_once`.
 
     symbol  meaning                            shape
     x       state                              n
@@ -56,7 +56,7 @@ class FlowResult(Result):
 
 
 class Descent(NamedTuple):
-    """The last state of a descent, the energy (with the penalty) at every step, and what is left of the equations."""
+    """The last state of a descent, the energy (with the penalty) at every step, and the residual."""
 
     state: Float[np.ndarray, " n"]
     energies: Float[np.ndarray, " t"]
@@ -227,7 +227,7 @@ def mobility_vector(
 
 
 class ThresholdedState(NamedTuple):
-    """x 1[|x| > tau] of an equilibrium x, which is none any more  [preetham2023].
+    """The state x 1[|x| > tau] of an equilibrium x; it is no equilibrium  [preetham2023].
 
     `rise` is how much the threshold raised the energy, `residual` the |grad E| of the state.
     """

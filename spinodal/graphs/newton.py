@@ -27,7 +27,7 @@ REFUSALS = 12  # in a row, after which a start is given up
 
 
 class Sphere(NamedTuple):
-    """Where to look for equilibria."""
+    """A sphere in the space of states, on which equilibria are searched."""
 
     centre: Float[np.ndarray, " n"]
     radius: float
@@ -107,7 +107,7 @@ def damped_step(
 def refine_large(
     system: System, x: Float[np.ndarray, " n"], sphere: Sphere | None, steps: int
 ) -> tuple[Float[np.ndarray, " n"], float]:
-    """What `refine_states` does, for one state of a large graph."""
+    """The result of `refine_states` for one state of a large graph, by sparse matrices."""
     H = sparse_hessian(system, x, 0.0)
     free = np.setdiff1d(np.arange(H.n), np.unique(H.components, return_index=True)[1][system.floating])
     r = residual(system, x[None], sphere)[0]
@@ -137,7 +137,7 @@ def sparse_step(
     sphere: Sphere | None,
     free: Int[np.ndarray, " k"],
 ) -> Float[np.ndarray, " n"] | None:
-    """The damped step with the other vertices held; None where the system is singular."""
+    """The damped step of the `free` vertices, others held; None where the linear system is singular."""
     J = sparse_matrix(system, x)[:, free]
     if sphere is not None:
         outward = csc_array(system.scale * (x - sphere.centre)[None, free] / sphere.radius)

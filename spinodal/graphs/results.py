@@ -1,4 +1,4 @@
-"""What is found out about equilibria: the list of them, and the examination of one."""
+"""Results: the equilibria of a system, and the stability of one of them."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -32,7 +32,7 @@ class Equilibrium(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Equilibria(Result):
-    """What was found, by ascending energy: arrays with a row for each equilibrium, which `entries` lists one by one.
+    """The equilibria that were found, by ascending energy, as arrays; `entries` lists them one by one.
 
     `dimension` is the largest of the equilibrium set, `bound` what the graph alone allows it to be, and
     `unseen` estimates the share of further searches that would end in an isolated equilibrium not yet known
@@ -93,10 +93,11 @@ def equilibria_table(
 class StabilityReport:
     """How stable an equilibrium is, and the tests that need no eigenvalue.
 
-    `cut` lists the vertices on one side of a cut whose slopes a f' sum to less than 0, which proves instability; None
-    where none was found. `lowest_eigenvalue` leaves translations out, and is None where nothing else is left.
-    `resistance` is |w| R of the one edge with a negative slope, linearly stable iff it is below
-    1; None where their number is not one. With something on the sites neither says anything, and both are None.
+    `cut` lists the vertices on one side of a cut whose slopes a f' sum to less than 0, which proves
+    instability; None where none was found. `lowest_eigenvalue` leaves translations out, and is None where
+    nothing else is left. `resistance` is |w| R of the one edge with a negative slope, below 1 iff the
+    equilibrium is linearly stable; None unless exactly one slope is negative. With anchors or a drive `cut`
+    and `resistance` are None.
     """
 
     state: State

@@ -1,4 +1,4 @@
-r"""Large graphs: what the Hessian tells without a matrix that is full.
+r"""Large graphs: index, nullity and lowest eigenvalue of the Hessian, without dense matrices.
 
     #{eigenvalue < s} = #{U_ii < 0},    H - s = L U with pivots on the diagonal         Sylvester's law of inertia
     lowest eigenvalue on 1-perp         Lanczos' method (ARPACK), translations moved away; where it does not converge,
@@ -28,7 +28,7 @@ KERNEL = 32  # the largest nullity whose vectors are computed
 
 
 def is_large(system: System) -> bool:
-    """More vertices than full matrices are made for."""
+    """Whether there are more than DENSE vertices, so that matrices are sparse."""
     return system.graph.n > DENSE
 
 
@@ -85,7 +85,7 @@ class SparseHessian:
     def lowest_pair(self) -> tuple[float, Float[np.ndarray, " n"]]:
         """The least eigenvalue on 1-perp and its vector, by Lanczos' method; inverted where that does not converge.
 
-        Two starts must agree, for one may lie off the vector that is sought.
+        Two starts must agree, for one may be orthogonal to the vector that is sought.
         """
         bound = float(abs(self.matrix).sum(0).max())  # Gershgorin: no eigenvalue is larger
         size = min(self.n, VECTORS)
@@ -173,7 +173,7 @@ def lowest_vector(graph: Graph, w: Float[np.ndarray, " e"]) -> Float[np.ndarray,
 def constrained_step(
     system: System, z: Float[np.ndarray, " n"], held: Float[np.ndarray, "n k"]
 ) -> Float[np.ndarray, " n"]:
-    """H^-1 grad E across columns C that are held: [[H, C], [C^T, 0]] [s; m] = [grad E; 0]."""
+    """H^-1 grad E orthogonal to columns C: [[H, C], [C^T, 0]] [s; m] = [grad E; 0]."""
     n, k = held.shape
     right = np.concatenate([system.gradient(z), np.zeros(k)])
     if not is_large(system):

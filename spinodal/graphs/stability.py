@@ -11,11 +11,11 @@ eigenvalues, the nullity that of zero ones. With nullity the Hessian does not de
 minimised over all but the kernel: e(v) = min_w E(x + r v + w) - E(x), w orthogonal to the kernel.
 That minimum is sampled over v, which is exact for nullity one, and evidence and no proof above it.
 
-Above 500 vertices nothing full is made: index and nullity are found by inertia, the lowest eigenvalue by Lanczos'
-method, and what is solved is sparse (`graphs.sparse`).
+Above 500 vertices no matrix is dense: index and nullity are found by inertia, the lowest eigenvalue by
+Lanczos' method, and what is solved is sparse (`graphs.sparse`).
 
 Nullity is not dimension: where sheets of equilibria cross it is larger. The dimension is measured at a
-generic neighbour, as the rank of the ways to move within the set.
+generic neighbour, as the rank of the directions in which the set goes on.
 
     symbol  meaning                                         shape
     H       Hessian of the energy                           n n
@@ -79,13 +79,14 @@ def spectrum(system: System, x: Float[np.ndarray, "*b n"]) -> Float[np.ndarray, 
 def zero_tolerance(system: System) -> float:
     """|eigenvalue| up to which it counts as zero.
 
-    TOLERANCE of the scale, and above 500 vertices (500 / n)^2 of that: the lowest eigenvalues of long graphs fall so.
+    TOLERANCE times the scale, above 500 vertices times (500 / n)^2: the lowest eigenvalues of long graphs
+    fall like n^-2.
     """
     return TOLERANCE * system.scale * min(1.0, DENSE / system.graph.n) ** 2
 
 
 def lowest_eigenvalue(system: System, x: Float[np.ndarray, " n"]) -> float | None:
-    """The least eigenvalue of the Hessian on 1-perp, below 0 where x is unstable; None where translations are all."""
+    """The least eigenvalue of the Hessian on 1-perp, below 0 where x is unstable; None if 1-perp is {0}."""
     if len(system.floating) == system.graph.n:
         return None
     if sparse.is_large(system):
@@ -147,7 +148,7 @@ def stability_of_blocks(
     known: Stability,
     seed: int,
 ) -> Stability:
-    """What blocks say of the whole: dimensions add, and a notion of stability holds if it holds on every block."""
+    """The stability of the whole from its blocks': dimensions add, and a notion holds if it does on each."""
     slopes, zero = system.edgewise(x, 1), zero_tolerance(system)
     asymptotic, lyapunov, dimension = known.asymptotic, known.lyapunov, 0
     for edges in parts:
@@ -193,7 +194,7 @@ def lowest_neighbour(system: System, x: Float[np.ndarray, " n"], seed: int) -> f
 def reduced_energy(
     system: System, x: Float[np.ndarray, " n"], v: Float[np.ndarray, " n"], K: Float[np.ndarray, "n k"]
 ) -> float:
-    """e(v) = min_w E(x + r v + w) - E(x) over w across K and translations, by Newton's method."""
+    """e(v) = min_w E(x + r v + w) - E(x) over w orthogonal to K and translations, by Newton's method."""
     z = x + RADIUS * v
     held = np.concatenate([K, system.translations], 1)
     for _ in range(12 if held.shape[1] < len(x) else 0):

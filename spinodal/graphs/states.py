@@ -1,4 +1,4 @@
-"""States: what may be given as one, and those to start from by name: zero, twisted, and drawn by chance."""
+"""States of a graph: their checks, and those to start from by name: zero, random and twisted."""
 
 import re
 

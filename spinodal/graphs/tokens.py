@@ -1,7 +1,7 @@
-r"""Attention as a graph: the article's first formulas and its levels, made checkable.
+r"""Attention as a graph of tokens: weights, the rate of a vertex, and levels of attention.
 
 The article [preetham2023] has attention weights as edges of a graph of tokens, a vertex dynamics
-x_i' = f(x_i) + sum_j a_ij g(x_i, x_j), and levels of attention. Its formulas were pictures and are lost;
+x_i' = f(x_i) + sum_j a_ij g(x_i, x_j), and levels of attention. Its formulas are not available;
 those below are reconstructions [derived], row by row in docs/graphs.md.
 
     symbol  meaning                                       shape

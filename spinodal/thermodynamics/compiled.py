@@ -1,4 +1,4 @@
-r"""The negative and the positive flash as compiled loops, a mixture at a time: float64 on CPU, without gradients.
+r"""The negative and the positive flash as compiled loops, for float64 on CPU without gradients.
 
 Newton's method starts from equal fractions, without constraints; where its root is outside the simplex, the
 positive flash goes on with an active set: a phase leaves where its fraction reaches zero, and enters where
@@ -48,7 +48,7 @@ FAR = 1e3  # fractions from which the active set does not begin
 @exact()
 @no_type_check
 def step(s, free, count, base):
-    """Writes H = M D M^T and Newton's step; returns the least D_j / H_jj and a bound on u's relative change."""
+    """Writes H = M D M^T and Newton's step; returns the least D_j / H_jj and a bound on |du| / u."""
     worst, bound = 1.0, 0.0
     for k in range(count):
         s[INVERSE, k] = s[H + k, k]
@@ -143,7 +143,7 @@ def entering_phase(a, s, present, free, count, base):
 @exact()
 @no_type_check
 def move(s, present, length, held):
-    """Writes L + length d, stopped where a phase leaves (`held`); returns whether an L is clearly negative."""
+    """Writes L + length d, stopped where a phase leaves (`held`); returns whether L is clearly negative."""
     p, rest, outside, leaves = s.shape[1], 1.0, False, -1
     if held:
         for j in range(p):
@@ -214,7 +214,7 @@ def root(a, s, present, free, simplex, steps):
 @exact()
 @no_type_check
 def finish(s, base, simplex):
-    """Writes L + d; rounds L of the base down where 1 - sum_j L_j is less than a small reference phase has."""
+    """Writes L + d; rounds the base down where 1 - sum_j L_j is less than a small reference phase has."""
     p, rest = s.shape[1], 1.0
     for j in range(p):
         if j != base:

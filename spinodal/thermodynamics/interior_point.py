@@ -21,7 +21,7 @@ RIDGE = 1e-14  # keeps phases that coincide apart
 def interior_point(z: Tensor, A: Tensor, steps: int) -> Newton:
     """Fractions of all phases on the simplex, with the number of steps and whether they converged.
 
-    Mehrotra's predictor and corrector on L_j m_j = mu, 1 - c - m = 0; sum L = 1 follows, as L . c = sum
+    Mehrotra's predictor and corrector on L_j m_j = mu, 1 - c - m = 0; sum L = 1 follows, since L . c = sum
     z = 1, and is kept by rescaling, which is the exact minimum along L. As c is not linear in L, L and m move
     by one step length, which lets no u_i fall by more than nine tenths, and the corrector is scaled by the
     length of the predictor's step: without these, a few in 10^4 wide problems cycle.

@@ -41,7 +41,7 @@ class Refined(NamedTuple):
 
 
 class _Fit(NamedTuple):
-    """The step `d`, which free phases are combinations of others (`held`), `freedom` = 1 - z_i w_i H^-1 w_i."""
+    """The step d, which free phases are combinations of others (`held`), 1 - z_i w_i H^-1 w_i (`freedom`)."""
 
     d: DoubleDouble  # p b
     held: Tensor  # p b
