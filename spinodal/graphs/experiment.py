@@ -114,8 +114,7 @@ def follow_branch(continuation: Continuation, *, progress: Progress | None = Non
     """The curve grad E(x, l) = 0 around its folds, with its singular points.
 
     `progress` is called with how far the parameter is from its first value, and how far its last one is.
-    ConvergenceError
-    where no equilibrium is near the start, or the curve is lost.
+    ConvergenceError where no equilibrium is near the start, or the curve is lost.
     """
     family = graphs.Family(continuation.system, continuation.parameter)
     bounds = (continuation.first, continuation.last)

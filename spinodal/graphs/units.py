@@ -22,7 +22,7 @@ class Unit(NamedTuple):
 
 
 def units(system: System) -> list[Unit]:
-    """The blocks, or the components where there are anchors or a drive, without bridges that stay at y = 0."""
+    """The blocks, or with anchors or a drive the components; bridges that stay at y = 0 are left out."""
     graph = system.graph
     if system.free:
         edge_sets = [edges for edges in blocks(graph) if len(edges) > 1 or not is_settled(system)]

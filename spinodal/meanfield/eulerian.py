@@ -5,7 +5,7 @@ r"""The mean-field equation in moments: for the linear phase, for noise, and for
 
 H_k = e^{ik theta} (Fourier, circle) or P_k(cos phi) (Gegenbauer, zonal on S^{d-1}): Galerkin in the degrees
 up to K, integrals on a grid that is exact for products of three. m_0 = 1 is never touched: mass is exact. A
-Dirac has |m_k| = 1 for all k, so a forming one fills all degrees: the last ones tell, and the run stops.
+Dirac has |m_k| = 1 for all k: as one forms, the last degrees are no longer small, and the run stops.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-r"""From an experiment to its result: the flow, the solver of its geometry, linear theory, and the record told.
+r"""From an experiment to its result: the drift law, the solver of its geometry, linear theory, the record.
 
 geometry  without noise  with noise    degrees that are recorded
 circle    Circle         Fourier       64
@@ -67,9 +67,9 @@ def solver_of(experiment: DensityExperiment) -> Solver:
 
 
 def theory_rates(law: DriftLaw, kappa: float, k: Int[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
-    """lambda_k of linear theory in the clock of the field: SA's times clock * e^{-beta} a_0  [bpa2024].
+    """lambda_k = k (k+d-2) (V s a_k / (beta a_0) - 1/kappa), s = clock e^{-beta} a_0, 1 for SA  [bpa2024].
 
-    The rates at which small harmonics of degree k grow from the uniform density.
+    The rates at which small harmonics of degree k grow from the uniform density, in the time of the field.
     """
     clock = law.law.clock
     scale = (

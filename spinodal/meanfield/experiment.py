@@ -1,4 +1,4 @@
-"""A life of a density as a value: all that its result depends on.
+"""The evolution of a density as a value: all that its result depends on.
 
 experiment = DensityExperiment(AttentionField(beta=5.0), WhiteNoise(sigma=0.01), until="diracs")
 result = evolve(experiment)
@@ -44,7 +44,7 @@ class DensityExperiment:
         tolerance   error of a step in W2: transported mass times distance
         resolution  with noise, degrees that are kept (64); on S^2, degree of the nodes (32); elsewhere none, as
                     panels split by themselves
-        probes      unit vectors [m d] that the drift carries along and that have no mass, or so many uniform ones;
+        probes      unit vectors [m d] without mass that the drift carries along, or the number of uniform ones;
                     without noise, until a time or "diracs"; zonal, the axis is e_d
         reference   a density, as modes, or tokens [m d] of equal mass, to which W2 is recorded at every step; on the
                     circle and zonal, without noise
@@ -91,12 +91,12 @@ class DensityExperiment:
 
     @property
     def geometry(self) -> str:
-        """The start's: circle, sphere or zonal."""
+        """The geometry of the start: circle, sphere or zonal."""
         return self.start.geometry
 
     @property
     def d(self) -> int:
-        """Tokens are unit vectors of R^d."""
+        """The dimension of the space R^d in which tokens are unit vectors."""
         return dimension(self.start.geometry, self.start.d)
 
     @property
@@ -106,12 +106,12 @@ class DensityExperiment:
 
     @property
     def carried(self) -> Float[np.ndarray, "m d"] | None:
-        """The probes as an array."""
+        """The probes as an array; None if there are none."""
         return self.probes if isinstance(self.probes, np.ndarray) else None
 
 
 def check_field(experiment: "DensityExperiment") -> None:
-    """InputError for a field that particles alone flow by, there or in any geometry."""
+    """InputError for a field that no solver of densities takes, in this geometry or in any."""
     field = experiment.field
     if field.causal or field.scheme != PLAIN.scheme:
         raise InputError(
@@ -175,7 +175,7 @@ def check_until(experiment: DensityExperiment) -> None:
 
 
 def checked_probes(experiment: DensityExperiment) -> Float[np.ndarray, "m d"]:
-    """The probes of an experiment as unit vectors; InputError for what are none, or where none are carried."""
+    """The probes of an experiment as unit vectors; InputError for others, and where none are carried."""
     if experiment.noisy:
         raise InputError("`probes` with noise: there are none; take `kappa` = inf", field=("probes", "kappa"))
     if experiment.until == "consensus":

@@ -29,9 +29,9 @@ BETA_MAX = 1e4
 class DriftLaw(NamedTuple):
     """dx/dt = value * drift of attention on S^{d-1}, or the drift of a field of any heads.
 
-    value = 1 is V = I; value = -1 is V = -I, the repulsive flow. `law` holds beta and the clock. `field` is None where
-    these say all; else dx/dt is the field's, and beta the largest |beta Q^T K| of its heads, which says how sharp it
-    is.
+    value = 1 is V = I; value = -1 is V = -I, the repulsive flow. `law` holds beta and the clock. `field` is
+    None where these determine the drift; else dx/dt is the field's, and beta the largest |beta Q^T K| of its
+    heads, which bounds the degrees of its kernel.
     """
 
     law: Law
@@ -63,7 +63,7 @@ def is_invariant(field: AttentionField) -> bool:
 
 
 def law_of(field: AttentionField, d: int) -> DriftLaw:
-    """The drift of a density under a field on S^{d-1}; InputError where it is too sharp."""
+    """The drift of a density under a field on S^{d-1}; InputError where its beta is too large."""
     sharpest = max(field.interactions, key=lambda head: head.top)
     law = drift_law(field.kind if is_invariant(field) else "sa", sharpest.top, d)
     if is_invariant(field):
@@ -100,7 +100,7 @@ class Spectrum(NamedTuple):
 
 @lru_cache
 def spectrum(d: int, beta: float) -> Spectrum:
-    """Degrees until the rest of sum_k N_k a_k max(1, k^2) is below rounding."""
+    """The `Spectrum` up to the degree beyond which sum_k N_k a_k max(1, k^2) is below rounding."""
     top = 32
     while True:
         k = np.arange(top)

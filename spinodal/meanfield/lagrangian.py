@@ -73,7 +73,7 @@ class Lagrangian:
         raise NotImplementedError
 
     def coordinates(self, x: Float[np.ndarray, "m d"]) -> Float[np.ndarray, " m"]:
-        """Where unit vectors are on the line."""
+        """The coordinates of unit vectors on the line: angles or latitudes."""
         raise NotImplementedError
 
     @property
@@ -89,11 +89,11 @@ class Lagrangian:
         raise NotImplementedError
 
     def area(self, at: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-        """The uniform probability, a unit of the coordinate."""
+        """The density of the uniform probability in the coordinate."""
         raise NotImplementedError
 
     def mass(self, at: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-        """The start's mass, a unit of label; no panels, no labels."""
+        """The density of the start's mass in the label; 0 if the start has atoms alone."""
         return self.area(at) * self.start.density(at) if self.start else np.zeros_like(at)
 
     def masses(self) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
@@ -258,7 +258,7 @@ class Zonal(Lagrangian):
     def velocity(
         self, points: Float[np.ndarray, " n"], weights: Float[np.ndarray, " n"]
     ) -> Float[np.ndarray, " n"]:
-        """dphi/dt; ConvergenceError where rounding of Z has eaten the tolerance."""
+        """dphi/dt; ConvergenceError where the rounding error of Z exceeds the tolerance."""
         flow = self.flow
         s = spectrum(flow.d, flow.beta)
         u, sine = np.cos(points), np.sin(points)

@@ -55,7 +55,7 @@ class Rule(NamedTuple):
 
 
 def panel_rule(tolerance: float, beta: float) -> Rule:
-    """The kernel e^{beta cos theta} has width 1 / sqrt(beta); moments up to degree ten are resolved too."""
+    """The `Rule` for the kernel e^{beta cos theta}, of width 1 / sqrt(beta), and moments up to degree ten."""
     return Rule(tolerance, 1 / np.sqrt(max(beta, 1.0)), max(10.0, 2 * np.sqrt(beta)))
 
 

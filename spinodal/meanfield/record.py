@@ -1,8 +1,8 @@
-r"""The life of a density, sampled after every step: moments, clusters, mass, least density, width.
+r"""The evolution of a density, measured after every step: moments, clusters, mass, least density, width.
 
 Clusters are the maxima of the field's potential, Z_b(x) = int e^{b (<x,y> - 1)} dmu(y), that tokens climb:
 a maximum counts if a hundredth of the mass or more lies in its basin, and none counts
-before the pattern stands, max Z > 2 min Z. So a smooth density has clusters too, long before its atoms.
+while max Z < 2 min Z. So a smooth density has clusters too, long before its atoms.
 
     symbol   meaning                                                             shape
     m        moments m_0..m_K (complex on the circle)                            t k
@@ -63,7 +63,7 @@ def record_evolution(
     degrees: int = 32,
     frame: Callable[[Solver], None] | None = None,
 ) -> Record:
-    """Steps of a solver until a time, until only "diracs" are left, or until "consensus".
+    """The record of a solver's steps until a time, until only "diracs" are left, or until "consensus".
 
     The earlier of the time and the event ends it. `frame` is called with the solver before the first step and after
     each. ConvergenceError after too many steps.
@@ -112,7 +112,7 @@ def clusters(solver: Solver) -> int:
 def basins(
     Z: Float[np.ndarray, " c"], grid: Float[np.ndarray, " c"], at: np.ndarray, mass: np.ndarray, circle: bool
 ) -> int:
-    """How many basins of ascent of Z on a grid hold HEAVY of the mass; 0 without contrast."""
+    """The number of basins of ascent of Z on a grid with HEAVY or more of the mass; 0 if max Z < 2 min Z."""
     if Z.max() < CONTRAST * Z.min():
         return 0
     low = (np.roll(Z, 1) >= Z) & (np.roll(Z, -1) > Z)  # where a basin begins
@@ -127,7 +127,7 @@ def basins(
 
 @lru_cache
 def lattice() -> tuple[Float[np.ndarray, "c 3"], KDTree, Int[np.ndarray, "c 7"]]:
-    """A Fibonacci lattice, its tree, and every point's nearest seven, itself the first."""
+    """A Fibonacci lattice, its k-d tree, and the indices of every point's nearest seven, itself the first."""
     i = np.arange(LATTICE) + 0.5
     z, phi = 1 - 2 * i / LATTICE, np.pi * (1 + 5**0.5) * i
     s = np.sqrt((1 - z) * (1 + z))
@@ -137,7 +137,7 @@ def lattice() -> tuple[Float[np.ndarray, "c 3"], KDTree, Int[np.ndarray, "c 7"]]
 
 
 def clusters_on_sphere(at: Float[np.ndarray, "n 3"], weights: Float[np.ndarray, " n"], beta: float) -> int:
-    """The same on a lattice: every point climbs to the best of its neighbours until that is itself."""
+    """`clusters` on S^2: each point of a lattice ascends to its best neighbour until that is itself."""
     x, tree, near = lattice()
     Z = potential(x, at, weights, beta)
     if Z.max() < CONTRAST * Z.min():
@@ -165,8 +165,8 @@ def distance(moments: np.ndarray, degree: int, d: int) -> Float[np.ndarray, " t"
 def measured_rates(record: Record) -> Float[np.ndarray, " k"]:
     """log |m_k(t) / m_k(0)| / t of degrees 1, 2, ..., t the end of each one's linear phase.
 
-    A degree is in its linear phase while it is much larger than what the squares of the others feed it. NaN without
-    one.
+    A degree is in its linear phase while it is much larger than what the squares of the others add to it. NaN
+    for a degree without one.
     """
     size = np.abs(record.moments[:, 1:])
     linear = (size > LINEAR * size.max(1, keepdims=True) ** 2) & (size > 1e-13)
@@ -198,7 +198,7 @@ def clustering_rate(record: Record) -> float:
 def wasserstein_rate(record: Record) -> float:
     """-d log(W2^2) / dt over the last approach to a Dirac, between W2^2 = 1e-4 and 1e-7.
 
-    The global rate, which the last mass sets that leaves the opposite point: (d - 1) e^{-beta} for USA
+    The global rate, at which the last mass leaves the opposite point: (d - 1) e^{-beta} for USA
     (`theory.wasserstein_rate_usa`), not twice the local one. NaN if no approach was recorded.
     """
     square = record.wasserstein_dirac**2

@@ -1,4 +1,4 @@
-"""The life of a density in frozen values, plain numbers and NumPy arrays, which go to JSON and come back."""
+"""The result of the evolution of a density: frozen values of numbers and NumPy arrays."""
 
 from dataclasses import dataclass, field
 

@@ -10,7 +10,7 @@ from spinodal.loops import compiled
 
 
 def ring_area(phi: Float[np.ndarray, "..."], d: int) -> Float[np.ndarray, "..."]:
-    """sin^{d-2} phi over its integral from 0 to pi: the uniform probability, a radian of latitude."""
+    """sin^{d-2} phi over its integral from 0 to pi: the density of the uniform probability in phi."""
     total = np.sqrt(np.pi) * np.exp(gammaln((d - 1) / 2) - gammaln(d / 2))
     return np.sin(phi) ** (d - 2) / total
 

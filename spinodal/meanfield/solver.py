@@ -1,4 +1,4 @@
-"""What every solver of densities shows after a step, whatever carries it: `Circle`, `Zonal`, `Sphere`, `Fourier`, ...
+"""The protocol that every solver of densities fulfils: `Circle`, `Zonal`, `Sphere`, `Fourier`, ...
 
 symbol  meaning                                                          shape
 m       moments m_0..m_K                                                 k
@@ -34,7 +34,7 @@ class Solver(Protocol):
         ...
 
     def masses(self) -> tuple[np.ndarray, Float[np.ndarray, " n"]]:
-        """(at, mass): where the mass is."""
+        """(at, mass): places and the masses at them."""
         ...
 
     def tokens(self) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, " n"]] | None:
@@ -51,7 +51,7 @@ class Solver(Protocol):
         ...
 
     def map_tail(self) -> float | None:
-        """How rough positions are as functions of their labels, None where no such map is kept."""
+        """The largest last coefficient of positions as functions of labels; None without such a map."""
         ...
 
     @property

@@ -1,12 +1,12 @@
-r"""Where densities begin: white noise, values on a grid, and tables of harmonics become modes, checked.
+r"""Initial densities: modes from white noise, from values on a grid and from tables of harmonics.
 
     geometry  harmonics                                          white noise sigma: std of their amplitudes
     circle    a_k cos(k theta - phase_k)                         sigma sqrt(2 / 10^4) times Rayleigh
     zonal     a_k P_k(cos phi), P_k(1) = 1                       sigma sqrt(N_k / 10^4)
     sphere    real Y_lm of mean square one                       sigma sqrt(1 / 10^4)
 
-White noise is what [bpa2024] adds: independent values of deviation sigma at 10^4 points of equal
-area, of which the lowest degrees are kept. The others are invisible: the kernel passes none of them.
+White noise is what [bpa2024] adds: independent values of deviation sigma at 10^4 points of equal area, of
+which the lowest degrees are kept. The others have no effect: the kernel's eigenvalues on them are near 0.
 """
 
 from dataclasses import dataclass
@@ -42,7 +42,8 @@ def zonal_noise(
 ) -> ZonalModes:
     """a_k normal with standard deviation sigma sqrt(N_k / 10^4)  [derived].
 
-    The zonal harmonics of white noise on S^{d-1}, as far as they are small. InputError for sigma outside (0, 1].
+    The zonal harmonics of white noise on S^{d-1}; for d > 3 those of a deviation below 0.02. InputError for
+    sigma outside (0, 1].
     """
     scale = noise_deviation(sigma) * np.sqrt(dimensions(np.arange(1, degrees + 1), d))
     seen = scale < 0.02 if d > 3 else np.ones(degrees, bool)

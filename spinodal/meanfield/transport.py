@@ -38,7 +38,7 @@ class Quantiles(NamedTuple):
 def quantiles(
     place: Float[np.ndarray, " n"], mass: Float[np.ndarray, " n"], atoms: int, period: float | None
 ) -> Quantiles:
-    """Of points that carry masses, the last of which are atoms: the others share theirs with their neighbours."""
+    """F^{-1} of points with masses, of which the last `atoms` are atoms; linear between the others."""
     atom = np.arange(len(place)) >= len(place) - atoms
     x = place if period is None else place % period
     order = np.argsort(x, kind="stable")
@@ -50,13 +50,13 @@ def quantiles(
 
 
 def quantiles_of(solver: Lagrangian) -> Quantiles:
-    """Of a density as it is carried, on panels that are short enough."""
+    """F^{-1} of the density of a solver, on panels that are short enough for degree 256."""
     line = solver.resolved_line(DEGREE)
     return quantiles(line.points, line.weights, len(line.atoms), solver.period)
 
 
 def reference_quantiles(reference: Start | Float[np.ndarray, "m d"], solver: Lagrangian) -> Quantiles:
-    """Of a density that is given by modes, or of tokens of equal mass."""
+    """F^{-1} of a reference: of a density that is given by modes, or of tokens [m d] of equal mass."""
     if isinstance(reference, Start):
         low, high = solver.ends
         at = low + (high - low) * (np.arange(FINE) + 0.5) / FINE
