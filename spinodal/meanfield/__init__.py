@@ -1,4 +1,4 @@
-"""Tokens as a density: how a uniform cloud of infinitely many tokens breaks up, and where it ends.
+"""Tokens as a density: the evolution of infinitely many, from near the uniform density into clusters.
 
 file        what                                                  where
 kernel      the flow, eigenvalues of its kernel                   any d

@@ -42,6 +42,7 @@ class Eulerian:
     grid: np.ndarray
 
     def rates(self, m: np.ndarray) -> np.ndarray:
+        """dm/dt of the moments m."""
         raise NotImplementedError
 
     def values(self) -> Float[np.ndarray, " n"]:
@@ -154,6 +155,7 @@ class Fourier(Eulerian):
         self.m[0], self.m[1 : start.highest + 1] = 1.0, start.moments
 
     def on_grid(self, m: Complex[np.ndarray, " k"]) -> Float[np.ndarray, " n"]:
+        """The function with moments m, at the points of the grid, relative to the uniform density."""
         return np.fft.irfft(m.conj(), self.M) * self.M
 
     def values(self) -> Float[np.ndarray, " n"]:

@@ -2,7 +2,7 @@ r"""A density on a line, carried by its points: Gauss--Legendre panels in a labe
 
 A point starts at a and is at y(a, t) later; its mass stays. Integrals over the density are
 int f(y(a, t)) rho_0(a) da, Gauss's rule on panels of labels, exact to rounding while y is smooth on each.
-Three things happen to a panel, in the order of its life:
+A panel may split, and in the end collapse or dissolve:
 
     split       where mass times the Legendre tail of y exceeds the tolerance: y is interpolated, not solved for
     collapse    where all its points are one to the tolerance: it becomes an atom, a weighted Dirac

@@ -6,8 +6,8 @@ The density follows its own path, d/dt log rho(x(t), t) = -div X, and with Z = i
     USA: X = clock grad Y,    div X = clock Laplacian Y,
 
 the Laplacian being -l (l+1) on degree l. Integrals over the density are exact to rounding as long as
-positions are smooth functions of the labels on the grid (`map_tail`); later on they
-are those of a cloud of n tokens, of error 1/n or so. Nodes that have met become atoms, and the density ends.
+positions are smooth functions of the labels on the grid (`map_tail`); later on they are those of a cloud of n
+tokens, of error 1/n or so. Nodes that have met become atoms, and there is no density any more.
 """
 
 import ducc0

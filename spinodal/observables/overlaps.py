@@ -86,6 +86,7 @@ def mean_cosine(
 
 
 def _multiplicities(trajectory: Trajectory, copies: Float[Tensor, "b n"] | None) -> Float[Tensor, "b n"]:
+    """c, 1 if not given and 0 on padding; InputError for c < 1 and for fewer than two tokens."""
     valid = trajectory.valid
     c = torch.ones_like(valid, dtype=torch.float64) if copies is None else copies.to(torch.float64)
     if not (c[valid] >= 1 - 1e-9).all():

@@ -1,4 +1,4 @@
-r"""The equiangular curve: how n tokens with one common cosine run together.
+r"""The equiangular curve: how n tokens with one common cosine approach each other.
 
 If all pairs start with the same cosine g, symmetry keeps them so, and the whole flow is one scalar
 equation. In the clock y = log((1 + (n-1) g) / (1 - g)), which is twice the time of the flow with
@@ -168,5 +168,6 @@ def primitive_rise(v, n, beta, v0) -> Numbers:
 def _check(
     gamma: Numbers, n: Counts, beta: Numbers, *, name: str = "gamma"
 ) -> tuple[np.ndarray, np.ndarray, Numbers]:
+    """(n, beta, 1 - gamma) as arrays; InputError outside their domains."""
     n = count("n", n, 2)
     return n, signed_temperature(beta), 1 - cosine(name, gamma, n)

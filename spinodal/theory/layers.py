@@ -129,6 +129,7 @@ def long_context_layer(rho: Numbers, c: Numbers) -> Numbers:
 
 
 def _deficit_after(v, p, q, n):
+    """The deficit after one layer with weights p and q, by the recursion of this file."""
     sigma = n - (n - 1) * v
     return v * p**2 / (p**2 + q * sigma * (2 * p + n * q))
 
@@ -136,6 +137,7 @@ def _deficit_after(v, p, q, n):
 def _layer_deficits(
     layers: int, n: int, beta: Number, step: Number, start: Number, *, usa: bool = False
 ) -> np.ndarray:
+    """The deficits v = 1 - g after 0, 1, ..., `layers` layers."""
     b, h = float(temperature(beta, least=LEAST_BETA)), float(real("step", step, 0.0, np.inf, ends=False))
     v = [1 - float(cosine("start", start, count("n", n, 2)))]
     for _ in range(layers):

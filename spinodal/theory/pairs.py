@@ -1,4 +1,4 @@
-r"""Two tokens, or two clusters: the waiting times behind every merge.
+r"""Two tokens, or two clusters: the time until they merge.
 
 Two tokens are the equiangular curve with n = 2, cos u in place of g. Two clusters of masses m and 1 - m
 obey, with c = cos u, R = e^{beta (1-c)}, P = m (1-m) and S = m^2 + (1-m)^2 [derived],
@@ -106,6 +106,7 @@ def causal_rate(k: Numbers) -> Numbers:
 
 
 def _deficit(name: str, angle: Numbers) -> Numbers:
+    """1 - cos(angle), without cancellation."""
     return 2 * np.sin(real(name, angle, 0.0, np.pi, ends=False) / 2) ** 2
 
 

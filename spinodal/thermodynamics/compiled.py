@@ -103,6 +103,7 @@ def certain(a, s, free, count, base, bound, simplex, held):
 @exact()
 @no_type_check
 def largest(s):
+    """The phase of the largest fraction."""
     best = 0
     for j in range(s.shape[1]):
         if s[L, j] > s[L, best]:

@@ -20,6 +20,7 @@ def _rounding_of_sum(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _halves(a: Tensor) -> tuple[Tensor, Tensor]:
+    """a as the sum of two doubles of 26 bits."""
     scaled = HALF * a
     high = scaled - (scaled - a)
     return high, a - high
@@ -33,6 +34,7 @@ def _rounding_of_product(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _renormalised(high: Tensor, low: Tensor) -> "DoubleDouble":
+    """high + low, |low| <= |high|, with the high part rounded from the sum."""
     total = high + low
     return DoubleDouble(total, low - (total - high))
 

@@ -135,6 +135,7 @@ class Factors(NamedTuple):
 
 
 def factorise(H: Tensor) -> Factors:
+    """H = M D M^T of symmetric matrices [q q b], without pivoting."""
     columns, pivots = [], [H[0, 0]]
     while len(H) > 1:
         columns.append(H[0, 1:] / H[0, 0])

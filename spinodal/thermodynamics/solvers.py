@@ -100,9 +100,10 @@ def positive_flash(
     alike and z of sum one. A phase that vanishes has L_j = 0 exactly. An active set where
     loops are compiled, a primal-dual interior point elsewhere. `residual` is max_j |min(L_j, 1 - c_j)|.
 
-    Raises InputError, with the index of the mixture, for NaN, infinite or negative z, sum z = 0, NaN or negative K and
-    a K that is infinite in two phases for one component; errors="mask" answers the others, as in `negative_flash`. A
-    solution always exists; where phases are combinations of others (K = 1) it is one of many, the central one.
+    Raises InputError, with the index of the mixture, for NaN, infinite or negative z, sum z = 0, NaN or
+    negative K and a K that is infinite in two phases for one component; errors="mask" solves the others, as
+    in `negative_flash`. A solution always exists; where phases are combinations of others (K = 1) it is one
+    of many, the central one.
 
     Differentiable, at any order, with the set of present phases held: the gradient is one-sided where
     a phase is about to appear, and finite where the solution is not unique.
@@ -306,6 +307,7 @@ def _solve_in_double(z: Tensor, A: Tensor, steps: int, simplex: bool) -> _Soluti
 
 
 def _solve_again(z: Tensor, A: Tensor, steps: int, simplex: bool, L: Tensor) -> _Solution:
+    """The solutions of one block in twice the precision, from first guesses L [b p]."""
     L = torch.where(L.isfinite().all(-1, keepdim=True), L, 1 / len(A)).T
     found = refine(z, A, L, steps, simplex=simplex)
     if simplex:
