@@ -44,7 +44,7 @@ class DensityExperiment:
         tolerance   error of a step in W2: transported mass times distance
         resolution  with noise, degrees that are kept (64); on S^2, degree of the nodes (32); elsewhere none, as
                     panels split by themselves
-        probes      unit vectors [m d] without mass that drift with the density, or the number of uniform ones;
+        probes      unit vectors [m d] without mass that drift with the density, or a number of uniform ones;
                     without noise, until a time or "diracs"; zonal, the axis is e_d
         reference   a density, as modes, or tokens [m d] of equal mass, to which W2 is recorded at every step; on the
                     circle and zonal, without noise

@@ -31,7 +31,7 @@ class DriftLaw(NamedTuple):
 
     value = 1 is V = I; value = -1 is V = -I, the repulsive flow. `law` holds beta and the clock. `field` is
     None where these determine the drift; else dx/dt is the field's, and beta the largest |beta Q^T K| of its
-    heads, which bounds the degrees of its kernel.
+    heads, which sets the resolution of a solver.
     """
 
     law: Law
