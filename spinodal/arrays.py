@@ -1,7 +1,7 @@
-"""Arrays that a caller gives, as they are computed with: real numbers in double precision, in C order.
+"""Conversion of a caller's arrays to arrays of real numbers in double precision, in C order.
 
-Lists, arrays of any order or stride, and tensors of any device give the same digits. What holds no real numbers is
-refused: complex numbers, text, truth values, objects, and masked arrays, whose masked entries have no value.
+Lists, arrays of any order or stride, and tensors of any device give the same digits. InputError for complex
+numbers, text, truth values, objects, and masked arrays, whose masked entries have no value.
 """
 
 from pathlib import Path
@@ -23,15 +23,16 @@ def real_array(values: object, field: str) -> Float[np.ndarray, "..."]:
 
 
 def fast_array(values: Any, field: str) -> Float[np.ndarray, "..."]:
-    """`real_array`, at no cost for an array that is one already."""
+    """`real_array(values, field)`; an array in double precision and C order is returned unchanged."""
     plain = type(values) is np.ndarray and values.dtype == np.float64 and values.flags.c_contiguous
     return values if plain else real_array(values, field)
 
 
 def token_array(values: object, field: str) -> Float[np.ndarray, "n d"]:
-    """Tokens [n d] in double precision; of a lower one are scaled to length 1 again, where rounding alone moved them.
+    """Tokens [n d] in double precision; those given in a lower precision are normalised.
 
-    InputError for another number of axes, for no token at all, and for d < 2.
+    They are normalised only if every length is 1 to within the rounding of that precision. InputError for
+    another number of axes, for no token at all, and for d < 2.
     """
     tokens, eps = array_and_eps(values, field)
     if tokens.ndim != 2:
@@ -49,7 +50,10 @@ def token_array(values: object, field: str) -> Float[np.ndarray, "n d"]:
 
 
 def weight_array(values: object, field: str = "weights") -> Float[np.ndarray, "..."]:
-    """Weights in double precision; of a lower one are divided by their sum, where rounding alone moved it from 1."""
+    """Weights in double precision; those given in a lower precision are divided by their sum.
+
+    They are divided only if the sum is 1 to within the rounding of that precision.
+    """
     weights, eps = array_and_eps(values, field)
     total = weights.sum()
     return weights / total if eps > EPS and abs(total - 1) <= ROUNDINGS * eps else weights
@@ -76,7 +80,10 @@ def array_and_eps(values: object, field: str) -> tuple[Float[np.ndarray, "..."],
 
 
 def array_of_tensor(tensor: Any, field: str) -> tuple[np.ndarray, float]:
-    """A tensor as an array, and its eps; NumPy has no bfloat16."""
+    """(array in double precision, eps of the tensor's own precision, such as bfloat16, which NumPy lacks).
+
+    InputError for a tensor that requires a gradient, and for one that holds no real numbers.
+    """
     import torch
 
     if tensor.requires_grad:

@@ -1,8 +1,8 @@
-"""Limits of what a computation may take before it is asked for twice: one typo shall not run for days.
+"""Limits on the size of a computation, so that a mistyped number raises InputError and does not run for days.
 
     amount <= limit, or InputError before work starts;   `with unlimited():` lifts every limit, as --unlimited does
 
-Each room says what is counted and its limit, beside what it limits.
+Each package defines what it counts and the limit beside the code that is limited.
 """
 
 import math
@@ -31,7 +31,7 @@ def unlimited() -> Iterator[None]:
 
 
 def exceeds(limit: int, number: float | int) -> bool:
-    """Whether a number is above a limit that holds."""
+    """Whether a number is above the limit, outside of a block of `unlimited`."""
     return number > limit and not _lifted.get()
 
 

@@ -1,11 +1,12 @@
-"""How loops are compiled and run on threads.
+"""Compilation of loops with numba, and their distribution over threads.
 
-Loops are numba functions without the interpreter lock, run on plain threads, as many as `spinodal.threads` says.
-How a loop is cut depends on its length alone, so that the same bits come out at any number of threads.
+Loops are numba functions that release the interpreter lock and run on as many threads as `spinodal.threads`
+returns. How a loop is split depends on its length alone, so that results are bitwise equal at any number of
+threads.
 
-Sums may be reordered only where `plus` is called: near a cluster the order of the other
-operations is what keeps the digits. Cached machine code of a loop is not renewed when a
-function that it calls from another file changes: clear __pycache__ after editing this one.
+Sums may be reordered only where `plus` is called: the other operations keep their order, on which the
+relative accuracy near a cluster depends. Cached machine code of a loop is not renewed when a function that it
+calls from another file changes: clear __pycache__ after editing this one.
 """
 
 import math
@@ -80,10 +81,10 @@ def exp2(y):
 @intrinsic
 @no_type_check
 def use_widest_vectors(context):
-    """Has the calling function compiled by itself, for the widest vectors of the machine.
+    """Makes the compiler use the widest SIMD vectors of the machine in the calling function, not inlined.
 
-    LLVM halves the width on machines with vectors of 512 bits, which here costs a third of the speed. llvmlite does not
-    accept the attribute by name, hence `set.add`.
+    LLVM halves the width on machines with vectors of 512 bits, which here costs a third of the speed.
+    llvmlite does not accept the attribute by name, hence `set.add`.
     """
 
     @no_type_check
@@ -96,7 +97,7 @@ def use_widest_vectors(context):
 
 
 class Compiling(event.Listener):
-    """Tells a terminal, once, that loops are being compiled, when that has taken PATIENCE seconds in this process."""
+    """Listener that prints one notice to a terminal after PATIENCE seconds of compilation in this process."""
 
     def __init__(self) -> None:
         self.depth, self.spent, self.began, self.timer = 0, 0.0, 0.0, Timer(0, self.tell)
@@ -135,7 +136,7 @@ def pool(process: int, threads: int) -> ThreadPoolExecutor:
 
 
 def in_parts(loop: Callable[[int, int], Any], n: int, least: int) -> list[Any]:
-    """[loop(start, stop), ...] over slices of range(n) that hold at least `least` items, as many at once as threads.
+    """[loop(start, stop), ...] over at most PARTS slices of range(n) of at least `least` items, on threads.
 
     The slices follow from n and `least`: sums over parts have one order, whatever the number of threads.
     """
@@ -149,7 +150,10 @@ def in_parts(loop: Callable[[int, int], Any], n: int, least: int) -> list[Any]:
 
 @cache
 def algebra() -> ThreadpoolController:
-    """The libraries of linear algebra that this process has loaded, and scipy's, which compiled loops call."""
+    """The controller of the thread counts of all BLAS libraries that this process has loaded.
+
+    Among them is scipy's, which is imported first, because compiled loops call it.
+    """
     import scipy.linalg  # noqa: F401
 
     return ThreadpoolController()
@@ -157,13 +161,16 @@ def algebra() -> ThreadpoolController:
 
 @contextmanager
 def one_thread_of_algebra() -> Iterator[None]:
-    """A BLAS and a LAPACK sum in one order within: on another number of threads they round otherwise."""
+    """Runs BLAS and LAPACK on one thread in the block: their rounding depends on the number of threads."""
     with algebra().limit(limits=1, user_api="blas"):
         yield
 
 
 def one_order(numbers: int) -> AbstractContextManager[None]:
-    """`one_thread_of_algebra` where a BLAS that multiplies and adds so many numbers would take several threads."""
+    """`one_thread_of_algebra` for a product of at least SMALL multiply-adds, else a context without effect.
+
+    A BLAS runs smaller products, of fewer than SMALL `numbers`, on one thread in any case.
+    """
     return nullcontext() if numbers < SMALL else one_thread_of_algebra()
 
 

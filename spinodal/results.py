@@ -1,10 +1,10 @@
-"""What every result offers beside its numbers: a repr that fits a screen, a table for a notebook, and its picture.
+"""`Result`, the base class of all results: a repr that fits a screen, a table for a notebook, and a picture.
 
     class Evolution(Result): ...      result            one line a field: shapes and ends of arrays, never their entries
                                       result.plot()     its first picture; figures.draw(result) has all of them
 
-A frozen dataclass that inherits from `Result` says `repr=False`, or it would print its arrays. `plot` finds the room of
-figures by name when it is called: results lie below it, and a result that is never drawn loads no matplotlib.
+A frozen dataclass that inherits from `Result` says `repr=False`, or it would print its arrays. `plot` imports
+`spinodal.figures` when it is called, so that a result that is never drawn loads no matplotlib.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ WIDTH = 90
 
 
 class Result:
-    """One line a field, `plot()`, and the same lines as a table in a notebook."""
+    """Base class of results: a repr with one line a field, the same as an HTML table, and `plot()`."""
 
     def __repr__(self) -> str:
         rows = field_rows(self)
@@ -49,7 +49,7 @@ class Result:
 
 
 def field_rows(result: Any) -> list[tuple[str, str]]:
-    """(name, what it holds) of each field of a dataclass that is set and shown."""
+    """[(name, value as one line)] of the fields of a dataclass that are not None and have repr=True."""
     values = ((f.name, getattr(result, f.name)) for f in dataclasses.fields(result) if f.repr)
     return [(name, brief(value)) for name, value in values if value is not None]
 
@@ -82,6 +82,6 @@ def brief(value: object) -> str:
 
 
 def cut(text: str) -> str:
-    """At most a line of a text."""
+    """The text on one line, of at most WIDTH characters; a longer one ends in "..."."""
     line = " ".join(text.split())
     return line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..."

@@ -1,4 +1,4 @@
-r"""Where tokens live: the unit sphere S^{d-1}, for NumPy arrays and tensors alike.
+r"""Geometry of the unit sphere S^{d-1}, on which tokens live, for NumPy arrays and tensors alike.
 
 P_x y = y - <x, y> x                 the tangent part of y at x
 R_x v = (x + v) / |x + v|            a step along v, back on the sphere
@@ -32,6 +32,7 @@ def require_unit(x: Array, within: float = 1e-13) -> Array:
 
 
 def lengths(x: Any) -> Any:
+    """|x_i| along the last axis; InputError for d = 1."""
     if x.shape[-1] < 2:
         raise InputError(f"d = {x.shape[-1]}: tokens live on spheres of R^2 and above")
     with np.errstate(over="ignore"):
@@ -39,7 +40,10 @@ def lengths(x: Any) -> Any:
 
 
 def first_invalid(x: Any, fair: Any, what: str) -> None:
-    """InputError that names the first vector which is not fair, and how many there are."""
+    """InputError unless every entry of `fair` is True: it names the first vector whose entry is False.
+
+    The message has the length of that vector, then `what`, then the number of such vectors.
+    """
     if bool(fair.all()):
         return
     faults = np.argwhere(~np.asarray(fair))

@@ -1,6 +1,6 @@
-"""On how many threads a computation runs: torch's number, `torch.set_num_threads` is the one place to choose it.
+"""The number of threads of a computation, which is torch's: `torch.set_num_threads` alone sets it.
 
-Loops run on that many, and the record of a run names it.
+Compiled loops use the same number, and the record of a run states it.
 """
 
 import os
@@ -8,7 +8,7 @@ import sys
 
 
 def threads() -> int:
-    """The number of threads of a computation: torch's, or before torch is loaded what it would begin with.
+    """The number of threads of a computation: torch's, or before torch is loaded the one it would choose.
 
     That is OMP_NUM_THREADS, or else the number of cores that this process may use.
     """

@@ -1,8 +1,7 @@
-r"""The two currencies of the library, and the alphabet of its axes.
+r"""The two types that the packages of the library exchange, and the letters of the axes of arrays.
 
-A token mixer is a physical system and a stack of layers is a flow that can be watched.
-So a flow, wherever it came from, is a `Trajectory`, and a mixer, whatever its physics,
-returns `Mixed`. Rooms exchange these two and nothing else.
+A token mixer is a physical system, and a stack of layers is a flow. So a flow, simulated or recorded from a
+model, is a `Trajectory`, and every mixer returns `Mixed`.
 
     axis  meaning                         axis  meaning
     b     batch                           p     phases
@@ -38,11 +37,11 @@ class Trajectory(NamedTuple):
 
 
 class Mixed(NamedTuple):
-    """What every mixer returns: new tokens, named distances from equilibrium, and other named numbers.
+    """The output of a mixer: new tokens, named distances from equilibrium, and other named numbers.
 
     Each residual is a non-negative scalar that is zero at equilibrium ("F", "g1", "g2"); a measure is any
-    other scalar that tells something of the system ("energy", "density", "spread"). Both are empty for a
-    mixer that has none, and whenever residuals are not asked for. The names of the two never meet.
+    other scalar of the state ("energy", "density", "spread"). Both are empty for a mixer that has none, and
+    whenever residuals are not asked for. No name is both that of a residual and that of a measure.
     """
 
     tokens: Float[Tensor, "b n d"]

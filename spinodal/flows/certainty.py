@@ -1,4 +1,4 @@
-"""How many digits of the times of merges are certain: the simulation again, at a tenth of its tolerance."""
+"""The number of reliable digits of merge times, from the same simulation at a tenth of its tolerance."""
 
 from dataclasses import dataclass, replace
 
@@ -15,9 +15,11 @@ from spinodal.types import Progress
 
 @dataclass(frozen=True, eq=False)
 class MergeCertainty:
-    """In how many digits two tolerances agree on the time at which `clusters` are left: -log10 |t / t' - 1|.
+    """-log10 |t / t' - 1|: the digits in which two runs agree on the times of merges.
 
-    Of times that only one of both runs has there are 0. Agreement is no bound: what both do wrong is not seen.
+    t and t' are the times at which `clusters` [k] are left, at `tolerance` and at the `finer` one. `digits`
+    [k] are 0 for a merge that only one of the runs has. They are no error bound: an error that both runs make
+    does not show.
     """
 
     tolerance: float
@@ -78,5 +80,5 @@ def finer_simulation(simulation: Simulation) -> Simulation:
 
 
 def left_at(evolution: Evolution) -> dict[int, float]:
-    """The time at which so many clusters are left."""
+    """{number of clusters: time of the merge that leaves so many}."""
     return dict(zip(evolution.merge_clusters.tolist(), evolution.merge_time.tolist(), strict=True))

@@ -54,12 +54,13 @@ class TorchFeedForward(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class TorchField:
-    """dx_i/dt = P_{x_i} (sum_h zeta_i sum_j p_ij V x_j + W s(A x_i + c)) of tensors, differentiable in all  [glpr2023].
+    """dx_i/dt = P_{x_i} (sum_h zeta_i sum_j p_ij V x_j + W s(A x_i + c)), differentiable  [glpr2023].
 
-    A number stands for that multiple of the identity, [h k d] and [h d d] for h heads. A call takes a time, which does
-    not matter, tokens [*b n d] and their weights [n], equal if not given; time and memory O(n^2). `of(field)` is the
-    same as an `AttentionField`, post-LN and without noise. InputError for an unknown kind, and for shapes and for parts
-    of a field that do not fit.
+    The field of attention on tensors, with gradients in tokens and in all parameters. Q, K and V are numbers,
+    which stand for a multiple of the identity, or tensors [k d] and [d d], or for h heads [h k d] and [h d d].
+    A call takes a time, which it ignores, tokens [*b n d] and their weights [n], equal if not given; it costs
+    O(n^2) time and memory. `of(field)` converts an `AttentionField` that is post-LN and without noise.
+    InputError for an unknown kind, and for shapes and for parts of a field that do not fit.
 
     >>> import torch
     >>> from spinodal import flows
@@ -154,7 +155,7 @@ def mapped(x: Float[Tensor, "*b n d"], matrix: Number) -> Tensor:
 
 
 def stacked(matrices: Sequence[Any]) -> Number:
-    """The matrices of the heads as one tensor, rows of zeros where others have more; of one head its number."""
+    """The matrices of h heads as one tensor [h k d], padded with zero rows; a single number as it is."""
     if len(matrices) == 1 and isinstance(matrices[0], float):
         return matrices[0]
     d = next((m.shape[-1] for m in matrices if not isinstance(m, float)), 1)
@@ -203,7 +204,7 @@ def torch_flow(
 
 
 def runge_kutta_step(drift: Callable[[float, Tensor], Tensor], time: float, x: Tensor, h: float) -> Tensor:
-    """x(t + h) by one step, on the sphere."""
+    """x(t + h) by one step of order five, normalised to the sphere."""
     rates: list[Tensor] = []
     y = x
     for row in DORMAND_PRINCE.A.tolist():

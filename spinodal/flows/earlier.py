@@ -1,7 +1,7 @@
-"""Simulations that an earlier version left unfinished: the label of their checkpoint, read as a `Simulation`.
+"""Conversion of the labels of checkpoints of format 1 to those of the `Simulation` that they describe.
 
-Format 1 labelled a checkpoint with the options of the command, with n and d as they were found, and with "files", the
-SHA-256 of all files that these options name, one after another.
+A label of format 1 holds the options of the command, the n and d of the tokens, and "files", the SHA-256 of
+the contents of all files that these options name, in the order of `FILES`.
 """
 
 import hashlib
@@ -24,9 +24,9 @@ FILES = ("q", "k", "v", "start", "weights", "save_times")  # options that may na
 
 
 def current_label(label: object) -> object:
-    """The label as it is written today: the JSON of the simulation. One of today is returned as it is.
+    """The label in the current format, the JSON of the simulation; one in that format is returned unchanged.
 
-    InputError where the files that an earlier version read are not there, or not what they were.
+    InputError where a file that a label of format 1 names is missing or has changed, or an option is missing.
     """
     if not isinstance(label, Mapping) or "files" not in label:
         return label
@@ -42,7 +42,7 @@ def current_label(label: object) -> object:
 
 
 def simulation_of(label: Mapping[str, Any]) -> Simulation:
-    """The simulation that options of format 1 stand for."""
+    """The simulation that the options in a label of format 1 describe."""
     names = {option: label[option] for option in FILES}
     noisy, seed = label["noise"] is not None, label["seed"]
     heads = [1.0 if names[option] is None else matrix(names[option]) for option in ("q", "k", "v")]
@@ -76,7 +76,7 @@ def matrix(file: str) -> Float[np.ndarray, "..."]:
 
 
 def check_files(label: Mapping[str, Any]) -> None:
-    """InputError unless the files that a label names are those that were read."""
+    """InputError unless all files that a label names exist with the contents of its SHA-256."""
     told = {name: label[name] for name in FILES if label.get(name) is not None}
     plain = {name for name, file in told.items() if file in (*NAMED_STARTS, "log")}
     files = [Path(file) for name, file in told.items() if name not in plain]

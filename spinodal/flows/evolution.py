@@ -1,4 +1,4 @@
-"""From a simulation to what came of it: times, tokens, merges, energy."""
+"""`evolve`, which integrates a `Simulation`, and its result `Evolution`: times, tokens, merges, energy."""
 
 import json
 import math
@@ -29,7 +29,7 @@ PAIRS = 4096  # tokens up to which the smallest cosine is looked for
 
 @dataclass(frozen=True)
 class Merge:
-    """When the clusters of two tokens, each its first, met, and how many clusters were left."""
+    """The merge of two clusters: its time, the number of clusters left, and the first token of each."""
 
     time: float
     clusters: int
@@ -62,11 +62,12 @@ class Final:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Evolution(Result):
-    """What a simulation results in: kept tokens, merges and energy, in plain numbers and NumPy arrays.
+    """The result of a simulation: tokens at the kept times, merges and energy, as numbers and NumPy arrays.
 
     `engine` names the engines that ran, in the order of their first use; `span` is the dimension in which the tokens
     were integrated where that is less than d; `error_bound` bounds the relative error of a drift. `tokens` are unit
-    vectors, as are `probes`, which were carried along.
+    vectors, as are `probes`, tokens without weight. `merge_time` [k] and the arrays after it describe all
+    merges, as `Merges` does; `merges` holds the last 10,000 of them, `merges_left_out` counts the others.
     """
 
     engine: str
@@ -89,7 +90,7 @@ class Evolution(Result):
     experiment: Simulation | None = field(default=None, repr=False, metadata=UNSAVED)
 
     def __str__(self) -> str:
-        """The end, in a line."""
+        """One line that describes the final state."""
         end = self.final
         return (
             f"t = {end.time:.8g}: {end.clusters} clusters, {end.steps} steps, relative error of a drift "
@@ -173,7 +174,7 @@ def evolve(
 
 
 def final(simulation: Simulation, run: SimulationResult, seconds: float) -> Final:
-    """The state at the end of a simulation, in numbers that coordinates in the span give as well."""
+    """The numbers that describe the last state of a run, from coordinates in the span of the tokens."""
     from spinodal.observables import cluster_count
 
     last, n = run.coordinates[-1], simulation.n
@@ -194,7 +195,7 @@ def final(simulation: Simulation, run: SimulationResult, seconds: float) -> Fina
 
 
 def energies(simulation: Simulation, run: SimulationResult) -> tuple[EnergyCurve | None, str | None]:
-    """log E and log |dE/dt| at each time, or None and the reason."""
+    """(log E and log |dE/dt| at each time, None), or (None, the reason) where the field has no energy."""
     try:
         energy = energy_of(simulation.field)
     except InputError as error:

@@ -51,9 +51,10 @@ class Simulation:
         until    a time, or "consensus", CONSENSUS: however long it takes
         method   Adaptive(tolerance) for the ode clock; Layers(step); Noisy(step) for fields with noise
         weights  [n], >= 0, summing to one; equal if not given
-        times    kept beside the start and the end: so many evenly spread, as far as 256 MiB hold them; increasing
-                 times [t] from 0 to `until`; or "log", 8 a decade, as it is for a consensus
-        probes   unit vectors [m d] that the flow carries along and that pull at nothing, or so many uniform ones
+        times    the times that are kept: a number of evenly spaced ones, start and end among them, as many as
+                 fit in 256 MiB; increasing times [t] from 0 to `until`, to which start and end are added; or
+                 "log", 8 a decade, which a number means too when `until` is a consensus
+        probes   unit vectors [m d] that move as tokens without weight, or the number m of uniform ones
 
     >>> from spinodal import flows
     >>> field, start = flows.AttentionField(beta=4.0), flows.UniformStart(16, 3, seed=1)
@@ -100,7 +101,7 @@ class Simulation:
 
     @property
     def followed(self) -> Float[np.ndarray, "m d"] | None:
-        """The probes as an array."""
+        """The probes as an array [m d], None where there are none."""
         return self.probes if isinstance(self.probes, np.ndarray) else None
 
     @property
@@ -125,7 +126,7 @@ class Simulation:
         return WeightedTokens(x, weights)
 
     def saves(self) -> Iterable[float]:
-        """The times to keep, an endless sequence where the end is not known."""
+        """The times to keep after the start; without end for "log", and for a number until a consensus."""
         if isinstance(self.times, np.ndarray):
             return self.times.tolist()
         if self.until < CONSENSUS and isinstance(self.times, int):
@@ -145,7 +146,10 @@ def named_method(
     seed: int = 0,
     noisy: bool = False,
 ) -> Adaptive | Layers | Noisy:
-    """The method of a clock: layers, or for ode steps of its own, and of a fixed size where the field has noise."""
+    """The method of a clock: Layers for "layer"; for "ode" Adaptive, or Noisy where the field is `noisy`.
+
+    InputError for an unknown clock, and for a `step` of Adaptive, whose steps follow from the tolerance.
+    """
     if clock not in ("ode", "layer"):
         raise InputError(f"`clock` {clock!r} is none of ode, layer", field="clock")
     if clock == "layer" or noisy:
@@ -160,7 +164,7 @@ def named_method(
 
 
 def check_types(simulation: Simulation) -> None:
-    """Numbers and arrays as they are computed with; InputError for a field that holds something else."""
+    """Converts the fields of a simulation in place, such as lists to arrays; InputError for other types."""
 
     def put(name: str, value: object) -> None:
         object.__setattr__(simulation, name, value)
@@ -199,7 +203,7 @@ def check_types(simulation: Simulation) -> None:
 
 
 def check_work(simulation: Simulation) -> None:
-    """InputError for steps of a fixed size, or frames, of which there are too many to be meant."""
+    """InputError for more than STEPS steps of a fixed size, and for more than ROWS frames."""
     if isinstance(simulation.method, Layers | Noisy) and simulation.until < CONSENSUS:
         steps = simulation.until / simulation.method.step
         require_at_most(STEPS, steps, "steps", ("until", "step"))
@@ -208,7 +212,7 @@ def check_work(simulation: Simulation) -> None:
 
 
 def check_probes(field: AttentionField) -> None:
-    """InputError for a field with noise, whose draws probes would change."""
+    """InputError for a field with noise: probes would change the random draws of the tokens."""
     if field.noise > 0:
         raise InputError("`probes` with noise: there are none; take `kappa` = inf", field=("probes", "kappa"))
 

@@ -1,6 +1,6 @@
-r"""Probes: unit vectors without weight, which a flow carries along and which pull at nothing.
+r"""Probes: unit vectors that drift as tokens of weight 0, so that they do not act on any token.
 
-Pairs of near ones tell how fast the flow parts or joins what is near, its finite-time Lyapunov exponent:
+Pairs of near probes give finite-time Lyapunov exponents, the rates at which the flow separates near points:
 
     lambda(t) = log( |y - y'|(t) / |y - y'|(0) ) / t
 

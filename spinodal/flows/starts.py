@@ -1,4 +1,4 @@
-"""Where tokens begin: values that say how to make unit vectors, and make them when asked."""
+"""Starts of simulations, as values: each describes unit vectors at t = 0, and `tokens()` computes them."""
 
 import math
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ ROUNDING = 1e-6  # by which lengths in a file may differ from 1
 
 
 class Start(Protocol):
-    """What gives the tokens of a simulation at t = 0, as unit vectors."""
+    """A start: `tokens()` returns the tokens [n d] of a simulation at t = 0, as unit vectors."""
 
     def tokens(self) -> Float[np.ndarray, "n d"]: ...
 
@@ -172,7 +172,7 @@ AnyStart = UniformStart | OrthonormalStart | LatticeStart | TokenStart | Perturb
 
 
 def check_size(n: int, d: int) -> None:
-    """InputError for n and d of which there are no tokens on a sphere."""
+    """InputError for n < 2, for d < 2, and for more numbers n d than the limit."""
     if n < 2 or d < 2:
         raise InputError(
             f"`n` {n}, `d` {d}: at least two tokens, on spheres of R^2 and above", field=("n", "d")

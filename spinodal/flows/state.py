@@ -1,4 +1,4 @@
-r"""What a flow of particles is made of: a state, its rate of change, and the field between the two.
+r"""The state of weighted tokens, its rate of change, and the field that maps the one to the other.
 
 Directions and lengths are kept apart: a token is r_i theta_i with theta_i a unit vector, and most fields
 leave r_i = 1 alone. Weights are masses: merged tokens are one heavier token.
@@ -47,7 +47,7 @@ class Field(Protocol):
 
     @property
     def merges(self) -> bool:
-        """Tokens that coincide stay together, so that they may become one heavier token."""
+        """Whether tokens that coincide stay together, so that they may become one heavier token."""
         ...
 
     @property
@@ -57,7 +57,7 @@ class Field(Protocol):
 
     @property
     def in_span(self) -> bool:
-        """Tokens stay in the span of the start, and only their inner products matter: fewer coordinates may do."""
+        """Whether tokens stay in the span of the start and only inner products matter: n coordinates do."""
         ...
 
     def __call__(self, time: float, state: State, weights: Float[np.ndarray, " n"]) -> Rate: ...

@@ -1,13 +1,13 @@
-"""Adaptive steps in time: what the three loops that take them have in common.
+"""Parts of adaptive time integration that its three loops share: coefficients, sums of stages, step control.
 
 file     what
 tableau  Dormand--Prince 5(4) and its interpolant, as data
 kernels  sums of stages, compiled
 control  the next step from the error of this one
 
-Three loops are made of these, because their states, and what becomes of tokens that meet, are different:
+There are three loops, because their states and their rules for merging tokens are different:
 
-loop       file                  state                       two become one                          controller
+loop       file                  state                       two tokens merge                        controller
 tokens     flows/time            one system, path length     nearer than 1e-8 (chord; captured       0.1 to 10 times,
                                  in the place of time        before, `merging`)                      with the trend
 ensembles  flows/ensembles/flow  many small systems,         nearer than 1e-5 (cosine 1 - 5e-11)     0.2 to 10 times
