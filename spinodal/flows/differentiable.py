@@ -57,7 +57,7 @@ class TorchField:
     """dx_i/dt = P_{x_i} (sum_h zeta_i sum_j p_ij V x_j + W s(A x_i + c)), differentiable  [glpr2023].
 
     The field of attention on tensors, with gradients in tokens and in all parameters. Q, K and V are numbers,
-    which stand for a multiple of the identity, or tensors [k d] and [d d], or for h heads [h k d] and [h d d].
+    which stand for a multiple of the identity, or tensors [k d] and [d d], for h heads [h k d] and [h d d].
     A call takes a time, which it ignores, tokens [*b n d] and their weights [n], equal if not given; it costs
     O(n^2) time and memory. `of(field)` converts an `AttentionField` that is post-LN and without noise.
     InputError for an unknown kind, and for shapes and for parts of a field that do not fit.

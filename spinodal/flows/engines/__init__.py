@@ -1,4 +1,4 @@
-"""Engines: (drift, Z, error_bound) of attention on weighted unit vectors, and the average that all else is made of.
+"""Engines: ways to compute (drift, Z, error_bound) and the mean of attention among weighted unit vectors.
 
 file       where                  how                                        cost
 direct     reference; slow flows  every pair, by differences                 n^2
@@ -11,11 +11,11 @@ lowrank    once tokens cluster    pivoted Cholesky with a certificate        n r
 span       n < d                  the same flow in n dimensions              n^3
 hardmax    beta = inf             the largest logits of every token          n^2
 
-engine     how an engine describes itself: a file has its `ENGINE`
-registry   all of them by name
-choose     who is asked, and what is done again by differences
+engine     the type of an engine; every file above ends with its `ENGINE`
+registry   all engines by name
+choose     the choice of an engine, and the refinement of inaccurate tokens by differences
 field      the public `field`
 few        the drift of few tokens for compiled loops
 angles     the circle engine for tokens that are sorted angles
-law        what is asked and answered; `kernel`: Q, K and the mask
+law        the kinds of attention and the types of results; `kernel`: Q, K and the mask
 """

@@ -2,9 +2,9 @@ r"""Attention on the circle with tokens as sorted angles: `circle`, without arcs
 
     y_i = theta_i + sum_s a_s k_si,    y_i' = v Y'(y_i) / Z(y_i)  (SA),    v clock Y'(y_i)  (USA),
 
-with Y and Z of `circle`. One pass makes y and its moments, another the drift and what is asked of it. Sorted tokens of
-one cell are neighbours: its moments and its coefficients stay in registers for the whole run of them. Where runs are
-short, tokens are taken one by one, as `cells` does.
+with Y and Z of `circle`. One pass makes y and its moments, another the drift and its norms. Sorted tokens of
+one cell are a run of consecutive tokens, over which its moments and coefficients stay in registers. Where
+runs are short, tokens are taken one by one, as `cells` does.
 
     symbol   meaning                                                     shape
     theta    angles, in cyclic order; any multiple of 2 pi may be added  n
@@ -52,9 +52,9 @@ class AngularDrift(NamedTuple):
 @compiled(fastmath={"contract"})
 @no_type_check
 def six_stages(k, a):
-    """(rows, coefficients) of the stages that count, at most six in any sum of Dormand and Prince's method.
+    """(rows, coefficients) of the stages with a coefficient other than 0, six at most in any step.
 
-    Where there are fewer the last stands again, with a coefficient of 0.
+    Where there are fewer, the last row is repeated with a coefficient of 0.
     """
     rows, order = k
     index, factor, count = np.zeros(6, np.int64), np.zeros(6), 0
@@ -97,7 +97,7 @@ def largest_sum(k, a, start, stop):
 @compiled(fastmath={"contract"})
 @no_type_check
 def move_all(theta, k, a, y, start, stop):
-    """`move` of what does not go on to moments."""
+    """y = theta + sum_j a_j k_j of the entries from start to stop, without moments of y."""
     move(theta, six_stages(k, a), y, start, stop)
 
 
@@ -139,7 +139,7 @@ def end_of_run(cell, start):
 @compiled()
 @no_type_check
 def add_run(off, masses, start, stop, moments, c):
-    """moments[c + p] += sum_j w_j off_j^p of a run; as in `scatter`, with what rounding leaves out of the mass."""
+    """moments[c + p] += sum_j w_j off_j^p of a run; moments[c + MOMENTS] += rounding error of the mass."""
     use_widest_vectors()
     a0 = a1 = a2 = a3 = a4 = a5 = a6 = 0.0
     for j in range(start, stop):
@@ -255,7 +255,7 @@ def fill_rates(y, slope, constants, rate):
 @compiled()
 @no_type_check
 def drift_in_cells(y, a, M, constants, rate, start, stop):
-    """Fills the drift of the angles from start to stop; returns what `fill_rates` says of all, as numbers."""
+    """Fills the drift of the angles from start to stop; returns the numbers of `fill_rates` as doubles."""
     cell, off, f, slope = np.empty(BLOCK, np.int32), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
     squares = clocks = unknown = 0.0
     top = fastest = np.int64(0)
@@ -278,7 +278,7 @@ def drift_in_cells(y, a, M, constants, rate, start, stop):
 
 
 def unit_masses(weights: Angles) -> tuple[Angles | None, float]:
-    """(masses, unit): masses of order one, None where all are equal, as then they are counted without rounding."""
+    """(masses, unit), weights = masses unit; None for masses that are all 1, whose sums are exact."""
     if (weights == weights[0]).all():
         return None, float(weights[0])
     return len(weights) * weights, 1 / len(weights)

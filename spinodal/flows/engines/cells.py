@@ -82,7 +82,7 @@ def locate(x, M, cell, off):
 @compiled()
 @no_type_check
 def scatter(cell, off, w, scale, moments):
-    """moments[cell, p] += scale w off^p; the column after them takes what rounding leaves out of the masses."""
+    """moments[cell, p] += scale w off^p; the next column sums the rounding errors of the masses (p = 0)."""
     for j in range(cell.size):
         k = np.uint32(cell[j]) * WIDTH
         s = off[j]
@@ -155,7 +155,10 @@ def powers(K: int) -> Complex[np.ndarray, "p k"]:
 
 
 def cells(strength: Float[np.ndarray, " k"]) -> int:
-    """M with sum_k strength_k (k h)^p / p! below rounding, p the first power left out: a sum, not a rule."""
+    """The least power of two M >= 256 with sum_k strength_k (k h)^p / p! <= 1e-16, h = pi / M.
+
+    p is the first power that the moments leave out; M is at least four times the number of modes.
+    """
     k = np.arange(len(strength))
     M = 256
     while 4 * len(k) > M or np.sum(strength * (k * np.pi / M) ** MOMENTS) / math.factorial(MOMENTS) > 1e-16:
@@ -177,7 +180,7 @@ def modes(
 
 
 def whole_masses(sums: Float[np.ndarray, " s"]) -> Float[np.ndarray, "c p"]:
-    """Moments of cells as `scatter` leaves them, with what rounding left out of the masses."""
+    """The moments of every cell from the sums of `scatter`, with the rounding errors added to the masses."""
     cells = sums.reshape(-1, WIDTH)
     cells[:, 0] += cells[:, MOMENTS]
     return cells[:, :MOMENTS]

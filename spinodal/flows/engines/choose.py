@@ -1,12 +1,13 @@
-r"""The one choice of an engine, for `flows.field` and for every composed field, and what is done about its errors.
+r"""The choice of an engine, for `flows.field` and every composed field, and the refinement of its result.
 
-Of the engines whose domain holds the problem the cheapest is asked; where it declines, the next. An O(n) engine errs
-by eps / Z_i, so tokens far from all others come out worst: those whose bound exceeds `tolerance` times the largest
-drift are done again by differences, while that is affordable. In a metastable state all drifts are small, all tokens
-are done again, and the answer is the direct one. A token whose Z_i is below the engine's error has an infinite bound:
-it weighs next to nothing, as a probe does, and is always done again.
+Of the engines whose domain holds the problem the cheapest runs; where it returns None, the next. An O(n)
+engine has an error of eps / Z_i, largest for tokens far from all others: those whose bound exceeds
+`tolerance` times the largest drift are computed again by differences, where that costs at most `WORK`. In a
+metastable state all drifts are small, all tokens are computed again, and the result is that of "direct". A
+token whose Z_i is below the error of the engine has an infinite bound and is always computed again; its
+weight is small, or 0 as that of a probe.
 
-Answers carry the name of the engine that ran: "circle+direct" where some tokens were done again.
+Results have the name of the engine that ran: "circle+direct" where some tokens were computed again.
 """
 
 from collections.abc import Callable
@@ -145,7 +146,7 @@ def refine_drift(answer: Drift, x: Tokens, weights: Numbers, law: Law, tolerance
 
 
 def offenders(drift: Tokens, bound: Numbers, tolerance: float) -> Int[np.ndarray, " m"]:
-    """Tokens whose error may exceed `tolerance` times the largest drift, or is unknown.
+    """Indices of the tokens whose error may exceed `tolerance` times the largest drift, or is unknown.
 
     The latter alone where all are too many to refine.
     """

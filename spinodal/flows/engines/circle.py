@@ -43,7 +43,7 @@ COUPLING_MAX = 2e3  # a coupling matrix of about 1000 x 1000 modes
 
 
 class Plan(NamedTuple):
-    """What depends on beta alone: J_0, 2 J_k / b for k = 1..K, the number of cells."""
+    """The constants for one beta: J_0, Y_k = 2 J_k / b for k = 1..K, and M, the number of cells."""
 
     J0: float
     Y: Float[np.ndarray, " k"]
@@ -74,7 +74,7 @@ def plan(beta: float) -> Plan:
 @compiled()
 @no_type_check
 def fill_drift(x, a, cell, off, constants, drift, Z, error):
-    """Z = J_0 + beta Y; the drift along the unit tangent (-y, x) is rate Y'. One loop, to spread its writing.
+    """Z = J_0 + beta Y; the drift along the unit tangent (-y, x) is rate Y'. One loop fills both and `error`.
 
     Where Z is not certainly larger than its error, the drift is 0 and its bound infinite.
     """
@@ -114,7 +114,7 @@ def drift_and_bound(x, a, M, constants, drift, Z, error, start, stop):
 @compiled()
 @no_type_check
 def looked_up(a, cell, off):
-    """The function with coefficients a at the offsets in their cells."""
+    """sum_p a_cp s^p at each token: the function with coefficients a, from the cell c and the offset s."""
     f = np.empty(off.size)
     for j in range(off.size):
         f[j], _ = polynomial(a, cell[j], off[j])
@@ -145,7 +145,7 @@ def coupled_mean(
 def coupling_modes(A: Float[np.ndarray, "2 2"], top: float) -> Complex[np.ndarray, "k l"]:
     """C_kl of e^{x^T A y - top} = sum_kl C_kl e^{i(k theta + l phi)}, k, l = -K..K, until the tail is rounding.
 
-    Rounding of the exponent is top eps, so that sums of |C_kl| never fall below some share of that.
+    The exponent has a rounding error of top eps, so that the tail of the sums of |C_kl| stays at that level.
     """
     if top > COUPLING_MAX:
         raise InputError(

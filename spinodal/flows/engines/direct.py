@@ -39,7 +39,10 @@ FAINT = 1e-280  # a Z of which the least weight of exp2, 2^-1000, is a part
 @compiled()
 @no_type_check
 def row_on_circle(s, w, part, i, kappa, mirror):
-    """[force, spread, others] of token i = (x, y, weight) from a tile; with `mirror` its own go to `part`."""
+    """(force, spread, others) of token i = (x, y, weight), summed over a tile.
+
+    With `mirror` the terms of token i in the sums of the tokens of the tile are added to `part`.
+    """
     use_widest_vectors()
     x, y = s
     force, spread, others = part
@@ -73,7 +76,7 @@ def row_on_circle(s, w, part, i, kappa, mirror):
 @compiled()
 @no_type_check
 def row_on_sphere(s, w, part, i, kappa, mirror):
-    """[force (3 rows), spread, others] of token i = (x, y, z, weight), and to `part`, as on the circle."""
+    """(force (3 numbers), spread, others) of token i = (x, y, z, weight), as `row_on_circle`."""
     use_widest_vectors()
     x, y, u = s
     fx, fy, fu, spread, others = part
@@ -111,7 +114,7 @@ def row_on_sphere(s, w, part, i, kappa, mirror):
 @compiled()
 @no_type_check
 def add_rows(total, part, J):
-    """total_k[J:] += part_k, for whose slices numba would compile a text of errors for seconds."""
+    """total_k[J:] += part_k for every row k, as loops, since numba takes seconds to compile the slices."""
     for k in range(len(part)):
         for j in range(part.shape[1]):
             total[k, J + j] += part[k, j]
@@ -120,7 +123,7 @@ def add_rows(total, part, J):
 @compiled()
 @no_type_check
 def tile_on_circle(s, w, kappa, at, total):
-    """Adds what the tiles i in [I, A) and j in [J, B) do to each other to [force, spread, others]."""
+    """total = [force, spread, others] += the sums of tokens i in [I, A) over j in [J, B), and of j over i."""
     I, A, J, B = at
     whole, part = np.zeros((3, B - J)), np.zeros((3, B - J))
     tile, weights = (s[0, J:B], s[1, J:B]), w[J:B].copy()
@@ -143,7 +146,7 @@ def tile_on_circle(s, w, kappa, at, total):
 @compiled()
 @no_type_check
 def tile_on_sphere(s, w, kappa, at, total):
-    """Adds what the tiles i in [I, A) and j in [J, B) do to each other to [force (3 rows), spread, others]."""
+    """total = [force (3 rows), spread, others] += the sums over tiles, as in `tile_on_circle`."""
     I, A, J, B = at
     whole, part = np.zeros((5, B - J)), np.zeros((5, B - J))
     tile, weights = (s[0, J:B], s[1, J:B], s[2, J:B]), w[J:B].copy()

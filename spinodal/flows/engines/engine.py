@@ -1,10 +1,11 @@
-r"""What an engine says of itself: what it computes, where, and at what cost.
+r"""The types that describe an engine: what it computes, on which problems, and at what cost.
 
     average   m_i = sum_j p_ij (x_j - x_i) and log Z_i, p_ij = w_j e^{b <Q x_i, K x_j>} / Z_i
     drift     P_{x_i} m_i times the clock of a law, with Q = K = V = I and no mask
 
-Every scheme of normalisation, every V and every mask is made of the average; an engine that has a faster way to the
-drift alone gives that too. To add an engine write a file with an `Engine` and name it in `registry`.
+Every scheme of normalisation, every V and every mask is computed from the average; an engine that has a
+faster way to the drift alone provides that too. To add an engine write a file with an `Engine` and name it in
+`registry`.
 """
 
 from collections.abc import Callable
@@ -66,12 +67,12 @@ class Engine:
     `average(kernel, x, weights)` is sum_j p_ij x_j, `drift(x, weights, law)` is dx/dt with Q = K = V = I.
 
     d         the one dimension that it serves, None for all
-    matrices  it knows general Q and K
-    causal    it knows a causal mask
+    matrices  it serves general Q and K
+    causal    it serves a causal mask
     hard      it is for beta = inf, and for that alone
     exact     its bound is as small as the drift, so that no token is refined
-    negative  it knows Q^T K = -I, which is beta < 0
-    biased    it knows <Q x + q, K y + k>
+    negative  it serves Q^T K = -I, which is beta < 0
+    biased    it serves <Q x + q, K y + k>
     """
 
     name: str

@@ -1,7 +1,8 @@
 r"""The drift of few tokens as one compiled call, for loops that take whole steps without Python.
 
-Values and bounds are those of `direct`: the same loops over pairs, without what is laid out again at every call. Where
-d > `NARROW` and Q = K = V = I, with g_ij = w_j e^{b (c_ij - 1)} and c = x x^T, they come from two matrix products,
+Values and bounds are those of `direct`: the same loops over pairs, without the set-up of each of its calls.
+Where d > `NARROW` and Q = K = V = I, with g_ij = w_j e^{b (c_ij - 1)} and c = x x^T, they come from two
+matrix products,
 
     num_i = sum_{j near} g_ij (x_j - x_i) + sum_{j far} g_ij x_j - x_i sum_{j far} g_ij    [derived],
 
@@ -42,7 +43,10 @@ LN2 = float(np.log(2))
 
 
 class TilePull(NamedTuple):
-    """Of an isotropic head without a mask, d = 2 or 3: its values v I, and the clock of its law, 0 for SA's 1 / Z_i."""
+    """Parameters of the drift of an isotropic head without a mask in d = 2 or 3, for `fill_by_tiles`.
+
+    `top` is b |Q^T K|, `kappa` top / (2 ln 2), `clock` that of the law, 0 for SA's 1 / Z_i; V = `value` I.
+    """
 
     top: float
     kappa: float
@@ -51,7 +55,7 @@ class TilePull(NamedTuple):
 
 
 class ProductPull(NamedTuple):
-    """The same of any d, by two matrix products."""
+    """The parameters of `TilePull` in any d, for `fill_by_products`."""
 
     top: float
     kappa: float
@@ -60,7 +64,10 @@ class ProductPull(NamedTuple):
 
 
 class PairPull(NamedTuple):
-    """Of any head, masked or not; V is empty where V = v I, and `value` is v then. `size` is |V|."""
+    """Parameters of the drift of any head, causal or not, for `fill_by_pairs`.
+
+    V is empty where V = v I, and `value` is v then. `size` is |V|; the others are as in `TilePull`.
+    """
 
     top: float
     clock: float
@@ -78,9 +85,10 @@ FewTokensOutput = TilePull | ProductPull | PairPull
 def pull_of(
     kernel: Kernel, values: float | Float[np.ndarray, "d d"], clock: float | None, d: int
 ) -> FewTokensOutput:
-    """The form in which few tokens in R^d pull at each other, with V a number where it is a multiple of the identity.
+    """The parameters of the drift of few tokens in R^d under a kernel and V, a number where V = v I.
 
-    `clock` is that of the law at Z = 1, None for SA.
+    Their class is that of the fastest routine that serves the head. `clock` is that of the law at Z = 1, None
+    for SA.
     """
     top, clock, scalar = float(kernel.top), clock or 0.0, np.ndim(values) == 0
     value, V = (float(values), np.zeros((0, 0))) if scalar else (1.0, np.array(values))
@@ -213,7 +221,7 @@ def fill_by_tiles(x, w, pull, drift, error):
 @compiled()
 @no_type_check
 def blocks_of(rows, size, number):
-    """`pairs.block_rows`: coordinate rows of so many blocks of this size."""
+    """The rows as blocks [number, d, size] of coordinates, padded with zeros, as in `pairs.block_rows`."""
     m, d = rows.shape
     out = np.zeros((number, d + -d % 4, size))
     for j in range(m):
@@ -225,7 +233,7 @@ def blocks_of(rows, size, number):
 @compiled()
 @no_type_check
 def padded(rows):
-    """`pairs.pad_rows` to multiples of four."""
+    """The rows padded with zeros to multiples of four in both axes, as in `pairs.pad_rows`."""
     n, d = rows.shape
     out = np.zeros((n + -n % 4, d + -d % 4))
     for i in range(n):
@@ -290,7 +298,7 @@ def fill_by_pairs(x, w, pull, drift, error):
 @compiled()
 @no_type_check
 def times_value(pull, drift, error):
-    """The drift and its bound for V = v I from those for V = I."""
+    """Multiplies a drift by v and its bound by |v|, in place: those of V = v I from those of V = I."""
     if pull.value != 1:
         for i in range(len(drift)):
             error[i] *= abs(pull.value)
@@ -310,7 +318,7 @@ def fill_pull(
 ) -> None:
     """Fills the drift of n <= `MOST` tokens and the bound on its error.
 
-    To be called from compiled loops: machine code of a loop is its own, and rounds as that of no other loop.
+    In a compiled loop it is compiled as a part of that loop, and may round differently than in another one.
     """
     FILLS[type(pull)](x, w, pull, drift, error)
 
@@ -318,6 +326,6 @@ def fill_pull(
 @overload(fill_pull)
 @no_type_check
 def compile_fill_pull(x, w, pull, drift, error):
-    """One form is compiled, that of the pull."""
+    """The implementation of `fill_pull` in compiled code: the function of `FILLS` for the class of `pull`."""
     fill = FILLS[pull.instance_class]
     return lambda x, w, pull, drift, error: fill(x, w, pull, drift, error)

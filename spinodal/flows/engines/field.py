@@ -1,4 +1,4 @@
-r"""The public field: checks its input, and lets `choose` find who computes it."""
+r"""The public function `field`, which checks its input and calls the engine that `choose` selects."""
 
 import warnings
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ SUM = 1e-9  # and the sum of the weights
 @compiled(fastmath={"contract"})  # that is, with NaN
 @no_type_check
 def first_faults(x, weights):
-    """(tokens that are not unit vectors, weights that are not >= 0, sum of weights)."""
+    """(number of tokens that are not unit vectors, number of weights that are not >= 0, sum of weights)."""
     crooked = negative = total = 0.0
     n, d = x.shape
     flat = x.reshape(-1)
@@ -84,7 +84,7 @@ def with_probes(
 
 
 def warn_of_lost_digits(answer: Drift, tolerance: float) -> None:
-    """A warning where bounds exceed the tolerance and the tokens were too many to be computed again."""
+    """Warns where bounds exceed the tolerance and the tokens were too many to be computed again."""
     if answer.engine == direct.ENGINE.name:
         return
     limit = tolerance * np.abs(answer.drift).max()
@@ -120,11 +120,11 @@ def field(
     factor `usa_clock`; `law` defines all three.
 
     Engines: "direct" sums over all pairs, O(n^2), and keeps all digits of the slowest flow; "circle" (d = 2), "sphere"
-    (d = 3) and "harmonics" (d = 4 to 8, the less the larger beta is) are O(n); "attention" and "lowrank" serve any d;
-    "span" works in n dimensions where n < d. "auto" takes the fastest. Whichever runs, tokens whose bound exceeds
-    `tolerance` times the largest drift are computed again by "direct", as long as that takes a second or two, and a
-    warning says where it would take more; with an infinite tolerance only those are of whose drift no digit is known,
-    such as probes far from all mass.
+    (d = 3) and "harmonics" (d = 4 to 8, fewer at larger beta) are O(n); "attention" and "lowrank" serve any
+    d; "span" works in n dimensions where n < d. "auto" takes the fastest. Whichever runs, tokens whose bound
+    exceeds `tolerance` times the largest drift are computed again by "direct", as long as that takes a second
+    or two, and a warning is given where it would take more; with an infinite tolerance only tokens with an
+    infinite bound are computed again, such as probes far from all mass.
 
     `probes` [m d] are unit vectors without weight: they drift and pull at nothing. The answer then has n + m rows, the
     last m theirs.

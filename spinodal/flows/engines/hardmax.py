@@ -1,9 +1,9 @@
-r"""The limit beta -> infinity of softmax attention, or -infinity: every token sees only what it likes best.
+r"""The limit beta -> infinity of softmax attention, or -infinity: only the largest logits of a token count.
 
     shift_i = mean of (v_j - a_i) over the j that maximise <t_i, s_j>, weighted by w
 
 The maximum is decided up to the rounding of a logit, so that coincident and mirrored tokens share it.
-With Q = K = I a token likes itself best and nothing moves; the limit is of use for other matrices.
+With Q = K = I the largest logit of a token is its own and nothing moves; the limit is for other matrices.
 """
 
 import numpy as np

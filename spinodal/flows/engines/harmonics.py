@@ -109,7 +109,7 @@ def functions(
 def moments(
     x: Float[np.ndarray, "n d"], values: Float[np.ndarray, "n v"], degree: int
 ) -> list[Float[np.ndarray, "_ _"]]:
-    """sum_j f(x_j) v_j of all functions, by m."""
+    """sum_j f(x_j) v_j of all functions f = q_k h_c: for each m an array [(k v) c]."""
     total: list[np.ndarray] = [np.zeros(())] * (degree + 1)
     for start in range(0, len(x), BLOCK):
         v = values[start : start + BLOCK].T
@@ -136,7 +136,10 @@ def sums(
 
 
 def average(kernel: Kernel, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]) -> Attention:
-    """sum_j w_j e^{b (<x_i, x_j> - 1)} (1, x_j); InputError where there are more than `MOST` functions."""
+    """m_i and log Z_i, from the sums sum_j w_j e^{b (<x_i, x_j> - 1)} (1, x_j) over harmonics.
+
+    InputError for d < 3, and where there are more than `MOST` functions.
+    """
     n, d = x.shape
     if d < 3:
         raise InputError(
@@ -171,7 +174,7 @@ def attempt(
 
 
 def cost(problem: Problem) -> float:
-    """Of an attempt, which must save half of what every pair costs, since it may be given up."""
+    """Microseconds of an attempt, doubled because it may be given up; inf where it is not to be tried."""
     d = problem.d or 0
     degrees = len(eigenvalues(abs(problem.beta), d)) if d in DIMENSIONS and problem.n >= LEAST else 0
     if not degrees:

@@ -1,7 +1,7 @@
 r"""The kernel of attention, e^{b <Q x, K y>}, where a number stands for that multiple of the identity.
 
-Only M = Q^T K enters. Where M = a I the kernel is that of Q = K = I at inverse temperature a b, which may be negative,
-and engines that know no other serve it.
+Only M = Q^T K enters. Where M = a I the kernel is that of Q = K = I at inverse temperature a b, which may be
+negative, so that engines for Q = K = I alone serve it.
 """
 
 import math
@@ -37,7 +37,7 @@ class Kernel:
 
     @cached_property
     def top(self) -> float:
-        """|b| |Q^T K|, the largest exponent."""
+        """|b| |Q^T K|, the largest exponent; with biases an upper bound on it."""
         size = norm(self.coupling)
         if self.biased:
             q, k = (
@@ -59,7 +59,7 @@ class Kernel:
 
     @cached_property
     def isotropic(self) -> bool:
-        """Q^T K = a I, without biases."""
+        """Whether Q^T K = a I, without biases."""
         return np.ndim(self.coupling) == 0 and not self.biased
 
     @property
@@ -80,7 +80,7 @@ class Kernel:
 
 
 def scalar_or_matrix(matrix: Matrix) -> Matrix:
-    """The number a where the matrix is exactly a I."""
+    """The number a where the matrix is exactly a I, else the matrix."""
     if np.ndim(matrix) == 0:
         return float(matrix)
     array = np.asarray(matrix)
@@ -89,7 +89,7 @@ def scalar_or_matrix(matrix: Matrix) -> Matrix:
 
 
 def square(matrix: Matrix, d: int = 2) -> Float[np.ndarray, "d d"]:
-    """The matrix written out."""
+    """The matrix as an array: a I [d d] for a number a."""
     return float(matrix) * np.eye(d) if np.ndim(matrix) == 0 else np.asarray(matrix)
 
 

@@ -1,9 +1,9 @@
-r"""What every engine is asked and what it answers.
+r"""The kinds of attention that engines compute, and the types of their results.
 
 Attention here is SA or USA with Q = K = V = I on weighted tokens, sum_j w_j = 1,
     num_i = sum_j w_j e^{b(<x_i,x_j> - 1)} P_{x_i} x_j,    Z_i = sum_j w_j e^{b(<x_i,x_j> - 1)},
-the token itself included (it pulls at nothing and counts in Z). The kernel is scaled by e^{-b}
-so that Z lies in (0, 1]; only the clock of USA still knows e^b:
+the token itself included (its term is zero in num_i and counts in Z_i). The kernel is scaled by e^{-b}
+so that Z lies in (0, 1]; only the clock of USA contains e^b:
 
     kind  drift           clock     paper
     sa    num_i / Z_i     1 / Z_i   SA [glpr2023]
@@ -60,7 +60,7 @@ class Drift:
 class Attention(NamedTuple):
     """shift_i = Z_i^-1 sum_j w_j e^{<t_i, s_j>} (v_j - a_i), log Z_i, and a bound on |shift_i - exact shift_i|.
 
-    t, s, v: targets, sources and their values; a: anchors, in the place of which zero is the plain mean.
+    t, s, v: targets, sources and their values; a: anchors, where a = 0 gives the plain mean.
     """
 
     shift: Float[np.ndarray, "n e"]
@@ -86,9 +86,9 @@ def quotient(
 
 
 def rounding_of_sum(n: int, block: int, additions: float) -> float:
-    """A bound, in units of EPS, on the rounding of a sum of n terms that is made in blocks, relative to it  [derived].
+    """A bound, in units of EPS, on the relative rounding error of a sum of n terms made in blocks  [derived].
 
-    Half of the additions one after the other, where all round the same way, and never below that of random signs.
+    Half the number of successive additions, for errors of one sign, and at least that of random signs.
     """
     return max(np.sqrt(block + n / block), min(n, additions) / 2)
 
@@ -100,7 +100,7 @@ def replace_rows(answer: Drift | Attention, rows: Int[np.ndarray, " m"], better:
 
 
 def from_shift(x: Float[np.ndarray, "m d"], mean: Attention, law: Law) -> Drift:
-    """drift = P_x shift, Z = e^{log Z - |b|}, of attention anchored at the tokens."""
+    """drift = f P_x shift, Z = e^{log Z - |b|}, from attention anchored at the tokens; f = 1 or clock Z."""
     v = mean.shift
     for _ in range(2):  # a second projection removes what rounding left of the first
         v = v - np.sum(v * x, -1, keepdims=True) * x

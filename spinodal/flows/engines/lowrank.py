@@ -119,7 +119,10 @@ def factor(
 def low_rank_sums(
     kernel: Kernel, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], max_rank: int | None = None
 ) -> Attention | None:
-    """num = L^T L (w x), Z = L^T L w; None where the rank is above `max_rank`, sqrt(n) if that is not given."""
+    """m_i = num_i / Z_i - x_i and log Z_i, with num = L^T L (w x) and Z = L^T L w.
+
+    None where the rank is above `max_rank`, which is sqrt(n) if not given.
+    """
     n, beta, most = len(x), kernel.top, int(np.sqrt(len(x))) if max_rank is None else max_rank
     opposite = kernel.inverse_temperature < 0
     points = np.concatenate([x, -x]) if opposite else x
@@ -151,7 +154,7 @@ def average(kernel: Kernel, x: Float[np.ndarray, "n d"], weights: Float[np.ndarr
 
 
 def cost(problem: Problem) -> float:
-    """Of an attempt; with few tokens, or on the circle and on S^2, it is never worth it."""
+    """Microseconds of an attempt; inf for n < `FEWEST`, and for d <= 3, where other engines are faster."""
     return 0.025 * problem.n**1.5 if problem.n >= FEWEST and (problem.d or 0) > 3 else np.inf
 
 

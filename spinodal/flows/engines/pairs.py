@@ -156,7 +156,7 @@ def pad_rows(rows: Float[np.ndarray, "n d"], number: int) -> Float[np.ndarray, "
 
 
 def block_rows(rows: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "k D B"]:
-    """Blocks of coordinate rows: a block lies in one piece, whatever the number of tokens."""
+    """The rows in blocks [k D B] of coordinates, padded with zeros; each block is contiguous in memory."""
     share = -(-len(rows) // -(-len(rows) // BLOCK))
     size = share + -share % LANES
     rows = pad_rows(rows, size)

@@ -2,7 +2,7 @@ r"""Fewer tokens than dimensions: the same flow in the span of the tokens, exact
 
 With Q = K = V = I only inner products enter, and the drift of a token is a combination of tokens.
 So with x = c B, B orthonormal rows, the flow of c in min(n, d) dimensions is the flow of x.
-Reducing costs as much as one field: reduce once, flow c, and lift what is wanted at the end.
+The reduction costs as much as one drift: reduce once, integrate c, and multiply by B at the end.
 
 LAPACK factors on one thread: on another number of threads it rounds otherwise.
 """
@@ -47,7 +47,7 @@ def coordinates_in_span(
 
 
 def drift(x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], law: Law) -> Drift:
-    """The drift of c, lifted by B. The rounding of c moves tokens by eps, and the bound says so."""
+    """dx/dt = (dc/dt) B, with a bound that includes the effect of the rounding of c."""
     c, B = coordinates_in_span(x)
     if c.shape[1] == 1:
         return Drift(np.zeros_like(x), np.ones(1), np.zeros(1))
@@ -57,13 +57,14 @@ def drift(x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], law: La
 
 
 def average(kernel: Kernel, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]) -> Attention:
-    """m_i of c, lifted by B."""
+    """m_i of the coordinates c, multiplied by B."""
     c, B = coordinates_in_span(x)
     mean = direct.average(Kernel(kernel.inverse_temperature), c, weights)
     return Attention(product(mean.shift, B), mean.log_partition, mean.error_bound + bound_in_span(kernel.top))
 
 
 def bound_in_span(beta: float) -> float:
+    """A bound on the error of m_i by the rounding of the coordinates in the span."""
     return 8 * EPS * (1 + abs(beta))
 
 

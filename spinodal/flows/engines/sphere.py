@@ -65,7 +65,7 @@ def fill_drift(x, Y, along, across, constants, drift, Z, error):
 @compiled()
 @no_type_check
 def fill_chunk(x, tokens, where, scale, constants, drift, Z, error):
-    """`fill_drift` from the rows of tokens, in the place of which `drift` may lie."""
+    """`fill_drift` with Y and its slopes read from the rows of `tokens`, whose memory `drift` may share."""
     Y, along, across = np.empty(where.size), np.empty(where.size), np.empty(where.size)
     take(tokens, where, Y, along, across)
     for j in range(where.size):
@@ -154,7 +154,10 @@ def rounding(n: int) -> float:
 
 
 def average(kernel: Kernel, x: Float[np.ndarray, "n 3"], weights: Float[np.ndarray, " n"]) -> Attention:
-    """Z is linear in the weights, so sum_j w_j e^{b (<x_i, x_j> - 1)} x_jk is the Z of the weights w_j x_jk."""
+    """m_i and log Z_i, from the Z of the weights w_j and of the d sets of weights w_j x_jk.
+
+    Z is linear in the weights, so that the latter are sum_j w_j e^{b (<x_i, x_j> - 1)} x_jk.
+    """
     n, at, L, beta = len(x), located(x), len(degrees(kernel.top)) - 1, kernel.top
 
     def potential(w: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
@@ -167,12 +170,12 @@ def average(kernel: Kernel, x: Float[np.ndarray, "n 3"], weights: Float[np.ndarr
 
 
 def harmonics_cost(n: int, beta: float) -> float:
-    """Microseconds."""
+    """Microseconds of a drift by transforms of ducc0."""
     return 600 + 12 * beta + 0.2 * n
 
 
 def cells_cost(n: int, beta: float) -> float:
-    """Microseconds: the number of cells grows with beta, that of waves in each with its root."""
+    """Microseconds of a drift by cells: their number grows with beta, that of waves in each with its root."""
     return 900 + 60 * beta**1.5 + 0.07 * n if beta <= CELLS_BETA_MAX else np.inf
 
 

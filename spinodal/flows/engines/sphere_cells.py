@@ -71,13 +71,13 @@ def degrees(beta: float) -> Float[np.ndarray, " l"]:
 
 
 def strengths(i: Float[np.ndarray, " l"], beta: float) -> Float[np.ndarray, " l"]:
-    """Of the degrees l, the largest value that they add to a Z or to a gradient."""
+    """(2l + 1) i_l max(l, b), i_0 for l = 0: the most that a degree l adds to a Z or to a gradient."""
     l = np.arange(len(i))
     return (2 * l + 1) * i * np.where(l > 0, np.maximum(l, beta), 1)
 
 
 class Grid(NamedTuple):
-    """What depends on beta alone.
+    """The cells and the harmonics in them, which depend on beta alone.
 
     P[m] [l, 2, (b, latitude)], l >= m: the coefficients of P_lm and m P_lm / sin theta. E[B] [(re im, m), (longitude,
     a)]: those of e^{-im phi} in powers of s, as many as B has tiles. `growth` says how much larger than the largest
@@ -116,9 +116,10 @@ def turn(k: Int[np.ndarray, " *k"], N: int) -> Complex[np.ndarray, " *k"]:
 
 
 def waves_in_cells(L: int, N: int) -> tuple[Float[np.ndarray, "k a"], Float[np.ndarray, "2 q c"]]:
-    """(alpha, X): e^{ikhs} = sum_a i^a alpha_ka T_a(s), and X takes values at the nodes of `legendre` to cells.
+    """(alpha, X): e^{ikhs} = sum_a i^a alpha_ka T_a(s); X maps values at the nodes of `legendre` to cells.
 
-    X[0] those of sums of cos k theta, X[1] of sin k theta; coefficients (b, r) that are good to eps J_b, not to eps.
+    X[0] is for sums of cos k theta, X[1] for those of sin k theta. It yields the coefficients of T_b(t) in
+    latitude r, with errors of eps J_b and not of eps.
     """
     k, order, node = np.arange(L + 1)[:, None], np.arange(ORDERS), 2 * np.arange(L + 1) + 1
     alpha = (2 - (order == 0)) * jv(order, k * np.pi / (2 * N))
@@ -129,7 +130,7 @@ def waves_in_cells(L: int, N: int) -> tuple[Float[np.ndarray, "k a"], Float[np.n
 
 @lru_cache(maxsize=4)
 def grid(beta: float) -> Grid:
-    """As many cells as lose less than `LOST`, and the harmonics in them."""
+    """`harmonics_in_cells` with as few cells as keep the terms that are left out below `LOST`."""
     N = 3 + int(3.6 * np.sqrt(beta))
     while (g := harmonics_in_cells(beta, N)).lost >= LOST:
         N += 1
@@ -138,7 +139,7 @@ def grid(beta: float) -> Grid:
 
 @one_thread_of_algebra()
 def harmonics_in_cells(beta: float, N: int) -> Grid:
-    """The tables, and a bound on what the terms left out add to a Z or to a numerator  [derived].
+    """The `Grid` of N latitudes; it bounds what the terms left out add to a Z or a numerator  [derived].
 
     The vector Y of all Y_lm of a degree l has |Y|^2 = (2l + 1) / 4 pi everywhere. The terms left out of it are no
     longer than the sum of the lengths of their coefficients, in its slope along theta b^2 / h of these; and by Cauchy
@@ -184,11 +185,12 @@ for degree in range(POWERS):
 
 
 class Sorted(NamedTuple):
-    """Tokens by cell, in two steps: chunks, that caches hold, by longitude, and longitudes of all chunks by latitude.
+    """Tokens sorted by cell in two steps: each chunk k by longitude c, then each longitude by latitude r.
 
-    Rows of tokens[k], of a chunk k, are first (s, theta, weight), later (Y, dY/dt, V): longitude c begins at row
-    begin[k, c], and token j is row where[k, j]. By latitude row j is the inner[k, j]-th of its longitude c, of which
-    the offsets `s` and `t` lie from start[c] on, a latitude r from first[c, r] on.
+    A chunk fits in cache. Rows of tokens[k] are first (s, theta, weight), later (Y, dY/dt, V): longitude c
+    begins at row begin[k, c], and token j is row where[k, j]. Among all tokens of longitude c, sorted by
+    latitude, row j is number inner[k, j]. Their offsets `s` and `t` begin at start[c], those of latitude r
+    first[c, r] later.
     """
 
     tokens: Float[np.ndarray, "k c"]
@@ -201,14 +203,14 @@ class Sorted(NamedTuple):
     t: Float[np.ndarray, " p"]
 
     def in_longitudes(self, loop: Callable[[int], Any]) -> None:
-        """loop(c) over longitudes, on threads where there are enough tokens."""
+        """Calls loop(c) for every longitude c, on threads where there are enough tokens."""
         count = len(self.first)
         least = max(1, LEAST * count // self.where.size)
         in_parts(lambda a, b: [loop(c) for c in range(a, b)], count, least)
 
 
 def deal_tokens(x: Float[np.ndarray, " k"], w: Float[np.ndarray, " n"], N: int) -> Sorted:
-    """Tokens dealt to the longitudes of their chunks; `cell_moments` sorts these."""
+    """`Sorted` with the tokens of each chunk sorted by longitude; `cell_moments` sorts them by latitude."""
     n, chunks = len(w), -(-len(w) // LEAST)
     size, padded = -(-n // chunks), n + 2 * N * N * LANES
     tokens, s, t = np.empty((chunks, 3 * size)), np.empty(padded), np.empty(padded)
@@ -276,7 +278,7 @@ def sums(g: Grid, M: Float[np.ndarray, "c a b r"]) -> Float[np.ndarray, "m l 2"]
 
 @one_thread_of_algebra()
 def coefficients(g: Grid, alm: Float[np.ndarray, "m l 2"]) -> Float[np.ndarray, "c a 2 b r"]:
-    """Those of Y = sum_lm a_lm Y_lm and of V, its slope along phi over sin theta, m of either sign."""
+    """Coefficients in each cell of Y = sum_lm a_lm Y_lm, m of either sign, and of V = dY/dphi / sin theta."""
     N, L = g.N, len(g.i) - 1
     waves = np.empty((TILES, 2, L + 1, 2, 4 * N))
     for m in range(L + 1):

@@ -37,7 +37,7 @@ def angles(x, theta, phi):
 @compiled()
 @no_type_check
 def place(phi, N, column, s):
-    """The longitude of each token, and its offset in that."""
+    """Fills `column` with the longitude of each token, and `s` with its offset in it, from -1 to 1."""
     use_widest_vectors()
     for j in range(phi.size):
         u = phi[j] * (N / np.pi)
@@ -49,7 +49,10 @@ def place(phi, N, column, s):
 @compiled()
 @no_type_check
 def deal(x, w, N, where, tokens, begin):
-    """Tokens of a chunk by longitude: token j is the where[j]-th row of `tokens`, (s, theta, weight)."""
+    """Sorts the tokens of a chunk by longitude: token j becomes row where[j] of `tokens`, (s, theta, weight).
+
+    Fills begin[c] with the first row of longitude c.
+    """
     n, s, theta, phi = where.size, np.empty(where.size), np.empty(where.size), np.empty(BLOCK)
     begin[:] = 0
     for b in range(0, n, BLOCK):
@@ -73,7 +76,7 @@ def deal(x, w, N, where, tokens, begin):
 @compiled()
 @no_type_check
 def latitudes(rows, N, row):
-    """The latitude of each (s, theta, weight)."""
+    """Fills `row` with the latitude of each (s, theta, weight)."""
     use_widest_vectors()
     for j in range(row.size):
         row[j] = max(min(np.int32(rows[3 * j + 1] * (N / np.pi)), np.int32(N - 1)), np.int32(0))
@@ -82,7 +85,10 @@ def latitudes(rows, N, row):
 @compiled()
 @no_type_check
 def deal_rows(rows, N, following, row, s, t, w):
-    """s, t and w of rows <- the next place of those of their latitude; row <- that place."""
+    """Writes (s, t, w) of each row to the next free place of its latitude row[j]; row[j] <- that place.
+
+    following[r] is the next free place of latitude r.
+    """
     for j in range(row.size):
         r = row[j]
         i = following[r]
@@ -96,9 +102,9 @@ def deal_rows(rows, N, following, row, s, t, w):
 @compiled()
 @no_type_check
 def sort_longitude(tokens, begin, c, first, inner, ordered):
-    """(s, t, w) <- longitude c of all chunks by latitude: the token of row j is the inner[j]-th.
+    """ordered = (s, t, w) <- longitude c of all chunks, sorted by latitude: row j of chunk k is inner[k, j].
 
-    Latitudes begin at `first`, and are padded with tokens without weight.
+    Latitude r begins at first[r]; latitudes are padded with tokens without weight.
     """
     N, s, t, w = first.size - 1, ordered[0], ordered[1], ordered[2]
     first[:] = 0
@@ -157,7 +163,7 @@ def add_moments(p, s, t, M):
 @compiled()
 @no_type_check
 def times_fourth_power(g, t, p):
-    """g *= t^4, and p the same."""
+    """g *= t^4, and p <- g."""
     use_widest_vectors()
     for j in range(g.size):
         square = t[j] * t[j]
@@ -187,7 +193,7 @@ def longitude_moments(ordered, first, M):
 @compiled()
 @no_type_check
 def tile_values(a, s, t, f):
-    """(f_0, f_1, f_2) <- (f_0, f_1, f_2) s^4 + (Y, dY/dt, V): Y and V have the coefficients a[0] and a[1] of a tile."""
+    """f <- f s^4 + (Y, dY/dt, V), where Y and V have the coefficients a[:16] and a[16:] of a tile."""
     use_widest_vectors()
     f0, f1, f2 = f
     u, v = a[:16], a[16:]
@@ -227,7 +233,7 @@ def add_row(f, t, total):
 @compiled()
 @no_type_check
 def longitude_values(C, s, t, first, values):
-    """(Y, dY/dt, V) of sorted tokens, from the coefficients C[a, (Y, V), b, latitude] of their cells."""
+    """values <- (Y, dY/dt, V) of sorted tokens, from the coefficients C[a, (Y, V), b, latitude] of cells."""
     f, tiles = np.zeros((3, BLOCK)), C.shape[0] // 4
     u = np.empty((tiles, tiles, 32))
     for r in range(first.size - 1):
@@ -250,7 +256,7 @@ def longitude_values(C, s, t, first, values):
 @compiled()
 @no_type_check
 def give_back(values, inner, begin, c, tokens):
-    """Rows of tokens of longitude c <- their values."""
+    """Writes (Y, dY/dt, V) of the sorted tokens of longitude c back to their rows of `tokens`."""
     for k in range(len(tokens)):
         for j in range(begin[k, c], begin[k, c + 1]):
             i = inner[k, j]
@@ -262,7 +268,7 @@ def give_back(values, inner, begin, c, tokens):
 @compiled()
 @no_type_check
 def take(tokens, where, f0, f1, f2):
-    """(f_0, f_1, f_2) <- rows of tokens."""
+    """(f_0, f_1, f_2)_j <- row where[j] of `tokens`."""
     use_widest_vectors()
     for j in range(where.size):
         k = 3 * where[j]
