@@ -29,7 +29,7 @@ LAYERS = ("layer", 0.1)
 
 
 def diagram_betas(first: float = 0.1, last: float = 9.0, number: int = 200) -> tuple[float, ...]:
-    """So many inverse temperatures, evenly spaced from the first to the last."""
+    """`number` inverse temperatures, evenly spaced from the first to the last."""
     require_at_most(ROWS, number, "inverse temperatures", "betas")
     return tuple(np.linspace(first, last, number).tolist())
 
@@ -116,7 +116,7 @@ class Diagram:
         return [common | {"d": d, "beta": beta} for d in self.d for beta in self.betas]
 
     def assemble(self, rows: list[dict[str, list[float]]]) -> "DiagramResult":
-        """The result whose `rows` are those of `cells`, in their order."""
+        """The result of a diagram, from the `rows` computed for `cells`, in their order."""
         shape = (len(self.d), len(self.betas), len(self.times))
         found = (np.array([each[name] for each in rows]) for name in ("probability", "standard_error"))
         return DiagramResult(self, *(values.reshape(shape).mT for values in found))

@@ -1,8 +1,8 @@
 r"""The ode clock: the projected flow itself, Dormand-Prince 5(4) with a step for every system.
 
-x' = F(x / |x|) keeps |x| = 1, so stages are normalised and the order stays five. Maps are read off
-the dense output, so steps are as long as accuracy lets them. Tokens nearer than NEAR become one
-heavier token and its copies: then no rate is stiff, and a metastable wait takes a few long steps.
+x' = F(x / |x|) keeps |x| = 1, so stages are normalised and the order stays five. Maps are evaluated by
+dense output, so that accuracy alone limits the steps. Tokens nearer than NEAR become one heavier token
+and its copies: then no rate is stiff, and a metastable state takes a few long steps.
 
     symbol  meaning                                         shape
     K       the seven stages; K_7 is the next K_1           s D N
@@ -120,7 +120,7 @@ def largest(y, n, length):
 @compiled()
 @no_type_check
 def merge_near(x, w, root, S, n):
-    """Joins tokens with S_ij > 1 - NEAR at their weighted mean, and says whether there were any."""
+    """Merges tokens with S_ij > 1 - NEAR at their weighted mean; returns whether there were any."""
     some = False
     for i in range(n):
         for j in range(i + 1, n):
@@ -166,7 +166,10 @@ def interpolate(y, x, K, h, theta, length):
 @compiled()
 @no_type_check
 def advance(systems, weights, n, numbers, times, shares):
-    """Every system to times[-1]; shares of close pairs at the times; the least time that was reached."""
+    """Advances every system to times[-1]; shares[b, m] <- share of close pairs at times[m].
+
+    Returns the least time at which a system ran out of steps, inf where none did.
+    """
     kappa, clock, tolerance, threshold, final, most = numbers
     _, D, N = systems.shape
     S, E, M, Z, length = np.empty((N, N)), np.empty((N, N)), np.empty((D, N)), np.empty(N), np.empty(N)

@@ -34,7 +34,7 @@ class LayerClock:
             raise InputError(f"`step` {self.step:g}: the step of a layer is a positive number", field="step")
 
     def grid(self, end: float, number: int) -> Float[np.ndarray, " t"]:
-        """Whole layers nearest to even spacing; InputError where there are fewer layers than times."""
+        """Times of whole layers nearest to even spacing up to `end`; InputError where these are too few."""
         layers = np.rint(np.linspace(end / number, end, number) / self.step)
         if layers[0] < 1 or len(np.unique(layers)) < number:
             raise InputError(
@@ -49,6 +49,7 @@ class LayerClock:
         self.layers(times)
 
     def layers(self, times: Float[np.ndarray, " t"]) -> np.ndarray:
+        """The numbers of layers [t] at these times; InputError as of `check_times`."""
         marks = np.rint(times / self.step).astype(np.int64)
         if np.any(abs(marks * self.step - times) > 1e-6 * self.step) or np.any(
             np.diff(marks, prepend=-1) < 1
@@ -92,7 +93,7 @@ def step_along(x, M, Z, clock, h):
 @compiled()
 @no_type_check
 def advance(systems, w, n, numbers, marks, shares):
-    """Every system through marks[-1] layers; shares of close pairs after marks[m] of them."""
+    """Advances every system by marks[-1] layers; shares[b, m] <- share of close pairs after marks[m]."""
     kappa, clock, h, threshold, final = numbers
     _, D, N = systems.shape
     S, E, M, Z = np.empty((N, N)), np.empty((N, N)), np.empty((D, N)), np.empty(N)

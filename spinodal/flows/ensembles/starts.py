@@ -173,7 +173,7 @@ def lifetimes(
 def over_starts(
     simulation: Simulation, starts: int, read: Callable[[SimulationResult], T], progress: Progress | None
 ) -> Iterator[T]:
-    """What is read of the simulation from each start, in the order of their seeds."""
+    """Yields read(result) of the simulation from each start, in the order of their seeds."""
     require_type("starts", starts, Integral)
     if starts < 2:
         raise InputError(f"`starts` {starts}: at least two, for an error", field="starts")
@@ -192,7 +192,7 @@ def over_starts(
 
 
 def reseeded(simulation: Simulation, s: int) -> Simulation:
-    """The simulation whose start and noise have the seed s later; InputError where neither has one."""
+    """The simulation with s added to the seeds of start and noise; InputError where neither has one."""
     start, method = simulation.start, simulation.method
     seeded = isinstance(start, UniformStart | PerturbedStart)
     noisy = simulation.field.noise > 0 and isinstance(method, Layers | Noisy)

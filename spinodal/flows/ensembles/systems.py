@@ -42,7 +42,7 @@ class Clock(Protocol):
     ) -> Float[np.ndarray, "b t"]:
         """Advances `systems.x` and returns the share of pairs with <x_i, x_j> >= threshold.
 
-        A system whose pairs all are stops there, its tokens with it: see `consensus_is_final`.
+        A system all of whose pairs are this close is advanced no further where `consensus_is_final`.
         """
         ...
 
@@ -54,7 +54,7 @@ class Clock(Protocol):
 def uniform_systems(n: int, d: int, numbers: range, seed: int) -> Float[np.ndarray, "b n r"]:
     """Systems of n independent uniform tokens of S^{d-1}, in r = min(n, d) coordinates.
 
-    A system depends on the seed and its number alone, so that more samples continue fewer.
+    A system depends on the seed and its number alone, so that a larger ensemble contains a smaller one.
     """
     draw = lambda number: sphere.uniform(n, d, np.random.default_rng([seed, n, d, number]))
     return np.concatenate([triangular_coordinates(draw(number)[None]) for number in numbers])

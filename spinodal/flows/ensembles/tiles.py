@@ -42,6 +42,7 @@ def panel(width: int):
 
 @no_type_check
 def emit_kernel(context, builder, signature, arguments, width):
+    """Emits the LLVM code of `panel`: a loop over q that keeps TILE x width vectors of C in registers."""
     arrays = [
         context.make_array(kind)(context, builder, value)
         for kind, value in zip(signature.args[:3], arguments[:3], strict=True)
@@ -93,7 +94,7 @@ one, two, three, four = map(panel, (1, 2, 3, 4))
 @compiled()
 @no_type_check
 def product(C, A, B):
-    """C = A B; the shapes must be multiples as the sign over this file says, and no sum empty."""
+    """C = A B, in place: rows of C a multiple of TILE, columns of LANES, and A has at least one column."""
     use_widest_vectors()
     vectors = C.shape[1] // LANES
     for p in range(0, C.shape[0], TILE):

@@ -1,16 +1,16 @@
 """Vector fields on tokens: every variant of self-attention as an option of one field, and its energy.
 
 file          what
-composed      AttentionField: mask x matrices x kind x scheme x noise x feed-forward
+composed      AttentionField: heads, mask, kind, scheme, noise, feed-forward part, drive
 heads         Q, K, V, where a number stands for that multiple of the identity
-interactions  one head at work: differences first
-matrices      of a head, from a text
+interactions  the attention output of one head, from differences of tokens
+matrices      the matrices of a head from a text, such as "random:7"
 schemes       where the layer norm sits
 depth         heads that change with time
-drive         what a token does by itself
-feed          outer s(inner x + bias)
-function      any function of tokens, weights and time
-unnormalised  no layer norm
+drive         a rotation and a constant pull of each token
+feed          the feed-forward part, outer s(inner x + bias)
+function      any function of tokens, weights and time as a field
+unnormalised  attention without layer norm
 energy        the energy that a field climbs or descends, or why there is none
 """
 

@@ -1,4 +1,4 @@
-r"""The field of attention: mask x matrices x softmax or not x place of the layer norm x noise x what is beside it.
+r"""The field of attention, with any heads, mask, kind, scheme, noise, feed-forward part and drive.
 
     theta_i' = P_{theta_i} A_i / s_i,   r_i' by the scheme,   dtheta_i += sqrt(2 / kappa) dW_i on the sphere,
     A_i = sum_h zeta_i^h sum_j p_ij^h V^h theta_j + W s(A theta_i + c) + Omega_i theta_i + c_i
@@ -107,17 +107,17 @@ class AttentionField:
 
     @property
     def beside(self) -> tuple[FeedForward | Drive, ...]:
-        """What is added to the heads."""
+        """The parts whose output is added to that of the heads: feed-forward part and drive, where given."""
         return tuple(part for part in (self.feed_forward, self.drive) if part is not None)
 
     @property
     def parts(self) -> tuple[Any, ...]:
-        """All that may fix d."""
+        """The parts that may fix d: heads, feed-forward part, drive, and heads that change with time."""
         return (*self.heads, *self.beside, *([] if self.depth is None else [self.depth]))
 
     @property
     def one_head(self) -> bool:
-        """Whether one head without biases, the same at all times, is all that pulls."""
+        """Whether the output is that of one head alone, without biases and the same at all times."""
         return len(self.heads) == 1 and not self.heads[0].biased and not self.beside and self.depth is None
 
     @property
@@ -140,11 +140,11 @@ class AttentionField:
 
     @property
     def merges(self) -> bool:
-        """Whether tokens in one place stay together, and their masses say all.
+        """Whether coincident tokens stay together, so that one token with their total weight stands for them.
 
-        Not under a causal mask (they see different pasts), not where lengths move (they have different speeds),
-        not with noise, nor where each has a drive of its own. Repulsion would keep coincident tokens together too; it
-        only never brings them there.
+        Not under a causal mask (they read different tokens), not where lengths move (they have different
+        speeds), not with noise, nor where each has a drive of its own. Under repulsion they stay together too,
+        but tokens that are apart never meet.
         """
         own = self.drive is not None and self.drive.n is not None
         return not (self.causal or self.scheme.grows or self.noise > 0 or own)
@@ -192,7 +192,7 @@ class AttentionField:
     def attention_output(
         self, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], radial: bool = True
     ) -> AttentionOutput:
-        """A: of all heads and what is beside them together, at t = 0 where heads change."""
+        """A_i, the sum over heads, feed-forward part and drive; of the heads at t = 0 where these change."""
         first, *rest = (one.attention_output(x, weights, radial) for one in self.at(0.0).interactions)
         if not rest and not self.beside:
             return first
@@ -207,7 +207,7 @@ class AttentionField:
 
 
 def parts_beyond(field: AttentionField, served: Collection[str]) -> list[str]:
-    """The parts of a field, beside those that are served, that are not as by default."""
+    """Names of the parts of a field outside `served` that are not as by default; "biased" for biases."""
     plain = {part.name: part.default for part in dataclasses.fields(field) if part.name not in served}
     values = {name: getattr(field, name) for name in plain}
     found = [
@@ -219,7 +219,7 @@ def parts_beyond(field: AttentionField, served: Collection[str]) -> list[str]:
 
 
 def check_types(field: AttentionField) -> None:
-    """Heads as a tuple, also of one; InputError for a part that is of another type."""
+    """Converts `heads` to a tuple, in place; InputError for a part that is of another type."""
     if isinstance(field.heads, list | Head):
         heads = (field.heads,) if isinstance(field.heads, Head) else tuple(field.heads)
         object.__setattr__(field, "heads", heads)

@@ -1,6 +1,6 @@
 r"""Weights that change with depth: one set of heads on each stretch of time.
 
-Resampled   redrawn every `period` from the law of a text: for all tokens alike, a common noise  [derived]
+Resampled   random matrices, drawn anew every `period`: the same for all tokens, a common noise  [derived]
 Piecewise   given heads, from given times on
 """
 
@@ -29,7 +29,7 @@ class Depth(Protocol):
 @register("resampled")
 @dataclass(frozen=True)
 class Resampled:
-    """Q, K and V of texts as of `named_matrix`, those of "random:SEED" drawn anew at t = 0, period, 2 period, ...
+    """Q, K and V by names as of `named_matrix`; "random:SEED" is drawn anew at t = 0, period, 2 period, ...
 
     On the layer clock with period = step every layer has its own. The k-th draw depends on the seed, the role of the
     matrix and k alone. InputError where no text is random, and for a period that is not positive.

@@ -1,4 +1,4 @@
-r"""What a token does by itself: it turns, and it is pulled in a direction of its own  [akorn2024].
+r"""The drive of a token, independent of all others: a rotation and a constant pull  [akorn2024].
 
     Omega_i theta_i + c_i,    Omega_i antisymmetric: a rotation, whose eigenvalues are +-i times the frequencies
 
@@ -72,7 +72,7 @@ class Drive:
 
     @property
     def n(self) -> int | None:
-        """The number of tokens of which each has its own, None where all have the same."""
+        """The number of tokens where each has its own rotation or pull, None where all share them."""
         own = [
             len(a) for a, axes in ((self.rotations, 3), (self.pulls, 2)) if a is not None and a.ndim == axes
         ]
@@ -88,6 +88,6 @@ class Drive:
 
     @cached_property
     def error_bound(self) -> float:
-        """Of |Omega_i theta_i + c_i|, by rounding."""
+        """A bound on the rounding error of Omega_i theta_i + c_i, for every token."""
         size = sum(float(np.sqrt(np.max(np.sum(a**2, axis=-1)))) for a in self.arrays)
         return EPS * (8 + 2 * self.d) * size

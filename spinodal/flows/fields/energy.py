@@ -65,7 +65,7 @@ class Energy:
     def log_dissipation(self, time: float, state: State, weights: Float[np.ndarray, " n"]) -> float:
         """log |dE/dt| = log sum_i w_i zeta_i |T_i|^2 / (|c| s_i), T = P A; -inf at rest.
 
-        The energy stands still among clusters; this does not.
+        In a metastable state of clusters E is constant to rounding, and this still shows how they move.
         """
         interaction, scheme = self.field.interactions[0], self.field.scheme
         A = interaction.attention_output(state.directions, weights, scheme.radial(time))
@@ -95,8 +95,8 @@ class Energy:
 def energy_of(field: AttentionField | UnnormalisedField) -> Energy:
     """The energy that the flow of a field climbs or descends  [glpr2023].
 
-    InputError "no energy: ..." where the field has none, as with a causal mask, and says why. With noise no energy is
-    monotone: ask the same field with kappa = inf.
+    InputError "no energy: ...", with the reason, where the field has none, as with a causal mask. With noise
+    no energy is monotone: use the same field with kappa = inf.
     """
     if isinstance(field, UnnormalisedField):
         raise InputError("no energy: without layer norm tokens do not stay on the sphere")

@@ -75,7 +75,7 @@ class FeedForward:
 
     @cached_property
     def error_bound(self) -> float:
-        """Of |W s(A x + c)|: every s here has slope below 1.13."""
+        """A bound on the rounding error of W s(A x + c) + b at unit x: every s has a slope below 1.13."""
         inside = norm(self.inner) + float(np.linalg.norm(self.bias))
         last = 0.0 if self.outer_bias is None else EPS * float(np.linalg.norm(self.outer_bias))
         return last + EPS * (8 + 2 * np.sqrt(sum(self.inner.shape))) * 1.13 * norm(self.outer) * inside

@@ -116,18 +116,18 @@ class Head:
 
     @property
     def is_identity(self) -> bool:
-        """Q = K = V = I, given as numbers."""
+        """Whether Q = K = V = I, given as numbers, without biases."""
         numbers = all(np.ndim(m) == 0 and m == 1 for m in (self.queries, self.keys, self.values))
         return numbers and not self.biased
 
     @property
     def isotropic(self) -> bool:
-        """Q^T K = a I and V = v I: the head of Q = K = V = I at another beta, times v."""
+        """Whether Q^T K = a I and V = v I, without biases: that of Q = K = V = I at another beta, times v."""
         return np.ndim(self.coupling) == 0 and np.ndim(self.value_matrix) == 0 and not self.biased
 
 
 def check_biases(head: Head) -> None:
-    """Biases as arrays; InputError for those that do not fit their matrices."""
+    """Converts the biases of a head to arrays, in place; InputError for those that do not fit."""
     k = next((np.shape(m)[0] for m in (head.queries, head.keys) if np.ndim(m)), None)
     d = next((np.shape(m)[1] for m in (head.queries, head.keys, head.values) if np.ndim(m)), None)
     for name, width in (("query_bias", k), ("key_bias", k), ("value_bias", d)):

@@ -1,4 +1,4 @@
-r"""One head at work: A_i = zeta_i sum_j p_ij V x_j, split at the token it pulls.
+r"""The attention output of one head, A_i = zeta_i sum_j p_ij V x_j, from differences x_j - x_i.
 
     m_i = sum_j p_ij (x_j - x_i),    p_ij = w_j e^{b <Q x_i, K x_j>} / Z_i,
     A_i = zeta_i V (x_i + m_i),      zeta = 1 for SA, Z_i for USA, e^{-b} Z_i for "gkpr".
@@ -88,13 +88,13 @@ class Interaction:
 
     @cached_property
     def law(self) -> Law:
-        """Of Q = K = V = I at the temperature that an isotropic head amounts to."""
+        """The law with Q = K = V = I that an isotropic head has, up to the factor v."""
         return Law(self.kernel.inverse_temperature, None if self.kind == "sa" else math.exp(self.exponent))
 
     def attention_output(
         self, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], radial: bool
     ) -> AttentionOutput:
-        """A_i in its tangent and its radial part.
+        """A_i as its tangent and its radial part, with Z_i and the bound on the error.
 
         Without `radial` an engine may give the drift alone, and <x, A> is NaN.
         """
@@ -112,7 +112,7 @@ class Interaction:
     def attention_weights(
         self, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]
     ) -> Float[np.ndarray, "n n"]:
-        """p_ij = w_j e^{b <Q x_i, K x_j>} / Z_i; a row of 0 for a token without any mass to read."""
+        """p_ij = w_j e^{b <Q x_i, K x_j>} / Z_i; a row of 0 for a token that reads none with weight."""
         targets, sources = self.kernel.logits(x)
         if self.hard:
             return hardmax.interaction(targets, sources, np.eye(len(x)), weights, None, self.causal).shift
@@ -134,7 +134,7 @@ class Interaction:
         return mean_and_engine(self.kernel, x, weights, self.engine)[0].log_partition
 
     def split(self, x: Float[np.ndarray, "n d"], mean: Attention) -> AttentionOutput:
-        """T, <x, A>, the scaled Z and the bound from m_i; A = 0 for a token without any mass to read."""
+        """T, <x, A>, the scaled Z and the bound from m_i; A = 0 for a token that reads none with weight."""
         V, m, log_Z = self.head.value_matrix, mean.shift, mean.log_partition
         size = self.head.value_norm
         pull, bound = times(V, m), size * mean.error_bound

@@ -23,9 +23,9 @@ ROLES = ("queries", "keys", "values")
 def named_matrix(text: str, d: int | None = None, *, role: str = "values", draw: int | None = None) -> Matrix:
     """diag(a_1, ..., a_d) of "diag:A,B,...", a I of "scaled:A", G / sqrt(d) of "random:SEED", or that of a file.
 
-    G has independent standard normal entries; `role`, one of "queries", "keys" and "values", has its own ones from the
-    same seed, and `draw` numbers further ones. `d` is needed for "random:SEED" alone. InputError, which names the value
-    that is wrong and `role` as its field.
+    G has independent standard normal entries, which differ between the roles "queries", "keys" and "values"
+    of one seed, and between `draw` None, 0, 1, ... `d` is needed for "random:SEED" alone. InputError names
+    the value that is wrong, and `role` as its field.
 
     >>> from spinodal import flows
     >>> flows.named_matrix("diag:2,-0.5").tolist()

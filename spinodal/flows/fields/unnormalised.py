@@ -1,6 +1,6 @@
 r"""Attention without layer norm, in the frame that moves with its own exponential growth  [glpr2023].
 
-x_i' = sum_j p_ij V x_j runs off like e^{tV}. With z = e^{-tV} x only differences are left,
+x_i' = sum_j p_ij V x_j grows like e^{tV}. With z = e^{-tV} x only differences are left,
     z_i' = Z_i^-1 sum_j w_j e^{b <Q e^{tV} z_i, K e^{tV} z_j>} V (z_j - z_i),
 and a cluster loses no digits. Tokens are r theta = z, anywhere in R^d but at 0.
 """
@@ -65,7 +65,7 @@ class UnnormalisedField:
     def velocity(
         self, time: float, z: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]
     ) -> Float[np.ndarray, "n d"]:
-        """z' in R^d, where z_i = 0 is a point like any other."""
+        """z' [n d] at tokens z in R^d; z_i = 0 is allowed."""
         return times(self.head.value_matrix, self.mean(time, z, weights)[0].shift)
 
     def mean(

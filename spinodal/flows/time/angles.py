@@ -1,9 +1,9 @@
 r"""Steps of many tokens on the circle, whose state is their angles in cyclic order, [n 1].
 
-The steps are those of `dormand_prince` in another chart: no normalisation, half the memory, and stages, moments and
-norms in two passes of `engines.angles`. Where the drift of a token is not known well enough, the field itself is asked
-at the unit vectors, with all that `engines.choose` does about it. Of n sorted angles only neighbours may meet, the last
-and the first among them.
+The steps are those of `dormand_prince` in another chart: no normalisation, half the memory, and stages,
+moments and norms in two passes of `engines.angles`. Where the bound on a drift exceeds the tolerance, the
+field itself is evaluated at the unit vectors, with the refinement of `engines.choose`. Of n sorted angles
+only neighbours may meet, the last and the first among them.
 
     symbol    meaning                                                     shape
     k         drifts dtheta/dt at the seven stages (sigma stands apart)   7 arrays [n]
@@ -34,19 +34,19 @@ Angles = Float[np.ndarray, "n 1"]
 
 
 class AngularPull(NamedTuple):
-    """Of a field that many tokens on the circle follow as angles: the law, V = v I, and the engine's name."""
+    """Parameters of the drift of angles: the law, v of V = v I, and the engine's name."""
 
     law: Law
     value: float
     engine: str
 
     def serves(self, n: int) -> bool:
-        """Whether the circle is the engine for so many tokens; below 512 compiled steps are."""
+        """Whether n > 512 and `circle` is the engine for n tokens; fewer take the steps of `whole_steps`."""
         return n > MOST and choose_engines(Problem(n, 2, self.law.beta), self.engine)[0] is ENGINE
 
 
 def angular_pull(field: Field, n: int, d: int) -> AngularPull | None:
-    """The pull of a field whose tokens are followed as angles; None for any other, and for few tokens."""
+    """The parameters of a field whose tokens are integrated as angles; None for others and for few tokens."""
     if type(field) is not AttentionField or d != 2 or field.engine not in ("auto", ENGINE.name):
         return None
     one = field.interactions[0]
@@ -167,14 +167,14 @@ def gap_after(theta, i):
 @compiled(fastmath={"contract"})
 @no_type_check
 def step_after(f, i):
-    """What is added to f from a token to the next."""
+    """f_{i+1} - f_i, the last and the first being neighbours."""
     return (f[i + 1] if i + 1 < f.size else f[0]) - f[i]
 
 
 @compiled(fastmath={"contract"})
 @no_type_check
 def wins(k, other, first, gap, last):
-    """Whether the pair k is nearer than another; of equal gaps that of the smaller indices counts, as elsewhere."""
+    """Whether the gap of pair k is smaller than that of another; of equal ones the smaller indices win."""
     if gap[k] != gap[other]:
         return gap[k] < gap[other]
     ours, theirs = first[k] + 0.0, first[other] + 0.0

@@ -3,8 +3,8 @@ r"""Dormand--Prince 5(4) on the sphere, along the length of the path instead of 
 Off the sphere the field is F(x / |x|), smooth and the same on it, so that projecting neither costs an order nor
 the last stage: the rate at the end of a step is the first of the next (FSAL).
 
-Two clusters wait for e^beta and fall together in a moment, but all that time they only move along a line. So steps
-are of path length s, and time is one more unknown (Sundman's transformation) [derived]:
+Two clusters take a time of order e^beta to meet, most of it at a tiny speed, but their path is a short line.
+So steps are of path length s, and time is one more unknown (Sundman's transformation) [derived]:
 
     dx/ds = sigma F,  dr/ds = sigma G,  dt/ds = sigma = 1 / |(F, G)|.
 
@@ -98,7 +98,7 @@ class Stages:
         return extent(rate)
 
     def first_drift(self) -> Float[np.ndarray, "n d"]:
-        """The drift at the beginning of the step; stage 0 is spent then."""
+        """The drift at the beginning of the step, which overwrites stage 0."""
         drift = self.k[0]
         drift /= self.sigma[0]  # in its place
         return drift
@@ -135,7 +135,7 @@ class Stages:
         return max(parts) if all(part == part for part in parts) else np.nan
 
     def error(self, state: State, since: float, h: float, tolerance: float) -> float:
-        """e = max of the errors of directions, of lengths beside 1 + r, and of time beside `since`, over the tolerance.
+        """e = max of the errors of directions, of lengths / (1 + r) and of time / `since`, over `tolerance`.
 
         An error of time below what the bound on the drift implies does not count.
         """

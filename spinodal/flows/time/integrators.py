@@ -1,4 +1,4 @@
-r"""Three ways through time, one interface: adaptive steps along the path, layers, and noisy steps.
+r"""The integrators: adaptive steps along the path, layers, and noisy steps, with one interface.
 
 advance   one step, not beyond a limit
 at        the tokens at any time within the last step
@@ -51,7 +51,7 @@ SLIDES = 100  # and so many more of them than of others are a path along one
 
 
 def knows_rest(engines: str) -> bool:
-    """Whether engines, as an answer names them, tell the slowest drift from none; so does a field without any."""
+    """Whether the named engines are exact, so that they resolve the slowest drift; True for no engine."""
     last = (name.rpartition("+")[2] for name in engines.split(", "))
     return all(ENGINES[name].exact for name in last if name in ENGINES)
 
@@ -79,7 +79,7 @@ class Integrator:
         self.engines: dict[str, None] = {}  # that ran, in the order of their first use
 
     def rate_at(self, time: float, state: State, weights: Float[np.ndarray, " n"]) -> Rate:
-        """The rate of the field; the engine that computed it is noted."""
+        """The rate of the field; adds the engine that computed it to `engines`."""
         return self.note_engine(self.field(time, state, weights))
 
     def note_engine(self, rate: Rate) -> Rate:
@@ -88,7 +88,7 @@ class Integrator:
         return rate
 
     def advance(self, limit: float, pause: float = np.inf, number: int = 1) -> None:
-        """A step, not beyond the limit; where steps are compiled, at most so many, until one has reached `pause`."""
+        """Takes one step, not beyond `limit`; compiled ones up to `number`, until one has reached `pause`."""
         raise NotImplementedError
 
     def settle(self) -> None:
@@ -99,14 +99,14 @@ class Integrator:
         return self.expand(self.state, time)
 
     def set_tokens(self, n: int) -> None:
-        """Says that what follows the first n of the start are probes, which count in no cluster."""
+        """Declares all but the first n tokens of the start to be probes, which count in no cluster."""
         self.tokens = n
         if self.active:
             self.active.tree.tokens = n
 
     @property
     def clusters(self) -> int:
-        """Clusters of tokens."""
+        """The number of clusters of tokens."""
         return self.active.clusters if self.active else self.tokens
 
     def time_left(self, limit: float) -> float:
@@ -125,9 +125,9 @@ class Integrator:
         self.lo = rest - (self.hi - total)
 
     def record_bound(self, top: float, bound: float) -> None:
-        """Keeps the largest ratio of the bound on a drift to the largest drift; no ratio where all tokens rest.
+        """Updates `bound`, the largest ratio of the bound on a drift to the largest drift, and `unknown`.
 
-        Sums the movements within these bounds, of which this process knows no better, as `unknown`.
+        `unknown` sums how far tokens may have moved within these bounds. There is no ratio where all rest.
         """
         if top > 0:
             self.bound = max(self.bound, bound / top)
@@ -135,7 +135,7 @@ class Integrator:
             self.unknown += bound * self.h
 
     def merge_tokens(self, motion: Motion) -> bool:
-        """Replaces tokens that have merged by their centres of mass; whether there were any."""
+        """Replaces tokens that have merged by their centres of mass; returns whether there were any."""
         if self.active is None or len(self.weights) < 2:
             return False
         merge = merge_neighbours if motion.x.shape[1] == 1 else ActiveTokens.merge_and_capture
@@ -193,12 +193,12 @@ class AdaptiveIntegrator(Integrator):
         return AngularStages(n, self.angular) if self.angular else dp.Stages(n, d)
 
     def leave_angles(self) -> None:
-        """Goes on with unit vectors."""
+        """Replaces the angles of the state by unit vectors, for all further steps."""
         self.angular, self.state = None, State(unit_vectors(self.state.directions), self.state.lengths)
         self.stages = self.empty_stages()
 
     def rate_at(self, time: float, state: State, weights: Float[np.ndarray, " n"]) -> Rate:
-        """The rate of the field; of few tokens as compiled steps have it, bit for bit."""
+        """The rate of the field; for few tokens bitwise equal to that of compiled steps."""
         n, d = state.directions.shape
         if not self.pull or n > FEW:
             return super().rate_at(time, state, weights)
@@ -267,7 +267,7 @@ class AdaptiveIntegrator(Integrator):
             )
 
     def take_compiled_steps(self, limit: float, pause: float, number: int) -> None:
-        """Steps until one is to be looked at from here: at `pause`, at the limit, and where tokens may merge."""
+        """Takes up to `number` compiled steps, until `pause`, the limit, or where tokens may merge."""
         assert self.pull
         n, d = self.state.directions.shape
         x, y, drift, bound = self.state.directions.copy(), np.empty((n, d)), np.empty((n, d)), np.empty(n)
@@ -304,7 +304,7 @@ class AdaptiveIntegrator(Integrator):
         )
 
     def arrive(self, h: float, limit: float) -> None:
-        """A step shorter than h that ends at the limit; what is missing of the time is added along a straight line."""
+        """Takes a step shorter than h that ends at the limit, the rest of the time along a straight line."""
         theta = dp.path_fraction(self.time_left(limit), h, self.stages)
         state, rate, _, fault = self.try_step(theta * h)
         if fault:
@@ -318,7 +318,7 @@ class AdaptiveIntegrator(Integrator):
         self.advance_clock(duration, limit)
 
     def try_step(self, h: float) -> tuple[State, Rate, float, InputError | None]:
-        """A step of size h, its error, and the InputError of the field where a stage is outside its domain."""
+        """(state, rate, error, fault) of a step h; fault is the InputError of a stage outside the domain."""
         self.evaluations += 6
         since = max(self.shortest, dp.PUNCTUAL * self.hi)
         try:

@@ -1,4 +1,4 @@
-r"""The layer clock: what a stack of residual layers does, x <- normalise(x + h A(x)), without a tangent projection.
+r"""The layer clock: the residual layers x <- normalise(x + h A(x)), without a tangent projection.
 
     lengths stay (post, nGPT, sqrt)   theta <- normalise(theta + h A / s)
     lengths move (pre, peri)          r theta <- r theta + h (r T / s + r' theta)
@@ -19,7 +19,7 @@ from spinodal.flows.state import Rate, State
 def take_layer(
     field: AttentionField, time: float, state: State, weights: Float[np.ndarray, " n"], h: float
 ) -> tuple[State, Rate]:
-    """x <- normalise(x + h A(x)) with its scheme, and the rate before it."""
+    """(state after x <- normalise(x + h A(x)) with the scheme of the field, rate before it)."""
     theta, r = state
     A = field.at(time).attention_output(theta, weights, radial=True)
     s, growth = field.scheme(time, r, A)

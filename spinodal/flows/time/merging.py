@@ -1,4 +1,4 @@
-r"""Tokens that meet become one heavier token, and are remembered.
+r"""Merging of tokens that meet to one heavier token, and the tree that keeps which tokens it stands for.
 
 Two tokens nearer than `MERGE` that do not part are one token, at their mean by mass: an error O(beta delta^2).
 Long before, a pair on its own contracts at a constant rate: with q = |x_i - x_j|^2 and f the drifts,
@@ -6,9 +6,10 @@ Long before, a pair on its own contracts at a constant rate: with q = |x_i - x_j
     lambda = -<x_i - x_j, f_i - f_j> / q,    delta(t) = delta(t_0) e^{-lambda (t - t_0)}   [derived],
 
 and an integrator that follows it takes steps of 1 / lambda while all else stands still. So where delta is below the
-capture radius rho and lambda is constant, the pair is captured: it becomes one token at once, its time of merging is
-t_0 + log(delta / MERGE) / lambda, and until then its members are drawn where they are. In one event any number of
-pairs is captured: those that are each other's nearest, again and again until none is left.
+capture radius rho and lambda is constant, the pair is captured: it becomes one token at once, its time of
+merging is t_0 + log(delta / MERGE) / lambda, and until then the positions of its members are given by
+delta(t). In one event any number of pairs is captured: those that are each other's nearest, in passes until
+none is left.
 
     symbol  meaning                                                                  shape
     x, f    directions and drifts of the living tokens, now                          n d
@@ -164,7 +165,7 @@ class ActiveTokens:
 
     @property
     def clusters(self) -> int:
-        """Nodes that hold a token."""
+        """The number of nodes that hold a token; those of probes alone do not count."""
         if self.tree.tokens == self.tree.n:
             return len(self.living)
         return int(np.count_nonzero(self.tree.first[self.living] < self.tree.tokens))
@@ -230,7 +231,7 @@ class ActiveTokens:
 
 
 def shares(weights: Float[np.ndarray, "k 2"]) -> tuple[Float[np.ndarray, "k 2"], Numbers]:
-    """Of the two of each pair in their mass, halves where it is 0; and that mass."""
+    """(w_i / m, m) of both tokens of each pair, m the sum of their weights; halves where m = 0."""
     mass = weights.sum(1)
     halves = np.full_like(weights, 0.5)
     return np.divide(weights, mass[:, None], out=halves, where=mass[:, None] > 0), mass

@@ -2,7 +2,7 @@ r"""Methods of integration, as values: which steps a simulation takes, and in wh
 
 method    steps                                                         time
 Adaptive  Dormand--Prince 5(4) under a tolerance, with captured pairs   of the flow
-Layers    x <- normalise(x + h A(x)), the authors'                      h a layer
+Layers    x <- normalise(x + h A(x)), the layers of a Transformer       h a layer
 Noisy     weak order two, for fields with noise                         of the flow
 """
 

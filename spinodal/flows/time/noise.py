@@ -10,7 +10,7 @@ if its length is reduced by curvature: with tau = h / kappa,
 because the mean fourth derivative along geodesics is 3 (Delta^2 + 2/3 (d-2) Delta) / (d^2 - 1). Half a step of it
 before and half after a midpoint step of the drift make a step of weak order two (Strang).
 
-Random numbers are drawn by counter, from (seed, step): a resumed flow meets the same ones.
+Random numbers are drawn by counter, from (seed, step): a resumed simulation draws the same ones.
 """
 
 import numpy as np
@@ -38,7 +38,10 @@ def brownian(
 def noisy_step(
     field: Field, time: float, state: State, weights: Float[np.ndarray, " n"], h: float, key: tuple[int, int]
 ) -> tuple[State, Rate]:
-    """Half of the noise, a midpoint step of the drift, half of the noise; key is (seed, number of the step)."""
+    """(state, rate) after half of the noise, a midpoint step of the drift, and half of the noise.
+
+    The rate is that of the midpoint; key is (seed, number of the step).
+    """
     xi = normal_draws(*key, (2, *state.directions.shape))
     start = State(brownian(state.directions, field.noise * h / 2, xi[0]), state.lengths)
     first = field(time, start, weights)

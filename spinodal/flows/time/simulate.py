@@ -1,4 +1,4 @@
-r"""`simulate`: a field, a start and an end become a trajectory with its merges.
+r"""`simulate`, which integrates a field from a start to an end, and its result, a trajectory with its merges.
 
 The steps are those of a method (`spinodal.flows.time.methods`). Fewer tokens than dimensions are integrated in their
 span where the field allows it, theta = c B with c [n r], r = min(n, d), and lifted when they are read.
@@ -260,7 +260,7 @@ def require_times(times: Float[np.ndarray, "..."], field: str, until: float) -> 
 
 
 def warn_of_lost_digits(flow: Integrator) -> None:
-    """A warning where a drift was known to fewer digits than its engine is meant to keep, or not told from 0."""
+    """Warns where bounds on the errors of drifts let tokens move by more than `ASTRAY` in all."""
     if flow.doubtful_rest > ASTRAY:
         warnings.warn(
             f"tokens rest as far as engine {', '.join(flow.engines)} can tell: their drift is not told from 0, with "
@@ -319,7 +319,11 @@ def advance_to_end(
 
 
 def steps_at_most(flow: Integrator, until: float, watched: bool) -> int:
-    """Steps that may be taken before the next look: at the limit, at tokens that do not merge, at who watches."""
+    """The number of steps to take before the limit, a consensus and progress are checked again.
+
+    1 to a consensus of tokens that do not merge; a share of all steps so far where progress or a checkpoint
+    is `watched`.
+    """
     if until == CONSENSUS and not flow.active:
         return 1
     left = MOST - flow.steps if flow.steps < MOST else MOST

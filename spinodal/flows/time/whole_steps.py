@@ -41,7 +41,7 @@ MAGNITUDES = np.abs(E)
 
 
 class Course(NamedTuple):
-    """What one step leaves to the next, as in `AdaptiveIntegrator`."""
+    """The numbers of an `AdaptiveIntegrator` that a step passes to the next: time, sizes, errors, counts."""
 
     hi: float
     lo: float
@@ -63,7 +63,10 @@ IDLE = Course(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0)
 
 
 class Aims(NamedTuple):
-    """Where steps end, `pause` where Python is to look at the state; a radius of 0 where tokens do not merge."""
+    """Where steps end: at the time `limit`, or after the first that reaches `pause`; with what tolerance.
+
+    `radius` is that of capture, 0 where tokens do not merge.
+    """
 
     limit: float
     pause: float
@@ -72,7 +75,7 @@ class Aims(NamedTuple):
 
 
 def compiled_pull(field: Field, n: int, d: int, lightest: float) -> FewTokensOutput | None:
-    """The pull of a field whose steps are compiled; None for any other field."""
+    """The parameters of the drift of a field whose steps are compiled; None for any other field."""
     if type(field) is not AttentionField or field.engine not in ("auto", ENGINE.name) or field.noise > 0:
         return None
     if field.d not in (None, d):
@@ -109,6 +112,7 @@ def fill_rate(
 
 
 def steps_at_once(n: int, d: int) -> int:
+    """The number of compiled steps among n tokens before control returns to Python, for some milliseconds."""
     return int(min(max(WORK / (n * n * (d + 20)), 1), 1000))
 
 
@@ -135,7 +139,10 @@ def largest_of(values):
 @compiled(fastmath={"contract"})
 @no_type_check
 def fill_stages(x, w, pull, h, slowest, stages, new, drift, error_bound):
-    """Stages 1 to 6 of a step of path h, its end and the rate there; (|drift|, its error bound), nan off the sphere."""
+    """Fills stages 1 to 6 of a step of path h, its end `new`, and the drift and bound there.
+
+    Returns (|drift|, its error bound) at the end; nan where a stage is not finite.
+    """
     k, sigma, noise = stages
     n, d = x.shape
     state, flat, rate = new.reshape(-1), x.reshape(-1), drift.reshape(-1)
@@ -157,7 +164,7 @@ def fill_stages(x, w, pull, h, slowest, stages, new, drift, error_bound):
 @compiled(fastmath={"contract"})
 @no_type_check
 def may_merge(x, y, drift, earlier, course, radius, pair, out):
-    """Whether two tokens may merge now, and how near two may be: the test of `ActiveTokens.merge_and_capture`."""
+    """(whether two tokens may merge now, a lower bound on distances), tested as in `merge_and_capture`."""
     n, d = x.shape
     clearance = course.clearance
     if d > 2:
@@ -180,9 +187,10 @@ def may_merge(x, y, drift, earlier, course, radius, pair, out):
 def take_steps(x, y, w, pull, stages, drift, error_bound, course, aims, number):
     """Up to `number` steps from x, whose rate is stage 0, into x, with the state before the last of them in y.
 
-    Returns (what is next, the course, h). STEPPED: the last step is taken, and Python is to look whether tokens merge.
-    ARRIVES: a step of path h would end beyond the limit; UNDERFLOWS: it fails: it is not taken, and all before it are
-    done with. A number of 0 fills the drift at x alone, with the bits that it has in steps.
+    Returns (code, course, h). STEPPED: the last step is taken, and the caller has to test whether tokens
+    merge. ARRIVES: the next step, of path h, would end beyond the limit and is not taken. UNDERFLOWS: the
+    next step is rejected at the least h and is not taken. A number of 0 fills the drift at x alone, bitwise
+    equal to that in steps.
     """
     n, d = x.shape
     if number == 0:
@@ -264,7 +272,7 @@ def later(hi, lo, duration):
 @compiled(fastmath={"contract"})
 @no_type_check
 def with_counts(c, evaluations, error):
-    """The course before a step that was not taken."""
+    """The course with other `evaluations` and `error`, as left by a step that was not taken."""
     return Course(
         c.hi, c.lo, c.duration, c.path, c.proposed, c.taken, error, c.shortest, c.slowest, c.clearance, c.bound,
         c.unknown, c.steps, evaluations,
