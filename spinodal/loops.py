@@ -81,7 +81,7 @@ def exp2(y):
 @intrinsic
 @no_type_check
 def use_widest_vectors(context):
-    """Makes the compiler use the widest SIMD vectors of the machine in the calling function, not inlined.
+    """Makes the compiler use the widest SIMD vectors in the calling function, and not inline that function.
 
     LLVM halves the width on machines with vectors of 512 bits, which here costs a third of the speed.
     llvmlite does not accept the attribute by name, hence `set.add`.
@@ -131,7 +131,7 @@ event.register("numba:compile", Compiling())
 
 @lru_cache
 def pool(process: int, threads: int) -> ThreadPoolExecutor:
-    """A pool of threads for each process, since a forked child cannot use its parent's."""
+    """The thread pool of a process, made at the first call: a forked child cannot use that of its parent."""
     return ThreadPoolExecutor(threads, thread_name_prefix=f"loop-{process}")
 
 

@@ -1,4 +1,4 @@
-"""The number of threads of a computation, which is torch's: `torch.set_num_threads` alone sets it.
+"""The number of threads of a computation: that of torch, to be set by `torch.set_num_threads`.
 
 Compiled loops use the same number, and the record of a run states it.
 """

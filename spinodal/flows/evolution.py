@@ -120,10 +120,10 @@ def evolve(
     """theta_i' = F_i(theta) from the start of a simulation to its end  [glpr2023].
 
     Integrates the tokens and measures the result: merges, energy, mean cosine. With `checkpoint` a file is written
-    there once a minute and at ctrl-C, after a call of `begin`; with `resume` the simulation goes on from it, bit for
-    bit. `progress` is called with the time and `until`, or, to consensus, with how many tokens have merged and how
-    many are to. InputError for the checkpoint of another simulation;
-    ConvergenceError where the step underflows or the consensus does not come.
+    there once a minute and at ctrl-C, after a call of `begin`; with `resume` the simulation continues from
+    it, with bitwise equal results. `progress` is called with the time and `until`, or, to consensus, with the
+    numbers of merges so far and at the end. InputError for the checkpoint of another simulation;
+    ConvergenceError where the step underflows or the consensus is not reached.
 
     >>> from spinodal import flows
     >>> start = flows.UniformStart(8, 2, seed=0)

@@ -35,7 +35,7 @@ def uniform_probes(m: int, d: int) -> Float[np.ndarray, "m d"]:
 
 
 def probe_array(probes: int | Shaped[Any, "m d"] | Sequence[Any], d: int) -> Float[np.ndarray, "m d"]:
-    """Probes as unit vectors of R^d: the given ones, or so many uniform ones, always the same.
+    """Probes as unit vectors [m d]: the given ones, or for a number m as many uniform ones, always the same.
 
     InputError for what is neither a number of 1 or more nor unit vectors [m d].
     """

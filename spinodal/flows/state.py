@@ -43,7 +43,7 @@ class Rate:
 
 @runtime_checkable
 class Field(Protocol):
-    """theta' and r' of weighted tokens as a function of time and state: a vector field as an integrator sees it."""
+    """theta' and r' of weighted tokens as a function of time and state, with what an integrator needs."""
 
     @property
     def merges(self) -> bool:
@@ -57,7 +57,10 @@ class Field(Protocol):
 
     @property
     def in_span(self) -> bool:
-        """Whether tokens stay in the span of the start and only inner products matter: n coordinates do."""
+        """Whether tokens stay in the span of the start and only their inner products matter.
+
+        Then n < d tokens may be integrated in n coordinates.
+        """
         ...
 
     def __call__(self, time: float, state: State, weights: Float[np.ndarray, " n"]) -> Rate: ...

@@ -7,7 +7,7 @@ control  the next step from the error of this one
 
 There are three loops, because their states and their rules for merging tokens are different:
 
-loop       file                  state                       two tokens merge                        controller
+loop       file                  state                       merging of tokens                       controller
 tokens     flows/time            one system, path length     nearer than 1e-8 (chord; captured       0.1 to 10 times,
                                  in the place of time        before, `merging`)                      with the trend
 ensembles  flows/ensembles/flow  many small systems,         nearer than 1e-5 (cosine 1 - 5e-11)     0.2 to 10 times

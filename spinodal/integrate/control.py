@@ -18,8 +18,8 @@ from numba.extending import register_jitable
 class Controller(NamedTuple):
     """h_next = h clip(safety e^{-1/5}, shrink, grow) for an error e, in units of the tolerance.
 
-    How a step size follows the estimated error: `next_step` after a step that was accepted, which also looks at the
-    step before it, `repeated_step` after one that was rejected.
+    The constants of the step size control: `next_step` follows an accepted step, and also depends on the step
+    before it; `repeated_step` follows a rejected one.
     """
 
     safety: float

@@ -52,7 +52,7 @@ class AngularDrift(NamedTuple):
 @compiled(fastmath={"contract"})
 @no_type_check
 def six_stages(k, a):
-    """(rows, coefficients) of the stages with a coefficient other than 0, six at most in any step.
+    """(rows, coefficients) of the stages with coefficients other than 0, at most six in a sum of the method.
 
     Where there are fewer, the last row is repeated with a coefficient of 0.
     """

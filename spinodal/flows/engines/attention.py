@@ -2,8 +2,8 @@ r"""Fused attention in double precision: any d, every pair, O(n) memory, torch's
 
     Z_i^-1 sum_j w_j e^{<t_i, s_j>} v_j  and  log Z_i = log sum_j w_j e^{<t_i, s_j>}
 
-come from one pass. What it cannot do is keep digits in a cluster: the mean is rounded like 1
-before anything is subtracted from it, so the error bound does not shrink with the drift.
+come from one pass. Relative accuracy is lost in a cluster: the mean is rounded like 1 before anything
+is subtracted from it, so the error bound does not shrink with the drift.
 """
 
 import numpy as np

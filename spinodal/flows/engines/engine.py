@@ -46,9 +46,10 @@ class Problem(NamedTuple):
 class Routine:
     """One computation of an engine, with its cost in microseconds of one core.
 
-    `compute` returns the answer, or None where it cannot keep its error bound; another engine is then asked. A cost of
-    infinity keeps it out of the automatic choice. `attempt` is what the automatic choice calls in the place of
-    `compute`: it may give up where another engine would be faster. `beta_max` is the largest exponent b |Q^T K|.
+    `compute` returns the result, or None where it cannot keep its error bound; another engine is then tried.
+    A cost of infinity keeps it out of the automatic choice. `attempt` is what the automatic choice calls in
+    the place of `compute`: it returns None where another engine would be faster. `beta_max` is the largest
+    exponent b |Q^T K|.
     """
 
     compute: Callable[..., Any]

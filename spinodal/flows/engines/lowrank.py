@@ -3,9 +3,9 @@ r"""Attention by a pivoted Cholesky factor of its kernel, with a certificate; fo
 G_ij = e^{b (<x_i,x_j> - 1)} is positive semidefinite. So r steps of Cholesky, each at the largest
 diagonal entry that is left, leave a remainder R that is positive semidefinite too, and
     G = L^T L + R,   |R_ij| <= sqrt(R_ii R_jj):
-the diagonal, which the algorithm knows, bounds every entry left out. Then num and Z cost O(n r d).
-With b < 0 the kernel is that of |b| between x_i and -x_j: the factor is of both, and the entries asked for are
-those between the halves  [derived].
+the diagonal, which the algorithm computes, bounds every entry left out. Then num and Z cost O(n r d).
+With b < 0 the kernel is that of |b| between x_i and -x_j: the factor is that of the 2n points x and -x, of
+which the entries between the two halves are needed  [derived].
 
 Sums are loops of their own: those of a BLAS have an order that depends on the number of threads.
 """

@@ -71,7 +71,7 @@ def degrees(beta: float) -> Float[np.ndarray, " l"]:
 
 
 def strengths(i: Float[np.ndarray, " l"], beta: float) -> Float[np.ndarray, " l"]:
-    """(2l + 1) i_l max(l, b), i_0 for l = 0: the most that a degree l adds to a Z or to a gradient."""
+    """(2l + 1) (i_l / b) max(l, b), and i_0: the most that each degree l adds to a Z or to a gradient."""
     l = np.arange(len(i))
     return (2 * l + 1) * i * np.where(l > 0, np.maximum(l, beta), 1)
 

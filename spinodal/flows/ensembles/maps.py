@@ -3,9 +3,9 @@ r"""The probability that two tokens have met, over many systems, with its standa
     p(t) = mean_b f_b(t),   SE(t) = sqrt( sum_b (f_b - p)^2 / (B (B - 1)) ),
 
 f_b the share of the pairs of system b with <x_i, x_j> >= threshold. Systems are independent, pairs of one
-system are not: it is systems that the error counts. Systems come in chunks and leave two sums behind.
-Every beta meets the same starts, which are drawn once a process: a map is smooth in beta, and its
-errors at neighbouring beta are of one sign.
+system are not: the error is that over systems. Systems are computed in chunks, of which two sums are kept.
+All beta share the same starts, which are drawn once a process: a map is smooth in beta, and its errors at
+neighbouring beta are of one sign.
 """
 
 from collections.abc import Iterator

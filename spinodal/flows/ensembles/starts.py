@@ -66,7 +66,7 @@ def ensemble(
     scales: Scales | None = None,
     progress: Progress | None = None,
 ) -> EnsembleResult:
-    """f(x_s(t)) of each observable over so many starts s, with error bars [derived].
+    """f(x_s(t)) of each observable f from starts s = 0, 1, ..., with error bars [derived].
 
     Simulates from `starts` starts and measures the named observables at the kept times; `result.mean(name)`,
     `standard_error(name)` and `quantiles(name, q)` are arrays over time. `scales` are beta of the field and the usual
@@ -98,7 +98,7 @@ def ensemble(
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class LifetimesResult(Result):
-    """How long each number of clusters lasted, of `starts` starts: row m says `clusters` from `begin` until `end`.
+    """Lifetimes of states over `starts` starts: in row m there are `clusters` clusters from `begin` to `end`.
 
     `start` is the number of its start, from 0. `unfinished` where the simulation ended before the clusters merged: then
     the lifetime is longer than end - begin.
@@ -118,7 +118,7 @@ class LifetimesResult(Result):
         return self.end - self.begin
 
     def survival(self, clusters: int) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
-        """(t, S): the share of states of so many clusters that last longer than t, by Kaplan and Meier's estimate.
+        """(t, S): the share S of states of `clusters` clusters that last longer than t, by Kaplan and Meier.
 
         States that the simulation cut off count for as long as they were seen. InputError where there was none.
         """
@@ -134,7 +134,7 @@ class LifetimesResult(Result):
 def lifetimes(
     simulation: Simulation, *, starts: int = 100, progress: Progress | None = None
 ) -> LifetimesResult:
-    """t_{k-1} - t_k, how long k clusters last before two of them merge, over so many starts  [gkpr2024].
+    """t_{k-1} - t_k, the times that k clusters last before two of them merge, over many starts  [gkpr2024].
 
     t_k is the time of the merge that leaves k clusters, exact as `merge_time` is: two clusters are one when their chord
     is 1e-8. From the first merge on; the consensus, which lasts for ever, is none of the rows. InputError for a field

@@ -143,8 +143,8 @@ class AttentionField:
         """Whether coincident tokens stay together, so that one token with their total weight stands for them.
 
         Not under a causal mask (they read different tokens), not where lengths move (they have different
-        speeds), not with noise, nor where each has a drive of its own. Under repulsion they stay together too,
-        but tokens that are apart never meet.
+        speeds), not with noise, nor where each has a drive of its own. Under repulsion they stay together
+        too, but tokens that are apart never meet.
         """
         own = self.drive is not None and self.drive.n is not None
         return not (self.causal or self.scheme.grows or self.noise > 0 or own)

@@ -122,7 +122,10 @@ class Head:
 
     @property
     def isotropic(self) -> bool:
-        """Whether Q^T K = a I and V = v I, without biases: that of Q = K = V = I at another beta, times v."""
+        """Whether Q^T K = a I and V = v I, without biases.
+
+        Then the head is that of Q = K = V = I at another beta, times v.
+        """
         return np.ndim(self.coupling) == 0 and np.ndim(self.value_matrix) == 0 and not self.biased
 
 

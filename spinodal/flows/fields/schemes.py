@@ -32,7 +32,7 @@ from spinodal.runs import register
 class AttentionOutput(NamedTuple):
     """A = T + a theta: tangent part T and radial part a of attention's output, the scaled Z, a bound on T's error.
 
-    a is NaN where it was not asked for. `engine` names the engine that ran.
+    a is NaN where it was not computed. `engine` names the engine that ran.
     """
 
     tangent: Float[np.ndarray, "n d"]

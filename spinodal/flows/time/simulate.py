@@ -102,7 +102,7 @@ def as_trajectory(times: Float[np.ndarray, " t"], tokens: Float[np.ndarray, "t n
 
 @dataclass
 class CheckpointPolicy:
-    """When a simulation writes a checkpoint: every so many seconds, and at ctrl-C.
+    """When a simulation writes a checkpoint: after `seconds` since the last one, and at ctrl-C.
 
     With `resume` the simulation continues from the checkpoint at `path`. `label` identifies the simulation: a
     checkpoint with another label is refused, after `current` has been applied to the label that is read, which an
@@ -136,9 +136,9 @@ def simulate(
     arrays, lists or tensors, as in `flows.field`. Kept are the start, the times in `saves` (increasing, in [0,
     until]; or an iterator of such, endless if need be) and the end, always all n tokens: a merged one is where its
     cluster is. On the layer clock and with noise a wanted time is that of the next step. Fewer tokens than
-    dimensions are integrated in their span, where the field keeps them there. `progress` is called after each step,
-    or a few where steps are compiled, with the time and `until`, or, to consensus, with how many tokens have merged
-    and how many are to. `probes` [m d] are carried along as tokens of weight 0, and count in no merge, cluster or
+    dimensions are integrated in their span, where the field keeps them there. `progress` is called after each
+    step, or a few where steps are compiled, with the time and `until`, or, to consensus, with the numbers of
+    merges so far and at the end. `probes` [m d] move as tokens of weight 0, and count in no merge, cluster or
     energy.
 
     InputError for tokens that are not unit vectors, weights that do not sum to one, times outside [0, until], what is

@@ -1,8 +1,9 @@
 r"""Whole steps of Dormand and Prince among few tokens, compiled: stages, error, control, clock and the test for merges.
 
-The steps are those of `dormand_prince` and the decisions those of `AdaptiveIntegrator`, which goes on from here where
-a step is to end at a time, where the step underflows, where all tokens rest, and where two may merge. Served are one
-head of any Q, K, V, masked or not, with post-LN: directions alone move, by a rate that no time enters.
+The steps are those of `dormand_prince` and the decisions those of `AdaptiveIntegrator`, which takes over
+where a step has to end at a given time, where the step underflows, where all tokens rest, and where two may
+merge. They serve one head of any Q, K, V, causal or not, with post-LN: directions alone move, at a rate that
+does not depend on time.
 """
 
 from typing import NamedTuple, no_type_check
@@ -41,7 +42,7 @@ MAGNITUDES = np.abs(E)
 
 
 class Course(NamedTuple):
-    """The numbers of an `AdaptiveIntegrator` that a step passes to the next: time, sizes, errors, counts."""
+    """The numbers that a step passes to the next, as in `AdaptiveIntegrator`: time, step sizes, errors."""
 
     hi: float
     lo: float
