@@ -32,9 +32,10 @@ BETA_MAX = 1e12  # above, the rounding of a token changes e^{beta <x,y>} in the 
 class Law(NamedTuple):
     """dx_i/dt = clock_i sum_j w_j e^{beta <x_i, x_j> - |beta|} P_{x_i} x_j  [glpr2023].
 
-    The two parameters in which kinds of attention differ: beta, and the factor in front of the sum. `clock` is
-    one number for all tokens (USA and its scaled forms), or None where the softmax divides by
-    Z_i = sum_j w_j e^{beta <x_i, x_j> - |beta|} of each token (SA). `spinodal.flows.law` gives that of a kind.
+    The two parameters in which kinds of attention differ: beta, and the factor in front of the sum. `clock`
+    is one number for all tokens (USA and its scaled forms), or None where the softmax divides by
+    Z_i = sum_j w_j e^{beta <x_i, x_j> - |beta|} of each token (SA). `spinodal.flows.law` returns that of a
+    kind.
     """
 
     beta: float

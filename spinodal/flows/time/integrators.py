@@ -83,6 +83,7 @@ class Integrator:
         return self.note_engine(self.field(time, state, weights))
 
     def note_engine(self, rate: Rate) -> Rate:
+        """The rate itself; adds its engine to `engines`."""
         if rate.engine not in self.engines and rate.engine:
             self.engines[rate.engine] = None
         return rate
@@ -110,6 +111,7 @@ class Integrator:
         return self.active.clusters if self.active else self.tokens
 
     def time_left(self, limit: float) -> float:
+        """The time from now to the limit."""
         return (limit - self.hi) - self.lo
 
     def advance_clock(self, h: float, limit: float) -> None:
@@ -147,6 +149,7 @@ class Integrator:
         return True
 
     def expand(self, state: State, time: float) -> State:
+        """The state of all tokens of the start, in their order, from that of those that have not merged."""
         if not self.active:
             return state
         return State(self.active.tree.expand(self.active.living, state.directions, time), self.lengths)

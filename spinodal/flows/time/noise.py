@@ -54,4 +54,5 @@ def noisy_step(
 def displace(
     state: State, drift: Float[np.ndarray, "n d"], growth: Float[np.ndarray, " n"], h: float
 ) -> State:
+    """The state moved by h times its drift and growth, normalised to the sphere."""
     return State(sphere.normalise(state.directions + h * drift), state.lengths + h * growth)
