@@ -1,4 +1,4 @@
-"""One error for what the user gave wrong, so that the command line can print it as a sentence."""
+"""Errors whose messages are sentences for the user, and checks of the types of arguments."""
 
 from numbers import Integral, Real
 
@@ -46,7 +46,7 @@ WORDS = {
 
 
 def require_type(name: str, value: object, kind: type | tuple[type, ...]) -> None:
-    """InputError unless the value of a named field is of a type, or of one of several; True is no number."""
+    """InputError unless the argument `name` is of type `kind`, or of one of several; True is no number."""
     several = kind if isinstance(kind, tuple) else (kind,)
     if not isinstance(value, several) or (isinstance(value, bool) and bool not in several):
         wanted = " or ".join(WORDS.get(one, one.__name__) for one in several)
@@ -54,6 +54,6 @@ def require_type(name: str, value: object, kind: type | tuple[type, ...]) -> Non
 
 
 def require_types(value: object, **kinds: type | tuple[type, ...]) -> None:
-    """InputError unless each named field of a value is of its type, or of one of several; True is no number."""
+    """`require_type` of the attributes of `value` that `kinds` names, each with its type or types."""
     for name, kind in kinds.items():
         require_type(name, getattr(value, name), kind)

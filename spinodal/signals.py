@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM between two steps: noticed where the state is whole, so that it can be saved first."""
+"""SIGINT (Ctrl-C) and SIGTERM: noted when they come, acted on between two steps, so that a state is saved."""
 
 import contextlib
 import signal
@@ -10,9 +10,10 @@ DEFAULT = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG
 
 @contextlib.contextmanager
 def watch_signal(number: signal.Signals) -> Iterator[Callable[[], bool]]:
-    """Yields a function that says whether SIGINT or SIGTERM has come; the second one acts at once.
+    """Yields a function that returns whether the signal `number` has come; a second one acts at once.
 
-    Outside the main thread, or where the process handles the signal itself, nothing changes.
+    Outside the main thread, or where the process has a handler of its own for the signal, no handler is
+    installed, and the function returns False.
     """
     asked: list[int] = []
     ours = threading.current_thread() is threading.main_thread()

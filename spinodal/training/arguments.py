@@ -1,4 +1,4 @@
-"""An experiment's schedule in the words of Hugging Face's Trainer."""
+"""The schedule of an experiment as the TrainingArguments of Hugging Face's Trainer."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ DECAYS = {
 
 
 def arguments(experiment: Experiment, out: Path) -> TrainingArguments:
-    """Trainer's settings for an experiment: its schedule, no network, no hidden NaN."""
+    """TrainingArguments of an experiment: its schedule, checkpoints below `out`, NaN logged as NaN."""
     s = experiment.schedule
     fall = {"num_decay_steps": s.steps - s.stable_until} if s.decay in FALLS else {}
     shape = {"decay_type": "linear"} if s.decay == "plateau-decay" else {}

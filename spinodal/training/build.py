@@ -1,4 +1,4 @@
-"""The samples and the model of an experiment, with everything found that does not fit together."""
+"""The samples and the model of an experiment, checked to fit together before the first step."""
 
 import warnings
 
@@ -38,10 +38,11 @@ def prepare_data(experiment: Experiment) -> PreparedData:
 
 
 def build_model(experiment: Experiment, data: PreparedData) -> SpinodalPreTrainedModel:
-    """The model of an experiment with its initial weights, after a forward pass of one sample.
+    """The model of an experiment with its initial weights, checked by a forward pass of one sample.
 
-    What does not fit into memory is refused before it is built; the pass raises what does not fit together, shapes or
-    a constraint on a residual that the model has not, before the first step. Warns of parameters that learn nothing.
+    InputError for a model that does not fit into memory, before it is built, and for a constraint on
+    residuals that it does not report. Warns of parameters without a gradient, and of a block router that no
+    constraint trains.
     """
     check_size(experiment, vocabulary=data.vocabulary)
     set_seed(experiment.schedule.seed)
@@ -68,7 +69,7 @@ def build_model(experiment: Experiment, data: PreparedData) -> SpinodalPreTraine
 
 
 def warn_idle(parameters: list[nn.Parameter], loss: Tensor) -> None:
-    """Warns of those parameters that the loss does not depend on, the reactions of a partition without a constraint."""
+    """Warns of `parameters` without a gradient: reactions of a partition that no constraint holds."""
     gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
     idle = sum(p.numel() for p, gradient in zip(parameters, gradients, strict=True) if gradient is None)
     if idle:

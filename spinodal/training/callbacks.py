@@ -1,4 +1,4 @@
-"""What happens between the steps of training: epochs of the data, the clock, rows, progress, the end by SIGTERM."""
+"""The training callback: it sets epochs, times steps, reports rows and progress, and stops after SIGTERM."""
 
 import math
 import time
@@ -18,7 +18,7 @@ SHARE = 0.01  # of the time, at most, that goes into writing the rows of an unfi
 
 
 def clock() -> float:
-    """Seconds on a GPU's clock; on a CPU seconds of computing, a thread's share, whatever else the machine does."""
+    """Seconds from an arbitrary origin: wall time with a GPU, else the process's CPU time per thread."""
     if torch.cuda.is_available():
         return time.perf_counter()
     return time.process_time() / torch.get_num_threads()
@@ -74,7 +74,7 @@ class TrainingCallback(TrainerCallback):
             self.log(state.global_step, logs)
 
     def show_rows(self) -> None:
-        """Hands the rows of metrics on, at most so often that this takes SHARE of the time."""
+        """Calls `trainer.show` with the rows of metrics, so seldom that it takes SHARE of the time at most."""
         if self.trainer.show and (started := time.monotonic()) >= self.due:
             self.trainer.show(self.trainer.rows)
             self.due = time.monotonic() + (time.monotonic() - started) / SHARE

@@ -38,7 +38,7 @@ TRIALS = "tuning"  # the folder of its cells
 
 @dataclass(frozen=True)
 class Recipe:
-    """An experiment with its rivals: by name, the values in which each differs from it."""
+    """An experiment and its rivals: by name, the values in which each differs from the experiment."""
 
     experiment: Experiment
     rivals: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -108,7 +108,7 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Listeners:
-    """What is called while runs are trained: functions of a run's name, which return those that `train` calls."""
+    """Callbacks for the runs of a comparison: functions of a run's name that return arguments of `train`."""
 
     progress: Callable[[str], Progress] | None = None
     log: Callable[[str], Log] | None = None
@@ -141,7 +141,7 @@ def matched_models(name: str, recipe: Recipe) -> dict[str, Experiment]:
 
 @dataclass(frozen=True)
 class WorkerTask:
-    """A run for a worker, its threads (0 for as many as the worker has), and the topic under which it reports."""
+    """A run for a dask worker, its threads (0: as many as the worker has), and the topic of its events."""
 
     run: PlannedRun
     threads: int
@@ -165,7 +165,7 @@ def run_on_worker(task: WorkerTask) -> Record:
 
 
 def run_task(task: PlannedRun, listeners: Listeners) -> Record:
-    """The record of a task's run, which may be finished, begun or new."""
+    """Trains or resumes the run of a task and returns its record; a finished run is not trained again."""
     try:
         train(
             task.experiment,
@@ -189,9 +189,10 @@ def run_task(task: PlannedRun, listeners: Listeners) -> Record:
 def run_all(
     tasks: list[PlannedRun], *, jobs: int, scheduler: str | None, listeners: Listeners
 ) -> list[Record]:
-    """Every task's run, in order; the first failure ends the others that have not begun and is raised.
+    """The record of every task's run, in order; the first failure is raised, and no further run begins.
 
-    One job runs in this process, more in processes of their own, and those of a scheduler on its workers.
+    With jobs = 1 the runs are trained in this process, with more in processes of their own, and with a
+    scheduler on its workers.
     """
     if scheduler is None and jobs == 1:
         return [run_task(task, listeners) for task in tasks]
@@ -228,12 +229,13 @@ def compare(
 ) -> Comparison:
     """Trains the recipe's model and its rivals into subfolders of `out`, whose compare.json holds what is returned.
 
-    Finished runs are kept, and those begun go on. `jobs` runs at once, by default one a core without a GPU and one
-    at all with it; or as many as the dask scheduler at an address has workers, which see the same files under the same
-    names, and are alike where seconds are to be compared. `tune` are values to choose from, by their keys: all models
-    have the same trials (training/tuning.py), and each keeps its best values in both arms. `progress` and `log` take
-    the name of a run, its folder below `out`, and return what `train` takes as such. `draw`, last of all, is called
-    with the finished runs by arm and model, and may write PAGES.
+    Finished runs are kept, and unfinished ones are resumed. `jobs` is the number of runs at once, by default
+    one for each core, or 1 with a GPU. `scheduler` is the address of a dask scheduler, whose workers then
+    train the runs: they must see the same files under the same paths, and be equally fast where seconds are
+    compared. `tune` are values to choose from, by their keys: all models have the same trials
+    (training/tuning.py), and each keeps its best values in both arms. `progress` and `log` take the name of a
+    run, its folder below `out`, and return what `train` takes as such. `draw` is called at the end with the
+    folder and the finished runs by arm and model, and may write PAGES.
     """
     out = Path(out)
     if process_count() > 1:
@@ -307,7 +309,7 @@ def compare(
 
 
 def planned_runs(models: Mapping[str, Experiment], seeds: int) -> list[tuple[str, str, Experiment]]:
-    """(model, folder, experiment) of every run, the models side by side, seed after seed."""
+    """(model, folder, experiment) of every run: all models of the first seed, then all of the next."""
     found = []
     for k in range(seeds):
         for model, experiment in models.items():
@@ -319,7 +321,7 @@ def planned_runs(models: Mapping[str, Experiment], seeds: int) -> list[tuple[str
 def equal_time(
     runs: Mapping[str, list[Record]], models: Mapping[str, Experiment]
 ) -> tuple[str, dict[str, int]]:
-    """The slowest model, and the steps that fill its time for every other."""
+    """(slowest model, {other model: the number of its steps that take as long as the slowest's run})."""
     seconds = {model: sum(run["final"]["seconds"] for run in seeds) for model, seeds in runs.items()}
     slowest = max(seconds, key=lambda model: seconds[model])
     return slowest, {

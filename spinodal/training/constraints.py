@@ -5,8 +5,8 @@ r"""The physics loss: inequalities on the residuals of the mixers, by penalty or
     dual        sum_k lambda_k c_k,                                lambda_k <- [lambda_k + rho c_k]_+
     augmented   sum_k ([lambda_k + rho c_k]_+^2 - lambda_k^2) / (2 rho),   the same update
 
-Multipliers *ascend*: handed to the minimiser of the network they would run to minus infinity,
-which is how eq. 10a of [qajar2024] reads. One step a training step, rectified at zero, so that a
+Multipliers *ascend*: if the loss were minimised over them too, as eq. 10a of [qajar2024] reads, they would
+tend to minus infinity. They take one step after each training step and are cut off at zero, so that a
 residual below its tolerance costs nothing. A penalty with tolerance 0 is a regularised loss, J = mean L +
 rho R, with R the energy of a graph's tokens, the density of its links or the l1 norm of its states.
 """
@@ -69,12 +69,12 @@ class Constraint:
 
 
 def missing_residuals(names: Iterable[str], reported: Iterable[str]) -> str:
-    """What to say where a model reports none of the names that a constraint holds."""
+    """The error message for a model that reports none of the residuals that a constraint names."""
     return f"constrain={','.join(names)}: this model reports {', '.join(reported) or 'none'}; set method=none"
 
 
 class Constraints:
-    """One inequality a name; `multipliers` is all the state there is, and goes into checkpoints."""
+    """The inequalities c_k <= 0, one for each name; their state is `multipliers`, which checkpoints hold."""
 
     def __init__(self, form: Constraint):
         self.method, self.tolerance, self.rate = Method(form.method), form.tolerance, form.rate
@@ -97,7 +97,7 @@ class Constraints:
         return found
 
     def loss(self, residuals: Mapping[str, Tensor]) -> Float[Tensor, ""]:
-        """What the residuals add to the task's loss."""
+        """The sum over k of the terms of the method (penalty, dual, augmented) that the task's loss gains."""
         terms = []
         for name, c in self.violations(residuals).items():
             if self.method is Method.PENALTY:

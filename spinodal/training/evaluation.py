@@ -1,4 +1,4 @@
-"""How well a model predicts what it was not trained on."""
+"""The loss of a model on held-out samples."""
 
 import math
 from typing import Any

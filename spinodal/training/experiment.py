@@ -2,9 +2,8 @@ r"""An experiment: everything a run depends on, in one frozen value that a recip
 
 The command line changes single values by their names (`steps=400 phases=8`); names are unique
 across the four parts, so none needs a prefix. An option of a mixer goes to every chosen mixer that reads it;
-`channel.phases=8` gives it to one alone. `parameters` is the one dial that couples them:
-it solves for `hidden`, the inner size of the channel mixer, so that models of different physics
-meet at equal size.
+`channel.phases=8` gives it to one alone. `parameters` alone couples values: `hidden`, the inner size of
+the channel mixer, is solved for, so that models of different physics have equal size.
 """
 
 import dataclasses
@@ -74,7 +73,7 @@ class Experiment:
             raise InputError(missing_residuals(names, reported))
 
     def check_network(self) -> None:
-        """InputError for a network that is not there, or of which this task or constraint asks what it has not."""
+        """InputError for a `network` that cannot be imported, or that the task or the constraint excludes."""
         find_network(self.network)
         if self.kind not in FOREIGN.values():
             raise InputError(
@@ -97,7 +96,7 @@ class Experiment:
         return read_parts(*split_model(self.model))
 
     def flat(self) -> dict[str, Any]:
-        """Every value by its name, as JSON keeps it and the command line changes it; UNWRITTEN ones are left out."""
+        """Every value by its name, as in JSON and on the command line; those as in UNWRITTEN are left out."""
         parts = (dataclasses.asdict(part) for part in (self.data, self.schedule, self.constraint))
         model = {key: self.model.get(key, getattr(SpinodalConfig, key)) for key in MODEL_KEYS}
         model |= write_options(self.parts())
@@ -203,7 +202,7 @@ def parse_value(key: str, text: str, kind: type) -> object:
 
 
 def override(experiment: Experiment, values: Mapping[str, Any]) -> Experiment:
-    """The experiment with some values replaced; InputError for a name that none has, or that its task does not read."""
+    """The experiment with some values replaced; InputError for a name that is unknown or not of its task."""
     known, task = value_types(values), values.get("task", experiment.data.task)
     for key, value in values.items():
         if key not in known:

@@ -1,4 +1,4 @@
-"""Whether all values of weights are finite: nothing can be trained from others, and they are never saved."""
+"""Whether all weights are finite: weights that are not are never saved, and no training starts from them."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +13,7 @@ def first_nonfinite(tensors: Iterable[tuple[str, Tensor]]) -> str | None:
 
 
 def nonfinite_weights(checkpoint: Path) -> str | None:
-    """Why nothing can be trained from a checkpoint: the first weights in it that are not finite; None if all are."""
+    """A text that names the first weights of a checkpoint that are not finite; None if all are finite."""
     for path in sorted(checkpoint.glob("*.safetensors")):
         with safe_open(path, framework="pt") as file:
             if name := first_nonfinite((name, file.get_tensor(name)) for name in file.keys()):  # noqa: SIM118

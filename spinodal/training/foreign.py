@@ -1,4 +1,4 @@
-r"""Networks of others in place of ours, by import path: a Hugging Face class, or what makes a torch module.
+r"""Networks of other libraries in place of ours: a Hugging Face class, or a callable that returns a module.
 
     "transformers:LlamaForCausalLM"     built from its configuration in our width, depth, heads and length
     "package.module:Name"               called with those of SIZES that it takes by name
@@ -34,7 +34,7 @@ TOKENS = ("pad_token_id", "bos_token_id", "eos_token_id")
 
 
 def find_network(path: str) -> Callable[..., Any]:
-    """What stands at "package.module:Name"; the current folder may hold the package. InputError if nothing does."""
+    """The class or function "package.module:Name", from the current folder too; InputError if there is none."""
     module, colon, name = path.partition(":")
     if not (module and colon and name):
         raise InputError(f"network={path}: it takes package.module:Name")
@@ -98,7 +98,7 @@ def has_inner_size(path: str) -> bool:
 
 
 class ForeignModel(SpinodalPreTrainedModel):
-    """A network of others with our losses, so that all that trains our models trains it."""
+    """A network of another library with the losses of our models, so that it is trained as they are."""
 
     def __init__(self, config: SpinodalConfig):
         super().__init__(config)
@@ -110,7 +110,7 @@ class ForeignModel(SpinodalPreTrainedModel):
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
-        """The network has made its own."""
+        """Does nothing: the network has initialised its weights itself."""
 
     @staticmethod
     def targets(labels: Int[Tensor, "b n"]) -> Int[Tensor, "b k"]:
@@ -141,11 +141,11 @@ class ForeignModel(SpinodalPreTrainedModel):
 
 
 class ForeignForMaskedLM(ForeignModel):
-    """Tokens that are hidden, from both sides."""
+    """A network of another library that predicts masked tokens from the tokens on both sides."""
 
 
 class ForeignForCausalLM(ForeignModel):
-    """The next token at every position."""
+    """A network of another library that predicts the next token at every position."""
 
     @staticmethod
     def targets(labels: Int[Tensor, "b n"]) -> Int[Tensor, "b k"]:

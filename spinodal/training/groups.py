@@ -141,7 +141,7 @@ def training_groups(model: nn.Module, schedule: Schedule) -> list[dict[str, Any]
 
 
 def describe_groups(model: nn.Module, schedule: Schedule) -> list[ParameterGroup]:
-    """What a run records of how its parameters are trained: one group of "all" where the optimiser has one rate."""
+    """The parameter groups for a run's record; a single one, "all", where the optimiser has one rate."""
     if schedule.optimizer not in GROUPED:
         count = sum(p.numel() for p in model.parameters() if p.requires_grad)
         return [ParameterGroup("all", 0, count, schedule.lr, schedule.weight_decay)]

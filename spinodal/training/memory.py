@@ -1,4 +1,4 @@
-"""The memory that training takes, told before the first step.
+"""The memory that training takes, estimated before the first step.
 
     bytes = P (4 + 4 + M) / R + 4 G + A_1 + (b - 1)(A_2 - A_1)
 
@@ -37,7 +37,7 @@ MOMENTS = {"adamw": 8, "adamw-one-rate": 8, "muon": 8, "adafactor": 0, "sgd": 0}
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Bytes that training takes in one process, and what it has."""
+    """Bytes that training takes in one process, by their use, and the bytes `available` to it."""
 
     parameters: int  # a number, not bytes
     weights: int
@@ -104,13 +104,13 @@ def kept_bytes(
 
 
 def enable_checkpointing(model: SpinodalPreTrainedModel) -> None:
-    """Has activations within blocks computed again in the backward pass."""
+    """Turns on activation checkpointing: activations within blocks are recomputed in the backward pass."""
     enable = getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)
     enable({"use_reentrant": False})
 
 
 def saved_bytes(experiment: Experiment, model: SpinodalPreTrainedModel, inputs: Mapping[str, Tensor]) -> int:
-    """`kept_of` a forward pass as training makes it, after which the model is as it was."""
+    """`kept_of` the loss of a pass in training mode; the model's mode and buffers are restored after it."""
     constraints, training = Constraints(experiment.constraint), model.training
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]  # some count the calls of training
     model.train()

@@ -46,7 +46,7 @@ class MuonAdamW(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step of both; `closure` computes the gradients first."""
+        """Takes one step of Muon and of AdamW, after `closure`, if any, whose loss is returned."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

@@ -38,7 +38,7 @@ def plan_steps(experiment: Experiment, model: SpinodalPreTrainedModel, data: Pre
 
 
 def follow_plan(experiment: Experiment, config: Mapping[str, Any]) -> Experiment:
-    """The experiment with the plan of a run that it goes on with; itself where it has no budget of time."""
+    """The experiment with the planned values of the run it resumes, of `config`; itself without `minutes`."""
     if not experiment.schedule.minutes:
         return experiment
     return override(experiment, {name: config[name] for name in PLANNED if name in config})
@@ -83,7 +83,7 @@ def timed(
     *,
     training: bool,
 ) -> float:
-    """The mean of the seconds of `passes` over these batches, without the first."""
+    """Mean seconds of a call of `passes` over these batches, the first, which warms up, left out."""
     collate, device = task_named(experiment.data.task).collate, next(model.parameters()).device
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]  # some count the calls of training
     mode, seconds = model.training, []

@@ -1,4 +1,4 @@
-"""A probe of a trained model: the phases and layers that one held-out sentence passes through.
+"""A probe of a trained model: phase fractions of a held-out sentence and cosines of tokens, layer by layer.
 
 Of an encoder-decoder it is the encoder that is probed.
 """

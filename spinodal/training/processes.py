@@ -1,6 +1,6 @@
-"""The processes of one run, as torchrun or accelerate start them: the main one writes, all know what it knows.
+"""The processes of one run, as torchrun or accelerate start them, and how they share values and errors.
 
-A run of one process is the same code with nobody to tell.
+The main process alone writes files. A run of one process takes the same code, without communication.
 """
 
 import os
@@ -19,19 +19,19 @@ PATIENCE = timedelta(hours=1)  # for a process that reads a text or scores a mod
 
 
 def process_count() -> int:
-    """The number of processes of this run: those of the group, or before there is one those that a launcher told."""
+    """The number of processes of this run: the size of their group, or WORLD_SIZE before there is a group."""
     if distributed.is_available() and distributed.is_initialized():
         return distributed.get_world_size()
     return int(os.environ.get("WORLD_SIZE") or 1)
 
 
 def process_rank() -> int:
-    """The number of this process among those of the run; 0 is the main one, which alone writes and speaks."""
+    """The rank of this process in the run; 0 is the main process, which alone writes files and messages."""
     return int(os.environ.get("RANK") or 0) if process_count() > 1 else 0
 
 
 def on_processor() -> bool:
-    """Whether several processes compute without an accelerator: Trainer has to be told, or it forms no group."""
+    """Whether the run has several processes and no accelerator; Trainer forms their group only if told so."""
     return process_count() > 1 and not torch.accelerator.is_available()
 
 
@@ -51,7 +51,7 @@ def join_group() -> None:
 
 
 def together(function: Callable[[], T]) -> T:
-    """function() of each process; what one of them raises is raised by all, so that none waits for another for ever."""
+    """function(), called by every process; an exception in one is raised in all, so that none waits on."""
     if process_count() == 1:
         return function()
     value, error = None, None
@@ -67,15 +67,12 @@ def together(function: Callable[[], T]) -> T:
 
 
 def main_only(function: Callable[[], T]) -> T:
-    """function() of the main process, which alone calls it and has its value: None in the others.
-
-    What it raises is raised by all.
-    """
+    """function(), called by the main process alone; None in the others. An exception is raised in all."""
     return together(lambda: cast(T, None) if process_rank() else function())
 
 
 def on_main(function: Callable[[], T]) -> T:
-    """function() of the main process, which alone calls it, for all; what it raises is raised by all."""
+    """function(), called by the main process alone and returned in all; an exception is raised in all."""
     values = [main_only(function)]
     if process_count() > 1:
         distributed.broadcast_object_list(values)
@@ -83,7 +80,7 @@ def on_main(function: Callable[[], T]) -> T:
 
 
 def any_of(asked: bool) -> bool:
-    """Whether any of the processes says yes."""
+    """Whether `asked` is true in any process of the run."""
     if process_count() == 1:
         return asked
     device = "cpu" if on_processor() else torch.accelerator.current_accelerator()

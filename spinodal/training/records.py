@@ -1,4 +1,4 @@
-"""Runs of training as values: what a record says of its origin, and what came of it, whole or so far."""
+"""Training runs as values, finished or not: origin, configuration, metrics and scores, read from a record."""
 
 import math
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ Number = int | float
 
 @dataclass(frozen=True)
 class Part:
-    """Where the steps of a run after `step` come from, up to those of the next part: a resumed run has several."""
+    """Code, date and machine of the steps after `step`, up to the next part; a resumed run has several."""
 
     step: int
     commit: str
@@ -27,7 +27,7 @@ class Part:
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """One run, finished or not.
+    """A training run, finished or not.
 
     `metrics` are rows by step and `final` the numbers of the end, nan where one is not finite. `parameters` is None,
     and `probe` too, where training has only begun.

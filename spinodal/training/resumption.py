@@ -1,4 +1,4 @@
-"""What must agree where a run goes on, and what may differ."""
+"""Checks that an experiment may resume a run: which values must agree with it, and which may differ."""
 
 import math
 from collections.abc import Mapping
@@ -18,7 +18,10 @@ FREE = (  # what may differ where a run goes on, or is compared elsewhere
 
 
 def refuse_other_samples(run: Run, experiment: Experiment) -> None:
-    """InputError where a step of the run there is of another number of samples; how they are split may change."""
+    """InputError where the run's steps have another number of samples than the experiment's.
+
+    How the samples of a step are split (batch, accumulate, processes) may change.
+    """
     here = {name: v for name, v in experiment.flat().items() if name in SPLIT} | {
         "processes": process_count()
     }
@@ -34,7 +37,7 @@ def refuse_other_samples(run: Run, experiment: Experiment) -> None:
 
 
 def refuse_other_optimizer(run: Run, experiment: Experiment) -> None:
-    """InputError where the run there is of another optimiser; a record that names none is of AdamW at one rate."""
+    """InputError where the run has another optimiser; a record that names none is of AdamW at one rate."""
     there, asked = run.config.get("optimizer", UNWRITTEN["optimizer"]), experiment.schedule.optimizer
     if there == asked:
         return
@@ -46,12 +49,12 @@ def refuse_other_optimizer(run: Run, experiment: Experiment) -> None:
 
 
 def is_shorter(run: Run, experiment: Experiment) -> bool:
-    """Whether the run there was to take fewer steps than the experiment."""
+    """Whether the run was started with fewer steps than the experiment has."""
     return run.config.get("steps", experiment.schedule.steps) < experiment.schedule.steps
 
 
 def refuse_other_end(run: Run, experiment: Experiment) -> None:
-    """InputError where the run there takes another number of steps, unless it is one that can be extended."""
+    """InputError where the run has another number of steps, unless its schedule can be extended to more."""
     there, asked = run.config.get("steps", experiment.schedule.steps), experiment.schedule.steps
     if there == asked or (there < asked and experiment.schedule.decay != "cosine"):
         return
@@ -69,7 +72,7 @@ def refuse_other_end(run: Run, experiment: Experiment) -> None:
 
 
 def fallen_rate(checkpoint: Path, experiment: Experiment) -> str | None:
-    """Why a longer run cannot go on from a checkpoint: its rate had begun to fall towards an earlier end."""
+    """Why a longer run cannot resume from a checkpoint, whose rate had begun to fall; None where it can."""
     there = Experiment.from_flat(read_manifest(checkpoint)["experiment"]).schedule
     if there.steps == experiment.schedule.steps or step_of(checkpoint) <= there.stable_until:
         return None
@@ -77,7 +80,7 @@ def fallen_rate(checkpoint: Path, experiment: Experiment) -> str | None:
 
 
 def refuse_other_digests(checkpoint: Path, there: Mapping[str, str], here: Mapping[str, str]) -> None:
-    """InputError that names what a run reads and is not what its checkpoint was trained on."""
+    """InputError that names the inputs (text, tokenizer) whose sha256 differs from the checkpoint's."""
     other = [name for name in there if name in here and here[name] != there[name]]
     if other:
         told = ", ".join(

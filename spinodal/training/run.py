@@ -62,7 +62,7 @@ Draw = Callable[[RunFolder, dict[str, dict[str, list[TrainingRun]]]], None]  # f
 
 @dataclass(frozen=True)
 class Label:
-    """The name of a run, the recipe that it is of and the command that wrote it."""
+    """The name of a run, the name of its recipe, and the command that writes it."""
 
     name: str
     recipe: str
@@ -71,7 +71,7 @@ class Label:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What training an experiment gave.
+    """The result of training an experiment.
 
     `metrics` are rows by step: means of the loss and of residuals, the clock, the held-out loss where it was measured.
     `final` is the last held-out loss, the time it took and the scores of the task. `scored` is false between saving

@@ -1,4 +1,4 @@
-"""The model of a run in its folder: written whole, told from a damaged one, written again from the last checkpoint."""
+"""The saved model of a run: it is written, checked for damage, and rebuilt from the last checkpoint."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -45,7 +45,7 @@ def model_damage(run: Run) -> str | None:
 
 
 def opens(weights: Path) -> bool:
-    """Whether a file of weights is as long as it says."""
+    """Whether a safetensors file can be opened: its header is whole, and the file as long as it says."""
     try:
         with safe_open(weights, framework="pt"):
             return True
@@ -88,7 +88,7 @@ def saved_model(experiment: Experiment, checkpoint: Path) -> SpinodalPreTrainedM
 def model_of_weights(
     experiment: Experiment, config: SpinodalConfig, weights: Mapping[str, Tensor]
 ) -> SpinodalPreTrainedModel:
-    """The model of an experiment with these weights, a tied one of which may be there once.
+    """The model of an experiment with these weights; of tied weights, one name is enough.
 
     InputError where one is missing.
     """

@@ -1,4 +1,4 @@
-"""How long and how fast a model is trained, and by what means."""
+"""The schedule of training: steps, learning rates, optimiser, precision, and when to measure and to save."""
 
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -19,7 +19,7 @@ FALLS = {"warm-stable-decay": 0.2, "plateau-decay": 0.25}
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast: AdamW, linear warm-up, cosine decay to zero, gradients of norm <= `clip`.
+    """The schedule of training; by default AdamW, linear warm-up, cosine decay to zero, clipped gradients.
 
     AdamW and Muon have rates by `parameter_groups`; the other optimisers train all parameters at `lr`.
     """
@@ -107,7 +107,7 @@ class Schedule:
 
     @property
     def stable_until(self) -> int:
-        """The step after which the rate is no more that of a longer schedule: none for a constant one."""
+        """The last step up to which a longer schedule has the same rates: the very last of a constant one."""
         if self.decay == "constant":
             return self.steps
         fall = FALLS.get(self.decay)
@@ -115,5 +115,5 @@ class Schedule:
 
     @property
     def spare(self) -> int | None:
-        """The step from which a longer run can go on although the rate falls after it; its checkpoint is kept."""
+        """The step from which a longer run can resume, before the rate falls; its checkpoint is kept."""
         return self.stable_until if self.decay in FALLS else None

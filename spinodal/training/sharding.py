@@ -52,13 +52,13 @@ def blocks(model: nn.Module) -> list[nn.Module]:
 
 
 def gathered_parameters(model: nn.Module) -> int:
-    """The most parameters that a process holds of others: all outside the blocks, and two blocks, one of them ahead."""
+    """The most parameters gathered at once: those outside the blocks, and of two blocks, one prefetched."""
     sizes = sorted(sum(p.numel() for p in block.parameters()) for block in blocks(model))
     return sum(p.numel() for p in model.parameters()) - sum(sizes[:-2])
 
 
 def whole(value: Tensor) -> Tensor:
-    """A tensor with the parts of all processes, which all call this."""
+    """The full tensor, gathered from all processes, each of which calls this; itself where it is not split."""
     return value.full_tensor() if isinstance(value, DTensor) else value
 
 
@@ -75,7 +75,7 @@ def save_shards(folder: Path, model: nn.Module, optimizer: Optimizer) -> None:
 
 
 def load_weights(folder: Path, model: nn.Module) -> None:
-    """Reads into the model what this process holds of the weights."""
+    """Reads into the model the part of the weights that this process holds."""
     load(folder, {f"{MODEL}{name}": value for name, value in own_weights(model).items()})
 
 
@@ -102,7 +102,7 @@ def load_moments(folder: Path, model: nn.Module, optimizer: Optimizer) -> None:
 
 
 def full_weights(folder: Path) -> dict[str, Tensor]:
-    """All weights of a checkpoint, as one process reads them."""
+    """{name: tensor} of all weights of a sharded checkpoint, read by this process alone."""
     state = {
         name: torch.empty(found.size, dtype=found.properties.dtype)
         for name, found in stored(folder).items()
@@ -113,25 +113,25 @@ def full_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def gather_weights(model: nn.Module) -> dict[str, Tensor]:
-    """All weights of a model in the memory of the main process; nothing in the others, which call this too."""
+    """{name: tensor} of all weights in the memory of the main process, empty in the others; all call this."""
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
     return cast(dict[str, Tensor], get_model_state_dict(model, options=options))
 
 
 def is_sharded(folder: Path) -> bool:
-    """Whether a checkpoint is of shards."""
+    """Whether a folder holds a checkpoint written by `save_shards`."""
     return any(folder.glob("shard-*.safetensors"))
 
 
 def own_weights(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters and persistent buffers by name, of a tied one the first."""
+    """{name: value} of parameters and persistent buffers, as this process holds them; tied ones once."""
     kept = model.state_dict().keys()
     named = [*model.named_parameters(), *model.named_buffers()]
     return {name: value.detach() for name, value in named if name in kept}
 
 
 def moments_of(model: nn.Module, optimizer: Optimizer) -> Iterator[tuple[str, str, Tensor]]:
-    """What an optimiser keeps of each parameter: the parameter's name, that of the moment, its value."""
+    """(parameter's name, moment's name, value) of every tensor in the state of an optimiser."""
     for name, parameter in model.named_parameters():
         for kind, value in optimizer.state.get(parameter, {}).items():
             if isinstance(value, Tensor):
@@ -139,12 +139,12 @@ def moments_of(model: nn.Module, optimizer: Optimizer) -> Iterator[tuple[str, st
 
 
 def stored(folder: Path) -> dict[str, Any]:
-    """What a checkpoint holds: sizes and types by name."""
+    """{name: size and dtype} of the tensors in a sharded checkpoint."""
     return HuggingFaceStorageReader(str(folder)).read_metadata().state_dict_metadata
 
 
 def load(folder: Path, state: dict[str, Tensor], *, alone: bool = False) -> None:
-    """Reads a checkpoint into these tensors; `alone` where the other processes do not."""
+    """Reads a checkpoint into the tensors of `state`; `alone` where the other processes do not read."""
     with without_group_warnings():
         shards.load(
             state,
@@ -154,5 +154,5 @@ def load(folder: Path, state: dict[str, Tensor], *, alone: bool = False) -> None
 
 
 def without_group_warnings() -> warnings.catch_warnings:
-    """Where one process reads or writes, torch warns that there is no group."""
+    """A context that ignores UserWarnings, such as torch's that a single process has no process group."""
     return warnings.catch_warnings(action="ignore", category=UserWarning)

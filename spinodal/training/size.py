@@ -1,4 +1,4 @@
-"""Whether a model can be trained in the memory of the machine, told before any of it is allocated.
+"""Whether a model can be trained in the memory of the machine, computed before any of it is allocated.
 
     bytes = 16 x parameters: in float32 the weights, their gradients and the two moments of AdamW, all of which
     processes share where the run is sharded
@@ -22,9 +22,9 @@ BYTES = 16
 
 
 def machine_memory() -> int:
-    """Bytes of the GPU, or else what tensors may take of the machine, or of this process's control group.
+    """Bytes of the GPU, or without one those that tensors may take of the machine or of the control group.
 
-    Processes of one run on one machine share it.
+    Processes of one run on one machine share the latter equally.
     """
     if torch.cuda.is_available():
         return device_memory(torch.device("cuda"))
@@ -32,7 +32,7 @@ def machine_memory() -> int:
 
 
 def check_size(experiment: Experiment, *, vocabulary: int | None = None) -> None:
-    """InputError for a model whose mixers do not go together, or that the machine's memory cannot train.
+    """InputError for a model whose mixers cannot be combined, or whose training exceeds the machine's memory.
 
     `vocabulary` is the number of tokens, or None for the fewest that there can be, before the text is read.
     """

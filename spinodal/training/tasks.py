@@ -155,7 +155,7 @@ def least_vocabulary(config: DataConfig) -> int:
 def tokenizers_of(
     pairs: Pairs, name: str, vocabulary: int, symbols: str
 ) -> tuple[PreTrainedTokenizerFast, PreTrainedTokenizerFast]:
-    """The tokenizers of sources and of targets, once a process; one and the same without `symbols`."""
+    """The tokenizers of sources and of targets, made once a process; one and the same without `symbols`."""
     texts = pairs.sources if symbols else pairs.texts
     tokenizer = (
         character_tokenizer(texts)
@@ -177,7 +177,7 @@ def digests(several: Sequence[Pairs], tokenizer: PreTrainedTokenizerFast) -> dic
 
 
 def read_text(config: DataConfig) -> TokenizedCorpus:
-    """A text as the tokens of its two parts, the second of which judges."""
+    """The tokens of a text, those to train on and those of the held-out loss, and its tokenizer."""
     text = tokenize_corpus(
         config.corpus, tokenizer=config.tokenizer, vocabulary=config.vocabulary, text_field=config.text_field
     )
@@ -258,7 +258,7 @@ def prepare_recall(config: DataConfig, seed: int, batch: int) -> PreparedData:
 
 
 def pad_left(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
-    """A tokenizer like this that pads on the left, saved too: a prompt must end where its continuation begins."""
+    """A copy that pads on the left, also once saved: a prompt must end where its continuation begins."""
     own = copy.deepcopy(tokenizer)
     own.padding_side = own.init_kwargs["padding_side"] = "left"  # the latter alone goes into files
     return own
@@ -294,7 +294,7 @@ def translation_scores(model: Any, data: PreparedData) -> dict[str, float]:
 def greedy_translations(
     model: Any, windows: PairWindows, tokenizer: PreTrainedTokenizerBase, chosen: Sequence[int]
 ) -> list[str]:
-    """What the model writes for the sources of these pairs."""
+    """The model's greedy translations of the sources of the pairs `chosen`, as texts."""
     hypotheses: list[str] = []
     for start in range(0, len(chosen), 32):
         batch = trim_padding([windows[i] for i in chosen[start : start + 32]])

@@ -145,7 +145,7 @@ class PhysicsTrainer(Trainer):
         return (loss, out) if return_outputs else loss
 
     def end_step(self) -> None:
-        """Records what the parts of a step gave, and lets the multipliers ascend; nothing of a step that is skipped."""
+        """Records loss and mean residuals of a step and updates the multipliers, unless it was skipped."""
         values = {
             name: torch.stack(parts).sum() if name == "loss" else torch.stack(parts).mean()
             for name, parts in self.step_values.items()
@@ -182,7 +182,7 @@ class PhysicsTrainer(Trainer):
         return norm
 
     def advice(self) -> str:
-        """What to do about numbers that are not finite, and what of the run is kept."""
+        """For an error message: what helps against values not finite, and which checkpoint is kept."""
         kept = kept_checkpoint(self.out)
         return (
             f"lower lr (now {self.args.learning_rate}) or choose another parameterisation; "
@@ -195,7 +195,7 @@ class PhysicsTrainer(Trainer):
         return step_samples(self.experiment)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        """The samples of an epoch in an order of their own, as many as fill whole steps, however these are split."""
+        """The sampler of an epoch: whole steps of samples in random order, or of buckets of like length."""
         steps, training = self.experiment.data.bucket, self.data.training
         if steps and isinstance(training, PairWindows):
             seed = self.experiment.schedule.seed
@@ -205,7 +205,7 @@ class PhysicsTrainer(Trainer):
         )
 
     def create_optimizer(self, model: nn.Module | None = None) -> Optimizer:
-        """The optimiser of the schedule, each of whose steps has the size that `step_size` gives it."""
+        """The optimiser of the schedule, its learning rate scaled by the rule `step_size` in each step."""
         schedule = self.experiment.schedule
         if schedule.optimizer in GROUPED:
             groups = training_groups(self.network, schedule)
@@ -217,12 +217,12 @@ class PhysicsTrainer(Trainer):
         return optimizer if rule is constant_step else energy_adaptive(optimizer, rule)
 
     def process_mean(self, values: dict[str, Tensor]) -> dict[str, float]:
-        """The values averaged over processes: every process has the same multipliers and rows of metrics."""
+        """{name: mean over processes} of these values, the same in every process."""
         mean = cast(Tensor, self.accelerator.reduce(torch.stack(list(values.values())), "mean"))
         return dict(zip(values, mean.tolist(), strict=True))
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """A row of metrics: the means since the last row, the clock and the multipliers."""
+        """Adds a row of metrics: means since the last row, seconds, tokens and the multipliers."""
         tokens = self.state.global_step * self.samples * self.data.tokens
         row: dict[str, Any] = {"seconds": self.seconds, "tokens": tokens}
         if "loss" in logs:
@@ -244,7 +244,7 @@ class PhysicsTrainer(Trainer):
     def evaluate(
         self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """{"held_out_loss"}: nats a predicted token over the held-out samples, always the same."""
+        """{"held_out_loss": nats per predicted token}, over all held-out samples; it is logged as well."""
         loss = held_out_loss(self.network, self.data.held_out, self.args.eval_batch_size, self.collate)
         metrics = {"held_out_loss": loss}
         self.log(metrics)
@@ -257,7 +257,7 @@ class PhysicsTrainer(Trainer):
         return [{k: v for k, v in row.items() if k != "epoch"} for row in self.state.log_history]
 
     def _save_checkpoint(self, model: nn.Module, trial) -> None:
-        """Trainer's checkpoint, our state and the manifest that closes it; on failure the older ones stay."""
+        """Writes Trainer's checkpoint, `own_state` and the manifest; after a failure the older ones stay."""
         folder = self.out / "checkpoints" / f"checkpoint-{self.state.global_step}"
         moments = moments_of(self.network, self.plain_optimizer())
         named = ((f"{kind} of {name}", value) for name, kind, value in moments)
@@ -281,7 +281,7 @@ class PhysicsTrainer(Trainer):
             raise SaveError(f"{folder} could not be written ({error}); {left}") from error
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
-        """The model's configuration and weights; weights that are sharded are written with the moments."""
+        """Writes the model's configuration and weights; sharded weights are written with the moments."""
         if self.sharded:
             self.network.config.save_pretrained(cast(str, output_dir))
         else:
@@ -312,11 +312,11 @@ class PhysicsTrainer(Trainer):
             group["lr"] = rate
 
     def plain_optimizer(self) -> Optimizer:
-        """The optimiser without what accelerate puts around it."""
+        """The optimiser without accelerate's wrapper."""
         return getattr(self.optimizer, "optimizer", cast(Optimizer, self.optimizer))
 
     def own_state(self) -> dict[str, Any]:
-        """What Trainer does not save: by these values training goes on as if it had not stopped."""
+        """The state that an exact resumption needs and Trainer does not save: seconds, multipliers, ..."""
         recorded = {
             name: {
                 "type": str(values[0].dtype).removeprefix("torch."),

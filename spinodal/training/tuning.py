@@ -36,7 +36,7 @@ ALONE = threading.Lock()  # of a worker with several threads: random numbers are
 
 @dataclass(frozen=True)
 class Trial:
-    """A training with some values over some steps, and its loss in development; None where it was not finite."""
+    """The values and steps of one training, and its loss on the development samples; None if not finite."""
 
     values: dict[str, Any]
     steps: int
@@ -45,7 +45,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Tuning:
-    """What was chosen for a model, and every trial that led there."""
+    """The values chosen for a model, and all trials from which they were chosen."""
 
     chosen: dict[str, Any]
     trials: list[Trial]
@@ -95,13 +95,13 @@ def candidates(model: str, experiment: Experiment, grid: Grid) -> list[dict[str,
 
 
 def trial_experiment(experiment: Experiment, values: Mapping[str, Any], steps: int) -> Experiment:
-    """What a trial trains."""
+    """The experiment with a trial's values and steps, another seed, and the development samples held out."""
     own = {"held_out": "development", "seed": experiment.schedule.seed + SEED, "steps": steps}
     return override(experiment, dict(values) | own)
 
 
 def development_loss(configuration: dict[str, Any]) -> float | None:
-    """Nats a predicted token of a trial; None where its numbers were not finite. The cell of the sweep."""
+    """A trial's loss on development samples, nats per predicted token; None if not finite. For a sweep."""
     experiment = Experiment.from_flat(configuration)
     steps, every = experiment.schedule.steps, experiment.schedule.log_every
     once = {"evaluate_every": steps, "save_every": every * math.ceil(steps / every)}
