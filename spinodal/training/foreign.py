@@ -34,7 +34,7 @@ TOKENS = ("pad_token_id", "bos_token_id", "eos_token_id")
 
 
 def find_network(path: str) -> Callable[..., Any]:
-    """The class or function "package.module:Name", from the current folder too; InputError if there is none."""
+    """The class or function "package.module:Name", from the current folder too; InputError if not found."""
     module, colon, name = path.partition(":")
     if not (module and colon and name):
         raise InputError(f"network={path}: it takes package.module:Name")

@@ -58,7 +58,7 @@ def gathered_parameters(model: nn.Module) -> int:
 
 
 def whole(value: Tensor) -> Tensor:
-    """The full tensor, gathered from all processes, each of which calls this; itself where it is not split."""
+    """The full tensor, gathered from all processes, which all call this; itself where it is not split."""
     return value.full_tensor() if isinstance(value, DTensor) else value
 
 

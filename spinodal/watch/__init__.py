@@ -1,4 +1,4 @@
-"""Watch: the tokens of a trained model, layer by layer; what is asked of them, and what chance would answer.
+"""Watch: the tokens of a trained model layer by layer, their cosines, clusters and energy, beside nulls.
 
     from spinodal.watch import Observation, observe, source_named
     observe(Observation(source_named("minilm", text="The cat sat on the mat."))).summary
@@ -7,10 +7,10 @@ record      hooks that keep what each layer received and returned; views that mu
 stacks      where the layers of a model are, found by what they do
 arrays      trajectories on disk, for models that cannot run here
 
-experiment  an observation as a value        measure  inputs go by, tallies stay
+experiment  an observation as a value        measure  a pass over all inputs
 result      what was observed, typed         pairs    every number of one sequence, in one pass
 folder      observe.json and its reader      tally    means, errors, falls of the energy
-sources     what a name, a text mean         clock    layers on the theory's clock
+sources     models, texts, sounds by name    clock    layers on the theory's clock
 subject     a model and its inputs           weights  temperature and spectra of attention
 nulls       random weights, shuffled tokens  summary  the result in plain words
 effect      what another interaction does to clusters and to the model's own loss

@@ -27,14 +27,14 @@ ATTENTION, MLP = "attention", "mlp"
 
 
 class Additions(TorchFunctionMode):
-    """Notes the additions of the layer that is being called; its methods are called from hooks."""
+    """Records the additions in the layer that is being called; hooks on modules call its methods."""
 
     def __init__(self):
         super().__init__()
         self.enter(None)
 
     def enter(self, stream: Tensor | None) -> None:
-        """A layer received this stream; what is known of the one before is dropped."""
+        """Begins the record of a layer that received `stream`, and drops that of the layer before it."""
         self.stream = stream
         self.kept: list[Tensor] = []  # so that no id is used twice
         self.sums: dict[int, tuple[Tensor, Tensor]] = {}
@@ -61,17 +61,17 @@ class Additions(TorchFunctionMode):
         return result
 
     def attended(self, output: Any) -> None:
-        """The attention module of the layer, or a linear map of it, returned this."""
+        """Marks `output` as returned by the layer's attention module or by a linear map of it."""
         self._mark(output)
 
     def normed(self, args: tuple, output: Any) -> None:
-        """A norm read args[0] and returned this."""
+        """Records that a norm read args[0] and returned `output`."""
         if self.stream is not None and isinstance(output, Tensor) and args and isinstance(args[0], Tensor):
             self.norms[id(output)] = args[0]
             self.kept += [output, args[0]]
 
     def terms(self, output: Tensor) -> dict[str, Tensor]:
-        """What attention and the MLP added on the way to this output; InputError where it is no sum with the stream."""
+        """{"attention": a, "mlp": m}, the terms of a layer's output; InputError if it is no such sum."""
         found = [part for term in self._path(output) or [] for part in self._apart(term)]
         first = next((i for i, x in enumerate(found) if id(x) in self.from_attention), None)
         if first is None or len(found) < 2:
@@ -95,7 +95,7 @@ class Additions(TorchFunctionMode):
         return None
 
     def _apart(self, term: Tensor) -> list[Tensor]:
-        """A sum of what attention returned and of what did not come from it is two terms."""
+        """[a, m] for a term a + m of which attention computed a alone; [term] for any other."""
         if id(term) not in self.sums:
             return [term]
         a, b = self.sums[id(term)]
@@ -111,7 +111,7 @@ class Additions(TorchFunctionMode):
             self._mark(result)
 
     def _rename(self, old: Tensor, new: Tensor) -> None:
-        """What is known of a tensor that is about to be changed in place goes over to its copy."""
+        """Moves the records of a tensor that is about to be changed in place to its copy `new`."""
         for known in (self.sums, self.norms):
             if id(old) in known:
                 known[id(new)] = known.pop(id(old))  # type: ignore[assignment]
@@ -128,7 +128,7 @@ class Additions(TorchFunctionMode):
 
 
 def _same_shape(values: tuple, stream: Tensor) -> bool:
-    """Whether these are as many tokens of as many features, [b n d] or side by side [bn d] (OPT)."""
+    """Whether all values have the stream's tokens and features in number, as [b n d] or (OPT) as [bn d]."""
     return all(
         isinstance(x, Tensor) and x.numel() == stream.numel() and x.shape[-1] == stream.shape[-1]
         for x in values
@@ -144,5 +144,5 @@ def _tensors(values: Any) -> list[Tensor]:
 
 
 def is_norm(module: nn.Module) -> bool:
-    """By its class's name, and with no modules of its own: RobertaPreLayerNormAttention is none."""
+    """Whether a module is a norm: its class has "norm" in its name, and it has no modules of its own."""
     return "norm" in type(module).__name__.lower() and not any(True for _ in module.children())

@@ -1,4 +1,4 @@
-"""What the attention of a stack is, layer by layer: effective beta, spectra, and the conditions of a gradient flow."""
+"""The attention of a stack by layer: effective beta, spectra, and the conditions of a gradient flow."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,10 +30,10 @@ from spinodal.watch.weights import (
 def attention_layers(
     model: nn.Module, inputs: Mapping[str, Any], stack: Stack
 ) -> tuple[tuple[AttentionLayer, ...], str]:
-    """Effective beta, symmetry and alignment of each layer that attends, on these inputs: `spinodal.watch.weights`.
+    """(layers, reason): effective beta, symmetry and alignment of each layer with attention, on these inputs.
 
-    The second value says why nothing is known of the attention, where that is so, and is "" otherwise. Layers whose
-    queries are no linear map have an effective beta alone, and say why.
+    `spinodal.watch.weights` defines them. Where the attention cannot be read, `layers` is empty and `reason`
+    says why; else it is "". Layers whose queries are no linear map have only an effective beta, and a reason.
     """
     try:
         tracked = attention_calls(model, first_input(inputs), stack, tracked=True)

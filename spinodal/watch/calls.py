@@ -61,7 +61,7 @@ class LayerCall:
 
 
 class Recorder:
-    """Keeps the calls of the layers of one stack; with `tracked`, outputs of linear maps carry gradients."""
+    """Records the calls of a stack's layers; with `tracked`, outputs of linear maps carry gradients."""
 
     def __init__(self, stack: Stack, *, tracked: bool):
         self.stack, self.tracked = stack, tracked
@@ -92,7 +92,7 @@ class Recorder:
         return kept.clone() if self.tracked else None
 
     def norm(self, module: nn.Module, args: tuple, output: Any) -> Tensor | None:
-        """In a tracked pass, a norm of queries or keys as the linear map that it is but for each token's own length."""
+        """In a tracked pass, `linear_part` in place of the output of a norm of queries or keys; else None."""
         call = self.current
         if call is None or call.q is not None or not self.tracked or not call.projections:
             return None
@@ -116,7 +116,7 @@ class Recorder:
         result: Tensor,
         interaction: Interaction | None = None,
     ) -> None:
-        """A call: q [b h n c], k and v [b g m c], and the result [b n h c]; with the interaction that made it."""
+        """Records a call: q [b h n c], k and v [b g m c], result [b n h c], and the interaction, if any."""
         self.count += 1
         call = self.current
         if call is None or call.q is not None:
@@ -127,7 +127,7 @@ class Recorder:
 
 
 class KernelCalls(TorchFunctionMode):
-    """Sees torch's attention kernel where a model calls it itself."""
+    """A mode that records the calls of `scaled_dot_product_attention` which a model makes itself."""
 
     def __init__(self, recorder: Recorder):
         super().__init__()

@@ -1,4 +1,4 @@
-r"""Layers on the clock of the theory: which beta, how much time a layer takes, and how far from the curve.
+r"""Layers on the clock of the theory: fitted beta, the flow's time per layer, and the residual of the fit.
 
 Equiangular tokens under the flow SA have one common cosine g(t), `theory.gamma_sa`. The mean cosines g_l of a
 model's layers are laid on that curve in two ways:
@@ -52,7 +52,7 @@ def effective_clock(cosines: Float[np.ndarray, " t"], n: int, *, beta: float | N
         return np.interp(np.exp(log_step) * layers, np.asarray(gamma_time_sa(knots, n, b, knots[0])), knots)
 
     def fit(b: float):
-        """From the step at which the largest cosine has its own time."""
+        """The least-squares fit from beta = b and the step at which the curve meets the largest cosine."""
         top = int(g.argmax())
         reached = float(gamma_time_sa(max(g[top], knots[0]), n, b, knots[0])) / max(top, 1)
         start = np.log(np.clip(reached, 2 * STEPS[0], STEPS[1] / 2))

@@ -1,4 +1,4 @@
-"""What an interaction in place of attention does to clusters and to the model's own loss, in one table.
+"""The effect of an interaction in place of attention on clusters and on the model's own loss.
 
 The loss is the one that the model was trained with, as far as its class tells: 15% of the tokens of each text, masked,
 for a masked model, the next token for a decoder. An encoder-decoder is scored on the text that its decoder reads, given
@@ -37,7 +37,7 @@ def interactions(names: Sequence[str]) -> list[Interaction]:
 
 
 def check_interactions(subject: Subject, batches: Sequence[Inputs], plans: Sequence[Interaction]) -> None:
-    """InputError for an interaction that the model ignores or cannot take, before any work."""
+    """InputError for an interaction that the model ignores or cannot take, found on the first batch."""
     model: Any = subject.model
     for plan in plans:
         with replaced_attention(model, plan, batches[0]):
@@ -47,7 +47,7 @@ def check_interactions(subject: Subject, batches: Sequence[Inputs], plans: Seque
 def effects_of(
     subject: Subject, batches: Sequence[Inputs], question: Question, plans: Sequence[Interaction]
 ) -> dict[str, Effect]:
-    """The model's own attention, and each interaction in its place; nothing where there is none to try."""
+    """{name: Effect} of the model's own attention and of each interaction in its place; {} for no `plans`."""
     if not plans:
         return {}
     model: Any = subject.model
@@ -60,10 +60,10 @@ def effects_of(
 def effects(
     subject: Subject, batches: Sequence[Inputs], question: Question, variants: Mapping[str, Variant]
 ) -> dict[str, Effect]:
-    """Means over inputs of the last layer's numbers, and the loss, under each variant of the model, by its name.
+    """{variant: Effect}: means over inputs of the last layer's numbers, and the loss, in each variant.
 
-    A variant makes a context in which the model differs, such as `models.replaced_attention`. InputError for a model
-    without recognisable layers, and where a variant refuses the model.
+    A variant is a function that returns a context manager in which the model is changed, such as
+    `models.replaced_attention`. InputError for a model without recognisable layers, or from a variant.
     """
     stack = one_stack(subject.model, {k: v[:1] for k, v in batches[0].items()}, question.stack)
     found = {}
@@ -124,7 +124,7 @@ def _labels(ids: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def _mask_tokens(subject: Subject, inputs: Inputs, seed: int) -> tuple[Inputs, Tensor]:
-    """At least one token of each text is masked, and no mark of its begin or end."""
+    """(masked inputs, labels): at least one token of each text is masked, and no special token."""
     ids, generator = inputs["input_ids"], torch.Generator().manual_seed(seed)
     fair = inputs.get("attention_mask", torch.ones_like(ids)).bool().clone()
     special = torch.tensor(subject.tokenizer.all_special_ids)

@@ -1,4 +1,4 @@
-"""An observation as a value: which tokens are observed, and what is asked of them.
+"""An observation as a value: the source of the tokens, and what is measured of them.
 
     TrainedModel(name, Texts(lines), depth)    a model that runs on texts, on Sound(samples) or an Image(pixels)
     Arrays(name, times, tokens, valid)                           tokens of a model that ran elsewhere
@@ -26,13 +26,14 @@ NULLS = (RANDOM, SHUFFLED)
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked. `beta` is the energy's, measured on the first batch if None; clusters have cos >= 1 - epsilon.
+    """What is measured, and with which parameters. Clusters have cosines of at least 1 - epsilon.
 
-    `view` is one of VIEWS (`spinodal.watch.record`): the stream between layers, what attention reads after its norm, or
-    what attention or the MLP add; `stack` is a part of the layers' name, such as decoder: the longest stack if None.
-    `seed` is that of the nulls. `observables` are measured beside the numbers of `watch.pairs`, which are measured
-    always. InputError for a view, a null or an observable that does not exist, a beta that is not positive and
-    finite, and an epsilon outside (0, 2).
+    `beta` is the inverse temperature of the energy, measured on the first batch if None. `view` is one of
+    VIEWS (`spinodal.watch.record`): the stream between layers, what attention reads after its norm, or what
+    attention or the MLP add. `stack` is a part of the layers' name, such as decoder: the longest stack if
+    None. `seed` is that of the nulls. `observables` are measured beside the numbers of `watch.pairs`, which
+    are measured always. InputError for a view, a null or an observable that does not exist, a beta that is
+    not positive and finite, and an epsilon outside (0, 2).
     """
 
     view: str = "residual"
@@ -139,7 +140,7 @@ class Observation:
             raise InputError(f"`effect` {', '.join(self.effect)}: one of them stands twice", field="effect")
 
     def _check_arrays(self, name: str) -> None:
-        """Arrays are one view of one stack, and no model."""
+        """InputError for an effect, a stack or a view asked of arrays, which are one view without a model."""
         if self.effect:
             raise InputError(f"{name} holds arrays: `effect` is for models that run", field="effect")
         if self.question.stack is not None:
@@ -152,7 +153,7 @@ class Observation:
 
 
 def observe(experiment: Observation, *, progress: Progress | None = None) -> "watch.ObservationResult":
-    """What the tokens do, layer by layer, beside the nulls; with the effect of each interaction.
+    """The result of an observation: the tokens' numbers by layer, those of the nulls, and effects.
 
     `progress` is called with (inputs done, inputs in all). InputError for a model that cannot be opened, inputs
     that it does not take, and interactions that it ignores, all before the first input.

@@ -59,12 +59,12 @@ def observe_into(
 
 
 def resumable(record: Path, config: object) -> bool | None:
-    """True where a record is of this configuration; None, which refuses it, where it is of another or does not say."""
+    """True where a record has this configuration; else None, with which `open_run` refuses the folder."""
     return True if record.is_file() and read_run(record).config == encode(config)[0] else None
 
 
 def write(folder: RunFolder, found: ObservationResult) -> None:
-    """The trajectory, and then the record."""
+    """Writes the trajectory, and then the record, into the folder."""
     shown = found.shown
     assert shown.times is not None
     assert shown.tokens is not None
@@ -126,11 +126,11 @@ def compare_into(
     progress: Callable[[str], Progress] | None = None,
     draw: Draw | None = None,
 ) -> ObservationComparison:
-    """Several observations side by side, by name: those to be made, in folders of `out`, and folders of known ones.
+    """Compares observations by name: makes those given as values, below `out`, reads those given as paths.
 
-    Of a comparison that was stopped, what is finished is kept, and of a finished one too with `resume`. `progress`
-    gives, for a name, what is called with (inputs done, inputs in all) of it; `draw` is called with every observation
-    that belongs to this comparison, and then with the comparison.
+    Finished observations of an unfinished comparison are kept; with `resume`, so are those of a finished one.
+    `progress` is a function of a name that returns what is called with (inputs done, inputs in all). `draw`
+    is called with every observation below `out`, and then with the comparison.
     """
     places = {name: source if isinstance(source, Path) else out / name for name, source in sources.items()}
     asked = {name: source for name, source in sources.items() if isinstance(source, Observation)}
@@ -170,7 +170,7 @@ def compare_into(
 
 
 def distinct_names(places: Sequence[str]) -> list[str]:
-    """The last part of each place, or as many parts as tell them apart; InputError where one stands twice."""
+    """The last component of each path, or as many as make the names distinct; InputError for equal paths."""
     parts = [Path(place).resolve().parts if Path(place).exists() else Path(place).parts for place in places]
     if len(set(parts)) < len(parts):
         raise InputError(f"{' '.join(places)}: one model twice")

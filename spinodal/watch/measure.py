@@ -1,6 +1,6 @@
-"""Measurement: inputs go by one batch at a time; what is kept is tallies, and one input that is shown.
+"""Measurement of a model on inputs, batch by batch: means over inputs are kept, and one input that is shown.
 
-Everything is read off trajectories, so a model, its nulls and arrays from disk go the same way.
+All numbers are functions of trajectories: a model, its nulls and arrays from disk are measured alike.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,7 +38,7 @@ SHOWN = 128  # tokens of the input that is shown
 
 
 class _Tallies:
-    """All that is kept of the inputs."""
+    """The running means over the inputs: of selections of tokens, of nulls, and of falls of the energy."""
 
     def __init__(self, nulls: Iterable[str], question: Question):
         names = (*NAMES, *question.observables)
@@ -68,7 +68,10 @@ class _Tallies:
 def sequence_statistics(
     trajectory: Trajectory, sequence: int, selections: Mapping[str, Tensor], question: Question, beta: float
 ) -> dict[str, PairStatistics]:
-    """`pair_statistics` of one sequence, which an error names; with a column for each observable that was asked for."""
+    """`pair_statistics` of one sequence, with a column more for each observable of the question.
+
+    An InputError names the sequence.
+    """
     tokens = trajectory.tokens[:, sequence]
     try:
         found = pair_statistics(tokens, selections, beta, question.epsilon)
@@ -88,7 +91,7 @@ def sequence_statistics(
 def observe_model(
     subject: Subject, batches: Sequence[Inputs], question: Question, *, progress: Progress | None = None
 ) -> ObservationResult:
-    """A model on inputs, beside its nulls. `progress` is called with (inputs done, inputs in all).
+    """The result of a model on inputs, beside its nulls; `progress` is called with (inputs done, in all).
 
     InputError for a model without recognisable layers or with random weights in them, an input of one token, and
     activations that are not finite.
@@ -143,7 +146,7 @@ def observe_model(
 def observe_arrays(
     name: str, trajectory: Trajectory, question: Question, *, progress: Progress | None = None
 ) -> ObservationResult:
-    """Tokens from disk; there is no model, so there are no nulls, and beta is one unless it is chosen."""
+    """The result for tokens from disk; without a model there are no nulls, and beta is 1 unless chosen."""
     if len(trajectory.times) < 2:
         raise InputError(
             f"{name} holds one frame: what layers do needs two frames at least, before and after"
@@ -166,7 +169,7 @@ def observe_arrays(
 
 
 def energy_beta(question: Question, attention: Sequence[AttentionLayer]) -> tuple[float, str]:
-    """The beta of the energy and where it comes from."""
+    """(beta of the energy, a phrase that says where it comes from): chosen, measured on `attention`, or 1."""
     if question.beta is not None:
         return question.beta, "chosen"
     measured = [layer.effective_beta for layer in attention if layer.effective_beta is not None]
@@ -198,7 +201,7 @@ def shown_input(trajectory: Trajectory, sequence: int, text: list[str], epsilon:
 
 
 class Facts(NamedTuple):
-    """What is known of a model before its tokens are measured; the fields of `ObservationResult`."""
+    """The fields of `ObservationResult` that are known before the tokens are measured."""
 
     model: str
     architecture: str
@@ -214,7 +217,7 @@ class Facts(NamedTuple):
 def observation_result(
     facts: Facts, tallies: _Tallies, shown: ShownInput, question: Question
 ) -> ObservationResult:
-    """The result of all inputs."""
+    """The result made of the means over all inputs, with its summary."""
     n = max(2, round(tallies.tokens / tallies.inputs))
     layers, clock = on_the_clock(tallies, n, facts.beta)
     assert shown.times is not None
@@ -239,7 +242,7 @@ def observation_result(
 
 
 def on_the_clock(tallies: _Tallies, n: int, beta: float) -> tuple[tuple[Layer, ...], ClockFit]:
-    """The layers, each with its place on the theory's curve for n tokens, and that curve."""
+    """(layers, each with its time on the theory's curve for n tokens; the fit of that curve)."""
     numbers = tallies.selections["whole"].layers()
     fields: list[dict[str, Any]] = [dict(vars(layer)) for layer in numbers]
     for name, tally in tallies.selections.items():

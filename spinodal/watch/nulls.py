@@ -1,4 +1,4 @@
-"""Nulls: what clusters without training, and what clusters without the order of the text.
+"""Null models: the model without its training, and the model on tokens without their order.
 
 random-weights   the same architecture as its own initialisation leaves it, on the same inputs
 shuffled-tokens  the same model, on inputs whose tokens (frames of sound, patches of an image) are permuted
@@ -18,11 +18,12 @@ SPREAD = 0.02  # of what an initialisation draws, where the configuration does n
 
 
 def random_weights(model: nn.Module, seed: int) -> nn.Module:
-    """A model of the same class and configuration with fresh weights; torch's own random state is left as it was.
+    """A model of the same class and configuration with random weights; torch's random state does not change.
 
-    Tokens of its own (class tokens) that its initialisation leaves at zero are drawn like its other weights.
+    Its learned tokens (class tokens) that the initialisation leaves at zero are drawn like its other weights.
 
-    Modules without a configuration are copied and every part that knows how is reset; InputError where one does not.
+    A module without a configuration is copied, and its parts reset their parameters; InputError for a part
+    that has parameters and no method to reset them.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -45,7 +46,7 @@ def random_weights(model: nn.Module, seed: int) -> nn.Module:
 
 @torch.no_grad()
 def _draw_zero_tokens(model: nn.Module, spread: float) -> None:
-    """Class tokens and the like that an initialisation leaves at zero (DeiT, BEiT, ViT-MAE) have no direction there."""
+    """Draws learned tokens that are zero (DeiT, BEiT, ViT-MAE), since zero has no direction."""
     for name, p in model.named_parameters():
         if "token" in name.rpartition(".")[2] and not p.any():
             p.normal_(0.0, spread)

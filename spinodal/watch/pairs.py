@@ -34,7 +34,7 @@ BLOCK = 2**22  # cosines at a time, where frames are taken together
 
 
 class PairStatistics(NamedTuple):
-    """What the cosines of one sequence tell at each time or layer t.
+    """Numbers, histogram and energy shares of the cosines of one sequence at each time or layer t.
 
     `numbers` [t k] are those of this file's table, in the order of NAMES; `histogram` [t bins] counts cosines over
     [-1, 1]; `energy_shares` [t s] is the share of each token in the energy. `sample` [s] says which tokens the pairs
@@ -95,7 +95,7 @@ def _numbers(
     beta: float,
     epsilon: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Numbers, histograms and shares of frames, from the cosines of s of their n tokens."""
+    """(numbers [t k], histogram [t bins], energy shares [t s]) from the cosines of s of n tokens."""
     t, s = C.shape[:2]
     rows, columns = torch.triu_indices(s, s, 1)
     upper = C[:, rows, columns].double()
@@ -114,7 +114,7 @@ def _numbers(
 
 
 def _counts(distances: Float[np.ndarray, " k"], s: int, reaches: Sequence[float]) -> list[float]:
-    """Components at each reach, from single linkage; where no pair is near enough none is needed."""
+    """Numbers of clusters of s points that single linkage joins up to each distance of `reaches`."""
     if distances.min() > max(reaches):
         return [float(s)] * len(reaches)
     heights = linkage(np.maximum(distances, 0), "single")[:, 2]
@@ -122,7 +122,7 @@ def _counts(distances: Float[np.ndarray, " k"], s: int, reaches: Sequence[float]
 
 
 def _sample_statistics(tokens: Float[Tensor, "t n d"], beta: float, epsilon: float) -> PairStatistics:
-    """Frame by frame: mean and rank of all tokens, the rest of pairs of a sample."""
+    """`pair_statistics` of many tokens, frame by frame: mean and rank of all, the rest of a sample."""
     n = tokens.shape[1]
     sample = np.sort(np.random.default_rng(0).choice(n, min(n, SAMPLE), replace=False))
     parts = []
@@ -158,7 +158,7 @@ def effective_rank(x: Float[Tensor, "t n d"], C: Float[Tensor, "t n n"] | None) 
 
 
 def without_first(valid: Bool[Tensor, " n"]) -> Bool[Tensor, " n"]:
-    """The same tokens without the first that is there."""
+    """The mask `valid` without its first True."""
     kept = valid.clone()
     kept[int(valid.int().argmax())] = False
     return kept

@@ -1,7 +1,7 @@
 r"""Record: hooks on the layers keep what each received and returned.
 
-So neither the model nor its own idea of 'hidden states' (which may be normalised, or shifted by one) stands between.
-Views, which must not be confused:
+The model's own `hidden_states`, which may be normalised or shifted by one layer, are not used. Views, which
+must not be confused:
 
     view       frame k                                                          frames
     residual   the residual stream before layer k; the last, after all layers   layers + 1
@@ -77,7 +77,7 @@ def recording(
     view: str = "residual",
     valid: Bool[Tensor, "b n"] | None = None,
 ) -> tuple[Trajectory, Any]:
-    """`record` for a stack that is known, with the model's own output beside the trajectory."""
+    """(trajectory, the model's output): `record` for a stack that is known."""
     if view not in VIEWS:
         raise InputError(f"view {view!r}: one of {', '.join(VIEWS)}")
     frames: list[Tensor] = []
@@ -183,7 +183,7 @@ def _watch_additions(hooks: ExitStack, stack: Stack, view: str, keep: Keep):
 
 
 def self_attention(layer: nn.Module) -> nn.Module:
-    """The first module of a layer that is called attention, with its projections; InputError if none is."""
+    """The first module of a layer with "att" in its name and linear maps in it; InputError without one."""
     for name, module in layer.named_modules():
         called = f"{name.rpartition('.')[2]} {type(module).__name__}".lower()
         if name and "att" in called and any(map(is_linear, module.modules())):
@@ -200,11 +200,11 @@ def is_linear(module: nn.Module) -> bool:
 def validity(
     model: nn.Module, inputs: Mapping[str, Tensor], stack: Stack, tokens: Tensor
 ) -> Bool[Tensor, "b n"]:
-    """Which tokens are there, from the mask that belongs to the stack; all, where there is none.
+    """The mask [b n] that is True on real tokens, from the inputs' mask of the stack; all True without one.
 
-    A model that fills its texts to whole windows has padding there. A mask over finer steps (frames of sound before a
-    convolution) is read at every k-th of them, or through the model's own rule where it has one. InputError for a mask
-    of another length.
+    What a model appends to fill its windows is padding. A mask over finer steps (frames of sound before a
+    convolution) is read at every k-th of them, or through the model's own rule where it has one. InputError
+    for a mask of another length.
     """
     b, n = tokens.shape[1:3]
     own = "decoder_attention_mask" if _decodes(inputs, stack) else "attention_mask"
@@ -223,7 +223,7 @@ def validity(
 
 
 def _pads(model: nn.Module) -> bool:
-    """Whether a model fills its texts on the right to whole windows or blocks, as Longformer and BigBird do."""
+    """Whether a model pads texts on the right to whole windows or blocks, as Longformer and BigBird do."""
     config = getattr(model, "config", None)
     return any(getattr(config, name, None) for name in ("attention_window", "block_size"))
 

@@ -94,7 +94,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class NullComparison:
-    """A null's own layers, and by layer model - null: {"index": layer, name of a number: Difference}."""
+    """The layers of a null, and by layer the differences model - null, {"index": k, name: Difference}."""
 
     layers: tuple[LayerNumbers, ...]
     difference: tuple[dict[str, int | Difference], ...]
@@ -140,10 +140,11 @@ class ClockFit:
 
 @dataclass(frozen=True)
 class AttentionLayer:
-    """What one attention layer does, means over heads; defined in `spinodal.watch.weights`.
+    """Effective beta, symmetry, alignment and spectra of one attention layer, means over heads.
 
-    Where its queries are no linear map of what it reads, what is said of its weights is None, and `reason` says why.
-    An `interaction` of `spinodal.models` in place of softmax is named with its parameters; betas are then with its own.
+    `spinodal.watch.weights` defines them. Where the queries are no linear map of what the layer reads, what
+    depends on the weights is None, and `reason` says why. An `interaction` of `spinodal.models` in place of
+    softmax is named with its parameters; the effective betas then contain its own beta as a factor.
     """
 
     layer: int
@@ -172,7 +173,7 @@ class Effect:
 
 @dataclass(frozen=True)
 class StackFacts:
-    """The layers that were observed: their name in the model, their number, whether they share their weights."""
+    """The observed layers: their name in the model, their number, and whether they share their weights."""
 
     name: str
     layers: int

@@ -1,4 +1,4 @@
-"""Sound: what models of speech are given to hear, and the words that their decoders read."""
+"""Sound files as inputs of speech models: their features, masks, and the ids that their decoders read."""
 
 import warnings
 from collections.abc import Sequence
@@ -60,10 +60,11 @@ def _other_sound(path: Path, error: Exception) -> tuple[int, np.ndarray]:
 def sound_batches(
     subject: Subject, waves: Sequence[Float[np.ndarray, " t"]], features: Any, *, most: int = 64
 ) -> list[Inputs]:
-    """A batch a recording (16 kHz, mono): its features, a mask over sound that is not padding, and the words heard.
+    """One batch for each recording (16 kHz, mono): its features, their mask, and the ids of a decoder.
 
-    A decoder reads what the model itself writes, greedily, up to `most` tokens; an encoder alone reads no words.
-    InputError where the features are not those that the model reads, and for a decoder without a tokenizer.
+    The decoder reads the model's own greedy transcription, of at most `most` tokens; without a decoder there
+    are no ids. InputError where the features are not those that the model reads, and for a decoder without a
+    tokenizer.
     """
     return [_heard(subject, wave, features, most) for wave in waves]
 
@@ -94,7 +95,7 @@ def _heard(subject: Subject, wave: Float[np.ndarray, " t"], features: Any, most:
 
 
 def _start(subject: Subject) -> torch.Tensor:
-    """What a decoder writes after: Whisper's marks of task and language, or the model's one mark of begin."""
+    """The ids [1 k] that a decoder starts from: Whisper's task and language tokens, or the start token."""
     if subject.tokenizer is None:
         raise InputError(f"{subject.name} has a decoder and no tokenizer: it writes no words to read")
     if subject.config.model_type == "whisper":

@@ -1,4 +1,4 @@
-"""Sources: what a name, a text and a file of sound mean, and the models and inputs that they stand for."""
+"""Sources: the model or the arrays that a name stands for, and inputs from texts, sounds and pictures."""
 
 import functools
 import os
@@ -40,7 +40,7 @@ def source_named(
     truncate: bool = False,
     depth: int | None = None,
 ) -> TrainedModel | Arrays:
-    """The source of a name: arrays, if it is a file of them, or else a model that reads a text or a file of sound.
+    """The source of a name: arrays, if it is a file of them, else a model with a text, a sound or an image.
 
     `text` is one text, or a file (or "-", standard input) with one a line, of which the first `most` are read.
     """
@@ -76,10 +76,10 @@ def holds_arrays(name: str) -> bool:
 
 
 def lines_of(text: str, most: int = MOST) -> tuple[str, ...]:
-    """The first lines that are not blank of a file, or of standard input if the name is "-"; or the text itself.
+    """The first `most` nonblank lines of the file `text`, or of standard input for "-"; else (text,) itself.
 
-    Lines end where an editor has them end, at \\n, \\r\\n or \\r, and nowhere else; of JSON lines the field "text" is
-    read, each a text. A path of no file is refused, and a folder.
+    Lines end at \\n, \\r\\n or \\r, and nowhere else; of JSON lines the field "text" is read, each a text.
+    InputError for a folder, and for what looks like the path of a file that does not exist.
     """
     if not text:
         raise InputError(
@@ -119,7 +119,7 @@ def _read_once(stream: Any) -> str:
 
 
 def _looks_like_a_path(text: str) -> bool:
-    """An ending of texts, or a place in the file system; never a text of several lines."""
+    """Whether a text without line ends looks like a path: by its suffix, its start or an existing folder."""
     if "\n" in text or len(text) > 4096:
         return False
     path = Path(text)
@@ -187,5 +187,5 @@ def reading_part(subject: Subject, source: TrainedModel) -> Subject:
 
 
 def trajectory_of(arrays: Arrays) -> Trajectory:
-    """The trajectory that the arrays are."""
+    """The arrays as a `Trajectory` of torch tensors."""
     return Trajectory(*map(torch.from_numpy, (arrays.times, arrays.tokens, arrays.valid)))

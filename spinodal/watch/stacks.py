@@ -45,7 +45,7 @@ def tokens_of(values: Any) -> Tensor | None:
 
 
 def received(args: tuple, kwargs: dict[str, Any]) -> Tensor | None:
-    """The tokens that a layer was called with."""
+    """The tokens [b n d] among the arguments of a layer; None if there are none."""
     return tokens_of([*args[:1], kwargs.get("hidden_states"), *args[1:], kwargs])
 
 
@@ -58,7 +58,7 @@ def first_input(inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Calls:
-    """What the calls of one list of modules say: shapes, and whether each receives what the one before returned."""
+    """The calls of a list of modules: shapes, and whether each received what the one before returned."""
 
     def __init__(self):
         self.shapes: list[tuple[int, ...] | None] = []
@@ -78,7 +78,7 @@ class _Calls:
 
 
 def continues(returned: Tensor | None, received: Tensor | None) -> bool:
-    """Whether a layer receives what the layer before it returned; what is not finite is judged elsewhere."""
+    """Whether a layer received what the layer before it returned; values not finite are not compared."""
     if returned is None or received is None or returned is received:
         return returned is received
     if returned.shape != received.shape:
@@ -89,7 +89,7 @@ def continues(returned: Tensor | None, received: Tensor | None) -> bool:
 def _calls_of_lists(
     model: nn.Module, inputs: Mapping[str, Any]
 ) -> dict[str, tuple[nn.ModuleList | nn.Sequential, _Calls]]:
-    """Runs the model once; each list of like modules by name, with what its calls were."""
+    """{name: (list, calls)} of every list of modules of one class, from one pass of the model."""
     lists = {
         name: (module, _Calls())
         for name, module in model.named_modules()
@@ -166,7 +166,7 @@ def one_stack(model: nn.Module, inputs: Mapping[str, Any], name: str | None = No
 
 
 def _broken(lists: dict[str, tuple[nn.ModuleList | nn.Sequential, _Calls]]) -> str:
-    """The first list that would be a stack, were its layers called one after the other."""
+    """For an error message: the first list that would be a stack if each call read the output of the last."""
     for name, (_, calls) in lists.items():
         if calls.alike and calls.broken is not None:
             return (
@@ -178,7 +178,7 @@ def _broken(lists: dict[str, tuple[nn.ModuleList | nn.Sequential, _Calls]]) -> s
 
 @contextmanager
 def plain_attention() -> Iterator[None]:
-    """Within, torch's encoder calls its layers' modules with tokens [b n d]: no fused path, no nested tensors."""
+    """A context without the fused path of torch's encoder: its layers are called with tokens [b n d]."""
     was = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -188,7 +188,7 @@ def plain_attention() -> Iterator[None]:
 
 
 def _as_its_attention(model: nn.Module, inputs: Mapping[str, Any], stack: Stack) -> bool | None:
-    """Whether the axes of a layer's tokens are those of its own attention, [n b d]; None where it has none such."""
+    """Whether a layer's tokens are [n b d], as its torch attention's; None where that cannot be told."""
     attention = next(
         (m for m in stack.modules[0].modules() if isinstance(m, nn.MultiheadAttention) and not m.batch_first),
         None,

@@ -90,7 +90,7 @@ def open_model(place: str | Path, *, name: str | None = None, depth: int | None 
 
 
 def refuse_random_stream(subject: Subject, inputs: Mapping[str, Any], stack: Stack) -> None:
-    """InputError where weights that the files lack, and that are random, go into what the layers return."""
+    """InputError where the output of the layers depends on weights that the files lack, which are random."""
     missing = {name: p for name, p in subject.model.named_parameters() if name in subject.fresh}
     if not missing:
         return
@@ -112,7 +112,7 @@ def refuse_random_stream(subject: Subject, inputs: Mapping[str, Any], stack: Sta
 
 
 def hub_answers() -> bool:
-    """Whether the hub can be there at all: without a network its client tries again for half a minute."""
+    """Whether the hub's name resolves or a proxy is set; without a network its client retries for 30 s."""
     if constants.HF_HUB_OFFLINE:
         return False
     if getproxies():
@@ -142,7 +142,7 @@ def limit(subject: Subject) -> int:
 def text_batches(
     subject: Subject, texts: Sequence[str], *, batch: int = 16, truncate: bool = False
 ) -> list[Inputs]:
-    """Ids and masks of texts, batches of like length, padded; an encoder-decoder writes the text that it reads.
+    """Padded batches of ids and masks of texts, sorted by length; a decoder is given its encoder's text.
 
     InputError for a model without a tokenizer, and for a text of fewer than two tokens or of more than the model takes
     (which `truncate` cuts).
@@ -180,7 +180,7 @@ def _padded(subject: Subject, rows: list[list[int]], fixed: int) -> Inputs:
 
 
 def warning(subject: Subject, batches: Sequence[Inputs]) -> str:
-    """What a reader must know first: a text that the tokenizer does not know, a head that was not trained."""
+    """Sentences that warn of a text that the tokenizer does not know and of a head without weights, or ""."""
     return " ".join(filter(None, (_unknown(subject, batches), _fresh_head(subject))))
 
 

@@ -1,4 +1,4 @@
-"""The summary: what was found and what was not, in sentences that quote their numbers."""
+"""The summary of an observation in sentences that quote their numbers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -120,7 +120,7 @@ def curve(result: ObservationResult) -> str:
 
 
 def interaction_in_place(result: ObservationResult) -> str:
-    """Which interactions the model itself attends by, in whose exponents the betas are."""
+    """A sentence that names the interactions in place of the model's attention, or "" for softmax."""
     names = dict.fromkeys(layer.interaction for layer in result.attention if layer.interaction)
     return (
         f"The model attends by {', '.join(names)}: effective betas are of the exponents with it."
@@ -149,9 +149,9 @@ def gradient_flow(result: ObservationResult) -> str:
 def unlike(
     results: Mapping[str, ObservationResult], origins: Mapping[str, Mapping[str, Any]] | None = None
 ) -> list[str]:
-    """What keeps the numbers of several observations from being compared: betas, views, and inputs that differ.
+    """Sentences on what makes several observations incomparable: betas, views and inputs that differ.
 
-    `origins` are what their records say of their configurations.
+    `origins` are the origins by name, with the configurations from their records.
     """
     found = []
     if len({result.beta for result in results.values()}) > 1:

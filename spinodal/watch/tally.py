@@ -1,4 +1,4 @@
-"""Tallies: what is kept of inputs that have gone by. Memory does not grow with their number."""
+"""Tallies: running means, errors and counts over inputs, in memory that does not grow with their number."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ ROUNDING = 1e-9  # an energy lower by less has not fallen
 
 
 class Moments:
-    """Mean and standard error of arrays that come one at a time."""
+    """Running mean and standard error of arrays that are added one at a time."""
 
     def __init__(self):
         self.n, self.mean, self.squares = 0, np.zeros(()), np.zeros(())
@@ -91,7 +91,7 @@ def by_field(numbers: Float[np.ndarray, " k"], names: Sequence[str]) -> dict[str
 
 
 class Null:
-    """A null's own numbers, and the difference to the subject, input by input."""
+    """Running means of a null's numbers, and of the differences model - null of each input."""
 
     def __init__(self, names: Sequence[str] = NAMES):
         self.tally, self.difference = Tally(names), Moments()
@@ -120,14 +120,14 @@ class Null:
 
 
 class Violations:
-    """Layers at which the energy falls, which under the theory it cannot, and the tokens that it falls by."""
+    """Counts of the layers at which the energy falls, against the theory, and of the tokens that lose it."""
 
     def __init__(self):
         self.n, self.count, self.drop = 0, np.zeros((), dtype=int), np.zeros(())
         self.blame: list[Counter[str]] = []
 
     def add(self, portrait: PairStatistics, words: list[str]):
-        """`words` are those of the tokens in the portrait's sample."""
+        """Counts the falls in one input, whose `portrait` has tokens with the texts `words`."""
         energy = portrait.numbers[:, NAMES.index("energy")]
         fall = np.maximum(energy[:-1] - energy[1:], 0.0)
         fallen = fall > ROUNDING

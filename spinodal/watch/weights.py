@@ -1,4 +1,4 @@
-r"""What the weights of attention say: its temperature, its spectra, and whether it is a gradient flow.
+r"""The weights of attention: its inverse temperature, its spectra, and whether it is a gradient flow.
 
 Per head, queries W_q x + b_q, keys and values of c features and the output map W_o:
 
@@ -86,10 +86,9 @@ class Spectra(NamedTuple):
 def attention_call(call: LayerCall, *, turned: bool, place: int | None = None) -> AttentionCall:
     """Queries, keys and scale of the self-attention of a layer, and the tokens that it reads.
 
-    What it reads is what the first linear map of its module reads.
-
-    `place` is that of the projection that its queries come from, taken where the call does not say its module;
-    `turned` says that the layer's tokens are [n b d]. InputError where queries and keys are not those of the tokens.
+    The latter are the input of the attention module's first linear map or, where the call has no module, of
+    projection number `place`, from which the queries come. `turned` says that the layer's tokens are [n b d].
+    InputError where queries and keys are not those of the tokens.
     """
     q, k = call.q, call.k
     assert q is not None
@@ -119,7 +118,7 @@ def attention_call(call: LayerCall, *, turned: bool, place: int | None = None) -
 
 
 def source_of(values: Tensor, call: LayerCall) -> int | None:
-    """The place of the one projection that these values are computed from; None if none or several are."""
+    """The index of the only projection of the call that these values depend on; None unless it is one."""
     if not values.requires_grad:
         return None
     leaves = [p.returned for p in call.projections]
@@ -188,7 +187,7 @@ def heads_of(call: LayerCall, selections: Selections) -> Heads:
 def _projected(
     name: str, values: Tensor | None, call: LayerCall, selections: Selections
 ) -> tuple[Float[Tensor, "h c d"], Tensor]:
-    """The map of queries, keys or values by heads, and what it reads."""
+    """(matrix [h c d] of the queries, keys or values of all heads, the tokens that it is applied to)."""
     assert values is not None
     place = source_of(values, call)
     S = None if place is None else selections.of(values, call.projections[place])
@@ -199,7 +198,7 @@ def _projected(
 
 
 def _output(call: LayerCall, h: int, d: int) -> Float[Tensor, "h d k"]:
-    """The map that reads what the heads return, side by side."""
+    """W_o by head: the weights of the linear map that is applied to the concatenated heads."""
     if call.following is None:
         raise InputError(f"{_name(call)}: what its heads return is changed before a linear map reads it")
     Wo = _map(call.following)
