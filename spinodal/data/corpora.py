@@ -65,9 +65,9 @@ class Corpus:
 
 @dataclass(frozen=True)
 class CorpusStream:
-    """Documents one after another, (name, pieces of the text), none empty: each is read before the next is asked for.
+    """Documents as an iterator of (name, pieces of the text), none empty; each is to be read before the next.
 
-    `documents` begins anew at each call; a text in files is read again, and never in memory as a whole.
+    Each call of `documents` starts again; a text in files is read anew, and never in memory as a whole.
     """
 
     name: str
@@ -75,7 +75,7 @@ class CorpusStream:
 
 
 def stream_corpus(source: str | Path, *, text_field: str = TEXT_FIELD) -> CorpusStream:
-    """The documents of `read_corpus`, to be read one after another; InputError as there."""
+    """The documents of `read_corpus` as a stream, without loading files whole; InputError as there."""
     if isinstance(source, str) and source in _NAMED:
         _refuse_field(source, text_field)
         named = tuple(_NAMED[source](fetch(source)))
@@ -112,7 +112,7 @@ def _refuse_field(source: str, text_field: str) -> None:
 
 
 def _folder(folder: Path) -> dict[str, Path]:
-    """The files of a folder that are text by their names, by their paths in it."""
+    """{path within the folder: file} of the files whose suffix is that of a text, hidden ones left out."""
     files = {
         path.relative_to(folder): path
         for path in folder.rglob("*")
@@ -127,7 +127,7 @@ def _folder(folder: Path) -> dict[str, Path]:
 
 
 def _documents(files: Mapping[str, Path], text_field: str) -> Iterator[tuple[str, Iterator[str]]]:
-    """One document a file that holds text, or a line of JSON lines."""
+    """Yields (name, pieces) of each file that is not empty, or of each line of a file in JSON lines."""
     for name, path in files.items():
         if text_suffix(path) in JSON_LINES:
             yield from _lines(name, path, text_field)
@@ -138,7 +138,7 @@ def _documents(files: Mapping[str, Path], text_field: str) -> Iterator[tuple[str
 
 
 def _lines(name: str, path: Path, text_field: str) -> Iterator[tuple[str, Iterator[str]]]:
-    """The texts of a file in JSON lines that are not empty; InputError names a line without one."""
+    """Yields (name, text in one piece) of each nonempty text in JSON lines; InputError names a bad line."""
     for number, value in json_lines(path):
         text = value.get(text_field) if isinstance(value, dict) else None
         if not isinstance(text, str):

@@ -14,7 +14,7 @@ from spinodal.errors import InputError
 
 
 def whisper_from_ctranslate2(source: Path, made: Path):
-    """Writes into `made` the model whose parts lie under `source`: its weights, features of sound and tokenizer."""
+    """Writes the model found below `source`, its weights, feature extractor and tokenizer, into `made`."""
     from transformers import (
         PreTrainedTokenizerFast,
         WhisperConfig,

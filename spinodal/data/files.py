@@ -1,4 +1,4 @@
-"""Text of the user's own."""
+"""Text files: encodings, compression by gzip, and JSON lines."""
 
 import codecs
 import contextlib
@@ -60,9 +60,9 @@ def decode_text(raw: bytes, name: str) -> str:
 
 
 def file_pieces(path: Path) -> Iterator[str]:
-    """`file_text` piece by piece, none of them empty: a file is never in memory as a whole, nor decompressed.
+    """`file_text` in pieces, none of them empty, so that a file is never in memory as a whole.
 
-    InputError as there, at the latest when the piece is read that is no text.
+    InputError as in `file_text`, raised at the latest at the first piece that is no text.
     """
     try:
         with contextlib.ExitStack() as stack:
@@ -110,7 +110,7 @@ def file_lines(path: Path) -> Iterator[str]:
 
 
 def text_suffix(path: Path) -> str:
-    """The ending of a file's name in small letters, that of a compressed file without its .gz."""
+    """The suffix of a file in lower case, such as ".txt"; for a compressed file the one before .gz."""
     name = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     return name.suffix.lower()
 
@@ -126,7 +126,7 @@ def json_lines(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def refuse_half_pair(text: str, name: str) -> None:
-    r"""InputError for a text that UTF-8 cannot write: JSON may hold half of a surrogate pair, such as \ud83d."""
+    r"""InputError for a text that UTF-8 cannot encode: JSON may hold a lone surrogate, such as \ud83d."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -1,4 +1,4 @@
-"""Pairs of texts, the second to be written after reading the first, and their parts."""
+"""Pairs of a source text and a target text, and their split into training, validation and test."""
 
 import hashlib
 import unicodedata
@@ -15,7 +15,7 @@ from spinodal.errors import InputError
 
 @dataclass(frozen=True)
 class Pairs:
-    """Target i belongs to source i; InputError if there is none, or one without the other."""
+    """Pairs (sources[i], targets[i]); InputError if there is none, or if the numbers of texts differ."""
 
     name: str
     sources: tuple[str, ...]
@@ -32,11 +32,11 @@ class Pairs:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """Both sides, for a tokenizer that reads and writes."""
+        """All sources, then all targets, for a tokenizer of both."""
         return self.sources + self.targets
 
     def swap(self) -> "Pairs":
-        """From the targets to the sources."""
+        """The same pairs with sources and targets exchanged."""
         return Pairs(f"{self.name}, turned", self.targets, self.sources)
 
     def subset(self, name: str, chosen: Int64[np.ndarray, " k"]) -> "Pairs":
@@ -85,7 +85,7 @@ def pairs_from_rows(name: str, rows: Iterable[tuple[str, str]]) -> Pairs:
 
 
 def _plain(text: str) -> str:
-    """The text by which duplicates are found: NFKC, case folded, without white space, punctuation and the unseen.
+    """The normal form by which duplicates are found: NFKC, case folded, letters, numbers and symbols alone.
 
     Combining marks stay: vowel signs of Indic scripts and points of Hebrew tell words apart. So do symbols and emoji.
     """

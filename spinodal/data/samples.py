@@ -1,4 +1,4 @@
-"""Samples that are a function of (seed, epoch, index) alone, and the contexts of a stream among them.
+"""Samples that are functions of (seed, epoch, index) alone, and contexts cut from a stream of tokens.
 
 What is random in a sample is drawn by the counter-based generator Philox, with key (seed, epoch)
 and the index in its counter. So neither the number of workers, nor the order of the batches, nor a
@@ -29,13 +29,13 @@ def generator(seed: int, epoch: int, index: int) -> np.random.Generator:
 
 
 def refuse_seed(seed: int) -> None:
-    """InputError for a seed that the generator has no key for."""
+    """InputError for a seed that is no key of the generator."""
     if not 0 <= seed < 2**63:
         raise InputError(f"the seed {seed}: it takes from 0 to {2**63 - 1}")
 
 
 def refuse_length(length: int) -> None:
-    """InputError for a context in which nothing can be told from anything else, or that no memory holds."""
+    """InputError for a length of contexts that is too small to train on or too large for any memory."""
     if not 2 <= length <= 2**24:
         raise InputError(f"a context of {length} tokens: it takes from 2 to {2**24}")
 
@@ -82,8 +82,8 @@ class Samples(Dataset):
 class Contexts(Samples):
     """A stream of tokens cut into contexts of `length`, each `stride` after the one before it.
 
-    What is left at the stream's end, short of a context, is dropped. A frozen set of more than JUDGED tokens has wider
-    strides, so that to judge a model by it takes the same time whatever the stream's length.
+    What is left at the stream's end, short of a context, is dropped. A frozen set of more than JUDGED tokens
+    has wider strides, so that the time of an evaluation does not grow with the stream.
     """
 
     def __init__(

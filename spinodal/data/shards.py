@@ -2,7 +2,7 @@
 
     shard k     tokens[k SHARD .. (k + 1) SHARD - 1] as int32, little-endian; the last shard holds what is left
 
-A shard is told by its name, the number of its tokens and their sha256.
+A shard is identified by its name, the number of its tokens and their sha256.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ SHARD = 2**27  # tokens, 512 MB: 10^11 tokens are 746 open files, and most syste
 
 @dataclass(frozen=True)
 class Shard:
-    """A file of a folder, as it was written."""
+    """A file of tokens in a folder: its name, and the number and the sha256 of the tokens written to it."""
 
     file: str
     tokens: int
@@ -37,7 +37,7 @@ class Shard:
 
 
 class ShardWriter(contextlib.ExitStack):
-    """Writes a stream that comes in pieces into the files {name}-00000.tokens, {name}-00001.tokens, ... of a folder."""
+    """Writes a stream, piece by piece, to the files {name}-00000.tokens, {name}-00001.tokens, ..."""
 
     def __init__(self, folder: Path, name: str):
         super().__init__()
@@ -61,11 +61,11 @@ class ShardWriter(contextlib.ExitStack):
             tokens = tokens[head.size :]
 
     def file(self, number: int) -> str:
-        """The name of a shard."""
+        """The name of the file of shard `number`."""
         return f"{self.name}-{number:05}.tokens"
 
     def shards(self) -> list[Shard]:
-        """What was written so far."""
+        """The shards that have been written so far."""
         written = enumerate(zip(self.sizes, self.digests, strict=True))
         return [Shard(self.file(k), size, digest.hexdigest()) for k, (size, digest) in written]
 

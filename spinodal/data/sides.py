@@ -1,4 +1,4 @@
-r"""A tokenizer for each side of pairs, in one vocabulary: what is read in letters, what is written in symbols.
+r"""Two tokenizers with one vocabulary for pairs: sources as text, targets as sequences of symbols.
 
     vocabulary = that of the sources' tokenizer, then the symbols of the targets that it lacks
 
@@ -22,7 +22,7 @@ SYMBOLS = ("characters", "words")  # what a target may be made of; words end at 
 def tokenizers_by_side(
     sources: PreTrainedTokenizerFast, targets: Iterable[str], *, symbols: str
 ) -> tuple[PreTrainedTokenizerFast, PreTrainedTokenizerFast]:
-    """(what encodes sources and decodes targets, what encodes targets), both with the ids of one vocabulary.
+    """(what encodes sources and decodes targets, what encodes targets): two tokenizers of one vocabulary.
 
     The targets' symbols are their "characters" or "words", in order; one that no target has is <unk>. InputError for
     other `symbols`, and for targets without any.
@@ -54,7 +54,7 @@ def tokenizers_by_side(
 
 
 def target_tokenizer(ids: dict[str, int], *, words: bool) -> PreTrainedTokenizerFast:
-    """Symbols to these ids."""
+    """A tokenizer that encodes symbols, words or characters, by the table `ids`."""
     model: Any = models.WordLevel(ids, unk_token="<unk>") if words else models.BPE(ids, [], unk_token="<unk>")
     tokenizer = Tokenizer(model)
     if words:
@@ -64,5 +64,5 @@ def target_tokenizer(ids: dict[str, int], *, words: bool) -> PreTrainedTokenizer
 
 
 def spelled_in_bytes(text: str) -> str:
-    """A text in the letters by which byte pairs write bytes."""
+    """The UTF-8 bytes of a text, each as the character by which byte-level BPE writes it."""
     return pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str(text)[0][0]

@@ -98,7 +98,7 @@ class Prompt:
 
 @cache
 def read_prompts(*, least: float = 1.0, most: float = 29.0) -> tuple[Prompt, ...]:
-    """Prompts of three words or more and `least` to `most` seconds, by name, but those with remarks in brackets.
+    """Prompts of three words or more and `least` to `most` seconds, by name; none with text in brackets.
 
     InputError where the packages are not in the cache and cannot be fetched.
     """

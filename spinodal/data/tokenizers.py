@@ -1,12 +1,11 @@
-"""Tokenizers trained on the corpus at hand, and the corpus as one stream of tokens.
+"""Tokenizers trained on a corpus, and the corpus as one stream of tokens.
 
-Two alphabets. Bytes, of which frequent pairs are merged again and again: any text is exactly
-`decode(encode(text))`, and a word carries the space before it (" not"). Characters: one token
-for each seen in training, <unk> for every other one.
+There are two kinds. Byte-level BPE: any text is exactly `decode(encode(text))`, and a word includes
+the space before it (" not"). Characters: one token for each that occurs in training, <unk> for every
+other one.
 
-Both begin with SPECIAL, so that a token has the same id for every task. Text that merely spells
-one of these ("<mask>" in a program) is taken for it by `encode`, as a prompt needs, but not by
-`token_stream`, which reads a corpus to the letter.
+The ids of both begin with SPECIAL, so that these have the same id for every task. `encode` reads "<mask>" in
+a text as the special token, as a prompt needs; `token_stream` reads it as plain text, as a corpus needs.
 """
 
 import json
@@ -52,7 +51,7 @@ def byte_pair_tokenizer(texts: Iterable[str], *, vocabulary: int = 2048) -> PreT
     `vocabulary` counts the 256 bytes and SPECIAL; InputError if it is below that, or above MOST.
     A text in which too few pairs occur twice gives fewer tokens, with a warning.
 
-    <mask> swallows the white space to its left, newlines too: in "or <mask> to" it stands for " not".
+    <mask> includes the white space to its left, newlines too: in "or <mask> to" it stands for " not".
     """
     refuse_vocabulary(vocabulary)
     pieces = _Pieces(texts)
@@ -88,7 +87,7 @@ def refuse_vocabulary(vocabulary: int) -> None:
 
 
 def character_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
-    """One token for each character of the texts, in order of code points."""
+    """A tokenizer with one token for each character of the texts, in order of code points."""
     characters = sorted(set().union(*(set(text) for text in texts)))
     if not characters:
         raise InputError(NO_TEXT)
@@ -108,7 +107,7 @@ def closing_token(tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def encodings(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
-    """The tokens of each text, to the letter and with nothing added."""
+    """The ids of each text, without special tokens: none is added, and "<mask>" is read as characters."""
     if not texts:
         return []
     encoding = tokenizer(
@@ -131,9 +130,9 @@ def token_stream(corpus: Corpus, tokenizer: PreTrainedTokenizerBase) -> Int32[np
 def document_tokens(
     pieces: Iterable[str], tokenizer: PreTrainedTokenizerBase, known: dict[str, list[int]] | None = None
 ) -> Iterator[Int32[np.ndarray, " _"]]:
-    """The tokens of a document that comes in pieces, and its end: those of the document as a whole.
+    """Yields the tokens of a document given in pieces, and <eos>: the same as of the document as a whole.
 
-    `known` holds the tokens of words, for the next document too.
+    `known` is a cache of the tokens of words, also for the next document.
     """
     closing, places = closing_token(tokenizer), cut_places(tokenizer)
     known, cut = {} if known is None else known, cut_safely(pieces, places)
@@ -159,9 +158,9 @@ def word_tokens(
 
 
 def cut_safely(pieces: Iterable[str], places: re.Pattern[str] | None) -> Iterator[str]:
-    """The text of these pieces in others of about PIECE characters, whose tokens one after another are its own.
+    """Yields the text of `pieces` in pieces of about PIECE characters, cut only where no token is split.
 
-    `places` is where it may be cut; a piece grows until one comes.
+    `places` matches where the text may be cut; a piece grows until there is a match.
     """
     held = list[str]()
     for piece in pieces:
@@ -190,9 +189,9 @@ def last_place(places: re.Pattern[str] | None, text: str) -> int:
 
 
 def cut_places(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str] | None:
-    """Where a text may be cut without a change of its tokens; None for tokenizers of others, where that is not known.
+    """A pattern that matches where a text may be cut without a change of its tokens; None if none is known.
 
-    Bytes: a word ends before white space, and before a mark at the end of a clause. Characters: anywhere.
+    Byte-level BPE: before white space, and before a mark at the end of a clause. Characters: anywhere.
     """
     backend: Any = getattr(tokenizer, "backend_tokenizer", None)
     if not isinstance(backend, Tokenizer) or not isinstance(tokenizer, PreTrainedTokenizerFast):
@@ -211,10 +210,10 @@ def cut_places(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str] | None:
 
 
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, text: str) -> Int64[Tensor, " n"]:
-    """A prompt's tokens, to the letter and with nothing added.
+    """The ids [n] of a prompt, without special tokens.
 
-    InputError for a text without a token, for one that is not Unicode, and for one that holds what the tokenizer
-    does not know: what a model makes of <unk> is not what was asked. A tokenizer of bytes knows every text.
+    InputError for a text without a token, for one that is not Unicode, and for one with characters that the
+    tokenizer reads as <unk>. A byte-level tokenizer has none of these.
     """
     refuse_encoding(text)
     encoding = tokenizer(
@@ -247,7 +246,7 @@ def refuse_unknown(
     ids: Sequence[int],
     offsets: Sequence[Sequence[int]] | None,
 ) -> None:
-    """InputError that names all of a text that the tokenizer does not know; <unk> itself may be written out."""
+    """InputError that names all parts of a text that become <unk>, other than "<unk>" itself."""
     found: dict[str, int] = {}
     for place, token in enumerate(ids):
         if token == tokenizer.unk_token_id:
@@ -265,7 +264,7 @@ def refuse_unknown(
 
 
 class _Pieces:
-    """Texts that are read once, and whether there was anything in them."""
+    """An iterator over texts, cut where no token is split, that records whether any was not empty."""
 
     def __init__(self, texts: Iterable[str]):
         self.texts, self.any = texts, False
@@ -281,7 +280,7 @@ class _Pieces:
 
 
 def special_tokens(*, mask_takes_space: bool) -> list[AddedToken]:
-    """SPECIAL as a tokenizer holds them."""
+    """SPECIAL as `AddedToken`s; `mask_takes_space` lets <mask> include the white space to its left."""
     return [
         AddedToken(token, special=True, normalized=False, lstrip=mask_takes_space and token == "<mask>")
         for token in SPECIAL
@@ -289,7 +288,7 @@ def special_tokens(*, mask_takes_space: bool) -> list[AddedToken]:
 
 
 def with_special_tokens(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
-    """A tokenizer for models, its special tokens known by their names."""
+    """The tokenizer as a `PreTrainedTokenizerFast` with its special tokens: pad, unk, mask, bos and eos."""
     names = dict(
         zip(("pad_token", "unk_token", "mask_token", "bos_token", "eos_token"), SPECIAL, strict=True)
     )

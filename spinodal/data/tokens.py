@@ -1,4 +1,4 @@
-"""A corpus as the tokens of its two parts, never in memory as a whole, and tokenised once for each content.
+"""The tokens of a corpus, for training and for validation, never in memory as a whole, and cached by content.
 
     survey      the text is read once: its sha256 and the length of each document, where it is split
     tokenizer   trained on the text, piece by piece: of more than LEARNT characters, on every k-th piece
@@ -56,7 +56,7 @@ TOKENIZER, MANIFEST = "tokenizer.json", "manifest.json"
 
 @dataclass(frozen=True)
 class Survey:
-    """A text that was read once: two are equal where their contents are."""
+    """The sha256 and the lengths of the documents of a corpus; two surveys are equal if the contents are."""
 
     digest: str  # sha256 over that of each document
     lengths: array = field(compare=False)  # characters of each document
@@ -69,7 +69,7 @@ class Survey:
 
 @dataclass(frozen=True)
 class TokenizedCorpus:
-    """The tokens of a corpus, those to train on and those to judge by, with the tokenizer and what was read."""
+    """The tokens of a corpus, for training and for validation, its tokenizer, and the sha256 of both."""
 
     name: str
     streams: tuple[Stream, Stream]
@@ -80,9 +80,9 @@ class TokenizedCorpus:
 def tokenize_corpus(
     source: str | Path, *, tokenizer: str = "bpe", vocabulary: int = 2048, text_field: str = TEXT_FIELD
 ) -> TokenizedCorpus:
-    """The tokens of a corpus, `read_corpus`'s, by a tokenizer that is trained on it: "bpe" or "characters".
+    """The tokens of the corpus `source`, by a tokenizer trained on it: "bpe" or "characters".
 
-    They are those of the documents as a whole. InputError as `read_corpus`.
+    They are those of whole documents, although the text is read in pieces. InputError as in `read_corpus`.
     """
     survey = read_through(stream_corpus(source, text_field=text_field))
     streams, trained = tokens_of(survey, tokenizer, vocabulary)
@@ -95,7 +95,7 @@ def tokenize_corpus(
 
 
 def read_through(corpus: CorpusStream) -> Survey:
-    """The survey of a corpus; InputError if it holds no text."""
+    """The survey of a corpus, which is read once from end to end; InputError if it holds no text."""
     whole, lengths, shown = hashlib.sha256(), array("q"), False
     for _, pieces in corpus.documents():
         digest, length = hashlib.sha256(), 0
@@ -137,7 +137,7 @@ def tokens_of(
 
 
 def train_tokenizer(survey: Survey, name: str, vocabulary: int) -> PreTrainedTokenizerFast:
-    """The tokenizer of a text, which is read piece by piece; byte pairs of a long one from pieces all along it."""
+    """The tokenizer trained on a text, piece by piece; BPE on evenly spaced pieces of a long text."""
     if name == "characters":
         return character_tokenizer(piece for _, pieces in survey.corpus.documents() for piece in pieces)
     with warnings.catch_warnings():
@@ -171,7 +171,7 @@ def split_at(pieces: Iterable[str], cut: int) -> Iterator[tuple[int, str]]:
 
 
 def write_tokens(folder: Path, survey: Survey, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Fills a folder of the cache: the shards of both parts, the tokenizer, and last of all the manifest."""
+    """Writes into a folder of the cache the shards of both parts, the tokenizer, and last the manifest."""
     with contextlib.ExitStack() as stack:
         writers = [stack.enter_context(ShardWriter(folder, part)) for part in PARTS]
         for part, tokens in part_tokens(survey, tokenizer):
@@ -203,7 +203,7 @@ def damage(folder: Path) -> str | None:
 
 @contextlib.contextmanager
 def making(folder: Path) -> Iterator[Path]:
-    """A folder that takes the place of `folder` at the end of the block; InputError where the disk fails."""
+    """Yields a new folder that replaces `folder` at the end of the block; InputError where the disk fails."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         part = Path(mkdtemp(prefix=".part-", dir=folder.parent))

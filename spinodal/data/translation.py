@@ -1,4 +1,4 @@
-"""Pairs as tokens: what an encoder-decoder reads, and what it is to write.
+"""Pairs as tokens: the inputs of an encoder-decoder, and its labels.
 
     input_ids       [m]  the source's tokens, <eos>, then <pad>
     attention_mask  [m]  1 on the source and its <eos>
@@ -114,9 +114,9 @@ def pair_windows(
 class LengthBuckets(Sampler[int]):
     """The pairs of an epoch in steps of `step` pairs of about one length, the steps in random order.
 
-    A permutation by (seed, epoch) is cut into buckets of `steps` x `step` pairs, each of which is sorted by length and
-    cut into steps; pairs that fill no step are left out. Batches so hold little padding. A function of the epoch that
-    the pairs stand at: a resumed run meets the same.
+    A permutation by (seed, epoch) is cut into buckets of `steps` x `step` pairs, each of which is sorted by
+    length and cut into steps, so that batches hold little padding; pairs that fill no step are left out. The
+    order is a function of the seed and of the pairs' epoch, and so the same in a resumed run.
     """
 
     def __init__(self, windows: PairWindows, *, step: int, steps: int, seed: int = 0):

@@ -1,4 +1,4 @@
-r"""Runs: what every command writes, a folder with one record that says what it is and where it comes from.
+r"""Runs: the folders that commands write, each with one record of its kind, configuration, origin and result.
 
     with open_run(out, kind="simulate", config=simulation, seed=0, owned=("trajectory.npz", "cosines.png"),
                   resume=resume, overwrite=overwrite) as folder:

@@ -1,8 +1,8 @@
-"""Checkpoints that are whole or not there, from which a run goes on.
+"""Checkpoints that are complete or absent, from which a run is resumed.
 
 A folder's checkpoint is closed by a manifest with the checksum of every file and its own, written last, atomically,
 once all else is on the disk; one without, or with a file that disagrees, is passed over with a warning for the one
-before it. A checkpoint of arrays is one file under a SHA-256 of what it holds and of whose it is.
+before it. A checkpoint of arrays is one file that begins with the SHA-256 of its arrays and its run's label.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ LONGEST = 80  # characters of a value in a message
 
 
 class Absent:
-    """The value of an entry that only the other configuration has."""
+    """The placeholder for the value of an entry that a configuration lacks and the other one has."""
 
     def __str__(self) -> str:
         return "nothing"
@@ -50,9 +50,9 @@ def close_checkpoint(folder: Place, *, experiment: Mapping[str, Any]) -> None:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a checkpoint, with its own checksum or as earlier versions wrote it, without format and checksum.
+    """The manifest of a checkpoint: its experiment and the checksums of its files.
 
-    DamageError says what is wrong with it.
+    Manifests of earlier versions, without format and checksum, are read too. DamageError says what is wrong.
     """
     try:
         manifest = read_sealed(folder / MANIFEST)
@@ -72,12 +72,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def is_below(name: str) -> bool:
-    """Whether the name of a file leads to a place within its folder."""
+    """Whether a relative path stays within its folder: not absolute and without ".."."""
     return not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts
 
 
 def damage(folder: Path) -> str | None:
-    """What is wrong with a checkpoint's folder, or None."""
+    """A text that says what is wrong with a checkpoint's folder; None if nothing is."""
     try:
         return damaged_file(folder, read_manifest(folder)["files"])
     except DamageError as error:
@@ -85,7 +85,7 @@ def damage(folder: Path) -> str | None:
 
 
 def checkpoint_folders(run: Place) -> list[Path]:
-    """The folders checkpoint-STEP of a run, the newest first; any other name beside them is not ours."""
+    """The folders checkpoint-STEP of a run, the newest first; other names beside them are ignored."""
     found = [path for path in (Path(run) / "checkpoints").glob("checkpoint-*") if STEP.fullmatch(path.name)]
     return sorted((path for path in found if path.is_dir()), key=step_of, reverse=True)
 
@@ -100,10 +100,10 @@ def kept_checkpoint(run: Place) -> Path | None:
 
 
 def rotate_checkpoints(newest: Path, *, keep: int, spare: int | None = None) -> None:
-    """Removes what is older than the newest `keep` checkpoints of a run, by their steps and whatever the clock says.
+    """Removes the checkpoints of a run that are older, by their steps, than the newest `keep`.
 
-    `newest` has just been closed, and is one of those that are kept. Folders that were never finished are not counted.
-    The one of the step `spare` is kept besides.
+    `newest` has just been closed and counts as one of these; unfinished folders do not, and are removed.
+    The checkpoint of the step `spare` is kept besides.
     """
     older = [
         folder for folder in checkpoint_folders(newest.parent.parent) if step_of(folder) < step_of(newest)
@@ -115,10 +115,9 @@ def rotate_checkpoints(newest: Path, *, keep: int, spare: int | None = None) -> 
 
 
 def clear_later(run: Place, step: int) -> None:
-    """Makes room for the checkpoints after a step, from which a run goes on.
+    """Removes the checkpoints of a run after `step`, from which it is resumed.
 
-    What is whole there was superseded, and what was never finished holds nothing; both are removed. What is damaged, or
-    of a format that this version does not read, stays beside them as checkpoint-STEP.damaged.
+    Those that are damaged, or of an unknown format, are renamed checkpoint-STEP.damaged instead.
     """
     for folder in checkpoint_folders(run):
         if step_of(folder) <= step:
@@ -140,9 +139,9 @@ def newest_checkpoint(
 ) -> Path | None:
     """The newest complete checkpoint-STEP in the folder checkpoints/ of a run; None if there is none.
 
-    Damaged ones are skipped, and those of which `check` says what is wrong, with a warning that names them; a run that
-    was killed as it wrote its first one has none. InputError if all are damaged, and if the newest belongs to another
-    experiment, but for what `ignored` names.
+    Checkpoints that are damaged, or of which `check` returns what is wrong, are skipped with a warning; a run
+    that was killed as it wrote its first one has none. InputError if all are damaged, and if the newest
+    belongs to an experiment that differs in more than what `ignored` names.
     """
     folders = checkpoint_folders(run)
     for folder in folders:
@@ -175,10 +174,10 @@ def write_checkpoint(path: Place, label: str, arrays: Mapping[str, Any]) -> None
 def read_checkpoint(
     path: Place, label: str, *, current: Callable[[object], object] = lambda label: label
 ) -> dict[str, Any] | None:
-    """The arrays that were written, None if none were; InputError if they are damaged or of another run.
+    """The arrays of the checkpoint at `path`, None if there is none; InputError if damaged or of another run.
 
-    Labels that are JSON are compared by their values: 2 is 2.0; `current` makes one of today of one that an earlier
-    version wrote.
+    Labels that are JSON are compared by their values, so that 2 equals 2.0; `current` converts a label that
+    an earlier version wrote.
     """
     path = Path(path)
     if not path.exists():
@@ -207,7 +206,7 @@ def parse_label(label: str) -> object:
 
 
 def difference(there: object, asked: object, *, ignored: Collection[str] = ()) -> str:
-    """Where two configurations differ, as text: "lr=0.004 there, 0.1 asked"; empty where they do not.
+    """The differences of two configurations as text, "lr=0.004 there, 0.1 asked"; empty if there are none.
 
     Nested entries are named by their path, with dots. Names in `ignored` are not compared.
     """

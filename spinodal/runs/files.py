@@ -1,7 +1,6 @@
-"""Files that are whole or not there: each is written beside its place and moved over it.
+"""Atomic writes: each file is written under a temporary name beside its place and moved over it.
 
-A process can die while it writes, a disk can fill and power can fail. A reader then finds the file of before, or none,
-never a half.
+If the process dies, the disk is full or power fails, a reader finds the previous file or none, never a part.
 """
 
 import contextlib
@@ -48,7 +47,7 @@ def replacing(path: Place) -> Iterator[Path]:
 
 
 def move_into_place(part: Path, path: Path) -> None:
-    """Moves a finished file or folder to `path`; an old folder there is removed only afterwards, for a folder alone.
+    """Moves a finished file or folder to `path`; an old folder there is set aside first, and removed last.
 
     The old folder is restored if the move fails, and by `recover` if the process was killed in between.
     """
@@ -90,7 +89,7 @@ def discard(path: Place) -> None:
 
 
 def sync(path: Path) -> None:
-    """Returns once a file, or a folder with all files in it, is on the disk: a loss of power leaves it there."""
+    """Returns once a file, or a folder with all files in it, is on the disk and survives a loss of power."""
     below = path.rglob("*") if path.is_dir() else ()
     for part in (*below, path):
         sync_names(part) if part.is_dir() else sync_content(part)
@@ -102,7 +101,7 @@ def sync_content(file: Path) -> None:
 
 
 def sync_names(folder: Path) -> None:
-    """The names in a folder; nothing where a system or its disk has no such call for folders."""
+    """Returns once the entries of a folder are on the disk; does nothing where folders have no fsync."""
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)
@@ -137,7 +136,7 @@ def write_arrays(path: Place, arrays: Mapping[str, Any]) -> None:
 
 
 def npz(arrays: Mapping[str, Any], *, compressed: bool = True) -> bytes:
-    """The content of an .npz file, as `numpy.savez` writes it, but under any names: `file` is one of its arguments."""
+    """The content of an .npz file, as of `numpy.savez`, whose arguments exclude the name `file`."""
     stream = io.BytesIO()
     method = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
     with zipfile.ZipFile(stream, "w", method, allowZip64=True) as archive:

@@ -68,12 +68,12 @@ class RunFolder:
         write_sealed(self.path / self.record, self.head)
 
     def show(self, result: object) -> None:
-        """Writes what is known so far of the result into the record of this unfinished run."""
+        """Writes the result so far into the record of this unfinished run."""
         self.begin()
         write_sealed(self.path / self.record, self.head | encode(result)[0])
 
     def adopt(self) -> Run:
-        """Takes the finished run in the folder as this one, to extend its result; its provenance stays."""
+        """Continues the finished run in the folder: `finish` replaces its result and keeps its provenance."""
         if self.previous is None or not self.previous.finished:
             raise ValueError(f"{self.path} holds no finished run to add to")
         self.begun = self.adopted = True
@@ -128,7 +128,7 @@ class RunFolder:
         return read_run(self.path / self.record)
 
     def sealed_files(self, arrays: str) -> dict[str, str]:
-        """Checksums of what has been written by now, and of a finished run what it had before and still has."""
+        """{path: sha256} of the files written by now and, of an adopted run, of its other files."""
         names = sorted({*self.written, INPUTS, arrays})
         kept = {
             name: digest
@@ -139,7 +139,7 @@ class RunFolder:
 
 
 def clear(out: Path, owned: Sequence[str]) -> None:
-    """Removes what a run owns beside its record, which says "clearing" until the new run begins."""
+    """Removes the files of a run other than its record, which has "clearing" until the new run begins."""
     for name in (*owned, INPUTS, RESULTS):
         files.discard(out / name)
 
@@ -299,14 +299,14 @@ def previous_run(
 
 
 def is_empty_checkpoints(place: Path) -> bool:
-    """Whether this is a folder for checkpoints that has none: a training was ended before it had a record."""
+    """Whether a path is an empty folder "checkpoints", as training leaves it that ended before its record."""
     return place.name == "checkpoints" and place.is_dir() and not any(place.iterdir())
 
 
 def run_in(out: Path, kind: str, taken: Sequence[str], *, resumable: bool) -> Run | None:
-    """The run that a folder's record says, or, where that is lost or damaged, the newest whole checkpoint of training.
+    """The run of a folder's record or, if that is lost or damaged, of training's newest whole checkpoint.
 
-    None where there is neither, and for a damaged record beside what is `resumable` without it.
+    None where there is neither, and for a damaged record if the run is `resumable` without it.
     """
     file = record_in(out)
     try:

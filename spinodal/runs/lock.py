@@ -17,7 +17,7 @@ if sys.platform == "win32":
     import msvcrt
 
     def hold(file: int) -> bool:
-        """Takes a byte beyond the text, so that others can read who holds it; False where it is taken."""
+        """Locks a byte beyond the text, which stays readable; False where another process holds it."""
         os.lseek(file, 4096, os.SEEK_SET)
         try:
             msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
@@ -28,7 +28,7 @@ else:
     import fcntl
 
     def hold(file: int) -> bool:
-        """Takes the file; False where it is taken."""
+        """Locks the file; False where another process holds the lock."""
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -68,7 +68,7 @@ def hold_lock(folder: Path) -> Iterator[None]:
 
 
 def writer_of(folder: Path) -> str | None:
-    """The process that writes to a folder, in words; None where none does."""
+    """The process that writes to a folder, as text ("process 12 on HOST since ..."); None where none does."""
     try:
         file = os.open(folder / LOCK, os.O_RDWR)
     except OSError:
@@ -88,7 +88,7 @@ def in_place(file: int, path: Path) -> bool:
 
 
 def holder(text: bytes) -> str:
-    """The process that holds a lock, in words, from the text of its file."""
+    """The process that holds a lock, as text, from the content of the lock's file."""
     try:
         told = json.loads(text)
         return f"process {told['pid']} on {told['host']} since {told['since']}"

@@ -1,10 +1,10 @@
-"""One door to what a command wrote: a folder in, the result that its experiment returned out.
+"""The result that an experiment returned, read from the folder that a command wrote.
 
     result = runs.read("runs/wait")     the Evolution that `flows.evolve` returned
     runs.read_run("runs/wait")          the record alone: kind, commit, versions, configuration
 
-A kind that is added has one entry here: its result's class, or the function that reads it from the record's path. Rooms
-are found by name when a run is read, as they lie above this one.
+A new kind needs one entry here: its result's class, or the function that reads it from the record's path.
+The packages of these classes import this one, and so are imported by name when a run is read.
 """
 
 from importlib import import_module

@@ -1,9 +1,9 @@
-"""JSON objects that carry their own checksum, so that a reader tells what was written from what became of it.
+"""JSON objects that contain their own checksum, by which a reader detects damage.
 
     {..., "checksum": sha256 of all other entries, as JSON with sorted keys and no spaces}
 
-An object without the entry is read too, as earlier versions wrote it: whether it must be there is said by the format of
-what the object is.
+An object without the entry is read too, as earlier versions wrote it; callers refuse it if its format
+requires a checksum.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ CHECKSUM = "checksum"
 
 
 class DamageError(ValueError):
-    """What was read is not what was written; the message says of it how, "is no JSON"."""
+    """A file is not what was written; the message is the predicate of a sentence on it, "is no JSON"."""
 
 
 def object_checksum(value: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The sources that a function rests on: all of its room, and of every room of its package that they import."""
+"""The sources that a function depends on: those of its subpackage, and of all subpackages they import."""
 
 import ast
 import contextlib
@@ -11,10 +11,10 @@ from typing import Any
 
 
 def code(function: Callable[..., Any]) -> str:
-    """sha256 of the sources that a function rests on, and the version of its package.
+    """sha256 of the sources that a function depends on, and of the version of its package.
 
-    They are all files of its room, a.b of a.b.c, and of every room of its package or of this one that they import,
-    wherever in a file, and so on down.
+    They are all files of its room, which is the subpackage a.b of its module a.b.c, and of every room, of its
+    package or of this one, that is imported anywhere in these files, and so on recursively.
     """
     name, module = getattr(function, "__qualname__", "<unnamed>"), function.__module__
     if "<" in name:
@@ -39,7 +39,7 @@ def root_of(package: str) -> Path:
 
 
 def closure(room: str, roots: dict[str, Path]) -> dict[str, bytes]:
-    """The sources, by room and name, of a room and of every room that they import, as far as `roots` reach."""
+    """{"room:file": content} of a room's sources and, recursively, of all rooms they import in `roots`."""
     waiting, known, sources = [room], {room}, {}
     while waiting:
         package, _, part = (room := waiting.pop()).partition(".")
@@ -60,7 +60,7 @@ def closure(room: str, roots: dict[str, Path]) -> dict[str, bytes]:
 
 
 def imported_rooms(tree: ast.AST, roots: Container[str]) -> set[str]:
-    """The rooms "package.room" that a source imports; "package" itself where it takes the whole of it by name."""
+    """The rooms "package.room" that a source imports, and "package" where it imports the package itself."""
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

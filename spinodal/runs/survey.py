@@ -1,4 +1,4 @@
-"""What lies in a folder of runs: finished or not, whole or damaged, how far, at which loss, and how to go on."""
+"""A survey of a folder of runs: the state of each, damage, last step and loss, and how to resume it."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ INNER = {"model", "checkpoints", "cells"}  # folders of a run that hold no run
 
 @dataclass(frozen=True)
 class RunStatus:
-    """A run as it lies in its folder.
+    """The status of a run in its folder.
 
     `state` is "finished", "unfinished", "being written", "damaged" (its record or a file that it needs) or "unknown"
     (a record that no spinodal wrote, or a newer one). `step` and `loss` are the last that were saved, None for a
@@ -92,7 +92,7 @@ def status(folder: Path, *, verify: bool) -> RunStatus:
 
 
 def checkpoint_notes(folder: Path, *, verify: bool) -> tuple[Path | None, tuple[str, ...]]:
-    """The newest whole checkpoint, by its manifest alone or by all of its files, and what is wrong with others."""
+    """(newest whole checkpoint, notes on damaged ones), by the manifest or, with `verify`, all files."""
     whole, notes = [], []
     for place in checkpoint_folders(folder):
         try:
@@ -107,7 +107,7 @@ def checkpoint_notes(folder: Path, *, verify: bool) -> tuple[Path | None, tuple[
 
 
 def file_damage(run: Run, *, verify: bool) -> str | None:
-    """What is wrong with the first file that a record names: that it is missing, or with `verify` any difference."""
+    """A text on the first file of a record that is missing or, with `verify`, damaged; None if all are well."""
     files = run.record.get("files")
     if not isinstance(files, Mapping):
         return None

@@ -2,9 +2,9 @@ r"""Sweeps: one function over many configurations, in parallel, and never twice.
 
 Each result is a cell, FOLDER/cells/KEY.json, with
     KEY = sha256 of (function, sources it rests on, version of its package, configuration) as canonical JSON,
-where the sources are those of the function's room and of every room that is imported below it. A cell is written
-beside its place and moved there, so it is whole or absent: a killed sweep goes on where it stopped, a finished one
-only reads, and changed code computes anew. Configurations and results are JSON values.
+where the sources are those of the function's subpackage and of all that it imports (runs/sources.py). A cell
+is written atomically: a killed sweep is resumed where it stopped, a finished one is only read, and after a
+change of the code all cells are computed anew. Configurations and results are JSON values.
 
 Cells are computed on dask.distributed: processes of this machine with one thread each, or any scheduler,
 whose workers need this package installed and no access to the folder.
@@ -96,12 +96,12 @@ def key_of(function: Function, tag: str, configuration: dict[str, Any]) -> str:
 
 
 def canonical(value: Any, *, allow_nan: bool = True) -> str:
-    """JSON with one order and no spaces. NaN and infinities, which are not JSON, are in cells of earlier versions."""
+    """JSON with sorted keys and no spaces. Cells of earlier versions have NaN and infinities, unlike JSON."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=allow_nan)
 
 
 def finite(value: Any) -> Any:
-    """A result with null, in JSON, for every number that is not finite."""
+    """The result with None in the place of every number that is not finite."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
@@ -114,7 +114,7 @@ def checksum(key: str, result: Any) -> str:
 
 
 def read(path: Path, key: str) -> Iterator[Any]:
-    """The result of a stored cell; nothing if there is none, or if it is damaged, of which a warning is given."""
+    """Yields the result of a stored cell; nothing if there is none or, with a warning, if it is damaged."""
     try:
         cell = json.loads(path.read_text())
         whole = cell["checksum"] == checksum(key, cell["result"])
@@ -213,17 +213,17 @@ def compute(
 
 
 def check_address(scheduler: str) -> None:
-    """InputError for what is no address of a scheduler."""
+    """InputError for a text that is no address of a scheduler, tcp://host:port or host:port."""
     if not re.fullmatch(r"\w+://\S+|[^\s:/]+:\d+", scheduler):
         raise InputError(f"`scheduler` {scheduler}: an address, such as tcp://host:8786", field="scheduler")
 
 
 class LostError(Exception):
-    """There is no worker any more, or no scheduler."""
+    """All workers, or the scheduler, have been lost."""
 
 
 def next_done(client: Any, done: Any, heard: Any, hear: Callable[[Any], object], *, wait: float) -> Any:
-    """The next future that is done, by its result or by its error; what was sent before is heard before."""
+    """The next future that is done or has failed; `hear` is called with the messages sent before it."""
     checked = time.monotonic()
     while True:
         with contextlib.suppress(queue.Empty):
@@ -283,7 +283,7 @@ def open_client(scheduler: str | None, workers: int) -> Iterator[Any]:
 
 
 def shown(error: Exception) -> str:
-    """An error of a connection; what another program sends is read as sizes beyond any memory."""
+    """The text of a connection's error; a MemoryError means that another program answers at the address."""
     return "something else answers there" if isinstance(error, MemoryError) else str(error)
 
 
@@ -313,7 +313,7 @@ def local_cluster(workers: int) -> Iterator[str]:
 
 @contextlib.contextmanager
 def ignore_interruptions() -> Iterator[None]:
-    """Child processes ignore SIGINT, which a terminal sends to all: the parent ends them, in order."""
+    """A context whose new processes ignore SIGINT, which a terminal sends to all: the parent ends them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
