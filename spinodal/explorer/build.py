@@ -78,7 +78,7 @@ def dedented(code: str) -> str:
 
 
 def tightened(line: str) -> str:
-    """The line without the blanks around its marks, where it has no text in which they might stand."""
+    """The line without blanks around operators and brackets, unless it has a quote or a slash."""
     return line if re.search(r"[\"'`/]", line) else re.sub(r" ?(=>|[=<>?:,{}()&|*]+) ?", r"\1", line)
 
 
@@ -87,7 +87,7 @@ def unindented(text: str) -> str:
 
 
 def stylesheet(*names: str) -> str:
-    """The style sheets without comments, and without the blanks after their marks."""
+    """The style sheets, joined, without comments and without the blanks after punctuation."""
     text = re.sub(r"/\*.*?\*/", "", "".join(map(text_of, names)), flags=re.DOTALL)
     return re.sub(r"\s*([{}:;,])\s+", r"\1", text).strip()
 
@@ -97,7 +97,7 @@ def text_of(name: str) -> str:
 
 
 def digest(text: str) -> str:
-    """The hash of an element's text, as a policy names it."""
+    """The sha256 of an element's text, in the form of a Content-Security-Policy."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 

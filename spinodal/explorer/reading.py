@@ -80,7 +80,10 @@ def _(result: ObservationResult) -> Recording:
 
 
 def measured_recording(*, times: np.ndarray, tokens: np.ndarray, **told: Any) -> Recording:
-    """A recording of unit vectors of at most WIDEST numbers; InputError where there are too many."""
+    """A recording of the tokens' directions in at most WIDEST coordinates, with the cosines of each time.
+
+    `told` are further fields of the recording. InputError where there are too many numbers for a page.
+    """
     t, n, d = tokens.shape
     if not 2 <= n <= MOST:
         raise InputError(f"there are {n} tokens: the explorer plays from 2 to {MOST:,}")
@@ -93,7 +96,7 @@ def measured_recording(*, times: np.ndarray, tokens: np.ndarray, **told: Any) ->
 
 
 def moment_of(x: Float[np.ndarray, "n d"]) -> Moment:
-    """Cosines and the spanning tree of the tokens of one time."""
+    """The mean and the quantiles of the cosines of tokens, and their minimum spanning tree."""
     distances = pdist(x)
     cosines = 1 - distances**2 / 2
     rows = linkage(distances, "single")
@@ -107,7 +110,7 @@ def moment_of(x: Float[np.ndarray, "n d"]) -> Moment:
 
 
 def in_main_axes(x: Float[np.ndarray, "t n d"]) -> Float[np.ndarray, "t n r"]:
-    """Coordinates in the WIDEST main axes of all directions, themselves where they are no wider."""
+    """Coordinates in the WIDEST main axes of all directions; x itself where d is no larger."""
     d = x.shape[-1]
     if d <= WIDEST:
         return x

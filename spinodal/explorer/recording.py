@@ -11,7 +11,7 @@ LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)  # of quantiles
 
 @dataclass(frozen=True, eq=False)
 class Moment:
-    """Of the pairs at one time: the mean cosine, its quantiles at LEVELS, and their spanning tree.
+    """The pairs of tokens at one time: mean cosine, quantiles at LEVELS, and minimum spanning tree.
 
     The tree is n - 1 pairs (a, b) with their squared distances q = 2 (1 - cos), nearest first: those with
     q <= 2 epsilon join the clusters of every epsilon.

@@ -126,7 +126,7 @@ def residual_curves(runs: Runs, colour: dict[str, str], name: str) -> Figure:
 def draw_seeds(
     axes: Axes, seeds: list[TrainingRun], key: str, colour: str, x: Callable[[Curve | Band], np.ndarray]
 ) -> float:
-    """Draws one quantity of one model; the value that its label belongs to, NaN if nothing was drawn."""
+    """Draws one quantity over the seeds of a model; returns its last finite value, for the label, or NaN."""
     whole = [thin_curve(c) for c in (curve(run, key) for run in finished_runs(seeds)) if len(c.steps)]
     parts = [thin_curve(c) for c in (curve(run, key) for run in seeds if not run.finished) if len(c.steps)]
     marker = "o" if max((len(c.steps) for c in whole + parts), default=0) <= 24 else ""

@@ -1,4 +1,4 @@
-"""Densities over time: the space-time map of a life, amplitudes of degrees, maps of S^2, noisy branches."""
+"""Densities over time: maps over time and angle, amplitudes of degrees, maps of S^2, branches with noise."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -19,7 +19,7 @@ DRAWN = 6  # degrees
 
 
 class Marks(NamedTuple):
-    """What is drawn over a life: predicted positions and the time they hold to, and plateaus."""
+    """Marks on a density's map: predicted positions, the time until which they are drawn, and plateaus."""
 
     positions: Sequence[float]
     until: float
@@ -76,7 +76,7 @@ def life(
     values: Float[np.ndarray, "t c"],
     marks: Marks,
 ) -> Figure:
-    """Density over time and angle; dashed: where linear theory puts clusters; vertical lines: plateaus end.
+    """A map of a density over time and angle; dashed: clusters of linear theory; vertical: ends of plateaus.
 
     Time is logarithmic where the run spans three decades after its linear phase.
     """
@@ -121,13 +121,13 @@ def life(
 def positive_times(
     times: Float[np.ndarray, " t"], values: Float[np.ndarray, "t c"]
 ) -> tuple[Float[np.ndarray, " s"], Float[np.ndarray, "s c"]]:
-    """Times increase and are positive; steps shorter than the resolution of doubles are left out."""
+    """(times, values) at the positive times, without those that do not increase in double precision."""
     kept = np.append(True, np.diff(times) > 0) & (times > 0)
     return times[kept], values[kept]
 
 
 def first_mark(times: Float[np.ndarray, " t"], marks: Marks) -> float:
-    """When the linear phase ends: by the plateaus or, without any, by the end of the run."""
+    """The time at which the linear phase ends: the start of the first plateau, or else the end of the run."""
     ends = [p.start for p in marks.plateaus if p.clusters and p.start > 0]
     return min(ends, default=float(times[-1]))
 
@@ -175,7 +175,7 @@ def sphere_map(values: Float[np.ndarray, "c e"], title: str) -> Figure:
 
 @styled
 def branches(curves: dict[str, tuple[Float[np.ndarray, " c"], Float[np.ndarray, " c"]]]) -> Figure:
-    """Order parameter m_1 over kappa / kappa_c of named branches: one that turns back left is a jump."""
+    """Order parameter m_1 over kappa / kappa_c of named branches; one that bends left has a jump in m_1."""
     figure, axes = panel(5.0, 3.2)
     colour = colours(curves)
     for name, (kappa, r) in curves.items():

@@ -24,7 +24,7 @@ def subsample_tokens(tokens: Float[np.ndarray, "t n d"]) -> Float[np.ndarray, "t
 
 
 def time_axis(axes: Axes, times: Times) -> None:
-    """Logarithmic where the times are: their last steps much longer than their first."""
+    """Makes the time axis logarithmic if the last steps of the times are much longer than the first."""
     if len(times) > 3 and times[-1] - times[-2] > 10 * (times[2] - times[1]):
         axes.set_xscale("log")
         axes.set_xlim(times[1], times[-1])

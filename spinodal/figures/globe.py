@@ -18,7 +18,7 @@ FAR = 0.18  # opacity of what lies behind
 
 
 def view_rotation(direction: Float[np.ndarray, " 3"], tilt: float = 0.5) -> Float[np.ndarray, "3 3"]:
-    """R of an eye that sees `direction` to the right of the middle and above it, by `tilt` each way."""
+    """R of a view of `direction` from the front (tilt = 0), or with it to the right and above the middle."""
     ahead = direction / np.linalg.norm(direction)
     across = np.cross(np.eye(3)[np.argmin(np.abs(ahead))], ahead)
     across /= np.linalg.norm(across)
@@ -31,7 +31,7 @@ def view_rotation(direction: Float[np.ndarray, " 3"], tilt: float = 0.5) -> Floa
 
 
 def globe(axes: Axes, R: Float[np.ndarray, "3 3"]):
-    """The outline of the sphere, with meridians and parallels a twelfth of a turn apart."""
+    """Draws the outline of the sphere, with meridians and parallels a twelfth of a turn apart."""
     axes.set_axis_off()
     axes.set(xlim=(-1.08, 1.08), ylim=(-1.08, 1.08), aspect="equal")
     axes.add_patch(Circle((0, 0), 1, facecolor="none", edgecolor=MUTED, linewidth=0.8))
@@ -45,20 +45,20 @@ def globe(axes: Axes, R: Float[np.ndarray, "3 3"]):
 
 
 def rotation(angle: float) -> Float[np.ndarray, "3 3"]:
-    """About the third axis."""
+    """The rotation by `angle` (radians) about the third axis."""
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
 
 
 def trails(axes: Axes, p: Float[np.ndarray, "t n 3"], colour: str, *, width: float = 0.8):
-    """A line a token through its places."""
+    """Draws one line for each token through its positions, fainter on the far side."""
     segments = np.stack([p[:-1], p[1:]], 2).reshape(-1, 2, 3)
     tint = shade_by_height(colour, segments[..., 2].mean(1))
     axes.add_collection(LineCollection(list(segments[..., :2]), colors=tint, linewidths=width))
 
 
 def dots(axes: Axes, p: Float[np.ndarray, "n 3"], colour: str, size: float):
-    """A dot a token, the nearest on top."""
+    """Draws one dot for each token, the nearest on top."""
     order = np.argsort(p[:, 2])
     axes.scatter(*p[order, :2].T, s=size, c=shade_by_height(colour, p[order, 2]), linewidths=0, zorder=3)
 

@@ -70,7 +70,7 @@ def draw_equilibria(equilibria: Equilibria) -> dict[str, Figure]:
 
 @styled
 def energies_by_index(equilibria: Equilibria, *, title: str) -> Figure:
-    """A mark an equilibrium, by its stability."""
+    """The energy of equilibria over their index, one mark for each, in the colour of its stability."""
     figure, axes = panel(5.2, 3.1)
     kinds = np.array(equilibria.stabilities)
     for kind in STABILITIES:

@@ -147,7 +147,7 @@ def phase_maps(
 
 
 def edges(values: Float[np.ndarray, " k"]) -> Float[np.ndarray, " e"]:
-    """Of cells from the first value to the last, cut half way between two; one value has a cell of width one."""
+    """Edges of the cells of a map: the first value, the midpoints, the last value; width 1 for one value."""
     first, last = (values[0], values[-1]) if len(values) > 1 else values[0] + np.array([-0.5, 0.5])
     return np.concatenate([[first], (values[1:] + values[:-1]) / 2, [last]])
 

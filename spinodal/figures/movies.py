@@ -66,7 +66,7 @@ def sphere_movie(
 
 
 def write_movie(frame: Callable[[int], Figure], frames: int, path: Path) -> list[Path]:
-    """Draws the frames one by one, each once for both files, and some more for the palette."""
+    """Writes the GIF `path` and, with ffmpeg, an MP4 beside it, frame by frame; returns their paths."""
     if path.suffix != ".gif":
         raise InputError(f"{path}: a movie is a .gif, with an .mp4 beside it where ffmpeg is installed")
     samples = [raster_image(frame(k)) for k in range(0, frames, max(1, frames // SAMPLES))]
@@ -92,7 +92,7 @@ def raster_image(figure: Figure) -> Image.Image:
 
 
 def write_gif(pictures: Iterable[Image.Image], palette: Image.Image, path: Path) -> None:
-    """A GIF that repeats for ever, picture by picture: of each the part that differs from the one before.
+    """Writes a GIF that repeats for ever, with the part of each picture that differs from the one before.
 
     Pillow's own writer of movies keeps every frame until the last. Pictures that are equal are one, shown longer.
     """
@@ -134,12 +134,12 @@ def write_gif(pictures: Iterable[Image.Image], palette: Image.Image, path: Path)
 
 
 def as_levels(still: Image.Image) -> Image.Image:
-    """The colours' numbers as levels of grey."""
+    """The palette indices of a picture as levels of grey."""
     return Image.frombytes("L", still.size, still.tobytes())
 
 
 def recorded_pictures(pictures: Iterable[Image.Image], path: Path) -> Iterator[Image.Image]:
-    """The pictures, each written to an MP4 on its way."""
+    """Yields the pictures, each after it has been written to the MP4 `path`."""
     figure, writer = Figure(figsize=(INCHES, INCHES)), FFMpegWriter(fps=FPS)
     image: FigureImage | None = None
     with writer.saving(figure, str(path), DPI):

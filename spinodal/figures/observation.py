@@ -1,4 +1,4 @@
-"""What was observed in a trained model: cosines by layer, numbers by layer beside nulls, and who merges with whom.
+"""Figures of observations: cosines by layer, numbers by layer beside nulls, and merge trees of tokens.
 
 `results` are several observations by name.
 """

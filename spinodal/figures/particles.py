@@ -21,7 +21,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def dress_axes(axes: Axes, **names: str) -> Axes:
-    """Ticks and grid of the house, and the names of the axes."""
+    """Sets ticks and grid as in all figures, and labels and title by `names`; returns the axes."""
     axes.tick_params(which="both", colors=MUTED, labelsize=8)
     axes.tick_params(length=3)
     axes.grid(axis="y", color=RULE, linewidth=0.7)

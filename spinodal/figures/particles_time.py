@@ -38,7 +38,7 @@ class Circles(NamedTuple):
 
 @styled
 def cluster_counts(circles: Sequence[Circles], *, title: str) -> Figure:
-    """A row a beta: one system, the distribution of counts, and the mean count over time."""
+    """One row for each beta: one system, the distribution of cluster counts, and the mean count over time."""
     figure = Figure(figsize=(9.2, 0.5 + 2.75 * len(circles)), layout="constrained")
     grid = figure.subplots(len(circles), 3, width_ratios=(0.75, 1, 1.25), squeeze=False)
     for (one, bars, course), c in zip(grid, circles, strict=True):
@@ -73,7 +73,7 @@ def cluster_counts(circles: Sequence[Circles], *, title: str) -> Figure:
 
 
 def on_circle(axes: Axes, angles: Float[np.ndarray, " n"], labels: Int[np.ndarray, " n"]):
-    """Tokens on the circle, a colour a cluster, whose dot grows with it."""
+    """Draws tokens on the circle in the colours of their clusters, with larger dots for larger clusters."""
     axes.set_axis_off()
     axes.set(xlim=(-1.15, 1.15), ylim=(-1.15, 1.15), aspect="equal")
     axes.add_patch(Circle((0, 0), 1, facecolor="none", edgecolor=MUTED, linewidth=0.8))
@@ -84,7 +84,7 @@ def on_circle(axes: Axes, angles: Float[np.ndarray, " n"], labels: Int[np.ndarra
 
 
 class Stairs(NamedTuple):
-    """One beta of the staircase: `level` at the rescaled times log(t) / beta; of merges, measured and predicted."""
+    """The energy's `level` at times log(t) / beta, and these times of merges, measured and predicted."""
 
     beta: float
     times: Float[np.ndarray, " t"]

@@ -1,4 +1,4 @@
-"""Where the tokens of a sentence go: a heat map of phase fractions under the sentence itself."""
+"""A heat map of the phase fractions of a sentence's tokens, below the sentence itself."""
 
 import unicodedata
 from collections.abc import Sequence

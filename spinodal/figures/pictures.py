@@ -1,9 +1,9 @@
-"""One door to all pictures: a result in, figures by name out.
+"""The figures of any result, by name.
 
     draw(result) -> {"cosines": Figure, ...}
     draw(read_run("runs/wait"))              the same of a saved run
 
-A result that is added has one function that draws it, and one entry here.
+A new class of results needs one function that draws it, and one entry here.
 """
 
 from importlib import import_module

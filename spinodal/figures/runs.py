@@ -1,4 +1,4 @@
-r"""What a run says: its curves, alone and over seeds, at equal shares of their work.
+r"""Curves of runs and their means over seeds, at equal shares of the steps.
 
 Seeds are averaged at equal shares of their work, step / last step, and not at equal steps: runs
 of equal time end at different steps, and their mean curve must end at the mean of their ends.

@@ -44,7 +44,7 @@ def draw_tokens(result: SimulationResult) -> dict[str, Figure]:
 
 
 def places(result: Evolution | SimulationResult, merge_time: Float[np.ndarray, " k"]) -> dict[str, Figure]:
-    """Where the tokens are: "circle" for d = 2, "sphere" for d = 3."""
+    """The figure of the tokens' positions: "circle" for d = 2, "sphere" for d = 3, none for other d."""
     if result.tokens.shape[2] == 2:
         return {"circle": flow.angles_over_time(result.times, result.tokens, merge_time)}
     if result.tokens.shape[2] == 3:
@@ -53,7 +53,7 @@ def places(result: Evolution | SimulationResult, merge_time: Float[np.ndarray, "
 
 
 def film_simulation(result: Evolution, path: Path) -> list[Path]:
-    """A movie of the tokens for d = 2 and 3, coloured by cluster on the circle; the files that were written."""
+    """Writes a movie of the tokens, for d = 2 (coloured by cluster) or 3, and returns the files written."""
     shown = flow.subsample_tokens(result.tokens)
     if result.tokens.shape[2] == 3:
         return movies.sphere_movie(result.times, shown, path)

@@ -59,7 +59,7 @@ styled = rc_context(STYLE)  # decorates every function that makes a figure
 
 
 def colours(models: Iterable[str]) -> dict[str, str]:
-    """One colour a model, in order; they come round again after six, and labels alone tell those apart."""
+    """{model: colour}, in order; colours repeat after six models, which then differ by their labels alone."""
     light = [pair[0] for pair in MODELS.values()]
     return {model: light[i % len(light)] for i, model in enumerate(models)}
 
@@ -107,7 +107,7 @@ def printable(text: str) -> str:
 
 
 def label_ends(axes: Axes, ends: dict[str, float], colour: dict[str, str]):
-    """Names at the right edge, each as near to the end of its curve as the others leave room for."""
+    """Writes names at the right edge, each as near to the end of its curve as the other names allow."""
     axes.get_ylim()  # settles the limits, which transLimits alone does not
     gap = 11 / 72 * axes.figure.dpi / axes.bbox.height  # a line of text, in heights of the panel
     names = sorted((name for name in ends if np.isfinite(ends[name])), key=ends.__getitem__)

@@ -27,7 +27,7 @@ def draw_training_run(run: TrainingRun) -> dict[str, Figure]:
 
 
 def draw_training(result: TrainingResult) -> dict[str, Figure]:
-    """The figures of `draw_training_run`, of a result that says nothing of where it comes from."""
+    """The figures of `draw_training_run` for a result in memory, which has no name, date or commit."""
     parts = {name: getattr(result, name) for name in ("parameters", "metrics", "final", "probe")}
     return draw_training_run(TrainingRun(name="model", seed=0, finished=True, **UNKNOWN, **parts))
 

@@ -1,4 +1,4 @@
-"""What comes out of runs, to be looked at: a page in the run's folder, and the same table in words."""
+"""Reports of runs: an HTML page in the run's folder, and the same tables as text."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-r"""Which model is better, and whether the seeds can tell: the table of a run or a comparison.
+r"""The table of a run or a comparison: losses of models over seeds, and whether they differ significantly.
 
     difference = mean_a - mean_b                     a, b: held-out losses of two models over seeds
     error      = sqrt(sd_a^2 / n_a + sd_b^2 / n_b)   [welch1947]
@@ -7,9 +7,9 @@ r"""Which model is better, and whether the seeds can tell: the table of a run or
     verdict    by d_k = a_k - b_k of the seeds k that both have: better or worse iff |mean d| > t_.975(n - 1) error,
                error = sd_d / sqrt n, and otherwise not told apart   [student1908]
 
-Models of one seed meet the same samples in the same order, so that their difference has less spread than their losses.
-Means are over finished runs. A seed that ended without a finite loss makes its model's mean not
-finite: the mean of those that survived would praise a model for diverging.
+Models of one seed are trained on the same samples in the same order, so that their difference has less
+spread than their losses. Means are over finished runs. A seed that ended without a finite loss makes its
+model's mean not finite: a mean over the other seeds would favour a model that diverges.
 """
 
 import math
@@ -36,7 +36,7 @@ class Estimate(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """How far a model is behind the best, with its standard error; `tie` is None where seeds cannot tell."""
+    """Difference of a model's loss to the best, and its standard error; `tie` is None with a single seed."""
 
     value: float
     error: float
@@ -144,7 +144,7 @@ def score_names(rows: list[Row]) -> list[str]:
 
 
 def cells(rows: list[Row]) -> list[list[str]]:
-    """The rows in words, in the order of `columns`; enough decimals for two digits of the smallest sd."""
+    """The cells of the table as text, in the order of `columns`, with two digits of the smallest sd."""
     least = min((r.loss.sd for r in rows if r.loss.sd > 0), default=1.0)
     digits = min(max(3, 1 - math.floor(math.log10(least))), 6)
     lines = [
@@ -191,7 +191,7 @@ def difference_text(r: Row, digits: int) -> str:
 
 
 def rich_table(arms: Arms) -> Table:
-    """The table for a terminal, an arm under a line with its name."""
+    """The table for a terminal, the rows of each arm below a line with its name."""
     rows = table(arms)
     drawn = Table()
     for name in columns(rows):
@@ -218,7 +218,7 @@ def markdown_table(arms: Arms) -> str:
 
 
 class Verdict(NamedTuple):
-    """How a model does against another over the seeds of both; `better` is None where these cannot tell."""
+    """A test of one model against another over the seeds of both; `better` is None if not significant."""
 
     arm: str
     model: str
@@ -240,7 +240,7 @@ class Verdict(NamedTuple):
 
 
 def verdicts(arms: Arms) -> list[Verdict]:
-    """Of the first model against every other of each arm, by paired differences over seeds."""
+    """The verdicts on the first model against every other of each arm, by paired differences over seeds."""
     found = []
     for arm, models in arms.items():
         first, *rivals = sorted(models, key=lambda name: name != next(iter(next(iter(arms.values())))))
@@ -252,7 +252,7 @@ def verdicts(arms: Arms) -> list[Verdict]:
 
 
 def verdict(arm: str, model: str, rival: str, differences: list[float]) -> Verdict:
-    """What paired differences tell, by a two-sided t test."""
+    """The verdict on a model against a rival by a two-sided t test of their paired differences."""
     n = len(differences)
     if n < 2:
         return Verdict(arm, model, rival, differences[0] if n else math.nan, math.nan, n, None)
@@ -262,5 +262,5 @@ def verdict(arm: str, model: str, rival: str, differences: list[float]) -> Verdi
 
 
 def losses_by_seed(runs: list[TrainingRun]) -> dict[int, float]:
-    """The last held-out loss of every finished run."""
+    """{seed: last held-out loss} of the finished runs."""
     return {run.seed: number(run.final.get("held_out_loss")) for run in finished_runs(runs)}

@@ -1,7 +1,7 @@
 """report.html: one file that shows a run or a comparison, without a network, on any screen.
 
-The order is the reader's: what was run, which model won and whether that is more than chance,
-how it came about, what the tokens do inside, and last the settings.
+Its order: what was run, which model has the lowest loss and whether that is significant, the curves
+of training, the tokens inside the models, and last the settings.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ from spinodal.training import TrainingRun
 
 
 def write_report(path: Path, arms: Arms) -> None:
-    """Writes the page of `arms` (one run: {"": {model: [run]}}) beside `path` and moves it over it.
+    """Writes the page of `arms` (of one run: {"": {model: [run]}}) to `path`, which is replaced atomically.
 
     InputError where there is no run. The same arms give the same bytes.
     """
@@ -53,7 +53,7 @@ def distinct(runs: Iterable[TrainingRun], key: str) -> list[str]:
 
 
 def run_header(runs: list[TrainingRun], models: list[str]) -> str:
-    """What was run, by which command and code, when and where; and what went wrong."""
+    """The HTML header: command, commit, date, machine, seeds and versions of the runs, and their problems."""
     dates = sorted(run.date[:16].replace("T", " ") for run in runs)
     versions = dict.fromkeys(", ".join(f"{k} {v}" for k, v in run.versions.items()) for run in runs)
     seeds = sorted(distinct(runs, "seed"), key=int)
@@ -78,7 +78,7 @@ def run_header(runs: list[TrainingRun], models: list[str]) -> str:
 
 
 def problems(runs: list[TrainingRun]) -> list[str]:
-    """In words: which runs did not finish, and where a loss stopped being finite."""
+    """Sentences that name the runs that did not finish, and the steps from which a loss is not finite."""
     found = []
     for run in runs:
         name = f"{run.name}, seed {run.seed}"
@@ -94,7 +94,7 @@ def problems(runs: list[TrainingRun]) -> list[str]:
 
 
 def settings(arms: Arms, colour: dict[str, str]) -> str:
-    """The values in which models or arms differ side by side, and those that all share, folded."""
+    """The HTML section of settings: those in which models or arms differ as a table, the others folded."""
     asked = {
         (arm, model): merged_configuration(runs)
         for arm, models in arms.items()
@@ -121,6 +121,6 @@ def settings(arms: Arms, colour: dict[str, str]) -> str:
 
 
 def merged_configuration(runs: list[TrainingRun]) -> dict[str, str]:
-    """The configuration of a model, with every value that its seeds have."""
+    """{key: text} of the configurations of a model's runs, different values joined by commas."""
     keys = dict.fromkeys(key for run in runs for key in run.config)
     return {key: ", ".join(dict.fromkeys(str(run.config.get(key, "–")) for run in runs)) for key in keys}

@@ -1,4 +1,4 @@
-"""The sections that show something: which model won, how it came about, what the tokens do inside."""
+"""The sections with figures: tables and losses, distances from equilibrium, phases and cosines of tokens."""
 
 from collections.abc import Callable
 from html import escape
@@ -51,14 +51,14 @@ def grid(drawn: list[str]) -> str:
 
 
 def model_label(model: str, colour: Colours) -> str:
-    """A model's name behind a dot of its colour."""
+    """The HTML of a model's name behind a dot of its colour."""
     return (
         f'<span class="model" style="--dot:{figures.colour_variable(colour[model])}">{escape(model)}</span>'
     )
 
 
 def arm(draw: Drawings, rows: list[Row], runs: Runs, colour: Colours) -> str:
-    """The table of one arm, the sentence it comes to, and its losses."""
+    """The HTML section of one arm: a sentence, its table, and figures of losses and speeds."""
     names = "".join(f"<th>{escape(name)}</th>" for name in columns(rows))
     lines = ""
     for model, *line in cells(rows):
@@ -90,7 +90,7 @@ def title(rows: list[Row]) -> str:
 
 
 def verdict(rows: list[Row]) -> str:
-    """The table in a sentence, where there is something to compare."""
+    """A sentence on the model with the lowest loss and those that tie with it; "" for a single model."""
     behind = {r.model: r.behind.tie for r in rows if r.behind}
     if not behind:
         return ""
@@ -110,7 +110,7 @@ def verdict(rows: list[Row]) -> str:
 
 
 def first_with(arms: Arms, has: Callable[[TrainingRun], object]) -> tuple[str, Runs]:
-    """The first arm in which any run has it, and its runs that do: later arms repeat the picture."""
+    """(HTML that names the arm, {model: runs}) of the first arm with runs for which `has` is true."""
     for name, models in arms.items():
         kept = {model: [run for run in seeds if has(run)] for model, seeds in models.items()}
         if any(kept.values()):

@@ -1,4 +1,4 @@
-"""report.html of a transcription: both texts of every sound, and a map of the tokens that were computed."""
+"""report.html of a transcription: both transcripts of every sound, and a map of the tokens computed."""
 
 from collections.abc import Sequence
 from html import escape

@@ -6,7 +6,7 @@ from spinodal.watch import ObservationComparison, ObservationResult
 
 
 def effect_table(seen: ObservationResult) -> Table:
-    """A line for the model's own attention and for each interaction in its place."""
+    """A table with one row for the model's own attention and one for each interaction in its place."""
     table = Table("attention", "mean cosine", "pairs above .9", "effective rank", "clusters", "loss")
     for name, row in seen.effect.items():
         numbers = (f"{x:.3f}" for x in (row.mean_cosine, row.mass_above_9, row.effective_rank, row.clusters))
@@ -15,7 +15,7 @@ def effect_table(seen: ObservationResult) -> Table:
 
 
 def compared_table(found: ObservationComparison) -> Table:
-    """A line for each model; energies alone where all have one beta, and each with its beta where they do not."""
+    """A table with one row for each model; energies are given with their beta where the betas differ."""
     table = Table("model", "layers", "mean cosine", "pairs above .9", "effective rank", "energy", "falls at")
     several = len({seen.beta for seen in found.observations.values()}) > 1
     for name, seen in found.observations.items():

@@ -107,7 +107,7 @@ def checkpoint_notes(folder: Path, *, verify: bool) -> tuple[Path | None, tuple[
 
 
 def file_damage(run: Run, *, verify: bool) -> str | None:
-    """A text on the first file of a record that is missing or, with `verify`, damaged; None if all are well."""
+    """A text on the first file of a record that is missing or, with `verify`, damaged; None without one."""
     files = run.record.get("files")
     if not isinstance(files, Mapping):
         return None

@@ -74,7 +74,7 @@ class TrainingCallback(TrainerCallback):
             self.log(state.global_step, logs)
 
     def show_rows(self) -> None:
-        """Calls `trainer.show` with the rows of metrics, so rarely that it takes at most the share SHARE."""
+        """Calls `trainer.show` with the rows of metrics, unless it would take more than SHARE of the time."""
         if self.trainer.show and (started := time.monotonic()) >= self.due:
             self.trainer.show(self.trainer.rows)
             self.due = time.monotonic() + (time.monotonic() - started) / SHARE
