@@ -1,7 +1,7 @@
 """Causal language modelling: contexts of a stream of tokens, each predicted from those before it.
 
 Labels follow Hugging Face's convention: they equal the inputs, and the model shifts them, so that
-its output at position i is judged by token i + 1. A context of n tokens has n - 1 predictions;
+its output at position i predicts token i + 1. A context of n tokens has n - 1 predictions;
 neighbouring contexts share one token, so that every token is predicted once.
 """
 

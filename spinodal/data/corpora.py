@@ -52,7 +52,7 @@ class Corpus:
         """(training, validation): of every document the first 19/20 and the last 1/20 of its characters.
 
         Each part is contiguous and both together are the document, so no character is in both;
-        and every document is judged, not only the last ones.
+        and every document has a part in the validation, not only the last ones.
         """
         cuts = [len(text) * 19 // 20 for text in self.texts]
         heads = (Document(d.name, d.text[:cut]) for d, cut in zip(self.documents, cuts, strict=True))

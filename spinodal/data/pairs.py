@@ -46,12 +46,12 @@ class Pairs:
     def split(self) -> "tuple[Pairs, Pairs, Pairs]":
         """(training, validation, test): one pair in 20 for each of the latter, chosen by their content.
 
-        Pairs that have a text in common, on whichever side, are in one part: so no text that is
-        judged was trained on. Texts are the same if they differ in nothing but case, width, white
-        space and punctuation; those that differ in a word (the Gospels tell much alike) are not.
-        The parts are those of the pairs `swapped`, and of any other order.
+        Pairs that have a text in common, on whichever side, are in one part, so that no text of the
+        latter is trained on. Texts are the same if they differ in nothing but case, width, white
+        space and punctuation; texts that differ in a word, as of parallel Gospels, are not. The split
+        does not depend on the order of the pairs, nor on which side is the source.
 
-        InputError where a part would be empty: all pairs hang together, or there are too few.
+        InputError where a part would be empty: there are too few pairs, or shared texts link them all.
         """
         groups = _groups(self)
         order = np.argsort(groups, kind="stable")

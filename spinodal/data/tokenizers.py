@@ -264,7 +264,7 @@ def refuse_unknown(
 
 
 class _Pieces:
-    """An iterator over texts, cut where no token is split, that records whether any was not empty."""
+    """An iterable of texts, cut where no token is split, that records whether any was not empty."""
 
     def __init__(self, texts: Iterable[str]):
         self.texts, self.any = texts, False

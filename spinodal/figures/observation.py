@@ -120,7 +120,7 @@ def compared_numbers(
 
 @styled
 def merge_tree_of_words(result: ObservationResult) -> Figure:
-    """A line a token, from its word on the left through the layers; lines meet where tokens join one cluster.
+    """One line for each token, from its word on the left through the layers; lines of a cluster coincide.
 
     A cluster is drawn in the middle of its tokens' rows, and tokens are ordered so that those that end together are
     neighbours. Tokens that are alone are faint.

@@ -122,7 +122,7 @@ def row(arm: str, model: str, runs: list[TrainingRun]) -> Row:
 
 
 def columns(rows: list[Row]) -> list[str]:
-    """Names of the columns; the last is there if there is a best to be behind."""
+    """Names of the columns; the last, the distance to the best, only where two models can be compared."""
     seeds = {r.loss.seeds for r in rows}
     over = f" (sd over {max(seeds)} seeds)" if len(seeds) == 1 else " (sd over seeds)"
     loss = "held-out loss" + (over if max(seeds) > 1 else "")

@@ -118,7 +118,7 @@ def _decode_untyped(value: Any, path: str, arrays: Mapping[str, np.ndarray]) -> 
 
 
 def _decode_union(options: Sequence[Any], value: Any, path: str, arrays: Mapping[str, np.ndarray]) -> Any:
-    """The one option that reads the value; those of the very type of the JSON first."""
+    """The value by the first type of the union that reads it; the type of the JSON itself is tried first."""
     if isinstance(value, dict) and "type" in value:
         options = [o for o in options if NAMES.get(typing.get_origin(o) or o) == value["type"]] or options
     elif isinstance(value, str) and value in NOT_FINITE and float in options:

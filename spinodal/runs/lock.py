@@ -1,4 +1,4 @@
-"""One writer a folder: a lock that the operating system takes back when its process ends, however it ends."""
+"""A lock by which one process at a time writes to a folder, and which the system frees when it ends."""
 
 import contextlib
 import json

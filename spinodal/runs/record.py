@@ -5,8 +5,8 @@
 
 `config` is an experiment as the codec writes it, its arrays in inputs.npz; `files` has the sha256 of each file that was
 written before the run was finished. Format 2 had no checksum (runs/sealed.py).
-Format 1 had no kind either: it is told by the fields that every command wrote, and a record of it is a finished one
-unless it says otherwise.
+Format 1 had no kind either: the fields of a record identify the command that wrote it, and the run is
+finished unless the record says otherwise.
 """
 
 import dataclasses
@@ -223,7 +223,7 @@ def format_number(record: Mapping[str, Any]) -> int:
 
 
 def kind_of_first_format(file: str, record: Mapping[str, Any]) -> str | None:
-    """Which command wrote a record of format 1, None where none did."""
+    """The kind of a record of format 1, by the fields that its command wrote; None if it is no record."""
     kind = next((kind for kind, marks in MARKS.items() if marks <= record.keys()), None)
     if kind == "graph":
         return graph_kind(record["config"])
@@ -233,7 +233,7 @@ def kind_of_first_format(file: str, record: Mapping[str, Any]) -> str | None:
 
 
 def graph_kind(config: Mapping[str, Any]) -> str:
-    """Which command on a graph a record of format 1 is of: each had an option that no other has."""
+    """The kind of a graph command's record of format 1, by an option that no other command had."""
     return next((kind for option, kind in GRAPH_KINDS.items() if option in config), "graph-equilibria")
 
 

@@ -3,8 +3,8 @@ r"""A comparison: several models on one text, at equal parameters and at equal t
 Equal parameters: every rival's `hidden` is solved so that it has as many parameters as the
 recipe's own model, and all take the same number of steps. Equal time: a faster model is given
 the steps that fill the time of the slowest, with a schedule of its own over them. Runs are
-interleaved over models, `jobs` at once, each on its share of the cores, so all meet the same
-machine; they run on dask workers, as the cells of a sweep do. A run that is finished is not run again.
+interleaved over models, `jobs` at once, each on its share of the cores, so that the machine is equally
+busy for all; they run on dask workers, as the cells of a sweep do. A finished run is not run again.
 """
 
 import contextlib

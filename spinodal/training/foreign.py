@@ -50,7 +50,7 @@ def find_network(path: str) -> Callable[..., Any]:
 
 
 def sizes_of(config: SpinodalConfig) -> dict[str, int]:
-    """The sizes of a configuration of ours by the names of SIZES."""
+    """{name in SIZES: number} of a configuration of this library."""
     hidden = {} if config.hidden is None else {"hidden": config.hidden}
     return {
         "vocabulary": config.vocab_size, "length": config.length, "width": config.width, "depth": config.depth,

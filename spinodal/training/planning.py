@@ -3,8 +3,8 @@ r"""A budget of time: how many steps of an experiment fit into so many minutes o
     steps = (60 minutes - e) / (s + e / evaluate_every),   evaluate_every >= 10 e / s
 
 s are the seconds of a step, e those of an evaluation, both measured on a few batches before the first step, by the
-clock of the rows of metrics (`seconds`). Evaluations so take a tenth of the time at most. The plan is part of the
-run's configuration: a run that goes on has the steps that it began with, whatever the machine does by then.
+clock of the rows of metrics (`seconds`). Evaluations so take a tenth of the time at most. The plan is part of
+the run's configuration: a resumed run has the number of steps that it began with, at whatever speed.
 """
 
 import math

@@ -75,8 +75,8 @@ class TrainingResult:
 
     `metrics` are rows by step: means of the loss and of residuals, the clock, the held-out loss where it was measured.
     `final` is the last held-out loss, the time it took and the scores of the task. `scored` is false between saving
-    the model and measuring it. `parts` say where the steps come from, one for each time that the run was begun or
-    gone on with.
+    the model and measuring it. `parts` are the origins of the steps, one for each time that the run was begun
+    or resumed.
     """
 
     parameters: int

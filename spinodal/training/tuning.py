@@ -3,9 +3,9 @@ r"""Tuning: every model of a comparison is given the same budget, and keeps the 
     trials of all n combinations of a grid, each over a quarter of the steps;  the best ceil(n / 3) over all steps;
     the best of these
 
-which is successive halving [jamieson2016] in two rungs. Trials are judged by a part of the training data that they are
-not trained on (`held_out=development`), never by what the comparison reports, and are of a seed that it does not use.
-Each is a cell of a sweep: computed once, on dask, and the same command goes on where it stopped.
+which is successive halving [jamieson2016] in two rungs. The loss of a trial is that on a part of the training
+data that it is not trained on (`held_out=development`), never that of the comparison, and its seed is none of
+the comparison's. Each trial is a cell of a sweep, computed once, on dask; the same command resumes the sweep.
 """
 
 import math

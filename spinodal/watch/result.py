@@ -66,7 +66,7 @@ def number_named(numbers: LayerNumbers | StandardErrors, name: str) -> float | N
 
 @dataclass(frozen=True, kw_only=True)
 class Layer(LayerNumbers):
-    """A layer's numbers of all tokens that are there, of selections of them, and its place on the theory's curve g(t).
+    """A layer's numbers over all valid tokens and over selections, and its time on the theory's curve g(t).
 
     `theory` is g(index x step) of the curve that fits best (`ClockFit`). `effective_time` is the t with g(t) = the mean
     cosine at the beta of the energy, in units of the time of the flow SA [glpr2023], from layer 0 on; None where the
@@ -82,9 +82,9 @@ class Layer(LayerNumbers):
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean over inputs of model - null, its standard error, and whether chance explains it (Student's t at 95%).
+    """Mean over inputs of model - null, its standard error, and whether it differs significantly from 0.
 
-    None where one input cannot tell.
+    The test is Student's t at 95%; with a single input, `error` and `beyond_chance` are None.
     """
 
     mean: float
