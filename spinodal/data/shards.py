@@ -28,7 +28,7 @@ class Shard:
     sha256: str
 
     def damage(self, folder: Path) -> str | None:
-        """What is wrong with the file, None if it is whole."""
+        """A text that says what is wrong with the file in `folder`; None if it is as it was written."""
         path = folder / self.file
         if not path.is_file():
             return f"{self.file} is missing"

@@ -188,7 +188,7 @@ def manifest(folder: Path) -> tuple[str, dict[str, list[Shard]]]:
 
 
 def damage(folder: Path) -> str | None:
-    """What is wrong with the files of a folder of the cache, each by its name, None if it is whole."""
+    """A text that says what is wrong with the files of a folder of the cache; None if nothing is."""
     try:
         digest, shards = manifest(folder)
         found = [harm for part in PARTS for shard in shards[part] if (harm := shard.damage(folder))]

@@ -15,7 +15,7 @@ COLOURS = ":root{--accent:var(--model-0);--theory:var(--model-1);--shade:transpa
 
 
 class Players(NamedTuple):
-    """What a page needs that has players in it: a style sheet, the elements, and the script after them."""
+    """The parts of a page with players: a style sheet, the elements, and the script to put after them."""
 
     style: str
     elements: str
@@ -23,9 +23,9 @@ class Players(NamedTuple):
 
 
 def players(recordings: Sequence[Recording], epsilon: float) -> Players:
-    """One player for each recording, whose clusters have cosines of at least 1 - epsilon at first.
+    """Players for a page, one for each recording; the clusters they first show have cosines >= 1 - epsilon.
 
-    Of several each has its title and its first sentence over it.
+    Several players have their recordings' titles and first sentences above them.
     """
     part = json.loads(COMPONENT.read_text(encoding="utf-8"))
     several = len(recordings) > 1

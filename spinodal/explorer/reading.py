@@ -1,4 +1,4 @@
-"""The recording that a simulation or an observation leaves.
+"""Recordings for the explorer, made of the results of simulations and observations.
 
 Of tokens wider than `WIDEST` the main axes over all layers are kept, those with the largest sum of squares over all
 directions; cosines and clusters are measured before that.
@@ -46,7 +46,7 @@ def read_recording(place: Path) -> Recording:
 
 @singledispatch
 def recording_of(result: Any) -> Recording:
-    """The recording that an `Evolution` or an `ObservationResult` leaves; InputError for anything else."""
+    """The recording made of an `Evolution` or an `ObservationResult`; InputError for anything else."""
     raise InputError(f"a {type(result).__name__} leaves no tokens to play: an Evolution does")
 
 

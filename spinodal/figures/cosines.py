@@ -1,4 +1,4 @@
-"""How alike the tokens become with depth: one histogram of cosines a layer, the deepest at the bottom."""
+"""Histograms of the cosines of tokens, one for each layer, the deepest at the bottom."""
 
 from collections.abc import Sequence
 

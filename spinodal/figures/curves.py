@@ -1,4 +1,4 @@
-"""What happened in training: losses and distances from equilibrium, one line a model, one band over seeds."""
+"""Curves of training: losses and residuals, one line for each model, with a band over its seeds."""
 
 from collections.abc import Callable
 

@@ -68,7 +68,7 @@ def cosines_over_time(
     tokens: Float[np.ndarray, "t n d"],
     theory: tuple[Times, Times] | None = None,
 ) -> Figure:
-    """How the cosines of pairs are distributed at each time; `theory` is (times, gamma) of an orthonormal start."""
+    """The distribution of pairwise cosines over time; `theory` is (times, gamma) of an orthonormal start."""
     if len(times) < 2:
         raise InputError("one time alone: no picture over time")
     shown = torch.from_numpy(np.ascontiguousarray(subsample_tokens(tokens)))[:, None]

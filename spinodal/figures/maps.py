@@ -78,7 +78,7 @@ def contour_over_theory(result: DiagramResult) -> dict[int, float | None]:
 
 
 def diagram_arrays(result: DiagramResult) -> dict[str, Float[np.ndarray, "..."] | Int[np.ndarray, " k"]]:
-    """What map.npz holds: axes t, beta and d, the theory's curve, maps of all d and, by name, of each."""
+    """{name: array} for map.npz: axes t, beta and d, the theory's curve, the maps of all d and of each d."""
     diagram = result.diagram
     found = {"probability": result.probability, "standard_error": result.standard_error}
     axes = {"t": np.array(diagram.times), "beta": np.array(diagram.betas), "d": np.array(diagram.d)}
@@ -87,7 +87,7 @@ def diagram_arrays(result: DiagramResult) -> dict[str, Float[np.ndarray, "..."] 
 
 
 def draw_diagram(result: DiagramResult) -> dict[str, Figure]:
-    """The figure "map": the maps of a diagram, a panel a dimension, with the curve of the theory."""
+    """The figure "map": the maps of a diagram, one panel for each dimension, with the theory's curve."""
     diagram = result.diagram
     panels = {
         f"d = {d}, standard error ≤ {error.max():.3f}": probability
@@ -109,7 +109,7 @@ def phase_maps(
     title: str,
     curve: Float[np.ndarray, " b"] | None = None,
 ) -> Figure:
-    """P(t, beta), a panel a map, with the contour P = 1/2 and the curve of the theory over them."""
+    """P(t, beta), one panel for each map, with the contour P = 1/2 and the curve of the theory."""
     columns = 2 if len(panels) == 4 else min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(0.9 + 2.7 * columns, 0.9 + 2.3 * rows), layout="constrained")
@@ -156,7 +156,7 @@ def edges(values: Float[np.ndarray, " k"]) -> Float[np.ndarray, " e"]:
 def cosines_over_time(
     samples: dict[float, Float[np.ndarray, " k"]], gammas: dict[float, float], *, title: str
 ) -> Figure:
-    """Densities of pairwise cosines, a row a time, over the cosine gamma(t) of orthogonal tokens."""
+    """Densities of pairwise cosines, one row for each time, with the cosine gamma(t) of orthogonal tokens."""
     figure = Figure(figsize=(5.6, 0.8 + 1.05 * len(samples)), layout="constrained")
     grid = figure.subplots(len(samples), 1, sharex=True, squeeze=False)[:, 0]
     colour = next(iter(MODELS.values()))[0]
@@ -181,7 +181,7 @@ def measured_over_theory(
     labels: tuple[str, str],
     title: str,
 ) -> Figure:
-    """Points (measured) on thin lines (theory), a colour a curve, and the `limits` for x below, at and above 1."""
+    """Measured points on thin lines of theory, one colour for each curve; `limits` for x <, = and > 1."""
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.add_subplot()
     for colour, (name, (measured, expected)) in zip(MODELS.values(), curves.items(), strict=False):

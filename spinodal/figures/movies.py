@@ -1,4 +1,4 @@
-"""Movies of tokens: on the circle a colour a cluster, on the sphere with the trail of what went before.
+"""Movies of tokens: on the circle in the colours of clusters, on the sphere with trails of their paths.
 
 A movie is a GIF, which Pillow writes, and an MP4 beside it where ffmpeg is installed. Frames are those of the
 times given, so a caller that wants equal steps of log t saves tokens at such times. They are drawn and written one by

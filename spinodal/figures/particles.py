@@ -1,4 +1,4 @@
-"""Tokens on spheres, one flow a figure: trails beside what is measured, the theory dashed in the same axes."""
+"""Tokens on spheres, one figure for each flow: trails, and observables with the theory dashed."""
 
 from collections.abc import Mapping
 from pathlib import Path

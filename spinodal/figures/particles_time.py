@@ -134,7 +134,7 @@ def long_waits(
     *,
     title: str,
 ) -> Figure:
-    """Angles over time with the merges; waits for the last merge and their steps, a curve a start.
+    """Angles over time with the merges; waits for the last merge and their steps, one curve for each start.
 
     Rows of `waits` are (beta, measured wait, that of the closed form, steps of the integrator).
     """

@@ -25,7 +25,7 @@ COLOURS = "viridis"
 
 @styled
 def phase_map(run: TrainingRun, *, layers: Sequence[int] | None = None, tokens: int | None = None) -> Figure:
-    """L_ij, the share of token i in phase j: a row for each phase, a group of rows for each layer.
+    """L_ij, the share of token i in phase j: one row for each phase, in one group for each layer.
 
     `layers` count from 1 and default to all that have phases; `tokens` keeps the first so many.
     One scale holds for the figure, from 0 to the greatest fraction. InputError for a layer

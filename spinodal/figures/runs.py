@@ -53,7 +53,7 @@ def curve(run: TrainingRun, key: str) -> Curve:
 
 
 def require_probe(run: TrainingRun) -> Probe:
-    """What training recorded of its model in the end, phase fractions and cosines; InputError where it did not."""
+    """The run's probe of its trained model, phase fractions and cosines; InputError where it has none."""
     if run.probe is None:
         raise InputError(f"{run.name}, seed {run.seed}: there is no probe to draw cosines from")
     return run.probe

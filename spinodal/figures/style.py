@@ -1,4 +1,4 @@
-r"""How figures look, and how they become SVG that sits in a page beside others.
+r"""The style of figures, and their conversion to SVG elements of a page.
 
 The palette keeps any two of its colours apart, in both schemes, for normal sight and for the
 three kinds of dichromacy (distance in OKLab x 100 at least 9), and every one of them is readable

@@ -164,7 +164,7 @@ def checksums(folder: Path, names: Iterable[str]) -> dict[str, str]:
 
 
 def damaged_file(folder: Path, files: Mapping[str, str]) -> str | None:
-    """What is wrong with the first file of a folder that is not as its checksum says; None where all are."""
+    """A text on the first file of a folder that is missing or differs from its sha256; None without one."""
     for name, digest in files.items():
         path = folder / name
         if not path.is_file():

@@ -1,4 +1,4 @@
-"""Where a result comes from: the code, the packages and the machine, as far as they can change a number."""
+"""The provenance of a result: the code, the packages and the machine, as far as they can change a number."""
 
 import functools
 import os

@@ -65,7 +65,7 @@ GRAPH_KINDS = {"parameter": "graph-continue", "time": "graph-flow"}
 
 @dataclass(frozen=True)
 class Run:
-    """The record of a run as it was read; `result` holds the fields of the result, as JSON."""
+    """The record of a run, as read from its file; `config` and `result` are parts of it, as JSON."""
 
     path: Path
     format: int
@@ -98,7 +98,7 @@ class Run:
         return found
 
     def damage(self) -> str | None:
-        """What is wrong with the first file that is not what was written; None where all are, or none is known."""
+        """A text on the first file of the run that differs from its sha256; None if none is known to differ."""
         files = self.record.get("files")
         return damaged_file(self.folder, files) if isinstance(files, Mapping) else None
 

@@ -25,7 +25,7 @@ from spinodal.mixers import registry
 
 
 class Method(StrEnum):
-    """How constraints enter the loss; `NONE` only records the residuals."""
+    """The method by which constraints enter the loss; with `NONE` residuals are only recorded."""
 
     NONE = "none"
     PENALTY = "penalty"

@@ -32,7 +32,7 @@ def save_model(
 
 
 def model_damage(run: Run) -> str | None:
-    """What is wrong with the files of a finished run, by their checksums; None where nothing is.
+    """A text that says what is wrong with a finished run's files, by their checksums; None if nothing is.
 
     Runs of earlier versions have no checksums: of these the model must have its configuration and whole weights.
     """

@@ -53,7 +53,7 @@ Collator = Callable[[list], dict[str, Tensor]]
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What a model is trained on: a text or pairs, a tokenizer, and the task that makes samples of them."""
+    """The data of training: a text or pairs, a tokenizer, and the task that makes samples of them."""
 
     corpus: str = "shakespeare"  # named, or a file or folder; for translation named pairs, or a file
     task: str = "masked"  # masked, causal, translation or recall

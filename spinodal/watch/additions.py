@@ -1,4 +1,4 @@
-"""What a layer adds to the stream, read from its additions: the terms of x_{k+1} = x_k + a + m, or of its norms.
+"""The terms a and m that a layer adds to the stream, x_{k+1} = x_k + a + m, found from its additions.
 
 Every addition inside a layer is noted, and the layer's output is followed back through additions and norms to what the
 layer received. The terms that were added on the way are what attention and the MLP add, after any further norm

@@ -91,7 +91,7 @@ def sequence_statistics(
 def observe_model(
     subject: Subject, batches: Sequence[Inputs], question: Question, *, progress: Progress | None = None
 ) -> ObservationResult:
-    """The result of a model on inputs, beside its nulls; `progress` is called with (inputs done, in all).
+    """The result of a model on inputs, beside its nulls; `progress` is called with (inputs done, all inputs).
 
     InputError for a model without recognisable layers or with random weights in them, an input of one token, and
     activations that are not finite.

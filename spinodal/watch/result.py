@@ -1,4 +1,4 @@
-"""What was observed, as frozen dataclasses: the fields of observe.json, which come back equal (`spinodal.runs`).
+"""The results of observations as frozen dataclasses, saved as observe.json and read back equal.
 
 Layer 0 is what enters the first layer. `mass_above` and `clusters_at` have the cosines ".9", ".99" and ".999" as keys.
 """
@@ -215,7 +215,7 @@ class ShownInput:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ObservationResult:
-    """What was observed of a model's tokens, over `inputs` sequences of `tokens` tokens in all.
+    """The result of observing a model's tokens, over `inputs` sequences of `tokens` tokens in all.
 
     `beta` is that of the energy and `beta_source` says where it comes from; clusters have cosines of at least
     1 - epsilon; `sampled` is true where pairs are those of a sample. `summary` says in sentences what was found.
