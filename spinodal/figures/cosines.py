@@ -35,8 +35,8 @@ def cosine_ridges(
 ) -> Figure:
     """Histograms of cosines by layer, and their means.
 
-    Every ridge is scaled to its own peak, since collapsed layers would dwarf all others; the dot
-    is the mean cosine.
+    Every ridge is scaled to its own peak, since peaks of collapsed layers are much higher than others; the
+    dot is the mean cosine.
     """
     layers = len(counts)
     figure, axes = panel(4.8, 0.9 + min(max(0.34 * layers, 1.2), 7.0))

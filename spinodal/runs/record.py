@@ -98,7 +98,7 @@ class Run:
         return found
 
     def damage(self) -> str | None:
-        """A text on the first file of the run that differs from its sha256; None if none is known to differ."""
+        """A text on the first file of the run that differs from its sha256; None if none is found to."""
         files = self.record.get("files")
         return damaged_file(self.folder, files) if isinstance(files, Mapping) else None
 

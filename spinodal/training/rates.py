@@ -5,7 +5,7 @@ r"""Energy-adaptive step sizes: the learning rate of an optimiser times a factor
     inverse    alpha = gamma / |grad J|              the article's: steps of length gamma         row 14
     bounded    alpha = gamma / (1 + |grad J|)        no step longer than gamma, SGD near a minimum
 
-The article [preetham2023] proposes `inverse` in words; its text lacks the formula. A step
+The article [preetham2023] proposes `inverse`; its formula is lost, and this follows its words. A step
 of fixed length jumps back and forth over a minimum at a distance of gamma / 2 and cannot come nearer. `bounded`
 is limited by gamma, and where |grad J| -> 0 it is gradient descent with the rate gamma. Rows are those of
 docs/graph_attention.md; in training the key `step_size` chooses, and |grad J| is measured after clipping.
