@@ -52,7 +52,7 @@ class Recipe:
         return replace(self, rivals={name: self.rivals[name] for name in self.rivals if name in rivals})
 
     def with_rivals(self, rivals: Collection[str]) -> "Recipe":
-        """The recipe with these rivals: its own by name, other networks as "package.module:Class" or "NAME=..."."""
+        """The recipe with these rivals: its own by name, others as "package.module:Class" or "NAME=..."."""
         own = [rival for rival in rivals if ":" not in rival]
         others: dict[str, dict[str, Any]] = {}
         for rival in rivals:
