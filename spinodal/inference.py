@@ -79,7 +79,7 @@ class Sampling(NamedTuple):
     seed: int = 0
 
     def check(self) -> "Sampling":
-        """Itself; InputError that names the first value out of its range."""
+        """This sampling, unchanged. InputError for the first value that is out of its range."""
         for name, fair, want in (
             (
                 "temperature",

@@ -22,14 +22,17 @@ SCRIPTS = {"CJK": "zh", "THAI": "th", "LAO": "lo", "KHMER": "km", "MYANMAR": "my
 
 
 class Score(NamedTuple):
+    """A score from 0 to 100 (`value`), and sacrebleu's record of how it was computed (`signature`)."""
+
     value: float
     signature: str
 
 
 def bleu(hypotheses: Sequence[str], references: Sequence[str], *, language: str = "en") -> Score:
-    """100 min(1, e^(1 - r/h)) (p_1 ... p_N)^(1/N), lengths h and r, n-gram precisions p_n.
+    """100 min(1, e^(1 - r/h)) (p_1 ... p_N)^(1/N) of h and r words, p_n the precision of n-grams.
 
-    N is 4, or the words of the longest reference where all have fewer: the signature then ends with order:N.
+    h counts hypotheses, r references. N is 4, or the number of words of the longest reference where that is
+    less: the signature then ends with order:N.
     `language` is the tag of the references' language, "en", "ja" or "zh-TW", of which the first part counts. Words
     end at white space and punctuation; Japanese has neither between them: its words are MeCab's where that is
     installed (`pip install "sacrebleu[ja]"`), else its characters, which gives larger numbers. Chinese, Thai, Lao,
@@ -62,7 +65,7 @@ def _tokenizer(language: str) -> str:
 
 
 def written_language(texts: Sequence[str]) -> str:
-    """The tag of a language that is cut as these texts should be, by their script: "en" for words between spaces."""
+    """A tag for the `language` of `bleu`, by script: "en" for scripts with spaces between words."""
     letters = [letter for text in texts for letter in text if letter.isalpha()]
     if any("\u3040" <= letter <= "\u30ff" for letter in letters):  # kana
         return "ja"
@@ -72,9 +75,9 @@ def written_language(texts: Sequence[str]) -> str:
 
 
 def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> Score:
-    """100 * 5 P R / (4 P + R), means P, R of precision and recall of n-grams of 1 to 6 characters.
+    """100 * 5 P R / (4 P + R), P and R the mean precision and recall of n-grams of 1 to 6 characters.
 
-    White space does not count, so no language needs words.
+    White space does not count, so texts need not be cut into words.
     """
     _refuse_uneven(hypotheses, references)
     from sacrebleu.metrics.chrf import CHRF
@@ -85,7 +88,7 @@ def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> Score:
 
 
 def exact_match(hypotheses: Sequence[str], references: Sequence[str]) -> float:
-    """The share of hypotheses, from 0 to 1, that are their reference to the letter."""
+    """The share of hypotheses, from 0 to 1, that equal their reference character by character."""
     _refuse_uneven(hypotheses, references)
     return sum(h == r for h, r in zip(hypotheses, references, strict=True)) / len(references)
 
@@ -123,7 +126,7 @@ def error_rates(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) 
 
 
 def edit_distance(said: Sequence[str], reference: Sequence[str]) -> int:
-    """The fewest insertions, deletions and replacements that make the one of the other [levenshtein1966]."""
+    """The fewest insertions, deletions, replacements that turn `said` into `reference` [levenshtein1966]."""
     row = list(range(len(reference) + 1))
     for i, mine in enumerate(said, start=1):
         diagonal, row[0] = row[0], i

@@ -2,7 +2,7 @@ r"""The contract of every mixer, and the two ways to put mixers together.
 
 A mixer maps tokens to tokens of the same shape and reports how far it is from equilibrium.
 Structure (causal, heads, phases, length) belongs to the constructor and data to the call;
-a mixer that cannot be what is asked of it refuses in its constructor.
+a constructor raises InputError for a structure that its mixer cannot have.
 
     contract                                                          held by
     outputs at valid tokens do not depend on padding                  tests/mixers/test_contract.py
@@ -51,12 +51,12 @@ def crop_state(state: State, keep: int) -> State:
 
 
 def state_size(state: State) -> int:
-    """Numbers held for one sequence."""
+    """How many numbers a state holds for one sequence."""
     return sum(state_size(s) if isinstance(s, tuple) else s[0].numel() for s in state)
 
 
 def sequence_count(state: State) -> int | None:
-    """Sequences that are remembered, None where nothing is."""
+    """How many sequences a state holds, None for one without tensors."""
     found = (sequence_count(s) if isinstance(s, tuple) else len(s) for s in state)
     return next((count for count in found if count is not None), None)
 
@@ -100,7 +100,7 @@ class Mixer(nn.Module, ABC):
         *,
         residuals: bool = False,
     ) -> Mixed:
-        """`forward` beside a source, which most mixers do not read."""
+        """Mixed(tokens, residuals, measures) as from `forward`; mixers that read no source ignore it."""
         return self(x, valid, residuals=residuals)
 
     def begin(self, source: Source | None = None) -> State:
@@ -124,11 +124,11 @@ class Mixer(nn.Module, ABC):
     def extend_causal(
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
     ) -> tuple[Float[Tensor, "b n d"], State]:
-        """`extend` for a mixer known to be causal; every mixer that can be causal has its own."""
+        """The result of `extend`, without its check; every mixer that can be causal implements it."""
         raise NotImplementedError(f"{type(self).__name__} has no step form")
 
     def crop(self, state: State, keep: int) -> State:
-        """The state as it was after the first `keep` tokens; InputError where they were summed up."""
+        """The state as it was after the first `keep` tokens; InputError for sums over tokens."""
         if not self.croppable:
             raise InputError(
                 f"a state of {type(self).__name__} sums up its tokens and cannot forget the last ones: read the text "
@@ -192,7 +192,7 @@ class Convolved(Mixer):
 
 
 def combine(first: Mixed, second: Mixed) -> Mixed:
-    """The tokens of the second, and what both report."""
+    """Mixed of the tokens of `second`, with the residuals and measures of both."""
     return Mixed(second.tokens, first.residuals | second.residuals, first.measures | second.measures)
 
 

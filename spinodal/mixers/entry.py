@@ -1,8 +1,8 @@
-r"""What an entry of the registry says of a mixer: its options, how it is built of a shape, what it reports.
+r"""The entries of the registry: the options of a mixer, how it is built for a shape, and what it reports.
 
-shape     what every mixer may be told: width, heads, causal, length, ...      the model's
-options   what this mixer alone is told: phases, levels, ...                   its own configuration
-names     residuals and measures, which losses, logs and pages then have
+shape     what all mixers have in common: width, heads, causal, length, ...    the model's
+options   what this mixer alone has: phases, levels, ...                       its own configuration
+names     residuals and measures, as losses, logs and pages call them
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from spinodal.mixers.base import Mixer
 
 
 class Kind(StrEnum):
-    """What a mixer does in a block, by the name that a configuration chooses it under."""
+    """The kinds of mixers in a block; the value of each is the configuration key that chooses one."""
 
     TOKEN = "mixer"  # moves information between tokens
     CHANNEL = "channel"  # acts on the features of each token
@@ -29,7 +29,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Shape:
-    """What every mixer may be told of the model that it stands in."""
+    """The sizes of the model that a mixer is built for; each mixer reads those that it needs."""
 
     width: int  # features of a token
     heads: int = 4  # groups of features that mix apart from each other
@@ -40,7 +40,7 @@ class Shape:
 
 
 def option(default: Any, meaning: str) -> Any:
-    """A field of a mixer's configuration: its default and what it means."""
+    """A dataclass field for a mixer's configuration, with its default and, as its help text, its meaning."""
     return dataclasses.field(default=default, metadata={"help": meaning})
 
 
@@ -51,10 +51,10 @@ class MixerConfig(ABC):
 
     @abstractmethod
     def build(self, shape: Shape) -> Mixer:
-        """The mixer of this shape. InputError where the two do not fit."""
+        """A mixer with these options and this shape. InputError where they do not fit each other."""
 
     def without_effect(self) -> dict[str, str]:
-        """The options that change nothing beside the values of the others, each with what it takes to be read."""
+        """{option: condition} of the options without effect at these values; the condition would give one."""
         return {}
 
     def unreported(self) -> Collection[str]:
@@ -62,7 +62,7 @@ class MixerConfig(ABC):
         return ()
 
     def require_effect(self, given: Collection[str]) -> None:
-        """Raises InputError for a value of these options, not its default, that changes nothing."""
+        """Raises InputError where an option named in `given` differs from its default and has no effect."""
         for name, needed in self.without_effect().items():
             value = getattr(self, name)
             if name in given and value != type(self).__dataclass_fields__[name].default:
@@ -79,7 +79,7 @@ class Option:
     meaning: str
 
     def check(self, value: object) -> Any:
-        """The value, if it is of this option's type; a whole number does for a float. InputError else."""
+        """The value, unchanged. InputError unless finite and of this type; an int passes for a float."""
         kinds = (int, float) if self.type is float else (self.type,)
         wrong = isinstance(value, bool) and self.type is not bool
         if wrong or not isinstance(value, kinds) or (isinstance(value, float) and not math.isfinite(value)):
@@ -126,6 +126,6 @@ class Entry:
 
 
 def near(name: str, names: Iterable[str]) -> str:
-    """ "did you mean graph? " where a name is like others, else nothing."""
+    """The question "did you mean graph? " with up to two names similar to `name`; "" where none is."""
     found = difflib.get_close_matches(name, list(names), n=2)
     return f"did you mean {' or '.join(found)}? " if found else ""

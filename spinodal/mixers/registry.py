@@ -1,7 +1,7 @@
 """The mixers by name: one entry each, from which configurations, keys, constraints and tests follow.
 
-A mixer that is added is one file, with its class, its configuration and its entry, and one name here; of another
-package, one call of `register`.
+To add a mixer, write one file with its class, its configuration and its entry, and list the entry here;
+another package calls `register`.
 """
 
 import contextlib
@@ -60,7 +60,7 @@ def register(entry: Entry) -> None:
 
 @contextlib.contextmanager
 def registered(entry: Entry) -> Iterator[Entry]:
-    """`with registered(entry):` knows the mixer until the block ends."""
+    """A context in which the mixer is registered; at its end the entry is removed."""
     register(entry)
     try:
         yield entry

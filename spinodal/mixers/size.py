@@ -1,6 +1,6 @@
-"""Whether the memory of the machine holds a module, told before any of it is allocated.
+"""Checks that a module fits into memory, before any of it is allocated.
 
-Modules are counted on torch's meta device, which allocates nothing.
+Parameters are counted on torch's meta device, which allocates nothing.
 """
 
 import os
@@ -18,7 +18,7 @@ LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.
 
 
 def machine_memory() -> int:
-    """Bytes of the machine, or of the control group that this process is confined to."""
+    """Bytes of memory of the machine, or the limit of this process's control group where that is less."""
     sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")] if hasattr(os, "sysconf") else []
     for path in LIMITS:
         if path.is_file() and (text := path.read_text().strip()).isdigit():
@@ -34,7 +34,7 @@ def device_memory(device: torch.device) -> int:
 
 
 def parameter_count(build: Callable[[], nn.Module]) -> int:
-    """Trainable parameters of the module that `build` makes, tied ones once; its warnings are left to the module."""
+    """The number of parameters of the module that `build` returns, tied ones once; warnings are dropped."""
     with torch.device("meta"), warnings.catch_warnings(action="ignore"):
         module = build()
     return sum(parameter.numel() for parameter in module.parameters())
@@ -43,7 +43,7 @@ def parameter_count(build: Callable[[], nn.Module]) -> int:
 def longest_that_fits(size: Callable[[int], int], length: int, limit: int) -> int:
     """The largest n from 2 to length - 1 with size(n) <= limit, for a size that grows with n; 0 where none fits.
 
-    Lengths that a mixer does not take, for which `size` raises InputError, are taken for none.
+    0 also where `size` raises InputError, as it does for lengths that a mixer does not take.
     """
     low, high = 2, length
     try:
@@ -60,8 +60,8 @@ def longest_that_fits(size: Callable[[int], int], length: int, limit: int) -> in
 def require_memory(size: Callable[[int], int], length: int) -> None:
     """Raises InputError where the device that new tensors lie on does not hold size(length) parameters.
 
-    The message says the number, and the largest length that would fit where a shorter one does. Nothing is asked of
-    the meta device, on which nothing is allocated.
+    The message says the number, and the largest length that would fit where a shorter one does. There is no
+    check on the meta device, which allocates nothing.
     """
     device = torch.get_default_device()
     if device.type == "meta":

@@ -47,7 +47,7 @@ def power_of_two(y):
 @compiled(fastmath=PLAIN)
 @no_type_check
 def read(row, z, k, m):
-    """z, log2 K and its largest from one token's row of `za`."""
+    """Fills z, k = log2 K and m, the largest log2 K over all phases, from the row of `za` of one token."""
     for e in range(row.shape[1]):
         z[e] = row[0, e]
         m[e] = ZERO
@@ -61,7 +61,10 @@ def read(row, z, k, m):
 @compiled(fastmath=PLAIN)
 @no_type_check
 def split(k, m, d, Q):
-    """d and Q of one token. The mean square of small d would drown in the rounding of P sum_j r_j^2 - 1."""
+    """Fills d and Q of one token from k and m, which it overwrites.
+
+    Q is summed from d, since P sum_j r_j^2 - 1 would lose the mean square of small d to rounding.
+    """
     use_widest_vectors()
     phases = np.float32(len(k))
     for e in range(len(m)):
@@ -86,7 +89,7 @@ def split(k, m, d, Q):
 @compiled(fastmath=PLAIN)
 @no_type_check
 def scale(z, Q, features):
-    """s of one token."""
+    """s = (mean_e z^2 Q + eps)^{-1/2} of one token."""
     use_widest_vectors()
     total = ZERO
     for e in range(len(z)):
@@ -97,7 +100,10 @@ def scale(z, Q, features):
 @compiled(fastmath=PLAIN)
 @no_type_check
 def workspace(phases, features):
-    """k, d, and rows for z, m and more; what lies behind the last feature stays as it is, or finite."""
+    """Work arrays: k and d [p w], and five rows [5 w] for z, m and others, all zero.
+
+    Numbers behind the last feature add nothing to sums: those of z stay zero, the others finite.
+    """
     width = -(-features // LANES) * LANES
     shares = np.zeros((2, phases, width), np.float32)
     return shares[0], shares[1], np.zeros((5, width), np.float32)
@@ -106,7 +112,7 @@ def workspace(phases, features):
 @compiled(fastmath=PLAIN)
 @no_type_check
 def forward(za, y, start, stop):
-    """s z d of the tokens [start, stop)."""
+    """Writes y = s z d for the tokens [start, stop)."""
     P, E = za.shape[1:]
     k, d, rows = workspace(P, E)
     z, m, Q = rows[0], rows[1], rows[2]
@@ -125,7 +131,7 @@ def forward(za, y, start, stop):
 @compiled(fastmath=PLAIN)
 @no_type_check
 def backward(za, g, dza, start, stop):
-    """dz and da_j of the tokens [start, stop)."""
+    """Writes dz and da_j, one after another, into `dza` for the tokens [start, stop)."""
     P, E = za.shape[1:]
     k, d, rows = workspace(P, E)
     z, m, Q, D, G = rows[0], rows[1], rows[2], rows[3], rows[4]

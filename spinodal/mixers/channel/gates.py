@@ -12,7 +12,7 @@ a linear term much larger than the gate [derived; docs/partition.md].
     y       departure of each phase from the feed        b n p e
 
 Every gate ends in W_o LN(y), LN a layer norm without gain or bias: the scale of the hidden
-vector is a confound between gates, so none is left to choose its own.
+vector would confound a comparison of gates, so it is the same in all.
 """
 
 from abc import ABC
@@ -174,9 +174,9 @@ def naive_competition(za: Float[Tensor, "b n p e"]) -> Float[Tensor, "b n pe"]:
 
 
 def competition(za: Float[Tensor, "b n p e"]) -> Float[Tensor, "b n pe"]:
-    """LN(concat_j y_j), y_j = z (P r_j - 1): by compiled loops for many numbers in float32 on the CPU.
+    """LN(concat_j y_j), y_j = z (P r_j - 1): by compiled loops for large float32 tensors on the CPU.
 
-    By tensor operations elsewhere, and where operations are recorded, transformed or watched.
+    By tensor operations elsewhere, and where torch traces, transforms or intercepts them.
     """
     if not traced() and torch._C._are_functorch_transforms_active():
         return naive_competition(za)
@@ -186,9 +186,9 @@ def competition(za: Float[Tensor, "b n p e"]) -> Float[Tensor, "b n pe"]:
 
 
 class CompiledCompetition(torch.autograd.Function):
-    """`naive_competition` in one pass over memory each way, for which z and a alone are kept.
+    """`naive_competition` and its gradient, each in one pass over memory; only z and a are saved for it.
 
-    Second derivatives are those of the definition.
+    Second derivatives are computed from `naive_competition`.
     """
 
     @staticmethod
@@ -207,7 +207,7 @@ class CompiledCompetition(torch.autograd.Function):
 
 
 def over_tokens(loop: str, *given: Float[Tensor, "b n p e"]) -> Float[Tensor, "b n p e"]:
-    """What a loop of `competition_kernels` makes of these tensors, token by token."""
+    """The output of the loop of this name in `competition_kernels`, run over all tokens of these tensors."""
     from spinodal.loops import in_parts  # here, since networks elsewhere do without a compiler
     from spinodal.mixers.channel import competition_kernels
 
@@ -218,19 +218,19 @@ def over_tokens(loop: str, *given: Float[Tensor, "b n p e"]) -> Float[Tensor, "b
 
 
 def present(valid: Bool[Tensor, "b n"] | None) -> Bool[Tensor, "b n 1"] | None:
-    """Each token is a mixture of its own features: all of them are there, or none."""
+    """The mask of components of mixtures that are tokens: True for all features of a valid token."""
     return None if valid is None else valid.unsqueeze(-1)
 
 
 def occupancy(z: Float[Tensor, "b n e"], r: Float[Tensor, "b n p e"]) -> Float[Tensor, "b n p"]:
-    """sum_i |z_i| r_ij / sum_i |z_i|: where a token's features went, by weight."""
+    """sum_i |z_i| r_ij / sum_i |z_i|: the share of each phase, features weighted by |z_i|."""
     weight = z.abs() / z.abs().sum(-1, keepdim=True).clamp(min=1e-12)
     return torch.einsum("bne,bnpe->bnp", weight, r)
 
 
 @dataclass(frozen=True)
 class GateConfig(MixerConfig, ABC):
-    """What every gate reads."""
+    """The options that all gates have. InputError for `hidden` below 1."""
 
     hidden: int = option(26, "inner size of the channel mixer")
 
@@ -241,7 +241,7 @@ class GateConfig(MixerConfig, ABC):
 
 @dataclass(frozen=True)
 class SwiGLUConfig(GateConfig):
-    """SwiGLU has two phases of which one is read."""
+    """The options of `SwiGLU`."""
 
     def build(self, shape: Shape) -> Mixer:
         return SwiGLU(shape.width, hidden=self.hidden)
@@ -249,7 +249,7 @@ class SwiGLUConfig(GateConfig):
 
 @dataclass(frozen=True)
 class DrivingForceConfig(GateConfig):
-    """The driving force is between two phases."""
+    """The options of `DrivingForce`."""
 
     def build(self, shape: Shape) -> Mixer:
         return DrivingForce(shape.width, hidden=self.hidden)
@@ -257,7 +257,7 @@ class DrivingForceConfig(GateConfig):
 
 @dataclass(frozen=True)
 class PhaseCompetitionConfig(GateConfig):
-    """How many phases compete."""
+    """The options of `PhaseCompetition`. InputError for fewer than two phases."""
 
     phases: int = option(16, "phases that tokens, features or memories split into")
 

@@ -76,7 +76,7 @@ class PhaseParameterisation(ABC):
         L: Float[Tensor, "*#c p"],
         mask: Bool[Tensor, "*#c #i"] | None,
     ) -> dict[str, Float[Tensor, ""]]:
-        """F and the spread of log K, and whatever bound the parameterisation does not keep."""
+        """{"F", "spread" of log K}, and the violation of each bound that does not hold by construction."""
 
 
 class Simplex(PhaseParameterisation):
@@ -136,14 +136,17 @@ class Literal(PhaseParameterisation):
 
 
 def by_mixture(t: Tensor, reading: Reading) -> Tensor:
-    """[b n h c ...] with the components of one mixture on the fourth axis: c, or n, or n c on the third."""
+    """t [b n h c ...] with the components of a mixture on one axis.
+
+    [b n h c ...] where mixtures are tokens, [b h c n ...] for features, [b h nc ...] for whole sequences.
+    """
     if reading is Reading.TOKEN:
         return t
     return t.movedim(1, 3) if reading is Reading.FEATURE else t.movedim(1, 2).flatten(2, 3)
 
 
 def per_mixture(t: Tensor, reading: Reading) -> Tensor:
-    """[b n|1 h ...], one value a mixture, shaped to broadcast against `by_mixture`."""
+    """t [b n|1 h ...], which has one value a mixture, in a shape that broadcasts against `by_mixture`."""
     if reading is Reading.TOKEN:
         return t
     return t[:, 0].unsqueeze(2) if reading is Reading.FEATURE else t[:, 0]

@@ -12,7 +12,7 @@ from spinodal.mixers.entry import Entry, Kind, MixerConfig, Shape, option
 
 @dataclass(frozen=True)
 class PartitionOptions(MixerConfig, ABC):
-    """What every partition reads: its size, what a mixture is, and its reactions."""
+    """The options that all partitions have: sizes, what a mixture is, and where reactions take place."""
 
     hidden: int = option(26, "inner size of the channel mixer")
     phases: int = option(16, "phases that tokens, features or memories split into")
@@ -32,7 +32,7 @@ class PartitionOptions(MixerConfig, ABC):
         return ("g1", "g2") if self.pathway == Pathway.NONE else ()
 
     def form(self, heads: int) -> PartitionForm:
-        """The shape of the partition. InputError names a reading or pathway that is unknown."""
+        """The `PartitionForm` of these options. InputError for an unknown reading or pathway."""
         try:
             reading, pathway = Reading(self.reading), Pathway(self.pathway)
         except ValueError as error:
@@ -44,7 +44,7 @@ class PartitionOptions(MixerConfig, ABC):
 
 @dataclass(frozen=True)
 class PartitionConfig(PartitionOptions):
-    """A partition behind a network that acts on each token."""
+    """The options of a `Partition` whose network acts on each token."""
 
     def build(self, shape: Shape) -> Mixer:
         return Partition(shape.width, self.form(shape.heads), causal=shape.causal)
@@ -52,7 +52,7 @@ class PartitionConfig(PartitionOptions):
 
 @dataclass(frozen=True)
 class LiteralPartitionConfig(PartitionOptions):
-    """The paper's parameterisation, which has poles."""
+    """The options of `LiteralPartition`, which is parameterised as in [qajar2024] and has poles."""
 
     def build(self, shape: Shape) -> Mixer:
         return LiteralPartition(shape.width, self.form(shape.heads), causal=shape.causal)
@@ -60,7 +60,7 @@ class LiteralPartitionConfig(PartitionOptions):
 
 @dataclass(frozen=True)
 class DensePartitionConfig(PartitionOptions):
-    """The paper's network, one matrix over all tokens of a text."""
+    """The options of a `Partition` with the network of [qajar2024], dense over all tokens of a text."""
 
     def build(self, shape: Shape) -> Mixer:
         return Partition(shape.width, self.form(shape.heads), length=shape.length, causal=shape.causal)

@@ -33,7 +33,7 @@ from spinodal.mixers.ops.padding import mask_padding
 
 
 class Reading(StrEnum):
-    """What plays the mixture: a token, a feature or the whole sequence; and so what its components are  [qajar2024]."""
+    """What a mixture is, and so what its components are: a token, a feature or the sequence  [qajar2024]."""
 
     TOKEN = "token"  # each token is a mixture of its features; the only causal one
     FEATURE = "feature"  # each feature is a mixture of the tokens, as the sums of eqs. 8-11 run
@@ -95,7 +95,7 @@ class ReactionParameters(NamedTuple):
 
 
 class PartitionNetwork(Protocol):
-    """What a partition asks of its network; `reactions` is called in training only."""
+    """The interface of a partition's network: phase parameters, and `reactions` for residuals alone."""
 
     length: int | None
 
@@ -120,7 +120,7 @@ def pool_hidden(
 
 
 class FactorisedPartitionNetwork(nn.Module):
-    """hidden = SiLU(W x) a token; every output is linear in it, but the attentive z in x itself."""
+    """hidden = SiLU(W x + b) of each token; outputs are linear in it, but z in x without reactions."""
 
     length = None
 

@@ -48,7 +48,7 @@ def spread(
 
 
 def report(tokens: Float[Tensor, "b n d"], found: dict[str, Float[Tensor, ""]]) -> Mixed:
-    """Mixed of tokens and what was found of their phases: the spread is a measure, all else a residual."""
+    """Mixed(tokens, residuals, measures) of the numbers `found`: "spread" a measure, the others residuals."""
     measures = {"spread": found["spread"]} if found else {}
     return Mixed(tokens, {name: value for name, value in found.items() if name not in measures}, measures)
 

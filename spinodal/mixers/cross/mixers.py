@@ -68,7 +68,7 @@ class CrossAttention(CrossMixer):
     """y_i = sum_j softmax_j(<q_i, k_j> / sqrt(c)) v_j, q of the token, k and v of the source, c features a head.
 
     Multi-head softmax attention of the decoder's tokens [b n d] to the source [b m d]. Scores have no rotary positions:
-    keys know their place from the encoder alone. InputError where `heads` does not divide `width`.
+    positions enter through the encoder's output alone. InputError where `heads` does not divide `width`.
     """
 
     croppable = True
@@ -83,7 +83,7 @@ class CrossAttention(CrossMixer):
         self.out = OutputProjection(width, width)
 
     def crop(self, state: State, keep: int) -> State:
-        """The same: it knows nothing of the target."""
+        """The state, unchanged: it holds keys and values of the source alone."""
         return state
 
     def read_source(self, source: Source) -> State:
@@ -102,7 +102,11 @@ class CrossAttention(CrossMixer):
 
 
 class StaticCross(CrossMixer):
-    """One learned matrix a head from places in the source to places in the target: it cannot ask what stands there."""
+    """y_i = sum_j W_ij v_j: one learned matrix W a head from source to target places  [qajar2024, Figure 6].
+
+    Weights depend on places, which are counted in valid tokens, and not on contents. InputError for a text longer
+    than `length`, a source longer than `source_length`, and where `heads` does not divide `width`.
+    """
 
     length: int
 

@@ -24,7 +24,7 @@ ZERO = np.float32(0.0)
 @compiled(fastmath=PLAIN)
 @no_type_check
 def forward(x, w, there, before, y, start, stop):
-    """y of the tokens [start, stop), counted through all texts."""
+    """Writes y of the tokens [start, stop), numbered through all texts."""
     n = x.shape[1]
     for token in range(start, stop):
         text, i = token // n, token % n
@@ -40,7 +40,7 @@ def forward(x, w, there, before, y, start, stop):
 @compiled(fastmath=PLAIN)
 @no_type_check
 def backward(x, w, there, before, g, dx, start, stop):
-    """dx of the tokens [start, stop), counted through all texts, and dw from these sums."""
+    """The terms of dw from the tokens i in [start, stop), numbered through all texts; writes their dx."""
     n = x.shape[1]
     part, dw = np.zeros(w.shape, np.float32), np.zeros(w.shape)
     for token in range(start, stop):

@@ -60,7 +60,8 @@ def decayed_linear_attention(
 class DecayedLinearAttention(torch.autograd.Function):
     """With q' = e q, k' = k / e and S the state before a chunk: y = tril(q' k'^T) v + q' S.
 
-    Only q' and k' know e, so d log e_i = q'_i dq'_i - k'_i dk'_i; the state after a chunk knows its last e too.
+    e enters through q' and k', so that d log e_i = q'_i dq'_i - k'_i dk'_i, and the last e of a chunk
+    also through the state after it.
     """
 
     @staticmethod
@@ -83,7 +84,7 @@ class DecayedLinearAttention(torch.autograd.Function):
 
     @staticmethod
     def gradients(ctx, dy: Tensor, dlast: Tensor) -> tuple[Tensor | None, ...]:
-        """The same sums backwards."""
+        """Gradients in q, k, v, log_a and the first S, by the same sums from the last token to the first."""
         q, k, v, e, S, weights, last = ctx.saved_tensors
         n, dy, D = dy.shape[2], split_chunks(dy.contiguous(), CHUNK), e[:, :, :, -1]
         after, dS = chunk_states((q.mT @ dy).flip(2), D.flip(2), dlast)

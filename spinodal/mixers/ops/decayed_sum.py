@@ -69,7 +69,7 @@ class DecayedSum(torch.autograd.Function):
 
     @staticmethod
     def gradients(ctx, dy: Tensor, dlast: Tensor) -> tuple[Tensor | None, ...]:
-        """The same sum backwards."""
+        """Gradients in u, log_a and the first y, by the same sum from the last token to the first."""
         u, e, found = ctx.saved_tensors
         n, dy = dy.shape[2], split_chunks(dy, SHORT)
         inner = lower_triangle(dy).mT @ (dy * e)
@@ -81,7 +81,7 @@ class DecayedSum(torch.autograd.Function):
 
 
 def decays_between(log_a: Float[Tensor, "b h n c"]) -> Float[Tensor, "b h n n c"]:
-    """w_ij, the product of the decays after the earlier of i and j up to the later; read backwards, before it."""
+    """w_ij = prod_{j < l <= i} a_l for j <= i, and prod_{i <= l < j} a_l for j > i."""
     n, rows = log_a.shape[2], []
     for i in range(n):
         past = [log_a[:, :, j + 1 : i + 1].sum(2) for j in range(i + 1)]

@@ -51,8 +51,8 @@ def fixed_decay_attention(
 ) -> Float[Tensor, "b h n f"]:
     """y_i = sum_j g^|i-j| <q_i, k_j> v_j over all tokens  [sun2023].
 
-    As `decayed_linear_attention_both_ways` for decays that no token changes, in less than half the time; traced graphs
-    have that one, which knows texts of any length.
+    Equal to `decayed_linear_attention_both_ways` with one decay for all tokens of a head, in less than half
+    the time; under tracing that function is called, since it takes texts of any length.
     """
     n = q.shape[2]
     if traced():
@@ -82,7 +82,7 @@ class FixedDecayAttention(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, dy: Tensor) -> tuple[Tensor | None, ...]:
-        """The same sums; a state tells the other side's chunks what those that read it ask of it."""
+        """dq, dk and dv by the same sums; dA is a decayed sum over the chunks that read the states."""
         with full_precision(dy):
             q, k, v, w, D, log_g, *S = ctx.saved_tensors
             dw = (dy @ v.mT).mul_(D)
@@ -96,7 +96,10 @@ class FixedDecayAttention(torch.autograd.Function):
 
 
 def sides(q: Float[Tensor, "b h t k c"], log_g: Float[Tensor, " h"]) -> list[tuple[bool, Tensor, Tensor]]:
-    """(False, entry, reach) of what is before a chunk, (True, entry, reach) of what is behind it; none of one chunk."""
+    """[(False, entry, reach), (True, entry, reach)]: decays for the states before and behind each chunk.
+
+    Empty for a text of one chunk, which has neither.
+    """
     if q.shape[2] == 1:
         return []
     i = torch.arange(q.shape[3], device=q.device)

@@ -1,4 +1,4 @@
-"""Whether operations are recorded for later, or repeated, instead of being carried out once and now."""
+"""Whether torch records, repeats or transforms operations, and whether a compiled loop may replace them."""
 
 import os
 from typing import Any
@@ -12,7 +12,7 @@ Size = Any  # an int, or in a graph for any length a torch.SymInt, which the dec
 
 
 def traced() -> bool:
-    """True within torch.compile, torch.export and torch.jit.trace: there no Python branch may ask for a number."""
+    """Whether torch.compile, torch.export or torch.jit.trace records: no branch may then depend on values."""
     return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
@@ -22,7 +22,7 @@ def recomputed() -> bool:
 
 
 def symbolic(n: Size) -> bool:
-    """Whether a size stands for any, in a graph for any length."""
+    """Whether a size is symbolic, as in a graph that is traced for texts of any length."""
     return isinstance(n, torch.SymInt)
 
 
