@@ -104,8 +104,8 @@ class CrossAttention(CrossMixer):
 class StaticCross(CrossMixer):
     """y_i = sum_j W_ij v_j: one learned matrix W a head from source to target places  [qajar2024, Figure 6].
 
-    Weights depend on places, which are counted in valid tokens, and not on contents. InputError for a text longer
-    than `length`, a source longer than `source_length`, and where `heads` does not divide `width`.
+    Weights depend on places, which are counted in valid tokens, and not on contents. InputError for a text
+    longer than `length`, a source longer than `source_length`, and where `heads` does not divide `width`.
     """
 
     length: int

@@ -15,7 +15,7 @@ BLOCK = 16  # tokens of a block where levels are asked for and no size is given
 
 @dataclass(frozen=True)
 class GraphConfig(MixerConfig):
-    """The flow, and the graph that it runs on."""
+    """The options of the graph mixer: its flow, and the graph of its tokens."""
 
     flow_steps: int = option(4, "steps down the energy")
     coupling: str = option(

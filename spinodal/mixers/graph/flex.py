@@ -47,6 +47,6 @@ def block_mask(
 
 
 def flex_averages(q: Float[Tensor, "b h n w"], k: Float[Tensor, "b h n w"], mask: BlockMask) -> Averages:
-    """y = softmax(s) x, one call of FlexAttention a step."""
+    """The function x -> softmax(s) x, each call of it one of FlexAttention."""
     attend = compiled_flex_attention() if q.is_cuda else flex_attention
     return lambda values: attend(q, k, values, block_mask=mask, scale=scale(q))

@@ -133,7 +133,7 @@ class GraphFlowAttention(Mixer):
         valid: Bool[Tensor, "b n"] | None = None,
         start: Int[Tensor, "b *n"] | None = None,
     ) -> GraphInputs:
-        """q', k', values v and anchors rho of the tokens; padding has no value, nor in a causal flow a position."""
+        """q', k', values v and anchors rho of the tokens; padding has v = 0, and if causal no position."""
         if start is None and self.causal and valid is not None:
             start = token_places(valid)
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)

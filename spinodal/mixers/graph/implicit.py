@@ -58,7 +58,10 @@ def implicit_equilibrium(
 def conjugate_gradients(
     H: Force, b: Float[Tensor, "b h n c"], M: Float[Tensor, "b h n 1"], *, tolerance: float
 ) -> Float[Tensor, "b h n c"]:
-    """H z = b, one system a channel, preconditioned by the diagonal M, to |b - H z| <= tolerance |b| in M^-1."""
+    """z with H z = b for each channel, to |b - H z| <= tolerance |b| in M^-1.
+
+    M is the diagonal preconditioner. ConvergenceError where ITERATIONS do not reach it.
+    """
     z, r = torch.zeros_like(b), b
     p = s = r / M
     size = start = (r * s).sum(2, keepdim=True)

@@ -9,8 +9,9 @@ that lie farther apart are linked at a higher level. A causal vertex is read onc
 after its own.
 
 Levels share flows by an index map: flow_l is flow number sharing[l], and the parameters are those of
-max(sharing) + 1 flows however many levels there are. What comes down from a level is no force, so no energy falls
-along the whole. The article [preetham2023] has the idea; its formulas are lost, and these are ours [derived].
+max(sharing) + 1 flows however many levels there are. What a level adds to the one below is no force, so
+GraphLevels descends no common energy. The idea is that of [preetham2023], whose formulas are lost; these are
+reconstructions [derived].
 
     symbol  meaning                                       shape
     x_l     vertices of level l                           b n/ratio^l d

@@ -60,7 +60,7 @@ class Links(ABC):
 
     @abstractmethod
     def averages(self, inputs: GraphInputs, valid: Bool[Tensor, "b n"] | None) -> Averages:
-        """y_i = sum_j P_ij x_j over the links of whole texts."""
+        """The function x -> y, y_i = sum_j P_ij x_j over the links of whole texts."""
 
     @abstractmethod
     def link_mask(self, inputs: GraphInputs, valid: Bool[Tensor, "b n"] | None) -> Bool[Tensor, "#b #h n n"]:
@@ -68,18 +68,18 @@ class Links(ABC):
 
     @abstractmethod
     def statistics(self, inputs: GraphInputs, valid: Bool[Tensor, "b n"] | None) -> GraphStatistics:
-        """The graph in float64 with every link of it."""
+        """The `GraphStatistics` of all links, in float64."""
 
     def averages_after(
         self, q: Float[Tensor, "b h n w"], k: Float[Tensor, "b h m w"], valid: Bool[Tensor, "b m"]
     ) -> Averages:
-        """Averages of the last n tokens over all m of a causal text; links that are `cacheable` have them."""
+        """As `averages`, for the last n tokens over all m of a causal text; for `cacheable` links only."""
         raise NotImplementedError(f"{type(self).__name__} needs whole texts")
 
     def measures(
         self, inputs: GraphInputs, valid: Bool[Tensor, "b n"] | None, *, call: int
     ) -> dict[str, Float[Tensor, ""]]:
-        """Numbers that the links add to those of the flow."""
+        """Measures of the links by name, which are reported beside those of the flow."""
         return {}
 
 

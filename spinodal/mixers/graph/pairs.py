@@ -53,7 +53,7 @@ class PairLinks(Links):
     def masked_averages(
         self, q: Float[Tensor, "b h n w"], k: Float[Tensor, "b h m w"], allowed: Bool[Tensor, "#b #h n m"]
     ) -> Averages:
-        """One fused call a step, or the weights formed once where a threshold has to see them."""
+        """The function x -> P x over allowed links: fused attention, or with a threshold a stored softmax."""
         if not self.threshold:
             return fused_averages(q, k, link_bias(allowed, q))
         return softmax_averages(scores(q, k, allowed, threshold=self.threshold, directed=self.directed))

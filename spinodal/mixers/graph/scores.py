@@ -3,8 +3,8 @@ r"""Scores of the links of a graph of tokens, and averages with the weights that
     a_ij = m_ij e^{s_ij},  s_ij = (q_i.k_j + q_j.k_i) / (2 sqrt c) = q'_i.k'_j / (2 sqrt c),  P = D^-1 A
     q' = [q, k],  k' = [k, q]
 
-A token has no link to itself. One that has none at all gets that one: as f(0) = 0 it exerts no force, so
-the row is zero where it counts, and never 0/0.
+A token is linked to itself only if it has no other link: as f(0) = 0 that link exerts no force, and its row
+of P is never 0/0.
 
     symbol  meaning                                       shape
     q, k    q' and k', rotated                            b h n w, b h m w
@@ -55,7 +55,8 @@ def link_bias(allowed: Bool[Tensor, "*b n m"], like: Tensor) -> Float[Tensor, "*
 def off_diagonal_bias(n: int, like: Tensor) -> Float[Tensor, "1 1 n n"]:
     """log m_ij where all other tokens are linked.
 
-    The diagonal has half the least number there is: no weight beside another link, all of it for a token alone.
+    The diagonal has half the least finite number: a link to itself has no weight beside another link, and
+    weight 1 for a token alone.
     """
     bias = torch.zeros(n, n, dtype=like.dtype, device=like.device)
     return bias.fill_diagonal_(torch.finfo(like.dtype).min / 2)[None, None]
@@ -64,7 +65,7 @@ def off_diagonal_bias(n: int, like: Tensor) -> Float[Tensor, "1 1 n n"]:
 def fused_averages(
     q: Float[Tensor, "b h n w"], k: Float[Tensor, "b h m w"], bias: Float[Tensor, "#b #h n m"] | None
 ) -> Averages:
-    """y = softmax(s) x in one fused call; bias None: every token sees those before it, and there is no padding."""
+    """The function x -> softmax(s) x by fused attention; bias None: causal, and without padding."""
 
     def call(values: Tensor) -> Tensor:
         if bias is not None:
@@ -113,6 +114,6 @@ def strong_links(s: Float[Tensor, "*b n m"], threshold: float) -> Bool[Tensor, "
 
 
 def softmax_averages(s: Float[Tensor, "b h n m"]) -> Averages:
-    """y = softmax(s) x, the softmax formed once for all steps."""
+    """The function x -> softmax(s) x, with the softmax formed once for all steps."""
     P = s.softmax(-1)
     return lambda values: P @ values

@@ -5,8 +5,8 @@ r"""Statistics of a graph of tokens, over all its links: terms of a loss, or num
     l1       mean |x_i|, a feature
     flow     |M^-1 grad E| / |v|, the relative residual
 
-Means are over the tokens of a sample that are there, then over samples and heads. The energy weighs
-tokens by their degree; in a causal graph, where none is common, each counts the same.
+Means are over the valid tokens of a sample, then over samples and heads. The energy weighs tokens by their
+degree; in a causal graph, which has no common energy, all tokens weigh the same.
 """
 
 import torch

@@ -55,7 +55,7 @@ def gathered_products(
 def gathered_averages(
     p: Float[Tensor, "b h I k l"], x: Float[Tensor, "b h I k w"], index: Int[Tensor, "b h I m"]
 ) -> Float[Tensor, "b h I k w"]:
-    """y_i = sum_j p_ij x_j over the same tokens."""
+    """y_i = sum_j p_ij x_j over the tokens j of the linked blocks, as in `gathered_products`."""
     found = BlockAverages.apply(p.to(x.dtype).flatten(0, 2), x.flatten(0, 2), flat_index(index))
     return found.view(x.shape)
 
@@ -76,7 +76,7 @@ def block_slices(x: Float[Tensor, "N k w"], index: Int[Tensor, "N m"]) -> list[s
 def gather_blocks(
     x: Float[Tensor, "N k w"], index: Int[Tensor, "N m"]
 ) -> Iterator[tuple[slice, Float[Tensor, "C l w"]]]:
-    """Some blocks, and the tokens that they are linked to, in one piece of memory that is used again."""
+    """Yields slices of blocks and the tokens that they are linked to, which the next ones overwrite."""
     rows, space = x.flatten(1), x.new_empty(0)
     for here in block_slices(x, index):
         part = index[here]

@@ -28,7 +28,8 @@ REACH = 64.0  # e^64 = 6e27: its products with tokens stay below 3e38, the large
 def split_chunks(x: Float[Tensor, "b h n c"], most: int) -> Float[Tensor, "b h t k c"]:
     """Chunks of one size, at most `most` tokens; zeros fill the last one, which change no state.
 
-    In a graph for texts of any length they have `most` tokens, and are two at least: one would be taken for always.
+    In a graph for texts of any length chunks have `most` tokens, and there are two or more: the tracer
+    would fix a count of one.
     """
     if symbolic(n := x.shape[2]):
         chunks = n // most + 2

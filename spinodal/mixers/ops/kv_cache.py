@@ -19,7 +19,7 @@ from spinodal.mixers.base import State
 
 
 def position(cache: State | None, x: Shaped[Tensor, "b ..."]) -> Int[Tensor, " b"]:
-    """Rows kept so far, for each sample of x."""
+    """The number of rows kept so far, for each sample of x; zero without a cache."""
     return x.new_zeros(len(x), dtype=torch.long) if not cache else cache[1]
 
 

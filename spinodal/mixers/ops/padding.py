@@ -10,12 +10,12 @@ def mask_padding(x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None) -
 
 
 def token_places(valid: Bool[Tensor, "b n"]) -> Int[Tensor, "b n"]:
-    """How many tokens that are there stand before each; padding stands where its neighbour does."""
+    """The number of valid tokens before each token; padding has the number of its neighbour."""
     return (valid.long().cumsum(1) - 1).clamp(min=0)
 
 
 def padding_first(valid: Bool[Tensor, "b n"]) -> tuple[Int[Tensor, "b n"], Int[Tensor, "b n"]]:
-    """The order of tokens with all padding before those that are there, and the order that undoes it."""
+    """The permutation that puts all padding before the valid tokens, and its inverse."""
     order = valid.long().argsort(dim=1, stable=True)
     return order, order.argsort(1)
 

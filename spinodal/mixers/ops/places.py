@@ -42,7 +42,10 @@ def places(
 
 
 def places_taken(free: Int[Tensor, " b"], tokens: Size, length: int) -> int:
-    """The most places taken in a sample; while a graph is recorded as many as there can be, up to `length`."""
+    """The most places taken in a sample; under tracing, where it is unknown, min(tokens, length).
+
+    For a symbolic number of tokens it is max(tokens, length).
+    """
     if symbolic(tokens):
         return tokens if tokens > length else length
     return min(tokens, length) if traced() else int(free.max())

@@ -39,10 +39,10 @@ CONTRACT = ("contract",)
 
 
 def panel(width: int):
-    """Compiles S <- g S + b_t c_t^T, y_t += a_t S for TOKENS tokens, at columns j to j + LANES width.
+    """An operation S <- g S + b_t c_t^T, y_t += a_t S of TOKENS tokens on columns j to j + LANES width.
 
-    y, a, b and c are the first of their `rows`, S that of `size` rows of `states`; y and c stay in registers while S
-    passes row by row.
+    Its arguments y, a, b and c are the indices of their first rows in `rows`, S that of the first of `size` rows
+    in `states`; y and c stay in registers while S is read row by row.
     """
 
     @intrinsic
@@ -58,6 +58,7 @@ def panel(width: int):
 
 @no_type_check
 def emit_rows(context, builder, signature, arguments, width):
+    """Emits the machine code of `panel` for `width` vectors of columns."""
     rows, states = (context.make_array(signature.args[k])(context, builder, arguments[k]) for k in (0, 5))
     across = cgutils.unpack_tuple(builder, rows.shape)[1]  # both are in one piece, and as wide
     number = lambda value: ir.Constant(INDEX, value)
@@ -134,7 +135,7 @@ def sweep(rows, y, a, b, c, states, S, size, g, late):
 @compiled(fastmath=PLAIN)
 @no_type_check
 def begin_slot(rows, slot):
-    """The row before the first of a slot: the last row of the block before becomes that."""
+    """The index of a slot's first row; copies the last row of the block before in front of it."""
     start = slot * (BLOCK + 1)
     for f in range(rows.shape[1]):
         rows[start, f] = rows[start + BLOCK, f]
@@ -144,7 +145,7 @@ def begin_slot(rows, slot):
 @compiled(fastmath=PLAIN)
 @no_type_check
 def load(x, text, head, first, step, rows, slot):
-    """Tokens first, first + step, ... of a head, zeros beyond the text."""
+    """Copies tokens first, first + step, ... of a head into a slot, zeros beyond the text."""
     row = begin_slot(rows, slot)
     for t in range(BLOCK):
         i = first + step * t
@@ -159,7 +160,7 @@ def load(x, text, head, first, step, rows, slot):
 @compiled(fastmath=PLAIN)
 @no_type_check
 def load_turned(x, text, head, first, step, there, cos, sin, rows, slot):
-    """`load` of rotated tokens, zero where they are not there."""
+    """As `load`, with tokens rotated by their positions, and zeros for padding."""
     row, half = (
         begin_slot(rows, slot),
         np.uint64(cos.shape[1]),
@@ -191,7 +192,7 @@ def store(rows, slot, weight, side, text, head, first, step, y):
 @compiled(fastmath=PLAIN)
 @no_type_check
 def store_turned(rows, slot, weight, side, text, head, first, step, there, cos, sin, y):
-    """`store` of rows rotated back, zero where no token is there."""
+    """As `store`, with rows rotated back, and zeros for padding."""
     row, half = slot * (BLOCK + 1) + 1, np.uint64(cos.shape[1])
     for t in range(BLOCK):
         i = first + step * t
@@ -215,7 +216,7 @@ def workspace(slots, sums, c):
 @compiled(fastmath=PLAIN)
 @no_type_check
 def forward(maps, every, there, cos, sin, decays, divisors, y, start, stop):
-    """y of the heads [start, stop), counted through all texts."""
+    """Writes y for the heads [start, stop), numbered through all texts."""
     n, heads, c = y.shape[1:]
     q, k, v, out = 0, 1, 2, 3
     for item in range(start, stop):
@@ -237,7 +238,7 @@ def forward(maps, every, there, cos, sin, decays, divisors, y, start, stop):
 @compiled(fastmath=PLAIN)
 @no_type_check
 def backward(maps, every, there, cos, sin, decays, divisors, dy, dmaps, start, stop):
-    """The gradient in the maps of the heads [start, stop), counted through all texts."""
+    """Writes the gradient in the maps for the heads [start, stop), numbered through all texts."""
     n, heads, c = dy.shape[1:]
     q, k, v, d, dq, dk, dv = 0, 1, 2, 3, 4, 5, 6
     for item in range(start, stop):

@@ -1,7 +1,7 @@
 r"""Products with Toeplitz matrices, y_i = sum_j t_{i-j} v_j, by FFT  [qin2023].
 
-All lags take O(n log n); the past alone O(n log^2 n): an FFT mixes all it is given, so its rounding
-would leak the future, and the causal product gives it the past only.
+A product over all lags takes O(n log n), a causal one O(n log^2 n): each number of an FFT depends on all of
+its input, if only by rounding, so for causal outputs only earlier tokens are transformed.
 
     symbol  meaning                                                               shape
     t       a filter a head: lags 0..n-1, and unless causal -(n-1)..-1 at the end h k
@@ -53,7 +53,7 @@ def toeplitz_matrix(t: Float[Tensor, "h k"], n: int, *, causal: bool) -> Float[T
 
 
 def circular_product(t: Float[Tensor, "h m"], v: Float[Tensor, "b h n c"]) -> Float[Tensor, "b h m c"]:
-    """y_i = sum_j t_{(i-j) mod m} v_j by FFT, in float32 at least: transforms know no half precision."""
+    """y_i = sum_j t_{(i-j) mod m} v_j by FFT, in float32 at least, since FFTs lack half precision."""
     m, exact = t.shape[1], torch.promote_types(v.dtype, torch.float32)
     spectrum = torch.fft.rfft(t.to(exact))[None, :, :, None] * torch.fft.rfft(v.to(exact), m, dim=2)
     return torch.fft.irfft(spectrum, m, dim=2).to(v)
