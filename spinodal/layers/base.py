@@ -1,4 +1,4 @@
-"""A mixer behind tensors: what all layers are."""
+"""The classes of all layers: a mixer as a module from tensors to tensors."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -31,7 +31,7 @@ def require_tokens(name: str, x: Tensor, valid: Tensor | None) -> None:
 
 
 class Layer(nn.Module):
-    """y = mixer(x): a mixer behind tensors; `residuals=True` returns what it reports as well."""
+    """y = mixer(x) [b n d]; with `residuals=True` the pair of y and {name: residual or measure}."""
 
     def __init__(self, mixer: Mixer):
         super().__init__()
@@ -57,7 +57,10 @@ class Layer(nn.Module):
 
 
 class CrossLayer(nn.Module):
-    """y = mixer(x, source): tokens that read another sequence [b m d], of which `source_valid` marks the padding."""
+    """y = mixer(x, source) [b n d], from tokens x and another sequence [b m d].
+
+    `valid` and `source_valid` are False on the padding of x and of the source.
+    """
 
     def __init__(self, mixer: Mixer):
         super().__init__()
@@ -77,7 +80,10 @@ class CrossLayer(nn.Module):
 
 
 def build_mixer(config: MixerConfig, shape: Shape) -> Mixer:
-    """The mixer of these options. InputError for one that is set and changes nothing, or that no memory holds."""
+    """The mixer of these options and this shape.
+
+    InputError for an option that is set and has no effect, and for a mixer that does not fit into memory.
+    """
     config.require_effect(vars(config))
     require_memory(lambda n: parameter_count(lambda: config.build(replace(shape, length=n))), shape.length)
     return config.build(shape)

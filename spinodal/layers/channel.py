@@ -48,7 +48,7 @@ class PhaseCompetition(Layer):
 
 
 class PartitionLayer(Layer):
-    """What a partition of each token is told; `options` is the configuration of its kind."""
+    """The base class of `Partition` and `LiteralPartition`; `options` is their class of configuration."""
 
     options: type[PartitionOptions]
 

@@ -1,4 +1,4 @@
-"""Three skeletons that take any mixer, their Hugging Face classes, and attention functions for other models."""
+"""Encoder, decoder and encoder-decoder of any mixers, as Hugging Face models; attention for other models."""
 
 from transformers import (
     AutoConfig,

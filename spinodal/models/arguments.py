@@ -22,7 +22,7 @@ WITHOUT_USE = {"token_type_ids", "cache_position", "tokenizer"}
 def require_known(kwargs: Mapping[str, Any], *, decodes: bool = False):
     """InputError for an argument that no model takes; a warning where attention weights are asked for.
 
-    output_hidden_states is left to `capture_outputs`, which has seen to it.
+    output_hidden_states passes, since `capture_outputs` handles it.
     """
     given = dict(kwargs)
     if given.pop("output_attentions", False):

@@ -1,4 +1,4 @@
-"""The network without a head of any folder, as `AutoModel` asks for it: encoder, decoder or encoder-decoder."""
+"""The network without a head for `AutoModel`: encoder, decoder or encoder-decoder, by configuration."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def network_class(config: SpinodalConfig) -> type[SpinodalPreTrainedModel]:
 
 
 class SpinodalNetwork(SpinodalModel):
-    """What AutoModel is given for a `SpinodalConfig`: it makes the network of another class, never its own."""
+    """The class of a `SpinodalConfig` in AutoModel; its constructors return a network of `network_class`."""
 
     @classmethod
     def _from_config(cls, config: SpinodalConfig, **kwargs: Any) -> SpinodalPreTrainedModel:

@@ -1,4 +1,4 @@
-"""The shape of a model: which mixers, how many, how wide. One configuration for every class of this room."""
+"""The configuration of every class of `spinodal.models`: which mixers, how many, how wide."""
 
 import warnings
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ FOREIGN = {"auto_map", "quantization_config", "torch_dtype"}
 
 @strict
 class SpinodalConfig(PreTrainedConfig):
-    """What a model is made of; PET and the Transformer baseline differ only here.
+    """The mixers and sizes of a model; PET and the Transformer baseline differ in this configuration alone.
 
     `mixer` moves information between tokens and `channel` acts on the features of each. An encoder-decoder has
-    `encoder_mixer` in its encoder, and `cross` brings what it read into every block of the decoder. Each is a name,
+    `encoder_mixer` in its encoder, and by `cross` each block of the decoder reads its output. Each is a name,
     or a dictionary with the name and options of that mixer, {"name": "graph", "levels": 3}; `spinodal list mixers`
     shows them. An option may also stand by itself, `levels=3`, and goes to every chosen mixer that reads it. Sizes that
     several mixers have, `hidden` and `phases`, may stand there unread, as `length` may.
@@ -114,16 +114,16 @@ class SpinodalConfig(PreTrainedConfig):
 
     @classmethod
     def register_for_auto_class(cls, auto_class: Any = "AutoConfig"):
-        """Nothing: a saved folder's `auto_map` names this library, and no source of it is copied."""
+        """Does nothing: a saved folder's `auto_map` names this library, and no source of it is copied."""
 
     @classmethod
     def declares(cls, name: str) -> bool:
-        """Whether a name in a file is one of this class, of a mixer, of the library, or of its keeping."""
+        """Whether a name in a file is known: a field, a mixer's option, or one that transformers writes."""
         known = FOREIGN | cls.attribute_map.keys()
         return hasattr(cls, name) or name in known or name.startswith("_") or is_option(name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """An option goes to the mixers that read it. InputError where none does."""
+        """Sets a field, or an option in all mixers that read it. InputError for an option that none reads."""
         name = self.attribute_map.get(name, name)
         if name in ("mixer", "channel") or not is_option(name):
             super().__setattr__(name, value)
@@ -150,7 +150,7 @@ class SpinodalConfig(PreTrainedConfig):
         return self.length if exact else None
 
     def shape(self, *, causal: bool) -> Shape:
-        """What every mixer may be told of this model."""
+        """The `Shape` of this model, for which its mixers are built."""
         return Shape(
             self.width,
             heads=self.heads,

@@ -1,4 +1,4 @@
-r"""The parts of a model: which mixers stand in it, each with its options, in one form whatever form they came in.
+r"""The parts of a model: its mixers with their options, brought into one form from the forms that users write.
 
     {"mixer": "graph", "levels": 3, "channel.phases": 8}     names, and options by a flat or dotted key
     {"mixer": {"name": "graph", "levels": 3}, ...}           as `config.json` keeps them, every option written
@@ -53,9 +53,9 @@ def read_part(part: str, value: str | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unread_sizes(options: Mapping[str, Any]) -> set[str]:
-    """Flat keys that a model may be given and need not read: sizes, as it may `length`, and values at their default.
+    """The flat keys that no part has to read: `hidden`, `phases`, and options at their default value.
 
-    One set of sizes serves several models, of which not each has phases.
+    So one set of sizes serves several models, of which some have no phases.
     """
     known = registry.options()
     return {
@@ -70,8 +70,8 @@ def read_parts(
 ) -> dict[str, dict[str, Any]]:
     """The parts with these options, flat or dotted keys, each given to those that read it.
 
-    InputError for an option that no chosen part reads, or that changes nothing beside its others, unless `drop`;
-    those in `unread` may have no reader.
+    InputError for an option that no chosen part reads, or that has no effect at the values of the others,
+    unless `drop`; those in `unread` may be read by none.
     """
     parts = {part: read_part(part, value) for part, value in chosen.items()}
     given: dict[str, dict[str, Any]] = {part: {} for part in parts}
@@ -93,13 +93,13 @@ def read_parts(
 
 
 def part_config(part: str, held: Mapping[str, Any]) -> MixerConfig:
-    """The configuration of the mixer that a part holds, which is not none."""
+    """The configuration of the mixer that a part holds, which must not be "none"."""
     options = {name: value for name, value in held.items() if name != "name"}
     return registry.find_entry(PARTS[part], held["name"]).configure(options)
 
 
 def read_by(part: str, held: Mapping[str, Any]) -> set[str]:
-    """The options of a part that change something beside its others."""
+    """The options of a part that have an effect at the values of its others."""
     return (
         set() if held["name"] == NONE else held.keys() - part_config(part, held).without_effect() - {"name"}
     )
@@ -115,7 +115,7 @@ def reported_names(part: str, held: Mapping[str, Any]) -> list[str]:
 
 
 def unread_message(key: str, value: object, parts: Mapping[str, Mapping[str, Any]]) -> str:
-    """What to say of an option that no part reads: what they do read, and who would read it."""
+    """The error message for an option that no part reads: what the parts read, and which mixers read it."""
     name = key.rpartition(".")[2]
     what = [
         f"{part}={held['name']} reads {', '.join(own) or 'no option'}"

@@ -31,7 +31,10 @@ def auto_map(name: str) -> dict[str, str]:
 
 
 def write_remote_code(folder: Path):
-    """The file that `auto_map` names; weights, which safetensors lets the owner alone read, get its permissions."""
+    """Writes the file that `auto_map` names, if the folder exists, and gives the weights its permissions.
+
+    safetensors makes weights readable by their owner alone.
+    """
     if folder.is_dir():
         (folder / FILE).write_text(SHIM)
         for weights in folder.glob("*.safetensors"):

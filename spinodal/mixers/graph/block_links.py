@@ -41,7 +41,7 @@ class BlockLinks(Links):
 
     @property
     def guarantee(self) -> str:
-        """One energy falls only if links are mutual; those that one end selects are directed."""
+        """What every step descends: "energy" for mutual links without a threshold, else "per-token"."""
         mutual = self.router.blocks.mutual and not self.threshold
         return "energy" if mutual and not self.causal else "per-token"
 
@@ -53,7 +53,7 @@ class BlockLinks(Links):
         return self.router.route(whole_blocks(inputs.u, self.size), self.valid_in_blocks(inputs, valid))
 
     def valid_in_blocks(self, inputs: GraphInputs, valid: Bool[Tensor, "b n"] | None) -> Bool[Tensor, "b l"]:
-        """Which tokens are valid, up to whole blocks."""
+        """`valid` with False appended, up to whole blocks."""
         return functional.pad(all_valid(inputs.u, valid), (0, -inputs.u.shape[1] % self.size))
 
     def averages(self, inputs: GraphInputs, valid: Bool[Tensor, "b n"] | None) -> Averages:
@@ -83,7 +83,7 @@ class BlockLinks(Links):
     ) -> Float[Tensor, "b h I k j"]:
         """s_ij over the tokens j of the linked blocks, the own one first.
 
-        A token's link to itself has half the least number: nothing beside any other link, all where it is alone.
+        A token's score with itself is half the least finite number: weight 0 beside other links, 1 without.
         """
         size = self.size
         q, k = in_blocks(scale(inputs.q) * inputs.q, size), in_blocks(inputs.k, size)
@@ -103,7 +103,7 @@ class BlockLinks(Links):
         return s
 
     def gathered_averages(self, s: Float[Tensor, "b h I k j"], routed: RoutedBlocks, n: int) -> Averages:
-        """y = softmax(s) x, the softmax formed once; a step gathers the values of linked tokens."""
+        """The function x -> softmax(s) x, the softmax formed once; a call gathers the x of linked tokens."""
         P, size = s.softmax(-1), self.size
 
         def averages(values: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ class BlockLinks(Links):
     def flex_averages(
         self, inputs: GraphInputs, routed: RoutedBlocks, there: Bool[Tensor, "b l"]
     ) -> Averages:
-        """The same by FlexAttention under the mask of linked blocks."""
+        """The function x -> softmax(s) x by FlexAttention under the mask of linked blocks."""
         size, n = self.size, inputs.q.shape[2]
         counts = there.unflatten(1, (-1, size)).sum(-1)
         others = (routed.selected * counts[:, None, None]).sum(-1).repeat_interleave(size, -1)

@@ -7,8 +7,8 @@ cost less still, but the average hides the one token that is sought. W and V lea
 by token, by the divergence that the flow reports as "selection" [derived].
 
 A block is linked to itself and its neighbours, and to the `top` others whose share for one of its tokens is
-largest. In a causal flow the tokens up to the first of a block select for it, among complete past blocks: the
-links of a later token must not depend on it while an earlier one has them too.
+largest. In a causal flow these are the shares of the `size` tokens that end with the block's first, among complete
+past blocks: a block's tokens share their links, which must not depend on tokens after its first.
 
     symbol  meaning                                            shape
     u       tokens, padded to whole blocks                     b n d
@@ -134,16 +134,16 @@ class BlockRouter(nn.Module):
         return torch.cat(parts, 2)
 
     def block_distances(self, I: int, device: torch.device) -> Int[Tensor, "I I"]:
-        """I - J, how many blocks J lies before I; its size where not causal."""
+        """The matrix I - J, by how many blocks J precedes I; |I - J| where not causal."""
         apart = torch.arange(I, device=device)[:, None] - torch.arange(I, device=device)
         return apart if self.causal else apart.abs()
 
     def candidates(self, I: int, device: torch.device) -> Bool[Tensor, "I I"]:
-        """Blocks that a block may select: beyond its neighbours, and in the past if causal."""
+        """Whether block I may select block J: beyond its neighbours, and in the past if causal."""
         return self.block_distances(I, device) > self.blocks.window
 
     def log_share(self, u: Float[Tensor, "b n d"], seen: Bool[Tensor, "#b n"]) -> Float[Tensor, "b h I J"]:
-        """log of the largest share of the scores, among the candidates, that block J has for a token of block I."""
+        """log max_{i in I} softmax_J(score of block J for token i), J among the candidate blocks of I."""
         size, score = self.blocks.size, self.block_scores(u, seen)
         if self.causal:  # the tokens up to the first of a block select for it
             score = functional.pad(score, (0, 0, size - 1, 0))[:, :, : u.shape[1]]
@@ -188,7 +188,10 @@ class BlockRouter(nn.Module):
         rows: Int[Tensor, " k"],
         P: Float[Tensor, "b h k n"],
     ) -> Float[Tensor, ""]:
-        """KL(P_i, predicted P_i) over tokens of candidate blocks, the mean over these rows i by their share there."""
+        """KL(P_i, predicted P_i) on the tokens of candidate blocks, averaged over `rows` i.
+
+        Both are normalised on these tokens, and each row is weighted by the sum of its P_ij over them.
+        """
         assert self.sketches is not None
         Wu, Vu = self.sketches(u)
         open_ = self.candidates(u.shape[1] // self.blocks.size, u.device)[rows // self.blocks.size]
@@ -202,5 +205,5 @@ class BlockRouter(nn.Module):
 
 
 def whole_blocks(x: Float[Tensor, "*b n c"], size: int) -> Float[Tensor, "*b l c"]:
-    """Zeros up to the next multiple of size."""
+    """x with zeros appended, up to a multiple of `size` tokens."""
     return functional.pad(x, (0, 0, 0, -x.shape[-2] % size))

@@ -41,8 +41,8 @@ CONTRACT = ("contract",)
 def panel(width: int):
     """An operation S <- g S + b_t c_t^T, y_t += a_t S of TOKENS tokens on columns j to j + LANES width.
 
-    Its arguments y, a, b and c are the indices of their first rows in `rows`, S that of the first of `size` rows
-    in `states`; y and c stay in registers while S is read row by row.
+    Its arguments y, a, b and c are the indices of their first rows in `rows`, S that of the first of `size`
+    rows in `states`; y and c stay in registers while S is read row by row.
     """
 
     @intrinsic

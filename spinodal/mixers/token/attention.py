@@ -58,7 +58,7 @@ def cos_sin(
 
 @lru_cache(maxsize=16)
 def cached_angles(n: int, c: int, base: float) -> tuple[Float[Tensor, "n k"], Float[Tensor, "n k"]]:
-    """`cos_sin` of the first n positions, float32 on the CPU, for any later call, whatever mode this one runs in."""
+    """`cos_sin` of the first n positions, float32 on the CPU; later calls may be in any autograd mode."""
     with torch.inference_mode(False), torch.no_grad():
         return cos_sin(torch.arange(n, device="cpu", dtype=torch.float32), c, base)
 

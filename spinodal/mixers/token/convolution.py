@@ -3,9 +3,9 @@ r"""Convolutions over tokens: short and depthwise, or as long as the context.
     short     y_i = sum_{a < kernel} w_a * x_{i + shift - a}     one filter a feature
     Toeplitz  y_i = sum_j t_{i-j} v_j                            one filter a head [qin2023]
 
-The short one costs O(n kernel), the Toeplitz one O(n log n) by FFT, or O(n log^2 n) causal: an
-FFT mixes all it is given, so its rounding would leak the future, and it is given the past alone.
-Both see the past only when causal; otherwise the short one is centred, the other two-sided.
+The short one costs O(n kernel), the Toeplitz one O(n log n) by FFT, or O(n log^2 n) causal: by rounding, each
+number of an FFT depends on all of its input, so for causal outputs only earlier tokens are transformed. Both
+see the past only when causal; otherwise the short one is centred, the other two-sided.
 """
 
 import math
@@ -35,15 +35,15 @@ def convolved(
     valid: Bool[Tensor, "b n"] | None,
     after: int,
 ) -> Float[Tensor, "b n d"]:
-    """y_i = sum_{a < kernel} w_a * x_{i + a - before} over tokens from `before` of i to `after` behind it."""
+    """y_i = sum_{a < kernel} w_a * x_{i + a - before}, before = kernel - 1 - after; padding is zero."""
     padded = functional.pad(mask_padding(x, valid).transpose(1, 2), (weight.shape[2] - 1 - after, after))
     return functional.conv1d(padded, weight, groups=x.shape[-1]).transpose(1, 2)
 
 
 class CompiledConvolution(torch.autograd.Function):
-    """`convolved` around each token for many numbers in float32 on the CPU, by loops that transpose nothing.
+    """`convolved` with after = kernel // 2, for large float32 tensors on the CPU: by compiled loops.
 
-    Second derivatives are those of the definition.
+    Second derivatives are computed from `convolved`.
     """
 
     @staticmethod

@@ -66,7 +66,7 @@ class PhaseMemory(Mixer):
     def maps(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None
     ) -> tuple[Float[Tensor, "b h n p"], Float[Tensor, "b h n p"], Tensor, Float[Tensor, "#b h n 1"]]:
-        """q, r, v and log g; padding is not written, nor where causal does it forget."""
+        """q, r, v and log g; padding adds nothing to the phases, and if causal lets nothing decay."""
         exact = torch.promote_types(x.dtype, torch.float32)
         shares = self.shares(x).to(exact).unflatten(-1, (2, self.heads, self.phases)).softmax(-1)
         q, r = shares.permute(2, 0, 3, 1, 4).contiguous()

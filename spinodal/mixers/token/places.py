@@ -1,4 +1,4 @@
-r"""Mixers over places: one dense matrix a head, from places to places, as the paper draws it.
+r"""Mixers over places: one dense matrix a head, from places to places, as in [qajar2024].
 
     y_i = sum_{j <= i} W_ij v_j       among the tokens of one text; all j where it is not causal
     y_i = sum_j W_ij v_j              from the source to the target        [qajar2024, Figure 6]
@@ -85,7 +85,7 @@ class Triangular(Mixer):
         return Mixed(self.out(read_places(self.matrix(n), table, place)), {})
 
     def require(self, free: Int[Tensor, " b"], tokens: Size) -> int:
-        """How many places are taken. InputError where there are fewer."""
+        """The number of places taken. InputError for more than `length`."""
         if (n := places_taken(free, tokens, self.length)) > self.length:
             raise InputError(f"this mixer has places for length={self.length} tokens, got {n}")
         return n

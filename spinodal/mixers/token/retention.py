@@ -40,9 +40,9 @@ def constants(heads: int, c: int, causal: bool) -> tuple[list[float], list[float
 
 
 class CompiledRetention(torch.autograd.Function):
-    """`Retention.both_sides` from the maps in float32 on the CPU, in one pass over them for each side.
+    """`Retention.both_sides` in float32 on the CPU, by loops that pass once over `maps` for each side.
 
-    By loops of `ops/retention_kernels.py`; the maps alone are kept for the gradient.
+    The loops are those of `ops/retention_kernels.py`; only `maps` and `valid` are saved for the gradient.
     """
 
     @staticmethod
@@ -133,7 +133,7 @@ class Retention(Mixer):
     def both_sides(
         self, maps: Float[Tensor, "b n e"], valid: Bool[Tensor, "b n"] | None
     ) -> Float[Tensor, "b n h c"]:
-        """y of every head over all tokens, from the maps."""
+        """y of every head over all tokens, from `maps`: queries, keys and values, not yet rotated."""
         q, k, v, _ = self.maps(maps, valid)
         return fixed_decay_attention(q, k, v, q.new_tensor(self.constants[0])).transpose(1, 2)
 
@@ -143,7 +143,7 @@ class Retention(Mixer):
         valid: Bool[Tensor, "b n"] | None,
         start: Int[Tensor, "b *n"] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Float[Tensor, "#b h n 1"]]:
-        """Rotated q / (m sqrt c) and k, v and log g; padding is not written, nor where causal does it forget."""
+        """Rotated q / (m sqrt c) and k, v and log g; padding has k = 0, and if causal lets nothing decay."""
         exact = torch.promote_types(maps.dtype, torch.float32)  # bfloat16 would lose the decays
         maps = maps.to(exact).unflatten(-1, (3 * self.heads, -1)).transpose(1, 2)
         qk, v = maps.split((2 * self.heads, self.heads), dim=1)
