@@ -11,8 +11,8 @@ from spinodal.models.attention_functions.replace import is_name
 def plain_config(place: str, **options: Any) -> Any:
     """The configuration of a saved model, without its choice of an attention implementation.
 
-    Code of a hub or a package (a kernel, flash attention) computes what the model computes in torch as well. An
-    interaction of this library is kept. `options` are those of `AutoConfig.from_pretrained`.
+    Code of a hub or a package (a kernel, flash attention) computes what the model computes in torch as well.
+    An interaction of this library is kept. `options` are those of `AutoConfig.from_pretrained`.
     """
     config = AutoConfig.from_pretrained(place, **options)
     _forget_code(config)
@@ -20,7 +20,7 @@ def plain_config(place: str, **options: Any) -> Any:
 
 
 def _forget_code(config: PreTrainedConfig) -> None:
-    """Removes the choice of an attention implementation, but no interaction, from a configuration and parts."""
+    """Removes the choice of an attention implementation, unless it is an interaction, also in its parts."""
     if not is_name(config._attn_implementation):
         config._attn_implementation_internal = None  # the name without "internal" is passed on to every part
     for part in (getattr(config, key, None) for key in config.sub_configs):

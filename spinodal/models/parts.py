@@ -1,4 +1,4 @@
-r"""The parts of a model: its mixers with their options, brought into one form from the forms that users write.
+r"""The parts of a model: its mixers with their options, in one form for all the forms that users write.
 
     {"mixer": "graph", "levels": 3, "channel.phases": 8}     names, and options by a flat or dotted key
     {"mixer": {"name": "graph", "levels": 3}, ...}           as `config.json` keeps them, every option written

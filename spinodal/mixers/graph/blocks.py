@@ -7,8 +7,8 @@ cost less still, but the average hides the one token that is sought. W and V lea
 by token, by the divergence that the flow reports as "selection" [derived].
 
 A block is linked to itself and its neighbours, and to the `top` others whose share for one of its tokens is
-largest. In a causal flow these are the shares of the `size` tokens that end with the block's first, among complete
-past blocks: a block's tokens share their links, which must not depend on tokens after its first.
+largest. In a causal flow these are the shares of the `size` tokens that end with the block's first, among
+complete past blocks: a block's tokens share their links, which must not depend on tokens after its first.
 
     symbol  meaning                                            shape
     u       tokens, padded to whole blocks                     b n d

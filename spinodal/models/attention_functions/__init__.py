@@ -1,9 +1,9 @@
 """Attention functions: a physical interaction inside an existing model, in place of softmax attention.
 
 interactions  weights and outputs of each interaction, and its name with parameters
-couplings     what a call of attention says: exponents, biases, who may be seen, and what is refused
+couplings     exponents, biases and masks of a call of attention, and the calls that are refused
 own_code      layers that an interaction does not reach
-replace       the functions that the library calls, under names that configurations keep
+replace       the functions that transformers calls, under names that configurations keep
 """
 
 from spinodal.models.attention_functions.interactions import (

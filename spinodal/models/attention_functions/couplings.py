@@ -1,7 +1,7 @@
-"""Couplings: what a call of attention says, as exponents, biases and who may be seen; what it cannot say is refused.
+"""Couplings: exponents, biases and masks of a call of attention, and the calls that are refused.
 
-A mask may be boolean (True: may be seen) or additive. Of an additive mask, entries at or below FORBIDDEN forbid, and
-all others are biases of the exponents. Exponents are float32 at least.
+A mask may be boolean (True: the query may see the key) or additive. Of an additive mask, entries at or below
+FORBIDDEN forbid, and all others are biases of the exponents. Exponents are float32 at least.
 """
 
 import inspect
@@ -31,7 +31,10 @@ SOURCES = {
 
 
 class Couplings(NamedTuple):
-    """Exponents e without biases, their bound, who may be seen, biases (None: zero), and rows that see nothing."""
+    """Exponents `e` without biases and their bound `most`; `allowed`, True where a query may see a key.
+
+    `bias` None is zero. `blind` is True for queries that have no output, None where all have one.
+    """
 
     e: Float[Tensor, "b h n m"]
     most: Float[Tensor, "b h n m"]
@@ -70,10 +73,11 @@ def couplings(
 def read_mask(
     mask: Tensor | None, n: int, m: int, kind: torch.dtype, device: torch.device
 ) -> tuple[Bool[Tensor, "#b #h n m"], Float[Tensor, "#b #h n m"] | None, Bool[Tensor, "#b #h n 1"] | None]:
-    """Who may be seen, biases, and the rows that see nothing.
+    """(allowed, bias, blind): which keys each query may see, biases of exponents, and queries without output.
 
-    A row that may see nothing is padding, and sees all so that it stays finite. In the library it averages over all
-    keys where the mask adds a finite number, and has no output where the mask is boolean or adds -inf ("blind").
+    A query that may see no key is padding, and is given all keys so that its row stays finite. In transformers
+    it averages over all keys where the mask adds a finite number, and has no output ("blind") where the mask is
+    boolean or adds -inf. InputError for a mask of integers or of another shape.
     """
     if mask is None:
         return torch.ones(1, 1, n, m, dtype=torch.bool, device=device), None, None
@@ -99,7 +103,7 @@ def read_mask(
 
 
 def is_causal(module: nn.Module, kwargs: dict[str, Any]) -> bool:
-    """Whether a call without a mask is causal, as the library's own functions understand it."""
+    """Whether a call without a mask is causal, as in transformers' own attention functions."""
     said = kwargs.get("is_causal")
     return bool(getattr(module, "is_causal", False) if said is None else said)
 
@@ -132,7 +136,7 @@ def check_own(module: nn.Module, name: str, found: Couplings) -> None:
 
 
 def may_be_cross(module: nn.Module) -> bool:
-    """Whether an attention module may read another sequence than its own, as far as it says."""
+    """Whether an attention module may read another sequence, judged by its attributes and signature."""
     said = getattr(module, "is_cross_attention", None)
     if isinstance(said, bool):
         return said

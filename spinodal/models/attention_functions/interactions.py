@@ -39,8 +39,8 @@ Values = Float[Tensor, "b h m c"]
 class Interaction(Protocol):
     """What takes the place of attention: weights from exponents, and an output from weights.
 
-    `name` is its name in the library.
-    `e` are exponents without `bias`, and `most` is s |q_i| |k_j|, which they cannot exceed; no bias is a bias of zero.
+    `name` is its name in transformers.
+    `e` are exponents without `bias`, and `most` is s |q_i| |k_j|, their upper bound; bias None is zero.
     An interaction with `own_values` reads the values of the queries' own tokens: no cross-attention is given to it.
     One whose weights depend on beta e_ij has that number as `beta`, and `spinodal.watch` reads it with the exponents.
     """
@@ -75,7 +75,10 @@ class Temperature(Average):
 
 @dataclass(frozen=True)
 class Unnormalised(Average):
-    """USA: each pair by itself, so that neither padding nor a later token sets the clock; parallel ones have 1 / n."""
+    """w_ij = e^{beta (e_ij - s |q_i| |k_j|)} / n_i, n_i the number of keys that token i may see (USA).
+
+    Other tokens enter through n_i alone. Without a bias, parallel q_i and k_j have the weight 1 / n_i.
+    """
 
     beta: float = 1.0
     name: str = field(default="spinodal_usa", init=False, repr=False)
@@ -87,7 +90,7 @@ class Unnormalised(Average):
 
 @dataclass(frozen=True)
 class Threshold(Average):
-    """Softmax over the keys within `width` of the row's largest exponent: a threshold of its own for each token."""
+    """w_ij = softmax_j(e_ij) over the keys with e_ij >= max_k e_ik - `width`, for each token i."""
 
     width: float = 3.0
     beta: ClassVar[float] = 1.0
@@ -100,9 +103,9 @@ class Threshold(Average):
 
 @dataclass(frozen=True)
 class SinFlow:
-    """v_i + strength sum_j w_ij sin(v_j - v_i), by the addition theorem two products with w; self-attention alone.
+    """v_i + strength sum_j w_ij sin(v_j - v_i), w the softmax of e; for self-attention alone.
 
-    Of fewer queries than keys, as in a step with a cache, the tokens are the last ones.
+    Fewer queries than keys, as in a step with a cache, are taken for the last tokens.
     """
 
     strength: float = 1.0
@@ -127,8 +130,8 @@ class SinFlow:
 class GraphFlow:
     """x(steps) of the graph flow from x(0) = v, one anchor for all tokens; no token weighs itself, if it sees others.
 
-    A model's own values may differ by more than pi/2, beyond which sin lets go. See `spinodal.mixers.graph.flow`.
-    A bias is symmetrised where both tokens see each other, and kept where one alone does.
+    A model's own values may differ by more than pi/2, beyond which the force decreases. See
+    `spinodal.mixers.graph.flow`. A bias is symmetrised where both tokens see each other, and kept where one alone does.
     """
 
     anchor: float = 1.0

@@ -1,8 +1,8 @@
-"""Layers that compute attention in code of their own, past the library's attention interface, and so keep it.
+"""Layers that compute attention in their own code, without transformers' attention interface, and so keep it.
 
-A softmax of three axes or more, or a call of torch's own attention, in a layer's module that is called attention: where
-no call of the interaction was made in that module, it is attention that the interaction does not reach. Layers that are
-no softmax attention (state spaces, linear attention) have none to replace, and stay as they are.
+A module counts as such a layer if its class name contains "att", it lies in a numbered layer, and its pass
+calls torch's attention or a softmax of three axes or more, but not the interaction. Layers without softmax
+attention (state spaces, linear attention) do not count, and stay as they are.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,13 +21,13 @@ KERNELS = {functional.scaled_dot_product_attention, functional.multi_head_attent
 
 @dataclass
 class Calls:
-    """How often a model asked for its attention."""
+    """A counter of the calls that a model makes of its attention function."""
 
     count: int = 0
 
 
 class _OwnCode(TorchFunctionMode):
-    """Keeps, for each module of attention that is running, the calls at its start and whether it computed attention."""
+    """Records, for each running attention module, the calls before it and how often it computed attention."""
 
     def __init__(self, calls: Calls):
         super().__init__()
@@ -52,7 +52,7 @@ class _OwnCode(TorchFunctionMode):
 
 @contextmanager
 def own_code(model: nn.Module, calls: Calls) -> Iterator[dict[str, int]]:
-    """Within, passes of the model count the modules of its layers that attend by themselves, by their class."""
+    """A context that yields {class: number of passes of layers with attention in their own code}."""
     mode = _OwnCode(calls)
     with ExitStack() as stack:
         for name, module in model.named_modules():

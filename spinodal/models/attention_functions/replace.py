@@ -2,9 +2,9 @@
 
 `from_pretrained(..., attn_implementation="spinodal_beta:2")` and `model.set_attn_implementation` take an interaction by
 its name, after `import spinodal.models`; a saved configuration keeps it, and the model comes back with it.
-`replaced_attention` takes any interaction, counts calls, and refuses a model that never asks for its attention, or that
-does so in some layers alone. Masks are registered with the interactions: without that the library drops them, the
-causal one too, and says nothing.
+`replaced_attention` takes any interaction, counts calls, and refuses a model that calls no attention function,
+or calls it in some layers alone. Masks are registered with the interactions: without that transformers drops
+them silently, the causal one too.
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,7 +32,7 @@ from spinodal.models.attention_functions.own_code import Calls, own_code
 
 @dataclass(frozen=True)
 class AttentionFunction:
-    """The library's attention function of an interaction, which counts its calls."""
+    """(output [b n h k], weights [b h n m]) of an interaction, called by transformers; counts calls."""
 
     interaction: Interaction
     calls: Calls
@@ -64,7 +64,7 @@ class AttentionFunction:
 
 
 def register_interaction(what: Interaction, *, name: str | None = None) -> Calls:
-    """Makes an interaction known to the library, with masks, under its own name or another; returns its counter."""
+    """Registers an interaction with transformers, with masks, by its name or another; returns its counter."""
     calls = Calls()
     AttentionInterface.register(name or what.name, AttentionFunction(what, calls))
     AttentionMaskInterface.register(name or what.name, eager_mask)
@@ -76,9 +76,9 @@ for make in INTERACTIONS.values():
 
 
 def _keep_names() -> None:
-    """Lets names with parameters be asked for, and saved configurations keep the interaction.
+    """Patches transformers to accept names with parameters, and to save the interaction in configurations.
 
-    The library leaves `attn_implementation` out of what it saves and reads it where it stands in a file.
+    transformers does not save `attn_implementation`, but reads it where it stands in a file.
     """
     write, find = PreTrainedConfig.to_dict, PreTrainedModel.get_correct_attn_implementation
     choose = PreTrainedModel.set_attn_implementation
@@ -108,9 +108,9 @@ def _keep_names() -> None:
 
 
 def _tell_parts(model: PreTrainedModel) -> None:
-    """Gives an interaction to the parts of a model that hold a copy of its configuration, and takes it from them.
+    """Sets or removes a model's interaction in the copies of its configuration that its parts hold.
 
-    The library's `EncoderDecoderModel` gives its two models another configuration than their layers hold.
+    transformers' `EncoderDecoderModel` gives its two models another configuration than their layers hold.
     """
     own = model.config
     for part in model.modules():
@@ -122,7 +122,7 @@ def _tell_parts(model: PreTrainedModel) -> None:
 
 
 def _kept_names(config: PreTrainedConfig) -> str | dict[str, Any] | None:
-    """The interaction of a configuration; by part, "" for itself, where its parts have others."""
+    """The name of a configuration's interaction or None; where parts differ {part: name}, "" for itself."""
     own = config._attn_implementation if is_name(config._attn_implementation) else None
     parts = {key: getattr(config, key, None) for key in config.sub_configs}
     kept = {key: _kept_names(part) for key, part in parts.items() if isinstance(part, PreTrainedConfig)}
@@ -145,8 +145,8 @@ def replaced_attention(
 ) -> Iterator[Calls]:
     """The model with an interaction for its attention, for as long as the context lasts.
 
-    A pass on `inputs` counts the calls at the door: InputError for an architecture that never makes one, which would
-    go on as before without a word, and for one with layers that attend in code of their own, which it names.
+    A first pass on `inputs` counts the calls: InputError for an architecture that makes none, and so would
+    silently keep its own attention, and for one with layers, which it names, that compute attention in their own code.
     """
     kind, before = type(model).__name__, model.config._attn_implementation or "eager"
     name = interaction_text(what)
