@@ -1,4 +1,4 @@
-r"""The decoder skeleton: the encoder's blocks with causal mixers, read once in training and token by token after.
+r"""The decoder: blocks with causal mixers, run on whole texts in training and token by token in generation.
 
     x_0 = embedding(ids);  x_{l+1} = block_l(x_l [, encoder outputs]);  y = norm(x_depth)
 
@@ -32,7 +32,7 @@ from spinodal.types import Mixed
 
 @dataclass
 class HiddenState(ModelOutput):
-    """The first field of an output: its tokens."""
+    """The base of outputs whose first field is the last hidden state [b n d]."""
 
     last_hidden_state: Float[Tensor, "b n d"] | None = None
 
@@ -46,7 +46,7 @@ class DecoderOutput(CachedOutput, HiddenState):
 
 
 class SpinodalGenerativeModel(SpinodalPreTrainedModel):
-    """What `generate` has to know of a model whose cache is a state: how to begin it, and its limits."""
+    """The base class of models that `generate` with a `StateCache`: its beginning, and its limits."""
 
     _skip_keys_device_placement = [CACHE]
 
@@ -67,7 +67,11 @@ class SpinodalGenerativeModel(SpinodalPreTrainedModel):
         batch_size: int,
         max_cache_length: int,
     ):
-        """The cache that `generate` starts from; InputError where it cannot hold what is asked."""
+        """Puts the cache that `generate` starts from into `model_kwargs`.
+
+        InputError for more tokens than the mixers take, for a `cache_implementation`, and for a cache that does not
+        belong to this decoder.
+        """
         decoder = self.decoder_network()
         limit = decoder.longest
         if limit is not None and max_cache_length > limit:
@@ -100,7 +104,10 @@ def require_cache(cache: Cache, decoder: "SpinodalDecoder", sequences: int) -> S
 
 
 class SpinodalDecoder(SpinodalPreTrainedModel):
-    """Ids, or what follows a cache, to normalised hidden states; `reads` encoder outputs in every block."""
+    """Normalised hidden states [b n d] of token ids [b n], whole texts or those that follow a cache.
+
+    With `reads` every block also reads the output of an encoder.
+    """
 
     def __init__(self, config: SpinodalConfig, *, reads: bool = False):
         require_sizes(config)
@@ -159,10 +166,10 @@ class SpinodalDecoder(SpinodalPreTrainedModel):
         output_residuals: bool = False,
         **kwargs,
     ) -> DecoderOutput:
-        """Exactly one of ids and embeddings; `attention_mask` [b n], or [b past+n] with a cache.
+        """Hidden states of exactly one of ids and embeddings; `attention_mask` [b n], or [b past+n] with a cache.
 
-        `past_key_values` is another name of `cache`. Without `use_cache` the configuration decides, and there is a
-        cache in evaluation alone, of whole texts that no residuals are asked of; none in an exported graph.
+        `past_key_values` is another name of `cache`. Where `use_cache` is None the configuration decides, and a new
+        cache is returned only in evaluation, without residuals, and not in an exported graph.
         """
         cache = one_cache(cache, past_key_values)
         if (source is None) == self.reads:

@@ -1,10 +1,9 @@
-r"""The encoder skeleton and its Hugging Face classes: any mixer in, hidden states and losses out.
+r"""The encoder, a stack of blocks of any mixers, and the base class of all models of `spinodal.models`.
 
     x_0 = embedding(ids);  x_{l+1} = block_l(x_l);  y = norm(x_depth);  logits = y E^T + b
 
 Position enters through the mixers alone (rotary angles, decays, filters). The residuals of all
-blocks are averaged by name and returned beside the logits, so the physics loss is a value that
-a training loop adds where everyone can see it.
+blocks are averaged by name and returned beside the logits; a training loop adds them to its loss.
 """
 
 import copy
@@ -39,7 +38,7 @@ class EncoderOutput(ModelOutput):
 
 
 class SpinodalPreTrainedModel(PreTrainedModel):
-    """Loading, saving and initialisation shared by all models of this room."""
+    """The base class of all models of `spinodal.models`: loading, saving and initialisation."""
 
     config: SpinodalConfig
     base_model_prefix = "model"
@@ -49,19 +48,19 @@ class SpinodalPreTrainedModel(PreTrainedModel):
 
     @classmethod
     def register_for_auto_class(cls, auto_class="AutoModel"):
-        """Nothing: `remote_code` says where a saved model's class is, and no source of this library is copied."""
+        """Does nothing: `remote_code` says where a saved model's class is, and no source of this library is copied."""
 
     def save_pretrained(self, save_directory: str | PathLike, *args: Any, **kwargs: Any):
-        """The library's folder, and a file beside the weights through which Auto classes find this library."""
+        """Saves as transformers does, and a file beside the weights by which Auto classes find this library."""
         self.config.auto_map = auto_map(type(self).__name__)
         super().save_pretrained(save_directory, *args, **kwargs)
         write_remote_code(Path(save_directory))
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module):
-        """Every layer knows its own start; what came from a file is left alone.
+        """Calls the layer's `reset_parameters`, unless all its parameters were loaded; embeddings are normal.
 
-        Of a layer that came in part, the library's guard on `nn.init` leaves that part alone.
+        Where some were loaded, transformers' guard on `nn.init` leaves those as they are.
         """
         loaded = all(getattr(p, "_is_hf_initialized", False) for p in module.parameters(recurse=False))
         reset = getattr(module, "reset_parameters", None)
@@ -73,7 +72,7 @@ class SpinodalPreTrainedModel(PreTrainedModel):
 
 
 class SpinodalModel(SpinodalPreTrainedModel):
-    """The encoder itself: ids to normalised hidden states."""
+    """The encoder without a head: normalised hidden states [b n d] of token ids [b n]."""
 
     def __init__(self, config: SpinodalConfig):
         if config.is_decoder or config.is_encoder_decoder:
@@ -106,7 +105,7 @@ class SpinodalModel(SpinodalPreTrainedModel):
         output_residuals: bool = False,
         **kwargs,
     ) -> EncoderOutput:
-        """Exactly one of ids and embeddings; `attention_mask` [b n] is nonzero on tokens that are there."""
+        """Hidden states of exactly one of ids and embeddings; `attention_mask` [b n] is nonzero on valid tokens."""
         require_known(kwargs)
         x = embedded(self.embedding, input_ids, inputs_embeds)
         valid = validity(attention_mask, x)
@@ -124,7 +123,7 @@ class SpinodalModel(SpinodalPreTrainedModel):
 def embedded(
     embedding: nn.Embedding, ids: Int[Tensor, "b n"] | None, embeds: Float[Tensor, "b n d"] | None
 ) -> Float[Tensor, "b n d"]:
-    """The tokens themselves; InputError unless they come either as ids or as embeddings, and one at least."""
+    """The embeddings of tokens; InputError unless either ids or embeddings are given, of one token or more."""
     if (ids is None) == (embeds is None):
         raise InputError("give exactly one of input_ids and inputs_embeds")
     x = embedding(ids) if embeds is None else embeds
@@ -150,7 +149,7 @@ def averaged(layers: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def changed(config: SpinodalConfig, **values: Any) -> SpinodalConfig:
-    """A copy of the configuration with other values, whatever else was set on it."""
+    """A deep copy of the configuration with these values set."""
     other = copy.deepcopy(config)
     for name, value in values.items():
         setattr(other, name, value)

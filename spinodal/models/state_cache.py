@@ -1,8 +1,8 @@
-r"""The cache of a decoder: one state a block, behind the interface of the library's `generate`.
+r"""The cache of a decoder: one state a block, with the interface that transformers' `generate` calls.
 
 Linear mixers have states of constant size, so token 32,000 costs what token 10 does; attention's
-grows by its keys and values. Beams reorder, reset and measure it through the library's interface.
-Padding is remembered beside the states: tokens that are not there take no position.
+grows by its keys and values. Beam search reorders, resets and measures it through transformers' interface.
+A mask of valid tokens is kept beside the states: padding takes no position.
 """
 
 import copy
@@ -56,7 +56,7 @@ class BlockState(CacheLayerMixin):
 
 
 def fingerprint(decoder: nn.Module) -> str:
-    """A hash of a few weights of every parameter: a cache from a file belongs to the model that has the same."""
+    """A hash of four numbers of each parameter, by which a cache from a file is matched with its model."""
     found = hashlib.sha256()
     for name, parameter in decoder.named_parameters():
         few = parameter.detach().flatten()[:4].double().cpu().tolist()
@@ -65,7 +65,7 @@ def fingerprint(decoder: nn.Module) -> str:
 
 
 class StateCache(Cache):
-    """The states of all blocks of one decoder, which alone can go on from them."""
+    """The states of all blocks of one decoder; only that decoder can continue from them."""
 
     layers: list[BlockState]
     _is_user_defined: bool = False  # whether `generate` was given it, and leaves it whole at the end
@@ -91,7 +91,7 @@ class StateCache(Cache):
         return other
 
     def require(self, decoder: nn.Module, sequences: int) -> None:
-        """InputError where this is the cache of another model or of other sequences: its states mean nothing here."""
+        """InputError where this is the cache of another model, or holds another number of sequences."""
         if self.weights and self.weights == fingerprint(decoder):
             self.owner, self.weights = weakref.ref(decoder), ""
         if self.owner() is not decoder:
@@ -103,7 +103,7 @@ class StateCache(Cache):
     def place(
         self, offset: Int[Tensor, " b"] | None, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None
     ) -> None:
-        """Takes in which of the tokens x are there; InputError where their positions do not follow the cache's."""
+        """Records which of the tokens x are valid; InputError where positions do not continue the cache's."""
         seen = self.layers[0].seen
         before = x.new_zeros(len(x), dtype=torch.long) + seen if self.there is None else self.there.sum(1)
         if offset is not None:
@@ -121,7 +121,7 @@ class StateCache(Cache):
             self.there = torch.cat([self.there, new], 1)
 
     def advance(self, tokens: int) -> None:
-        """Counts tokens that the states have taken in elsewhere, none of them padding."""
+        """Adds to the count of tokens, all valid, where the states were advanced by other code."""
         for layer in self.layers:
             layer.seen += tokens
         if self.there is not None:
@@ -136,7 +136,7 @@ class StateCache(Cache):
         self.there = self.offset = None
 
     def reorder_cache(self, beam_idx: torch.Tensor) -> None:
-        """Sequence i becomes sequence beam_idx[i], which may be more of them or fewer."""
+        """Makes sequence i the former sequence beam_idx[i]; the number of sequences may change."""
         for layer in self.layers:
             layer.reorder_cache(beam_idx)
         for name in ("there", "offset"):
@@ -150,11 +150,11 @@ class StateCache(Cache):
         return next((count for count in held if count is not None), 0)
 
     def batch_repeat_interleave(self, repeats: int) -> None:
-        """Every sequence `repeats` times, side by side."""
+        """Repeats every sequence `repeats` times, copies side by side."""
         self.reorder_cache(torch.arange(self.sequences()).repeat_interleave(repeats))
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
-        """The sequences of these indices alone, or of a mask."""
+        """Keeps the sequences of these indices, or of a boolean mask, alone."""
         chosen = indices.nonzero()[:, 0] if indices.dtype == torch.bool else indices
         self.reorder_cache(chosen)
 
