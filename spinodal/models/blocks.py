@@ -31,7 +31,7 @@ LEAST = {"vocab_size": 1, "width": 1, "depth": 1, "heads": 1, "kernel": 0, "leng
 
 
 def require_sizes(config: SpinodalConfig):
-    """Raises InputError for a size out of its range; mixers refuse what only they cannot take."""
+    """Raises InputError for a size out of its range; limits of single mixers are checked by these."""
     for name, least in LEAST.items():
         if getattr(config, name) < least:
             raise InputError(f"{name}={getattr(config, name)}: a model needs at least {least}")
@@ -63,7 +63,7 @@ def build_part(config: SpinodalConfig, part: str, *, causal: bool) -> Mixer:
 
 
 def sublayers(config: SpinodalConfig, *, causal: bool = False, reads: bool = False) -> list[Mixer]:
-    """The mixers of one block, one a residual; `mixer="none"` leaves the channel mixer alone."""
+    """The mixers of one block, each for a residual connection; without a token mixer for `mixer="none"`."""
     channel = build_part(config, "channel", causal=causal)
     cross = cast(CrossMixer, build_part(config, "cross", causal=causal)) if reads else None
     if read_part("mixer", config.mixer)["name"] == NONE:
@@ -79,7 +79,7 @@ def sublayers(config: SpinodalConfig, *, causal: bool = False, reads: bool = Fal
 
 
 class Block(GradientCheckpointingLayer):
-    """x += mixer(norm(x)) for each of its mixers; what they report has names of its own."""
+    """x += mixer(norm(x)) for each of its mixers; Mixed has the residuals and measures of all by name."""
 
     def __init__(self, config: SpinodalConfig, *, causal: bool = False, reads: bool = False):
         super().__init__()
@@ -96,7 +96,10 @@ class Block(GradientCheckpointingLayer):
         residuals: bool = False,
         past: BlockState | None = None,
     ) -> Mixed:
-        """Whole sequences, or those after `past`, which then holds them too; `source` for a block that reads one."""
+        """Mixed of whole sequences, or of tokens that follow `past`, whose state is then replaced.
+
+        `source` is for a block with a cross mixer.
+        """
         if past is not None:
             y, past.state = self.extend(x, past.state, valid, source)
             past.seen += x.shape[1]
@@ -115,7 +118,10 @@ class Block(GradientCheckpointingLayer):
         valid: Bool[Tensor, "b n"] | None = None,
         source: Source | None = None,
     ) -> tuple[Float[Tensor, "b n d"], State]:
-        """Tokens that follow those in `state`, and the state after them; the source is read at the beginning alone."""
+        """The block's output for tokens that follow those in `state`, and the state after them.
+
+        The source is read only where `state` is None, before the first token.
+        """
         if state is None:
             state = tuple(mixer.begin(source) for _, mixer in self.layers())
         after = []
@@ -126,7 +132,7 @@ class Block(GradientCheckpointingLayer):
         return x, tuple(after)
 
     def layers(self) -> Iterator[tuple[nn.Module, Mixer]]:
-        """Each mixer behind its norm."""
+        """The pairs (norm, mixer) in their order."""
         return zip(self.norms, cast("Iterable[Mixer]", self.mixers), strict=True)
 
     @property

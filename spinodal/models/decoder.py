@@ -69,8 +69,8 @@ class SpinodalGenerativeModel(SpinodalPreTrainedModel):
     ):
         """Puts the cache that `generate` starts from into `model_kwargs`.
 
-        InputError for more tokens than the mixers take, for a `cache_implementation`, and for a cache that does not
-        belong to this decoder.
+        InputError for more tokens than the mixers take, for a `cache_implementation`, and for a cache that does
+        not belong to this decoder.
         """
         decoder = self.decoder_network()
         limit = decoder.longest
@@ -166,10 +166,10 @@ class SpinodalDecoder(SpinodalPreTrainedModel):
         output_residuals: bool = False,
         **kwargs,
     ) -> DecoderOutput:
-        """Hidden states of exactly one of ids and embeddings; `attention_mask` [b n], or [b past+n] with a cache.
+        """Hidden states of ids or of embeddings; `attention_mask` is [b n], or [b past+n] with a cache.
 
-        `past_key_values` is another name of `cache`. Where `use_cache` is None the configuration decides, and a new
-        cache is returned only in evaluation, without residuals, and not in an exported graph.
+        `past_key_values` is another name of `cache`. Where `use_cache` is None the configuration decides, and a
+        new cache is returned only in evaluation, without residuals, and not in an exported graph.
         """
         cache = one_cache(cache, past_key_values)
         if (source is None) == self.reads:

@@ -48,10 +48,10 @@ class SpinodalPreTrainedModel(PreTrainedModel):
 
     @classmethod
     def register_for_auto_class(cls, auto_class="AutoModel"):
-        """Does nothing: `remote_code` says where a saved model's class is, and no source of this library is copied."""
+        """Does nothing: `remote_code` says where a saved model's class is, and no source is copied."""
 
     def save_pretrained(self, save_directory: str | PathLike, *args: Any, **kwargs: Any):
-        """Saves as transformers does, and a file beside the weights by which Auto classes find this library."""
+        """Saves as transformers does, with a file by which Auto classes find this library."""
         self.config.auto_map = auto_map(type(self).__name__)
         super().save_pretrained(save_directory, *args, **kwargs)
         write_remote_code(Path(save_directory))
@@ -105,7 +105,7 @@ class SpinodalModel(SpinodalPreTrainedModel):
         output_residuals: bool = False,
         **kwargs,
     ) -> EncoderOutput:
-        """Hidden states of exactly one of ids and embeddings; `attention_mask` [b n] is nonzero on valid tokens."""
+        """Hidden states of ids or of embeddings; `attention_mask` [b n] is nonzero on valid tokens."""
         require_known(kwargs)
         x = embedded(self.embedding, input_ids, inputs_embeds)
         valid = validity(attention_mask, x)
@@ -123,7 +123,7 @@ class SpinodalModel(SpinodalPreTrainedModel):
 def embedded(
     embedding: nn.Embedding, ids: Int[Tensor, "b n"] | None, embeds: Float[Tensor, "b n d"] | None
 ) -> Float[Tensor, "b n d"]:
-    """The embeddings of tokens; InputError unless either ids or embeddings are given, of one token or more."""
+    """The embeddings of tokens; InputError unless ids or embeddings are given, of one token or more."""
     if (ids is None) == (embeds is None):
         raise InputError("give exactly one of input_ids and inputs_embeds")
     x = embedding(ids) if embeds is None else embeds

@@ -1,8 +1,8 @@
-r"""The encoder-decoder skeleton: an encoder, and a decoder every block of which reads what it made.
+r"""The encoder-decoder: an encoder, and a decoder every block of which reads the encoder's output.
 
     y = decoder(target, source = encoder(ids))
 
-They share their embedding. Where the configuration asks for layers, both give them.
+They share their embedding. Hidden states of all layers, where they are asked for, are those of both.
 """
 
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class EncoderDecoderOutput(CachedOutput, HiddenState):
 
 
 class TwoStacks(SpinodalPreTrainedModel):
-    """What an encoder and a decoder that reads it ask of the library, with a head or without."""
+    """The base class of encoder-decoders, with a head or without."""
 
     def decoder_network(self) -> SpinodalDecoder:
         """The decoder inside this model."""
@@ -50,7 +50,7 @@ class TwoStacks(SpinodalPreTrainedModel):
     def gradient_checkpointing_enable(
         self, gradient_checkpointing_kwargs: dict[str, Any] | None = None, **kwargs: Any
     ):
-        """Blocks are computed again in the backward pass, to save memory.
+        """Lets the backward pass compute blocks again, to save memory.
 
         InputError for re-entrant checkpoints: they lose the source, whose gradient all blocks of a decoder share.
         """
@@ -63,7 +63,7 @@ class TwoStacks(SpinodalPreTrainedModel):
     def resize_token_embeddings(
         self, new_num_tokens: int | None = None, *args: Any, **kwargs: Any
     ) -> nn.Embedding:
-        """The embeddings of source and target, and the output, in a new size; embeddings are two where not tied."""
+        """The embedding of the source, once it, the target's and the output are resized, tied or not."""
         embedding = super().resize_token_embeddings(new_num_tokens, *args, **kwargs)
         decoder = self.decoder_network()
         if decoder.embedding.num_embeddings != embedding.num_embeddings:
@@ -72,7 +72,7 @@ class TwoStacks(SpinodalPreTrainedModel):
 
 
 class SpinodalEncoderDecoder(TwoStacks):
-    """The network; a head on it writes text."""
+    """The encoder-decoder without a head: normalised hidden states [b n d] of a target, given a source."""
 
     _tied_weights_keys = {"decoder.embedding.weight": "encoder.embedding.weight"}
 
@@ -111,7 +111,7 @@ class SpinodalEncoderDecoder(TwoStacks):
         output_residuals: bool = False,
         **kwargs: Any,
     ) -> EncoderDecoderOutput:
-        """Source and target as ids or embeddings; the source as `encoder_outputs` where it has been read."""
+        """Hidden states of the target; source and target are ids or embeddings, the source also `encoder_outputs`."""
         require_known(kwargs)
         layers = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         asked = dict(output_hidden_states=layers, output_residuals=output_residuals)

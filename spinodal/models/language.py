@@ -34,7 +34,7 @@ from spinodal.models.versions import CACHE, CachedOutput, one_cache
 
 @dataclass
 class LossAndLogits(ModelOutput):
-    """The first fields of an output that may be scored."""
+    """The base of outputs whose first fields are loss and logits."""
 
     loss: Float[Tensor, ""] | None = None
     logits: Float[Tensor, "..."] | None = None
@@ -64,7 +64,7 @@ class TranslationOutput(CachedOutput, LossAndLogits):
 
 
 class LanguageHead(SpinodalGenerativeModel):
-    """What both models share: the output matrix, and a loss formed where there is a label."""
+    """The base of models with logits over the vocabulary: the output matrix, and the loss given labels."""
 
     output: nn.Linear
 
@@ -93,17 +93,17 @@ class LanguageHead(SpinodalGenerativeModel):
 
 
 def kept(hidden: Float[Tensor, "b n d"], places: int | Tensor) -> Float[Tensor, "b k d"]:
-    """The last so many tokens, all for 0, or those at these places."""
+    """The last `places` tokens, all of them for 0; those at these indices where `places` is a tensor."""
     return hidden[:, -places:] if isinstance(places, int) else hidden[:, places]
 
 
 def of_kind(config: SpinodalConfig, kind: str) -> SpinodalConfig:
-    """The configuration with is_decoder or is_encoder_decoder set; itself where it is."""
+    """A copy of the configuration with the flag `kind` set, or itself where it is: is_decoder, for example."""
     return config if getattr(config, kind) else changed(config, **{kind: True})
 
 
 class SpinodalForCausalLM(LanguageHead, GenerationMixin):
-    """The next token at every position."""
+    """A causal language model: logits of the next token at every position."""
 
     _tied_weights_keys = {"output.weight": "model.embedding.weight"}
 
@@ -135,10 +135,10 @@ class SpinodalForCausalLM(LanguageHead, GenerationMixin):
         num_items_in_batch: Tensor | int | None = None,
         **kwargs: Any,
     ) -> LanguageOutput:
-        """Labels are the ids themselves, -100 where they count for nothing: the shift is made here.
+        """Logits [b n v] and, given labels, the loss; labels are the ids, -100 where ignored, and are shifted here.
 
-        `shift_labels`, a keyword, are labels that were shifted already, one for each token. `logits_to_keep` forms
-        the last so many logits alone, or those at its places; `scored_only` those that have a label to predict.
+        The keyword `shift_labels` gives labels that are already shifted, one for each token. `logits_to_keep`
+        restricts logits to the last so many tokens or to its indices, `scored_only` to tokens with a label.
         """
         # by its name in the signature Trainer would take it for a label that every batch must have
         shift_labels = kwargs.pop("shift_labels", None)
@@ -171,7 +171,7 @@ class SpinodalForCausalLM(LanguageHead, GenerationMixin):
         streamer: BaseStreamer | None = None,
         **model_kwargs: Any,
     ) -> Any:
-        """The loop of `generate` without beams; one sequence goes on by compiled steps where there are any."""
+        """The result of `generate` without beams; one sequence is continued by compiled steps if there are any."""
         from spinodal.models import step  # here, since it loads numba
 
         whole = generation_config.return_dict_in_generate or generation_config.is_assistant or synced_gpus
@@ -196,7 +196,7 @@ class SpinodalForCausalLM(LanguageHead, GenerationMixin):
 
 
 class SpinodalForSeq2SeqLM(TwoStacks, LanguageHead, GenerationMixin):
-    """The next token of a target, given a source."""
+    """An encoder-decoder model: logits of the next token at every position of a target, given a source."""
 
     _tied_weights_keys = {
         "model.decoder.embedding.weight": "model.encoder.embedding.weight",
@@ -228,7 +228,7 @@ class SpinodalForSeq2SeqLM(TwoStacks, LanguageHead, GenerationMixin):
         return shifted.masked_fill(shifted == IGNORED, self.config.pad_token_id)
 
     def generate(self, *args: Any, labels: Tensor | None = None, **kwargs: Any) -> Any:
-        """The library's `generate`; `labels`, which Seq2SeqTrainer gives with every batch, have no part in it."""
+        """transformers' `generate`, without `labels`, which Seq2SeqTrainer passes with every batch."""
         library: Any = super()  # whose method is declared for models with attributes that few have
         return library.generate(*args, **kwargs)
 
@@ -247,7 +247,7 @@ class SpinodalForSeq2SeqLM(TwoStacks, LanguageHead, GenerationMixin):
         num_items_in_batch: Tensor | int | None = None,
         **kwargs: Any,
     ) -> TranslationOutput:
-        """Given labels, the decoder's input is made from them unless it is given too."""
+        """Logits and, given labels, the loss; the decoder's input is made from labels unless it is given."""
         if labels is not None and decoder_input_ids is None and kwargs.get("decoder_inputs_embeds") is None:
             decoder_input_ids = self.prepare_decoder_input_ids_from_labels(labels)
         cache = one_cache(cache, past_key_values)

@@ -75,9 +75,9 @@ def read_mask(
 ) -> tuple[Bool[Tensor, "#b #h n m"], Float[Tensor, "#b #h n m"] | None, Bool[Tensor, "#b #h n 1"] | None]:
     """(allowed, bias, blind): which keys each query may see, biases of exponents, and queries without output.
 
-    A query that may see no key is padding, and is given all keys so that its row stays finite. In transformers
-    it averages over all keys where the mask adds a finite number, and has no output ("blind") where the mask is
-    boolean or adds -inf. InputError for a mask of integers or of another shape.
+    A query that may see no key is padding, and is given all keys so that its row stays finite. In
+    transformers it averages over all keys where the mask adds a finite number, and has no output ("blind")
+    where the mask is boolean or adds -inf. InputError for a mask of integers or of another shape.
     """
     if mask is None:
         return torch.ones(1, 1, n, m, dtype=torch.bool, device=device), None, None

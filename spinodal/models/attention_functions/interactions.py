@@ -131,7 +131,8 @@ class GraphFlow:
     """x(steps) of the graph flow from x(0) = v, one anchor for all tokens; no token weighs itself, if it sees others.
 
     A model's own values may differ by more than pi/2, beyond which the force decreases. See
-    `spinodal.mixers.graph.flow`. A bias is symmetrised where both tokens see each other, and kept where one alone does.
+    `spinodal.mixers.graph.flow`. A bias is symmetrised where both tokens see each other, and kept where one
+    alone does.
     """
 
     anchor: float = 1.0

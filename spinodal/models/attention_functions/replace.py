@@ -2,8 +2,8 @@
 
 `from_pretrained(..., attn_implementation="spinodal_beta:2")` and `model.set_attn_implementation` take an interaction by
 its name, after `import spinodal.models`; a saved configuration keeps it, and the model comes back with it.
-`replaced_attention` takes any interaction, counts calls, and refuses a model that calls no attention function,
-or calls it in some layers alone. Masks are registered with the interactions: without that transformers drops
+`replaced_attention` takes any interaction, counts calls, and refuses a model that calls no attention
+function, or calls it in some layers alone. Masks are registered with the interactions: without that transformers drops
 them silently, the causal one too.
 """
 
@@ -146,7 +146,8 @@ def replaced_attention(
     """The model with an interaction for its attention, for as long as the context lasts.
 
     A first pass on `inputs` counts the calls: InputError for an architecture that makes none, and so would
-    silently keep its own attention, and for one with layers, which it names, that compute attention in their own code.
+    silently keep its own attention, and for one with layers, which it names, that compute attention in their
+    own code.
     """
     kind, before = type(model).__name__, model.config._attn_implementation or "eager"
     name = interaction_text(what)
