@@ -69,8 +69,8 @@ class SpinodalGenerativeModel(SpinodalPreTrainedModel):
     ):
         """Puts the cache that `generate` starts from into `model_kwargs`.
 
-        InputError for more tokens than the mixers take, for a `cache_implementation`, and for a cache that does
-        not belong to this decoder.
+        InputError for more tokens than the mixers take, for a `cache_implementation`, and for a cache of another
+        decoder.
         """
         decoder = self.decoder_network()
         limit = decoder.longest
@@ -168,8 +168,8 @@ class SpinodalDecoder(SpinodalPreTrainedModel):
     ) -> DecoderOutput:
         """Hidden states of ids or of embeddings; `attention_mask` is [b n], or [b past+n] with a cache.
 
-        `past_key_values` is another name of `cache`. Where `use_cache` is None the configuration decides, and a
-        new cache is returned only in evaluation, without residuals, and not in an exported graph.
+        `past_key_values` is another name of `cache`. Where `use_cache` is None the configuration decides, and
+        a new cache is returned only in evaluation, without residuals, and not in an exported graph.
         """
         cache = one_cache(cache, past_key_values)
         if (source is None) == self.reads:

@@ -111,7 +111,10 @@ class SpinodalEncoderDecoder(TwoStacks):
         output_residuals: bool = False,
         **kwargs: Any,
     ) -> EncoderDecoderOutput:
-        """Hidden states of the target; source and target are ids or embeddings, the source also `encoder_outputs`."""
+        """Hidden states of the target; source and target are ids or embeddings.
+
+        `encoder_outputs` replace a source that was encoded before.
+        """
         require_known(kwargs)
         layers = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         asked = dict(output_hidden_states=layers, output_residuals=output_residuals)

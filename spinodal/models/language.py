@@ -98,7 +98,7 @@ def kept(hidden: Float[Tensor, "b n d"], places: int | Tensor) -> Float[Tensor, 
 
 
 def of_kind(config: SpinodalConfig, kind: str) -> SpinodalConfig:
-    """A copy of the configuration with the flag `kind` set, or itself where it is: is_decoder, for example."""
+    """The configuration with the flag `kind` set (is_decoder or is_encoder_decoder): itself or a copy."""
     return config if getattr(config, kind) else changed(config, **{kind: True})
 
 
@@ -135,7 +135,7 @@ class SpinodalForCausalLM(LanguageHead, GenerationMixin):
         num_items_in_batch: Tensor | int | None = None,
         **kwargs: Any,
     ) -> LanguageOutput:
-        """Logits [b n v] and, given labels, the loss; labels are the ids, -100 where ignored, and are shifted here.
+        """Logits and, given labels, the loss; labels are the ids, -100 where ignored, and are shifted here.
 
         The keyword `shift_labels` gives labels that are already shifted, one for each token. `logits_to_keep`
         restricts logits to the last so many tokens or to its indices, `scored_only` to tokens with a label.
@@ -171,7 +171,7 @@ class SpinodalForCausalLM(LanguageHead, GenerationMixin):
         streamer: BaseStreamer | None = None,
         **model_kwargs: Any,
     ) -> Any:
-        """The result of `generate` without beams; one sequence is continued by compiled steps if there are any."""
+        """The result of `generate` without beams; for one sequence by compiled steps where there are any."""
         from spinodal.models import step  # here, since it loads numba
 
         whole = generation_config.return_dict_in_generate or generation_config.is_assistant or synced_gpus

@@ -56,7 +56,7 @@ class BlockState(CacheLayerMixin):
 
 
 def fingerprint(decoder: nn.Module) -> str:
-    """A hash of the names, shapes and first numbers of all parameters: it tells the model of a saved cache."""
+    """A hash of the names, shapes and first numbers of all parameters, to identify a saved cache's model."""
     found = hashlib.sha256()
     for name, parameter in decoder.named_parameters():
         few = parameter.detach().flatten()[:4].double().cpu().tolist()

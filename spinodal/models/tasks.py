@@ -1,4 +1,4 @@
-r"""The encoder put to work: filling masks, classifying sequences and tokens, finding answers in a text.
+r"""Encoders with a head: filling masks, classifying sequences and tokens, finding answers in a text.
 
 Each class adds one linear layer to `SpinodalModel` and returns `TaskOutput`. Keywords that a
 task does not take go to the encoder (`attention_mask`, `inputs_embeds`, `output_hidden_states`,
@@ -34,7 +34,10 @@ class TaskOutput(ModelOutput):
 def cross_entropy(
     logits: Float[Tensor, "k v"], labels: Int[Tensor, " k"], items: Tensor | int | None
 ) -> Float[Tensor, ""]:
-    """The mean of -log softmax(logits)[label], or its sum over `items` where a batch comes in parts."""
+    """The mean of -log softmax(logits)[label], or its sum divided by `items` where a batch comes in parts.
+
+    Labels of -100 are left out.
+    """
     logits = logits.to(
         torch.promote_types(logits.dtype, torch.float32)
     )  # bfloat16 would keep three digits of a loss
@@ -44,7 +47,10 @@ def cross_entropy(
 
 
 def label_count(config: SpinodalConfig, *, one_of_them: bool = False) -> int:
-    """`num_labels`; InputError where there are too few, or `one_of_them` is to be chosen and the problem another."""
+    """`config.num_labels`. InputError where it is below 1, or below 2 for a choice of one label.
+
+    `one_of_them` is for heads that only choose one label: InputError for another `problem_type`.
+    """
     labels, problem = config.num_labels or 0, config.problem_type
     choice = one_of_them or problem == "single_label_classification"
     if labels < (2 if choice else 1) or (
@@ -145,7 +151,7 @@ class SpinodalForMaskedLM(SpinodalPreTrainedModel):
 
 
 class SpinodalForSequenceClassification(SpinodalPreTrainedModel):
-    """One distribution over `num_labels` a sequence, read from the mean of its tokens."""
+    """Logits of `num_labels` labels for each sequence, linear in the mean of its valid tokens."""
 
     def __init__(self, config: SpinodalConfig):
         super().__init__(config)
@@ -163,7 +169,7 @@ class SpinodalForSequenceClassification(SpinodalPreTrainedModel):
         num_items_in_batch: Tensor | int | None = None,
         **kwargs,
     ) -> TaskOutput:
-        """The loss of the sequences' labels: `classification_loss` says which."""
+        """Logits [b k] and, given labels, their `classification_loss`."""
         out = self.model(input_ids, attention_mask, **kwargs)
         tokens = out.last_hidden_state
         valid = validity(attention_mask, tokens)
@@ -179,7 +185,7 @@ class SpinodalForSequenceClassification(SpinodalPreTrainedModel):
 
 
 class SpinodalForTokenClassification(SpinodalPreTrainedModel):
-    """One distribution over `num_labels` a token."""
+    """Logits of `num_labels` labels for each token."""
 
     def __init__(self, config: SpinodalConfig):
         super().__init__(config)

@@ -3,8 +3,8 @@
 `from_pretrained(..., attn_implementation="spinodal_beta:2")` and `model.set_attn_implementation` take an interaction by
 its name, after `import spinodal.models`; a saved configuration keeps it, and the model comes back with it.
 `replaced_attention` takes any interaction, counts calls, and refuses a model that calls no attention
-function, or calls it in some layers alone. Masks are registered with the interactions: without that transformers drops
-them silently, the causal one too.
+function, or calls it in some layers alone. Masks are registered with the interactions: without that
+transformers drops them silently, the causal one too.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""One sequence goes on in machine code, where a model and its mixers have a compiled form.
+"""Generation of one sequence in machine code, for models whose mixers have a compiled form.
 
 kernels    the operations, and one call that carries out a list of them for a token
 program    how such a list is put together

@@ -32,12 +32,12 @@ def leaves(state: State) -> list[Tensor]:
 
 
 def refilled(state: State, values: Any) -> State:
-    """A state of the same form with other tensors."""
+    """A state of the same nested form, with tensors taken in order from the iterator `values`."""
     return tuple(refilled(part, values) if isinstance(part, tuple) else next(values) for part in state)
 
 
 class Step:
-    """One token after another of one sequence through a decoder, from the states of a cache.
+    """The compiled decoder of one sequence: a call takes one token and returns the logits after it.
 
     NoProgramError where a part of the model has no compiled form.
     """
@@ -65,7 +65,7 @@ class Step:
         )
 
     def begin(self, cache: StateCache) -> None:
-        """Takes in the states of a cache."""
+        """Copies the states of a cache into the program's memory."""
         self.cache, self.taken, self.first = cache, 0, 0
         for layer, places in zip(cache.layers, self.places, strict=True):
             for tensor, place in zip(leaves(layer.state or ()), places, strict=True):
@@ -83,7 +83,7 @@ class Step:
         return self.logits
 
     def store(self) -> None:
-        """Gives the cache the states after the tokens that were taken."""
+        """Writes the states after the tokens taken so far back into the cache."""
         for layer, places in zip(self.cache.layers, self.places, strict=True):
             after = [
                 tensor + self.taken
@@ -97,7 +97,7 @@ class Step:
 
 
 def is_undisturbed(model: nn.Module) -> bool:
-    """Whether nothing but the model's own code would run in a call of it: no hooks, wrappers, training or tracing."""
+    """Whether a call of the model runs its own code alone: without hooks, wrappers, training or tracing."""
     watched = (
         torch.is_grad_enabled()
         or torch.is_autocast_enabled("cpu")
@@ -114,7 +114,7 @@ def is_undisturbed(model: nn.Module) -> bool:
 
 
 def compiled_step(model: SpinodalForCausalLM, cache: object) -> Step | None:
-    """The step of a model for a cache, None where only its `forward` can go on."""
+    """The compiled step of a model for a cache, None where there is none or `forward` would be faster."""
     if not isinstance(cache, StateCache) or not is_undisturbed(model):
         return None
     try:

@@ -232,7 +232,7 @@ def softmax(x):
 @compiled(fastmath=PLAIN)
 @no_type_check
 def share(m, q, w, decay, heads, phases):
-    """q and r, behind each other: softmax of each head, r never zero; w = g w + r, q / w."""
+    """In place: q and r, one behind the other, become softmaxes over phases, r kept off 0; w = g w + r, q /= w."""
     n = heads * phases
     for h in range(2 * heads):
         softmax(m[q + h * phases : q + h * phases + phases])
@@ -344,7 +344,7 @@ def split(m, z, k, l, y, sizes):
 @compiled(fastmath=PLAIN)
 @no_type_check
 def run(p, m, token, place):
-    """Carries out every row of the program for a token, of which `place` stand before."""
+    """Carries out all rows of program p on memory m for one token, after `place` earlier tokens."""
     for o in range(len(p)):
         code, a, b, c, d, e, f = p[o, 0], p[o, 1], p[o, 2], p[o, 3], p[o, 4], p[o, 5], p[o, 6]
         if code == PRODUCT:

@@ -1,8 +1,8 @@
 r"""The loop of `generate` for one sequence: as transformers' own, token for token, around a compiled step.
 
-Logits are processed, tokens drawn and texts ended by the processors, the random numbers and the criteria of
-transformers; of these, a greatest length and a token at which a text ends are read off here, and a temperature, the
-likeliest k and the likeliest share p of the tokens are found by NumPy, which sorts in a tenth of the time.
+Logits processors, random numbers and stopping criteria are those of transformers. Of these, the maximal length
+and the tokens that end a text are checked here, and temperature, top-k and top-p are applied with NumPy, which
+sorts in a tenth of the time.
 """
 
 import math
@@ -32,7 +32,7 @@ CLOSE = 3e-6  # two numbers that float32 may put in either order, relative to th
 
 
 def warped_shares(logits: Float[np.ndarray, " v"], warpers: list[Warper]) -> Float[np.ndarray, " v"] | None:
-    """Shares of the tokens, the largest 1, zero where a warper takes a token out; None where rounding decides that."""
+    """Probabilities relative to the largest, 0 for tokens that a warper removes; None if rounding decides."""
     for one in warpers:
         if isinstance(one, TemperatureLogitsWarper):
             logits = logits / np.float32(one.temperature)
@@ -55,7 +55,7 @@ def warped_shares(logits: Float[np.ndarray, " v"], warpers: list[Warper]) -> Flo
 
 
 def largest(x: Float[np.ndarray, " v"]) -> int | None:
-    """The place of the largest number, None where another is as large to rounding."""
+    """The index of the largest number, None where another is as large to rounding; sets it to 0 in x."""
     place = int(x.argmax())
     top = x[place]
     x[place] = 0
@@ -63,7 +63,7 @@ def largest(x: Float[np.ndarray, " v"]) -> int | None:
 
 
 class GrowingIds:
-    """The ids of one sequence, in memory that doubles."""
+    """The ids of one sequence, in a buffer that doubles when it is full."""
 
     def __init__(self, ids: Int[Tensor, "1 n"]):
         self.n = ids.shape[1]
@@ -82,12 +82,12 @@ class GrowingIds:
 
 
 def unfiltered(warper: Warper) -> bool:
-    """Whether what it takes out can never be drawn."""
+    """Whether tokens that the warper removes have the logit -inf, and so are never drawn."""
     return getattr(warper, "filter_value", -math.inf) == -math.inf
 
 
 class Rules:
-    """How tokens are chosen, and when a text is at its end."""
+    """The choice of tokens and of the end of a text, from transformers' processors and stopping criteria."""
 
     def __init__(
         self, processors: LogitsProcessorList, criteria: StoppingCriteriaList, *, sample: bool = False
@@ -138,9 +138,9 @@ def continue_text(
     *,
     streamer: BaseStreamer | None = None,
 ) -> Int[Tensor, "1 m"]:
-    """The ids and those after them, from the logits after the last one.
+    """The ids and those generated after them, from `logits`, which belong to the last of `ids`.
 
-    The cache of the step then holds all but the last, in whatever way the loop ends.
+    The cache of the step then holds all tokens but the last, also where the loop ends by an exception.
     """
     text, now = GrowingIds(ids), logits[0].float().numpy()
     try:

@@ -32,40 +32,43 @@ class Program:
         self._size = 0
 
     def add(self, operation: Operation, *arguments: int) -> None:
-        """One row more."""
+        """Appends an operation with its arguments."""
         self._rows.append([int(operation), *arguments, *[0] * (ARGUMENTS - len(arguments))])
 
     def keep(self, values: Float[np.ndarray, " n"]) -> int:
-        """These numbers in memory: the index of the first."""
+        """The index of the first of these numbers, which are appended to the memory."""
         self._parts.append(values.astype(np.float32))
         self._size += len(values)
         return self._size - len(values)
 
     def constants(self, *values: float) -> int:
-        """These numbers in memory, once for all who ask for the same."""
+        """The index of the first of these numbers, which are in memory once for all equal calls."""
         if values not in self._named:
             self._named[values] = self.keep(np.array(values))
         return self._named[values]
 
     def room(self, name: str, n: int) -> int:
-        """Memory for n numbers, the same at every call with this name: what stood there has been read by then."""
+        """The index of n numbers of work space, the same for every call with this name.
+
+        Operations write over what another use of the name left there, which must have been read by then.
+        """
         if (name, n) not in self._named:
             self._named[name, n] = self.keep(np.zeros(n))
         return self._named[name, n]
 
     def once(self, name: str, *arguments: int) -> bool:
-        """Whether nothing was asked for by this name and these arguments: an operation that many layers share."""
+        """Whether this is the first call with these arguments: layers add an operation that they share once."""
         first = (name, *arguments) not in self._named
         self._named.setdefault((name, *arguments), 0)
         return first
 
     def hold(self, n: int) -> int:
-        """Memory for n numbers of a state."""
+        """The index of n numbers in memory that are the next part of the state, zero at the start."""
         self.state.append((self.keep(np.zeros(n)), n))
         return self._size - n
 
     def count(self) -> None:
-        """A count of tokens in a state."""
+        """Makes a count of tokens the next part of the state; it takes no memory."""
         self.state.append(None)
 
     def address(self, weight: Tensor | None) -> int:
@@ -85,5 +88,5 @@ class Program:
         return np.array(self._rows, np.int64)
 
     def memory(self) -> Float[np.ndarray, " m"]:
-        """The memory before the first token."""
+        """The numbers in memory before the first token."""
         return np.concatenate(self._parts)
