@@ -69,8 +69,8 @@ class SpinodalGenerativeModel(SpinodalPreTrainedModel):
     ):
         """Puts the cache that `generate` starts from into `model_kwargs`.
 
-        InputError for more tokens than the mixers take, for a `cache_implementation`, and for a cache of another
-        decoder.
+        InputError for more tokens than the mixers take, for a `cache_implementation`, and for a cache of
+        another decoder.
         """
         decoder = self.decoder_network()
         limit = decoder.longest

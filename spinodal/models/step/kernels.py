@@ -232,7 +232,7 @@ def softmax(x):
 @compiled(fastmath=PLAIN)
 @no_type_check
 def share(m, q, w, decay, heads, phases):
-    """In place: q and r, one behind the other, become softmaxes over phases, r kept off 0; w = g w + r, q /= w."""
+    """q, r <- softmax over phases, r kept off 0; w <- g w + r, q <- q / w; r stands behind q in m."""
     n = heads * phases
     for h in range(2 * heads):
         softmax(m[q + h * phases : q + h * phases + phases])

@@ -1,8 +1,8 @@
 r"""The loop of `generate` for one sequence: as transformers' own, token for token, around a compiled step.
 
-Logits processors, random numbers and stopping criteria are those of transformers. Of these, the maximal length
-and the tokens that end a text are checked here, and temperature, top-k and top-p are applied with NumPy, which
-sorts in a tenth of the time.
+Logits processors, random numbers and stopping criteria are those of transformers. Of these, the maximal
+length and the tokens that end a text are checked here, and temperature, top-k and top-p are applied with
+NumPy, which sorts in a tenth of the time.
 """
 
 import math

@@ -179,7 +179,7 @@ MIXERS: dict[type[nn.Module], Callable[[Program, Any, int], int]] = {
 
 
 def apply(program: Program, mixer: nn.Module, x: int) -> int:
-    """The index of a mixer's output, whose operations are added; NoProgramError if its class is not in MIXERS."""
+    """The index of a mixer's output, once its operations are added; NoProgramError for other classes."""
     require_class(mixer, *MIXERS)
     return MIXERS[type(mixer)](program, mixer, x)
 

@@ -57,7 +57,7 @@ class Program:
         return self._named[name, n]
 
     def once(self, name: str, *arguments: int) -> bool:
-        """Whether this is the first call with these arguments: layers add an operation that they share once."""
+        """Whether this is the first call with these arguments: a shared operation is added only then."""
         first = (name, *arguments) not in self._named
         self._named.setdefault((name, *arguments), 0)
         return first
