@@ -31,8 +31,8 @@ class Score(NamedTuple):
 def bleu(hypotheses: Sequence[str], references: Sequence[str], *, language: str = "en") -> Score:
     """100 min(1, e^(1 - r/h)) (p_1 ... p_N)^(1/N) of h and r words, p_n the precision of n-grams.
 
-    h counts hypotheses, r references. N is 4, or the number of words of the longest reference where that is
-    less: the signature then ends with order:N.
+    The hypotheses have h words in all, the references r. N is 4, or the number of words of the longest
+    reference where that is less: the signature then ends with order:N.
     `language` is the tag of the references' language, "en", "ja" or "zh-TW", of which the first part counts. Words
     end at white space and punctuation; Japanese has neither between them: its words are MeCab's where that is
     installed (`pip install "sacrebleu[ja]"`), else its characters, which gives larger numbers. Chinese, Thai, Lao,

@@ -90,9 +90,10 @@ class Toeplitz(Layer):
 
 
 class Convolution(Layer):
-    """y_i = sum_{a < kernel} w_a * x_{i + shift - a}.
+    """y_i = sum_{a < kernel} w_a * x_{i + a - before}, before = kernel - 1 if `causal`.
 
-    A convolution of each feature by itself over `kernel` neighbouring tokens, the last ones if `causal`.
+    A convolution of each feature by itself over `kernel` neighbouring tokens: the last ones if `causal`, else
+    those around the token, before = kernel - 1 - kernel // 2.
     """
 
     def __init__(self, width: int, *, kernel: int = 4, causal: bool = False):

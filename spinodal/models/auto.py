@@ -16,7 +16,7 @@ def network_class(config: SpinodalConfig) -> type[SpinodalPreTrainedModel]:
 
 
 class SpinodalNetwork(SpinodalModel):
-    """The class of a `SpinodalConfig` in AutoModel; its constructors return a network of `network_class`."""
+    """The class of a `SpinodalConfig` in AutoModel; its class methods return networks of `network_class`."""
 
     @classmethod
     def _from_config(cls, config: SpinodalConfig, **kwargs: Any) -> SpinodalPreTrainedModel:

@@ -3,7 +3,7 @@ r"""The encoder, a stack of blocks of any mixers, and the base class of all mode
     x_0 = embedding(ids);  x_{l+1} = block_l(x_l);  y = norm(x_depth);  logits = y E^T + b
 
 Position enters through the mixers alone (rotary angles, decays, filters). The residuals of all
-blocks are averaged by name and returned beside the logits; a training loop adds them to its loss.
+blocks are averaged by name and returned beside the logits; a training loop may add them to its loss.
 """
 
 import copy

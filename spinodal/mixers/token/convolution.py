@@ -1,6 +1,6 @@
 r"""Convolutions over tokens: short and depthwise, or as long as the context.
 
-    short     y_i = sum_{a < kernel} w_a * x_{i + shift - a}     one filter a feature
+    short     y_i = sum_{a < kernel} w_a * x_{i + a - before}    one filter a feature
     Toeplitz  y_i = sum_j t_{i-j} v_j                            one filter a head [qin2023]
 
 The short one costs O(n kernel), the Toeplitz one O(n log n) by FFT, or O(n log^2 n) causal: by rounding, each
@@ -81,9 +81,10 @@ def over_tokens(
 
 
 class Convolution(Mixer):
-    """y_i = sum_{a < kernel} w_a * x_{i + shift - a}: one filter a feature over `kernel` neighbouring tokens.
+    """y_i = sum_{a < kernel} w_a * x_{i + a - before}: one filter w a feature over `kernel` tokens.
 
-    Causal, these are the last ones (shift = 0), else those around the token (shift = kernel // 2).
+    If causal these are the last ones, before = kernel - 1, else those around the token,
+    before = kernel - 1 - kernel // 2.
     """
 
     def __init__(self, width: int, *, kernel: int = 4, causal: bool = False):

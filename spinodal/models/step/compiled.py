@@ -114,7 +114,7 @@ def is_undisturbed(model: nn.Module) -> bool:
 
 
 def compiled_step(model: SpinodalForCausalLM, cache: object) -> Step | None:
-    """The compiled step of a model for a cache, None where there is none or `forward` would be faster."""
+    """The compiled step of a model for a cache, None where it does not apply or is slower than `forward`."""
     if not isinstance(cache, StateCache) or not is_undisturbed(model):
         return None
     try:
