@@ -32,6 +32,7 @@ def test_train_fill_and_what_they_leave(monkeypatch, capsys, corpus: Path, tmp_p
     assert "probability" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_train_generate_and_translate(monkeypatch, capsys, corpus: Path, tmp_path: Path):
     out, pairs = tmp_path / "lm", tmp_path / "pairs.tsv"
     assert spinodal(monkeypatch, "train", "pet-lm", *TINY, *SHORT, f"corpus={corpus}", "--out", out) == 0

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from engine_reference import CLOUDS, cloud, exact
+from marks import slow_but
 from typed import array, present
 
 from spinodal import sphere
@@ -125,7 +126,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", slow_but(CASES, "sa, circle", "coupled, sphere", "causal, d = 8"))
 def test_compiled_steps_are_the_plain_ones(name):
     """The same merges at the same times, frames and steps; from uneven weights, with merges to the end."""
     field, n, d, until = CASES[name]

@@ -82,6 +82,7 @@ def test_the_size_of_a_state_is_what_the_mixer_must_hold():
     assert all(a == b for name, (a, b) in sizes.items() if name not in ("attention", "toeplitz", "graph"))
 
 
+@pytest.mark.slow
 def test_what_sees_the_future_refuses_to_continue():
     mixers = [case.build() for case in CASES if not case.causal]
     seers = [mixer for mixer in mixers if not mixer.causal]  # gates see their own token alone

@@ -62,6 +62,7 @@ def plain(tmp_path: Path) -> Experiment:
     return override(override(small(corpus), values), {"channel": "swiglu"})
 
 
+@pytest.mark.slow
 def test_a_network_goes_on_bit_for_bit_and_its_loss_is_ours(plain: Experiment, tmp_path: Path):
     asked = override(plain, {"network": "others:Bigram"})
     data = prepare_data(asked)

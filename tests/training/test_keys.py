@@ -78,6 +78,7 @@ def test_samples_of_a_step_may_be_split_otherwise_where_a_run_goes_on(plain: Exp
     assert losses(run) == pytest.approx(losses(whole), rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "values",
     [{"activation_checkpointing": True}, pytest.param({"workers": 2}, marks=pytest.mark.slow)],
@@ -220,6 +221,7 @@ def pairs(plain: Experiment, tmp_path: Path) -> Experiment:
     return override(plain, values)
 
 
+@pytest.mark.slow
 def test_pairs_in_buckets_go_on_bit_for_bit_over_the_end_of_an_epoch(pairs: Experiment, tmp_path: Path):
     """Symbols of the targets are tokens of their own; the whole test part is scored by error rates."""
     whole = train(pairs, tmp_path / "whole", LABEL)

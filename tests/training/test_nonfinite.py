@@ -43,6 +43,7 @@ def break_gradient(monkeypatch: pytest.MonkeyPatch, *steps: int) -> None:
     monkeypatch.setattr(PhysicsTrainer, "training_step", broken)
 
 
+@pytest.mark.slow
 def test_an_infinite_gradient_ends_the_run_and_poisons_no_checkpoint(
     plain: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -58,6 +58,7 @@ def test_the_clock_leaves_model_and_random_numbers_as_they_were(plain: Experimen
     assert all(p.grad is None for p in model.parameters())
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_has_the_steps_that_it_began_with(
     plain: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

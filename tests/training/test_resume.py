@@ -62,7 +62,7 @@ def history(run: TrainingResult) -> list[dict]:
     return [{k: v for k, v in row.items() if k != "seconds"} for row in run.metrics]
 
 
-@pytest.mark.parametrize("step_size", ["constant", "bounded"])
+@pytest.mark.parametrize("step_size", slow_but(["constant", "bounded"], "constant"))
 def test_killed_and_resumed_is_bit_equal(step_size: str, corpus: Path, tmp_path: Path):
     experiment = override(small(corpus), {"step_size": step_size})
     whole = train(experiment, tmp_path / "whole", LABEL)
