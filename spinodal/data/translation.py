@@ -139,7 +139,7 @@ class LengthBuckets(Sampler[int]):
 
 
 def trim_padding(
-    items: Sequence[dict[str, Int64[Tensor, " _"]]], *, multiple: int = 4
+    items: Sequence[dict[str, Int64[Tensor, " _"]]], *, multiple: int = 16
 ) -> dict[str, Int64[Tensor, "b _"]]:
     """A batch of pairs without the columns that are padding in all of them, up to a multiple of `multiple`.
 

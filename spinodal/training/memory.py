@@ -29,7 +29,7 @@ from spinodal.training.groups import describe_groups
 from spinodal.training.processes import process_count
 from spinodal.training.sharding import gathered_parameters
 from spinodal.training.size import machine_memory
-from spinodal.training.tasks import PreparedData, task_named
+from spinodal.training.tasks import PreparedData, collator
 
 # Bytes a parameter; adafactor's are rows and columns, Muon keeps half of a matrix
 MOMENTS = {"adamw": 8, "adamw-one-rate": 8, "muon": 8, "adafactor": 0, "sgd": 0}
@@ -84,7 +84,7 @@ def kept_bytes(
     experiment: Experiment, model: SpinodalPreTrainedModel, data: PreparedData, samples: int
 ) -> int:
     """Bytes that autograd keeps of a forward pass of so many samples, beside the model's own."""
-    inputs = task_named(experiment.data.task).collate([data.training[i] for i in range(samples)])
+    inputs = collator(experiment.data)([data.training[i] for i in range(samples)])
     whole = saved_bytes(experiment, model, inputs)
     if not experiment.schedule.activation_checkpointing:
         return whole

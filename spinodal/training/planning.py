@@ -20,7 +20,7 @@ from spinodal.training.callbacks import clock
 from spinodal.training.constraints import Constraints
 from spinodal.training.experiment import Experiment, override
 from spinodal.training.processes import process_count
-from spinodal.training.tasks import PreparedData, task_named
+from spinodal.training.tasks import PreparedData, collator
 
 PLANNED = ("steps", "evaluate_every")  # values of a configuration that a plan sets
 BATCHES = 3  # of which the time is taken, after one that is not counted
@@ -84,7 +84,7 @@ def timed(
     training: bool,
 ) -> float:
     """Mean seconds of a call of `passes` over these batches, the first, which warms up, left out."""
-    collate, device = task_named(experiment.data.task).collate, next(model.parameters()).device
+    collate, device = collator(experiment.data), next(model.parameters()).device
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]  # some count the calls of training
     mode, seconds = model.training, []
     model.train(training)

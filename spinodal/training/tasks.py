@@ -13,7 +13,7 @@ import hashlib
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from numbers import Integral, Real
 from typing import Any, NamedTuple, cast
 
@@ -327,6 +327,11 @@ TASKS: dict[str, Task] = {
     ),
     "recall": Task(SpinodalForCausalLM, least_vocabulary, prepare_recall, recall_accuracy),
 }
+
+
+def collator(data: DataConfig) -> Collator:
+    """What makes a batch of samples; those of `bucket` are padded to multiples of 4 tokens, not of 16."""
+    return partial(trim_padding, multiple=4) if data.bucket else task_named(data.task).collate
 
 
 def task_named(name: str) -> Task:

@@ -63,7 +63,7 @@ from spinodal.training.sharding import (
     shard,
     whole,
 )
-from spinodal.training.tasks import PreparedData, task_named
+from spinodal.training.tasks import PreparedData, collator
 from spinodal.types import Progress
 
 STATE = "spinodal.json"
@@ -95,7 +95,7 @@ class PhysicsTrainer(Trainer):
         self.parts: list[Part] = []
         self.skipping, self.skipped, self.skipped_in_a_row = False, 0, 0
         self.terminated: Callable[[], bool] = lambda: False
-        self.collate = task_named(experiment.data.task).collate
+        self.collate = collator(experiment.data)
         super().__init__(
             model,
             arguments(experiment, out),

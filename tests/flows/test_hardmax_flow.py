@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from marks import slow_but
 
 from spinodal import sphere
 from spinodal.errors import ConvergenceError
@@ -25,15 +26,21 @@ def test_a_flow_without_switches_is_that_towards_the_token_that_is_liked():
     assert np.tan(u / 2) == pytest.approx(np.exp(-3.0), rel=1e-7)
 
 
-@pytest.mark.parametrize(
-    "seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("seed", slow_but([0, 2, 3], 0))
 def test_tokens_that_slide_are_refused_with_the_way_out(seed):
     field = AttentionField(np.inf, heads=stack_heads(f"random:{seed}", d=3))
     with pytest.raises(
         ConvergenceError, match=r"tokens slide .* take the layer clock, `method` Layers\(step\)"
     ):
         evolve(Simulation(field, UniformStart(10, 3, seed), until=20.0))
+
+
+@pytest.mark.slow
+def test_tokens_that_do_not_slide_are_followed_to_the_end():
+    field = AttentionField(np.inf, heads=stack_heads("random:1", d=3))
+    layers = simulate(field, sphere.uniform(10, 3, 1), 20.0, method=Layers(1e-2))
+    run = evolve(Simulation(field, UniformStart(10, 3, 1), until=20.0))
+    np.testing.assert_allclose(run.tokens[-1], layers.tokens[-1], atol=1e-3)
 
 
 def test_layers_of_hardmax_go_through_by_their_definition():

@@ -84,11 +84,19 @@ FORMS: dict[str, Callable[[str, str, str], Matrix]] = {
 }
 
 
+def shape_of(matrix: Matrix | str) -> tuple[int, ...]:
+    """The shape of a matrix; () of a text, and of rows of different lengths, which `Head` refuses by name."""
+    try:
+        return () if isinstance(matrix, str) else np.shape(matrix)
+    except ValueError:
+        return ()
+
+
 def matrices_of(given: tuple[Matrix | str, ...], d: int | None) -> tuple[Matrix, ...]:
     """Queries, keys and values with their texts as matrices; a random one has the d of the others, or `d`."""
     made = list(given)
     for late in (False, True):
-        width = next((np.shape(m)[-1] for m in made if not isinstance(m, str) and np.ndim(m) > 1), d)
+        width = next((shape[-1] for m in made if len(shape := shape_of(m)) > 1), d)
         for i, matrix in enumerate(made):
             if isinstance(matrix, str) and is_random(matrix) == late:
                 made[i] = named_matrix(matrix, width, role=ROLES[i])
