@@ -57,7 +57,7 @@ DOORS: dict[str, set[str]] = {
     "training": {"types", "runs", "models", "mixers", "data", "observables", "watch", "scores", "signals"},
     "inference": {"models", "data"},
     "watch": {"types", "runs", "observables", "theory", "data", "models"},
-    "shorten": {"types", "runs", "data", "models", "watch"},
+    "shorten": {"types", "runs", "data", "models", "watch", "scores"},
     "figures": {
         "types",
         "limits",

@@ -149,6 +149,8 @@ def naive_distance(a: list[str], b: list[str]) -> int:
 def test_edits_are_those_of_the_recursion_and_a_distance():
     random_words = random.Random(1)
     texts = [random_words.choices("abc", k=random_words.randint(0, 5)) for _ in range(12)]
+    assert edit_distance(["a", "b", "c"], ["a", "x", "c", "d"]) == 2
+    assert edit_distance([], ["a"]) == edit_distance(["a"], []) == 1
     for a in texts:
         assert edit_distance(a, a) == 0
         for b in texts:

@@ -1,5 +1,5 @@
 from .experiment import Transcription, transcribe
-from .result import Transcript, TranscriptionResult, Trial, word_difference, word_edits, words
+from .result import Transcript, TranscriptionResult, Trial, word_difference, words
 from .speech import Recogniser, open_recogniser, recognise
 from .tokens import Merged, group_starts, merge
 from .whisper import Shortening, shortened
@@ -19,6 +19,5 @@ __all__ = [
     "shortened",
     "transcribe",
     "word_difference",
-    "word_edits",
     "words",
 ]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from spinodal.runs import UNSAVED
+from spinodal.scores import edit_distance
 from spinodal.shorten.experiment import Transcription
 
 
@@ -72,17 +73,10 @@ def words(text: str) -> list[str]:
     return re.findall(r"\w+(?:['’]\w+)*", text.lower())
 
 
-def word_edits(one: Sequence[str], other: Sequence[str]) -> int:
-    """The least number of insertions, deletions and substitutions that make one list of words the other."""
-    row = list(range(len(other) + 1))
-    for i, a in enumerate(one, start=1):
-        corner, row[0] = row[0], i
-        for j, b in enumerate(other, start=1):
-            corner, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, corner + (a != b))
-    return row[-1]
-
-
 def word_difference(references: Sequence[str], texts: Sequence[str]) -> float:
-    """Word edits of all texts over the words of all references: the word error rate, of references that are right."""
-    edits = sum(word_edits(words(a), words(b)) for a, b in zip(references, texts, strict=True))
+    """Insertions, deletions and substitutions of words over the words of all references.
+
+    Of references that are right this is the word error rate.
+    """
+    edits = sum(edit_distance(words(b), words(a)) for a, b in zip(references, texts, strict=True))
     return edits / max(1, sum(len(words(a)) for a in references))

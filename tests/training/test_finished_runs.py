@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from test_resume import LABEL, small
+from test_resume import LABEL, small, write_words
 
 from spinodal.errors import InputError
 from spinodal.runs import read_run
@@ -15,9 +15,7 @@ from spinodal.training import Experiment, TrainingResult, override, train
 
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
-    path = tmp_path_factory.mktemp("text") / "corpus.txt"
-    words = ("phase", "liquid", "vapour", "mixture", "token", "split", "root")
-    path.write_text(" ".join(words[(i * i + i // 3) % 7] for i in range(300)))
+    path = write_words(tmp_path_factory.mktemp("text") / "corpus.txt")
     return override(small(path), {"steps": 4, "evaluate_every": 4, "save_every": 3})
 
 

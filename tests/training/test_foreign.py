@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_resume import LABEL, history, small, stop_at
+from test_resume import LABEL, history, small, stop_at, write_words
 
 from spinodal.errors import InputError
 from spinodal.training import Experiment, Recipe, compare, override, train
@@ -55,9 +55,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def plain(tmp_path: Path) -> Experiment:
-    corpus = tmp_path / "corpus.txt"
-    words = ("phase", "liquid", "vapour", "mixture", "token", "split", "root")
-    corpus.write_text(" ".join(words[(i * i + i // 3) % 7] for i in range(300)))
+    corpus = write_words(tmp_path / "corpus.txt")
     values = {"method": "none", "task": "causal", "steps": 6, "evaluate_every": 6, "save_every": 2}
     return override(override(small(corpus), values), {"channel": "swiglu"})
 

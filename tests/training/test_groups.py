@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from small_architectures import small_architecture
-from test_resume import LABEL, history, small, stop_at
+from test_resume import LABEL, history, small, stop_at, write_words
 from torch import nn
 
 from spinodal.errors import InputError
@@ -137,9 +137,7 @@ def test_muon_with_adamw_is_each_alone_bit_for_bit_and_goes_on_from_its_state():
 
 @pytest.fixture
 def plain(tmp_path: Path) -> Experiment:
-    corpus = tmp_path / "corpus.txt"
-    words = ("phase", "liquid", "vapour", "mixture", "token", "split", "root")
-    corpus.write_text(" ".join(words[(i * i + i // 3) % 7] for i in range(300)))
+    corpus = write_words(tmp_path / "corpus.txt")
     values = {
         "method": "none",
         "steps": 12,

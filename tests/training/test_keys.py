@@ -10,7 +10,7 @@ import pytest
 import torch
 from marks import slow_but
 from safetensors.torch import load_file
-from test_resume import LABEL, history, small, stop_at
+from test_resume import LABEL, history, small, stop_at, write_words
 
 from spinodal.errors import InputError
 from spinodal.inference import translations
@@ -21,9 +21,7 @@ from spinodal.training import Experiment, TrainingResult, override, train
 @pytest.fixture
 def plain(tmp_path: Path) -> Experiment:
     """Some eleven steps an epoch, of sixteen samples each."""
-    corpus = tmp_path / "corpus.txt"
-    words = ("phase", "liquid", "vapour", "mixture", "token", "split", "root")
-    corpus.write_text(" ".join(words[(i * i + i // 3) % 7] for i in range(520)))
+    corpus = write_words(tmp_path / "corpus.txt", 520)
     values = {
         "method": "none",
         "pathway": "none",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from marks import slow_but
-from test_resume import LABEL, small
+from test_resume import LABEL, small, write_words
 from torch.distributed._tools.mem_tracker import MemTracker
 from torch.optim import SGD, AdamW, Optimizer
 from transformers import Adafactor
@@ -39,9 +39,7 @@ MIXERS = {
 
 @pytest.fixture
 def plain(tmp_path: Path) -> Experiment:
-    corpus = tmp_path / "corpus.txt"
-    words = ("phase", "liquid", "vapour", "mixture", "token", "split", "root")
-    corpus.write_text(" ".join(words[(i * i + i // 3) % 7] for i in range(2000)))
+    corpus = write_words(tmp_path / "corpus.txt", 2000)
     return override(small(corpus), {"method": "none", "pathway": "none"})
 
 

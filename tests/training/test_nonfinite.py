@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from test_resume import LABEL, history, small
+from test_resume import LABEL, history, small, write_words
 from torch import Tensor
 
 from spinodal.errors import InputError
@@ -22,9 +22,7 @@ BAD = "model.blocks.0.mixer"  # where the gradient is made infinite
 
 @pytest.fixture
 def plain(tmp_path: Path) -> Experiment:
-    corpus = tmp_path / "corpus.txt"
-    words = ("phase", "liquid", "vapour", "mixture", "token", "split", "root")
-    corpus.write_text(" ".join(words[(i * i + i // 3) % 7] for i in range(300)))
+    corpus = write_words(tmp_path / "corpus.txt")
     return override(small(corpus), {"method": "none", "pathway": "none", "steps": 12, "evaluate_every": 6})
 
 

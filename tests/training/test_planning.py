@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from test_resume import LABEL, history, small, stop_at
+from test_resume import LABEL, history, small, stop_at, write_words
 
 from spinodal.errors import InputError
 from spinodal.training import Experiment, Recipe, compare, override, planning, train
@@ -13,9 +13,7 @@ from spinodal.training.build import build_model, prepare_data
 
 @pytest.fixture
 def plain(tmp_path: Path) -> Experiment:
-    corpus = tmp_path / "corpus.txt"
-    words = ("phase", "liquid", "vapour", "mixture", "token", "split", "root")
-    corpus.write_text(" ".join(words[(i * i + i // 3) % 7] for i in range(300)))
+    corpus = write_words(tmp_path / "corpus.txt")
     values = {
         "method": "none",
         "minutes": 0.5,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_resume import small
+from test_resume import small, write_words
 
 pytestmark = pytest.mark.slow
 SCRIPT = Path(__file__).parent / "one_of_processes.py"
@@ -49,9 +49,7 @@ def rows(out: Path) -> list[dict]:
 @pytest.fixture
 def values(tmp_path: Path) -> dict:
     """Twenty steps of sixteen samples, over the end of an epoch."""
-    corpus = tmp_path / "corpus.txt"
-    words = ("phase", "liquid", "vapour", "mixture", "token", "split", "root")
-    corpus.write_text(" ".join(words[(i * i + i // 3) % 7] for i in range(600)))
+    corpus = write_words(tmp_path / "corpus.txt", 600)
     given = small(corpus).flat() | {"method": "none", "pathway": "none", "batch": 16, "steps": 20}
     kept = (
         "corpus",

@@ -50,12 +50,16 @@ def small(corpus: Path) -> Experiment:
     )
 
 
+def write_words(path: Path, count: int = 300) -> Path:
+    """So many words of a physical text in an order that can be learned, about six letters each."""
+    words = ("phase", "liquid", "vapour", "mixture", "token", "split", "root")
+    path.write_text(" ".join(words[(i * i + i // 3) % 7] for i in range(count)))
+    return path
+
+
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
-    path = tmp_path / "corpus.txt"
-    words = ("phase", "liquid", "vapour", "mixture", "token", "split", "root")
-    path.write_text(" ".join(words[(i * i + i // 3) % 7] for i in range(300)))
-    return path
+    return write_words(tmp_path / "corpus.txt")
 
 
 def history(run: TrainingResult) -> list[dict]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from test_resume import LABEL, small
+from test_resume import LABEL, small, write_words
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from spinodal.errors import InputError
@@ -24,10 +24,7 @@ from spinodal.training.run import build_model, prepare_data
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("text") / "corpus.txt"
-    words = ("phase", "liquid", "vapour", "mixture", "token", "split", "root")
-    path.write_text(" ".join(words[(i * i + i // 3) % 7] for i in range(300)))
-    return path
+    return write_words(tmp_path_factory.mktemp("text") / "corpus.txt")
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 
 import pytest
-from test_resume import LABEL, small
+from test_resume import LABEL, small, write_words
 
 from spinodal.training import Experiment, override, rates, train
 from spinodal.training.compare import equal_time
@@ -12,9 +12,7 @@ from spinodal.training.compare import equal_time
 
 @pytest.fixture
 def plain(tmp_path: Path) -> Experiment:
-    corpus = tmp_path / "corpus.txt"
-    words = ("phase", "liquid", "vapour", "mixture", "token", "split", "root")
-    corpus.write_text(" ".join(words[(i * i + i // 3) % 7] for i in range(300)))
+    corpus = write_words(tmp_path / "corpus.txt")
     return override(small(corpus), {"method": "none", "steps": 20, "evaluate_every": 20, "save_every": 20})
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_resume import small
+from test_resume import small, write_words
 
 from spinodal.errors import InputError
 from spinodal.runs import read, sweep
@@ -19,9 +19,7 @@ TUNING = importlib.import_module("spinodal.training.tuning")
 
 @pytest.fixture
 def plain(tmp_path: Path) -> Experiment:
-    corpus = tmp_path / "corpus.txt"
-    words = ("phase", "liquid", "vapour", "mixture", "token", "split", "root")
-    corpus.write_text(" ".join(words[(i * i + i // 3) % 7] for i in range(900)))
+    corpus = write_words(tmp_path / "corpus.txt", 900)
     values = {"method": "none", "channel": "swiglu", "steps": 8, "evaluate_every": 8, "save_every": 8}
     return override(small(corpus), values)
 
