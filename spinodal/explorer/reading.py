@@ -24,8 +24,11 @@ from spinodal.watch import ObservationResult, read_observation
 
 MOST, WIDEST = 2048, 64  # tokens; dimensions of a token
 NUMBERS = 2**25  # of the tokens of all times
-RUNS = {"n": 512, "d": 64, "beta": 100.0}  # the largest flows that the page runs
+RANGES = {  # of the flows that the page runs
+    "n": (2, 512), "d": (2, 64), "beta": (0, 100), "seed": (0, 2**32 - 1), "kappa": (0, 1e6), "until": (0, 1e300),
+}  # fmt: skip
 LATTICE_STEP = 1e-3  # by which the page moves a lattice
+ORTHONORMAL_D = 8  # the smallest dimension in which the page starts from orthonormal tokens
 
 
 def read_recording(place: Path) -> Recording:
@@ -126,31 +129,32 @@ def settings_of(simulation: Simulation) -> dict[str, Any] | None:
     """The settings with which the page runs this simulation; None where it knows no such field, start or method."""
     field, start, method = simulation.field, simulation.start, simulation.method
     head = field.heads[0]
-    matrices = head.queries, head.keys, head.values
-    identity = all(np.ndim(matrix) == 0 and abs(matrix) == 1 for matrix in matrices)
-    plain = field.one_head and identity and field.beta >= 0
+    numbers = all(np.ndim(matrix) == 0 for matrix in (head.queries, head.keys, head.values))
+    plain = field.one_head and numbers and head.queries * head.keys == 1 and abs(head.values) == 1
     begin = start.start if isinstance(start, flows.PerturbedStart) else start
     name = {
         flows.UniformStart: "uniform", flows.OrthonormalStart: "orthonormal", flows.LatticeStart: "lattice",
     }.get(type(begin))  # fmt: skip
     moved = start.size if isinstance(start, flows.PerturbedStart) else 0.0
     seeds = {getattr(part, "seed", None) for part in (begin, start, method)} - {None}
-    n, d, beta = simulation.n, simulation.d, float(field.beta)
     known = (
         plain
         and type(field.scheme) is flows.fields.schemes.Post
         and name is not None
+        and not (name == "orthonormal" and simulation.d < ORTHONORMAL_D)
         and moved == (LATTICE_STEP if name == "lattice" else 0.0)
         and len(seeds) <= 1
         and method in (flows.Adaptive(), flows.Noisy(seed=getattr(method, "seed", 0)))
+        and not (math.isinf(simulation.until) and field.causal)  # the page ends such a flow at a time
         and simulation.weights is None
         and simulation.probes is None
-        and all(value <= RUNS[key] for key, value in {"n": n, "d": d, "beta": beta}.items())
     )
     if not known:
         return None
-    return {
-        "field": field.kind, "n": n, "d": d, "beta": beta, "start": name, "seed": seeds.pop() if seeds else 0,
-        "kappa": 0 if math.isinf(field.kappa) else float(field.kappa), "causal": int(field.causal),
-        "repulsive": int(float(head.values) < 0), "until": 0 if math.isinf(simulation.until) else simulation.until,
+    settings = {
+        "field": field.kind, "n": simulation.n, "d": simulation.d, "beta": float(field.beta), "start": name,
+        "seed": seeds.pop() if seeds else 0, "kappa": 0 if math.isinf(field.kappa) else float(field.kappa),
+        "causal": int(field.causal), "repulsive": int(float(head.values) < 0),
+        "until": 0 if math.isinf(simulation.until) else simulation.until,
     }  # fmt: skip
+    return settings if all(low <= settings[key] <= high for key, (low, high) in RANGES.items()) else None

@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,6 +27,11 @@ def embedded(page: str) -> dict:
 
 def numbers(text: str, dtype: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(text), dtype)
+
+
+def one_head_flow(**matrices: Any) -> flows.Simulation:
+    field = flows.AttentionField(heads=(flows.Head(**matrices),))
+    return flows.Simulation(field, flows.UniformStart(4, 2), 0.1)
 
 
 def test_the_page_is_what_its_sources_make():
@@ -72,19 +78,44 @@ def test_a_simulation_is_embedded_with_its_merges_and_settings():
 @pytest.mark.parametrize(
     "simulation",
     [
-        flows.Simulation(
-            flows.AttentionField(heads=(flows.Head(values=2.0),)), flows.UniformStart(4, 2), 0.1
-        ),
+        one_head_flow(values=2.0),
         flows.Simulation(flows.AttentionField(), flows.TokenStart(np.eye(3)), 0.1),
         flows.Simulation(flows.AttentionField(), flows.UniformStart(4, 2), 0.1, flows.Layers()),
         flows.Simulation(
             flows.AttentionField(kappa=9.0), flows.UniformStart(4, 2, seed=1), 0.1, flows.Noisy(seed=2)
         ),
+        one_head_flow(queries=-1.0),
+        one_head_flow(keys=-1.0),
+        one_head_flow(query_bias=np.ones(2)),
+        flows.Simulation(flows.AttentionField(), flows.OrthonormalStart(4, 5), 0.1),
+        flows.Simulation(flows.AttentionField(causal=True), flows.UniformStart(4, 2), flows.CONSENSUS),
+        flows.Simulation(flows.AttentionField(kappa=1e7), flows.UniformStart(4, 2), 0.1, flows.Noisy(seed=0)),
+        flows.Simulation(flows.AttentionField(), flows.UniformStart(4, 2, seed=2**32), 0.1),
     ],
-    ids=["values", "tokens", "layers", "two seeds"],
+    ids=[
+        "values",
+        "tokens",
+        "layers",
+        "two seeds",
+        "queries",
+        "keys",
+        "bias",
+        "orthonormal below d = 8",
+        "causal consensus",
+        "faint noise",
+        "large seed",
+    ],
 )
 def test_a_simulation_that_the_page_cannot_run_is_played_without_settings(simulation: flows.Simulation):
     assert recording_of(flows.evolve(simulation)).settings is None
+
+
+@pytest.mark.parametrize(("sign", "repulsive"), [(1.0, 0), (-1.0, 1)])
+def test_queries_and_keys_of_one_sign_are_the_identity_to_the_page(sign: float, repulsive: int):
+    simulation = one_head_flow(queries=-1.0, keys=-1.0, values=sign)
+    settings = recording_of(flows.evolve(simulation)).settings
+    assert settings is not None
+    assert settings["repulsive"] == repulsive
 
 
 def test_the_tree_of_a_moment_has_the_clusters_of_every_threshold():
