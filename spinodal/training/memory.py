@@ -11,11 +11,8 @@ backward pass allocates on its way is not counted, nor are the libraries of a GP
 
 import math
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -23,9 +20,9 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from spinodal.errors import InputError
 from spinodal.models.encoder import SpinodalPreTrainedModel
 from spinodal.training.build import build_model, prepare_data
-from spinodal.training.constraints import Constraints
 from spinodal.training.experiment import Experiment
 from spinodal.training.groups import describe_groups
+from spinodal.training.passes import constrained_loss, undisturbed
 from spinodal.training.processes import process_count
 from spinodal.training.sharding import gathered_parameters
 from spinodal.training.size import machine_memory
@@ -110,25 +107,9 @@ def enable_checkpointing(model: SpinodalPreTrainedModel) -> None:
 
 
 def saved_bytes(experiment: Experiment, model: SpinodalPreTrainedModel, inputs: Mapping[str, Tensor]) -> int:
-    """`kept_of` the loss of a pass in training mode; the model's mode and buffers are restored after it."""
-    constraints, training = Constraints(experiment.constraint), model.training
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]  # some count the calls of training
-    model.train()
-
-    def loss() -> Tensor:
-        network: Any = model
-        out = network(**inputs, scored_only=True, output_residuals=constraints.active)
-        return out.loss + constraints.loss(out.residuals) if constraints.active else out.loss
-
-    with ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng())
-        if experiment.schedule.precision == "bf16":
-            stack.enter_context(torch.autocast(next(model.parameters()).device.type, dtype=torch.bfloat16))
-        total = kept_of(model, loss)
-    model.train(training)
-    for buffer, before in buffers:
-        buffer.copy_(before)
-    return total
+    """`kept_of` the loss of a pass in training mode; the model is as it was after it."""
+    with undisturbed(experiment, model, training=True):
+        return kept_of(model, lambda: constrained_loss(experiment, model, inputs))
 
 
 def kept_of(model: nn.Module, loss: Callable[[], Tensor]) -> int:

@@ -2,23 +2,23 @@ r"""A budget of time: how many steps of an experiment fit into so many minutes o
 
     steps = (60 minutes - e) / (s + e / evaluate_every),   evaluate_every >= 10 e / s
 
-s are the seconds of a step, e those of an evaluation, both measured on a few batches before the first step, by the
-clock of the rows of metrics (`seconds`). Evaluations so take a tenth of the time at most. The plan is part of
-the run's configuration: a resumed run has the number of steps that it began with, at whatever speed.
+s are the seconds of the passes of a step, without the optimiser's own, e those of an evaluation, both measured on
+a few batches before the first step, by the clock of the rows of metrics (`seconds`), on the device that trains.
+Evaluations so take a tenth of the time at most. The plan is part of the run's configuration: a resumed run has the
+number of steps that it began with, at whatever speed.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from spinodal.models.encoder import SpinodalPreTrainedModel
 from spinodal.training.callbacks import clock
-from spinodal.training.constraints import Constraints
 from spinodal.training.experiment import Experiment, override
+from spinodal.training.passes import constrained_loss, undisturbed
 from spinodal.training.processes import process_count
 from spinodal.training.tasks import PreparedData, collator
 
@@ -30,6 +30,7 @@ SHARE = 10  # times that an evaluation takes, at least, between two of them
 def plan_steps(experiment: Experiment, model: SpinodalPreTrainedModel, data: PreparedData) -> Experiment:
     """The experiment with as many steps as its `minutes` hold, and evaluations that take a tenth of them at most."""
     schedule = experiment.schedule
+    nn.Module.to(model, torch.accelerator.current_accelerator(check_available=True) or "cpu")
     step = schedule.accumulate * seconds_of_step(experiment, model, data)
     evaluation = seconds_of_evaluation(experiment, model, data)
     every = max(schedule.evaluate_every, math.ceil(SHARE * evaluation / step))
@@ -46,17 +47,15 @@ def follow_plan(experiment: Experiment, config: Mapping[str, Any]) -> Experiment
 
 def seconds_of_step(experiment: Experiment, model: SpinodalPreTrainedModel, data: PreparedData) -> float:
     """Seconds of a forward and a backward pass of a batch; the model and the random numbers are as they were."""
-    constraints, batch = Constraints(experiment.constraint), experiment.schedule.batch
-    network: Any = model
-
-    def passes(inputs: dict[str, torch.Tensor]) -> None:
-        out = network(**inputs, scored_only=True, output_residuals=constraints.active)
-        loss = out.loss + constraints.loss(out.residuals) if constraints.active else out.loss
-        loss.backward()
-
+    batch = experiment.schedule.batch
     indices = [[(k * batch + i) % len(data.training) for i in range(batch)] for k in range(BATCHES + 1)]
     samples = [[data.training[i] for i in chosen] for chosen in indices]
-    found = timed(experiment, model, samples, passes, training=True)
+
+    def passes(inputs: dict[str, Tensor]) -> None:
+        constrained_loss(experiment, model, inputs).backward()
+
+    with undisturbed(experiment, model, training=True):
+        found = timed(experiment, model, samples, passes)
     model.zero_grad()
     return found
 
@@ -69,9 +68,8 @@ def seconds_of_evaluation(
     network: Any = model
     batch = min(4 * experiment.schedule.batch, len(data.held_out))
     samples = [[data.held_out[i] for i in range(batch)]] * (BATCHES + 1)
-    one = timed(
-        experiment, model, samples, lambda inputs: network(**inputs, scored_only=True), training=False
-    )
+    with undisturbed(experiment, model, training=False):
+        one = timed(experiment, model, samples, lambda inputs: network(**inputs, scored_only=True))
     return one * math.ceil(len(data.held_out) / batch / process_count())
 
 
@@ -79,24 +77,14 @@ def timed(
     experiment: Experiment,
     model: nn.Module,
     batches: Sequence[list],
-    passes: Callable[[dict[str, torch.Tensor]], object],
-    *,
-    training: bool,
+    passes: Callable[[dict[str, Tensor]], object],
 ) -> float:
     """Mean seconds of a call of `passes` over these batches, the first, which warms up, left out."""
-    collate, device = collator(experiment.data), next(model.parameters()).device
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]  # some count the calls of training
-    mode, seconds = model.training, []
-    model.train(training)
-    with ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng())
-        if experiment.schedule.precision == "bf16":
-            stack.enter_context(torch.autocast(device.type, dtype=torch.bfloat16))
-        for samples in batches:
-            start = clock()
-            passes({name: value.to(device) for name, value in collate(samples).items()})
-            seconds.append(clock() - start)
-    model.train(mode)
-    for buffer, before in buffers:
-        buffer.copy_(before)
+    collate, device, seconds = collator(experiment.data), next(model.parameters()).device, []
+    for samples in batches:
+        start = clock()
+        passes({name: value.to(device) for name, value in collate(samples).items()})
+        if device.type != "cpu":
+            torch.accelerator.synchronize()
+        seconds.append(clock() - start)
     return sum(seconds[1:]) / (len(seconds) - 1)

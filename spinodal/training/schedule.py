@@ -30,7 +30,7 @@ class Schedule:
     lr: float = 4e-3  # the largest learning rate, at the end of the warm-up, of all but matrices
     matrix_lr: float = 0.0  # of a matrix that reads 128 features (groups.py); 0: lr / 5, of Muon 2.5 lr
     warmup: float = 0.05  # share of the steps over which the learning rate rises from 0
-    weight_decay: float = 0.01  # decoupled, of AdamW
+    weight_decay: float = 0.01  # decoupled, of AdamW and Muon
     clip: float = 1.0  # largest norm of a gradient
     log_every: int = 10  # steps between rows of metrics
     evaluate_every: int = 100  # steps between held-out losses
@@ -83,7 +83,7 @@ class Schedule:
             )
         if self.sharded and self.optimizer == "adafactor":
             raise InputError(
-                "sharded=true: optimizer=adafactor keeps rows and columns; adamw and sgd can be split"
+                "sharded=true: optimizer=adafactor keeps rows and columns; all others can be split"
             )
         if self.matrix_lr and self.optimizer not in GROUPED:
             raise InputError(

@@ -30,6 +30,7 @@ from spinodal.data import (
     Samples,
     byte_pair_tokenizer,
     character_tokenizer,
+    pair_windows,
     read_pairs,
     recall_windows,
     tokenizers_by_side,
@@ -99,7 +100,7 @@ class PreparedData(NamedTuple):
     tokens: int  # of one sample, as throughput counts them
     digests: dict[str, str] = {}  # sha256 of what was read, by its name: text, tokenizer  # noqa: RUF012
     scored: int = 0  # test samples that are scored; 0 for all
-    symbols: bool = False  # whether targets are symbols between white space, of which errors are counted
+    error_rates: bool = False  # whether wrong symbols, between white space, are counted in place of BLEU
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,7 @@ def prepare_causal(config: DataConfig, seed: int, batch: int) -> PreparedData:
     return PreparedData(*windows, None, tokenizer, len(tokenizer), config.length, text.digests)
 
 
-def read_parts(config: DataConfig) -> tuple[Pairs, Pairs, Pairs]:
+def split_pairs(config: DataConfig) -> tuple[Pairs, Pairs, Pairs]:
     """(training, validation, test) pairs: of one source by `Pairs.split`, or files of the user's own.
 
     Warns of sources in the latter that are trained on too.
@@ -232,20 +233,17 @@ def read_parts(config: DataConfig) -> tuple[Pairs, Pairs, Pairs]:
 
 
 def prepare_translation(config: DataConfig, seed: int, batch: int) -> PreparedData:
-    pairs, parts = read_pairs(config.corpus), read_parts(config)
+    pairs, parts = read_pairs(config.corpus), split_pairs(config)
     tokenizer, written = tokenizers_of(pairs, config.tokenizer, config.vocabulary, config.target_tokenizer)
-    training, judged, scored = (
-        PairWindows(
-            part, tokenizer, source_length=config.source_length, target_length=config.length,
-            target_tokenizer=written,
-        )
-        for part in parts
+    training, judged, scored = pair_windows(
+        parts, tokenizer, source_length=config.source_length, target_length=config.length,
+        target_tokenizer=written,
     )  # fmt: skip
     read = digests([pairs, *(parts[1:] if config.validation else ())], tokenizer)
     tokens = config.source_length + config.length
-    symbols = config.target_tokenizer == "words"
+    by_symbol = config.target_tokenizer == "words"
     return PreparedData(
-        training, judged, scored, tokenizer, len(tokenizer), tokens, read, config.scored, symbols
+        training, judged, scored, tokenizer, len(tokenizer), tokens, read, config.scored, by_symbol
     )
 
 
@@ -275,9 +273,9 @@ def translation_scores(model: Any, data: PreparedData) -> dict[str, float]:
     first: dict[str, int] = {}
     for i in range(count):
         first.setdefault(pairs.sources[i], i)
-    chosen = list(first.values()) if data.symbols else list(range(count))
+    chosen = list(first.values()) if data.error_rates else list(range(count))
     hypotheses = greedy_translations(model, windows, tokenizer, chosen)
-    if data.symbols:
+    if data.error_rates:
         references: dict[str, list[str]] = {}
         for source, target in zip(pairs.sources, pairs.targets, strict=True):
             references.setdefault(source, []).append(target)

@@ -95,7 +95,7 @@ def test_a_batch_is_never_longer_than_the_pairs_are():
 
 def test_parts_are_those_of_the_pairs():
     pairs = reversals(100)
-    parts = pair_windows(pairs, character_tokenizer(pairs.texts), source_length=17, target_length=17)
+    parts = pair_windows(pairs.split(), character_tokenizer(pairs.texts), source_length=17, target_length=17)
     assert [part.pairs for part in parts] == list(pairs.split())
 
 
