@@ -22,12 +22,14 @@ from spinodal.types import Trajectory
 def recurrence(trajectory: Trajectory) -> Float[Tensor, "t t b"]:
     """D(t, s), the root mean square difference of the cosines of pairs at any two times.
 
-    Computed from sum_ij <x_i, x_j> <y_i, y_j> = |X^T Y|^2 in O(t^2 n d^2) operations, so that D below 1e-7 is
-    rounding; `departure` computes D(t, 0) to all digits.
+    Computed from sum_ij <x_i, x_j> <y_i, y_j> = |X^T Y|^2 in time O(t^2 n d^2) and memory O(t (n d + d^2 + t)),
+    so that D below 1e-7 is rounding; `departure` computes D(t, 0) to all digits.
     """
     x = torch.stack(list(directions(trajectory)))
     n = pairs_of(trajectory)
-    both = torch.einsum("tbnd,sbne->tsbde", x, x).square().sum((-1, -2))
+    both = x.new_empty(len(x), len(x), x.shape[1])
+    for s in range(len(x)):
+        both[s, : s + 1] = both[: s + 1, s] = (x[s].mT @ x[: s + 1]).square().sum((-1, -2))
     own = torch.diagonal(both).T
     return ((own[:, None] + own[None] - 2 * both).clamp(min=0) / n).sqrt()
 

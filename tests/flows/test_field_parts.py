@@ -1,6 +1,7 @@
 """What is beside the heads, and heads that change with depth: closed forms, naive loops, any two parts at once."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -71,6 +72,21 @@ def test_the_outer_bias_and_the_drive_are_what_they_say():
     assert (np.linalg.norm(rate.drift - want, axis=1) <= rate.error_bound + 1e-13).all()
     assert not field.merges
     assert AttentionField(drive=Drive(TURN)).merges
+
+
+def test_one_rotation_for_all_tokens_takes_no_matrix_a_token():
+    n, d = 2000, 64
+    x, turn = sphere.uniform(n, d, 0), np.random.default_rng(0).standard_normal((d, d))
+    drive = Drive(turn - turn.T)
+    tracemalloc.start()
+    push = drive(x)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * x.nbytes
+    own = Drive(np.broadcast_to(turn - turn.T, (3, d, d)))(x[:3])
+    want = np.array([(turn - turn.T) @ row for row in x])
+    np.testing.assert_allclose(push, want, rtol=0, atol=drive.error_bound)
+    np.testing.assert_allclose(own, want[:3], rtol=0, atol=drive.error_bound)
 
 
 def test_a_feed_forward_from_a_text_or_a_file(tmp_path):

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from spinodal import flows, observables, sphere, theory
 from spinodal.errors import InputError
@@ -112,6 +113,25 @@ def test_a_pattern_that_turns_recurs_and_one_that_comes_back():
     D = observables.recurrence(tokens)[..., 0].numpy()
     both = [[math.sqrt(((a - b) ** 2).sum() / 56) for a in cosines] for b in cosines]
     np.testing.assert_allclose(D, both, rtol=0, atol=1e-7)
+
+
+class Largest(TorchDispatchMode):
+    """The largest number of entries of a tensor that an operation returned."""
+
+    entries = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        if isinstance(found, torch.Tensor):
+            self.entries = max(self.entries, found.numel())
+        return found
+
+
+def test_recurrences_hold_one_row_of_times():
+    tokens = torch.from_numpy(np.stack([sphere.uniform(4, 16, seed) for seed in range(20)]))[:, None]
+    with Largest() as largest:
+        observables.recurrence(tokens)
+    assert largest.entries <= 20 * 16 * 16
 
 
 def test_padding_is_no_part_of_a_pattern():

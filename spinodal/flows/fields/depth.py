@@ -7,7 +7,6 @@ Piecewise   given heads, from given times on
 import bisect
 import math
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 from spinodal.errors import InputError
 from spinodal.flows.fields.heads import Head, stack_heads
@@ -15,15 +14,6 @@ from spinodal.flows.fields.matrices import ROLES, is_random, named_matrix
 from spinodal.runs import register
 
 ROUNDING = 1e-9  # of a period, by which a time that ends it may fall short
-
-
-@runtime_checkable
-class Depth(Protocol):
-    """The heads of a field as a function of time."""
-
-    @property
-    def d(self) -> int | None: ...
-    def heads(self, time: float) -> tuple[Head, ...]: ...
 
 
 @register("resampled")

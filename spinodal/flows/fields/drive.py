@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from spinodal.arrays import real_array
 from spinodal.errors import InputError
+from spinodal.flows.engines.kernel import times
 from spinodal.flows.engines.law import EPS
 
 ANTISYMMETRIC = 1e-12  # relative size of Omega + Omega^T that is rounding
@@ -83,7 +84,8 @@ class Drive:
             raise InputError(f"`drive` is for {self.n} tokens, here are {len(x)}", field="drive")
         push = np.zeros_like(x)
         if self.rotations is not None:
-            push = push + np.sum(self.rotations * x[:, None, :], -1)
+            shared = self.rotations.ndim == 2
+            push += times(self.rotations, x) if shared else np.einsum("nij,nj->ni", self.rotations, x)
         return push if self.pulls is None else push + self.pulls
 
     @cached_property
