@@ -23,6 +23,7 @@ RESULTS = {
     "graph-equilibria": "graphs.Equilibria",
     "train": "training.TrainingRun",
     "compare": "training.Comparison",
+    "shorten": "shorten.TranscriptionResult",
     "observe": "watch.read_observation",
     "observe-compare": "watch.read_comparison",
 }

@@ -13,6 +13,7 @@ from small_models import small
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, WhisperFeatureExtractor
 
+from spinodal import figures, runs
 from spinodal.data import read_prompts
 from spinodal.errors import InputError
 from spinodal.report.shortening import transcription_page
@@ -144,6 +145,9 @@ def test_a_run_is_written_read_and_shown(
     assert run.kind == "shorten"
     found = run.result_as(TranscriptionResult)
     assert [one.name for one in found.sounds] == ["a.wav", "b.WAV"]
+    assert runs.read(out) == found
+    with pytest.raises(InputError, match="a run of shorten, which has no picture; these have: simulate"):
+        figures.draw(run)
     page = (out / "report.html").read_text()
     assert page == transcription_page(found)
     assert page.count('class="tokens"') == 2
