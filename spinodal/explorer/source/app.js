@@ -10,6 +10,7 @@ import {
   endOf,
   fair,
   hashOf,
+  RANGES,
   STORIES,
   sentenceOf,
   stateOf,
@@ -183,7 +184,7 @@ function nextLayers() {
 
 function startFromLayer() {
   const layer = player.shown;
-  given = { layer, ...startOf(recording, layer), words: recording.words };
+  given = { layer, ...startOf(recording, layer, RANGES.n[1], RANGES.d[1]), words: recording.words };
   if (given.n < recording.n) given.words = null;
   Object.assign(state, { start: "given", causal: 0, repulsive: 0, kappa: 0, at: 0 });
   start();
@@ -347,7 +348,7 @@ addEventListener("hashchange", () => {
 });
 
 // what tests and measurements ask
-window.explorer = { state, player, run, received, stop: () => worker.terminate(), id: () => id };
+window.explorer = { state, player, run, stop: () => worker.terminate(), id: () => id };
 
 const embedded = JSON.parse($("embedded").textContent);
 if (embedded?.settings && location.hash.length < 2)

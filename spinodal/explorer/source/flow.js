@@ -57,7 +57,7 @@ function norm(v) {
 
 export class Flow {
   constructor(field, x, weights, d, tolerance = 1e-8) {
-    Object.assign(this, { field, d, tolerance, hi: 0, lo: 0, h: 0, path: 0, steps: 0, evaluations: 0 });
+    Object.assign(this, { field, d, tolerance, hi: 0, lo: 0, h: 0, path: 0, steps: 0 });
     Object.assign(this, { error: 1, taken: 0, proposed: FIRST, shortest: Infinity, slowest: 1e-300 });
     const radius = Math.min(1e-3, Math.max(1e-8, 0.1 * Math.sqrt(tolerance)));
     this.active = field.merges ? new ActiveTokens(x, weights, d, radius) : null;
@@ -85,7 +85,6 @@ export class Flow {
     this.before = this.x;
     this.h = 0;
     fillRate(this.field, this.x, this.weights, m, this.d, this.rate);
-    this.evaluations++;
     this.setFirstStage();
   }
 
@@ -128,7 +127,6 @@ export class Flow {
       fillRate(this.field, this.y, this.weights, this.clusters, this.d, this.rate);
       this.setStage(j);
     }
-    this.evaluations += 6;
     const since = Math.max(this.shortest, PUNCTUAL * this.hi);
     let late = 0;
     let unsure = 0;

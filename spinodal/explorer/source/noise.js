@@ -27,7 +27,7 @@ function brownian(x, tau, xi, d) {
 export class NoisyFlow {
   constructor(field, x, weights, d, { seed, kappa, step = 0.01 }) {
     Object.assign(this, { field, x, before: x, weights, d, seed, kappa, step, hi: 0, path: 0, steps: 0 });
-    Object.assign(this, { evaluations: 0, resting: false, active: null, logEnergy: NaN });
+    Object.assign(this, { resting: false, active: null, logEnergy: NaN });
     this.rate = makeRate(weights.length, d);
   }
 
@@ -55,7 +55,6 @@ export class NoisyFlow {
     this.x = brownian(this.displaced(start, step), tau, xi.subarray(size), d);
     this.steps++;
     this.hi = this.steps * step;
-    this.evaluations += 2;
     this.path = Math.sqrt(this.x.reduce((sum, v, i) => sum + (v - x[i]) ** 2, 0));
   }
 

@@ -4,7 +4,6 @@ import { LEVELS } from "./measures.js";
 import { normalise, row } from "./sphere.js";
 
 const MOST = 2048; // tokens
-const WIDEST = 64; // dimensions of a flow that starts from a recording
 const FEWEST_ROWS = 3000; // tokens from which axes are found
 const TURNS = 40; // of the power iteration
 
@@ -96,7 +95,7 @@ export function recordingOf(told) {
     Float32Array.from(tokens, (v) => (v === 0 ? 1e-30 : v)),
     d,
   );
-  const places = told.places ?? placesOf(directions, d);
+  const places = placesOf(directions, d);
   const axes = Math.min(d, 3);
   let moved = 0;
   const frames = times.map((time, t) => {
@@ -132,7 +131,6 @@ export function embeddedRecording(told) {
   const recording = recordingOf({
     ...told,
     tokens: new Float32Array(bytesOf(told.tokens)),
-    places: told.places ? new Float32Array(bytesOf(told.places)) : undefined,
   });
   told.measures.forEach(({ mean, quantiles, a, b, q }, k) => {
     const tree = {
@@ -208,24 +206,24 @@ function mainAxes(x, mean, d, every) {
 }
 
 /**
- * Unit vectors [n r] of one layer from which a flow starts, with their words: coordinates in the span of the tokens,
- * or in their 64 main axes where that has more dimensions; `kept` is the share of the squares that they keep.
+ * Unit vectors [n r] of at most `most` tokens of one layer, from which a flow starts: coordinates in the span of the
+ * tokens, or in `widest` main axes where that has more dimensions; `kept` is the share of the squares that they keep.
  */
-export function startOf(recording, layer, most = 512) {
+export function startOf(recording, layer, most, widest) {
   const n = Math.min(recording.n, most);
   const { d } = recording;
   const x = Float64Array.from(row(recording.directions, layer, recording.n * d).subarray(0, n * d));
   normalise(x, d);
-  if (d <= WIDEST) return { n, d, tokens: x, kept: 1 };
-  const { tokens, r } = spanCoordinates(x, n, d);
+  if (d <= widest) return { n, d, tokens: x, kept: 1 };
+  const { tokens, r } = spanCoordinates(x, n, d, widest);
   const kept = tokens.reduce((sum, v) => sum + v * v, 0) / n;
   return { n, d: r, tokens: normalise(tokens, r), kept };
 }
 
-/** Pivoted Gram-Schmidt: coordinates of x [n d] along at most WIDEST of its own directions. */
-function spanCoordinates(x, n, d) {
+/** Pivoted Gram-Schmidt: coordinates of x [n d] along at most `widest` of its own directions. */
+function spanCoordinates(x, n, d, widest) {
   const rest = x.slice();
-  const r = Math.min(n, WIDEST);
+  const r = Math.min(n, widest);
   const tokens = new Float64Array(n * r);
   for (let a = 0; a < r; a++) {
     const square = (i) => row(rest, i, d).reduce((sum, v) => sum + v * v, 0);

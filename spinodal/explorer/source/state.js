@@ -27,7 +27,7 @@ const OPTIONS = {
   clock: ["movement", "log", "time"],
   colour: ["start", "cluster", "order", "word"],
 };
-const RANGES = {
+export const RANGES = {
   n: [2, 512],
   d: [2, 64],
   beta: [0, 100],

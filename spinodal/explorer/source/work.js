@@ -96,7 +96,7 @@ export class Run {
     this.known = list.length;
     const { frames, flow } = this;
     this.frames = [];
-    return { frames, merges, done, failed, steps: flow.steps, evaluations: flow.evaluations };
+    return { frames, merges, done, failed, steps: flow.steps };
   }
 
   /** One step and its frames; false at the end. */
