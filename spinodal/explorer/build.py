@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spinodal.errors import InputError
+from spinodal.explorer.component import COMPONENT
+from spinodal.explorer.page import PAGE
 
-HERE = Path(__file__).parent
-SOURCE, PAGE, COMPONENT = HERE / "source", HERE / "explorer.html", HERE / "component.json"
+SOURCE = Path(__file__).parent / "source"
 CORE = (  # what a worker runs, in the order of what needs what
     "ziggurat", "random", "sphere", "field", "merging", "flow", "starts", "measures", "noise", "work",
 )  # fmt: skip

@@ -2,10 +2,12 @@
 import { readFileSync } from "node:fs";
 import { makeField } from "../../spinodal/explorer/source/field.js";
 import { Flow } from "../../spinodal/explorer/source/flow.js";
-import { clusterCount, clustersOf, measure } from "../../spinodal/explorer/source/measures.js";
+import { clusterCount, clustersOf, LEVELS, measure } from "../../spinodal/explorer/source/measures.js";
 import { NoisyFlow } from "../../spinodal/explorer/source/noise.js";
 import { normals, pcg64, philox } from "../../spinodal/explorer/source/random.js";
+import { MOST } from "../../spinodal/explorer/source/recorded.js";
 import { startTokens } from "../../spinodal/explorer/source/starts.js";
+import { MOVED, ORTHONORMAL_D, RANGES } from "../../spinodal/explorer/source/state.js";
 import { gammaAt, gammaCurve } from "../../spinodal/explorer/source/theory.js";
 import { Run } from "../../spinodal/explorer/source/work.js";
 import { followed } from "./followed.mjs";
@@ -13,6 +15,7 @@ import { followed } from "./followed.mjs";
 const equal = (n) => new Float64Array(n).fill(1 / n);
 
 const asked = {
+  limits: () => ({ RANGES, MOVED, ORTHONORMAL_D, MOST, LEVELS }),
   followed: (c) => followed({ Flow, makeField, startTokens }, c),
   start: (c) => [...startTokens(c)],
   normals: (c) => [...normals(c.philox ? philox(...c.philox) : pcg64(c.seed), c.count)],

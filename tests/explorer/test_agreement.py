@@ -8,6 +8,7 @@ from flow_cases import CASES, check_followed, field_of, start_of, whole
 from in_node import answer, answers
 
 from spinodal import flows, observables, sphere, theory
+from spinodal.explorer import reading, recording
 from spinodal.flows.time.noise import normal_draws
 from spinodal.types import Trajectory
 
@@ -15,6 +16,15 @@ from spinodal.types import Trajectory
 @pytest.mark.parametrize("name", CASES)
 def test_a_flow_is_that_of_the_library(name: str):
     check_followed(name, answer("followed", **whole(name)))
+
+
+def test_the_limits_of_the_page_are_those_of_the_library():
+    found = answer("limits")
+    ranges = {name: tuple(found["RANGES"][name]) for name in reading.RANGES}
+    assert ranges == reading.RANGES
+    assert ranges["d"][1] == reading.WIDEST
+    assert (found["MOVED"], found["ORTHONORMAL_D"]) == (reading.LATTICE_STEP, reading.ORTHONORMAL_D)
+    assert (found["MOST"], tuple(found["LEVELS"])) == (reading.MOST, recording.LEVELS)
 
 
 def test_starts_are_those_of_numpy_bit_for_bit():

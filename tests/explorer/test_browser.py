@@ -13,6 +13,7 @@ from command import spinodal
 from flow_cases import CASES, check_followed, whole
 
 from spinodal.explorer import explorer_page, read_recording
+from spinodal.explorer.reading import RANGES
 
 pytestmark = pytest.mark.browser
 Open = Callable[..., Any]
@@ -113,6 +114,15 @@ def test_an_address_that_makes_no_sense_is_put_right(opened: Open):
     state = tab.evaluate("explorer.state")
     told = {key: state[key] for key in ("n", "d", "beta", "start", "clock", "field")}
     assert told == {"n": 512, "d": 3, "beta": 0, "start": "uniform", "clock": "movement", "field": "sa"}
+
+
+def test_numbers_are_entered_within_the_ranges_of_the_page(opened: Open):
+    tab = opened("#n=2")
+    for key, (low, high) in RANGES.items():
+        found = tab.evaluate(
+            f"(({{ min, max }}) => [min, max].map(Number))(document.getElementById('{key}'))"
+        )
+        assert found == [low, high], key
 
 
 # ---- clocks, scrubbing, stories ----

@@ -290,6 +290,7 @@ $("front").oninput = (event) => {
   describe();
 };
 for (const key of ["field", "start"]) $(key).onchange = (event) => set(key, event.target.value);
+for (const key of NUMBERS) [$(key).min, $(key).max] = RANGES[key];
 for (const key of NUMBERS) $(key).onchange = (event) => set(key, Number(event.target.value));
 for (const key of ["causal", "repulsive"])
   $(key).onchange = (event) => set(key, Number(event.target.checked));

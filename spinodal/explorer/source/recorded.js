@@ -3,7 +3,7 @@ import { readNpz, readSafetensors } from "./archive.js";
 import { LEVELS } from "./measures.js";
 import { normalise, row } from "./sphere.js";
 
-const MOST = 2048; // tokens
+export const MOST = 2048; // tokens
 const FEWEST_ROWS = 3000; // tokens from which axes are found
 const TURNS = 40; // of the power iteration
 

@@ -42,7 +42,8 @@ export const RANGES = {
   tilt: [-1.5, 1.5],
 };
 const WHOLE = ["n", "d", "seed", "causal", "repulsive"];
-const MOVED = 1e-3; // by which a lattice is moved: as it is it rests
+export const MOVED = 1e-3; // by which a lattice is moved: as it is it rests
+export const ORTHONORMAL_D = 8; // the smallest dimension of an orthonormal start
 
 export const STORIES = [
   [
@@ -106,7 +107,7 @@ export function fair(values) {
       : clamp(WHOLE.includes(key) ? Math.round(value) : value, low, high);
   }
   if (s.start === "orthonormal") {
-    if (s.d < 8) s.d = clamp(s.n, 8, 64);
+    if (s.d < ORTHONORMAL_D) s.d = clamp(s.n, ORTHONORMAL_D, RANGES.d[1]);
     s.n = Math.min(s.n, s.d);
   }
   if (s.start === "lattice" && s.d > 3) s.start = "uniform";
