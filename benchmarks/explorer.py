@@ -2,8 +2,8 @@
 
     python benchmarks/explorer.py [--n 512] [--json FILE]
 
-`make browser` installs what it asks for. To consensus from uniform starts, seed 0; CPU s are the worker's, measures of
-every frame included; drawing is in software, in a window of 1280 x 800.
+`make browser` installs what it asks for. To consensus from uniform starts, seed 0; s are the worker's
+seconds, by the clock, measures of every frame included; drawing is in software, in a window of 1280 x 800.
 """
 
 import argparse
