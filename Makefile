@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 TORCH := torch==2.13.0
+# tests start many processes, which read what the first one compiled
+export PYTHONDONTWRITEBYTECODE :=
 TESTS := -m pytest -q -n 2 --dist loadfile -m
 
 .PHONY: demo test slow browser test-browser reliability check lock wheels test-newest test-oldest clean

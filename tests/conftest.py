@@ -1,6 +1,7 @@
 """Every test runs with shapes checked (jaxtyping with beartype), torch on one thread, and random numbers of its own."""
 
 import copy
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,12 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported and collected stays: the garbage collector looks at the objects of tests alone."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

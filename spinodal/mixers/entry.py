@@ -7,6 +7,7 @@ names     residuals and measures, as losses, logs and pages call them
 
 import dataclasses
 import difflib
+import functools
 import math
 import typing
 from abc import ABC, abstractmethod
@@ -106,8 +107,9 @@ class Entry:
     detached: tuple[str, ...] = ()
     exact_length: bool = False
 
-    @property
-    def options(self) -> dict[str, Option]:
+    @functools.cached_property
+    def options(self) -> Mapping[str, Option]:
+        """The options of its configuration by name."""
         hints = typing.get_type_hints(self.config)
         return {
             field.name: Option(field.name, hints[field.name], field.default, field.metadata.get("help", ""))

@@ -5,7 +5,9 @@ another package calls `register`.
 """
 
 import contextlib
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from spinodal.errors import InputError
 from spinodal.mixers.channel import gates
@@ -56,6 +58,7 @@ def register(entry: Entry) -> None:
                 f"mixer's, {other.type.__name__} {other.default!r}: choose another name"
             )
     ENTRIES[entry.kind, entry.name] = entry
+    options.cache_clear()
 
 
 @contextlib.contextmanager
@@ -66,6 +69,7 @@ def registered(entry: Entry) -> Iterator[Entry]:
         yield entry
     finally:
         del ENTRIES[entry.kind, entry.name]
+        options.cache_clear()
 
 
 def entries(kind: Kind) -> dict[str, Entry]:
@@ -81,12 +85,13 @@ def find_entry(kind: Kind, name: str) -> Entry:
     return known[name]
 
 
-def options() -> dict[str, Option]:
+@functools.cache  # a configuration asks for every name that is set; what changes ENTRIES clears it
+def options() -> Mapping[str, Option]:
     """Every option of any mixer, by name."""
     found: dict[str, Option] = {}
     for entry in ENTRIES.values():
-        found = entry.options | found
-    return found
+        found = {**entry.options, **found}
+    return MappingProxyType(found)
 
 
 def readers(option: str) -> str:

@@ -2,14 +2,14 @@
 
 import pytest
 import torch
-from test_contract import CASES, Case, N, tokens
+from test_contract import CASES, Case, N, parameters, tokens
 from torch import Tensor
 
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, reorder_state, state_size
 
 CAUSAL = [case for case in CASES if case.causal]
-every_causal_case = pytest.mark.parametrize("case", CAUSAL, ids=str)
+every_causal_case = parameters(lambda case: case.causal)
 
 pytestmark = pytest.mark.filterwarnings("ignore:the literal parameterisation")
 

@@ -1,11 +1,13 @@
 """The contract of every mixer, run on each one that a configuration can ask for."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 
 import pytest
 import torch
 from fitting import fitting_config
+from marks import slow_but
 from torch import Tensor
 from typed import of_kind
 
@@ -81,7 +83,28 @@ FUSED += [
     for m, c in product(entries(Kind.TOKEN), (False, True))
 ]
 CASES = list(dict.fromkeys(TOKEN_MIXERS + CHANNEL_MIXERS + FUSED))
-every_case = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+def is_quick(case: Case) -> bool:
+    """Whether `make test` runs it: every mixer by itself, one of them behind a convolution and one as a whole block."""
+    if case.fused:
+        return case.mixer == "retention" and (case.channel, case.reading, case.pathway) in (
+            ("competition", "token", "none"),
+            ("partition", "token", "I"),
+        )
+    alone = case.kernel == 0 or case.mixer == "retention"
+    return alone and (case.reading, case.pathway) in (("token", "none"), ("token", "III"), ("feature", "I"))
+
+
+QUICK = list(filter(is_quick, CASES))
+
+
+def parameters(select: Callable[[Case], bool] = lambda case: True) -> pytest.MarkDecorator:
+    """A test of the selected cases; those that are not quick are slow."""
+    return pytest.mark.parametrize("case", slow_but(filter(select, CASES), *QUICK), ids=str)
+
+
+every_case = parameters()
 
 
 def tokens(batch: int, *, seed: int = 1) -> Tensor:
@@ -120,7 +143,7 @@ def test_what_is_causal_does_not_leak_and_the_rest_sees_the_future(case: Case):
         assert moved.tril()[: N - 1].any()
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c.causal], ids=str)
+@parameters(lambda case: case.causal)
 def test_the_gradient_of_what_is_causal_does_not_leak(case: Case):
     mixer = case.build()
     x = tokens(1).expand(N, -1, -1).clone().requires_grad_()
@@ -145,7 +168,7 @@ def test_nothing_depends_on_what_stands_on_padding(case: Case):
     assert grad[valid].count_nonzero() > 0
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c.part != "dense"], ids=str)
+@parameters(lambda case: case.part != "dense")
 def test_padding_is_as_good_as_absence(case: Case):
     mixer, valid, x = case.build(), padding(), tokens(4)
     for row, there in [(0, slice(0, 9)), (1, slice(3, N))]:
@@ -210,7 +233,7 @@ def test_residuals_are_named_and_not_negative(case: Case):
     assert all(found[name] > 0 for name in expected - {"h"})
 
 
-@pytest.mark.parametrize("case", [c for c in CHANNEL_MIXERS if c.part != "dense"], ids=str)
+@parameters(lambda case: case.mixer == "none" and case.part != "dense")
 def test_channels_commute_with_permutations_of_tokens(case: Case):
     mixer, x = case.build(), tokens(2)
     order = torch.randperm(N, generator=torch.Generator().manual_seed(4))
@@ -219,7 +242,7 @@ def test_channels_commute_with_permutations_of_tokens(case: Case):
     torch.testing.assert_close(permuted.reported, mixed.reported)
 
 
-@pytest.mark.parametrize("case", [c for c in CHANNEL_MIXERS if c.channel != "swiglu"], ids=str)
+@parameters(lambda case: case.mixer == "none" and case.part != "swiglu")
 def test_phase_fractions_sum_to_one_over_phases(case: Case):
     mixer = case.build()
     assert isinstance(mixer, PhaseMixer)
@@ -228,7 +251,7 @@ def test_phase_fractions_sum_to_one_over_phases(case: Case):
     torch.testing.assert_close(fractions.sum(-1), torch.ones(4, N, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c.generative], ids=str)
+@parameters(lambda case: case.generative)
 def test_reaction_heads_are_not_evaluated_at_inference(case: Case):
     mixer = case.build()
     partition = next(module for module in mixer.modules() if isinstance(module, Partition))
