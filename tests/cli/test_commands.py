@@ -22,6 +22,7 @@ TINY = [
 SHORT = ["steps=4", "log_every=2", "evaluate_every=4", "save_every=4"]
 
 
+@pytest.mark.slow
 def test_train_fill_and_what_they_leave(monkeypatch, capsys, corpus: Path, tmp_path: Path):
     out = tmp_path / "run"
     assert spinodal(monkeypatch, "train", "pet-mlm", *TINY, *SHORT, f"corpus={corpus}", "--out", out) == 0

@@ -210,8 +210,18 @@ def test_help_teaches(monkeypatch, capsys, command: str):
 @pytest.mark.parametrize(
     ("recipe", "pictures", "expected"),
     [
-        (g1_equilibria, ["triangle", "square"], {"bowtie, y**3 - y: dimension": 2, "path:5: equilibria": 81}),
-        (g2_bifurcations, ["pitchforks", "fold"], {"pitchfork 2": 0.5, "fold of path:4": 2 / 3}),
+        pytest.param(
+            g1_equilibria,
+            ["triangle", "square"],
+            {"bowtie, y**3 - y: dimension": 2, "path:5: equilibria": 81},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            g2_bifurcations,
+            ["pitchforks", "fold"],
+            {"pitchfork 2": 0.5, "fold of path:4": 2 / 3},
+            marks=pytest.mark.slow,
+        ),
         (g3_energy_descent, ["flow", "sparse"], {"largest rise along the flow": 0.0}),
     ],
 )

@@ -74,6 +74,7 @@ def test_a_command_that_would_run_for_days_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_unlimited_does_it(monkeypatch, capsys):
     assert spinodal(monkeypatch, "theory", "layer_gamma", "layers=10050", "n=4", "beta=1", "--unlimited") == 0
     assert capsys.readouterr().out.count("\n") > 10050
@@ -114,6 +115,7 @@ def test_orthonormal_tokens_take_no_more_memory_than_they_are():
 
 
 @pytest.mark.parametrize("clock", slow_but(["ode", "layer"], "layer"))
+@pytest.mark.slow
 def test_steps_to_a_time_end_at_a_limit_and_go_on_without_it(monkeypatch, capsys, tmp_path, clock: str):
     """What was computed is kept: with --resume --unlimited the end is that of a run without a limit."""
     steps = importlib.import_module("spinodal.flows.time.simulate")

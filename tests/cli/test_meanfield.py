@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command import spinodal
+from marks import slow_but
 
 from spinodal import sphere, theory
 from spinodal.cli._density import start_of
@@ -88,16 +89,15 @@ def test_a_run_leaves_its_numbers_and_pictures(monkeypatch, capsys, tmp_path: Pa
     assert "--resume" not in said
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        ["--geometry", "zonal", "--d", "5", "--field", "usa", "--beta", "2", "--tol", "1e-6", "--until", "1"],
-        ["--geometry", "sphere", "--field", "gkpr", "--tol", "1e-5", "--until", "1", "--resolution", "20"],
-        ["--noise", "20", "--beta", "2", "--tol", "1e-6", "--until", "3", "--resolution", "32"],
-        ["--repulsive", "--until", "5", "--tol", "1e-6"],
-    ],
-    ids=lambda options: options[1],
-)
+GEOMETRIES = [
+    ["--geometry", "zonal", "--d", "5", "--field", "usa", "--beta", "2", "--tol", "1e-6", "--until", "1"],
+    ["--geometry", "sphere", "--field", "gkpr", "--tol", "1e-5", "--until", "1", "--resolution", "20"],
+    ["--noise", "20", "--beta", "2", "--tol", "1e-6", "--until", "3", "--resolution", "32"],
+    ["--repulsive", "--until", "5", "--tol", "1e-6"],
+]
+
+
+@pytest.mark.parametrize("options", slow_but(GEOMETRIES, GEOMETRIES[1]), ids=lambda options: options[1])
 def test_every_geometry_and_noise(monkeypatch, tmp_path: Path, options):
     assert spinodal(monkeypatch, "meanfield", *options, "--out", tmp_path / "run") == 0
     run = json.loads((tmp_path / "run/run.json").read_text())
@@ -107,6 +107,7 @@ def test_every_geometry_and_noise(monkeypatch, tmp_path: Path, options):
         assert row["measured"] == pytest.approx(row["theory"], rel=0.05, abs=2e-3)
 
 
+@pytest.mark.slow
 def test_probes_by_number_and_by_file(monkeypatch, tmp_path: Path):
     np.save(tmp_path / "y.npy", sphere.uniform(3, 3, seed=5))
     zonal = ["--geometry", "zonal", "--d", "3", "--until", "0.5", "--tol", "1e-5"]

@@ -135,6 +135,7 @@ def test_arrays_need_no_model(tmp_path: Path):
     assert (result["model"], len(result["layers"]), result["nulls"]) == ("x.npz", 3, {})
 
 
+@pytest.mark.slow
 def test_a_report_that_fails_is_had_by_the_same_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def fail(*_: object):
         raise RuntimeError("no ink")
@@ -151,6 +152,7 @@ def test_a_report_that_fails_is_had_by_the_same_command(tmp_path: Path, monkeypa
     assert "sphere-canvas" in (out / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_records_of_old_observations_are_compared(tmp_path: Path):
     """Folders and records alike, without a text: there is nothing to observe."""
     old = Path(__file__).parent.parent / "pins" / "data" / "finished"

@@ -109,6 +109,7 @@ def test_mistakes_end_in_one_sentence(monkeypatch, capsys, tmp_path: Path, argum
     assert not (tmp_path / "map").exists()
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_does_not_answer_and_a_file_in_the_way(monkeypatch, capsys, tmp_path: Path):
     monkeypatch.setattr("spinodal.runs.sweep.ANSWER", 0.2)
     lost = ("--scheduler", "tcp://127.0.0.1:9", "--out", tmp_path / "map")
@@ -151,7 +152,6 @@ def test_a_contour_is_where_a_line_crosses():
     "name",
     slow_but(
         ["f2-phase-diagram", "f4-histograms", "f11-long-context", "f14-random-qkv"],
-        "f4-histograms",
         "f11-long-context",
     ),
 )

@@ -33,6 +33,7 @@ def corpus(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_training_reads_lines_of_json(monkeypatch, tmp_path: Path):
     lines = "".join(json.dumps({"content": WORDS * 8}) + "\r\n" for _ in range(5))
     path, out = tmp_path / "corpus.JSONL.gz", tmp_path / "run"
@@ -140,6 +141,7 @@ def test_the_page_reads_one_seed_and_a_tie_as_they_are(corpus: Path, tmp_path: P
     assert "A tie:" not in both
 
 
+@pytest.mark.slow
 def test_square_brackets_of_a_text_are_text(monkeypatch, capsys, corpus: Path, tmp_path: Path):
     corpus.write_text("to be [/b] or a[i] and [bold] " * 60)
     train(tiny(corpus), tmp_path / "run")

@@ -310,6 +310,7 @@ def test_an_interrupted_run_is_saved_and_goes_on(monkeypatch, capsys, tmp_path):
     assert (one == two).all()
 
 
+@pytest.mark.slow
 def test_overwrite_keeps_the_old_run_until_there_is_a_new_one(monkeypatch, tmp_path):
     options = ["--n", 4, "--until", 1, "--out", tmp_path / "run"]
     assert spinodal(monkeypatch, *options) == 0

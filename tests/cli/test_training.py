@@ -37,6 +37,7 @@ def test_the_package_runs_as_a_module():
     assert "python -m spinodal train" in " ".join(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_lines_of_a_file_are_all_read_before_one_is_translated(monkeypatch, capsys, tmp_path: Path):
     pairs, out, lines = (tmp_path / name for name in ("pairs.tsv", "run", "lines.txt"))
     pairs.write_text("".join(f"{a} {b}\t{b} {a}\n" for a in "abcdefgh" for b in "ijklmnop"))
@@ -93,6 +94,7 @@ def break_drawing(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("spinodal.figures.loss_over_steps", fail)
 
 
+@pytest.mark.slow
 def test_a_report_belongs_to_its_run(monkeypatch, capsys, corpus: Path, tmp_path: Path):
     """A run that starts again has no report until it ends; a report that fails costs no numbers."""
     out = tmp_path / "out"
@@ -119,6 +121,7 @@ def test_a_report_belongs_to_its_run(monkeypatch, capsys, corpus: Path, tmp_path
     assert not any((out / name).exists() for name in PAGES)
 
 
+@pytest.mark.slow
 def test_a_comparison_that_grows_keeps_no_old_report(monkeypatch, corpus: Path, tmp_path: Path):
     own, out = Recipe(override(pet_lm.RECIPE.experiment, TINY | {"corpus": str(corpus)})), tmp_path / "out"
 
@@ -168,6 +171,7 @@ def test_a_comparison_that_ends_leaves_no_worker(corpus: Path, tmp_path: Path, e
         assert within(5, lambda: not of_group(process.pid))
 
 
+@pytest.mark.slow
 def test_a_second_comparison_in_a_folder_is_refused_in_a_line_that_names_the_first(
     corpus: Path, tmp_path: Path
 ):

@@ -165,6 +165,7 @@ def test_a_resumed_epoch_is_the_same(processes):
     assert all(torch.equal(a, b) for a, b in zip(again, epochs[1][2:], strict=True))
 
 
+@pytest.mark.slow
 def test_the_trainer_of_transformers_takes_them(tmp_path):
     config = BertConfig(
         vocab_size=len(TOKENIZER),

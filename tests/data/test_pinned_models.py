@@ -31,6 +31,7 @@ def test_the_trained_albert_knows_chemistry_and_its_random_null_does_not():
     assert subject.tokenizer.tokenize("C[C@H](Cl)Br>>")[:5] == ["C", "[C@H]", "(", "Cl", ")"]
 
 
+@pytest.mark.slow
 def test_the_trained_albert_iterated_stays_apart_where_random_weights_collapse():
     subject = open_model(fetch_model("rxnmapper"), depth=36)
     result = observe_model(subject, text_batches(subject, REACTIONS[:3]), Question(nulls=("random-weights",)))

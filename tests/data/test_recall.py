@@ -42,6 +42,7 @@ def test_a_dictionary_of_the_past_answers_every_query(pairs, spare, more, index)
     assert len(seen) == pairs
 
 
+@pytest.mark.slow
 def test_keys_values_order_and_places_are_uniform():
     recall = Recall(length=64, pairs=4, keys=8, values=4)
     items = [RecallWindows(recall, 4000)[i] for i in range(4000)]

@@ -26,6 +26,7 @@ BOTH = pytest.mark.parametrize("tokenizer", [BYTES, CHARACTERS], ids=["bytes", "
 
 
 @given(st.text())
+@pytest.mark.slow
 def test_bytes_return_any_text(text):
     assert BYTES.decode(BYTES(text, split_special_tokens=True)["input_ids"]) == text
 

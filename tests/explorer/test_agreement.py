@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from flow_cases import CASES, check_followed, field_of, start_of, whole
 from in_node import answer, answers
+from marks import slow_but
 
 from spinodal import flows, observables, sphere, theory
 from spinodal.explorer import reading, recording
@@ -62,7 +63,9 @@ def test_normal_numbers_are_those_of_numpy_bit_for_bit():
     assert keyed == normal_draws(5, 77, (30000,)).tolist()
 
 
-@pytest.mark.parametrize(("d", "causal"), [(2, False), (3, False), (3, True), (6, False)])
+@pytest.mark.parametrize(
+    ("d", "causal"), slow_but([(2, False), (3, False), (3, True), (6, False)], (2, False))
+)
 def test_noise_is_that_of_the_library(d: int, causal: bool):
     case = {"n": 24, "d": d, "beta": 4, "seed": 3, "start": "uniform", "causal": causal}
     found = answer("noisy", **case, kappa=30, step=0.01, steps=500)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from example_runs import record
+from marks import slow_but
 
 from spinodal import figures, flows, graphs, meanfield, theory, watch
 from spinodal.errors import InputError
@@ -53,7 +54,7 @@ MADE: dict[str, tuple[object, Callable[[], object], set[str]]] = {
 }
 
 
-@pytest.mark.parametrize("kind", MADE)
+@pytest.mark.parametrize("kind", slow_but(MADE, *(MADE.keys() - {"simulate", "graph-continue"})))
 def test_a_result_is_drawn_and_its_run_alike(kind: str, tmp_path):
     experiment, compute, names = MADE[kind]
     result = compute()

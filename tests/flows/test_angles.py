@@ -136,7 +136,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", slow_but(CASES, "sa", "sa, uneven", "usa, engine circle", "probes"))
+@pytest.mark.parametrize("name", slow_but(CASES, "usa, engine circle", "probes"))
 def test_simulations_are_those_of_unit_vectors(name):
     """Frames in the order of the start, steps, and the last merge: to less than the tolerance."""
     field, until, options = CASES[name]
@@ -161,6 +161,7 @@ def clusters_at(run, t):
     return len(run.tokens[0]) - np.count_nonzero(run.merges.time <= t)
 
 
+@pytest.mark.slow
 def test_merging_tokens_are_those_of_unit_vectors():
     """From six narrow clusters, one of them on the cut: as many have merged at each time, in places that agree."""
     random = np.random.default_rng(3)
@@ -251,7 +252,10 @@ def form_of(checkpoint):
     return str(present(read_checkpoint(checkpoint, "x"))["form"])
 
 
-@pytest.mark.parametrize(("steps", "form"), [((5,), "angles"), ((5, 60), "angles"), ((5, 300), "compiled")])
+RESUMED = [((5,), "angles"), ((5, 60), "angles"), ((5, 300), "compiled")]
+
+
+@pytest.mark.parametrize(("steps", "form"), slow_but(RESUMED, RESUMED[-1]))
 def test_a_resumed_run_is_equal_bit_for_bit(steps, form, tmp_path):
     """Cut before tokens merge, while they do, and after few are left."""
     x, options = (

@@ -39,7 +39,7 @@ def simulate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     return run
 
 
-@pytest.mark.parametrize("name", slow_but(CASES, *(CASES.keys() - {"consensus"})))
+@pytest.mark.parametrize("name", slow_but(CASES, "layers", "noise"))
 def test_an_unfinished_simulation_of_an_earlier_version_goes_on(name: str, simulate, tmp_path: Path):
     """As the one that was not stopped, to the rounding of the processor that wrote its beginning, and to the digits
     that the earlier version printed. On one processor it is equal bit for bit: test_time.py, test_angles.py."""
@@ -58,17 +58,17 @@ def test_an_unfinished_simulation_of_an_earlier_version_goes_on(name: str, simul
     assert not (tmp_path / "cut" / "checkpoint").exists()
 
 
-@pytest.mark.parametrize(
-    ("name", "change", "told"),
-    [
-        ("plain", ["--beta", "3"], "field.beta=2.0 there, 3.0 asked"),
-        ("plain", ["--until", "6"], "until=5.0 there, 6.0 asked"),
-        ("plain", ["--n", "7"], "start.n=6 there, 7 asked"),
-        ("consensus", ["--seed", "4"], "start.seed=3 there, 4 asked"),
-        ("noise", ["--step", "0.1"], "method.step=0.05 there, 0.1 asked"),
-        ("layers", ["--normalisation", "pre", "--parameter", "1"], "--parameter"),
-    ],
-)
+CHANGES = [
+    ("noise", ["--step", "0.1"], "method.step=0.05 there, 0.1 asked"),
+    ("plain", ["--beta", "3"], "field.beta=2.0 there, 3.0 asked"),
+    ("plain", ["--until", "6"], "until=5.0 there, 6.0 asked"),
+    ("plain", ["--n", "7"], "start.n=6 there, 7 asked"),
+    ("consensus", ["--seed", "4"], "start.seed=3 there, 4 asked"),
+    ("layers", ["--normalisation", "pre", "--parameter", "1"], "--parameter"),
+]
+
+
+@pytest.mark.parametrize(("name", "change", "told"), slow_but(CHANGES, CHANGES[0]))
 def test_another_experiment_than_an_earlier_version_left_is_refused(
     name: str, change: list[str], told: str, simulate, tmp_path: Path
 ):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from engine_reference import CLOUDS, averaged, cloud, exact
+from marks import slow_but
 from scipy.special import ive
 from typed import present
 
@@ -47,7 +48,7 @@ def test_equals_the_definition(engine, d, kind):
 
 
 @pytest.mark.parametrize(("engine", "d"), CASES)
-@pytest.mark.parametrize("name", CLOUDS)
+@pytest.mark.parametrize("name", slow_but(CLOUDS, "uniform", "one cluster"))
 def test_the_error_bound_is_honest(engine, d, name):
     for n in (2, 40, 300) if engine != "span" else (2, 40):
         x, w = cloud(name, n, d, seed=n)

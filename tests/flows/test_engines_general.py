@@ -199,6 +199,7 @@ def test_the_compiled_exponential():
     assert power(-1e300) == 2.0**-1000
 
 
+@pytest.mark.slow
 def test_the_certificate_of_low_rank():
     """A cluster has few dimensions; a uniform cloud has none to spare and is refused."""
     x, _ = cloud("alone", 500, 6)

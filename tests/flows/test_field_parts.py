@@ -36,6 +36,7 @@ X, W = sphere.uniform(7, 3, 2), np.full(7, 1 / 7)
 TURN = np.array([[0.0, -2.0, 1.0], [2.0, 0.0, 0.5], [-1.0, -0.5, 0.0]])
 
 
+@pytest.mark.slow
 def test_frequencies_turn_tokens_apart_and_couplings_lock_them():
     """Two oscillators of Kuramoto: phi' = d omega - sin phi, which rests at sin phi = d omega  [derived]."""
     theta = np.array([0.3, 1.0])

@@ -22,6 +22,7 @@ def test_a_function_flows_as_the_field_that_it_is():
         assert len(mine.merges.time) == 0
 
 
+@pytest.mark.slow
 def test_time_enters_and_merging_and_the_span_are_switched():
     """theta' = cos t on the circle: theta = theta_0 + sin t."""
     turn = lambda x, weights, t: np.cos(t) * np.stack([-x[:, 1], x[:, 0]], 1)

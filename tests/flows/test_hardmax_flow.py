@@ -27,6 +27,7 @@ def test_a_flow_without_switches_is_that_towards_the_token_that_is_liked():
 
 
 @pytest.mark.parametrize("seed", slow_but([0, 2, 3], 0))
+@pytest.mark.slow
 def test_tokens_that_slide_are_refused_with_the_way_out(seed):
     field = AttentionField(np.inf, heads=stack_heads(f"random:{seed}", d=3))
     with pytest.raises(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from engine_reference import WIDE, cloud, unit_rows
+from marks import slow_but
 from scipy.integrate import solve_ivp
 
 from spinodal import flows, sphere, theory
@@ -66,7 +67,7 @@ def test_the_factor_of_both_halves_is_certified():
     assert abs(mean.log_partition - 9.0 - np.log(Z)).max() < 1e-9
 
 
-@pytest.mark.parametrize("d", [2, 3, 24])
+@pytest.mark.parametrize("d", slow_but([2, 3, 24], 2))
 def test_it_is_the_flow_of_opposite_queries(d):
     x = sphere.uniform(20, d, seed=1)
     for kind in ("sa", "usa"):
@@ -132,7 +133,7 @@ def test_equiangular_curves(beta, n):
         assert time(g, n, beta, -0.1) == pytest.approx(1.3, abs=1e-9)
 
 
-@pytest.mark.parametrize("name", ["post", "pre", "peri", "ngpt"])
+@pytest.mark.parametrize("name", slow_but(["post", "pre", "peri", "ngpt"], "post"))
 def test_orthonormal_tokens_follow_the_curves_of_every_scheme(name):
     n, beta, t = 5, -2.0, 0.8
     run = simulate(AttentionField(beta, scheme=scheme(name)), np.eye(n), t, method=flows.Adaptive(1e-12))

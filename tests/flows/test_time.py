@@ -127,7 +127,8 @@ def test_kuramoto_pair_on_the_circle():
 
 
 @pytest.mark.parametrize(
-    ("kind", "n", "d", "beta"), [("sa", 24, 2, 9.0), ("usa", 16, 3, 2.0), ("sa", 12, 5, 1.0)]
+    ("kind", "n", "d", "beta"),
+    slow_but([("sa", 24, 2, 9.0), ("usa", 16, 3, 2.0), ("sa", 12, 5, 1.0)], ("sa", 12, 5, 1.0)),
 )
 def test_invariants_of_the_flow(kind, n, d, beta):
     """Unit norms; energy that never falls; dE = integral of the dissipation; the cone min <x_i, w>."""
@@ -174,6 +175,7 @@ def test_merges_agree_with_a_tight_run_without_capture():
     assert (loose.second == tight.second).all()
 
 
+@pytest.mark.slow
 def test_merged_tokens_are_drawn_where_they_are():
     """Inside a captured pair the distance goes on falling exponentially to MERGE at the time of merging."""
     run = simulate(Pairs(4.0), np.eye(2), CONSENSUS, saves=np.arange(1.0, 60.0), method=Adaptive(1e-10))
@@ -203,6 +205,7 @@ def test_coincident_tokens_are_one_from_the_start():
     assert np.allclose(tokens(run)[-1][[0, 1, 3]], tokens(alone)[-1], atol=1e-13)
 
 
+@pytest.mark.slow
 def test_tokens_that_part_are_not_merged():
     """Repulsion takes apart what starts nearer than MERGE; masses stay."""
     x = sphere.normalise(np.array([[1.0, 0.0], [1.0, 5e-9], [0.0, 1.0]]))
@@ -215,7 +218,7 @@ class CutError(Exception):
     pass
 
 
-@pytest.mark.parametrize("d", [2, 5])
+@pytest.mark.parametrize("d", slow_but([2, 5], 2))
 def test_a_resumed_run_is_equal_bit_for_bit(tmp_path, d):
     x, field = sphere.uniform(16, d, seed=8), Pairs(4.0)
     saves = lambda: (0.5 * 1.5**k for k in itertools.count())

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from marks import slow_but
 from scipy.optimize import brentq
 from typed import of_kind
 
@@ -43,7 +44,8 @@ def triangle_fold() -> float:
 
 
 @pytest.mark.parametrize(
-    ("name", "known"), [("path:2", 2.0), ("path:4", 2 / 3), ("cycle:3", triangle_fold())]
+    ("name", "known"),
+    slow_but([("path:2", 2.0), ("path:4", 2 / 3), ("cycle:3", triangle_fold())], ("path:4", 2 / 3)),
 )
 def test_folds_of_driven_graphs_to_eight_digits(name: str, known: float):
     family = driven(name)
@@ -184,7 +186,7 @@ def test_a_closed_curve_closes():
     assert y.min() < -0.8
 
 
-@pytest.mark.parametrize("start", [-0.5, 0.5, 1.7])
+@pytest.mark.parametrize("start", slow_but([-0.5, 0.5, 1.7], 0.5))
 def test_a_pitchfork_met_along_its_side_branch(start: float):
     """P2, y^3 - lam y: y = sqrt(lam) turns at lam = 0 into y = -sqrt(lam), with index 0 on both sides."""
     family = Family(System(named_graph("path:2"), coupling("y**3 - lam*y", lam=0.0)), "lam")
@@ -208,6 +210,7 @@ def test_every_turn_is_reported_where_more_than_one_mode_crosses_too():
     assert point.value == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_circle_has_a_turn_at_either_end():
     """P2, y^3 + (lam^2 - 1) y: y^2 + lam^2 = 1 turns at lam = +-1, where it meets y = 0."""
     family = Family(System(named_graph("path:2"), coupling("y**3 + (lam**2 - 1)*y", lam=0.0)), "lam")
@@ -227,7 +230,10 @@ def test_a_sheet_of_equilibria_is_no_row_of_crossings():
     )
 
 
-@pytest.mark.parametrize("drive", [[-1.0, 1, 1, -1], [0.0, -1, 1, 0], [1.0, 0.5, -0.5, -1]])
+DRIVES = ([-1.0, 1, 1, -1], [0.0, -1, 1, 0], [1.0, 0.5, -0.5, -1])
+
+
+@pytest.mark.parametrize("drive", slow_but(DRIVES, DRIVES[0]))
 def test_a_branch_ends_at_its_bound(drive: list[float]):
     """The diamond, sin: the curve comes back to mu = 0 where H is degenerate, and ended at mu = -0.138 of [0, 4]."""
     family = Family(System(named_graph("diamond"), SINE, onsite(4, drive=np.array(drive))), "mu")

@@ -263,6 +263,7 @@ def test_a_start_and_its_mirror_image_are_one():
     assert 0.5 < result.unseen <= 1
 
 
+@pytest.mark.slow
 def test_a_search_that_is_not_complete_says_so():
     """K12 with sin has 2^11 states of 0 and pi; K1 has one state and nothing to search."""
     result = solved("complete:12", SINE, starts=100)

@@ -188,6 +188,7 @@ def test_a_hundred_thousand_edges_flow():
     assert np.diff(end.energies).max() < 0
 
 
+@pytest.mark.slow
 def test_what_cannot_flow_is_told():
     system = System(named_graph("path:3"), coupling("y - y**3"))
     with pytest.raises(ConvergenceError):

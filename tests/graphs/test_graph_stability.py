@@ -172,6 +172,7 @@ def winding(x: np.ndarray) -> int:
     return round((y - 2 * np.pi * np.round(y / (2 * np.pi))).sum() / (2 * np.pi))
 
 
+@pytest.mark.slow
 def test_basins_of_a_ring_are_those_of_the_accurate_flow():
     """C8 has windings -1, 0 and 1 that are stable; each start is followed to its end with eighth order too."""
     system = System(named_graph("cycle:8"), SINE)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from marks import slow_but
 from small import TOKEN_MIXERS, ids, model_of
 from torch import Tensor
 
@@ -87,7 +88,7 @@ def test_prompts_are_looked_up_and_assistants_asked():
     assert torch.equal(model.generate(text, assistant_model=assistant, **plan), expected)
 
 
-@pytest.mark.parametrize("kernel", [0, 4])
+@pytest.mark.parametrize("kernel", slow_but([0, 4], 4))
 @pytest.mark.parametrize("mixer", TOKEN_MIXERS)
 def test_padding_within_a_second_turn_changes_nothing(mixer: str, kernel: int):
     """Each row is what its own tokens alone are: padding is neither written, nor forgets, nor takes a position."""

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from marks import slow_but
 from small import TOKEN_MIXERS, ids, model_of
 from torch import Tensor
 
@@ -30,7 +31,7 @@ def gradient(model: Any, dtype: torch.dtype | None, *, text: Tensor) -> tuple[fl
     return loss.item(), torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("dtype", slow_but([torch.bfloat16, torch.float16], torch.bfloat16))
 @pytest.mark.parametrize("mixer", TOKEN_MIXERS)
 def test_backward_under_autocast(mixer: str, dtype: torch.dtype):
     model, text = model_of(SpinodalForCausalLM, mixer=mixer, length=200), ids(2, 150)

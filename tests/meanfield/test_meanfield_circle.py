@@ -95,6 +95,7 @@ def test_rotates_with_its_start():
     assert b == pytest.approx(a * np.exp(0.7j * np.arange(11)), abs=2e-6)
 
 
+@pytest.mark.slow
 def test_through_diracs_to_the_tolerance():
     """beta = 9 to T = 30, as in the benchmark: an error that falls with the tolerance, and a mass that is exact."""
     exact = moved(Circle(drift_law("sa", 9.0), FOUR, tolerance=1e-9), 30.0).moments(10)

@@ -50,6 +50,7 @@ def winner(beta: float, seed: int) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize(("beta", "fold"), slow_but([(5.0, 3), (7.0, 4)], (5.0, 3)))
+@pytest.mark.slow
 def test_white_noise_wins_as_often_as_linear_theory_says(beta, fold):
     told, seen = np.array([winner(beta, seed) for seed in range(10)]).T
     p = winning_probabilities(1e-4, array(growth_rate_usa(K, 2, beta)), np.full(32, 2.0))
@@ -112,6 +113,7 @@ def test_branch_is_where_the_noisy_flow_rests(kind):
     assert np.abs(solver.rates(m)[:20]).max() < 1e-9
 
 
+@pytest.mark.slow
 def test_noisy_flow_ends_on_the_branch():
     law = drift_law("usa", 1.5)
     found = stationary_branch(law, np.array([0.3, 0.6]))

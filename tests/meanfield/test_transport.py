@@ -56,6 +56,7 @@ def test_w2_to_a_density_that_is_turned_a_little():
     assert near[0] < 1e-4
 
 
+@pytest.mark.slow
 def test_the_record_has_w2_at_every_step_into_the_dirac():
     # the mean direction of a bump that is symmetric about its phase stays there
     dirac = np.array([[np.cos(0.5), np.sin(0.5)]])

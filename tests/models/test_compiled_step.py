@@ -87,7 +87,7 @@ def plainly(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Tensor]:
 
 @torch.no_grad()
 @pytest.mark.parametrize(
-    "form", slow_but(FORMS, *FORMS[::6], *FORMS[-4:]), ids=lambda form: "-".join(map(str, form.values()))
+    "form", slow_but(FORMS, FORMS[0], FORMS[-1]), ids=lambda form: "-".join(map(str, form.values()))
 )
 def test_two_hundred_tokens_are_those_of_forward(form: dict[str, Any]):
     model = causal(**form)

@@ -5,6 +5,7 @@ from typing import Any, Protocol, cast
 import pytest
 import torch
 from fitting import fitting_config
+from marks import slow_but
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, DynamicCache
 from typed import present
@@ -61,7 +62,9 @@ def generated(model: SpinodalForCausalLM | SpinodalForSeq2SeqLM, *args: Tensor, 
 
 
 @pytest.mark.parametrize("mixer", entries(Kind.TOKEN))
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), slow_but([(torch.float64, 1e-10), (torch.float32, 1e-5)], (torch.float64, 1e-10))
+)
 def test_a_text_at_once_and_token_by_token(mixer: str, dtype: torch.dtype, tolerance: float):
     model, text = causal(mixer=mixer), ids(2, N)
     nn.Module.to(model, dtype)  # the signature of PreTrainedModel.to is lost in its decorator
@@ -86,7 +89,7 @@ def test_the_future_does_not_leak(mixer: str):
     assert moved.any()
 
 
-@pytest.mark.parametrize("mixer", ["retention", "attention", "triangular"])
+@pytest.mark.parametrize("mixer", slow_but(["retention", "attention", "triangular"], "retention"))
 @pytest.mark.parametrize("way", WAYS)
 def test_the_same_tokens_with_and_without_memory(mixer: str, way: str):
     model, said = causal(mixer=mixer), []

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from fitting import fitting_config
+from marks import slow_but
 from safetensors import safe_open
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import nn
@@ -106,7 +107,7 @@ def test_what_is_loaded_is_what_was_saved_bit_for_bit(kind: type, shape: dict, t
         assert torch.equal(output(loaded), output(model))
 
 
-@pytest.mark.parametrize("mixer", entries(Kind.TOKEN))
+@pytest.mark.parametrize("mixer", slow_but(entries(Kind.TOKEN), "graph", "toeplitz"))
 def test_every_mixer_is_loaded_as_it_was_saved(mixer: str, tmp_path: Path):
     for kind, auto, changes in (
         (SpinodalForCausalLM, AutoModelForCausalLM, {}),

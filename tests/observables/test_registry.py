@@ -31,6 +31,7 @@ def toy(monkeypatch):
 
 
 @pytest.mark.usefixtures("toy")
+@pytest.mark.slow
 def test_a_toy_is_observed_drawn_and_reported():
     asked = watch.Question(beta=2.0, observables=("toy",))
     found = watch.observe(watch.Observation(ARRAYS, asked))

@@ -16,6 +16,7 @@ import pinned_commands as commands
 import pinned_models as pinned
 import pytest
 import torch
+from marks import slow_but
 from pinned_commands import DATA, FINISHED, FOLDERS, INPUTS, OPTIONS, PRINTED, PRINTS, RECIPES, differences
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM, AutoTokenizer
@@ -24,17 +25,8 @@ from transformers.utils import logging
 AUTO = {"masked": AutoModelForMaskedLM, "causal": AutoModelForCausalLM, "seq2seq": AutoModelForSeq2SeqLM}
 MODELS, MEASURED = pinned.pins(), json.loads(RECIPES.read_text())
 CAUSAL_VALID = json.loads((DATA / "causal_valid.json").read_text())  # written by 1733984, as models.json
-# Seconds each with shapes checked, or reading a model that must be fetched; the others are tested each time
-RARE = MEASURED.keys() - {"f11-long-context", "g1-equilibria", "g3-energy-descent"}
-SLOW_FOLDERS = {
-    "simulate-peri", "simulate-sqrt", "simulate-mix", "simulate-pre", "simulate-by-attention", "train-causal",
-    "train-translation", "train-constrained", "phase-diagram-ode", "meanfield-zonal",
-}  # fmt: skip
+QUICK_FOLDERS = ("train-masked", "simulate-causal", "simulate-layers", "graph-equilibria", "meanfield-circle")
 literal = pytest.mark.filterwarnings("ignore:the literal parameterisation has poles")
-
-
-def some_slow(names, slow):
-    return [pytest.param(name, marks=pytest.mark.slow) if name in slow else name for name in names]
 
 
 @pytest.fixture
@@ -148,7 +140,7 @@ def with_the_right_stack(pinned: dict, found: dict) -> tuple[dict, dict]:
     return first(pinned), first(found)
 
 
-@pytest.mark.parametrize("name", some_slow(FOLDERS, SLOW_FOLDERS))
+@pytest.mark.parametrize("name", slow_but(FOLDERS, *QUICK_FOLDERS))
 def test_a_command_writes_its_numbers(name: str, workplace: Path):
     """Settings, results and arrays, each under its name; single precision where torch computes."""
     status, out = commands.run(f"{FOLDERS[name].line} --out out")
@@ -175,7 +167,10 @@ def close(kept: Path, new: Path, tolerance: float):
         np.testing.assert_allclose(found[key], value, rtol=tolerance, atol=tolerance / 100, err_msg=key)
 
 
-@pytest.mark.parametrize("name", [name for name in FOLDERS if name.startswith("train")])
+TRAINED = [name for name in FOLDERS if name.startswith("train")]
+
+
+@pytest.mark.parametrize("name", slow_but(TRAINED, "train-causal"))
 def test_a_finished_training_is_returned_as_it_is(name: str, workplace: Path):
     """And refused where it is not asked for, or where another one is."""
     shutil.copytree(FINISHED / name, workplace / "out")
@@ -189,6 +184,7 @@ def test_a_finished_training_is_returned_as_it_is(name: str, workplace: Path):
     assert (workplace / "out" / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_an_old_checkpoint_is_gone_on_from(workplace: Path):
     """To the end of the run that was not stopped."""
     shutil.copytree(DATA / "stopped", workplace / "out")
@@ -233,6 +229,7 @@ def test_an_old_map_goes_on_with_its_own_settings_alone(values: str, workplace: 
     assert status == (0 if values.endswith("6") else 2), out
 
 
+@pytest.mark.slow
 def test_old_observations_stand_side_by_side(workplace: Path):
     for name in ("observe-arrays", "observe-model"):
         shutil.copytree(FINISHED / name, workplace / name)
@@ -244,6 +241,7 @@ def test_old_observations_stand_side_by_side(workplace: Path):
         assert differences(commands.results(FINISHED / name / "observe.json"), found) == []
 
 
+@pytest.mark.slow
 def test_old_arrays_are_observed_again(workplace: Path):
     shutil.copy(FINISHED / "observe-arrays" / "trajectory.safetensors", workplace)
     status, out = commands.run("observe trajectory.safetensors --beta 1 --out out")
@@ -255,7 +253,8 @@ def test_old_arrays_are_observed_again(workplace: Path):
     assert differences(*layers, single=True) == []
 
 
-@pytest.mark.parametrize("name", some_slow(MEASURED, RARE))
+@pytest.mark.parametrize("name", MEASURED)
+@pytest.mark.slow
 def test_a_recipe_measures_what_it_measured(name: str, workplace: Path):
     status, out = commands.run(f"draw {name} --quick --out out")
     assert status == 0, out

@@ -159,6 +159,7 @@ def test_a_model_without_runs_is_refused_and_the_old_report_stays(tmp_path):
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == text
 
 
+@pytest.mark.slow
 def test_the_page_of_a_comparison_is_whole(tmp_path):
     arms = comparison()
     text = written(tmp_path, arms)
@@ -185,6 +186,7 @@ def test_the_page_of_a_comparison_is_whole(tmp_path):
     assert text.count("<figure") == text.count("<figcaption>") == 2 * 4 + 3 + 1 + 3
 
 
+@pytest.mark.slow
 def test_the_same_runs_give_the_same_bytes(tmp_path):
     first, second = (written(tmp_path, {"": {"pet": [run(phases=4)]}}) for _ in range(2))
     assert first == second

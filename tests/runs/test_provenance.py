@@ -22,6 +22,7 @@ def test_provenance_has_no_gaps():
     assert found.date.endswith("+00:00")
 
 
+@pytest.mark.slow
 def test_threads_are_those_that_loops_run_on():
     program = """
 import threading, time

@@ -117,6 +117,7 @@ def test_a_long_sound_is_read_window_by_window(tmp_path: Path):
     assert (one.tokens, one.merged, one.short) == (3000, (), one.full)
 
 
+@pytest.mark.slow
 def test_the_largest_size_within_the_tolerance_is_searched(folder: Path, sounds: Path):
     found = transcribe(Transcription(str(folder), (str(sounds),), language="en", tolerance=0.0))
     sizes = [trial.size for trial in found.tried]
@@ -241,6 +242,7 @@ def prompts() -> tuple[Any, ...]:
         pytest.skip(f"recorded speech is not at hand: {error}")
 
 
+@pytest.mark.slow
 def test_recorded_speech_has_its_words(prompts: tuple[Any, ...]):
     assert len(prompts) > 150
     assert all(1 <= prompt.seconds <= 29 and len(prompt.words.split()) >= 3 for prompt in prompts)

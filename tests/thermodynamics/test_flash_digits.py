@@ -6,6 +6,7 @@ import pytest
 import torch
 from jaxtyping import config
 from made import made
+from marks import slow_but
 
 from spinodal import thermodynamics as td
 from spinodal.errors import InputError
@@ -51,8 +52,8 @@ def near_one(rng, size, n, p):
     return x * (1 + (K - 1) @ L), K, L
 
 
-@pytest.mark.parametrize("p", [2, 3, 4, 5])
-@pytest.mark.parametrize("size", [1e-2, 1e-4, 1e-6, 1e-8, 1e-10])
+@pytest.mark.parametrize("p", slow_but([2, 3, 4, 5], 2, 3))
+@pytest.mark.parametrize("size", slow_but([1e-2, 1e-4, 1e-6, 1e-8, 1e-10], 1e-4, 1e-8))
 def test_partition_factors_near_one(size, p):
     """The positive flash was off by 1e-5 at |K - 1| = 1e-4, by .3 at 1e-6, and said that it had converged."""
     rng = np.random.default_rng(p)
@@ -102,7 +103,7 @@ def test_gradients_of_a_trace(trace: float):
     assert slope_K.flatten().tolist() == pytest.approx([(1 - trace) * first**2, trace * second**2], rel=1e-12)
 
 
-@pytest.mark.parametrize("trace", [1e-14, 1e-27, 1e-60])
+@pytest.mark.parametrize("trace", slow_but([1e-14, 1e-27, 1e-60], 1e-60))
 @pytest.mark.parametrize("factors", [(2.0, 0.25), (1.5, 0.2), (0.9, 0.4), (0.995, 0.99)])
 def test_compositions_of_a_trace(trace, factors):
     """A trace that makes up a whole phase holds L within 1e-12 of a pole, where 1 + L (K - 1) keeps no digit."""

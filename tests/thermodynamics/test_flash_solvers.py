@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from made import made
+from marks import slow_but
 from scipy.optimize import linprog
 
 from spinodal import thermodynamics as td
@@ -162,7 +163,9 @@ def unbounded(K):
     return torch.tensor(answers)
 
 
-@pytest.mark.parametrize(("n", "q", "spread"), [(4, 1, 1.0), (6, 2, 1.0), (16, 4, 1.0), (5, 4, 1.0)])
+@pytest.mark.parametrize(
+    ("n", "q", "spread"), slow_but([(4, 1, 1.0), (6, 2, 1.0), (16, 4, 1.0), (5, 4, 1.0)], (4, 1, 1.0))
+)
 def test_mixtures_without_a_root_are_refused_and_no_others(n, q, spread):
     torch.manual_seed(8)
     z, K = dirichlet(60, n), wide(60, n, q, spread)
@@ -373,6 +376,7 @@ for solver in (negative_flash, positive_flash):
 """
 
 
+@pytest.mark.slow
 def test_what_is_no_real_tensor_is_refused_in_a_sentence():
     """Without the tests' own check of types, as a user has it."""
     done = subprocess.run([sys.executable, "-c", NOT_REAL], capture_output=True, text=True, timeout=300)

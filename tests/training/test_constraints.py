@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from marks import slow_but
 
 from spinodal.errors import InputError
 from spinodal.training.constraints import Constraint, Constraints
@@ -20,13 +21,14 @@ def solved(method: str, rate: float, steps: int = 3000) -> tuple[float, float]:
     return x.item(), constraints.multipliers["F"]
 
 
-@pytest.mark.parametrize("method", ["dual", "augmented"])
+@pytest.mark.parametrize("method", slow_but(["dual", "augmented"], "dual"))
 def test_multipliers_find_the_kkt_point(method: str):
     x, multiplier = solved(method, rate=0.05)
     assert x == pytest.approx(1.0, abs=1e-6)
     assert multiplier == pytest.approx(2.0, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_penalty_is_exact_above_the_multiplier_and_biased_below():
     assert solved("penalty", rate=1.0)[0] == pytest.approx(1.5, abs=1e-6)  # 2 (x - 2) + 1 = 0
     assert solved("penalty", rate=5.0)[0] == pytest.approx(1.0, abs=0.1)  # rattles about the kink

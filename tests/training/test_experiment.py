@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 
 import pytest
+from marks import slow_but
 
 from spinodal.errors import InputError
 from spinodal.models import SpinodalConfig
@@ -60,7 +61,9 @@ def test_wrong_arguments_are_named(argument: str, said: str):
         override(Experiment(), parse_overrides([argument]))
 
 
-@pytest.mark.parametrize("task", ["masked", "causal", "translation", "recall"])
+@pytest.mark.parametrize(
+    "task", slow_but(["masked", "causal", "translation", "recall"], "masked", "translation")
+)
 @pytest.mark.parametrize("channel", ["swiglu", "competition", "driving-force", "partition"])
 def test_parameters_set_hidden(task: str, channel: str):
     values = {"task": task, "channel": channel, "parameters": 900_000}

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from marks import slow_but
 from test_resume import LABEL, small, write_words
 
 from spinodal.errors import InputError
@@ -53,7 +54,7 @@ def harm(run: Path, damage: str) -> None:
 DAMAGES = ("deleted", "cut", "flipped", "empty tokenizer", "no config")
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", slow_but(DAMAGES, "flipped", "no config"))
 def test_a_damaged_model_is_written_again_as_it_was(plan: Experiment, whole: Path, run: Path, damage: str):
     harm(run, damage)
     with pytest.warns(UserWarning, match=r"the model is written again from .*checkpoint-4"):

@@ -173,6 +173,7 @@ def test_the_first_step_of_adam_moves_every_entry_by_the_rate_of_its_group(plain
     assert read(tmp_path / "run").groups == run.groups
 
 
+@pytest.mark.slow
 def test_an_optimiser_of_one_rate_has_one_group(plain: Experiment, tmp_path: Path):
     run = train(
         override(plain, {"steps": 1, "evaluate_every": 1, "optimizer": "sgd"}), tmp_path / "run", LABEL
@@ -180,6 +181,7 @@ def test_an_optimiser_of_one_rate_has_one_group(plain: Experiment, tmp_path: Pat
     assert [(g.kind, g.parameters, g.lr) for g in run.groups] == [("all", run.parameters, 4e-3)]
 
 
+@pytest.mark.slow
 def test_muon_goes_on_bit_for_bit(plain: Experiment, tmp_path: Path):
     asked = override(plain, {"optimizer": "muon", "save_every": 4})
     whole = train(asked, tmp_path / "whole", LABEL)
@@ -191,6 +193,7 @@ def test_muon_goes_on_bit_for_bit(plain: Experiment, tmp_path: Path):
     assert next(row["learning_rate"] for row in whole.metrics if "loss" in row) == 4e-3
 
 
+@pytest.mark.slow
 def test_a_run_from_before_there_were_groups_is_refused_and_goes_on_as_what_it_was(
     plain: Experiment, tmp_path: Path
 ):

@@ -46,6 +46,7 @@ def same_weights(one: Path, other: Path) -> bool:
     return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+@pytest.mark.slow
 def test_accumulated_batches_are_one_batch(plain: Experiment, tmp_path: Path):
     """Over the end of an epoch, whose last samples are left out in either case."""
     one = train(plain, tmp_path / "one", LABEL)
@@ -54,6 +55,7 @@ def test_accumulated_batches_are_one_batch(plain: Experiment, tmp_path: Path):
     assert [row["tokens"] for row in parts.metrics] == [row["tokens"] for row in one.metrics]
 
 
+@pytest.mark.slow
 def test_a_constraint_on_accumulated_batches_is_their_mean(plain: Experiment, tmp_path: Path):
     """Multipliers rise once a step, by the mean of what the parts measure."""
     values = {"method": "dual", "pathway": "I", "rate": 0.1, "tolerance": 0.01, "steps": 3, "save_every": 1}
@@ -132,6 +134,7 @@ def test_adafactor_goes_on_bit_for_bit(plain: Experiment, tmp_path: Path):
     assert history(train(asked, tmp_path / "run", LABEL, resume=True)) == history(whole)
 
 
+@pytest.mark.slow
 def test_as_many_checkpoints_are_kept_as_asked(plain: Experiment, tmp_path: Path):
     train(override(plain, {"save_total": 3}), tmp_path / "run", LABEL)
     kept = {path.name for path in (tmp_path / "run" / "checkpoints").iterdir()}
@@ -139,6 +142,7 @@ def test_as_many_checkpoints_are_kept_as_asked(plain: Experiment, tmp_path: Path
 
 
 @pytest.mark.parametrize("decay", slow_but(["constant", "warm-stable-decay"], "constant"))
+@pytest.mark.slow
 def test_an_extended_run_is_the_longer_run(plain: Experiment, tmp_path: Path, decay: str):
     """Bit for bit, from the last step whose rate is that of the longer one: a fifth before the end where it falls."""
     short = override(plain, {"decay": decay, "steps": 10})
@@ -189,6 +193,7 @@ def test_a_run_that_cannot_be_extended_says_why(
     assert (tmp_path / "run" / "run.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_warm_stable_decay_is_flat_and_falls_in_the_last_fifth(plain: Experiment, tmp_path: Path):
     asked = override(plain, {"decay": "warm-stable-decay", "steps": 20, "warmup": 0.2})
     run = train(asked, tmp_path / "run", LABEL)

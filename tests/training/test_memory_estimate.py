@@ -68,7 +68,7 @@ def measured_peak(experiment: Experiment) -> int:
     return max(kinds["Total"] for kinds in peak.values())
 
 
-@pytest.mark.parametrize("name", slow_but(MIXERS, *(MIXERS.keys() - {"large", "narrow"})))
+@pytest.mark.parametrize("name", slow_but(MIXERS, "attention"))
 def test_the_estimate_is_within_a_quarter_of_the_peak(plain: Experiment, name: str):
     experiment = override(plain, WIDE | MIXERS[name])
     data = prepare_data(experiment)
@@ -76,6 +76,7 @@ def test_the_estimate_is_within_a_quarter_of_the_peak(plain: Experiment, name: s
     assert found.total == pytest.approx(measured_peak(experiment), rel=0.25)
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_refused_with_a_batch_that_does(
     plain: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

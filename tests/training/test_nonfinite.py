@@ -90,6 +90,7 @@ def test_a_run_that_skips_every_step_ends(plain: Experiment, tmp_path: Path, mon
         train(override(plain, {"nonfinite": "skip"}), tmp_path / "run", LABEL)
 
 
+@pytest.mark.slow
 def test_weights_that_are_not_finite_are_not_saved(
     plain: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -106,6 +107,7 @@ def test_weights_that_are_not_finite_are_not_saved(
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["checkpoint-6"]
 
 
+@pytest.mark.slow
 def test_a_poisoned_checkpoint_of_before_is_passed_over(plain: Experiment, tmp_path: Path):
     train(plain, tmp_path / "run", LABEL)
     newest = tmp_path / "run" / "checkpoints" / "checkpoint-12"
@@ -126,6 +128,7 @@ def test_a_policy_is_one_of_two(plain: Experiment):
         override(plain, {"nonfinite": "ignore"})
 
 
+@pytest.mark.slow
 def test_a_run_shows_its_rows_while_it_lasts(plain: Experiment, tmp_path: Path):
     seen = []
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from marks import slow_but
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
@@ -108,7 +109,7 @@ def test_without_a_gradient_nothing_moves():
         assert torch.equal(theta, START)
 
 
-@pytest.mark.parametrize("name", ["density", "energy", "l1"])
+@pytest.mark.parametrize("name", slow_but(["density", "energy", "l1"], "density"))
 def test_a_regularised_loss_is_the_loss_and_lambda_times_its_residual(name: str):
     """J = L + lambda R: R falls as lambda grows, and without it training is what it was."""
     reached = []

@@ -67,6 +67,7 @@ def history(run: TrainingResult) -> list[dict]:
 
 
 @pytest.mark.parametrize("step_size", slow_but(["constant", "bounded"], "constant"))
+@pytest.mark.slow
 def test_killed_and_resumed_is_bit_equal(step_size: str, corpus: Path, tmp_path: Path):
     experiment = override(small(corpus), {"step_size": step_size})
     whole = train(experiment, tmp_path / "whole", LABEL)
@@ -122,6 +123,7 @@ def altered(text: TokenizedCorpus) -> TokenizedCorpus:
 
 
 @pytest.mark.parametrize(("name", "harm"), [("text", " liquid"), ("tokenizer", "")])
+@pytest.mark.slow
 def test_another_text_or_tokenizer_is_named_and_refused(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, harm: str
 ):
@@ -141,6 +143,7 @@ def test_another_text_or_tokenizer_is_named_and_refused(
     assert sorted((path, path.stat().st_mtime_ns) for path in out.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_a_file_that_changes_in_between_is_read_anew(corpus: Path, tmp_path: Path):
     experiment = override(small(corpus), {"method": "none", "steps": 1, "evaluate_every": 1, "save_every": 1})
     one = train(experiment, tmp_path / "one", LABEL)
@@ -166,6 +169,7 @@ def test_a_resumed_run_says_where_each_part_comes_from(
 
 
 @pytest.mark.parametrize("log_every", slow_but([1, 4], 4))
+@pytest.mark.slow
 def test_a_run_that_is_terminated_saves_the_step_and_says_so(corpus: Path, tmp_path: Path, log_every: int):
     """At a step where nothing is due, in the middle of a row; with the rows and the weights of the run that is not."""
     experiment = override(small(corpus), {"log_every": log_every, "save_every": 20, "evaluate_every": 10})

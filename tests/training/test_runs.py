@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from marks import slow_but
 from safetensors.torch import load_file, save_file
 from test_resume import LABEL, small, write_words
 from transformers import AutoModelForMaskedLM, AutoTokenizer
@@ -34,6 +35,7 @@ def finished(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_the_run_says_what_it_was(finished: Path, corpus: Path):
     run = json.loads((finished / "run.json").read_text())
     assert run["finished"]
@@ -49,6 +51,7 @@ def test_the_run_says_what_it_was(finished: Path, corpus: Path):
     assert run["final"]["tokens_per_second"] == pytest.approx(30 * 8 * 16 / run["final"]["seconds"])
 
 
+@pytest.mark.slow
 def test_step_size_scales_the_step_of_training_by_its_formula(corpus: Path, tmp_path: Path):
     """The first step of AdamW is linear in its learning rate, alpha = lr, lr / |g| and lr / (1 + |g|), g clipped."""
     moved, gradient = {}, 0.0
@@ -68,6 +71,7 @@ def test_step_size_scales_the_step_of_training_by_its_formula(corpus: Path, tmp_
     assert any(step.abs().max() > 1e-3 for step in moved["constant"].values())
 
 
+@pytest.mark.slow
 def test_a_run_with_a_step_size_is_not_gone_on_with_by_another(corpus: Path, tmp_path: Path):
     experiment = override(small(corpus), {"step_size": "bounded"})
     train(experiment, tmp_path / "run", LABEL)
@@ -83,6 +87,7 @@ def test_experiment_and_result_go_to_json_and_come_back_equal(finished: Path, co
     assert decode(TrainingResult, *encode(result)) == result
 
 
+@pytest.mark.slow
 def test_a_run_needs_no_label(corpus: Path, tmp_path: Path):
     result = train(override(small(corpus), {"steps": 2, "evaluate_every": 2}), str(tmp_path / "mine"))
     assert result.final["steps"] == 2
@@ -145,6 +150,7 @@ def test_a_finished_run_of_another_size_is_no_run_of_this_experiment(finished: P
         train(override(small(corpus), {"hidden": 99}), finished, LABEL, resume=True)
 
 
+@pytest.mark.slow
 def test_the_last_step_is_reported_though_its_row_is_not_due(corpus: Path, tmp_path: Path):
     plan = override(small(corpus), {"steps": 5, "log_every": 3, "save_every": 3, "evaluate_every": 50})
     for _ in range(2):  # trained, and then found finished
@@ -183,7 +189,7 @@ def flat(corpus: Path) -> dict:
     return small(corpus).flat()
 
 
-@pytest.mark.parametrize("harm", ["truncate", "remove", "flip", "unfinished"])
+@pytest.mark.parametrize("harm", slow_but(["truncate", "remove", "flip", "unfinished"], "flip"))
 def test_a_damaged_checkpoint_is_named_and_passed_over(halfway: Path, corpus: Path, harm: str):
     newest = halfway / "checkpoints" / "checkpoint-12"
     weights = newest / "model.safetensors"
@@ -202,6 +208,7 @@ def test_a_damaged_checkpoint_is_named_and_passed_over(halfway: Path, corpus: Pa
     assert found == halfway / "checkpoints" / "checkpoint-6"
 
 
+@pytest.mark.slow
 def test_without_a_whole_checkpoint_nothing_is_resumed(halfway: Path, corpus: Path):
     for folder in (halfway / "checkpoints").iterdir():
         (folder / MANIFEST).unlink()
@@ -231,6 +238,7 @@ def train_until_the_disk_is_full(corpus: Path, out: Path, said: Connection):
         said.send(str(error))
 
 
+@pytest.mark.slow
 def test_a_full_disk_loses_nothing_that_was_saved(corpus: Path, tmp_path: Path):
     out = tmp_path / "run"
     context = multiprocessing.get_context("fork")

@@ -24,6 +24,7 @@ def test_the_rate_rises_linearly_and_falls_as_a_cosine(plain: Experiment, tmp_pa
     assert found == pytest.approx(expected, rel=1e-12, abs=1e-15)
 
 
+@pytest.mark.slow
 def test_the_optimiser_sees_no_gradient_above_the_clip(
     plain: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -44,6 +45,7 @@ def test_the_optimiser_sees_no_gradient_above_the_clip(
     assert seen == pytest.approx([min(norm, clip) for norm in before], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_residuals_of_a_row_are_those_of_its_step(plain: Experiment, tmp_path: Path):
     """Rows of every third step have the numbers that rows of every step have there."""
     kept = {}

@@ -84,6 +84,7 @@ def test_a_run_is_measured(runs: dict[str, tuple[Path, TrainingResult]], task: s
 
 
 @pytest.mark.parametrize("task", slow_but(["causal", "translation"], "causal"))
+@pytest.mark.slow
 def test_killed_and_resumed_is_bit_equal(
     task: str, texts: dict[str, Path], runs: dict[str, tuple[Path, TrainingResult]], tmp_path: Path
 ):
@@ -189,6 +190,7 @@ def test_a_vocabulary_is_of_byte_pairs_alone():
     check_text(DataConfig(tokenizer="characters", vocabulary=4))
 
 
+@pytest.mark.slow
 def test_a_fixed_length_is_said_before_work(texts: dict[str, Path], tmp_path: Path):
     plan = override(experiment("causal", texts), {"mixer": "toeplitz", "steps": 6})
     train(plan, tmp_path / "run", LABEL)
@@ -205,6 +207,7 @@ def test_labels_run_down_to_the_answers_of_recall(runs: dict[str, tuple[Path, Tr
     assert torch.isfinite(torch.tensor(run.final["held_out_loss"]))
 
 
+@pytest.mark.slow
 def test_scoring_that_fails_costs_no_model(
     texts: dict[str, Path],
     runs: dict[str, tuple[Path, TrainingResult]],

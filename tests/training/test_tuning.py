@@ -92,6 +92,7 @@ def test_a_model_without_a_finite_trial_is_named(
         TUNING.tune_models({"own": plain}, {"lr": [1.0, 2.0]}, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_trial_that_is_not_finite_has_no_loss(plain: Experiment):
     assert (
         TUNING.development_loss(TUNING.trial_experiment(plain, {"lr": 1e30, "clip": 1e30}, 8).flat()) is None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from marks import slow_but
 
 from spinodal.errors import InputError
 from spinodal.report.observation import write_observation
@@ -85,7 +86,7 @@ def test_what_is_there_is_refused_or_written_over(tmp_path: Path):
     assert equal(again, read_observation(tmp_path))
 
 
-@pytest.mark.parametrize("name", ["observe-arrays", "observe-model"])
+@pytest.mark.parametrize("name", slow_but(["observe-arrays", "observe-model"], "observe-arrays"))
 def test_old_records_are_read_and_drawn(name: str, tmp_path: Path):
     kept = json.loads((OLD / name / "observe.json").read_text())
     found = read_observation(OLD / name)
@@ -160,6 +161,7 @@ def test_a_comparison_says_what_was_asked_and_is_drawn_again(tmp_path: Path):
         compare_into(other, tmp_path, resume=True)
 
 
+@pytest.mark.slow
 def test_a_comparison_that_was_stopped_goes_on(tmp_path: Path):
     """What is finished is kept, and said to be; `overwrite` makes all of it again."""
     bad = replace(arrays(), tokens=np.zeros((3, 2, 8, 5)))

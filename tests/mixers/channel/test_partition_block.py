@@ -9,6 +9,7 @@ from itertools import product
 
 import pytest
 import torch
+from marks import slow_but
 from torch import Tensor
 
 from spinodal import thermodynamics
@@ -137,7 +138,7 @@ def test_phase_residuals_are_sums_over_the_components_of_each_mixture(kind: str,
 @torch.no_grad()
 @every_partition
 @pytest.mark.parametrize("pathway", ["I", "II", "III"])
-@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("padded", slow_but([False, True], True))
 def test_reaction_residuals_are_mass_action_type_by_type(kind: str, reading: str, pathway: str, padded: bool):
     mixer, x = built(kind, reading, pathway), tokens()
     valid = padding() if padded else torch.ones(B, N, dtype=torch.bool)
@@ -175,7 +176,7 @@ def test_sign_residual_moves_stoichiometry_alone():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", slow_but(range(3), 0))
 def test_balance_is_the_fixed_point_of_em_and_collapse_is_balance_too(seed: int):
     generator = torch.Generator().manual_seed(seed)
     z = torch.rand(40, generator=generator, dtype=torch.float64)

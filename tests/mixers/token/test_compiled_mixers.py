@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from marks import slow_but
 from torch import Tensor
 
 from spinodal.mixers import Convolution, Retention
@@ -57,7 +58,7 @@ def close(found: list[Tensor], expected: list[Tensor]) -> None:
 
 
 @pytest.mark.parametrize("name", MIXERS)
-@pytest.mark.parametrize("n", [1, 3, 32, 77, 300])
+@pytest.mark.parametrize("n", slow_but([1, 3, 32, 77, 300], 3, 77))
 @pytest.mark.parametrize("padded", [False, True])
 def test_values_and_gradients_are_those_of_the_definition_in_double_precision(
     name: str, n: int, padded: bool
