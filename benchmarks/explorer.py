@@ -7,11 +7,9 @@ seconds, by the clock, measures of every frame included; drawing is in software,
 """
 
 import argparse
-import importlib
 import json
-import shutil
 import statistics
-import time
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +17,9 @@ from rich.progress import track
 
 from spinodal.explorer.page import PAGE
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-]
+sys.path.append(str(Path(__file__).parent.parent / "tools"))
+import chromium
+
 CASES = [(d, beta) for d in (2, 3) for beta in (1, 9, 25)]
 SECONDS = 3.0  # of playing
 FRAMES = """(seconds) => new Promise((done) => {
@@ -42,18 +36,10 @@ FRAMES = """(seconds) => new Promise((done) => {
 })"""
 
 
-def wait(page: Any, what: str, seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not page.evaluate(what):
-        if time.monotonic() > end:
-            raise TimeoutError(what)
-        time.sleep(0.02)
-
-
 def measured(page: Any, n: int, d: int, beta: float) -> dict[str, float]:
     page.goto("about:blank")
     page.goto(f"{PAGE.as_uri()}#n={n}&d={d}&beta={beta}&speed=-2&at=0")
-    wait(page, "!!window.explorer?.run.current.whole")
+    chromium.wait_until(page, "!!window.explorer?.run.current.whole", 120)
     run = page.evaluate("(({ spent, steps, frames }) => [spent, steps, frames.length])(explorer.run.current)")
     rate = page.evaluate(FRAMES, SECONDS)
     drawn = page.evaluate("explorer.player.times")
@@ -63,7 +49,7 @@ def measured(page: Any, n: int, d: int, beta: float) -> dict[str, float]:
         page.evaluate(
             f"(e => {{ e.value = {place}; e.oninput({{ target: e }}); }})(document.getElementById('front'))"
         )
-        wait(page, "explorer.run.current.first > 0")
+        chromium.wait_until(page, "explorer.run.current.first > 0")
         first.append(page.evaluate("explorer.run.current.first"))
     return {
         "d": d, "beta": beta, "seconds": run[0] / 1000, "steps": run[1], "frames": run[2],
@@ -79,12 +65,9 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=512)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
-    playwright = importlib.import_module("playwright.sync_api")
-    with playwright.sync_playwright() as engine:
-        browser = engine.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+    with chromium.browser() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
         rows = [measured(page, asked.n, d, beta) for d, beta in track(CASES, description="cases")]
-        browser.close()
     print(f"n = {asked.n}, {page_size():.1f} kB\n")
     print("| d | beta | s | steps | frames | first frame, ms | frames a second | stage, ms | plots, ms |")
     print("|---|---|---|---|---|---|---|---|---|")

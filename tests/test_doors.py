@@ -70,7 +70,7 @@ DOORS: dict[str, set[str]] = {
         "runs",
         "training",
     },
-    "explorer": {"sphere", "flows", "runs", "watch"},
+    "explorer": {"sphere", "flows", "meanfield", "runs", "watch"},
     "report": {"runs", "explorer", "figures", "observables", "training", "watch", "shorten"},
 }
 OPEN = {"cli", "recipes", "__init__", "__main__"}  # these may import anything, and nobody imports them

@@ -1,9 +1,10 @@
 from .component import Players, players
 from .page import explorer_page
 from .reading import read_recording, recording_of
-from .recording import Moment, Recording
+from .recording import DensityRecording, Moment, Recording
 
 __all__ = [
+    "DensityRecording",
     "Moment",
     "Players",
     "Recording",

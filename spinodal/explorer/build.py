@@ -21,12 +21,13 @@ SOURCE = Path(__file__).parent / "source"
 CORE = (  # what a worker runs, in the order of what needs what
     "ziggurat", "random", "sphere", "field", "merging", "flow", "starts", "measures", "noise", "work",
 )  # fmt: skip
-VIEW = ("theory", "format", "canvas", "stage", "plot", "player")
-APP = (*VIEW, "archive", "recorded", "state", "app")
+VIEW = ("theory", "format", "canvas", "stage", "plot", "charts", "hands", "player")
+APP = (*VIEW, "archive", "recorded", "albert", "state", "app")
 REPORT = ("sphere", "measures", *VIEW, "archive", "recorded", "report")
 
 IMPORT = re.compile(r"^import\s[^;]*?from \"\./(\w+)\.js\";\n", re.MULTILINE)
 EXPORT = re.compile(r"^export (?=(?:async )?(?:const|let|class|function\*?) (\w+))", re.MULTILINE)
+TEXT = re.compile(r"""("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`)""")
 ENDS = (";", "{", ",", "(", "[")
 COMMENT = re.compile(r"^\s*(?://.*|/\*\*?(?:[^*]|\*(?!/))*\*/)\n", re.MULTILINE)
 
@@ -73,14 +74,26 @@ def dedented(code: str) -> str:
 
     Sources have no text that runs over lines.
     """
-    lines = (tightened(line.strip()) for line in code.splitlines())
+    lines = (tightened(uncommented(line.strip())) for line in code.splitlines())
     joined = (line if line == "}" or line.endswith(ENDS) else f"{line}\n" for line in lines if line)
     return "".join(joined)
 
 
+def uncommented(line: str) -> str:
+    """The line without the comment at its end; sources have no " // " in a text."""
+    return line.partition(" // ")[0]
+
+
 def tightened(line: str) -> str:
-    """The line without blanks around operators and brackets, unless it has a quote or a slash."""
-    return line if re.search(r"[\"'`/]", line) else re.sub(r" ?(=>|[=<>?:,{}()&|*]+) ?", r"\1", line)
+    """The line without blanks around operators and brackets, its texts as they are.
+
+    Sources have no regular expression with a blank beside an operator, and none that holds a single quote.
+    """
+    parts = TEXT.split(line)
+    for k in range(0, len(parts), 2):  # between texts
+        part = re.sub(r" ?([=<>?:,{}()\[\]&|*/!;%]+) ?", r"\1", parts[k])
+        parts[k] = re.sub(r"(?<![+-]) ?([+-]=?) ?(?![+-])", r"\1", part)
+    return "".join(parts)
 
 
 def unindented(text: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spinodal.explorer.page import embedded
-from spinodal.explorer.recording import Recording
+from spinodal.explorer.recording import AnyRecording
 
 COMPONENT = Path(__file__).parent / "component.json"
 # of the player's style, in the words of a report's
@@ -22,22 +22,21 @@ class Players(NamedTuple):
     script: str
 
 
-def players(recordings: Sequence[Recording], epsilon: float) -> Players:
+def players(recordings: Sequence[AnyRecording], epsilon: float, leads: Sequence[str] = ()) -> Players:
     """Players for a page, one for each recording; the clusters they first show have cosines >= 1 - epsilon.
 
-    Several players have their recordings' titles and first sentences above them.
+    Several players have their recordings' titles above them, and the `leads`, a text for each.
     """
     part = json.loads(COMPONENT.read_text(encoding="utf-8"))
-    several = len(recordings) > 1
     elements = ""
-    for recording in recordings:
+    for recording, lead in zip(recordings, leads or [""] * len(recordings), strict=True):
         title = escape(recording.title)
         element = part["element"].replace("{{of}}", f" of {title}")
-        said = escape(recording.sentences[0]) if recording.sentences else ""
-        heading = f"<h3>{title}</h3><p>{said}</p>" if several else ""
+        heading = f"<h3>{title}</h3><p>{escape(lead)}</p>" if len(recordings) > 1 else ""
         elements += f'<div>{heading}<div class="player">\n{element}</div></div>\n'
     told = ",".join(
-        f'{{"epsilon":{epsilon!r},"recording":{embedded(recording)}}}' for recording in recordings
+        f'{{"epsilon":{epsilon!r},"recording":{embedded(recording, flows=False)}}}'
+        for recording in recordings
     )
     data = f'<script type="application/json" id="recordings">[{told}]</script>'
     return Players(

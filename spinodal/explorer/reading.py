@@ -1,4 +1,4 @@
-"""Recordings for the explorer, made of the results of simulations and observations.
+"""Recordings for the explorer, made of the results of simulations, observations and densities.
 
 Of tokens wider than `WIDEST` the main axes over all layers are kept, those with the largest sum of squares over all
 directions; cosines and clusters are measured before that.
@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.cluster.hierarchy import linkage
-from scipy.spatial.distance import pdist
 
 from spinodal import flows, sphere
 from spinodal.errors import InputError
-from spinodal.explorer.recording import LEVELS, Moment, Recording
+from spinodal.explorer.recording import LEVELS, AnyRecording, DensityRecording, Moment, Recording
 from spinodal.flows import Evolution, Simulation
+from spinodal.meanfield import DensityResult, smooth_density
 from spinodal.runs import read_run
 from spinodal.watch import ObservationResult, read_observation
 
@@ -28,11 +28,13 @@ RANGES = {  # of the flows that the page runs
     "n": (2, 512), "d": (2, 64), "beta": (0, 100), "seed": (0, 2**32 - 1), "kappa": (0, 1e6), "until": (0, 1e300),
 }  # fmt: skip
 LATTICE_STEP = 1e-3  # by which the page moves a lattice
+ROWS, COLUMNS = 480, 181  # of the map of a density: times, and angles with both ends
+FAINTEST = 0.1  # density over the uniform one that is still told from none
 ORTHONORMAL_D = 8  # the smallest dimension in which the page starts from orthonormal tokens
 
 
-def read_recording(place: Path) -> Recording:
-    """The recording of a run of `spinodal simulate` or of an observation, from its folder or its record.
+def read_recording(place: Path) -> AnyRecording:
+    """The recording of a run of `simulate` or `meanfield`, or of an observation, from its folder or its record.
 
     InputError for a run of another kind, an unfinished one, and one that is too large for a page.
     """
@@ -41,15 +43,19 @@ def read_recording(place: Path) -> Recording:
         found = recording_of(read_observation(place))
     elif run.kind == "simulate":
         found = recording_of(run.result_as(Evolution))
+    elif run.kind == "meanfield":
+        found = recording_of(run.result_as(DensityResult))
     else:
-        raise InputError(f"{place} is a run of {run.kind}: the explorer plays those of simulate and observe")
+        raise InputError(
+            f"{place} is a run of {run.kind}: the explorer plays those of simulate, meanfield and observe"
+        )
     command = run.record.get("command")
     return replace(found, command=command if isinstance(command, str) else None)
 
 
 @singledispatch
-def recording_of(result: Any) -> Recording:
-    """The recording made of an `Evolution` or an `ObservationResult`; InputError for anything else."""
+def recording_of(result: Any) -> AnyRecording:
+    """The recording of an `Evolution`, an `ObservationResult` or a `DensityResult`; InputError for anything else."""
     raise InputError(f"a {type(result).__name__} leaves no tokens to play: an Evolution does")
 
 
@@ -82,6 +88,53 @@ def _(result: ObservationResult) -> Recording:
     )  # fmt: skip
 
 
+@recording_of.register
+def _(result: DensityResult) -> DensityRecording:
+    record, d = result.record, result.d
+    if result.geometry == "sphere":
+        raise InputError(
+            "a density on S^2 leaves no map over time and angle: the explorer plays those on the circle and zonal ones"
+        )
+    times, moments = record.times, record.moments
+    steps = np.diff(moments[:, 1:], axis=0) / np.arange(1, moments.shape[1]) ** 2  # of one point: its way, within 30%
+    moved = np.cumsum(np.append(0, np.linalg.norm(steps, axis=1)))
+    rows = telling_rows(times, moved)
+    rho = smooth_density(moments[rows], d, points=COLUMNS)[1]
+    circle = result.geometry == "circle"
+    return DensityRecording(
+        title=f"A density on the {'circle' if circle else f'latitudes of the sphere of R^{d}'}",
+        times=times[rows], moved=moved[rows], values=np.log10(np.maximum(rho, FAINTEST)), circle=circle,
+        means=np.abs(moments[rows, 1]) ** 2, clusters=record.clusters[rows],
+        sentences=life_in_sentences(result),
+    )  # fmt: skip
+
+
+def life_in_sentences(result: DensityResult) -> tuple[str, ...]:
+    """The forecast of a density, and how long it had which number of clusters."""
+    told = result.forecast
+    stays = [
+        f"{p.clusters} until t = {p.end:.4g}" for p in result.plateaus if p.clusters and not p.unfinished
+    ]
+    return (
+        f"Linear theory forecasts degree {told.degree}, saturated at t = {told.time:.4g}."
+        if told
+        else "Linear theory forecasts no pattern.",
+        f"Clusters: {', '.join([*stays, f'{result.clusters} in the end'])}, at t = {result.time:.4g}.",
+    )
+
+
+def telling_rows(times: Float[np.ndarray, " t"], moved: Float[np.ndarray, " t"]) -> Int[np.ndarray, " r"]:
+    """At most ROWS steps of a record, the first and the last among them, at equal parts of movement and of log time."""
+    if len(times) <= ROWS:
+        return np.arange(len(times))
+    first = times[times > 0][0]
+    parts = (moved, np.log(np.maximum(times, first) / first))
+    marks = [
+        np.interp(np.linspace(0, 1, ROWS // 2), p / max(p[-1], 1e-300), np.arange(len(p))) for p in parts
+    ]
+    return np.unique(np.concatenate(marks).round().astype(int))
+
+
 def measured_recording(*, times: np.ndarray, tokens: np.ndarray, **told: Any) -> Recording:
     """A recording of the tokens' directions in at most WIDEST coordinates, with the cosines of each time.
 
@@ -93,23 +146,22 @@ def measured_recording(*, times: np.ndarray, tokens: np.ndarray, **told: Any) ->
     if t * n * min(d, WIDEST) > NUMBERS:
         raise InputError(f"{t} times of {n} tokens are too many for a page: keep fewer times")
     x = tokens.astype(np.float64)
-    x = x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), sphere.SHORTEST)
+    x /= np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), sphere.SHORTEST)
     moments = tuple(map(moment_of, x))
     return Recording(times=times.astype(np.float64), tokens=in_main_axes(x), moments=moments, **told)
 
 
 def moment_of(x: Float[np.ndarray, "n d"]) -> Moment:
     """The mean and the quantiles of the cosines of tokens, and their minimum spanning tree."""
-    distances = pdist(x)
-    cosines = 1 - distances**2 / 2
-    rows = linkage(distances, "single")
+    cosines = (x @ x.T)[np.triu_indices(len(x), 1)]
+    rows = linkage(np.maximum(2 - 2 * cosines, 0), "single")
     first = list(range(len(x)))  # the first token of each cluster, those of single tokens before the others
     pairs = []
     for a, b in rows[:, :2].astype(int):
         pairs.append((first[a], first[b]))
         first.append(min(pairs[-1]))
     a, b = np.array(pairs, np.uint16).T
-    return Moment(float(cosines.mean()), np.quantile(cosines, LEVELS), a, b, rows[:, 2] ** 2)
+    return Moment(float(cosines.mean()), np.quantile(cosines, LEVELS), a, b, rows[:, 2])
 
 
 def in_main_axes(x: Float[np.ndarray, "t n d"]) -> Float[np.ndarray, "t n r"]:

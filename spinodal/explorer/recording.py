@@ -1,10 +1,10 @@
-"""A recording: tokens over time or over layers, with what the explorer says beside them."""
+"""Recordings: tokens or a density over time or over layers, with what the explorer says beside them."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)  # of quantiles
 
@@ -45,3 +45,25 @@ class Recording:
     step: float = 1.0
     beta: float | None = None
     settings: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class DensityRecording:
+    """A density rho on the circle, or on latitudes of a sphere, at times: log10 of rho over the uniform density.
+
+    `values` have a column an angle, ends included: on the circle from 0 to 2 pi, of latitudes from 0 at the axis to pi.
+    `moved` is about the way that mass has gone, by which the clock of movement goes.
+    """
+
+    title: str
+    times: Float[np.ndarray, " t"]
+    moved: Float[np.ndarray, " t"]
+    values: Float[np.ndarray, "t c"]
+    circle: bool
+    means: Float[np.ndarray, " t"]  # of the cosine between two tokens
+    clusters: Int[np.ndarray, " t"]
+    sentences: tuple[str, ...] = ()
+    command: str | None = None
+
+
+AnyRecording = Recording | DensityRecording

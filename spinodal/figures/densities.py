@@ -6,13 +6,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
-from scipy.special import gammaln, ive
 
 from spinodal.figures.style import INK, MUTED, colours, label_ends, panel, styled
-from spinodal.meanfield import DensityResult
+from spinodal.meanfield import DensityResult, smooth_density
 from spinodal.observables import Plateau
 
-SHARPNESS = 120.0  # of the von Mises kernel that a density is drawn through: Diracs are 0.1 wide
 SEEN = 1e-3  # density that still has a colour, relative to the uniform one
 ROUNDING = 1e-13  # an amplitude that is none
 DRAWN = 6  # degrees
@@ -38,35 +36,6 @@ def draw_density(result: DensityResult) -> dict[str, Figure]:
         marks = Marks(told.positions if told else (), told.time if told else 0.0, result.plateaus)
         figures["life"] = life(record.times, angle, values, marks)
     return figures
-
-
-def smooth_density(
-    moments: np.ndarray, d: int, *, points: int = 241
-) -> tuple[Float[np.ndarray, " c"], Float[np.ndarray, "t c"]]:
-    """(angle, rho / uniform): the density through a kernel e^{b cos}, from its moments m_0..m_K; never negative.
-
-    Complex moments are of the circle, angles from 0 to 2 pi; real ones of latitudes, from 0 to pi.
-    """
-    k = np.arange(moments.shape[1])
-    nu = d / 2 - 1
-    passed = ive(k + nu, SHARPNESS) / ive(nu, SHARPNESS)
-    if np.iscomplexobj(moments):
-        angle = np.linspace(0, 2 * np.pi, points)
-        wave = np.where(k > 0, 2, 1)[:, None] * np.exp(1j * k[:, None] * angle)
-        return angle, np.maximum(((moments.conj() * passed) @ wave).real, 0)
-    angle = np.linspace(0, np.pi, points)
-    u, last, now = np.cos(angle), np.ones(points), np.cos(angle)
-    total = np.ones((len(moments), points))
-    for j in range(1, len(k)):
-        if d == 2:
-            count = 2.0
-        else:
-            count = (
-                (2 * j + d - 2) / (j + d - 2) * np.exp(gammaln(j + d - 1) - gammaln(j + 1) - gammaln(d - 1))
-            )
-        total += passed[j] * count * moments[:, j : j + 1] * now
-        last, now = now, ((2 * j + d - 2) * u * now - j * last) / (j + d - 2)
-    return angle, np.maximum(total, 0)
 
 
 @styled

@@ -18,6 +18,7 @@ from spinodal.watch import LayerNumbers, ObservationComparison, ObservationResul
 WIDTH, HEIGHT = 4.8, 3.0
 NUMBERS = ("mean_cosine", "energy", "effective_rank", "clusters", "above_.9")  # drawn of every observation
 WORDS = 60  # rows of a merge tree that can be read
+LEAVES = 128  # rows of a linkage: of more tokens, its last clusters
 
 
 def draw_observed(result: ObservationResult) -> dict[str, Figure]:
@@ -164,11 +165,14 @@ def merge_tree_of_words(result: ObservationResult) -> Figure:
 def linkage_of_words(result: ObservationResult) -> Figure:
     """Single linkage of the last layer: from the right, tokens join as the cosine asked for is lowered.
 
-    At a cosine c the components are what hangs together to the right of c.
+    At a cosine c the components are what hangs together to the right of c. Of more than LEAVES tokens the last LEAVES
+    clusters are drawn, each named after its first token.
     """
-    words = [printable(word) for word in result.shown.words]
-    tree = dendrogram(np.array(result.shown.linkage), no_plot=True, orientation="left")
-    figure, axes = panel(6.4, 0.9 + 0.17 * len(words))
+    joined = np.array(result.shown.linkage)
+    words = names_of_clusters([printable(word) for word in result.shown.words], joined)
+    tree = dendrogram(joined, p=LEAVES, truncate_mode="lastp", no_plot=True, orientation="left")
+    rows = len(tree["leaves"])
+    figure, axes = panel(6.4, 0.9 + 0.17 * rows)
     for height, far in zip(tree["icoord"], tree["dcoord"], strict=True):
         axes.plot(1 - np.array(far), np.array(height) / 10 - 0.5, color=INK, linewidth=0.9)
     for row, i in enumerate(tree["leaves"]):
@@ -177,11 +181,21 @@ def linkage_of_words(result: ObservationResult) -> Figure:
     axes.grid(visible=False)
     axes.set_yticks([])
     axes.set(
-        ylim=(len(words) - 0.5, -0.5),
+        ylim=(rows - 0.5, -0.5),
         xlim=(None, 1.0),
         xlabel="cosine that makes one cluster (dashed: the one chosen)",
     )
     return figure
+
+
+def names_of_clusters(words: Sequence[str], linkage: np.ndarray) -> list[str]:
+    """The words, and then of each cluster of a linkage its first token's word with the number of the others."""
+    first = list(range(len(words)))
+    names = list(words)
+    for a, b, _, size in linkage.tolist():
+        first.append(min(first[int(a)], first[int(b)]))
+        names.append(f"{words[first[-1]]} + {size - 1:.0f}")
+    return names
 
 
 @styled

@@ -13,6 +13,7 @@ eulerian    `Fourier`, `Gegenbauer`: moments; linear phase, noise d = 2; any d a
 linear      the first pattern by linear theory: its time, place and probability
 noise       stationary densities, continuous or by a jump         any d about an axis
 record      moments, clusters, mass and width after every step
+smooth      a density to look at, from its moments                circle, zonal
 experiment  `DensityExperiment`, all that an evolution depends on
 evolution   `evolve`, from an experiment to its `DensityResult` (result)
 chaos       finitely many random tokens against the density       circle

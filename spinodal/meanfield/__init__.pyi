@@ -23,6 +23,7 @@ from .result import (
     PatternDistance,
     PatternForecast,
 )
+from .smooth import smooth_density
 from .solver import Solver
 from .sphere import Sphere
 from .starts import (
@@ -76,6 +77,7 @@ __all__ = [
     "record_evolution",
     "sample_angles",
     "saturation_times",
+    "smooth_density",
     "solver_of",
     "sphere_noise",
     "stationary_branch",

@@ -16,9 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from spinodal import figures
-from spinodal.figures import densities
 from spinodal.flows import AttentionField
-from spinodal.meanfield import CircleModes, DensityExperiment, distance, evolve
+from spinodal.meanfield import CircleModes, DensityExperiment, distance, evolve, smooth_density
 
 EXPECTED_QUICK = {
     "degree forecast": (3, 3),
@@ -41,7 +40,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     figures.draw(result)["life"].savefig(out / "life.png", dpi=150)
     record, told = result.record, result.forecast
     assert told is not None  # the uniform density is unstable at both temperatures
-    angle, values = densities.smooth_density(record.moments, 2)
+    angle, values = smooth_density(record.moments, 2)
     standing = int(np.argmax(record.clusters > 0))
     peaks = angle[np.argmax(values[standing])]
     away = np.abs(np.exp(1j * (peaks - np.array(told.positions))) - 1).min()

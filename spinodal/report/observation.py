@@ -12,7 +12,7 @@ from spinodal.report.sections import Drawings, grid, section
 from spinodal.report.style import CSS
 from spinodal.report.terminal import energy_text
 from spinodal.runs import write_text
-from spinodal.watch import Layer, ObservationResult, unlike
+from spinodal.watch import Layer, ObservationResult, headline, unlike
 
 NULLS = (
     " Compare with the nulls: what random weights do too was not learned. Dashed: equiangular tokens under the theory, "
@@ -45,7 +45,7 @@ def observation_page(result: ObservationResult) -> str:
     draw = Drawings()
     played = _players([result])
     body = [
-        _header(result.model, result.summary[:1] if played else result.summary),
+        _header(result.model, headline(result)),
         section(
             "Tokens moving through the layers",
             played.elements.replace("<canvas", '<canvas id="sphere-canvas"', 1),
@@ -53,7 +53,7 @@ def observation_page(result: ObservationResult) -> str:
         )
         if played
         else "",
-        section("In words", _sentences(result.summary)) if played else "",
+        section("In words", _sentences(result.summary)),
         _facts(result),
         section(
             "Who merges with whom",
@@ -80,13 +80,14 @@ def _players(results: Sequence[ObservationResult]) -> explorer.Players | None:
     """Players of the trajectories that are shown, side by side; None where one is not known, or is of one token."""
     if any(result.shown.tokens is None or len(result.shown.words) < 2 for result in results):
         return None
-    return explorer.players([explorer.recording_of(result) for result in results], results[0].epsilon)
+    leads = [" ".join(headline(result)) for result in results]
+    return explorer.players([explorer.recording_of(r) for r in results], results[0].epsilon, leads)
 
 
 AXES = (
-    "<p>The first input: directions of its tokens in their three main axes over all layers, less their mean and scaled "
-    "to fill the stage. Tokens of one colour are one cluster at the threshold, or the same word; grey ones are "
-    "alone.</p>"
+    "<p>The first input, up to 2,048 tokens of it: their directions in their three main axes over all layers, less "
+    "their mean and scaled to fill the stage. Tokens of one colour are one cluster at the threshold, or the same word; "
+    "grey ones are alone.</p>"
 )
 
 
@@ -158,16 +159,12 @@ def _page(title: str, body: Sequence[str], played: explorer.Players | None) -> s
     )
 
 
-def _header(title: str, summary: Sequence[str]) -> str:
-    return (
-        f'<header>\n<p class="eyebrow">spinodal observe</p>\n<h1>{escape(title)}</h1>\n'
-        f"{_sentences(summary)}</header>"
-    )
+def _header(title: str, said: Sequence[str]) -> str:
+    lead = f'<p class="lead">{escape(" ".join(said))}</p>\n' if said else ""
+    return f'<header>\n<p class="eyebrow">spinodal observe</p>\n<h1>{escape(title)}</h1>\n{lead}</header>'
 
 
 def _sentences(summary: Sequence[str]) -> str:
-    if len(summary) == 1:
-        return f'<p class="lead">{escape(summary[0])}</p>'
     said = "".join(f"<li>{escape(sentence)}</li>" for sentence in summary)
     return f"<ul>{said}</ul>" if said else ""
 

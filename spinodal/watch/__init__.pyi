@@ -42,7 +42,7 @@ from .sound import sound_batches, sound_of
 from .sources import holds_arrays, source_named
 from .stacks import Stack, find_stacks, one_stack
 from .subject import Subject, open_model, text_batches
-from .summary import summary, unlike
+from .summary import headline, summary, unlike
 from .weights import (
     AttentionCall,
     Heads,
@@ -92,6 +92,7 @@ __all__ = [
     "effects",
     "find_observation",
     "find_stacks",
+    "headline",
     "heads_of",
     "holds_arrays",
     "loss",

@@ -34,7 +34,8 @@ from spinodal.watch.subject import Inputs, Subject, refuse_random_stream, warnin
 from spinodal.watch.summary import summary
 from spinodal.watch.tally import Null, Tally, Violations
 
-SHOWN = 128  # tokens of the input that is shown
+SHOWN = 2048  # tokens of the input that is shown, or as many as have
+NUMBERS = 2**26  # in all layers, 256 MB in single precision
 
 
 class _Tallies:
@@ -183,7 +184,8 @@ def energy_beta(question: Question, attention: Sequence[AttentionLayer]) -> tupl
 
 def shown_input(trajectory: Trajectory, sequence: int, text: list[str], epsilon: float) -> ShownInput:
     """The first SHOWN valid tokens of one sequence, with the branch of the merge tree that each is on."""
-    there = trajectory.valid[sequence].nonzero()[:SHOWN, 0]
+    t, _, _, d = trajectory.tokens.shape
+    there = trajectory.valid[sequence].nonzero()[: min(SHOWN, max(2, NUMBERS // (t * d))), 0]
     tokens = trajectory.tokens[:, sequence : sequence + 1, there]
     alone = Trajectory(trajectory.times, tokens, torch.ones(1, len(there), dtype=torch.bool))
     labels = cluster_labels(alone, epsilon)[:, 0]

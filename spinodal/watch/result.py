@@ -182,7 +182,7 @@ class StackFacts:
 
 @dataclass(frozen=True, eq=False)
 class ShownInput:
-    """The first input of an observation: its words, and how they cluster through the layers.
+    """The first input of an observation, up to 2,048 tokens of it: its words, and how they cluster through the layers.
 
     `branch` [t n] says on which branch of the merge tree each token is at each layer. `linkage` is the single linkage
     of the last layer, rows (cluster, cluster, 1 - cosine, size) as SciPy has them. `times` and `tokens` are its

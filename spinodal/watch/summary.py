@@ -30,21 +30,42 @@ def summary(result: ObservationResult) -> list[str]:
     ]
 
 
+def headline(result: ObservationResult) -> tuple[str, ...]:
+    """Two or three short sentences: what tokens do, whether random weights do it too, and the energy."""
+    a, b = (layer.mean_cosine for layer in (result.layers[0], result.layers[-1]))
+    told = [f"{verdict(result)}, mean cosine {a:.2f} to {b:.2f}."]
+    if RANDOM in result.nulls:
+        null = result.nulls[RANDOM].layers[-1].mean_cosine
+        alike = result.nulls[RANDOM].last["mean_cosine"].beyond_chance is False
+        told.append(
+            f"Random weights end at {null:.2f}" + (", a difference that chance explains." if alike else ".")
+        )
+    falls, layers = result.layers_of_most_falls, len(result.layers) - 1
+    told.append(
+        f"The interaction energy falls at {falls} of {layers} layers."
+        if falls
+        else "The interaction energy rises through the layers."
+    )
+    return tuple(filter(None, (result.warning, *told)))
+
+
+def verdict(result: ObservationResult) -> str:
+    a, b = result.layers[0].mean_cosine, result.layers[-1].mean_cosine
+    if result.layers[-1].mass_above[".9"] > 0.5:
+        return "Tokens cluster: most pairs end nearly parallel"
+    if b > a + 0.1:
+        return "Tokens draw together, but do not collapse"
+    if b < a - 0.1:
+        return "Tokens spread out: they do not cluster"
+    return "Tokens neither cluster nor spread much"
+
+
 def clustering(result: ObservationResult) -> str:
     first, last = result.layers[0], result.layers[-1]
-    a, b = first.mean_cosine, last.mean_cosine
-    mass = last.mass_above[".9"]
-    if mass > 0.5:
-        verdict = "Tokens cluster: most pairs end nearly parallel"
-    elif b > a + 0.1:
-        verdict = "Tokens draw together, but do not collapse"
-    elif b < a - 0.1:
-        verdict = "Tokens spread out: they do not cluster"
-    else:
-        verdict = "Tokens neither cluster nor spread much"
     return (
-        f"{verdict}. The mean cosine between two tokens goes from {a:.2f} to {b:.2f} over {len(result.layers) - 1} "
-        f"layers; {mass:.1%} of pairs end above .9 and {last.mass_above['.99']:.1%} above .99."
+        f"{verdict(result)}. The mean cosine between two tokens goes from {first.mean_cosine:.2f} to "
+        f"{last.mean_cosine:.2f} over {len(result.layers) - 1} layers; {last.mass_above['.9']:.1%} of pairs end above "
+        f".9 and {last.mass_above['.99']:.1%} above .99."
     )
 
 

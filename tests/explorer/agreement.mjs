@@ -1,11 +1,13 @@
 // Reads cases as JSON on the standard input and writes what the explorer's modules make of each.
 import { readFileSync } from "node:fs";
+import { ALBERT } from "../../spinodal/explorer/source/albert.js";
 import { makeField } from "../../spinodal/explorer/source/field.js";
 import { Flow } from "../../spinodal/explorer/source/flow.js";
 import { clusterCount, clustersOf, LEVELS, measure } from "../../spinodal/explorer/source/measures.js";
 import { NoisyFlow } from "../../spinodal/explorer/source/noise.js";
 import { normals, pcg64, philox } from "../../spinodal/explorer/source/random.js";
-import { MOST } from "../../spinodal/explorer/source/recorded.js";
+import { MOST, packedRecording } from "../../spinodal/explorer/source/recorded.js";
+import { row } from "../../spinodal/explorer/source/sphere.js";
 import { startTokens } from "../../spinodal/explorer/source/starts.js";
 import { MOVED, ORTHONORMAL_D, RANGES } from "../../spinodal/explorer/source/state.js";
 import { gammaAt, gammaCurve } from "../../spinodal/explorer/source/theory.js";
@@ -42,6 +44,12 @@ const asked = {
       const { mean, quantiles, tree } = measure(x, c.n, c.d, owner);
       return { mean, quantiles, clusters: c.epsilons.map((epsilon) => clusterCount(tree, epsilon)) };
     });
+  },
+  /** The tokens of a model that are in the page, and their mean cosines. */
+  model() {
+    const { n, d, frames, directions, words, step, beta } = packedRecording(ALBERT);
+    const means = frames.map((_, k) => measure(row(directions, k, n * d), n, d).mean);
+    return { words, step, beta, means };
   },
   gamma: (c) => gammaAt(gammaCurve(c), c.times),
   /** The frames of the worker: times and movement, clusters followed, and the merges. */

@@ -1,4 +1,4 @@
-"""The explorer in a real Chromium: its digits, clocks, keyboard, layouts, recordings, and that it loads nothing."""
+"""The explorer in a real Chromium: its digits, clocks, keyboard, layouts, and that it loads nothing."""
 
 import json
 import math
@@ -9,27 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from accessibility import findings
 from command import spinodal
 from flow_cases import CASES, check_followed, whole
+from tab import ADDRESS, Tab
 
-from spinodal.explorer import explorer_page, read_recording
 from spinodal.explorer.reading import RANGES
 
 pytestmark = pytest.mark.browser
 Open = Callable[..., Any]
 HERE = Path(__file__).parent
-AXE = HERE.parent.parent / "node_modules" / "axe-core" / "axe.min.js"
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 MERGES = "explorer.run.current.merges"
 SHOWN = "explorer.run.current.frames[explorer.player.shown].time"
-
-
-def findings(tab: Any) -> list[str]:
-    """What axe-core finds fault with."""
-    tab.evaluate(AXE.read_text(encoding="utf-8") + ";0")
-    found = f"axe.run(document, {{runOnly: {json.dumps(RULES)}}}).then(r => r.violations)"
-    violations = tab.evaluate(found)
-    return [f"{v['id']}: {[node['target'] for node in v['nodes']]}" for v in violations]
 
 
 # ---- digits ----
@@ -61,7 +52,7 @@ def test_the_command_yields_the_same_run(
 
     Orthonormal tokens meet all at once, and rounding decides in which pairs.
     """
-    tab = opened(f"#{settings}", permissions=["clipboard-read", "clipboard-write"])
+    tab = opened(f"#{settings}")
     tab.click("#copy")
     tab.until("document.querySelector('[data-part=said]').textContent.startsWith('Copied')")
     command = tab.evaluate("navigator.clipboard.readText()")
@@ -86,7 +77,7 @@ def test_the_command_yields_the_same_run(
 
 
 def test_it_asks_for_nothing(opened: Open):
-    tab = opened("#n=32")
+    tab = opened("#n=32", fresh=True)
     assert [url for url in tab.asked if not url.startswith(("file:", "blob:"))] == []
     assert len([url for url in tab.asked if url.startswith("file:")]) == 1
     assert tab.evaluate("fetch('data:,x').then(() => 'loaded', () => 'refused')") == "refused"
@@ -104,9 +95,9 @@ def test_the_address_keeps_the_state(opened: Open):
     assert set(address[1:].split("&")) == {
         "n=16", "d=2", "beta=3", "seed=9", "at=0.25", "clock=log", "colour=cluster",
     }  # fmt: skip
-    again = opened(address)
-    assert again.evaluate("explorer.state") == tab.evaluate("explorer.state")
-    assert again.evaluate(MERGES) == tab.evaluate(MERGES)
+    state, merges = tab.evaluate("explorer.state"), tab.evaluate(MERGES)
+    opened(address, fresh=True)
+    assert (tab.evaluate("explorer.state"), tab.evaluate(MERGES)) == (state, merges)
 
 
 def test_an_address_that_makes_no_sense_is_put_right(opened: Open):
@@ -175,7 +166,7 @@ def test_stories_tell_one_sentence_each_and_set_one_parameter_at_the_front(opene
         tab.until("explorer.run.current.frames.length > 3")
         told.add(tab.text("#what"))
         assert button.get_attribute("aria-pressed") == "true"
-    assert len(told) == tab.locator("#stories button").count() == 8
+    assert len(told) == tab.locator("#stories button").count() == 9
     tab.click("text=Clusters that last")
     tab.fill("#front", "0.25")
     assert tab.evaluate("explorer.state.beta") == 4.5
@@ -226,22 +217,28 @@ def test_everything_is_reached_and_done_by_keyboard(opened: Open):
 
 
 def test_it_moves_by_itself_only_where_motion_is_welcome(opened: Open):
-    assert not opened("#n=16").evaluate("explorer.player.playing || explorer.state.at > 0")
-    other = opened("#n=16", reduced_motion="no-preference", whole=False)
-    other.until("window.explorer?.player.playing && explorer.state.at > 0")
+    tab = opened("#n=16", fresh=True)
+    assert not tab.evaluate("explorer.player.playing || explorer.state.at > 0")
+    opened("#n=16", fresh=True, motion="no-preference", whole=False)
+    tab.until("window.explorer?.player.playing && explorer.state.at > 0")
 
 
-@pytest.mark.parametrize("width", [320, 360, 768, 1440])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_and_axe_finds_nothing(opened: Open, width: int, scheme: str):
-    tab = opened("#n=16&d=2", width=width, color_scheme=scheme)
-    tab.click("summary")
-    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert findings(tab) == []
+def test_it_fits_and_axe_finds_nothing(opened: Open, scheme: str):
+    tab = opened("#n=16&d=2", scheme=scheme)
+    tab.evaluate("document.querySelector('details').open = true")
+    for width in (320, 360, 768, 1440):
+        tab.show(width, scheme=scheme)
+        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
+        assert findings(tab) == [], width
 
 
-def test_a_phone_scrolls_past_it_and_turns_it(opened: Open):
-    tab = opened("#n=16", width=360, has_touch=True, is_mobile=True)
+def test_a_phone_scrolls_past_it_and_turns_it(browser: Any):
+    context = browser.new_context(
+        viewport={"width": 360, "height": 800}, has_touch=True, is_mobile=True, reduced_motion="reduce"
+    )
+    tab = Tab(context.new_page())
+    tab.open("#n=16", ADDRESS, whole=True, fresh=True)
     assert tab.evaluate("getComputedStyle(document.querySelector('.tokens')).touchAction") == "pan-y"
     box = tab.locator("[data-part=tokens]").bounding_box()
     client = tab.page.context.new_cdp_session(tab.page)
@@ -255,7 +252,7 @@ def test_a_phone_scrolls_past_it_and_turns_it(opened: Open):
         touch("touchStart", (x, y))
         for part in np.linspace(0.1, 1, 10):
             touch("touchMove", (x + part * dx, y + part * dy))
-            tab.wait_for_timeout(20)
+            tab.wait_for_timeout(10)
         touch("touchEnd")
 
     swipe(0, -150)
@@ -264,137 +261,5 @@ def test_a_phone_scrolls_past_it_and_turns_it(opened: Open):
     tab.evaluate("scrollTo(0, 0)")
     swipe(120, 0)
     assert tab.evaluate("explorer.state.turn") != turn
-
-
-# ---- recordings ----
-
-
-@pytest.fixture(scope="module")
-def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An observation of eight layers of twenty tokens in R^96, and a simulation, by the library's own commands."""
-    at = tmp_path_factory.mktemp("recordings")
-    rng = np.random.default_rng(0)
-    tokens = [rng.standard_normal((20, 96)) + 3]
-    for _ in range(7):
-        tokens.append(0.8 * tokens[-1] + 0.2 * tokens[-1].mean(0))
-    np.savez(at / "layers.npz", tokens=np.array(tokens, np.float32))
-    with pytest.MonkeyPatch.context() as patch:
-        assert spinodal(patch, "observe", at / "layers.npz", "--nulls", "none", "--out", at / "seen") == 0
-        assert (
-            spinodal(patch, "simulate", "--n", 12, "--d", 3, "--until", "consensus", "--out", at / "run") == 0
-        )
-    return at
-
-
-def test_an_observation_is_dropped_and_the_flow_started_from_a_layer(
-    opened: Open, recordings: Path, tmp_path: Path
-):
-    tab = opened("#n=16")
-    seen = recordings / "seen"
-    tab.set_input_files("#file", [seen / "trajectory.safetensors", seen / "observe.json"])
-    tab.until("explorer.run.current.layers && explorer.run.current.whole")
-    told = json.loads((seen / "observe.json").read_text())
-    means = tab.evaluate("explorer.run.current.frames.map(frame => frame.mean)")
-    assert means == pytest.approx([layer["mean_cosine"] for layer in told["layers"]], abs=1e-6)
-    radii = tab.evaluate(
-        "explorer.run.current.frames.flatMap(f => [...Array(20).keys()].map(i => "
-        "Math.hypot(...f.places.slice(3 * i, 3 * i + 3))))"
-    )
-    assert np.quantile(radii, 0.98) == pytest.approx(1, abs=0.05)  # centred, and scaled to fill the stage
-    assert tab.text("[data-part=now]") == "layer 0"
-    tab.fill("[data-part=at]", "0.43")
-    tab.click("#flow")
-    tab.until("explorer.run.current.overlay && explorer.run.current.whole")
-    overlay = tab.evaluate("explorer.run.current.overlay")
-    assert [dot["mean"] for dot in overlay] == pytest.approx(means[3:], abs=1e-9)
-    assert "--start layer-3.npy" in tab.text("#command")
-    with tab.expect_download() as download:
-        tab.click("#save")
-    download.value.save_as(tmp_path / "layer-3.npy")
-    start = np.load(tmp_path / "layer-3.npy")
-    x = np.load(recordings / "layers.npz")["tokens"][3].astype(np.float64)
-    x /= np.linalg.norm(x, axis=1, keepdims=True)
-    assert start.shape == (20, 20)
-    assert np.abs(start @ start.T - x @ x.T).max() < 1e-6
-    tab.click("#back")
-    tab.until("explorer.run.current.layers")
-
-
-def test_a_flow_from_a_layer_is_that_of_its_command(
-    opened: Open, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    tab = opened("#n=16")
-    tab.set_input_files("#file", [recordings / "seen" / "trajectory.safetensors"])
-    tab.until("explorer.run.current.layers && explorer.run.current.whole")
-    tab.click("#flow")
-    tab.until("explorer.run.current.overlay && explorer.run.current.whole")
-    with tab.expect_download() as download:
-        tab.click("#save")
-    download.value.save_as(tmp_path / "layer-0.npy")
-    monkeypatch.chdir(tmp_path)
-    assert spinodal(monkeypatch, *shlex.split(tab.text("#command"))[1:]) == 0
-    expected = json.loads(Path("runs/explored/run.json").read_text())["merges"]
-    found = tab.evaluate(MERGES)
-    assert [merge["tokens"] for merge in found] == [merge["tokens"] for merge in expected]
-    assert [m["time"] for m in found] == pytest.approx([m["time"] for m in expected], rel=1e-6)
-
-
-def test_a_simulation_is_dropped(opened: Open, recordings: Path):
-    tab = opened("#n=16")
-    tab.set_input_files("#file", [recordings / "run" / "trajectory.npz"])
-    tab.until("explorer.run.current.directions && explorer.run.current.whole")
-    expected = json.loads((recordings / "run" / "run.json").read_text())
-    assert tab.evaluate(MERGES) == expected["merges"]
-    tab.fill("[data-part=at]", "1")
-    assert tab.evaluate("explorer.run.current.frames.at(-1).mean") == pytest.approx(1, abs=1e-6)
-
-
-def test_2048_tokens_are_played_and_more_are_refused(opened: Open, tmp_path: Path):
-    for n in (2048, 2049):
-        tokens = np.random.default_rng(0).standard_normal((3, n, 6))
-        np.savez_compressed(tmp_path / f"{n}.npz", tokens=np.cumsum(tokens, 0).astype(np.float32))
-    tab = opened("#n=16")
-    tab.set_input_files("#file", [tmp_path / "2049.npz"])
-    tab.until(
-        "document.querySelector('[data-part=said]').textContent.includes('from 2 to 2048 can be shown')"
-    )
-    tab.set_input_files("#file", [tmp_path / "2048.npz"])
-    tab.until("explorer.run.current.n === 2048 && explorer.run.current.whole")
-    tab.fill("[data-part=at]", "1")
-    tab.until("document.querySelector('[data-part=now]').textContent === 'layer 2'")
-
-
-BROKEN = {
-    "x.safetensors": (b"\xff" * 40, "no .safetensors file, or it is damaged"),
-    "short.safetensors": (None, "ends before its array"),
-    "x.npz": (b"PK" * 40, "no .npz file, or it was cut short"),
-    "notes.txt": (b"tokens", "Recordings end in .safetensors or .npz"),
-}
-
-
-@pytest.mark.parametrize("name", BROKEN)
-def test_what_is_broken_is_told_in_one_sentence(opened: Open, recordings: Path, name: str):
-    content, expected = BROKEN[name]
-    whole = (recordings / "seen" / "trajectory.safetensors").read_bytes()
-    tab = opened("#n=16")
-    tab.set_input_files("#file", [{"name": name, "mimeType": "", "buffer": content or whole[:-100]}])
-    tab.until(f"document.querySelector('[data-part=said]').textContent.includes({json.dumps(expected)})")
-    said = tab.text("[data-part=said]")
-    assert said.startswith(f"{name}: ")
-    assert said.endswith(".")
-    assert tab.evaluate("explorer.run.current.n") == 16  # what ran before runs on
-
-
-def test_a_page_is_written_with_a_run_in_it(opened: Open, recordings: Path, tmp_path: Path):
-    for name, expected in (("run", "A simulation of 12 tokens"), ("seen", "layers")):
-        recording = read_recording(recordings / name)
-        (tmp_path / f"{name}.html").write_text(explorer_page(recording), encoding="utf-8")
-        tab = opened(page=(tmp_path / f"{name}.html").as_uri())
-        assert expected in tab.text("#what")
-        assert tab.evaluate("explorer.run.current.frames.length") == len(recording.times)
-        assert findings(tab) == []
-        if name == "run":
-            tab.click("#rerun")
-            tab.until("!explorer.run.current.directions && explorer.run.current.whole")
-            found = [merge["time"] for merge in tab.evaluate(MERGES)]
-            assert found == pytest.approx([merge[0] for merge in recording.merges], rel=1e-6)
+    context.close()
+    assert tab.faults == []

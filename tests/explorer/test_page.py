@@ -12,10 +12,10 @@ import pytest
 import torch
 from command import spinodal
 
-from spinodal import flows, observables
+from spinodal import flows, meanfield, observables
 from spinodal.errors import InputError
-from spinodal.explorer import build, explorer_page, read_recording, recording_of
-from spinodal.explorer.page import PAGE
+from spinodal.explorer import build, explorer_page, read_recording, reading, recording_of
+from spinodal.explorer.page import PAGE, places
 from spinodal.types import Trajectory
 
 
@@ -127,6 +127,56 @@ def test_the_tree_of_a_moment_has_the_clusters_of_every_threshold():
     for epsilon in (0.05, 0.2, 0.5):
         joined = np.count_nonzero(moment.q <= 2 * epsilon)
         assert 60 - joined == int(observables.cluster_count(way, epsilon)[0, 0])
+
+
+@pytest.mark.parametrize("geometry", ["circle", "zonal"])
+def test_a_density_leaves_a_map_over_time_and_angle(geometry: str):
+    """Codes are log10 of rho over uniform; the mean cosine is |m_1|^2; a density begins uniform."""
+    start = meanfield.WhiteNoise(0.01, geometry, 4 if geometry == "zonal" else None, seed=1)
+    result = meanfield.evolve(meanfield.DensityExperiment(start=start, until="diracs"))
+    told = embedded(explorer_page(recording_of(result)))
+    rows, moments = np.searchsorted(result.record.times, told["times"]), result.record.moments
+    assert told["means"] == (np.abs(moments[rows, 1]) ** 2).tolist()
+    assert told["clusters"] == result.record.clusters[rows].tolist()
+    assert (told["times"][-1], told["circle"]) == (result.time, geometry == "circle")
+    codes = numbers(told["codes"], "u1").reshape(len(rows), -1)
+    least, most = np.log10([told["least"], told["most"]])
+    rho = 10 ** (least + (most - least) * codes / 255)
+    assert np.abs(rho[0] - 1).max() < 0.05
+    exact = meanfield.smooth_density(moments[rows[-1:]], result.d, points=told["columns"])[1][0]
+    assert rho[-1] == pytest.approx(np.maximum(exact, 0.1), rel=0.02)
+
+
+def test_of_a_long_record_the_steps_are_kept_that_tell_most():
+    times, moved = np.append(0, np.logspace(-3, 9, 9999)), np.minimum(np.linspace(0, 40, 10000), 20.0)
+    rows = reading.telling_rows(times, moved)
+    assert (rows[0], rows[-1]) == (0, 9999)
+    assert len(rows) <= reading.ROWS
+    assert np.diff(moved[rows]).max() <= 20 / (reading.ROWS // 2 - 1) * 1.01
+    assert np.diff(np.log(times[rows[1:]])).max() < 0.25
+
+
+def test_a_density_on_the_sphere_has_no_map():
+    start = meanfield.WhiteNoise(geometry="sphere")
+    result = meanfield.evolve(meanfield.DensityExperiment(start=start, until=0.1))
+    with pytest.raises(InputError, match="leaves no map"):
+        recording_of(result)
+
+
+def test_a_report_has_the_places_of_tokens_and_not_the_tokens():
+    """Their three main axes, less the mean; 98 of 100 in the unit ball; moved by what their directions do."""
+    x = np.random.default_rng(0).standard_normal((3, 50, 9)) * np.r_[4, 3, 2, np.ones(6)] + 1
+    x /= np.linalg.norm(x, axis=-1, keepdims=True)
+    told = places(x)
+    at = numbers(told["places"], "<f4").reshape(-1, 3)
+    assert np.abs(at.mean(0)).max() < 1e-6
+    assert np.mean(np.linalg.norm(at, axis=1) <= 1) == pytest.approx(0.98, abs=0.01)
+    flat = x.reshape(-1, 9) - x.reshape(-1, 9).mean(0)
+    spread = np.linalg.svd(flat, compute_uv=False)[:3]
+    assert np.linalg.norm(at, axis=0) / np.linalg.norm(at[:, 0]) == pytest.approx(
+        spread / spread[0], rel=1e-5
+    )
+    assert told["moved"][1] == pytest.approx(np.sqrt(((x[1] - x[0]) ** 2).sum() / 50))
 
 
 def test_wide_tokens_keep_their_main_axes():

@@ -8,7 +8,7 @@ from small_models import KINDS, inputs_of, small
 from spinodal.errors import InputError
 from spinodal.runs import encode
 from spinodal.types import Trajectory
-from spinodal.watch import Difference, Question, Subject, observe_arrays, observe_model, record
+from spinodal.watch import Difference, Question, Subject, headline, observe_arrays, observe_model, record
 from spinodal.watch.pairs import NAMES, pair_statistics
 from spinodal.watch.tally import Moments, Violations
 
@@ -111,6 +111,35 @@ def test_a_consensus_is_told_as_one_and_a_spread_as_none():
     said = " ".join(observe_arrays("apart", made(closer[::-1].copy()), Question(beta=1.0)).summary)
     assert "Tokens spread out" in said
     assert "does not rise monotonically" in said
+
+
+def test_a_headline_is_two_or_three_short_sentences():
+    x = np.random.default_rng(0).standard_normal((6, 3))
+    closer = np.stack([x * (1 - s) + np.array([1.0, 2, 2]) * s for s in (0, 0.7, 0.999)])
+    rising, falling = (
+        headline(observe_arrays("made", made(way), Question(beta=1.0)))
+        for way in (closer, closer[::-1].copy())
+    )
+    assert rising[0].startswith("Tokens cluster: most pairs end nearly parallel, mean cosine ")
+    assert rising[1:] == ("The interaction energy rises through the layers.",)
+    assert falling[0].startswith("Tokens spread out")
+    assert falling[1:] == ("The interaction energy falls at 2 of 2 layers.",)
+
+
+def test_2048_tokens_of_the_first_input_are_shown_and_the_last_clusters_of_them_drawn():
+    from spinodal.figures.observation import LEAVES, linkage_of_words
+
+    tokens = np.random.default_rng(0).standard_normal((2, 2100, 3))
+    tokens[1] = 0.1 * tokens[0] + tokens[1].mean(0) + 1
+    seen = observe_arrays("many", made(tokens), Question(beta=1.0))
+    shown = seen.shown
+    assert (len(shown.words), len(shown.branch[0]), len(shown.linkage)) == (2048, 2048, 2047)
+    assert shown.tokens is not None
+    assert shown.tokens.shape == (2, 2048, 3)
+    names = [text.get_text() for text in linkage_of_words(seen).axes[0].texts]
+    assert len(names) == LEAVES
+    counts = [int(name.partition(" + ")[2] or 0) + 1 for name in names]
+    assert sum(counts) == 2048
 
 
 @pytest.mark.parametrize("layers", [3, 5])

@@ -1,8 +1,9 @@
 // The page: settings and their address, a worker that runs, recordings, and the player that shows what comes of it.
+import { ALBERT } from "./albert.js";
 import { npyOf } from "./archive.js";
 import { clamp, number } from "./format.js";
 import { calm, Player } from "./player.js";
-import { embeddedRecording, readRecording, startOf } from "./recorded.js";
+import { embeddedRecording, packedRecording, readRecording, startOf } from "./recorded.js";
 import {
   commandOf,
   configOf,
@@ -186,7 +187,7 @@ function startFromLayer() {
   const layer = player.shown;
   given = { layer, ...startOf(recording, layer, RANGES.n[1], RANGES.d[1]), words: recording.words };
   if (given.n < recording.n) given.words = null;
-  Object.assign(state, { start: "given", causal: 0, repulsive: 0, kappa: 0, at: 0 });
+  Object.assign(state, { start: "given", causal: 0, repulsive: 0, kappa: 0, at: 0, clock: "movement" });
   start();
   const part =
     given.kept < 0.999 ? `; ${given.d} axes keep ${(100 * given.kept).toFixed(1)}% of their squares` : "";
@@ -209,17 +210,16 @@ const fileOfStart = () => (given ? `layer-${given.layer}.npy` : "start.npy");
 
 function describe() {
   const playing = run.current === recording;
-  $("what").textContent = playing
-    ? `${recording.title}: ${recording.n} tokens, ${recordedView()}.`
-    : story || sentenceOf(state);
+  $("what").textContent = story || (playing ? recordedSentence() : sentenceOf(state));
   $("facts").hidden = !(playing && recording.sentences.length);
   if (playing) $("facts").textContent = recording.sentences.join(" ");
   player.part("tokens").setAttribute("aria-label", `${$("what").textContent} Arrow keys turn it.`);
   $("command").textContent = playing
-    ? (recording.command ?? "Start the flow from a layer to have its command.")
+    ? (recording.command ?? (recording.density ? "" : "Start the flow from a layer to have its command."))
     : commandOf(state, fileOfStart());
+  for (const name of ["command", "copy"]) $(name).hidden = !$("command").textContent;
   $("recorded").hidden = !recording;
-  $("flow").hidden = !playing;
+  $("flow").hidden = !playing || !!recording.density;
   $("flow").textContent = `Start the flow from this ${recording?.layers ? "layer" : "time"}`;
   $("rerun").hidden = !playing || !recording.settings;
   $("back").hidden = playing;
@@ -237,8 +237,12 @@ function describe() {
   writeSoon();
 }
 
-const recordedView = () =>
-  recording.d > 3 ? "their directions in three main axes, centred and scaled" : "as they were recorded";
+function recordedSentence() {
+  const { title, n, d, density } = recording;
+  if (density) return `${title}: its height over the inner circle, and its map over time and angle.`;
+  const how = d > 3 ? "their directions in three main axes, centred and scaled" : "as they were recorded";
+  return `${title}: ${n} tokens, ${how}.`;
+}
 
 function showFront() {
   const { name, min, max, step, position } = FRONT[front];
@@ -274,6 +278,13 @@ for (const [name, values, sentence, parameter] of STORIES) {
   Object.assign(button, { type: "button", textContent: name });
   button.dataset.story = sentence;
   button.onclick = () => {
+    if (!values) {
+      showRecording(packedRecording(ALBERT));
+      story = sentence;
+      describe();
+      if (!calm()) player.setPlaying(true);
+      return;
+    }
     const view = Object.fromEntries(VIEW.map((key) => [key, state[key]]));
     Object.assign(state, DEFAULTS, view, values, { at: 0 });
     [front, story, recording] = [parameter, sentence, null];
@@ -344,16 +355,28 @@ document.addEventListener("keydown", (event) => {
 });
 addEventListener("hashchange", () => {
   Object.assign(state, stateOf(location.hash));
-  [recording, story] = [null, ""];
+  [recording, story, front] = [null, "", "beta"];
   start();
 });
 
 // what tests and measurements ask
-window.explorer = { state, player, run, stop: () => worker.terminate(), id: () => id };
+window.explorer = {
+  state,
+  player,
+  run,
+  id: () => id,
+  stop() {
+    worker.terminate();
+    worker = null;
+  },
+};
 
 const embedded = JSON.parse($("embedded").textContent);
 if (embedded?.settings && location.hash.length < 2)
   Object.assign(state, fair({ ...state, ...embedded.settings }));
-if (embedded) showRecording(embeddedRecording(embedded));
-else start();
+if (embedded) {
+  const { at, clock } = state;
+  showRecording(embeddedRecording(embedded));
+  if (location.hash.length > 1) Object.assign(state, { at, clock });
+} else start();
 if (!calm() && !location.hash.includes("at=")) player.setPlaying(true);

@@ -15,6 +15,18 @@ export function colours() {
   return palette;
 }
 
+/** Pixels of the codes 0 to 255 of a density: from the page's colour over the accent to that of the ink. */
+export function shades() {
+  const P = colours();
+  const channels = (colour) => [1, 3, 5].map((k) => Number.parseInt(colour.slice(k, k + 2), 16));
+  const [page, accent, ink] = [P.page, P.accent, P.ink].map(channels);
+  return Uint32Array.from({ length: 256 }, (_, code) => {
+    const [from, to, part] = code < 128 ? [page, accent, code / 128] : [accent, ink, code / 128 - 1];
+    const [r, g, b] = from.map((v, k) => Math.round(v + part * (to[k] - v)));
+    return ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
+  });
+}
+
 /** The colour of a hue, readable on the page. */
 export const hueColour = (hue) => `hsl(${hue} 70% ${colours().dark ? 68 : 42}%)`;
 

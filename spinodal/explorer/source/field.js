@@ -47,7 +47,7 @@ export function fillRate(field, x, w, m, d, rate) {
       drift[o] = -x[o + 1] * force[i];
       drift[o + 1] = x[o] * force[i];
     } else {
-      removeRadial(drift, x, o, d);
+      spread[i] = Math.max(0, -2 * removeRadial(drift, x, o, d)); // <x_i, x_j - x_i> = -q / 2
       removeRadial(drift, x, o, d); // what rounding left of the first
     }
     for (let c = o; c < o + d; c++) drift[c] *= clock * field.sign;
@@ -55,10 +55,12 @@ export function fillRate(field, x, w, m, d, rate) {
   }
 }
 
+/** v <- v - <v, x> x of one token; returns <v, x>. */
 function removeRadial(v, x, o, d) {
   let radial = 0;
   for (let c = o; c < o + d; c++) radial += v[c] * x[c];
   for (let c = o; c < o + d; c++) v[c] -= radial * x[c];
+  return radial;
 }
 
 /** 2^-y for y >= 0, to 3e-16: Estrin's scheme on [-1/2, 1/2], times a power of two. */
@@ -108,7 +110,7 @@ function pullOnCircle(x, w, m, kappa, causal, { force, spread, others }) {
   }
 }
 
-function pullOnSphere(x, w, m, kappa, causal, { drift, spread, others }) {
+function pullOnSphere(x, w, m, kappa, causal, { drift, others }) {
   for (let i = 1; i < m; i++) {
     const xi = x[3 * i];
     const yi = x[3 * i + 1];
@@ -117,36 +119,31 @@ function pullOnSphere(x, w, m, kappa, causal, { drift, spread, others }) {
     let a = 0;
     let b = 0;
     let c = 0;
-    let s = 0;
     let z = 0;
     for (let j = 0; j < i; j++) {
       const dx = x[3 * j] - xi;
       const dy = x[3 * j + 1] - yi;
       const du = x[3 * j + 2] - ui;
-      const q = dx * dx + dy * dy + du * du;
-      const e = halved(kappa * q);
+      const e = halved(kappa * (dx * dx + dy * dy + du * du));
       const ej = w[j] * e;
       const ei = wi * e;
       a += ej * dx;
       b += ej * dy;
       c += ej * du;
-      s += ej * q;
       z += ej;
       drift[3 * j] -= ei * dx;
       drift[3 * j + 1] -= ei * dy;
       drift[3 * j + 2] -= ei * du;
-      spread[j] += ei * q;
       others[j] += ei;
     }
     drift[3 * i] += a;
     drift[3 * i + 1] += b;
     drift[3 * i + 2] += c;
-    spread[i] += s;
     others[i] += z;
   }
 }
 
-function pullInSpace(x, w, m, d, kappa, causal, { drift, spread, others }) {
+function pullInSpace(x, w, m, d, kappa, causal, { drift, others }) {
   for (let i = 1; i < m; i++) {
     const I = i * d;
     const wi = causal ? 0 : w[i];
@@ -165,9 +162,7 @@ function pullInSpace(x, w, m, d, kappa, causal, { drift, spread, others }) {
         drift[I + c] += ej * r;
         drift[J + c] -= ei * r;
       }
-      spread[i] += ej * q;
       others[i] += ej;
-      spread[j] += ei * q;
       others[j] += ei;
     }
   }

@@ -137,24 +137,24 @@ export class ActiveTokens {
     return this.clearance <= this.radius;
   }
 
-  /** Of each token its nearest other; on the circle the next one. */
+  /** Of each token its nearest other, of two as near the first; on the circle the next one. */
   neighbours(x) {
     const m = this.living.length;
     const d = this.d;
     const near = new Int32Array(m);
     if (d === 2) for (let i = 0; i < m; i++) near[i] = (i + 1) % m;
     else {
-      const least = new Float64Array(m).fill(Infinity);
-      for (let i = 1; i < m; i++) {
-        for (let j = 0; j < i; j++) {
-          const q = squaredDistance(x, i, j, d);
-          if (q < least[i]) {
-            least[i] = q;
-            near[i] = j;
-          }
-          if (q < least[j]) {
-            least[j] = q;
-            near[j] = i;
+      // along one coordinate, as far as it alone does not part a pair by more than the nearest is away
+      const order = Uint16Array.from({ length: m }, (_, i) => i).sort((i, j) => x[i * d] - x[j * d]);
+      for (let place = 0; place < m; place++) {
+        const i = order[place];
+        let least = Infinity;
+        for (const way of [-1, 1]) {
+          for (let k = place + way; k >= 0 && k < m; k += way) {
+            const j = order[k];
+            if ((x[j * d] - x[i * d]) ** 2 > least) break;
+            const q = squaredDistance(x, i, j, d);
+            if (q < least || (q === least && j < near[i])) [least, near[i]] = [q, j];
           }
         }
       }

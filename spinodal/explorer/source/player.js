@@ -1,16 +1,14 @@
 // The player: shows a run, frame by frame, on one of three clocks, with what is measured beside it. A page may hold
-// several. A run is {frames, merges, n, axes, done, gamma, words, layers, overlay}; its frames may still grow.
-import { colours, hueColour, repaint } from "./canvas.js";
-import { clamp, counted, countTicks, decade, decadeTicks, number, roundTicks } from "./format.js";
-import { clusterCount, clustersOf } from "./measures.js";
-import { Plot } from "./plot.js";
+// several. A run is {frames, merges, n, axes, done, gamma, words, layers, overlay}; its frames may still grow. That of a
+// density has `density` in the place of tokens.
+import { Charts, countOf } from "./charts.js";
+import { clamp, counted, number } from "./format.js";
+import { listen } from "./hands.js";
+import { clustersOf } from "./measures.js";
 import { Stage, startHues } from "./stage.js";
-import { gammaAt } from "./theory.js";
 
-const WORLD_LINES = 128; // tokens whose angles are drawn
 const REDRAW = 250; // milliseconds between two drawings of plots while a run grows
 const SILENCE = 4000; // milliseconds between two announcements while it plays
-const PAN = 150; // pixels a radian
 const RATES = { movement: 0.2, log: 0.8 }; // of the coordinate, a second
 const SECONDS = 12; // that the clock of time takes for a run
 const LAYER = 1.1; // layers a second
@@ -28,12 +26,9 @@ export class Player {
     Object.assign(this, { root, part, view, onView, run: null, playing: false, partners: [] });
     Object.assign(this, { last: 0, dirty: true, drawn: "", drawnAt: -REDRAW, spokenAt: 0, pointer: null });
     this.stage = new Stage(part("tokens"));
-    this.plots = {};
-    for (const name of ["cosines", "clusters", "third", "merges"]) {
-      this.plots[name] = new Plot(part(name), part(name).nextElementSibling);
-    }
+    this.charts = new Charts(part);
     this.times = { stage: [], plots: [] }; // milliseconds of the last frames, for measurements
-    this.listen();
+    listen(this);
     const tick = (now) => {
       requestAnimationFrame(tick); // first: an error in one frame does not end the rest
       this.tick(now);
@@ -53,7 +48,7 @@ export class Player {
 
   prepare() {
     const { run } = this;
-    run.hues = startHues(run.frames[0].places, run.axes, run.n);
+    run.hues = run.density ? [] : startHues(run.frames[0].places, run.axes, run.n);
     this.stage.setSize(run.n, run.axes);
   }
 
@@ -154,7 +149,8 @@ export class Player {
       const [a, b] = this.bounds();
       const span = b - a || 1;
       const even = run.layers ? (LAYER * span) / (run.frames.length - 1) : span / SECONDS;
-      const rate = (run.layers || view.clock === "time" ? even : RATES[view.clock]) * 2 ** view.speed;
+      const steady = run.layers || run.density || view.clock === "time";
+      const rate = (steady ? even : RATES[view.clock]) * 2 ** view.speed;
       this.here = Math.min(b, (this.here ?? a + view.at * span) + rate * seconds);
       view.at = (this.here - a) / span;
       this.lead();
@@ -198,39 +194,24 @@ export class Player {
     const u = a + view.at * (b - a);
     const [k, fraction] = this.located(u);
     const frame = frames[k];
-    const clusters = this.clustersAt(k);
     const began = performance.now();
-    const { turn, tilt } = view;
-    const { words } = run;
-    this.stage.draw({
-      frames,
-      k,
-      fraction,
-      turn,
-      tilt,
-      hues: this.huesOf(clusters),
-      clusters,
-      words,
-      pointer: this.pointer,
-      even: run.layers,
-    });
+    this.drawStage(k, fraction);
     const middle = performance.now();
     const key = [frames.length, run.measured, run.merges.length, run.done, view.clock, view.epsilon].join();
     if (key !== this.drawn) {
       if (run.done || now - this.drawnAt > REDRAW) {
         this.drawn = key;
         this.drawnAt = now;
-        this.drawPlots(a, b);
+        this.charts.draw(run, view, (one) => this.coordinate(one));
       } else this.dirty = true;
     }
-    for (const name of ["cosines", "clusters", "third"]) this.plots[name].setCursor(u);
-    this.plots.merges.setCursor(run.merges.length && frame.time > 0 ? Math.log10(frame.time) : null);
+    this.charts.setCursors(u, run.merges.length && frame.time > 0 ? Math.log10(frame.time) : null);
     this.remember(middle - began, performance.now() - middle);
     const time = frame.time + fraction * ((frames[k + 1]?.time ?? frame.time) - frame.time);
     part("now").textContent = run.layers
       ? `layer ${Math.round(time)}`
       : `t = ${number(+time.toPrecision(4))}`;
-    const count = clusterCount(frame.tree, view.epsilon);
+    const count = countOf(frame, view.epsilon);
     const mean = Number.isNaN(frame.mean) ? "not measured yet" : frame.mean.toFixed(4);
     const said = `${counted(count, "cluster")}; mean cosine ${mean}`;
     part("at").value = view.at;
@@ -244,159 +225,32 @@ export class Player {
     }
   }
 
+  drawStage(k, fraction) {
+    const { run, view } = this;
+    const { frames, words } = run;
+    if (run.density) {
+      this.stage.drawDensity(run.density, k, fraction);
+      return;
+    }
+    const clusters = this.clustersAt(k);
+    this.stage.draw({
+      frames,
+      k,
+      fraction,
+      turn: view.turn,
+      tilt: view.tilt,
+      hues: this.huesOf(clusters),
+      clusters,
+      words,
+      pointer: this.pointer,
+      even: run.layers,
+    });
+  }
+
   remember(stage, plots) {
     this.times.stage.push(stage);
     this.times.plots.push(plots);
     for (const list of Object.values(this.times)) if (list.length > 600) list.shift();
-  }
-
-  drawPlots(a, b) {
-    const { run, part, plots, view } = this;
-    const { frames, merges, n } = run;
-    const P = colours();
-    const x = frames.map((frame) => this.coordinate(frame));
-    const axis = { x: [a, b], xticks: this.ticks(x, a, b) };
-    const cosines = this.cosineSeries(x, P);
-    const yticks = [-1, 0, 1].map((at) => ({ at, text: number(at) }));
-    plots.cosines.draw({ ...axis, y: [-1, 1], yticks, series: cosines });
-    const top = Math.log2(n);
-    const counts = frames.map((frame) => Math.log2(clusterCount(frame.tree, view.epsilon)));
-    const followed = frames.map((frame) => Math.log2(frame.followed));
-    plots.clusters.draw({
-      ...axis,
-      y: [0, top],
-      yticks: countTicks(n),
-      series: [
-        { x, y: run.layers ? [] : followed, colour: P.muted, step: true, dash: [2, 3] },
-        { x, y: counts, colour: P.accent, step: true },
-      ],
-    });
-    const dotted = run.layers ? "" : "; dotted: tokens that have not merged";
-    part("clusters-caption").textContent = `Clusters, log scale${dotted}`;
-    if (run.axes === 2) this.drawAngles(axis, x);
-    else this.drawEnergy(axis, P);
-    this.drawMerges(top, P);
-    const describe = (name, text) => part(name).setAttribute("aria-label", text);
-    const [first, last] = [frames[0], frames.at(-1)];
-    describe("cosines", `Mean cosine from ${first.mean.toFixed(2)} to ${last.mean.toFixed(2)}`);
-    describe("clusters", `Clusters from ${2 ** counts[0]} to ${2 ** counts.at(-1)}`);
-    const end = merges.length ? `, the last at t = ${number(merges.at(-1).time)}; all are in the table` : "";
-    describe("merges", `${counted(merges.length, "merge")}${end}`);
-  }
-
-  ticks(x, a, b) {
-    const { run, view } = this;
-    if (view.clock === "time") return roundTicks(a, b, 5);
-    if (view.clock === "log") return decadeTicks(a, b, 6);
-    if (run.layers) return x.map((at, k) => ({ at, text: String(run.frames[k].time) }));
-    const ticks = []; // where each power of ten of time is passed
-    let before = null;
-    run.frames.forEach((frame, i) => {
-      if (frame.time <= 0) return;
-      const k = Math.floor(Math.log10(frame.time));
-      if (before !== null && k > before) ticks.push({ at: x[i], text: `t=${decade(k)}` });
-      before = k;
-    });
-    return ticks;
-  }
-
-  cosineSeries(x, P) {
-    const { run, part } = this;
-    const { frames } = run;
-    const quantile = (k) => frames.map((frame) => frame.quantiles[k]);
-    const series = [
-      { x, band: [quantile(0), quantile(4)], colour: P.accent },
-      { x, band: [quantile(1), quantile(3)], colour: P.accent },
-      { x, y: frames.map((frame) => frame.mean), colour: P.accent },
-    ];
-    let caption = "Cosines between tokens: mean, middle 50% and 90%";
-    if (run.gamma) {
-      const y = gammaAt(
-        run.gamma,
-        frames.map((frame) => frame.time),
-      );
-      series.push({ x, y, colour: P.theory, dash: [5, 4] });
-      caption += "; dashed: γ(t) of orthogonal tokens";
-    }
-    if (run.overlay) {
-      const kept = run.overlay.filter(({ time }) => time <= frames.at(-1).time);
-      const at = kept.map(({ time }) => this.interpolated(time));
-      series.push({ x: at, y: kept.map(({ mean }) => mean), dots: true, colour: P.theory, width: 4 });
-      caption += "; dots: the model’s next layers";
-    }
-    part("cosines-caption").textContent = caption;
-    return series;
-  }
-
-  /** The coordinate of a time between frames. */
-  interpolated(time) {
-    const { frames } = this.run;
-    let k = frames.findIndex((frame) => frame.time >= time);
-    if (k <= 0) k = Math.max(k, frames.length > 1 ? 1 : 0);
-    const [before, after] = [frames[Math.max(k - 1, 0)], frames[k]];
-    const part = after.time > before.time ? (time - before.time) / (after.time - before.time) : 0;
-    const [p, q] = [this.coordinate(before), this.coordinate(after)];
-    return p + clamp(part, 0, 1) * (q - p);
-  }
-
-  drawAngles(axis, x) {
-    const { run, part, plots } = this;
-    const series = [];
-    for (let i = 0; i < Math.min(run.n, WORLD_LINES); i++) {
-      const y = run.frames.map(({ places }) => Math.atan2(places[2 * i + 1], places[2 * i]));
-      series.push({ x, y, colour: hueColour(run.hues[i]), width: 1, wrap: true });
-    }
-    const yticks = [
-      [-Math.PI, "−π"],
-      [0, "0"],
-      [Math.PI, "π"],
-    ].map(([at, text]) => ({ at, text }));
-    plots.third.draw({ ...axis, y: [-Math.PI, Math.PI], yticks, series });
-    part("third-caption").textContent = "Angles of the tokens: their world lines";
-    part("third").setAttribute("aria-label", "Angles of the tokens: as many lines as clusters");
-    this.figure("third").hidden = false;
-  }
-
-  drawEnergy(axis, P) {
-    const { run, part, plots } = this;
-    const known = run.frames.filter((frame) => Number.isFinite(frame.logEnergy));
-    this.figure("third").hidden = !known.length;
-    if (!known.length) return;
-    const y = known.map((frame) => frame.logEnergy);
-    const [low, high] = [Math.min(...y), Math.max(...y)];
-    const margin = (high - low) * 0.06 || 0.5;
-    const range = [low - margin, high + margin];
-    const x = known.map((frame) => this.coordinate(frame));
-    plots.third.draw({
-      ...axis,
-      y: range,
-      yticks: roundTicks(...range, 3),
-      series: [{ x, y, colour: P.accent }],
-    });
-    part("third-caption").textContent = "log of the energy";
-    part("third").setAttribute("aria-label", `The energy ${y.at(-1) < y[0] ? "falls" : "rises"}`);
-  }
-
-  drawMerges(top, P) {
-    const { run, plots } = this;
-    const found = run.merges.filter((merge) => merge.time > 0);
-    this.figure("merges").hidden = !found.length;
-    if (!found.length) return;
-    const x = found.map((merge) => Math.log10(merge.time));
-    const low = Math.floor(Math.min(...x));
-    const high = Math.max(low + 1, Math.ceil(Math.max(...x)));
-    const y = found.map((merge) => Math.log2(merge.clusters));
-    plots.merges.draw({
-      x: [low, high],
-      y: [-0.08 * top, 1.04 * top],
-      xticks: decadeTicks(low, high, 6),
-      yticks: countTicks(run.n),
-      series: [{ x, y, colour: P.accent, dots: true }],
-    });
-  }
-
-  figure(name) {
-    return this.part(name).closest("figure");
   }
 
   // ---- words ----
@@ -412,11 +266,9 @@ export class Player {
     const { run, view } = this;
     const last = run.frames.at(-1);
     const where = run.layers ? `layer ${last.time}` : `t = ${number(last.time)}`;
-    const clusters = counted(clusterCount(last.tree, view.epsilon), "cluster");
-    this.say(
-      `It ends with ${clusters} at ${where}, mean cosine ${last.mean.toFixed(3)}, ${counted(run.merges.length, "merge")}.`,
-      true,
-    );
+    const clusters = counted(countOf(last, view.epsilon), "cluster");
+    const merges = run.density ? "" : `, ${counted(run.merges.length, "merge")}`;
+    this.say(`It ends with ${clusters} at ${where}, mean cosine ${last.mean.toFixed(3)}${merges}.`, true);
   }
 
   showControls() {
@@ -428,92 +280,26 @@ export class Player {
     part("epsilon").value = Math.log10(view.epsilon);
     part("epsilon-text").textContent = +view.epsilon.toPrecision(3);
     part("epsilon").setAttribute("aria-valuetext", `cosine at least 1 minus ${+view.epsilon.toPrecision(3)}`);
+    for (const name of ["colour", "epsilon"]) part(name).closest("label").hidden = !!run?.density;
     part("time-name").textContent = run?.layers ? "layer" : "time";
     for (const radio of part("clocks").querySelectorAll("input")) radio.checked = radio.value === view.clock;
   }
 
-  // ---- hands ----
+  /** Draws the plots again, for a page of another size or colour. */
+  redraw() {
+    this.drawn = "";
+    this.dirty = true;
+  }
 
-  listen() {
-    const { part, view, root } = this;
-    const name = `clock-${[...document.querySelectorAll("[data-part=clocks]")].indexOf(part("clocks"))}`;
-    for (const radio of part("clocks").querySelectorAll("input")) {
-      radio.name = name;
-      radio.onchange = () => this.setClock(radio.value);
-    }
-    part("play").onclick = () => this.setPlaying(!this.playing);
-    part("at").oninput = (event) => this.seek(Number(event.target.value));
-    part("speed").oninput = (event) => {
-      view.speed = Number(event.target.value);
-      this.changed();
-    };
-    part("colour").onchange = (event) => {
-      view.colour = event.target.value;
-      this.changed();
-    };
-    part("epsilon").oninput = (event) => {
-      view.epsilon = 10 ** Number(event.target.value);
-      this.changed();
-    };
-    this.listenToStage();
-    for (const key of ["cosines", "clusters", "third"]) {
-      const seek = (event) => {
-        if (event.buttons !== 1) return;
-        const left = part(key).getBoundingClientRect().left;
-        const [a, b] = this.bounds();
-        this.seek((this.plots[key].coordinate(event.clientX - left) - a) / (b - a || 1));
-      };
-      part(key).onpointerdown = seek;
-      part(key).onpointermove = seek;
-    }
-    new ResizeObserver(() => {
-      this.drawn = "";
-      this.dirty = true;
-    }).observe(root);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-      repaint();
-      this.drawn = "";
-      this.dirty = true;
-    });
+  /** Where on the stage a pointer is, null where there is none. */
+  pointTo(place) {
+    this.pointer = place;
+    this.dirty = true;
   }
 
   turnBy(turn, tilt) {
     this.view.turn += turn;
     this.view.tilt = clamp(this.view.tilt + tilt, -1.5, 1.5);
     this.changed();
-  }
-
-  listenToStage() {
-    const canvas = this.part("tokens");
-    let held = null;
-    canvas.onpointerdown = (event) => {
-      held = [event.clientX, event.clientY];
-      canvas.setPointerCapture(event.pointerId);
-    };
-    canvas.onpointerup = () => {
-      held = null;
-    };
-    canvas.onpointercancel = canvas.onpointerup;
-    canvas.onpointerleave = () => {
-      this.pointer = null;
-      this.dirty = true;
-    };
-    canvas.onpointermove = (event) => {
-      const box = canvas.getBoundingClientRect();
-      this.pointer = [event.clientX - box.left, event.clientY - box.top];
-      this.dirty = true;
-      if (!held) return;
-      this.turnBy(-(event.clientX - held[0]) / PAN, (event.clientY - held[1]) / PAN);
-      held = [event.clientX, event.clientY];
-    };
-    canvas.onkeydown = (event) => {
-      const turns = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, 0.1], ArrowDown: [0, -0.1] };
-      if (event.ctrlKey || event.metaKey || event.altKey) return;
-      if (event.key === " ") this.setPlaying(!this.playing);
-      else if (event.key in turns) this.turnBy(...turns[event.key]);
-      else return;
-      event.preventDefault();
-      event.stopPropagation();
-    };
   }
 }

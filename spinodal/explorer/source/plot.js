@@ -1,6 +1,6 @@
 // A plot: curves, bands and dots over one axis, and a line that says when. The line is an element of its own, so that
 // curves are drawn once and not in every frame.
-import { cleared, colours } from "./canvas.js";
+import { cleared, colours, shades } from "./canvas.js";
 
 const [LEFT, BOTTOM, TOP, RIGHT] = [46, 20, 6, 10];
 
@@ -20,7 +20,8 @@ export class Plot {
   }
 
   /**
-   * series: {x, y, colour}, with step, dash, width, or wrap (angles); {x, band: [low, high]}; or {x, y, dots: true}.
+   * series: {x, y, colour}, with step, dash, width, or wrap (angles); {x, band: [low, high]}; {x, y, dots: true}; or
+   * {x, map, rows}, a density with a row of codes at each x.
    * Ticks are {at, text}.
    */
   draw({ x: [x0, x1], y: [y0, y1], xticks, yticks, series }) {
@@ -36,6 +37,7 @@ export class Plot {
       const every = Math.max(1, Math.floor(one.x.length / (2 * w)));
       if (one.band) this.drawBand(c, one, every, py);
       else if (one.dots) this.drawDots(c, one, py);
+      else if (one.map) this.drawMap(c, one, py(y0), py(y1));
       else this.drawCurve(c, one, every, py);
     }
     c.restore();
@@ -80,6 +82,22 @@ export class Plot {
     c.globalAlpha = 0.22;
     c.fill();
     c.globalAlpha = 1;
+  }
+
+  /** A column of colours for each row, as wide as the time to the next. */
+  drawMap(c, { x, map: { codes, columns }, rows }, bottom, top) {
+    const image = new ImageData(rows, columns);
+    const pixels = new Uint32Array(image.data.buffer);
+    const shade = shades();
+    for (let k = 0; k < rows; k++)
+      for (let j = 0; j < columns; j++) pixels[(columns - 1 - j) * rows + k] = shade[codes[k * columns + j]];
+    const sheet = new OffscreenCanvas(rows, columns);
+    sheet.getContext("2d").putImageData(image, 0, 0);
+    for (let k = 0; k < rows; k++) {
+      const from = this.pixel(x[k]);
+      const to = k + 1 < rows ? this.pixel(x[k + 1]) : from;
+      c.drawImage(sheet, k, 0, 1, columns, from, top, to - from + 1, bottom - top);
+    }
   }
 
   drawDots(c, { x, y, colour, width = 2.6 }, py) {

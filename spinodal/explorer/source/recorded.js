@@ -91,15 +91,18 @@ function mergesOf({ merge_time: time, merge_clusters: clusters, merge_first: fir
 export function recordingOf(told) {
   const { n, d, times, tokens, words } = told;
   const layers = told.layers ?? times.every((time, k) => time === k);
-  const directions = normalise(
-    Float32Array.from(tokens, (v) => (v === 0 ? 1e-30 : v)),
-    d,
-  );
-  const places = placesOf(directions, d);
+  const directions =
+    tokens &&
+    normalise(
+      Float32Array.from(tokens, (v) => (v === 0 ? 1e-30 : v)),
+      d,
+    );
+  const places = told.places ?? placesOf(directions, d);
   const axes = Math.min(d, 3);
   let moved = 0;
   const frames = times.map((time, t) => {
-    if (t > 0) moved += movement(row(directions, t - 1, n * d), row(directions, t, n * d), n);
+    if (told.moved) moved = told.moved[t];
+    else if (t > 0) moved += movement(row(directions, t - 1, n * d), row(directions, t, n * d), n);
     return { ...unmeasured(n), time, moved, places: row(places, t, n * axes), logEnergy: NaN, followed: n };
   });
   const merges = told.merges ?? mergesOf(told.arrays ?? {});
@@ -126,11 +129,18 @@ export function recordingOf(told) {
 
 const bytesOf = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer;
 
-/** The recording that `spinodal explore` wrote into the page; arrays are base64 of single precision. */
+const floatsOf = (text) => text && new Float32Array(bytesOf(text));
+
+/**
+ * The recording that the library wrote into a page: tokens, or their `places` on the stage alone; arrays are base64 of
+ * single precision.
+ */
 export function embeddedRecording(told) {
+  if (told.codes) return densityOf(told);
   const recording = recordingOf({
     ...told,
-    tokens: new Float32Array(bytesOf(told.tokens)),
+    tokens: floatsOf(told.tokens),
+    places: floatsOf(told.places),
   });
   told.measures.forEach(({ mean, quantiles, a, b, q }, k) => {
     const tree = {
@@ -142,6 +152,31 @@ export function embeddedRecording(told) {
   });
   recording.measured = recording.frames.length;
   return recording;
+}
+
+/** A recording whose tokens are bytes, as the page has one; cosines are measured of these. */
+export function packedRecording({ bytes, ...told }) {
+  return recordingOf({ ...told, tokens: new Int8Array(bytesOf(bytes)) });
+}
+
+/** The run of a density as `spinodal explore` wrote it: at each time a row of codes, log of density over uniform. */
+export function densityOf({ times, moved, means, clusters, codes, columns, circle, least, most, ...told }) {
+  const quantiles = LEVELS.map(() => NaN);
+  const frames = times.map((time, k) => {
+    const [mean, count] = [means[k], clusters[k]];
+    return { time, moved: moved[k], mean, count, quantiles, logEnergy: NaN };
+  });
+  return {
+    ...told,
+    step: 1,
+    n: Math.max(2, ...clusters),
+    axes: 2,
+    frames,
+    merges: [],
+    done: true,
+    measured: frames.length,
+    density: { codes: new Uint8Array(bytesOf(codes)), columns, circle, least, most },
+  };
 }
 
 /** In the place of measures that are not there yet: every token alone. */

@@ -1,5 +1,5 @@
 // The players of a report: one for each recording in the page, all on one clock.
-import { clusterCount } from "./measures.js";
+import { countOf } from "./charts.js";
 import { calm, Player } from "./player.js";
 import { embeddedRecording } from "./recorded.js";
 
@@ -9,7 +9,7 @@ const MANY = 0.7; // clusters a token, above which words tell more than clusters
 const players = [...document.querySelectorAll(".player")].map((root, k) => {
   const { epsilon } = told[k];
   const recording = embeddedRecording(told[k].recording);
-  const alone = clusterCount(recording.frames.at(-1).tree, epsilon) > MANY * recording.n;
+  const alone = countOf(recording.frames.at(-1), epsilon) > MANY * recording.n;
   const colour = alone && recording.words ? "word" : "cluster";
   const player = new Player(root, { view: { ...VIEW, epsilon, colour } });
   player.show(recording);

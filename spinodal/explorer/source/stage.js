@@ -82,6 +82,39 @@ export class Stage {
     if (near >= 0) this.drawLabel(c, words ? words[near] : `token ${near}`, place(out, near), w);
   }
 
+  /** A density at a fraction between two rows: its height over an inner circle, an angle a direction. */
+  drawDensity({ codes, columns, circle }, k, fraction) {
+    const [c, w, h] = cleared(this.canvas);
+    const P = colours();
+    const R = 0.45 * Math.min(w, h);
+    const next = Math.min((k + 1) * columns, codes.length - columns);
+    const point = (j, mirrored) => {
+      const code = codes[k * columns + j] * (1 - fraction) + codes[next + j] * fraction;
+      const r = R * (0.55 + (0.45 * code) / 255);
+      const angle = circle
+        ? (2 * Math.PI * j) / (columns - 1)
+        : Math.PI / 2 + ((mirrored ? 1 : -1) * Math.PI * j) / (columns - 1);
+      c.lineTo(w / 2 + r * Math.cos(angle), h / 2 - r * Math.sin(angle));
+    };
+    c.beginPath();
+    for (let j = 0; j < columns; j++) point(j, false);
+    if (!circle) for (let j = columns - 1; j >= 0; j--) point(j, true);
+    c.closePath();
+    c.fillStyle = P.accent;
+    c.globalAlpha = 0.3;
+    c.fill();
+    c.globalAlpha = 1;
+    c.strokeStyle = P.accent;
+    c.lineWidth = 1.5;
+    c.stroke();
+    c.beginPath();
+    c.arc(w / 2, h / 2, 0.55 * R, 0, 7);
+    c.fillStyle = P.page;
+    c.fill();
+    c.strokeStyle = P.rule;
+    c.stroke();
+  }
+
   /** The outline, and parallels, by which turning is seen. */
   drawFrame(c, x, y, R, tilt) {
     c.lineWidth = 1.2;

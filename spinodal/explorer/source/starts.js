@@ -2,6 +2,21 @@
 import { normals, pcg64 } from "./random.js";
 
 const GOLDEN = Math.PI * (3 - Math.sqrt(5));
+const BITS = 200n; // after the binary point of the numbers from which sines are rounded
+const ONE = 1n << BITS;
+const TURN = 0x6487ed5110b4611a62633145c06e0e68948127044533e63a0105n; // 2 pi
+
+/** [cos x, sin x] for 2^-20 < x < 2^20 or x = 0, rounded correctly: a browser's own differ from NumPy's in last bits. */
+function onCircle(x) {
+  const angle = (BigInt(x * 2 ** 80) << (BITS - 80n)) % TURN;
+  const sums = [0n, 0n];
+  let term = ONE;
+  for (let k = 0n; term !== 0n; k++) {
+    sums[k & 1n] += k & 2n ? -term : term;
+    term = ((term * angle) >> BITS) / (k + 1n);
+  }
+  return sums.map((sum) => Number(sum) / 2 ** 200);
+}
 
 /** The sum of the squares of d numbers from v[o] on, in NumPy's order of additions. */
 function squareOfRow(v, o, d) {
@@ -49,11 +64,10 @@ function named(start, n, d, seed, tokens) {
   }
   for (let i = 0; i < n; i++) {
     if (d === 2) {
-      const angle = (2 * Math.PI * i) / n;
-      x.set([Math.cos(angle), Math.sin(angle)], 2 * i);
+      x.set(onCircle((2 * Math.PI * i) / n), 2 * i);
     } else {
       const z = 1 - (2 * i + 1) / n;
-      x.set([Math.cos(GOLDEN * i), Math.sin(GOLDEN * i), z / Math.sqrt(1 - z * z)], 3 * i);
+      x.set([...onCircle(GOLDEN * i), z / Math.sqrt(1 - z * z)], 3 * i);
     }
   }
   return d === 2 ? x : normalise(x, 3);

@@ -45,6 +45,7 @@ const WHOLE = ["n", "d", "seed", "causal", "repulsive"];
 export const MOVED = 1e-3; // by which a lattice is moved: as it is it rests
 export const ORTHONORMAL_D = 8; // the smallest dimension of an orthonormal start
 
+/** Stories: name, settings (null: the tokens of a trained model), sentence, parameter at the front. */
 export const STORIES = [
   [
     "One point",
@@ -86,6 +87,12 @@ export const STORIES = [
     "Orthogonal",
     { n: 64, d: 64, beta: 5, start: "orthonormal" },
     "Orthogonal tokens keep one common cosine, which is γ(t), the dashed curve.",
+    "beta",
+  ],
+  [
+    "A model’s tokens",
+    null,
+    "Octane and butane in a trained ALBERT, layer by layer; a flow started from any layer runs beside the model’s next ones.",
     "beta",
   ],
   [
