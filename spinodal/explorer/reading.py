@@ -96,7 +96,9 @@ def _(result: DensityResult) -> DensityRecording:
             "a density on S^2 leaves no map over time and angle: the explorer plays those on the circle and zonal ones"
         )
     times, moments = record.times, record.moments
-    steps = np.diff(moments[:, 1:], axis=0) / np.arange(1, moments.shape[1]) ** 2  # of one point: its way, within 30%
+    steps = (
+        np.diff(moments[:, 1:], axis=0) / np.arange(1, moments.shape[1]) ** 2
+    )  # of one point: its way, within 30%
     moved = np.cumsum(np.append(0, np.linalg.norm(steps, axis=1)))
     rows = telling_rows(times, moved)
     rho = smooth_density(moments[rows], d, points=COLUMNS)[1]
