@@ -22,7 +22,7 @@ CORE = (  # what a worker runs, in the order of what needs what
     "ziggurat", "random", "sphere", "field", "merging", "flow", "starts", "measures", "noise", "work",
 )  # fmt: skip
 VIEW = ("theory", "format", "canvas", "stage", "plot", "charts", "hands", "player")
-APP = (*VIEW, "archive", "recorded", "albert", "state", "app")
+APP = (*VIEW, "archive", "recorded", "albert", "state", "front", "table", "app")
 REPORT = ("sphere", "measures", *VIEW, "archive", "recorded", "report")
 
 IMPORT = re.compile(r"^import\s[^;]*?from \"\./(\w+)\.js\";\n", re.MULTILINE)

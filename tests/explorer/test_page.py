@@ -15,6 +15,7 @@ from command import spinodal
 from spinodal import flows, meanfield, observables
 from spinodal.errors import InputError
 from spinodal.explorer import build, explorer_page, read_recording, reading, recording_of
+from spinodal.explorer.component import COMPONENT
 from spinodal.explorer.page import PAGE, places
 from spinodal.types import Trajectory
 
@@ -35,8 +36,9 @@ def one_head_flow(**matrices: Any) -> flows.Simulation:
 
 
 def test_the_page_is_what_its_sources_make():
-    """`python -m spinodal.explorer.build` writes it."""
+    """`python -m spinodal.explorer.build` writes it, and the player for reports."""
     assert PAGE.read_text(encoding="utf-8") == build.built_page()
+    assert json.loads(COMPONENT.read_text(encoding="utf-8")) == build.built_component()
 
 
 def test_the_page_is_at_most_100_kilobytes():

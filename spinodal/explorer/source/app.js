@@ -2,6 +2,7 @@
 import { ALBERT } from "./albert.js";
 import { npyOf } from "./archive.js";
 import { clamp, number } from "./format.js";
+import { FRONT } from "./front.js";
 import { calm, Player } from "./player.js";
 import { embeddedRecording, packedRecording, readRecording, startOf } from "./recorded.js";
 import {
@@ -17,38 +18,11 @@ import {
   stateOf,
   VIEW,
 } from "./state.js";
+import { tableOf } from "./table.js";
 import { gammaCurve } from "./theory.js";
 
 const LATER = 200; // milliseconds after which a change is written into the address
 const NUMBERS = ["n", "d", "beta", "seed", "kappa", "until"];
-const FRONT = {
-  // parameters that stand at the front, as sliders: from a position and back
-  beta: {
-    name: "β",
-    min: 0,
-    max: 1,
-    step: 0.005,
-    value: (v) => +(v < 0.5 ? 18 * v : 9 + 91 * (2 * v - 1) ** 2).toFixed(2),
-    position: (beta) => (beta < 9 ? beta / 18 : 0.5 + Math.sqrt((beta - 9) / 91) / 2),
-  },
-  n: {
-    name: "tokens",
-    min: 1,
-    max: 9,
-    step: 0.125,
-    value: (v) => Math.round(2 ** v),
-    position: (n) => Math.log2(n),
-  },
-  kappa: {
-    name: "noise κ",
-    min: 0,
-    max: 3,
-    step: 0.05,
-    value: (v) => +(10 ** v).toPrecision(3),
-    position: (kappa) => Math.log10(Math.max(kappa, 1)),
-  },
-};
-
 const $ = (id) => document.getElementById(id);
 const state = stateOf(location.hash);
 let front = "beta";
@@ -134,15 +108,7 @@ function received(message) {
 
 function fillTable() {
   const { merges } = run.current;
-  const table = document.createElement("table");
-  const line = (cells, tag) => {
-    const row = table.insertRow();
-    for (const cell of cells) row.append(Object.assign(document.createElement(tag), { textContent: cell }));
-  };
-  line(["time", "clusters left", "tokens"], "th");
-  for (const { time, clusters, tokens } of merges)
-    line([time.toPrecision(8), clusters, tokens.join(", ")], "td");
-  $("table").querySelector("div").replaceChildren(table);
+  $("table").querySelector("div").replaceChildren(tableOf(merges));
   $("table").hidden = !merges.length;
 }
 
