@@ -15,8 +15,9 @@ batches  eight prompts one by one and in one batch, on one thread and on two
 noise    noise on the prompt, and noise to the end of the 30 s in place of digital silence
 voices   sentences by voices of espeak-ng, where that is installed
 
-Methods take turns on each sound in one process; seconds are CPU seconds, of the encoder and in all (features, encoder,
-greedy decoder of at most 120 tokens), means over sounds; on one thread, seed 0.
+Methods take turns on each sound in one process, and batches have the full model first; seconds are CPU seconds, of the
+encoder and in all (features, encoder, greedy decoder of at most 120 tokens), means over sounds, as their length is; on
+one thread, batches on one and on two; seed 0.
 """
 
 import argparse
@@ -183,6 +184,7 @@ def compared(
             **labels,
             "method": name,
             "sounds": len(heard),
+            "mean length": float(np.mean([len(x) / RATE for x in sounds])),
             "same": sum(a.text == b.text for a, b in zip(full, heard, strict=True)),
             "differs from full": word_difference([a.text for a in full], [b.text for b in heard]),
             "word error rate": word_difference(references, [spoken(b.text) for b in heard]) if words else None,

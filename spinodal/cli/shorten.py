@@ -24,7 +24,9 @@ def shorten_command(
     sound: Annotated[
         list[str] | None, Option(help="A file of sound (.wav, FLAC), or a folder of them; several times for more.")
     ] = None,
-    size: Annotated[int, Option(help="Tokens of silence that become one.")] = default("shorten.Transcription.size"),
+    size: Annotated[
+        int, Option(help="Tokens of silence that become one; searched with --tolerance.")
+    ] = default("shorten.Transcription.size"),
     margin: Annotated[
         int, Option(help="Tokens at the start of a silence that stay as they are, 50 to the second.")
     ] = default("shorten.Transcription.margin"),

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
 
 from spinodal.data import PINNED_MODELS, fetch_model
 from spinodal.errors import InputError
@@ -23,10 +22,10 @@ from spinodal.watch import open_model, sound_of
 SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au")
 SIZES = (64, 32, 16, 8, 4, 2)  # that a search tries, the largest first
 MOST = 448  # tokens that are written, where a model does not say
-MARGIN = 4  # times the size, where a size is searched
 RATE = 16_000
 START, TRANSCRIBE, TRANSLATE = "<|startoftranscript|>", "<|transcribe|>", "<|translate|>"
-Wave = np.ndarray  # [t], 16,000 numbers a second; of many, each of its own length
+NO_TIMES = "<|notimestamps|>"  # the last mark before those of times
+Wave = np.ndarray  # [t], 16,000 numbers a second in [-1, 1]; of many, each of its own length
 
 
 class Recogniser(NamedTuple):
@@ -59,18 +58,23 @@ def open_recogniser(name: str) -> Recogniser:
         features = AutoFeatureExtractor.from_pretrained(place, trust_remote_code=False)
     except Exception as error:  # a damaged file makes the libraries raise nearly anything
         raise InputError(f"{name} does not say how it hears: {unreadable_reason(error)}") from error
-    _complete_generation(model.generation_config, subject.tokenizer)
+    bands = getattr(features, "feature_size", None)
+    if bands != model.config.num_mel_bins:
+        raise InputError(f"{name} reads {model.config.num_mel_bins} mel bands, and its features have {bands}")
+    _complete_generation(name, model.generation_config, subject.tokenizer)
     return Recogniser(model, features, subject.tokenizer)
 
 
-def _complete_generation(config: Any, tokenizer: Any) -> None:
+def _complete_generation(name: str, config: Any, tokenizer: Any) -> None:
     if hasattr(config, "no_timestamps_token_id"):
         return
     ids = tokenizer.get_vocab()
+    if missing := [mark for mark in (START, TRANSCRIBE, TRANSLATE, NO_TIMES) if mark not in ids]:
+        raise InputError(f"the tokenizer of {name} has no {', '.join(missing)}: it is none of Whisper")
     first, last = ids[START] + 1, min(ids[TRANSCRIBE], ids[TRANSLATE])
     config.lang_to_id = {token: i for token, i in ids.items() if first <= i < last}
     config.task_to_id = {"transcribe": ids[TRANSCRIBE], "translate": ids[TRANSLATE]}
-    config.no_timestamps_token_id = ids["<|notimestamps|>"]
+    config.no_timestamps_token_id = ids[NO_TIMES]
     config.is_multilingual = True
     config.max_initial_timestamp_index = 50
     config.max_length = config.max_length or MOST
@@ -79,14 +83,15 @@ def _complete_generation(config: Any, tokenizer: Any) -> None:
 @torch.no_grad()
 def recognise(
     recogniser: Recogniser,
-    samples: Float[np.ndarray, " t"],
+    samples: Wave,
     *,
     language: str | None = None,
     windows: bool = False,
 ) -> str:
     """The words of a sound (16 kHz), greedily; window by window where it is longer than 30 s and `windows` is True.
 
-    InputError for a language that the model does not know, an empty sound, and a longer one without windows.
+    InputError for a language that the model does not know, for a sound that is empty, not finite or of several
+    channels, and for a longer one without windows, or with a model that has no marks of times.
     """
     check_sound("the sound", samples, windows=windows)
     model, options = recogniser.model, dict[str, Any](do_sample=False, num_beams=1)
@@ -95,6 +100,7 @@ def recognise(
     if _multilingual(recogniser):
         options |= {"task": "transcribe", "language": None if language is None else f"<|{language}|>"}
     if len(samples) > SECONDS * RATE:
+        check_times(recogniser)
         made = recogniser.features(
             samples, sampling_rate=RATE, return_tensors="pt", truncation=False, padding="longest",
             return_attention_mask=True,
@@ -118,14 +124,28 @@ def check_language(recogniser: Recogniser, language: str) -> None:
 
 
 def check_sound(name: str, samples: Wave, *, windows: bool) -> None:
-    seconds = len(samples) / RATE
+    if samples.ndim != 1 or samples.dtype.kind != "f":
+        raise InputError(
+            f"{name} is {samples.dtype} {samples.shape}: one channel is needed, floats in [-1, 1], {RATE:,} a second"
+        )
     if not len(samples):
         raise InputError(f"{name} is empty")
+    if not np.isfinite(samples).all():
+        raise InputError(f"a sample of {name} is not finite")
+    seconds = len(samples) / RATE
     if seconds > SECONDS and not windows:
         raise InputError(
             f"{name} is {seconds:.1f} s long, and Whisper reads {SECONDS:g} s at a time: `windows` reads it window by "
             "window",
             field="windows",
+        )
+
+
+def check_times(recogniser: Recogniser) -> None:
+    model = recogniser.model
+    if model.config.vocab_size <= model.generation_config.no_timestamps_token_id + 1:
+        raise InputError(
+            f"a sound is longer than {SECONDS:g} s, and this model writes no times to read windows by"
         )
 
 
@@ -150,11 +170,13 @@ def compare_transcripts(asked: Transcription, progress: Progress | None = None) 
     for file, wave in zip(files, waves, strict=True):
         check_sound(str(file), wave, windows=asked.windows)
     recogniser = open_recogniser(asked.model)
+    if any(len(wave) > SECONDS * RATE for wave in waves):
+        check_times(recogniser)
     if asked.language is not None:
         check_language(recogniser, asked.language)
     plans = [(asked.size, asked.margin)]
     if asked.tolerance is not None:
-        plans = [*((size, MARGIN * size) for size in SIZES), (1, 0)]
+        plans = [*((size, asked.margin) for size in SIZES), (1, 0)]
     with shortened(recogniser.model, *plans[0]):  # refuses the model and the size before the first pass
         pass
     recognise(recogniser, waves[0][:RATE], language=asked.language)  # what the first pass of a process costs
@@ -168,6 +190,7 @@ def compare_transcripts(asked: Transcription, progress: Progress | None = None) 
         tried.append(Trial(size, margin, difference))
         if asked.tolerance is None or difference <= asked.tolerance or size == 1:
             break
+    steps.finish()
     detects = asked.language is None and _multilingual(recogniser)
     sounds = tuple(
         _transcript(file.name, wave, one, other, detects=detects)
@@ -179,7 +202,7 @@ def compare_transcripts(asked: Transcription, progress: Progress | None = None) 
 
 
 class _Steps:
-    """Tells how many passes are done."""
+    """Tells how many passes are done, and at the end that none are left."""
 
     def __init__(self, progress: Progress | None, total: int):
         self.progress, self.done, self.total = progress, 0, total
@@ -190,6 +213,10 @@ class _Steps:
             self.done += 1
             if self.progress:
                 self.progress(self.done, self.total)
+
+    def finish(self) -> None:
+        if self.progress and self.done < self.total:
+            self.progress(self.total, self.total)
 
 
 Timed = tuple[str, float, Shortening | None]  # text, CPU seconds, and what was merged

@@ -20,8 +20,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-COINCIDENCE = 1e-3  # |x_j+1 - x_j| / |x_j+1| of neighbours that are the same
-HEAVIEST = 256  # the largest whole number up to which bfloat16 holds all
+COINCIDENCE = 1e-5  # |x_j+1 - x_j| / |x_j+1| of neighbours that are the same, in float32 and wider
+COINCIDENCE_OF_HALF = 1e-3  # the same in bfloat16 and float16
 
 
 class Merged(NamedTuple):
@@ -58,9 +58,10 @@ def merge(
 
 
 def coincident(x: Float[Tensor, "b n d"]) -> Bool[Tensor, "b n-1"]:
-    """Whether |x_{j+1} - x_j| <= 1e-3 |x_{j+1}|."""
+    """Whether |x_{j+1} - x_j| <= 1e-5 |x_{j+1}|; 1e-3 in half precision."""
+    threshold = COINCIDENCE_OF_HALF if x.dtype.itemsize < 4 else COINCIDENCE
     x = x.float()
-    return (x[:, 1:] - x[:, :-1]).norm(dim=-1) <= COINCIDENCE * x[:, 1:].norm(dim=-1)
+    return (x[:, 1:] - x[:, :-1]).norm(dim=-1) <= threshold * x[:, 1:].norm(dim=-1)
 
 
 def group_starts(same: Sequence[bool], size: int, margin: int) -> list[int]:

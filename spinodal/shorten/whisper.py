@@ -12,6 +12,7 @@ caches take them along, and there is no state that two models, two calls or two 
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial, update_wrapper
 from threading import Lock
 from typing import Any
 
@@ -30,7 +31,8 @@ from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
 from spinodal.errors import InputError
-from spinodal.shorten.tokens import HEAVIEST, log_masses, merge, on_grid, weights_on_grid
+from spinodal.shorten.experiment import check_merging
+from spinodal.shorten.tokens import log_masses, merge, on_grid, weights_on_grid
 
 SECONDS = 30.0  # that the encoder reads
 LATEST = 256  # windows whose masses a report keeps
@@ -72,11 +74,14 @@ def shortened(model: nn.Module, size: int = 8, margin: int = 32) -> Iterator[Sho
     `model` is a Whisper of transformers with a decoder: of the tokens of 30 s it computes those of the sound,
     `margin` more, and one for every `size` of the rest. A sound without digital silence passes bit for bit, and so
     does every sound for `size` 1. `generate` works as before, and gives attention weights and times of tokens on
-    the whole grid; what the encoder returns has the mass of each token as its last feature, for this context alone.
+    the whole grid. Equal neighbours within a sound, such as a held tone, are merged as silence is.
 
-    InputError for another model, one that is in training or shortened already, one whose attention takes no bias
-    (neither sdpa nor eager), size < 1 or > 256, and margin < 0; and in the encoder for features of any other length
-    than 30 s.
+    What the encoder returns has the mass of each token as its last feature: states, and caches made of them, are for
+    this context alone. A copy that is made within it (`copy.deepcopy`, pickle) is the model as it was before.
+
+    InputError for another model, one that is in training, one that is shortened already or shares its encoder with one
+    that is, one whose attention takes no bias (neither sdpa nor eager), and for a size or margin that `check_merging`
+    refuses; and in the encoder for an empty batch and for features of any other length than 30 s.
 
     >>> import torch, transformers
     >>> from spinodal import shorten
@@ -92,10 +97,7 @@ def shortened(model: nn.Module, size: int = 8, margin: int = 32) -> Iterator[Sho
     >>> print(report)
     43 of 100 tokens, 2.3 times fewer
     """
-    if not 1 <= size <= HEAVIEST:
-        raise InputError(f"`size` {size}: must be from 1 to {HEAVIEST}", field="size")
-    if margin < 0:
-        raise InputError(f"`margin` {margin}: must be >= 0", field="margin")
+    check_merging(size, margin)
     encoders, decoder = _parts(model)
     _check_state(decoder)
     report, before = Shortening(), decoder.config._attn_implementation
@@ -122,10 +124,13 @@ def _parts(model: nn.Module) -> tuple[list[WhisperEncoder], WhisperDecoder]:
         )
     if len(decoders) != 1 or len(encoders) > 1:
         raise InputError(f"{type(model).__name__} is no Whisper of transformers with a decoder")
-    attention: Any = decoders[0].layers[0].encoder_attn
-    if hasattr(attention.forward, "shortens"):
+    if not len(decoders[0].layers):
+        raise InputError(f"this {type(model).__name__} has no layer that would look at the encoder's tokens")
+    first: Any = decoders[0].layers[0]
+    if any(isinstance(m.forward, Replaced) for m in (*encoders, first.encoder_attn)):
         raise InputError(
-            f"this {type(model).__name__} is shortened already: contexts of one model do not nest"
+            f"this {type(model).__name__}, or its encoder as a part of another, is shortened already: contexts of one "
+            "model do not nest"
         )
     return encoders, decoders[0]
 
@@ -142,12 +147,25 @@ def _check_state(part: WhisperEncoder | WhisperDecoder) -> None:
         )
 
 
+class Replaced:
+    """The `forward` of a module within a context; copies and pickles of the module have the one from before it."""
+
+    def __init__(self, module: nn.Module, forward: Forward, before: Forward | None):
+        self.module, self.forward, self.before = module, forward, before
+        update_wrapper(self, forward)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.forward(*args, **kwargs)
+
+    def __reduce__(self) -> tuple[type[partial], tuple[Any, ...]]:
+        return partial, (type(self.module).forward, self.module) if self.before is None else (self.before,)
+
+
 @contextmanager
 def _forward_of(module: nn.Module, forward: Forward) -> Iterator[None]:
     """The module with another `forward`, until the context ends."""
     before = vars(module).get("forward")
-    forward.shortens = True  # type: ignore[attr-defined]
-    module.forward = forward
+    module.forward = Replaced(module, forward, before)
     try:
         yield
     finally:
@@ -175,6 +193,8 @@ def _shorter_encoder(encoder: WhisperEncoder, size: int, margin: int, report: Sh
         _check_state(encoder)
         places = encoder.embed_positions.weight
         n, frames = len(places), input_features.shape[-1]
+        if not len(input_features):
+            raise InputError("an empty batch of features: there is no sound to read")
         stride = encoder.conv1.stride[0] * encoder.conv2.stride[0]
         if frames != n * stride:
             raise InputError(

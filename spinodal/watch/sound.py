@@ -30,6 +30,8 @@ def sound_of(path: Path) -> Float[np.ndarray, " t"]:
             rate, samples = wavfile.read(path)
     except (OSError, ValueError) as error:
         rate, samples = _other_sound(path, error)
+    except Exception:  # a damaged header makes the reader raise nearly anything
+        rate, samples = _other_sound(path, ValueError("its header is damaged"))
     if samples.dtype == np.uint8:  # 8 bits have no sign in these files: silence is 128
         samples = (samples.astype(np.int16) - 128) * 256
     scale = np.iinfo(samples.dtype).max if np.issubdtype(samples.dtype, np.integer) else 1.0

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spinodal.shorten import group_starts, merge
-from spinodal.shorten.tokens import HEAVIEST, coincident, log_masses, on_grid, weights_on_grid
+from spinodal.shorten.experiment import HEAVIEST
+from spinodal.shorten.tokens import coincident, log_masses, on_grid, weights_on_grid
 
 SAME = st.lists(st.booleans(), max_size=60)
 
@@ -27,6 +28,20 @@ def test_a_run_keeps_its_margin_and_its_last_token():
     assert group_starts([True] * 5, 4, 32) == list(range(6))
     assert group_starts([False] * 5, 4, 0) == list(range(6))
     assert group_starts([], 4, 0) == [0]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "within", "beyond"),
+    [
+        (torch.float64, 9e-6, 2e-5),
+        (torch.float32, 9e-6, 2e-5),
+        (torch.bfloat16, 0.0, 8e-3),
+        (torch.float16, 9e-4, 2e-3),
+    ],
+)
+def test_neighbours_coincide_up_to_rounding(dtype: torch.dtype, within: float, beyond: float):
+    x = torch.tensor([[[1.0], [1.0 + within], [(1.0 + within) * (1.0 + beyond)]]], dtype=torch.float64)
+    assert coincident(x.to(dtype)).tolist() == [[True, False]]
 
 
 def test_attention_over_weighted_tokens_is_attention_over_all_of_them():

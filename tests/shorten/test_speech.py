@@ -125,7 +125,12 @@ def test_the_largest_size_within_the_tolerance_is_searched(folder: Path, sounds:
     assert found.size == sizes[-1]
     assert found.word_difference == found.tried[-1].word_difference == 0
     assert all(trial.word_difference > 0 for trial in found.tried[:-1])
-    assert transcribe(Transcription(str(folder), (str(sounds),), language="en", tolerance=1.0)).size == 64
+    told: list[tuple[float, float]] = []
+    asked = Transcription(str(folder), (str(sounds),), language="en", tolerance=1.0, margin=256)
+    loose = transcribe(asked, progress=lambda done, of: told.append((done, of)))
+    assert (loose.size, loose.margin) == (64, 256)
+    assert told[-1] == (16, 16)
+    assert [trial.margin for trial in found.tried] == [0 if size == 1 else 32 for size in sizes]
 
 
 def test_a_run_is_written_read_and_shown(
@@ -140,7 +145,7 @@ def test_a_run_is_written_read_and_shown(
     assert not spinodal(monkeypatch, *asked, "--tolerance", "1", "--out", out)
     said = capsys.readouterr().out
     assert "a.wav" in said
-    assert "size 64, margin 256: " in said
+    assert "size 64, margin 32: " in said
     assert f"report: {out}/report.html" in said
     run = read_run(out)
     assert run.kind == "shorten"
@@ -165,6 +170,7 @@ def test_a_run_is_written_read_and_shown(
     ("options", "match"),
     [
         ([], "nothing to hear: give --sound FILE or FOLDER"),
+        (["--sound", ""], "nothing to hear: give --sound FILE or FOLDER"),
         (["--sound", "SOUND", "--size", "0"], "--size 0: must be at least 1"),
         (["--sound", "SOUND", "--size", "300"], "--size 300: must be from 1 to 256"),
         (["--sound", "SOUND", "--margin", "-1"], "--margin -1: must be >= 0"),
@@ -172,6 +178,7 @@ def test_a_run_is_written_read_and_shown(
         (["--sound", "SOUND", "--language", "xx"], "--language 'xx': one of de, en"),
         (["--sound", "TEXT"], "notes.txt is no .wav file"),
         (["--sound", "nowhere.wav"], "nowhere.wav is no .wav file"),
+        (["--sound", "BROKEN"], "broken.wav is no .wav file"),
         (["--sound", "EMPTY"], "empty.wav holds no sound: it is empty"),
         (["--sound", "NAN"], "nan.wav: a sample of its sound is not finite"),
         (["--sound", "FOLDER"], "there is no file of sound in it"),
@@ -188,9 +195,11 @@ def test_what_is_refused(
         "EMPTY": write(tmp_path / "empty.wav", np.zeros(0, np.int16)),
         "NAN": write(tmp_path / "nan.wav", np.full(9, np.nan, np.float32)),
         "LONG": write(tmp_path / "long.wav", np.zeros(31 * RATE, np.int16)),
+        "BROKEN": str(tmp_path / "broken.wav"),
         "FOLDER": str(tmp_path / "none"),
     }
     (tmp_path / "none").mkdir()
+    (tmp_path / "broken.wav").write_bytes((sounds / "a.wav").read_bytes()[:30])
     assert spinodal(monkeypatch, "shorten", folder, *(places.get(o, o) for o in options)) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert match in said
@@ -203,11 +212,43 @@ def test_models_that_are_refused(tmp_path: Path, sounds: Path, monkeypatch: pyte
         open_recogniser(str(tmp_path / "bert"))
     with pytest.raises(InputError, match=r"there is no folder \./nowhere"):
         open_recogniser("./nowhere")
+    bands = saved_whisper(tmp_path / "bands")
+    WhisperFeatureExtractor(feature_size=16).save_pretrained(bands)
+    with pytest.raises(InputError, match="bands reads 8 mel bands, and its features have 16"):
+        open_recogniser(str(bands))
+    marks = saved_whisper(tmp_path / "marks")
+    words = Tokenizer(models.WordLevel({"w0": 0}, unk_token="w0"))
+    PreTrainedTokenizerFast(tokenizer_object=words).save_pretrained(marks)
+    with pytest.raises(InputError, match=r"marks has no <\|startoftranscript\|>, .*: it is none of Whisper"):
+        open_recogniser(str(marks))
 
 
-def test_an_empty_sound_is_refused(folder: Path):
-    with pytest.raises(InputError, match="the sound is empty"):
-        recognise(open_recogniser(str(folder)), np.zeros(0))
+def test_sounds_that_are_refused(folder: Path):
+    whisper, long = open_recogniser(str(folder)), np.zeros(31 * RATE)
+    for samples, match in (
+        (np.zeros(0), "the sound is empty"),
+        (np.zeros((2, 9)), r"the sound is float64 \(2, 9\): one channel is needed"),
+        (np.zeros(9, np.int16), "the sound is int16"),
+        (np.full(9, np.inf), "a sample of the sound is not finite"),
+    ):
+        with pytest.raises(InputError, match=match):
+            recognise(whisper, samples)
+    with pytest.raises(InputError, match="this model writes no times to read windows by"):
+        recognise(whisper, long, windows=True)
+
+
+def test_damaged_sounds_are_refused(sounds: Path, tmp_path: Path):
+    from spinodal.watch import sound_of
+
+    whole = (sounds / "a.wav").read_bytes()
+    for damaged in (
+        whole[:30],
+        whole[:36],
+        whole[:32] + b"\0\0" + whole[34:],
+    ):  # cut, no data, frames of no bytes
+        (tmp_path / "a.wav").write_bytes(damaged)
+        with pytest.raises(InputError, match=r"a\.wav (is no \.wav file|holds no sound)"):
+            sound_of(tmp_path / "a.wav")
 
 
 def test_other_files_of_sound_are_read_with_soundfile(tmp_path: Path):

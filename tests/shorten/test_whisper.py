@@ -1,8 +1,10 @@
 """Whisper on merged tokens: the model itself where nothing coincides, and where what coincides does so altogether."""
 
 import copy
+import pickle
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -273,6 +275,24 @@ def test_a_forward_that_was_replaced_before_comes_back():
     assert encoder.forward is before
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_copy_made_within_the_context_carries_none_of_it(copied: Callable[[Any], Any], replaced: bool):
+    model = whisper()
+    if replaced:
+        model.model.encoder.forward = partial(type(model.model.encoder).forward, model.model.encoder)
+    full = logits(model, SHORT)
+    with shortened(model, 8, 4) as report:
+        other = copied(model)
+        for weight in model.parameters():
+            weight.data.zero_()
+        assert logits(other, SHORT).equal(full)
+        assert report.kept == 0
+        with shortened(other, 8, 4) as own:
+            logits(other, SHORT)
+    assert own.factor > 1.8
+
+
 def two_passes(model: Any, features: Tensor) -> Tensor:
     return torch.cat([logits(model, features), logits(model, features)])
 
@@ -383,5 +403,12 @@ def test_what_is_refused():
         refuse("shortened already", model)
         logits(model, SHORT)
         refuse("shortened already", model.model)
+        sharing = whisper()
+        sharing.model.encoder = model.model.encoder
+        refuse("its encoder as a part of another, is shortened already", sharing)
+    refuse("an empty batch", model, features=SHORT[:0])
+    refuse("no layer that would look", whisper(decoder_layers=0))
+    refuse("`size` True: a whole number is needed", model, True)
+    refuse("`margin` False: a whole number is needed", model, 8, False)
     model.config._attn_implementation = "flex_attention"
     refuse("attention is flex_attention", model)
