@@ -6,7 +6,7 @@ another package calls `register`.
 
 import contextlib
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 
 from spinodal.errors import InputError
@@ -41,14 +41,37 @@ ENTRIES: dict[tuple[Kind, str], Entry] = {
 }
 
 
+RESERVED = {"name"}  # what a part of a configuration says besides options, and what `reserve` adds
+
+
+def reserve(names: Collection[str]) -> None:
+    """Keeps these names, which mean something else where options are read, from being options.
+
+    InputError where a registered mixer has one of them.
+    """
+    RESERVED.update(names)
+    for entry in ENTRIES.values():
+        require_free(entry)
+
+
+def require_free(entry: Entry) -> None:
+    """InputError where an option of this mixer has the name of something else."""
+    if taken := sorted(entry.options.keys() & RESERVED):
+        raise InputError(
+            f"{entry.kind}={entry.name}: its option {taken[0]} is the name of something that every model or training "
+            "has: choose another name"
+        )
+
+
 def register(entry: Entry) -> None:
     """Adds a mixer, which every model, command and constraint then knows by its name.
 
-    InputError for a name that is taken, and for an option that another mixer has with another type or default: a key
-    of the command line means one thing.
+    InputError for a name that is taken, for an option that another mixer has with another type or default, and for one
+    with the name of a field of models or of training: a key of the command line means one thing.
     """
     if (entry.kind, entry.name) in ENTRIES:
         raise InputError(f"{entry.kind}={entry.name} is registered already")
+    require_free(entry)
     shared = options()
     for name, own in entry.options.items():
         if name in shared and (shared[name].type, shared[name].default) != (own.type, own.default):

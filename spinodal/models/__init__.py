@@ -10,6 +10,7 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
 )
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from spinodal.models.attention_functions import (
     INTERACTIONS,
@@ -46,6 +47,9 @@ AutoConfig.register("spinodal", SpinodalConfig)
 AutoModel.register(SpinodalConfig, SpinodalNetwork)
 AutoModelForMaskedLM.register(SpinodalConfig, SpinodalForMaskedLM)
 AutoModelForCausalLM.register(SpinodalConfig, SpinodalForCausalLM)
+MODEL_FOR_CAUSAL_LM_MAPPING_NAMES["spinodal"] = (
+    "SpinodalForCausalLM"  # by it Trainer's label smoother shifts labels
+)
 AutoModelForSeq2SeqLM.register(SpinodalConfig, SpinodalForSeq2SeqLM)
 AutoModelForSequenceClassification.register(SpinodalConfig, SpinodalForSequenceClassification)
 AutoModelForQuestionAnswering.register(SpinodalConfig, SpinodalForQuestionAnswering)

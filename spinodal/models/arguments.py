@@ -14,9 +14,16 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from spinodal.errors import InputError
+from spinodal.mixers.entry import near
 from spinodal.mixers.ops.tracing import traced
 
 WITHOUT_USE = {"token_type_ids", "cache_position", "tokenizer"}
+TAKEN = (
+    "input_ids", "inputs_embeds", "attention_mask", "position_ids", "output_hidden_states", "output_residuals",
+    "labels", "start_positions", "end_positions", "shift_labels", "scored_only", "num_items_in_batch", "logits_to_keep",
+    "cache", "past_key_values", "use_cache", "encoder_outputs", "decoder_input_ids", "decoder_attention_mask",
+    "decoder_inputs_embeds", "decoder_position_ids",
+)  # fmt: skip
 
 
 def require_known(kwargs: Mapping[str, Any], *, decodes: bool = False):
@@ -33,9 +40,11 @@ def require_known(kwargs: Mapping[str, Any], *, decodes: bool = False):
         given.keys() - WITHOUT_USE - {"output_hidden_states"} - ({"use_cache"} if not decodes else set())
     )
     if unknown:
+        guess = near(min(unknown), {*TAKEN, *WITHOUT_USE} - unknown)
         raise InputError(
-            f"unknown argument {', '.join(sorted(unknown))}: a model takes input_ids or inputs_embeds, attention_mask, "
-            f"position_ids, output_hidden_states, output_residuals, and where it decodes cache and use_cache"
+            f"unknown argument {', '.join(sorted(unknown))}: {guess}a model takes input_ids or inputs_embeds, "
+            f"attention_mask, position_ids, output_hidden_states, output_residuals, and where it decodes cache and "
+            f"use_cache"
         )
 
 

@@ -161,6 +161,10 @@ class SpinodalConfig(PreTrainedConfig):
         )
 
 
+# Every name of a configuration but the one that only shows an option
+registry.reserve({*dir(SpinodalConfig), *SpinodalConfig.attribute_map, *FOREIGN} - {"hidden"})
+
+
 def part_name(value: str | Mapping[str, Any]) -> str:
     """The name of the mixer that a part of a configuration holds."""
     return value if isinstance(value, str) else value["name"]

@@ -8,7 +8,7 @@ state: the parallel and the step form are one function, `Mixer.extend`, at diffe
 
 import warnings
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -21,10 +21,10 @@ from transformers.utils.output_capturing import capture_outputs
 
 from spinodal.errors import InputError
 from spinodal.mixers.base import Mixer, Source
-from spinodal.models.arguments import place_offset, require_known
+from spinodal.models.arguments import WITHOUT_USE, place_offset, require_known
 from spinodal.models.blocks import Block, require_memory, require_sizes
 from spinodal.models.configuration import SpinodalConfig, part_name
-from spinodal.models.encoder import SpinodalPreTrainedModel, averaged, embedded, validity
+from spinodal.models.encoder import SpinodalPreTrainedModel, averaged, embedded, of_kind, validity
 from spinodal.models.state_cache import StateCache
 from spinodal.models.versions import CACHE, CachedOutput, one_cache
 from spinodal.types import Mixed
@@ -58,6 +58,19 @@ class SpinodalGenerativeModel(SpinodalPreTrainedModel):
     def decoder_network(self) -> "SpinodalDecoder":
         """The decoder inside this model."""
         raise NotImplementedError
+
+    def _prepare_generation_config(
+        self, generation_config: GenerationConfig | None, **kwargs: Any
+    ) -> tuple[GenerationConfig, dict[str, Any]]:
+        """The configuration of `generate` and the keywords of `forward`, without those that mean nothing here.
+
+        InputError for output_attentions: there are no attention weights to return.
+        """
+        library: Any = super()  # whose method is that of GenerationMixin
+        config, found = library._prepare_generation_config(generation_config, **kwargs)
+        if config.output_attentions:
+            raise InputError("output_attentions=True: these models return no attention weights")
+        return config, {name: value for name, value in found.items() if name not in WITHOUT_USE}
 
     def _prepare_cache_for_generation(
         self,
@@ -112,7 +125,7 @@ class SpinodalDecoder(SpinodalPreTrainedModel):
     def __init__(self, config: SpinodalConfig, *, reads: bool = False):
         require_sizes(config)
         require_memory(config, causal=True, reads=reads)
-        super().__init__(config)
+        super().__init__(config if reads else of_kind(config, "is_decoder"))
         self.reads = reads
         self.embedding = nn.Embedding(config.vocab_size, config.width)
         self.blocks = nn.ModuleList(Block(config, causal=True, reads=reads) for _ in range(config.depth))
@@ -200,7 +213,7 @@ class SpinodalDecoder(SpinodalPreTrainedModel):
                 x = mixed.tokens
                 layers.append(mixed.reported)
             return DecoderOutput(self.norm(x), residuals=averaged(layers) if output_residuals else None)
-        states = self.state_cache() if cache is None else require_cache(cache, self, len(x))
+        states = self.state_cache() if cache is None else require_cache(cache, self, x.shape[0])
         states.place(offset, x, valid)
         for block, layer in zip(self.blocks, states.layers, strict=True):
             x = block(x, valid, source, past=layer).tokens

@@ -154,3 +154,10 @@ def changed(config: SpinodalConfig, **values: Any) -> SpinodalConfig:
     for name, value in values.items():
         setattr(other, name, value)
     return other
+
+
+def of_kind(config: SpinodalConfig, kind: str) -> SpinodalConfig:
+    """The configuration with this flag of is_decoder and is_encoder_decoder set alone: itself or a copy."""
+    flags = {name: name == kind for name in ("is_decoder", "is_encoder_decoder")}
+    same = all(getattr(config, name) == value for name, value in flags.items())
+    return config if same else changed(config, **flags)

@@ -20,7 +20,14 @@ from spinodal.mixers.ops.tracing import traced
 from spinodal.models.arguments import require_known
 from spinodal.models.configuration import SpinodalConfig
 from spinodal.models.decoder import HiddenState, SpinodalDecoder
-from spinodal.models.encoder import EncoderOutput, SpinodalModel, SpinodalPreTrainedModel, changed, validity
+from spinodal.models.encoder import (
+    EncoderOutput,
+    SpinodalModel,
+    SpinodalPreTrainedModel,
+    changed,
+    of_kind,
+    validity,
+)
 from spinodal.models.versions import CachedOutput, one_cache
 
 
@@ -77,8 +84,8 @@ class SpinodalEncoderDecoder(TwoStacks):
     _tied_weights_keys = {"decoder.embedding.weight": "encoder.embedding.weight"}
 
     def __init__(self, config: SpinodalConfig):
-        super().__init__(config if config.is_encoder_decoder else changed(config, is_encoder_decoder=True))
-        self.encoder = SpinodalModel(encoder_config(config))
+        super().__init__(of_kind(config, "is_encoder_decoder"))
+        self.encoder = SpinodalModel(encoder_config(self.config))
         self.decoder = SpinodalDecoder(self.config, reads=True)
         self.post_init()
 
@@ -113,9 +120,14 @@ class SpinodalEncoderDecoder(TwoStacks):
     ) -> EncoderDecoderOutput:
         """Hidden states of the target; source and target are ids or embeddings.
 
-        `encoder_outputs` replace a source that was encoded before.
+        `encoder_outputs` replace a source that was encoded before. InputError where the decoder has nothing to read.
         """
         require_known(kwargs)
+        if decoder_input_ids is None and decoder_inputs_embeds is None:
+            raise InputError(
+                "the decoder has nothing to read: give decoder_input_ids, or labels to make them of. Where Trainer "
+                "smooths labels it keeps them: DataCollatorForSeq2Seq(tokenizer, model=model) adds the ids"
+            )
         layers = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         asked = dict(output_hidden_states=layers, output_residuals=output_residuals)
         if encoder_outputs is None:

@@ -26,7 +26,7 @@ from transformers.utils.generic import can_return_tuple
 from spinodal.errors import InputError
 from spinodal.models.configuration import SpinodalConfig
 from spinodal.models.decoder import SpinodalDecoder, SpinodalGenerativeModel
-from spinodal.models.encoder import changed
+from spinodal.models.encoder import of_kind
 from spinodal.models.encoder_decoder import SpinodalEncoderDecoder, TwoStacks
 from spinodal.models.tasks import IGNORED, cross_entropy
 from spinodal.models.versions import CACHE, CachedOutput, one_cache
@@ -95,11 +95,6 @@ class LanguageHead(SpinodalGenerativeModel):
 def kept(hidden: Float[Tensor, "b n d"], places: int | Tensor) -> Float[Tensor, "b k d"]:
     """The last `places` tokens, all of them for 0; those at these indices where `places` is a tensor."""
     return hidden[:, -places:] if isinstance(places, int) else hidden[:, places]
-
-
-def of_kind(config: SpinodalConfig, kind: str) -> SpinodalConfig:
-    """The configuration with the flag `kind` set (is_decoder or is_encoder_decoder): itself or a copy."""
-    return config if getattr(config, kind) else changed(config, **{kind: True})
 
 
 class SpinodalForCausalLM(LanguageHead, GenerationMixin):
@@ -242,16 +237,23 @@ class SpinodalForSeq2SeqLM(TwoStacks, LanguageHead, GenerationMixin):
         *,
         past_key_values: Cache | None = None,
         decoder_input_ids: Int[Tensor, "b n"] | None = None,
+        decoder_inputs_embeds: Float[Tensor, "b n d"] | None = None,
+        encoder_outputs: Any = None,
         logits_to_keep: int | Tensor = 0,
         scored_only: bool = False,
         num_items_in_batch: Tensor | int | None = None,
         **kwargs: Any,
     ) -> TranslationOutput:
-        """Logits and, given labels, the loss; the decoder's input is made from labels unless it is given."""
-        if labels is not None and decoder_input_ids is None and kwargs.get("decoder_inputs_embeds") is None:
+        """Logits and, given labels, the loss; the decoder's input is made from labels unless it is given.
+
+        `encoder_outputs` replace a source that was encoded before.
+        """
+        if labels is not None and decoder_input_ids is None and decoder_inputs_embeds is None:
             decoder_input_ids = self.prepare_decoder_input_ids_from_labels(labels)
-        cache = one_cache(cache, past_key_values)
-        out = self.model(input_ids, attention_mask, decoder_input_ids, cache=cache, **kwargs)
+        out = self.model(
+            input_ids, attention_mask, decoder_input_ids, cache=one_cache(cache, past_key_values),
+            encoder_outputs=encoder_outputs, decoder_inputs_embeds=decoder_inputs_embeds, **kwargs,
+        )  # fmt: skip
         hidden = out.last_hidden_state if labels is not None else kept(out.last_hidden_state, logits_to_keep)
         loss, logits = self.scored(hidden, labels, scored_only=scored_only, items=num_items_in_batch)
         return TranslationOutput(

@@ -105,17 +105,17 @@ class StateCache(Cache):
     ) -> None:
         """Records which of the tokens x are valid; InputError where positions do not continue the cache's."""
         seen = self.layers[0].seen
-        before = x.new_zeros(len(x), dtype=torch.long) + seen if self.there is None else self.there.sum(1)
+        before = x.new_zeros(x.shape[0], dtype=torch.long) + seen if self.there is None else self.there.sum(1)
         if offset is not None:
             now = offset - before
-            some = x.new_ones(len(x), dtype=torch.bool) if valid is None else valid.any(1)
+            some = x.new_ones(x.shape[0], dtype=torch.bool) if valid is None else valid.any(1)
             if seen and not traced():
                 usual = (now == 0) | (now == seen - before)
                 if bool(((now != self.offset if self.offset is not None else ~usual) & some).any()):
                     raise InputError("position_ids do not go on from those of the cache")
             self.offset = now
         if valid is not None and self.there is None:
-            self.there = valid.new_ones(len(x), seen)
+            self.there = valid.new_ones(x.shape[0], seen)
         if self.there is not None:
             new = self.there.new_ones(x.shape[:2]) if valid is None else valid
             self.there = torch.cat([self.there, new], 1)
@@ -125,7 +125,7 @@ class StateCache(Cache):
         for layer in self.layers:
             layer.seen += tokens
         if self.there is not None:
-            self.there = torch.cat([self.there, self.there.new_ones(len(self.there), tokens)], 1)
+            self.there = torch.cat([self.there, self.there.new_ones(self.there.shape[0], tokens)], 1)
 
     def state_size(self) -> int:
         """How many numbers the states hold for each sequence."""

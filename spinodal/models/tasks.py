@@ -15,6 +15,7 @@ from transformers.modeling_outputs import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
 from spinodal.errors import InputError
+from spinodal.mixers.ops.precision import at_least_float32
 from spinodal.models.configuration import SpinodalConfig
 from spinodal.models.encoder import SpinodalModel, SpinodalPreTrainedModel, validity
 
@@ -38,9 +39,7 @@ def cross_entropy(
 
     Labels of -100 are left out.
     """
-    logits = logits.to(
-        torch.promote_types(logits.dtype, torch.float32)
-    )  # bfloat16 would keep three digits of a loss
+    (logits,) = at_least_float32(logits)  # bfloat16 would keep three digits of a loss
     if items is None:
         return functional.cross_entropy(logits, labels, ignore_index=IGNORED)
     return functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum") / items
@@ -84,7 +83,7 @@ def classification_loss(
             f"labels are {tuple(labels.shape)}, and num_labels={config.num_labels}: {problem} takes "
             f"{tuple(logits.shape)}"
         )
-    exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    (exact,) = at_least_float32(logits)
     aims = labels.view_as(logits).to(exact)
     loss = functional.mse_loss if problem == "regression" else functional.binary_cross_entropy_with_logits
     return (

@@ -119,6 +119,10 @@ class Experiment:
         return cls(model=read_options(model), **own, **parts)
 
 
+registry.reserve(
+    {f.name for part in (DataConfig, Schedule, Constraint, Experiment) for f in dataclasses.fields(part)}
+)
+
 # What some tasks alone read; every other key is read by all
 OF_TASKS = {
     "masked": ("masked",),

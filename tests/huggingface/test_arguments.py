@@ -1,5 +1,7 @@
 """Arguments that tokenizers, collators and other libraries hand to every model, and what a misspelling meets."""
 
+from typing import Any
+
 import pytest
 import torch
 from small import ids, model_of
@@ -32,7 +34,7 @@ def test_what_means_nothing_here_changes_nothing(kind: type):
         assert torch.equal(model(text, **{name: value})[0], expected), name
     with pytest.warns(UserWarning, match="no attention weights"):
         assert torch.equal(model(text, output_attentions=True)[0], expected)
-    with pytest.raises(InputError, match="unknown argument token_type_idz"):
+    with pytest.raises(InputError, match="unknown argument token_type_idz: did you mean token_type_ids"):
         model(text, token_type_idz=text)
 
 
@@ -77,6 +79,35 @@ def test_a_translator_reads_embeddings():
     )
     with pytest.raises(InputError, match="number the tokens of a sequence one after another"):
         model(source, decoder_input_ids=target, position_ids=torch.arange(12).flip(0)[None])
+
+
+@pytest.mark.parametrize("kind", [SpinodalForCausalLM, SpinodalForSeq2SeqLM])
+def test_generation_takes_and_refuses_what_a_call_does(kind: type):
+    model, text = model_of(kind), ids()
+    plan: dict[str, Any] = {"max_new_tokens": 4, "do_sample": False}
+    expected = model.generate(text, **plan)
+    for more in ({"token_type_ids": torch.ones_like(text)}, {"cache_position": torch.arange(12)}):
+        assert torch.equal(model.generate(text, **more, **plan), expected)
+    for beams in (1, 2):
+        with pytest.raises(InputError, match="output_attentions=True: these models return no attention"):
+            model.generate(
+                text, output_attentions=True, return_dict_in_generate=True, num_beams=beams, **plan
+            )
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_a_translator_writes_from_a_source_that_was_encoded_before(beams: int):
+    model, text = model_of(SpinodalForSeq2SeqLM, initializer_range=1.0), ids()
+    mask = torch.ones_like(text)
+    mask[0, 8:] = 0
+    plan: dict[str, Any] = {
+        "max_new_tokens": 6,
+        "do_sample": False,
+        "num_beams": beams,
+        "attention_mask": mask,
+    }
+    encoded = model.get_encoder()(text, mask)
+    assert torch.equal(model.generate(encoder_outputs=encoded, **plan), model.generate(text, **plan))
 
 
 def test_texts_end_at_a_string():

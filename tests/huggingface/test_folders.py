@@ -13,10 +13,12 @@ from transformers import AutoModel, AutoModelForQuestionAnswering, pipeline
 from spinodal.data import character_tokenizer
 from spinodal.models import (
     SpinodalDecoder,
+    SpinodalEncoderDecoder,
     SpinodalForCausalLM,
     SpinodalForMaskedLM,
     SpinodalForQuestionAnswering,
     SpinodalForSeq2SeqLM,
+    SpinodalModel,
 )
 
 CLASSES = (SpinodalForCausalLM, SpinodalForMaskedLM, SpinodalForSeq2SeqLM)
@@ -62,6 +64,18 @@ def test_features_of_a_decoder(tmp_path: Path):
         expected = model.model(text).last_hidden_state[0]
         torch.testing.assert_close(loaded(text).last_hidden_state[0], expected)
     torch.testing.assert_close(torch.tensor(features), expected)
+
+
+def test_a_network_without_a_head_opens_as_what_it_was(tmp_path: Path):
+    """Whatever flags its configuration came with."""
+    for kind in (SpinodalModel, SpinodalDecoder, SpinodalEncoderDecoder):
+        flags = {"is_encoder_decoder": kind is SpinodalDecoder, "is_decoder": kind is SpinodalEncoderDecoder}
+        model = model_of(kind, **flags)
+        model.save_pretrained(tmp_path / kind.__name__)
+        loaded = AutoModel.from_pretrained(tmp_path / kind.__name__)
+        assert type(loaded) is kind
+        more = {"decoder_input_ids": ids()} if kind is SpinodalEncoderDecoder else {}
+        assert torch.equal(loaded(ids(), **more)[0], model(ids(), **more)[0])
 
 
 def test_a_model_of_questions_is_loaded(tmp_path: Path):

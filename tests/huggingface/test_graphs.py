@@ -39,17 +39,17 @@ def test_every_mixer_is_one_graph(kind: str):
 
 
 @pytest.mark.parametrize("mixer", slow_but(TOKEN_MIXERS, "attention"))
-def test_an_exported_model_takes_a_mask_and_texts_of_any_length(mixer: str):
+def test_an_exported_model_takes_a_mask_and_batches_and_texts_of_any_length(mixer: str):
     model = model_of(SpinodalForCausalLM, mixer=mixer, length=256).requires_grad_(False)
     text = ids()
     mask = torch.ones_like(text)
     mask[0, :3] = 0
-    length = torch.export.Dim("length", min=3, max=250)
-    shapes = {name: {1: length} for name in ("input_ids", "attention_mask")}
+    batch, length = torch.export.Dim("batch", max=64), torch.export.Dim("length", min=3, max=250)
+    shapes = {name: {0: batch, 1: length} for name in ("input_ids", "attention_mask")}
     inputs = {"input_ids": text, "attention_mask": mask}
     graph = torch.export.export(model, (), inputs, dynamic_shapes=shapes, strict=False).module()
-    for n in (12, 200):
-        text, mask = ids(2, n), torch.ones(2, n, dtype=torch.long)
+    for b, n in ((2, 12), (5, 200)):
+        text, mask = ids(b, n), torch.ones(b, n, dtype=torch.long)
         mask[1, :2] = 0
         found, expected = graph(input_ids=text, attention_mask=mask).logits, model(text, mask).logits
         torch.testing.assert_close(found[mask.bool()], expected[mask.bool()], rtol=1e-4, atol=1e-5)

@@ -64,6 +64,26 @@ def test_only_labels_are_taken_for_labels(tmp_path: Path):
     assert names == ["start_positions", "end_positions"]
 
 
+@pytest.mark.parametrize("kind", [*LANGUAGE, SpinodalForSeq2SeqLM])
+def test_smoothed_labels_are_those_that_the_loss_compares(kind: type, tmp_path: Path):
+    """(1 - epsilon) NLL + epsilon mean of -log p, over the labels that the model itself would score."""
+    model, epsilon = model_of(kind), 0.1
+    run = trainer(model, tmp_path, label_smoothing_factor=epsilon)
+    labels = ids(2).masked_fill(ids(2) % 5 == 0, -100)
+    inputs: dict[str, Any] = {"input_ids": ids(2, seed=2), "labels": labels}
+    if kind is SpinodalForSeq2SeqLM:
+        with pytest.raises(InputError, match="DataCollatorForSeq2Seq"):
+            run.compute_loss(model, dict(inputs))
+        inputs["decoder_input_ids"] = model.prepare_decoder_input_ids_from_labels(labels)
+    logits = model(**inputs).logits
+    if kind is SpinodalForCausalLM:
+        logits, labels = logits[:, :-1], labels[:, 1:]
+    surprise = -logits.log_softmax(-1)[labels != -100]
+    aims = labels[labels != -100][:, None]
+    expected = (1 - epsilon) * surprise.gather(1, aims).mean() + epsilon * surprise.mean()
+    torch.testing.assert_close(run.compute_loss(model, inputs), expected)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", LANGUAGE)
 def test_the_best_model_is_loaded_at_the_end(kind: type, tmp_path: Path):

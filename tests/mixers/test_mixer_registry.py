@@ -1,5 +1,6 @@
 """A mixer with an option and a residual is one file and one entry, and is found everywhere it should be."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import test_continuation as continuation
 import test_contract as contract
 import torch
 from test_contract import Case
-from toy_mixer import SPRING
+from toy_mixer import SPRING, SpringConfig
 from typer.testing import CliRunner
 
 from spinodal import layers
@@ -17,6 +18,7 @@ from spinodal.cli import app
 from spinodal.errors import InputError
 from spinodal.layers.base import require_tokens
 from spinodal.mixers.entry import Entry, Kind, Shape
+from spinodal.mixers.entry import option as field
 from spinodal.mixers.registry import ENTRIES, constrainable, entries, register, registered
 from spinodal.models import SpinodalConfig, SpinodalForCausalLM
 from spinodal.training import DataConfig, Experiment, Schedule, override, parse_overrides, train
@@ -117,6 +119,19 @@ def test_it_is_a_layer(spring: Entry):
 def test_names_that_are_taken_are_refused(spring: Entry):
     with pytest.raises(InputError, match="mixer=spring is registered already"):
         register(SPRING)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["name", "width", "hidden_size", "num_labels", "auto_map", "to_dict", "steps", "corpus", "network"],
+)
+def test_an_option_has_no_name_of_models_or_of_training(name: str):
+    spaced = dataclasses.make_dataclass(
+        "Spaced", [(name, int, field(1, "a size"))], bases=(SpringConfig,), frozen=True
+    )
+    with pytest.raises(InputError, match=f"mixer=spaced: its option {name} is the name of something"):
+        register(dataclasses.replace(SPRING, name="spaced", config=spaced))
+    SpinodalConfig()
 
 
 SIZES: dict[str, Any] = {"length": 5, "source_length": 7}

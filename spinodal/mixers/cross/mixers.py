@@ -126,14 +126,14 @@ class StaticCross(CrossMixer):
     def read_source(self, source: Source) -> State:
         """The value at every place of the source, and the first place free in the target."""
         tokens, valid = source
-        nowhere = tokens.new_zeros(len(tokens), dtype=torch.long)
+        nowhere = tokens.new_zeros(tokens.shape[0], dtype=torch.long)
         place, free = places(tokens, valid, nowhere)
         if (m := places_taken(free, tokens.shape[1], self.source_length)) > self.source_length:
             raise InputError(
                 f"this mixer reads a source of up to source_length={self.source_length} tokens, got {m}"
             )
         v = mask_padding(self.value(tokens), valid)
-        table = v.new_zeros(len(v), self.source_length, v.shape[2])
+        table = v.new_zeros(v.shape[0], self.source_length, v.shape[2])
         return scatter_to_places(v, place, table), nowhere
 
     def extend_causal(

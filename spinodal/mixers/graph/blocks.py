@@ -164,7 +164,7 @@ class BlockRouter(nn.Module):
         u = u if self.sketches is None else u.to(self.sketches.weight)
         I = u.shape[1] // self.blocks.size
         apart = self.block_distances(I, u.device)
-        share = self.log_share(u, seen) if self.blocks.top else u.new_zeros(len(u), self.heads, I, I)
+        share = self.log_share(u, seen) if self.blocks.top else u.new_zeros(u.shape[0], self.heads, I, I)
         if self.blocks.threshold:
             weak = share < share.amax(-1, keepdim=True) + math.log(self.blocks.threshold)
             share = share.masked_fill(weak, -torch.inf)

@@ -142,7 +142,7 @@ class GraphFlowAttention(Mixer):
             v = self.form.amplitude * (v / self.form.amplitude).tanh()
         if valid is not None:
             v = v.masked_fill(~valid[:, None, :, None], 0.0)
-        rho = x.new_zeros(len(x), self.heads, x.shape[1])
+        rho = x.new_zeros(x.shape[0], self.heads, x.shape[1])
         if (
             self.anchor is not None
         ):  # contiguous: torch.compile takes a gradient of other strides for one of these

@@ -39,7 +39,7 @@ def naive_gathered_averages(
 
 def linked_tokens(x: Float[Tensor, "b h I k w"], index: Int[Tensor, "b h I m"]) -> Float[Tensor, "b h I l w"]:
     """The tokens of the blocks that each block is linked to."""
-    sample = torch.arange(len(x), device=x.device)[:, None, None, None]
+    sample = torch.arange(x.shape[0], device=x.device)[:, None, None, None]
     head = torch.arange(x.shape[1], device=x.device)[None, :, None, None]
     return x[sample, head, index].flatten(3, 4)
 
@@ -129,7 +129,7 @@ class BlockScatter(torch.autograd.Function):
     @staticmethod
     def forward(ctx, p, a, index):
         ctx.save_for_backward(p, a, index)
-        found = a.new_zeros(len(a), a[0].numel())
+        found = a.new_zeros(a.shape[0], a[0].numel())
         for here in block_slices(a, index):
             given = p[here].mT @ a[here]
             found.index_add_(0, index[here].flatten(), given.view(-1, found.shape[1]))

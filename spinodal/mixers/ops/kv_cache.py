@@ -20,7 +20,7 @@ from spinodal.mixers.base import State
 
 def position(cache: State | None, x: Shaped[Tensor, "b ..."]) -> Int[Tensor, " b"]:
     """The number of rows kept so far, for each sample of x; zero without a cache."""
-    return x.new_zeros(len(x), dtype=torch.long) if not cache else cache[1]
+    return x.new_zeros(x.shape[0], dtype=torch.long) if not cache else cache[1]
 
 
 def naive_append(
@@ -34,7 +34,7 @@ def append(cache: State | None, new: Shaped[Tensor, "b h n c"]) -> tuple[State, 
     """The cache with the new rows behind its own, and all its rows. Capacity doubles, unless gradients are kept."""
     n = new.shape[2]
     if not cache:
-        count = torch.full((len(new),), n, device=new.device)
+        count = torch.full((new.shape[0],), n, device=new.device)
         return (new, count, count.clone()), new
     rows, count, taken = cache
     m = int(count[0])

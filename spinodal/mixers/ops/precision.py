@@ -9,6 +9,11 @@ def full_precision(x: Tensor) -> torch.autocast:
     return torch.autocast(x.device.type, enabled=False)
 
 
+def exact_dtype(x: Tensor) -> torch.dtype:
+    """float32 where x has fewer digits, else the type of x."""
+    return torch.promote_types(x.dtype, torch.float32)
+
+
 def at_least_float32(*tensors: Tensor) -> tuple[Tensor, ...]:
     """The tensors in float32 where they have fewer digits, else as they are."""
-    return tuple(x.to(torch.promote_types(x.dtype, torch.float32)) for x in tensors)
+    return tuple(x.to(exact_dtype(x)) for x in tensors)

@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from spinodal.mixers.ops.precision import exact_dtype
+
 DIRECT = 128  # tokens up to which a product with the matrix is faster than FFTs
 
 
@@ -54,6 +56,6 @@ def toeplitz_matrix(t: Float[Tensor, "h k"], n: int, *, causal: bool) -> Float[T
 
 def circular_product(t: Float[Tensor, "h m"], v: Float[Tensor, "b h n c"]) -> Float[Tensor, "b h m c"]:
     """y_i = sum_j t_{(i-j) mod m} v_j by FFT, in float32 at least, since FFTs lack half precision."""
-    m, exact = t.shape[1], torch.promote_types(v.dtype, torch.float32)
+    m, exact = t.shape[1], exact_dtype(v)
     spectrum = torch.fft.rfft(t.to(exact))[None, :, :, None] * torch.fft.rfft(v.to(exact), m, dim=2)
     return torch.fft.irfft(spectrum, m, dim=2).to(v)

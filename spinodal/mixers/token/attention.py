@@ -19,6 +19,7 @@ from spinodal.mixers.base import Mixer, OutputProjection, State
 from spinodal.mixers.entry import Entry, Kind, MixerConfig, Shape
 from spinodal.mixers.ops.kv_cache import append
 from spinodal.mixers.ops.padding import token_places
+from spinodal.mixers.ops.precision import exact_dtype
 from spinodal.mixers.ops.tracing import LEAST, TOKENS, is_plain
 from spinodal.types import Mixed
 
@@ -41,10 +42,10 @@ def rotate(
     n, c = x.shape[-2:]
     if start is None and x.ndim == 4 and is_plain(x) and x.numel() >= LEAST:
         return Rotation.apply(x, *cached_angles(n, c, base))
-    exact = torch.promote_types(x.dtype, torch.float32)  # bfloat16 would round position 1000 by up to 4
+    exact = exact_dtype(x)  # bfloat16 would round position 1000 by up to 4
     i = torch.arange(n, device=x.device, dtype=exact)
     if start is not None:
-        i = start.view(len(start), *[1] * (x.ndim - 3), -1).to(exact) + (i if start.ndim == 1 else 0.0)
+        i = start.view(start.shape[0], *[1] * (x.ndim - 3), -1).to(exact) + (i if start.ndim == 1 else 0.0)
     return rotate_pairs(x, *(y.to(x.dtype) for y in cos_sin(i, int(c), base)))
 
 

@@ -189,7 +189,7 @@ class Toeplitz(Mixer):
         else:
             new = x.new_ones(x.shape[:2], dtype=torch.bool) if valid is None else valid
             if past and seen is None:
-                seen, _ = append(None, new.new_ones(len(x), 1, m - n, 1))
+                seen, _ = append(None, new.new_ones(x.shape[0], 1, m - n, 1))
             seen, there = append(seen, new[:, None, :, None])
             y = self.filter_by_places(v, there[:, 0, :, 0], n)
         return self.out(y.transpose(1, 2).flatten(2)), ((cache,) if seen is None else (cache, seen))

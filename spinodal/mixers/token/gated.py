@@ -23,6 +23,7 @@ from spinodal.mixers.ops.decayed_linear_attention import (
     decayed_linear_attention_both_ways,
 )
 from spinodal.mixers.ops.decayed_sum import decayed_sum, decayed_sum_both_ways
+from spinodal.mixers.ops.precision import exact_dtype
 from spinodal.types import Mixed
 
 RANK = 16  # of the map from tokens to the decays of gated linear attention [yang2023]
@@ -71,7 +72,7 @@ class GatedLinear(Mixer):
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None
     ) -> tuple[Tensor, Tensor, Tensor, Float[Tensor, "b h n c"]]:
         """-q / sqrt(c), (a - 1) k, v and log a."""
-        exact = torch.promote_types(x.dtype, torch.float32)
+        exact = exact_dtype(x)
         gate = self.decay(self.gate(x)) + self.bias
         maps = *self.qkv(x).chunk(3, dim=-1), gate
         q, k, v, gate = (t.to(exact).unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in maps)
@@ -128,7 +129,7 @@ class MinGRU(Mixer):
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None
     ) -> tuple[Float[Tensor, "b 1 n d"], Float[Tensor, "b 1 n d"]]:
         """(1 - a) u and log a."""
-        exact = torch.promote_types(x.dtype, torch.float32)
+        exact = exact_dtype(x)
         u, gate = self.maps(x).to(exact).chunk(2, dim=-1)
         a = self.least + (1 - self.least) * torch.sigmoid(gate + self.bias)
         u, log_a = (1 - a) * u, a.log()

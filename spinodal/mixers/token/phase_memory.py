@@ -28,6 +28,7 @@ from spinodal.mixers.entry import Entry, Kind, MixerConfig, Shape, option
 from spinodal.mixers.ops.decayed_linear_attention import decayed_linear_attention
 from spinodal.mixers.ops.decayed_sum import decayed_sum, decayed_sum_both_ways
 from spinodal.mixers.ops.fixed_decay import fixed_decay_attention
+from spinodal.mixers.ops.precision import exact_dtype
 from spinodal.mixers.token.retention import log_decays
 from spinodal.types import Mixed
 
@@ -67,7 +68,7 @@ class PhaseMemory(Mixer):
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None
     ) -> tuple[Float[Tensor, "b h n p"], Float[Tensor, "b h n p"], Tensor, Float[Tensor, "#b h n 1"]]:
         """q, r, v and log g; padding adds nothing to the phases, and if causal lets nothing decay."""
-        exact = torch.promote_types(x.dtype, torch.float32)
+        exact = exact_dtype(x)
         shares = self.shares(x).to(exact).unflatten(-1, (2, self.heads, self.phases)).softmax(-1)
         q, r = shares.permute(2, 0, 3, 1, 4).contiguous()
         r = r.lerp(r.new_tensor(1 / self.phases), LEAST)

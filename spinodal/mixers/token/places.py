@@ -77,10 +77,10 @@ class Triangular(Mixer):
     def forward(
         self, x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, *, residuals: bool = False
     ) -> Mixed:
-        place, free = places(x, valid, x.new_zeros(len(x), dtype=torch.long))
+        place, free = places(x, valid, x.new_zeros(x.shape[0], dtype=torch.long))
         n = self.require(free, x.shape[1])
         table = scatter_to_places(
-            mask_padding(self.value(x), valid), place, x.new_zeros(len(x), n, x.shape[2])
+            mask_padding(self.value(x), valid), place, x.new_zeros(x.shape[0], n, x.shape[2])
         )
         return Mixed(self.out(read_places(self.matrix(n), table, place)), {})
 
@@ -94,7 +94,7 @@ class Triangular(Mixer):
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
     ) -> tuple[Float[Tensor, "b n d"], State]:
         """The state is the value at every place, zero where none is yet, and the first place free."""
-        empty = x.new_zeros(len(x), self.length, x.shape[2]), x.new_zeros(len(x), dtype=torch.long)
+        empty = x.new_zeros(x.shape[0], self.length, x.shape[2]), x.new_zeros(x.shape[0], dtype=torch.long)
         table, start = state or empty
         place, free = places(x, valid, start)
         n = self.require(free, self.length if state else x.shape[1])

@@ -18,6 +18,7 @@ from spinodal.mixers.entry import Entry, Kind, MixerConfig, Shape
 from spinodal.mixers.ops.decayed_linear_attention import decayed_linear_attention
 from spinodal.mixers.ops.fixed_decay import fixed_decay_attention
 from spinodal.mixers.ops.padding import token_places
+from spinodal.mixers.ops.precision import exact_dtype
 from spinodal.mixers.ops.tracing import LEAST, is_plain
 from spinodal.mixers.token.attention import BASE, cached_angles, rotate
 from spinodal.types import Mixed
@@ -144,7 +145,7 @@ class Retention(Mixer):
         start: Int[Tensor, "b *n"] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Float[Tensor, "#b h n 1"]]:
         """Rotated q / (m sqrt c) and k, v and log g; padding has k = 0, and if causal lets nothing decay."""
-        exact = torch.promote_types(maps.dtype, torch.float32)  # bfloat16 would lose the decays
+        exact = exact_dtype(maps)  # bfloat16 would lose the decays
         maps = maps.to(exact).unflatten(-1, (3 * self.heads, -1)).transpose(1, 2)
         qk, v = maps.split((2 * self.heads, self.heads), dim=1)
         q, k = rotate(qk, start).chunk(2, dim=1)
@@ -160,7 +161,7 @@ class Retention(Mixer):
         self, x: Float[Tensor, "b n d"], state: State | None, valid: Bool[Tensor, "b n"] | None
     ) -> tuple[Float[Tensor, "b n d"], State]:
         """The state is the memory S, c by c a head, and how many tokens it holds."""
-        start = state[1] if state else x.new_zeros(len(x), dtype=torch.long)
+        start = state[1] if state else x.new_zeros(x.shape[0], dtype=torch.long)
         place, after = start if state else None, start + x.shape[1]
         if valid is not None:
             place, after = start[:, None] + token_places(valid), start + valid.sum(1)

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from spinodal.errors import InputError
+from spinodal.mixers.ops.precision import exact_dtype
 
 FORBIDDEN = -5000.0  # the library adds a type's least number, float16's is -65504; older models add -10000
 DEEPEST = -1e30  # a finite number in whose presence an exponent is lost
@@ -52,7 +53,7 @@ def couplings(
     kwargs: dict[str, Any],
 ) -> Couplings:
     """e_ij = s <q_i, k_j>, and what mask and keywords of a call add to it."""
-    kind = torch.promote_types(query.dtype, torch.float32)
+    kind = exact_dtype(query)
     s = query.shape[-1] ** -0.5 if scaling is None else scaling
     e = (s * query @ key.mT).to(kind)
     most = s * query.norm(dim=-1, keepdim=True, dtype=kind) * key.norm(dim=-1, dtype=kind)[..., None, :]
