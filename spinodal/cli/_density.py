@@ -26,3 +26,38 @@ def start_of(text: str | None, geometry: str, d: int | None, seed: int) -> Any:
         "uniform": "the uniform density rests for ever; use uniform+noise:0.01 or modes:FILE",
     }.get(kind, "uniform+noise:SIGMA, modes:FILE or, on the circle, density:FILE")
     raise InputError(f"`start` {text}: {told}", field="start")
+
+
+def reference_of(text: str | None, geometry: str, d: int | None) -> Any:
+    """uniform, dirac:X,Y,..., modes:FILE, or tokens of a file; None for None."""
+    import numpy as np
+
+    from spinodal.arrays import read_array
+    from spinodal.cli._arrays import read_table
+    from spinodal.cli._values import number
+    from spinodal.meanfield import harmonics
+    from spinodal.meanfield.starts import dimension
+
+    if text is None:
+        return None
+    kind, _, value = text.partition(":")
+    if text == "uniform":
+        return harmonics(np.array([[1.0, 0.0, 0.0][: 2 if geometry == "zonal" else 3]]), geometry, d)
+    if kind == "modes":
+        try:
+            return harmonics(read_table(Path(value)), geometry, d)
+        except InputError as error:
+            raise InputError(str(error).replace("`start`", "`reference`"), field="reference") from None
+    if kind == "dirac":
+        point = np.array([number("reference", part) for part in value.split(",")])
+        if len(point) != dimension(geometry, d) or not np.linalg.norm(point) > 0:
+            raise InputError(
+                f"`reference` {text}: a direction of {dimension(geometry, d)} numbers, not all 0",
+                field="reference",
+            )
+        return (point / np.linalg.norm(point))[None]
+    if text.endswith(".npy"):
+        return read_array(text, option="reference")
+    raise InputError(
+        f"`reference` {text}: uniform, dirac:X,Y, modes:FILE, or tokens [m d] as .npy", field="reference"
+    )

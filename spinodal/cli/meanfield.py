@@ -7,7 +7,7 @@ import typer
 from rich.progress import SpinnerColumn, TimeElapsedColumn
 
 from spinodal.cli._defaults import default
-from spinodal.cli._density import start_of
+from spinodal.cli._density import reference_of, start_of
 from spinodal.cli._options import Unlimited
 from spinodal.cli._output import (
     bars,
@@ -72,6 +72,19 @@ def meanfield_command(
         str | None,
         typer.Option(help="Points without mass that the drift carries along: how many, or [m d] as .npy."),
     ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            help="Record W2 to uniform, dirac:X,Y (a direction), modes:FILE as of --start, or tokens [m d] as .npy."
+        ),
+    ] = None,
+    causal: Annotated[
+        bool,
+        typer.Option("--causal", help="Tokens read those before them: with usa, a density at each index."),
+    ] = False,
+    slices: Annotated[
+        int | None, typer.Option(help="With --causal and usa: how many indices have a density (8).")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the white noise.")] = default("meanfield.WhiteNoise.seed"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in the folder.")] = False,
     unlimited: Unlimited = False,
@@ -89,10 +102,13 @@ def meanfield_command(
 
     with renamed(kappa="noise", kind="field", queries="q", keys="k", values="v"):
         heads = matrix_heads(q, k, v, repulsive, dimension(geometry, d))
-        attention = AttentionField(beta, field, heads, **given(kappa=noise))
+        attention = AttentionField(beta, field, heads, causal, **given(kappa=noise))
     with renamed(tolerance="tol", kappa="noise", kind="field", sigma="start", values="start"):
         begin = start_of(start, geometry, d, seed)
-        chosen = given(until=number_or_text(until), tolerance=tol, resolution=resolution)
+        goal = reference_of(reference, geometry, d)
+        chosen = given(
+            until=number_or_text(until), tolerance=tol, resolution=resolution, reference=goal, slices=slices
+        )
         experiment = DensityExperiment(attention, begin, **chosen, probes=probes_of(probes))
         owned = ("record.npz", "amplitudes.png", "life.png")
         with open_run(

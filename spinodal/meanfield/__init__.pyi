@@ -1,3 +1,4 @@
+from .causal import CausalSlices
 from .chaos import PropagationOfChaos, propagation_of_chaos, sample_angles
 from .eulerian import Fourier, Gegenbauer
 from .evolution import evolve, solver_of
@@ -38,6 +39,7 @@ from .starts import (
 __all__ = [
     "SATURATED",
     "Amplitudes",
+    "CausalSlices",
     "Circle",
     "CircleModes",
     "DensityExperiment",

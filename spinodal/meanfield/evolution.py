@@ -4,20 +4,23 @@ geometry  without noise  with noise    degrees that are recorded
 circle    Circle         Fourier       64
 zonal     Zonal          Gegenbauer    64
 sphere    Sphere         -             32
+under a causal mask with USA, circle and sphere: CausalSlices
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from spinodal import theory
+from spinodal.meanfield.causal import CausalSlices
 from spinodal.meanfield.eulerian import Fourier, Gegenbauer
 from spinodal.meanfield.experiment import ENDS, DensityExperiment
 from spinodal.meanfield.kernel import DriftLaw, dimensions, law_of
 from spinodal.meanfield.lagrangian import Circle, Lagrangian, Zonal
 from spinodal.meanfield.linear import forecast
-from spinodal.meanfield.modes import CircleModes, SphereModes, ZonalModes
+from spinodal.meanfield.modes import CircleModes, SphereModes, Start, ZonalModes
 from spinodal.meanfield.record import Record, clustering_rate, distance, measured_rates, record_evolution
 from spinodal.meanfield.result import (
     Amplitudes,
@@ -29,11 +32,17 @@ from spinodal.meanfield.result import (
 from spinodal.meanfield.solver import Solver
 from spinodal.meanfield.sphere import Sphere
 from spinodal.meanfield.starts import NOISY_DEGREES, WhiteNoise
-from spinodal.meanfield.transport import quantiles_of, reference_quantiles, wasserstein_of_quantiles
+from spinodal.meanfield.transport import (
+    quantiles_of,
+    reference_quantiles,
+    wasserstein_of_quantiles,
+    wasserstein_to_point,
+)
 from spinodal.observables import plateaus
 from spinodal.types import Progress
 
 DEGREES = {"circle": 64, "zonal": 64, "sphere": 32}  # recorded; with noise, also kept
+NODES = 32  # degree of those that carry slices
 SHOWN = 16  # degrees in run.json
 ROWS = 400  # times in run.json; the record has all
 
@@ -53,6 +62,10 @@ def solver_of(experiment: DensityExperiment) -> Solver:
     if isinstance(start, WhiteNoise):
         # moments need room above the start for what it turns into
         start = start.modes(degrees // 2 if experiment.noisy else NOISY_DEGREES)
+    if experiment.sliced and isinstance(start, CircleModes | SphereModes):
+        many = {} if experiment.slices is None else {"slices": experiment.slices}
+        nodes = experiment.resolution or NODES
+        return CausalSlices(law, start, degree=nodes, tolerance=tolerance, **many)
     match start, experiment.noisy:
         case CircleModes(), False:
             return Circle(law, start, tolerance=tolerance, probes=experiment.carried)
@@ -104,15 +117,13 @@ def evolve(experiment: DensityExperiment, *, progress: Progress | None = None) -
     until = float(experiment.until) if stop == "time" else np.inf
 
     probes, away = [], []
-    reference = None
-    if experiment.reference is not None and isinstance(solver, Lagrangian):
-        reference = reference_quantiles(experiment.reference, solver)
+    wasserstein = distance_to(experiment.reference, solver)
 
     def show(solver: Solver) -> None:
         if solver.probes is not None:
             probes.append(solver.probes)
-        if reference is not None and isinstance(solver, Lagrangian):
-            away.append(wasserstein_of_quantiles(quantiles_of(solver), reference, solver.period))
+        if wasserstein:
+            away.append(wasserstein())
         if progress:
             progress(solver.time, until)
 
@@ -141,9 +152,20 @@ def evolve(experiment: DensityExperiment, *, progress: Progress | None = None) -
         weights=weights,
         probes=np.stack(probes) if probes else None,
         wasserstein=np.array(away) if away else None,
+        index=solver.index if isinstance(solver, CausalSlices) else None,
         experiment=experiment,
         **patterns(record, solver.flow, float(experiment.field.kappa)),
     )
+
+
+def distance_to(reference: Any, solver: Solver) -> Callable[[], float] | None:
+    """The function that measures W2 of a solver's present density to a reference; None without one."""
+    if isinstance(reference, Start | np.ndarray) and isinstance(solver, Lagrangian):
+        goal = reference_quantiles(reference, solver)
+        return lambda: wasserstein_of_quantiles(quantiles_of(solver), goal, solver.period)
+    if isinstance(reference, np.ndarray) and isinstance(solver, Sphere):
+        return lambda: wasserstein_to_point(*solver.masses(), reference[0])
+    return None
 
 
 def patterns(record: Record, law: DriftLaw, kappa: float) -> dict[str, Any]:

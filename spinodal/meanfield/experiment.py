@@ -17,7 +17,7 @@ from spinodal.errors import InputError, require_types
 from spinodal.flows import AttentionField, probe_array
 from spinodal.flows.fields.composed import parts_beyond
 from spinodal.limits import require_at_most
-from spinodal.meanfield.kernel import is_invariant
+from spinodal.meanfield.kernel import is_invariant, reads_prefixes
 from spinodal.meanfield.modes import CircleModes, SphereModes, ZonalModes
 from spinodal.meanfield.starts import WhiteNoise, dimension
 from spinodal.runs import SAVED_IF_SET
@@ -25,6 +25,7 @@ from spinodal.runs import SAVED_IF_SET
 ENDS = ("diracs", "consensus")
 FINEST, COARSEST = 1e-13, 1e-2
 FEWEST, MOST_DEGREES = 4, 2048
+MOST_SLICES = 64
 MOST_PROBES = 10_000  # that are kept after every step
 SERVED = ("beta", "kind", "heads", "causal", "scheme", "kappa", "feed_forward", "engine")
 PLAIN = AttentionField(beta=0.0)
@@ -42,12 +43,13 @@ class DensityExperiment:
 
         until       a time, "diracs" (only atoms are left) or "consensus" (one is)
         tolerance   error of a step in W2: transported mass times distance
-        resolution  with noise, degrees that are kept (64); on S^2, degree of the nodes (32); elsewhere none, as
-                    panels split by themselves
+        resolution  with noise, degrees that are kept (64); on S^2 and in slices, degree of the nodes (32); elsewhere
+                    none, as panels split by themselves
+        slices      for USA under a causal mask, the number of indices that have a density of their own (8)
         probes      unit vectors [m d] without mass that drift with the density, or a number of uniform ones;
                     without noise, until a time or "diracs"; zonal, the axis is e_d
-        reference   a density, as modes, or tokens [m d] of equal mass, to which W2 is recorded at every step; on the
-                    circle and zonal, without noise
+        reference   a density, as modes, or tokens [m d] of equal mass, to which W2 is recorded at every step, without
+                    noise; on S^2 one token [1 3], a Dirac
 
     >>> from spinodal import meanfield
     >>> from spinodal.flows import AttentionField
@@ -66,6 +68,7 @@ class DensityExperiment:
     reference: CircleModes | ZonalModes | Float[np.ndarray, "..."] | None = dataclasses.field(
         default=None, metadata=SAVED_IF_SET
     )
+    slices: int | None = dataclasses.field(default=None, metadata=SAVED_IF_SET)
 
     def __post_init__(self) -> None:
         require_types(self, field=AttentionField, start=(WhiteNoise, CircleModes, ZonalModes, SphereModes))
@@ -83,6 +86,7 @@ class DensityExperiment:
                 field="kappa",
             )
         check_resolution(self)
+        check_slices(self)
         check_until(self)
         if self.probes is not None:
             object.__setattr__(self, "probes", checked_probes(self))
@@ -105,6 +109,11 @@ class DensityExperiment:
         return self.field.kappa < np.inf
 
     @property
+    def sliced(self) -> bool:
+        """Whether each index of a token has a density of its own."""
+        return reads_prefixes(self.field)
+
+    @property
     def carried(self) -> Float[np.ndarray, "m d"] | None:
         """The probes as an array; None if there are none."""
         return self.probes if isinstance(self.probes, np.ndarray) else None
@@ -113,11 +122,9 @@ class DensityExperiment:
 def check_field(experiment: "DensityExperiment") -> None:
     """InputError for a field that no solver of densities takes, in this geometry or in any."""
     field = experiment.field
-    if field.causal or field.scheme != PLAIN.scheme:
+    if field.scheme != PLAIN.scheme:
         raise InputError(
-            "`field`: a density flows under post-LN, without causal mask, as its tokens have no order; simulate "
-            "particles for other fields",
-            field="field",
+            "`field`: a density flows under post-LN; simulate particles for other schemes", field="field"
         )
     if others := parts_beyond(field, SERVED):
         raise InputError(
@@ -146,7 +153,7 @@ def check_resolution(experiment: DensityExperiment) -> None:
     resolution = experiment.resolution
     if resolution is None:
         return
-    if not experiment.noisy and experiment.geometry != "sphere":
+    if not (experiment.noisy or experiment.geometry == "sphere" or experiment.sliced):
         raise InputError(
             f"`resolution` {resolution}: without noise, panels split by themselves as `tolerance` asks; leave it out",
             field=("resolution", "tolerance"),
@@ -154,6 +161,27 @@ def check_resolution(experiment: DensityExperiment) -> None:
     if resolution < FEWEST:
         raise InputError(f"`resolution` {resolution}: {FEWEST} degrees or more", field="resolution")
     require_at_most(MOST_DEGREES, resolution, "degrees", "resolution")
+
+
+def check_slices(experiment: DensityExperiment) -> None:
+    """InputError for a number of slices where there are none, for too many, and for probes and references of slices."""
+    slices = experiment.slices
+    if not experiment.sliced:
+        if slices is not None:
+            raise InputError(
+                f"`slices` {slices}: only USA under a causal mask has a density at each index; leave them out",
+                field="slices",
+            )
+        return
+    if slices is not None:
+        require_types(experiment, slices=Integral)
+        if not 2 <= slices <= MOST_SLICES:
+            raise InputError(f"`slices` {slices}: from 2 to {MOST_SLICES}", field="slices")
+    for name in ("probes", "reference"):
+        if getattr(experiment, name) is not None:
+            raise InputError(
+                f"`{name}` with a causal mask under USA: densities at several indices have none", field=name
+            )
 
 
 def check_until(experiment: DensityExperiment) -> None:
@@ -196,10 +224,10 @@ def checked_probes(experiment: DensityExperiment) -> Float[np.ndarray, "m d"]:
 def checked_reference(experiment: DensityExperiment) -> CircleModes | ZonalModes | Float[np.ndarray, "m d"]:
     """The reference of an experiment, tokens as unit vectors; InputError where W2 to it is not known."""
     reference = experiment.reference
-    if experiment.noisy or experiment.geometry == "sphere":
+    if experiment.noisy or (experiment.geometry == "sphere" and np.shape(reference) != (1, 3)):
         raise InputError(
-            "`reference`: W2 is recorded on the circle and zonal, without noise; `observables.wasserstein` has it for "
-            "tokens",
+            "`reference`: W2 is recorded on the circle and zonal, without noise, and on S^2 to a Dirac, one token "
+            "[1 3]; between two densities of S^2 it is not computed, and `observables.wasserstein` has it for tokens",
             field="reference",
         )
     if isinstance(reference, CircleModes | ZonalModes):

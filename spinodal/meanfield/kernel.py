@@ -11,6 +11,7 @@ e^{b (<x,y> - 1)} = sum_k N_k a_k P_k(<x,y>), sum_k N_k a_k = 1, with P_k(1) = 1
     P_k     cos k phi for d = 2, Legendre for d = 3, Gegenbauer       -
 """
 
+import dataclasses
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -57,16 +58,23 @@ def is_invariant(field: AttentionField) -> bool:
 
     Then it commutes with rotations, and the uniform density rests: the linear theory of degrees holds.
     """
-    return (
-        field.one_head and field.heads[0].isotropic and field.interactions[0].kernel.inverse_temperature >= 0
-    )
+    alike = field.one_head and field.heads[0].isotropic and not reads_prefixes(field)
+    return alike and field.interactions[0].kernel.inverse_temperature >= 0
+
+
+def reads_prefixes(field: AttentionField) -> bool:
+    """Whether a causal mask gives each index a density of its own: not with SA, which divides by what is read."""
+    return field.causal and field.kind != "sa"
 
 
 def law_of(field: AttentionField, d: int) -> DriftLaw:
-    """The drift of a density under a field on S^{d-1}; InputError where its beta is too large."""
+    """The drift of a density under a field on S^{d-1}, without its mask; InputError where its beta is too large."""
+    sliced = reads_prefixes(field)
+    field = dataclasses.replace(field, causal=False) if field.causal else field
     sharpest = max(field.interactions, key=lambda head: head.top)
-    law = drift_law(field.kind if is_invariant(field) else "sa", sharpest.top, d)
-    if is_invariant(field):
+    plain = is_invariant(field) and not sliced
+    law = drift_law(field.kind if plain else "sa", sharpest.top, d)
+    if plain:
         return law._replace(law=sharpest.law, value=float(field.heads[0].value_matrix))
     return law._replace(field=field)
 

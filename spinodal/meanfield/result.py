@@ -62,6 +62,7 @@ class DensityResult(Result):
     `mass_error` and `inversion` are the largest of the record's, `minimum_density` its least rho / uniform (None if
     there were atoms alone), `clusters` and `map_tail` those of the end. `forecast` and `distance_to_pattern` are None
     where nothing grows. `tokens` and `weights` stand for the density in the end; zonal and noisy ones have none.
+    Under a causal mask with USA `index` is the index s in [0, 1] of each of the tokens.
     `probes` are unit vectors that were carried along, at the times of the record, and `wasserstein` is W2 to the
     experiment's reference, of angles, at these times.
     """
@@ -86,6 +87,7 @@ class DensityResult(Result):
     weights: Float[np.ndarray, " n"] | None = None
     probes: Float[np.ndarray, "t m d"] | None = field(default=None, metadata=SAVED_IF_SET)
     wasserstein: Float[np.ndarray, " t"] | None = field(default=None, metadata=SAVED_IF_SET)
+    index: Float[np.ndarray, " n"] | None = field(default=None, metadata=SAVED_IF_SET)
     experiment: DensityExperiment | None = field(default=None, repr=False, metadata=UNSAVED)
 
     @property
@@ -112,7 +114,7 @@ class DensityResult(Result):
             if told
             else "forecast from the start: nothing grows, the uniform density is stable"
             if self.growth_rates
-            else "no forecast: linear theory is of one head whose Q^T K and V are multiples of the identity",
+            else "no forecast: linear theory is of one head that reads all tokens, with multiples of the identity",
         ]
         if self.map_tail is not None:
             state = "a cloud of nodes" if self.map_tail > ROUGH else "resolved"

@@ -168,30 +168,36 @@ class Sphere:
         self.log_density, self.labelled = None, False
 
     def moments(self, top: int) -> Float[np.ndarray, " k"]:
-        """sqrt(4 pi / (2l+1) sum_m |a_lm|^2), l = 0..top: rotation-invariant, one for a Dirac, like |m_k|."""
-        loc = engine.located(self.x)
-        alm = ducc0.sht.adjoint_synthesis_general(
-            map=self.weights[None], spin=0, lmax=top, loc=loc, epsilon=ACCURACY, nthreads=1
-        )[0]
-        l = np.concatenate([np.arange(m, top + 1) for m in range(top + 1)])
-        twice = np.where(np.arange(len(l)) > top, 2.0, 1.0)
-        power = np.bincount(l, twice * np.abs(alm) ** 2)
-        return np.sqrt(4 * np.pi / (2 * np.arange(top + 1) + 1) * power)
+        return sphere_moments(self.x, self.weights, top)
 
     def map_tail(self) -> float:
         """The largest coefficient of positions, as functions of the labels, in the last eighth of their degrees.
 
         One after the first merger, when there are no labels any more.
         """
-        if not self.labelled:
-            return 1.0
-        L = self.degree
-        maps = np.ascontiguousarray(self.x.T).reshape(3, 1, L + 1, 2 * L + 2)
-        alm = np.array(
-            [ducc0.sht.analysis_2d(map=x, spin=0, lmax=L, geometry="GL", nthreads=1)[0] for x in maps]
-        )
-        l = np.concatenate([np.arange(m, L + 1) for m in range(L + 1)])
-        return float(np.abs(alm[:, l > 7 * L // 8]).max())
+        return sphere_map_tail(self.x, self.degree) if self.labelled else 1.0
+
+
+def sphere_moments(
+    x: Float[np.ndarray, "n 3"], weights: Float[np.ndarray, " n"], top: int
+) -> Float[np.ndarray, " k"]:
+    """sqrt(4 pi / (2l+1) sum_m |a_lm|^2), l = 0..top: rotation-invariant, one for a Dirac, like |m_k|."""
+    loc = engine.located(x)
+    alm = ducc0.sht.adjoint_synthesis_general(
+        map=weights[None], spin=0, lmax=top, loc=loc, epsilon=ACCURACY, nthreads=1
+    )[0]
+    l = np.concatenate([np.arange(m, top + 1) for m in range(top + 1)])
+    twice = np.where(np.arange(len(l)) > top, 2.0, 1.0)
+    power = np.bincount(l, twice * np.abs(alm) ** 2)
+    return np.sqrt(4 * np.pi / (2 * np.arange(top + 1) + 1) * power)
+
+
+def sphere_map_tail(x: Float[np.ndarray, "n 3"], L: int) -> float:
+    """The largest coefficient of positions, as functions of Gauss nodes of degree L, in the last eighth of degrees."""
+    maps = np.ascontiguousarray(x.T).reshape(3, 1, L + 1, 2 * L + 2)
+    alm = np.array([ducc0.sht.analysis_2d(map=x, spin=0, lmax=L, geometry="GL", nthreads=1)[0] for x in maps])
+    l = np.concatenate([np.arange(m, L + 1) for m in range(L + 1)])
+    return float(np.abs(alm[:, l > 7 * L // 8]).max())
 
 
 def gauss_nodes(L: int) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, " n"]]:

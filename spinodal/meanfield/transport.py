@@ -1,11 +1,12 @@
-r"""W2 of densities on the circle and on latitudes, to a reference: by quantiles, distances being angles.
+r"""W2 of densities to a reference, distances being angles: by quantiles on the circle and on latitudes.
 
     line     W2^2 = int_0^1 |F^{-1}(u) - G^{-1}(u)|^2 du
     circle   the least over a of int_0^1 |F^{-1}(u) - G^{-1}(u + a)|^2 du, G^{-1}(u + 1) = G^{-1}(u) + 2 pi
 
 F and G are distribution functions. The integral over a circle is convex in a, so that its least value is found by a
-search. Between zonal densities about one axis mass moves along meridians, on the line of latitudes [derived]. Quantiles
-are linear between the points of a density, so that W2 below 1e-4 is not told from 0.
+search. To a Dirac all mass moves along its own great circle, in any geometry. Between zonal densities about one axis
+mass moves along meridians, on the line of latitudes [derived]. Quantiles are linear between the points of a density, so
+that W2 below 1e-4 is not told from 0.
 """
 
 from typing import NamedTuple
@@ -77,6 +78,14 @@ def wasserstein_of_quantiles(F: Quantiles, G: Quantiles, period: float | None) -
         lambda a: cost(around[0], around[1], a), bounds=(-1, 1), method="bounded", options={"xatol": 1e-10}
     )
     return float(np.sqrt(max(0.0, found.fun)))
+
+
+def wasserstein_to_point(
+    x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], point: Float[np.ndarray, " d"]
+) -> float:
+    """W2 of weighted unit vectors to a Dirac: (sum_i w_i angle_i^2)^{1/2}."""
+    half = np.linalg.norm(x - point, axis=1) / 2
+    return float(np.sqrt(weights @ (2 * np.arcsin(np.minimum(half, 1.0))) ** 2))
 
 
 def cost(F: Quantiles, G: Quantiles, a: float) -> float:

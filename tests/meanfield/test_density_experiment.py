@@ -10,7 +10,7 @@ import pytest
 from spinodal import theory
 from spinodal.errors import InputError
 from spinodal.figures import draw
-from spinodal.flows import AttentionField, Drive, Head
+from spinodal.flows import AttentionField, Drive, Head, Source
 from spinodal.flows.fields.schemes import Pre
 from spinodal.meanfield import (
     CircleModes,
@@ -98,7 +98,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     },
     "is not known; give a time": {"field": AttentionField(2.0, heads=(Head(), Head())), "until": "diracs"},
     "under post-LN": {"field": AttentionField(2.0, scheme=Pre())},
-    "without causal mask": {"field": AttentionField(2.0, causal=True)},
+    "with source: no density flows by these": {"field": AttentionField(2.0, source=Source(np.eye(2)))},
     "leave out engine 'direct'": {"field": AttentionField(2.0, engine="direct")},
     "rounding begins": {"tolerance": 1e-20},
     "a positive time": {"until": -1.0},

@@ -8,6 +8,7 @@ from spinodal import observables, sphere
 from spinodal.errors import InputError
 from spinodal.flows import AttentionField
 from spinodal.meanfield import CircleModes, DensityExperiment, WhiteNoise, ZonalModes, evolve
+from spinodal.meanfield.starts import sphere_harmonics
 from spinodal.meanfield.transport import quantiles, wasserstein_of_quantiles
 from spinodal.runs import decode, encode, equal
 
@@ -40,6 +41,16 @@ def test_w2_of_the_uniform_density_to_a_dirac_is_that_of_its_angles():
     found = evolve(DensityExperiment(FIELD, zonal, 0.01, reference=np.array([[0.0, 0.0, 1.0]])))
     assert found.wasserstein is not None
     assert found.wasserstein[0] == pytest.approx(np.sqrt((np.pi**2 - 4) / 2), rel=1e-4)
+
+
+def test_w2_to_a_dirac_on_the_sphere_is_that_of_its_angles():
+    """1 + 0.5 cos phi to its pole: E phi^2 = int phi^2 (1 + 0.5 cos phi) sin phi / 2 = (pi^2 - 4) / 2 - pi^2 / 16."""
+    start = sphere_harmonics(np.array([1]), np.array([0.0]), np.array([0.5 / np.sqrt(3)]))
+    pole = np.array([[0.0, 0.0, 1.0]])
+    found = evolve(DensityExperiment(FIELD, start, 0.2, reference=pole, resolution=8)).wasserstein
+    assert found is not None
+    assert found[0] == pytest.approx(np.sqrt((np.pi**2 - 4) / 2 - np.pi**2 / 16), rel=5e-3)
+    assert (np.diff(found) < 0).all()
 
 
 def test_w2_to_a_density_that_is_turned_a_little():
@@ -90,7 +101,7 @@ def test_small_steps_agree_with_tokens_that_stand_for_the_density():
     [
         (
             {"start": WhiteNoise(geometry="sphere"), "reference": np.eye(3)},
-            "W2 is recorded on the circle and zonal",
+            "between two densities of S\\^2 it is not computed",
         ),
         (
             {"field": AttentionField(2.0, kappa=5.0), "reference": BUMP},
