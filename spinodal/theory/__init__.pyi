@@ -67,6 +67,7 @@ from .points import (
     hemisphere_probability,
     optimal_overlaps,
 )
+from .redrawn import redrawn_cosine, redrawn_time
 from .splay import (
     splay_rate_sa,
     splay_rate_usa,
@@ -112,6 +113,8 @@ __all__ = [
     "noise_threshold_sa",
     "ode_to_layer",
     "optimal_overlaps",
+    "redrawn_cosine",
+    "redrawn_time",
     "slope_ngpt",
     "slope_peri",
     "slope_post",

@@ -2,8 +2,9 @@ r"""One simulation from many starts: means with error bars, and how long cluster
 
     mean_s f(x_s(t)),   standard error = deviation over starts / sqrt(s),   quantiles over starts
 
-for any observable f at the kept times. Start s has the seed of the simulation's start plus s; where the start has none,
-the seed of its noise does. Each is a whole simulation: engines, merging and tolerance are those of `evolve`.
+for any observable f at the kept times. Start s has the seeds of the simulation plus s: those of its start, its noise
+and its redrawn weights, where there are such. Each is a whole simulation: engines, merging and tolerance are those of
+`evolve`.
 """
 
 import dataclasses
@@ -16,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 
 from spinodal.errors import InputError, require_type
 from spinodal.flows.experiment import Simulation
+from spinodal.flows.fields import Resampled
 from spinodal.flows.starts import PerturbedStart, UniformStart
 from spinodal.flows.time import CONSENSUS, Layers, Noisy, SimulationResult, simulate
 from spinodal.limits import ROWS, require_at_most
@@ -192,18 +194,20 @@ def over_starts(
 
 
 def reseeded(simulation: Simulation, s: int) -> Simulation:
-    """The simulation with s added to the seeds of start and noise; InputError where neither has one."""
-    start, method = simulation.start, simulation.method
+    """The simulation with s added to the seeds of start, noise and redrawn weights; InputError where none has one."""
+    start, method, field = simulation.start, simulation.method, simulation.field
     seeded = isinstance(start, UniformStart | PerturbedStart)
     noisy = simulation.field.noise > 0 and isinstance(method, Layers | Noisy)
-    if not (seeded or noisy):
+    if not (seeded or noisy or isinstance(field.depth, Resampled)):
         raise InputError(
             f"`start` {type(start).__name__} has no seed, so that all starts would be the same: take UniformStart, "
-            "PerturbedStart, or a field with noise",
+            "PerturbedStart, or a field with noise or redrawn weights",
             field="start",
         )
     if isinstance(start, UniformStart | PerturbedStart):
         start = dataclasses.replace(start, seed=start.seed + s)
     if isinstance(method, Layers | Noisy):
         method = dataclasses.replace(method, seed=method.seed + s)
-    return dataclasses.replace(simulation, start=start, method=method)
+    if isinstance(field.depth, Resampled):
+        field = dataclasses.replace(field, depth=field.depth.reseeded(s))
+    return dataclasses.replace(simulation, field=field, start=start, method=method)

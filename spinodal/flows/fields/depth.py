@@ -6,9 +6,13 @@ Piecewise   given heads, from given times on
 
 import bisect
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
 
 from spinodal.errors import InputError
+from spinodal.flows.engines.kernel import Kernel, PositionScores
 from spinodal.flows.fields.heads import Head, stack_heads
 from spinodal.flows.fields.matrices import ROLES, is_random, named_matrix
 from spinodal.runs import register
@@ -43,12 +47,51 @@ class Resampled:
             raise InputError("of `queries`, `keys` and `values` one at least is random:SEED", field=ROLES)
         self.heads(0.0)
 
+    def reseeded(self, s: int) -> "Resampled":
+        """The same law with s added to every seed."""
+
+        def later(text: str) -> str:
+            seed, colon, size = text.removeprefix("random:").partition(":")
+            return f"random:{int(seed) + s}{colon}{size}" if is_random(text) else text
+
+        return replace(self, **{role: later(getattr(self, role)) for role in ROLES})
+
     def heads(self, time: float) -> tuple[Head, ...]:
         """The head of the period that holds this time."""
         draw = math.floor(time / self.period + ROUNDING)
         made = (named_matrix(getattr(self, role), self.d, role=role, draw=draw) for role in ROLES)
-        queries, keys, values = made
-        return stack_heads(queries, keys, values)
+        return tuple(RedrawnHead(head.queries, head.keys, head.values) for head in stack_heads(*made))
+
+
+class RedrawnKernel(Kernel):
+    """A kernel of random matrices, whose largest exponent is bounded by |b| |Q|_F |K|_F.
+
+    The spectral norm of Q^T K takes longer than a layer, and SA needs it for the scale of Z alone.
+    """
+
+    @cached_property
+    def top(self) -> float:
+        Q, K = (np.linalg.norm(M) if np.ndim(M) else abs(M) for M in (self.queries, self.keys))
+        return abs(self.beta) * float(Q * K) + (0.0 if self.positions is None else self.positions.top)
+
+    @cached_property
+    def isotropic(self) -> bool:
+        return not (np.ndim(self.queries) or np.ndim(self.keys)) and self.positions is None
+
+
+class RedrawnHead(Head):
+    """A head of random matrices, whose norms are bounded by those of Frobenius, which take no time."""
+
+    def sa_kernel(self, beta: float, causal: bool, positions: PositionScores | None) -> Kernel:
+        return RedrawnKernel(beta, self.queries, self.keys, causal, positions=positions)
+
+    @cached_property
+    def value_norm(self) -> float:
+        return float(np.linalg.norm(self.values)) if np.ndim(self.values) else abs(float(self.values))
+
+    @property
+    def isotropic(self) -> bool:
+        return not any(np.ndim(M) for M in (self.queries, self.keys, self.values))
 
 
 @register("piecewise")
