@@ -29,6 +29,25 @@ Pulls = Annotated[str | None, typer.Option(help="A pull on all tokens, [d], or o
 Resample = Annotated[
     bool, typer.Option("--resample", help="Draw --q, --k, --v of random:SEED anew in every layer.")
 ]
+PositionsText = Annotated[
+    str | None,
+    typer.Option(
+        help="Scores of fixed positions 0, 1, ...: distance:S, gaussian:S, product:S:FILE, or [n n] as .npy.",
+        show_default=False,
+    ),
+]
+SourceFile = Annotated[
+    str | None,
+    typer.Option(
+        help="Tokens to read in the place of each other, [m d] as .npy, tokens and weights as .npz, or a run, "
+        "whose tokens move.",
+        show_default=False,
+    ),
+]
+Share = Annotated[
+    float | None,
+    typer.Option(help="Read --source beside each other, in one softmax, with this share of the mass."),
+]
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A name of `spinodal list`.")]
 Values = Annotated[
     list[str] | None,

@@ -35,9 +35,11 @@ def field_parts(
     layer: float | None,
     feed_forward: str | None,
     drive: tuple[str | None, str | None],
+    positions: str | None,
+    source: tuple[str | None, float | None],
 ) -> dict[str, Any]:
     """Heads, or their law where every `layer` has its own, and what is beside them, of these texts and files."""
-    from spinodal.flows import Drive, Resampled, named_feed_forward
+    from spinodal.flows import Drive, Resampled, named_feed_forward, named_positions
 
     if layer is None:
         parts: dict[str, Any] = {"heads": matrix_heads(*matrices, repulsive, d)}
@@ -56,7 +58,30 @@ def field_parts(
     ]
     if any(array is not None for array in arrays):
         parts["drive"] = Drive(*arrays)
-    return parts
+    if positions is not None:
+        parts["positions"] = named_positions(positions)
+    return parts | source_parts(*source, parts)
+
+
+def source_parts(file: str | None, share: float | None, parts: dict[str, Any]) -> dict[str, Any]:
+    """The source of a file, and the heads that are left beside it: those of `parts` read it unless it has a share."""
+    from spinodal.flows import named_source
+
+    if file is None:
+        if share is not None:
+            raise InputError(f"`share` {share:g}: of a `source`, which is missing", field=("share", "source"))
+        return {}
+    if share is not None:
+        return {"source": named_source(file, share=share)}
+    for part in ("depth", "positions"):
+        if part in parts:
+            option = "resample" if part == "depth" else part
+            raise InputError(
+                f"`source` in the place of each other, with `{option}`: tokens that do not read each other have none; "
+                "give a `share`",
+                field=("source", option, "share"),
+            )
+    return {"heads": (), "source": named_source(file, heads=parts["heads"])}
 
 
 def layer_of(resample: bool, clock: str, step: float | None) -> float | None:

@@ -8,7 +8,16 @@ import typer
 from typer import Option
 
 from spinodal.cli._defaults import default
-from spinodal.cli._options import FeedForwardText, Pulls, Resample, Rotations, Unlimited
+from spinodal.cli._options import (
+    FeedForwardText,
+    PositionsText,
+    Pulls,
+    Resample,
+    Rotations,
+    Share,
+    SourceFile,
+    Unlimited,
+)
 from spinodal.cli._output import command_line, renamed
 from spinodal.cli._values import end_time
 
@@ -40,6 +49,9 @@ def simulate_command(
     rotations: Rotations = None,
     pulls: Pulls = None,
     resample: Resample = False,
+    positions: PositionsText = None,
+    source: SourceFile = None,
+    share: Share = None,
     causal: Annotated[bool, Option("--causal", help="Token i sees tokens j <= i.")] = False,
     repulsive: Annotated[bool, Option("--repulsive", help="V = -V: tokens spread.")] = False,
     normalisation: Annotated[str, Option(help="post, pre, mix, peri, ngpt or sqrt.")] = NORMALISATION,
@@ -98,7 +110,8 @@ def simulate_command(
     with renamed(**options.simulation_options(v is not None, kept is not None)):
         parts = options.field_parts(
             (q, k, v), options.asked_dimension(d, start), repulsive=repulsive, feed_forward=feed_forward,
-            drive=(rotations, pulls), layer=options.layer_of(resample, clock, step),
+            drive=(rotations, pulls), layer=options.layer_of(resample, clock, step), positions=positions,
+            source=(source, share),
         )  # fmt: skip
         attention = AttentionField(
             beta, field, causal=causal, scheme=scheme(normalisation, parameter),

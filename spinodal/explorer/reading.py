@@ -182,9 +182,11 @@ def in_main_axes(x: Float[np.ndarray, "t n d"]) -> Float[np.ndarray, "t n r"]:
 def settings_of(simulation: Simulation) -> dict[str, Any] | None:
     """The settings with which the page runs this simulation; None where it knows no such field, start or method."""
     field, start, method = simulation.field, simulation.start, simulation.method
+    if not field.one_head:
+        return None
     head = field.heads[0]
     numbers = all(np.ndim(matrix) == 0 for matrix in (head.queries, head.keys, head.values))
-    plain = field.one_head and numbers and head.queries * head.keys == 1 and abs(head.values) == 1
+    plain = numbers and head.queries * head.keys == 1 and abs(head.values) == 1
     begin = start.start if isinstance(start, flows.PerturbedStart) else start
     name = {
         flows.UniformStart: "uniform", flows.OrthonormalStart: "orthonormal", flows.LatticeStart: "lattice",

@@ -25,12 +25,16 @@ from .fields import (
     FunctionField,
     Head,
     Piecewise,
+    Positions,
     Resampled,
+    Source,
     UnnormalisedField,
 )
 from .fields.feed import named_feed_forward
 from .fields.heads import stack_heads
 from .fields.matrices import named_matrix
+from .fields.positions import named_positions
+from .fields.source import named_source
 from .probes import lyapunov_exponents, probe_array, probe_pairs
 from .starts import (
     NAMED_STARTS,
@@ -70,11 +74,13 @@ __all__ = [
     "OrthonormalStart",
     "PerturbedStart",
     "Piecewise",
+    "Positions",
     "Problem",
     "Resampled",
     "Routine",
     "Simulation",
     "SimulationResult",
+    "Source",
     "TokenStart",
     "TorchFeedForward",
     "TorchField",
@@ -91,6 +97,8 @@ __all__ = [
     "named_feed_forward",
     "named_matrix",
     "named_method",
+    "named_positions",
+    "named_source",
     "named_start",
     "phase_diagram",
     "probe_array",

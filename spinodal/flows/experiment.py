@@ -77,6 +77,8 @@ class Simulation:
             raise InputError(f"`until` {self.until:g}: a positive time, or consensus", field="until")
         if self.until == CONSENSUS:
             check_consensus(self.field)
+        if self.field.source is not None:
+            self.field.source.require_until(self.until)
         if isinstance(self.method, Adaptive):
             self.method.check(self.field)
         check_work(self)
@@ -212,9 +214,11 @@ def check_work(simulation: Simulation) -> None:
 
 
 def check_probes(field: AttentionField) -> None:
-    """InputError for a field with noise: probes would change the random draws of the tokens."""
+    """InputError for noise, whose draws for the tokens probes would change, and for positions, which probes lack."""
     if field.noise > 0:
         raise InputError("`probes` with noise: there are none; take `kappa` = inf", field=("probes", "kappa"))
+    if field.positions is not None:
+        raise InputError("`probes` with `positions`: a probe has none", field=("probes", "positions"))
 
 
 def check_consensus(field: AttentionField) -> None:
@@ -224,7 +228,8 @@ def check_consensus(field: AttentionField) -> None:
             f"`until` consensus with `kappa` {field.kappa:g}: noise keeps tokens apart for ever; give a time",
             field=("until", "kappa"),
         )
-    if all(np.ndim(head.value_matrix) == 0 and float(head.value_matrix) < 0 for head in field.heads):
+    repels = [np.ndim(head.value_matrix) == 0 and float(head.value_matrix) < 0 for head in field.heads]
+    if repels and all(repels):
         raise InputError(
             "`until` consensus with negative `values`: tokens that spread do not meet; give a time",
             field=("until", "values"),

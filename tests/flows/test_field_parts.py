@@ -17,8 +17,10 @@ from spinodal.flows import (
     Layers,
     Noisy,
     Piecewise,
+    Positions,
     Resampled,
     Simulation,
+    Source,
     TorchField,
     UniformStart,
     evolve,
@@ -155,12 +157,17 @@ PARTS = {
     "feed-forward": {"feed_forward": named_feed_forward("tanh:4:0", 3)},
     "drive": {"drive": Drive(TURN)},
     "own drives": {"drive": Drive(pulls=np.arange(21.0).reshape(7, 3))},
+    "positions": {"positions": Positions("distance", 0.5)},
+    "source": {"source": Source(sphere.uniform(5, 3, 4), heads=(Head(TURN, 0.5, -0.5), Head()))},
+    "prompt": {"source": Source(sphere.uniform(5, 3, 4), np.arange(1.0, 6) / 15, share=0.3)},
 }
 REFUSED = {  # in one sentence, which says
     ("hardmax", "usa"): "is the hardmax limit of kind 'sa'",
     ("matrices", "depth"): "`depth` says which heads there are",
     ("biases", "depth"): "`depth` says which heads there are",
     ("heads", "depth"): "`depth` says which heads there are",
+    ("hardmax", "positions"): "finite scores are nothing beside infinite ones",
+    ("hardmax", "prompt"): "at infinite beta masses do not count",
 }
 
 
@@ -185,7 +192,7 @@ def test_each_part_composes_with_every_other_or_is_refused_in_a_sentence(one, ot
                 (f * (P @ (x @ square(head.values).T + shift(head.value_bias))))
                 for head, P, f in zip(now.heads, now.attention_weights(x, W), clocks(now, x), strict=True)
             )
-            p = p + sum(part(x) for part in now.beside)
+            p = p + sum(part(x) for part in now.beside) + read_from_source(now, x)
             np.testing.assert_allclose(A, p, atol=1e-12)
             x = r[:, None] * x + 0.1 * A
             r, x = (sphere.lengths(x) if field.scheme.grows else r), sphere.normalise(x)
@@ -209,16 +216,43 @@ def shift(bias):
     return 0.0 if bias is None else bias
 
 
+def masses(field, head, x, y):
+    """w_j e^{b <Q x_i, K y_j>} of equal weights."""
+    Q, K = x @ square(head.queries).T, y @ square(head.keys).T
+    return np.exp(field.beta * (Q + shift(head.query_bias)) @ (K + shift(head.key_bias)).T) / len(y)
+
+
 def clocks(field, x):
     """zeta_i of every head: 1 for SA, Z_i for USA."""
     for head in field.heads:
         if field.kind == "sa":
             yield 1.0
         else:
-            Q, K = x @ square(head.queries).T, x @ square(head.keys).T
-            e = np.exp(field.beta * (Q + shift(head.query_bias)) @ (K + shift(head.key_bias)).T) / 7
-            e = np.tril(e) if field.causal else e
-            yield e.sum(1, keepdims=True)
+            e, prompt = masses(field, head, x, x), field.prompt
+            e = e if field.positions is None else e * np.exp(field.positions.scores(7).values)
+            Z = (np.tril(e) if field.causal else e).sum(1, keepdims=True)
+            if prompt is not None:
+                e = masses(field, head, x, prompt.tokens) * len(prompt.tokens) @ prompt.weights
+                Z = (1 - prompt.share) * Z + prompt.share * e[:, None]
+            yield Z
+
+
+def read_from_source(field, x):
+    """What tokens read from the source, by the weights that the field says."""
+    if field.source is None:
+        return 0.0
+    y, S = field.source.tokens, field.source_weights(x, W)
+    if field.prompt is not None:
+        heads, zeta = field.heads, list(clocks(field, x))
+    else:
+        heads = field.source.heads
+        zeta = [
+            1.0 if field.kind == "sa" else masses(field, head, x, y).sum(1, keepdims=True) for head in heads
+        ]
+    return sum(
+        f * (P @ (y @ square(head.values).T + shift(head.value_bias)))
+        for head, P, f in zip(heads, S, zeta, strict=True)
+    )
 
 
 def test_biases_and_affine_norms_are_their_definition():

@@ -106,7 +106,9 @@ def compute_average(
     if kernel.causal:
         return split(direct.average(kernel, x, weights)), direct.ENGINE.name
     targets, sources = kernel.logits(x)
-    replace_rows(mean, poor, pairs.interaction(targets[poor], sources, x, weights, x[poor]))
+    scores = kernel.position_scores(len(x))
+    scores = scores and scores._replace(values=scores.values[poor])
+    replace_rows(mean, poor, pairs.interaction(targets[poor], sources, x, weights, x[poor], scores=scores))
     return split(mean), f"{one.name}+{direct.ENGINE.name}"
 
 
@@ -114,8 +116,9 @@ def mean_and_engine(kernel: Kernel, x: Tokens, weights: Numbers, engine: str) ->
     """m_i and log Z_i as an engine gives them, and that engine."""
     n, d = x.shape
     problem = Problem(
-        n, d, kernel.inverse_temperature, kernel.isotropic, kernel.causal, kernel.hard, True, kernel.biased
-    )
+        n, d, kernel.inverse_temperature, kernel.isotropic, kernel.causal, kernel.hard, True, kernel.biased,
+        kernel.positions is not None,
+    )  # fmt: skip
     for one in choose_engines(problem, engine):
         mean = one.mean(kernel, x, weights, engine == "auto")
         if mean is not None:

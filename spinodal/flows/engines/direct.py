@@ -248,7 +248,7 @@ def drift_at(
 def average(kernel: Kernel, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]) -> Attention:
     """m_i = sum_j p_ij (x_j - x_i) over every pair, by differences."""
     targets, sources = kernel.logits(x)
-    return interaction(targets, sources, x, weights, x, kernel.causal)
+    return interaction(targets, sources, x, weights, x, kernel.causal, kernel.position_scores(len(x)))
 
 
 def drift_cost(problem: Problem) -> float:
@@ -273,4 +273,5 @@ ENGINE = Engine(
     exact=True,
     negative=True,
     biased=True,
+    placed=True,
 )

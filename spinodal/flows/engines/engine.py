@@ -24,7 +24,7 @@ class Problem(NamedTuple):
 
     `isotropic` says that Q^T K is a multiple of the identity, whose sign beta then has, `causal` that token i reads
     tokens j <= i alone, `hard` that beta is infinite. `average` is True where the drift alone is not enough: <x, A> is
-    needed, or V is a matrix. `biased` that Q and K have biases.
+    needed, or V is a matrix. `biased` that Q and K have biases, `placed` that scores of positions are added.
     """
 
     n: int
@@ -35,6 +35,7 @@ class Problem(NamedTuple):
     hard: bool = False
     average: bool = False
     biased: bool = False
+    placed: bool = False
 
     @property
     def drift_alone(self) -> bool:
@@ -74,6 +75,7 @@ class Engine:
     exact     its bound is as small as the drift, so that no token is refined
     negative  it serves Q^T K = -I, which is beta < 0
     biased    it serves <Q x + q, K y + k>
+    placed    it serves scores of positions, b <Q x_i, K x_j> + B_ij
     """
 
     name: str
@@ -86,6 +88,7 @@ class Engine:
     exact: bool = False
     negative: bool = False
     biased: bool = False
+    placed: bool = False
 
     def routine(self, problem: Problem) -> Routine | None:
         """The routine for the problem, the faster one where there are two."""
@@ -98,6 +101,8 @@ class Engine:
             return "is for beta = inf alone" if self.hard else "does not know beta = inf"
         if problem.causal and not self.causal:
             return "does not know a causal mask"
+        if problem.placed and not self.placed:
+            return "does not know scores of positions"
         if not (problem.isotropic or self.matrices):
             return "does not know general Q, K, V"
         if problem.biased and not self.biased:

@@ -1,12 +1,13 @@
 r"""The kernel of attention, e^{b <Q x, K y>}, where a number stands for that multiple of the identity.
 
 Only M = Q^T K enters. Where M = a I the kernel is that of Q = K = I at inverse temperature a b, which may be
-negative, so that engines for Q = K = I alone serve it.
+negative, so that engines for Q = K = I alone serve it. Scores B_ij of fixed positions may be added to b <Q x_i, K x_j>.
 """
 
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -17,9 +18,30 @@ Number = float | int
 Matrix = Number | Float[np.ndarray, "..."]
 
 
+class Scores(NamedTuple):
+    """B_ij, -inf where target i does not read source j, and the largest |B_ij| that is finite."""
+
+    values: Float[np.ndarray, "n m"]
+    largest: float
+
+
+@runtime_checkable
+class PositionScores(Protocol):
+    """Scores B_ij that do not depend on tokens, but on which tokens they are."""
+
+    @property
+    def top(self) -> float:
+        """An upper bound on B_ij."""
+        ...
+
+    def scores(self, n: int) -> Scores:
+        """Those among n tokens."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Kernel:
-    """w_j e^{b <Q x_i, K x_j>}, over j <= i where causal; b = inf keeps only the largest, -inf the smallest."""
+    """w_j e^{b <Q x_i, K x_j> + B_ij}, over j <= i where causal; b = inf keeps only the largest, -inf the smallest."""
 
     beta: float
     queries: Matrix = 1.0
@@ -27,6 +49,7 @@ class Kernel:
     causal: bool = False
     query_bias: Float[np.ndarray, " k"] | None = None
     key_bias: Float[np.ndarray, " k"] | None = None
+    positions: PositionScores | None = None
 
     @cached_property
     def coupling(self) -> Matrix:
@@ -37,7 +60,7 @@ class Kernel:
 
     @cached_property
     def top(self) -> float:
-        """|b| |Q^T K|, the largest exponent; with biases an upper bound on it."""
+        """|b| |Q^T K|, the largest exponent; with biases or positions an upper bound on it."""
         size = norm(self.coupling)
         if self.biased:
             q, k = (
@@ -45,7 +68,11 @@ class Kernel:
                 for bias in (self.query_bias, self.key_bias)
             )
             size += norm(self.queries) * k + q * norm(self.keys) + q * k
-        return abs(self.beta) * size
+        return abs(self.beta) * size + (0.0 if self.positions is None else self.positions.top)
+
+    def position_scores(self, n: int) -> Scores | None:
+        """B of n tokens; None without positions."""
+        return None if self.positions is None else self.positions.scores(n)
 
     @property
     def biased(self) -> bool:
@@ -59,8 +86,8 @@ class Kernel:
 
     @cached_property
     def isotropic(self) -> bool:
-        """Whether Q^T K = a I, without biases."""
-        return np.ndim(self.coupling) == 0 and not self.biased
+        """Whether Q^T K = a I, without biases and positions."""
+        return np.ndim(self.coupling) == 0 and not self.biased and self.positions is None
 
     @property
     def hard(self) -> bool:
@@ -69,14 +96,23 @@ class Kernel:
     def logits(
         self, x: Float[np.ndarray, "n d"]
     ) -> tuple[Float[np.ndarray, "n k"], Float[np.ndarray, "n k"]]:
-        """Targets b Q x (Q x for hardmax, with the sign of b) and sources K x."""
+        """Targets and sources of tokens that read each other."""
+        return self.targets(x), self.sources(x)
+
+    def targets(self, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k"]:
+        """b Q x (Q x for hardmax, with the sign of b)."""
         factor = math.copysign(1.0, self.beta) if self.hard else self.beta
-        targets, sources = times(self.queries, x), times(self.keys, x)
-        if self.query_bias is not None:
-            targets = targets + self.query_bias
-        if self.key_bias is not None:
-            sources = sources + self.key_bias
-        return factor * targets, sources
+        return factor * plus_bias(times(self.queries, x), self.query_bias)
+
+    def sources(self, y: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "m k"]:
+        """K y."""
+        return plus_bias(times(self.keys, y), self.key_bias)
+
+
+def plus_bias(
+    rows: Float[np.ndarray, "n k"], bias: Float[np.ndarray, " k"] | None
+) -> Float[np.ndarray, "n k"]:
+    return rows if bias is None else rows + bias
 
 
 def scalar_or_matrix(matrix: Matrix) -> Matrix:

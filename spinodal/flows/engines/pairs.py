@@ -1,10 +1,11 @@
 r"""Attention of any queries, keys and values over every pair, with sums of differences.
 
-    log Z_i = log sum_j w_j e^{<t_i, s_j>},    shift_i = Z_i^-1 sum_j w_j e^{<t_i, s_j>} (v_j - a_i)
+    log Z_i = log sum_j w_j e^{<t_i, s_j> + B_ij},    shift_i = Z_i^-1 sum_j w_j e^{<t_i, s_j> + B_ij} (v_j - a_i)
 
-over all sources j, or over j <= i when causal. beta belongs to the targets: t = beta Q x, s = K x,
-v = V x. The anchors keep the digits of a clustered state: with a = V x the terms are as small as
-the distances, where "average, then subtract" would leave only the rounding of 1 [derived].
+over all sources j, or over j <= i when causal. B = 0 unless scores are given; -inf is a source that is not read.
+beta belongs to the targets: t = beta Q x, s = K x, v = V x. The anchors keep the digits of a clustered state: with
+a = V x the terms are as small as the distances, where "average, then subtract" would leave only the rounding of 1
+[derived].
 
     symbol  meaning                               shape
     t, s    targets, sources                      n d, m d
@@ -18,12 +19,14 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Float
 
+from spinodal.flows.engines.kernel import Scores
 from spinodal.flows.engines.law import EPS, Attention, rounding_of_sum
 from spinodal.loops import compiled, exp2, in_parts, plus, use_widest_vectors
 
 BLOCK = 256  # sources at a time: their logits stay in the nearest cache
 LANES = 16  # a block is a multiple, so that its loops have no slow end
 ROWS = 32  # targets that meet one block before the next is fetched
+PER_LN2 = 1 / np.log(2)
 
 
 @compiled()
@@ -44,6 +47,15 @@ def logits(l, t, s):
             l1[j] += t10 * s0[j] + t11 * s1[j] + t12 * s2[j] + t13 * s3[j]
             l2[j] += t20 * s0[j] + t21 * s1[j] + t22 * s2[j] + t23 * s3[j]
             l3[j] += t30 * s0[j] + t31 * s1[j] + t32 * s2[j] + t33 * s3[j]
+
+
+@compiled()
+@no_type_check
+def add_scores(l, b, i, J):
+    """l_qj += B_{i + q, J + j} for four targets and a block of sources; b in units of ln 2."""
+    for q in range(min(4, b.shape[0] - i)):
+        for j in range(min(l.shape[1], b.shape[1] - J)):
+            l[q, j] += b[i + q, J + j] * PER_LN2
 
 
 @compiled()
@@ -110,8 +122,8 @@ def add_differences(shift, spread, l, v, a):
 
 @compiled()
 @no_type_check
-def attend(t, s, v, a, w, causal, start, stop):
-    """(shift, spread, log_2 Z) of four targets at a time, from 4 start to 4 stop; t in units of ln 2."""
+def attend(t, s, v, a, w, b, causal, start, stop):
+    """(shift, spread, log_2 Z) of four targets at a time, from 4 start to 4 stop; t in units of ln 2, no b as [0 0]."""
     m, size = w.size, 4 * (stop - start)
     shift, spread, Z = np.zeros((size, a.shape[1])), np.zeros(size), np.zeros(size)
     top = np.full(size, -np.inf)
@@ -124,6 +136,8 @@ def attend(t, s, v, a, w, causal, start, stop):
                 if causal and i + 3 < J:
                     continue
                 logits(l, t[i : i + 4], s[J // block])
+                if b.size > 0:
+                    add_scores(l, b, i, J)
                 for q in range(4):
                     number = max(0, min(block, (i + q + 1 if causal else m) - J))
                     row, mass = l[q, :number], w[J : J + number]
@@ -170,20 +184,24 @@ def interaction(
     weights: Float[np.ndarray, " m"],
     anchors: Float[np.ndarray, "n e"] | None = None,
     causal: bool = False,
+    scores: Scores | None = None,
 ) -> Attention:
-    """shift_i = Z_i^-1 sum_j w_j e^{<t_i, s_j>} (v_j - a_i); without anchors a = 0, the plain mean.
+    """shift_i = Z_i^-1 sum_j w_j e^{<t_i, s_j> + B_ij} (v_j - a_i); without anchors a = 0, the plain mean.
 
-    Causal: over j <= i, with n = m. Sources without weight are left out; where that leaves none,
-    the shift is 0 and log Z = -inf.
+    B are the `scores`. Causal: over j <= i, with n = m. Sources without weight, and those with B_ij = -inf, are
+    left out; where that leaves none, the shift is 0 and log Z = -inf.
     """
     e = values.shape[1]
     if anchors is None:
         anchors = np.zeros((len(targets), e))
     t, a = pad_rows(targets / np.log(2), 4), pad_rows(anchors, 4)
     s, v = block_rows(sources), block_rows(values)
-    parts = in_parts(lambda start, stop: attend(t, s, v, a, weights, causal, start, stop), len(t) // 4, ROWS)
+    b, added = (np.empty((0, 0)), 0.0) if scores is None else scores
+    parts = in_parts(
+        lambda start, stop: attend(t, s, v, a, weights, b, causal, start, stop), len(t) // 4, ROWS
+    )
     shift, spread, log_Z = (np.concatenate(part)[: len(targets)] for part in zip(*parts, strict=True))
-    logit = np.linalg.norm(targets, axis=1) * np.linalg.norm(sources, axis=1).max()
+    logit = np.linalg.norm(targets, axis=1) * np.linalg.norm(sources, axis=1).max() + added
     m = len(weights)
     noise = EPS * (8 + rounding_of_sum(m, BLOCK, BLOCK / 4 + m / BLOCK) + 4 * logit)  # four lanes or more
     return Attention(shift[:, :e], log_Z * np.log(2), noise * spread + 1e-300)

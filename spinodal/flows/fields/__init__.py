@@ -4,10 +4,13 @@ file          what
 composed      AttentionField: heads, mask, kind, scheme, noise, feed-forward part, drive
 heads         Q, K, V, where a number stands for that multiple of the identity
 interactions  the attention output of one head, from differences of tokens
+positions     scores of fixed positions, added to those of the tokens
+source        other tokens that are read: cross-attention, and prompts
 matrices      the matrices of a head from a text, such as "random:7"
 schemes       where the layer norm sits
 depth         heads that change with time
 drive         a rotation and a constant pull of each token
+checks        what a field checks of tokens at a call
 feed          the feed-forward part, outer s(inner x + bias)
 function      any function of tokens, weights and time as a field
 unnormalised  attention without layer norm

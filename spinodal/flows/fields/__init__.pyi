@@ -5,7 +5,9 @@ from .energy import Energy, energy_of
 from .feed import FeedForward
 from .function import FunctionField
 from .heads import Head
+from .positions import Positions
 from .schemes import NGPT, SCHEMES, Mix, Peri, Post, Pre, Scheme, Sqrt, scheme
+from .source import Source
 from .unnormalised import UnnormalisedField
 
 __all__ = [
@@ -20,10 +22,12 @@ __all__ = [
     "Mix",
     "Peri",
     "Piecewise",
+    "Positions",
     "Post",
     "Pre",
     "Resampled",
     "Scheme",
+    "Source",
     "Sqrt",
     "UnnormalisedField",
     "energy_of",

@@ -1,4 +1,4 @@
-r"""The field of attention, with any heads, mask, kind, scheme, noise, feed-forward part and drive.
+r"""The field of attention, with any heads, mask, kind, scheme, noise, positions, source, feed-forward part and drive.
 
     theta_i' = P_{theta_i} A_i / s_i,   r_i' by the scheme,   dtheta_i += sqrt(2 / kappa) dW_i on the sphere,
     A_i = sum_h zeta_i^h sum_j p_ij^h V^h theta_j + W s(A theta_i + c) + Omega_i theta_i + c_i
@@ -7,6 +7,8 @@ r"""The field of attention, with any heads, mask, kind, scheme, noise, feed-forw
     sa    e^{b<Qx,Ky>} / Z_i       [glpr2023]
     usa   e^{b<Qx,Ky>} w_j         [glpr2023], w_j = 1/n
     gkpr  e^{b(<Qx,Ky> - 1)} w_j   [gkpr2024]: the same flow, e^b slower
+
+Scores B_ij of fixed positions may be added to b<Qx,Ky>, and what tokens read from a source to the sum over heads.
 
 Known flows: Kuramoto is beta = 0 with d = 2; repulsion is Head(values=-1); hardmax is beta = inf.
 """
@@ -26,12 +28,15 @@ from spinodal.arrays import fast_array
 from spinodal.errors import InputError, require_types
 from spinodal.flows.engines.kernel import Number
 from spinodal.flows.engines.law import EPS
+from spinodal.flows.fields.checks import check_dimensions, checked_tokens, finite, nan_rate, state_arrays
 from spinodal.flows.fields.depth import Piecewise, Resampled
 from spinodal.flows.fields.drive import Drive
 from spinodal.flows.fields.feed import FeedForward
 from spinodal.flows.fields.heads import IDENTITY, Head
 from spinodal.flows.fields.interactions import Interaction
+from spinodal.flows.fields.positions import Positions
 from spinodal.flows.fields.schemes import POST, AttentionOutput, Scheme
+from spinodal.flows.fields.source import Source
 from spinodal.flows.state import Rate, State
 from spinodal.limits import NUMBERS, require_at_most
 from spinodal.runs import SAVED_IF_SET
@@ -73,11 +78,18 @@ class AttentionField:
     depth: Resampled | Piecewise | None = dataclasses.field(
         default=None, metadata=SAVED_IF_SET
     )  # changing heads
+    positions: Positions | None = dataclasses.field(
+        default=None, metadata=SAVED_IF_SET
+    )  # scores B_ij of the tokens' fixed positions
+    source: Source | None = dataclasses.field(default=None, metadata=SAVED_IF_SET)  # other tokens to read
 
     def __post_init__(self) -> None:
         check_types(self)
-        if not self.heads:
-            raise InputError("`heads` (): a field of attention has at least one head", field="heads")
+        if not self.heads and (self.source is None or self.source.share is not None):
+            raise InputError(
+                "`heads` (): a field of attention has at least one head, or a `source` with heads of its own",
+                field="heads",
+            )
         if not self.kappa > 0:
             raise InputError(
                 f"`kappa` {self.kappa}: noise sqrt(2 / kappa) dW needs kappa > 0, inf for none", field="kappa"
@@ -88,17 +100,37 @@ class AttentionField:
             )
         widths = {part.d for part in self.parts if part.d is not None}
         if len(widths) > 1:
-            names = "`heads`, `drive` and" if self.drive else "`heads` and"
+            more = [f"`{name}`" for name in ("drive", "source") if getattr(self, name) is not None]
+            names = ", ".join(["`heads`", *more]) + " and"
             raise InputError(
                 f"{names} `feed_forward` are made for different d: {sorted(widths)}",
                 field=("heads", "feed_forward"),
             )
-        self.at(0.0).interactions  # noqa: B018  (refuses here what it would refuse at the first call)
+        check_positions(self)
+        now = self if self.depth is None else self.at(0.0)
+        (now.interactions, now.readers)  # noqa: B018  (refuses here what it would refuse at the first call)
 
     @cached_property
     def interactions(self) -> tuple[Interaction, ...]:
         beta = float(self.beta)
-        return tuple(Interaction(head, beta, self.kind, self.causal, self.engine) for head in self.heads)
+        placed = [
+            None if self.positions is None else self.positions.of_head(h) for h in range(len(self.heads))
+        ]
+        return tuple(
+            Interaction(head, beta, self.kind, self.causal, self.engine, positions)
+            for head, positions in zip(self.heads, placed, strict=True)
+        )
+
+    @cached_property
+    def readers(self) -> tuple[Interaction, ...]:
+        """The heads that read a source in a softmax of their own."""
+        heads = () if self.source is None or self.source.share is not None else self.source.heads
+        return tuple(Interaction(head, float(self.beta), self.kind, False, "auto") for head in heads)
+
+    @property
+    def prompt(self) -> Source | None:
+        """The source where it is read in one softmax with the tokens."""
+        return None if self.source is None or self.source.share is None else self.source
 
     @cached_property
     def d(self) -> int | None:
@@ -112,13 +144,14 @@ class AttentionField:
 
     @property
     def parts(self) -> tuple[Any, ...]:
-        """The parts that may fix d: heads, feed-forward part, drive, and heads that change with time."""
-        return (*self.heads, *self.beside, *([] if self.depth is None else [self.depth]))
+        """The parts that may fix d: heads, feed-forward part, drive, source, and heads that change with time."""
+        return (*self.heads, *self.beside, *(part for part in (self.source, self.depth) if part is not None))
 
     @property
     def one_head(self) -> bool:
-        """Whether the output is that of one head alone, without biases and the same at all times."""
-        return len(self.heads) == 1 and not self.heads[0].biased and not self.beside and self.depth is None
+        """Whether the output is that of one head alone, without biases and positions and the same at all times."""
+        more = (*self.beside, *(p for p in (self.depth, self.positions, self.source) if p is not None))
+        return len(self.heads) == 1 and not self.heads[0].biased and not more
 
     @property
     def biased(self) -> bool:
@@ -126,12 +159,13 @@ class AttentionField:
         return any(head.biased for head in self.heads)
 
     def at(self, time: float) -> "AttentionField":
-        """The field at one time, whose heads do not change."""
-        return (
-            self
-            if self.depth is None
-            else dataclasses.replace(self, heads=self.depth.heads(time), depth=None)
-        )
+        """The field at one time, whose heads do not change and whose source does not move."""
+        now: dict[str, Any] = {}
+        if self.depth is not None:
+            now |= {"heads": self.depth.heads(time), "depth": None}
+        if self.source is not None and self.source.moves:
+            now["source"] = self.source.at(time)
+        return dataclasses.replace(self, **now) if now else self
 
     @property
     def noise(self) -> float:
@@ -143,17 +177,17 @@ class AttentionField:
         """Whether coincident tokens stay together, so that one token with their total weight stands for them.
 
         Not under a causal mask (they read different tokens), not where lengths move (they have different
-        speeds), not with noise, nor where each has a drive of its own. Under repulsion they stay together
+        speeds), not with noise, nor where each has a drive or a position of its own. Under repulsion they stay together
         too, but tokens that are apart never meet.
         """
         own = self.drive is not None and self.drive.n is not None
-        return not (self.causal or self.scheme.grows or self.noise > 0 or own)
+        return not (self.causal or self.scheme.grows or self.noise > 0 or own or self.positions is not None)
 
     @property
     def in_span(self) -> bool:
         """Whether tokens stay in the span of the start, in which `reduce_to_span` has min(n, d) coordinates."""
-        plain = self.d is None and not self.beside and self.depth is None and self.noise == 0
-        return plain and all(head.isotropic for head in self.heads)
+        alone = self.d is None and not self.beside and self.depth is None and self.source is None
+        return alone and self.noise == 0 and all(head.isotropic for head in self.heads)
 
     def __call__(self, time: float, state: State, weights: Float[np.ndarray, " n"]) -> Rate:
         """The rate of directions and lengths, the scaled Z (the mean over heads), and the bound on the drift."""
@@ -178,22 +212,44 @@ class AttentionField:
     def attention_weights(
         self, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"] | None = None
     ) -> Float[np.ndarray, "h n n"]:
-        """p_ij^h = w_j e^{b <Q^h x_i, K^h x_j>} / Z_i^h, the attention weights of a state.
+        """p_ij^h = w_j e^{b <Q^h x_i, K^h x_j> + B_ij} / Z_i^h, the attention weights of a state.
 
-        Rows sum to one under every kind, and are 0 beyond a causal mask; at beta = inf they are those of the largest.
+        Rows sum to one under every kind, with a prompt together with those of `source_weights`, and are 0 beyond a
+        causal mask; at beta = inf they are those of the largest.
         Weights are equal if not given. InputError for more numbers than memory is meant to hold.
         """
-        x = fast_array(x, "x")
-        weights = np.full(len(x), 1 / len(x)) if weights is None else fast_array(weights, "weights")
-        check_dimensions(State(x, np.ones(len(x))), weights, self.d)
-        require_at_most(NUMBERS, len(self.heads) * len(x) ** 2, "attention weights", "x")
-        return np.stack([one.attention_weights(x, weights) for one in self.at(0.0).interactions])
+        x, weights = checked_tokens(x, weights, self.d)
+        n = len(x)
+        require_at_most(NUMBERS, len(self.heads) * n * n, "attention weights", "x")
+        now = self.at(0.0)
+        return np.stack([one.attention_weights(x, weights, now.prompt)[:, :n] for one in now.interactions])
+
+    def source_weights(
+        self, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"] | None = None, time: float = 0.0
+    ) -> Float[np.ndarray, "h n m"]:
+        """p_ik^h of the tokens of the source, by the heads that read it.
+
+        Rows sum to one, for a prompt together with those of `attention_weights`. InputError without a source.
+        """
+        x, weights = checked_tokens(x, weights, self.d)
+        now = self.at(time)
+        if now.source is None:
+            raise InputError("`source`: the field has none", field="source")
+        require_at_most(NUMBERS, len(x) * len(now.source.masses), "attention weights", "x")
+        if now.prompt is not None:
+            return np.stack(
+                [one.attention_weights(x, weights, now.prompt)[:, len(x) :] for one in now.interactions]
+            )
+        return np.stack([one.source_weights(x, now.source) for one in now.readers])
 
     def attention_output(
         self, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], radial: bool = True
     ) -> AttentionOutput:
-        """A_i, the sum over heads, feed-forward part and drive; of the heads at t = 0 where these change."""
-        first, *rest = (one.attention_output(x, weights, radial) for one in self.at(0.0).interactions)
+        """A_i, the sum over heads, source, feed-forward part and drive; as at t = 0 where these change."""
+        now = self.at(0.0)
+        outputs = [one.attention_output(x, weights, radial, now.prompt) for one in now.interactions]
+        outputs += [one.source_output(x, now.source) for one in now.readers if now.source is not None]
+        first, *rest = outputs
         if not rest and not self.beside:
             return first
         parts = zip(*(pull[:4] for pull in (first, *rest)), strict=True)
@@ -203,7 +259,7 @@ class AttentionField:
             along = np.sum(push * x, 1)
             T, a, bound = T + push - along[:, None] * x, a + along, bound + part.error_bound
         engines = dict.fromkeys(pull.engine for pull in (first, *rest))
-        return AttentionOutput(T, a, Z / len(self.heads), bound, ", ".join(engines))
+        return AttentionOutput(T, a, Z / len(outputs), bound, ", ".join(engines))
 
 
 def parts_beyond(field: AttentionField, served: Collection[str]) -> list[str]:
@@ -225,7 +281,8 @@ def check_types(field: AttentionField) -> None:
         object.__setattr__(field, "heads", heads)
     require_types(field, beta=Real, kind=str, heads=tuple, causal=(bool, np.bool_), kappa=Real, engine=str)
     require_types(field, feed_forward=(FeedForward, type(None)), drive=(Drive, type(None)))
-    require_types(field, depth=(Resampled, Piecewise, type(None)))
+    require_types(field, depth=(Resampled, Piecewise, type(None)), source=(Source, type(None)))
+    require_types(field, positions=(Positions, type(None)))
     if wrong := [head for head in field.heads if not isinstance(head, Head)]:
         raise InputError(f"`heads` with {wrong[0]!r}: a tuple of Head is needed", field="heads")
     if not callable(field.scheme):
@@ -234,32 +291,22 @@ def check_types(field: AttentionField) -> None:
         )
 
 
-def state_arrays(state: State) -> State:
-    """The state in double precision and C order, as engines read it."""
-    return State(fast_array(state.directions, "directions"), fast_array(state.lengths, "lengths"))
-
-
-def check_dimensions(state: State, weights: Float[np.ndarray, " n"], d: int | None) -> None:
-    """InputError where the numbers of tokens differ, or the matrices are for another d."""
-    x, r = state
-    n = len(x)
-    if n == 0 or x.ndim != 2 or x.shape[1] < 2:
-        raise InputError(f"directions have shape {x.shape}: at least one token, on spheres of R^2 and above")
-    if r.shape != (n,) or weights.shape != (n,):
+def check_positions(field: AttentionField) -> None:
+    """InputError for positions and prompts that the other parts of a field have no meaning for."""
+    if field.hard and field.positions is not None:
         raise InputError(
-            f"{n} directions with {len(r)} lengths and {len(weights)} weights: one of each a token"
+            f"`positions` with `beta` {field.beta}: finite scores are nothing beside infinite ones; take a large beta",
+            field=("positions", "beta"),
         )
-    if d is not None and d != x.shape[1]:
-        raise InputError(f"tokens have d = {x.shape[1]}, the matrices of the field have d = {d}")
-
-
-def finite(state: State) -> bool:
-    """Whether every entry is finite, tested on their sum, which is faster."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        return math.isfinite(state.directions.sum() + state.lengths.sum())
-
-
-def nan_rate(state: State) -> Rate:
-    """The rate of a state that is not finite: NaN throughout, without a call of an engine."""
-    unknown = np.full(len(state.lengths), np.nan)
-    return Rate(np.full_like(state.directions, np.nan), unknown, unknown, unknown)
+    if field.hard and field.prompt is not None:
+        raise InputError(
+            f"`share` with `beta` {field.beta}: at infinite beta masses do not count; leave out `share`, so that the "
+            "source is read by itself",
+            field=("share", "beta"),
+        )
+    heads = field.heads if field.depth is None else field.depth.heads(0.0)
+    if field.positions is not None and field.positions.heads not in (None, len(heads)):
+        raise InputError(
+            f"`positions` are for {field.positions.heads} heads, the field has {len(heads)}",
+            field=("positions", "heads"),
+        )

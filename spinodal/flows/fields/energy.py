@@ -107,7 +107,11 @@ def energy_of(field: AttentionField | UnnormalisedField) -> Energy:
         "the feed-forward part is no gradient": field.feed_forward is not None,
         "drives of tokens are no gradient of it": field.drive is not None,
         "its heads change with time": field.depth is not None,
-        "biases make no gradient": field.heads[0].biased,
+        "what tokens read from a source does not act on it": field.source is not None,
+        "biases make no gradient": field.biased,
+        "scores of positions that are not symmetric, or without beta, make no gradient": field.positions
+        is not None
+        and (field.beta == 0 or not field.positions.symmetric),
         f"{len(field.heads)} heads at once: ask the field of each head": len(field.heads) > 1,
     }
     for obstacle, stands in obstacles.items():

@@ -13,7 +13,7 @@ from spinodal.arrays import fast_array
 from spinodal.errors import InputError, require_types
 from spinodal.flows.engines.kernel import Number
 from spinodal.flows.engines.law import EPS
-from spinodal.flows.fields.composed import finite, nan_rate, state_arrays
+from spinodal.flows.fields.checks import finite, nan_rate, state_arrays
 from spinodal.flows.state import Rate, State
 
 

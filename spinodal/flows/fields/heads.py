@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from spinodal.arrays import real_array
 from spinodal.errors import InputError
-from spinodal.flows.engines.kernel import Kernel, Matrix, norm, scalar_or_matrix, square
+from spinodal.flows.engines.kernel import Kernel, Matrix, PositionScores, norm, scalar_or_matrix, square
 from spinodal.flows.fields.matrices import matrices_of
 from spinodal.runs import SAVED_IF_SET
 
@@ -95,9 +95,13 @@ class Head:
         """M = Q^T K, as a number where it is a multiple of the identity."""
         return self.kernel(1.0).coupling
 
-    def kernel(self, beta: float, causal: bool = False) -> Kernel:
-        """e^{b <Q x, K y>}."""
-        return Kernel(beta, self.queries, self.keys, causal, self.query_bias, self.key_bias)
+    def kernel(self, beta: float, causal: bool = False, positions: PositionScores | None = None) -> Kernel:
+        """e^{b <Q x, K y>}, with the scores of positions added."""
+        return Kernel(beta, self.queries, self.keys, causal, self.query_bias, self.key_bias, positions)
+
+    def sa_kernel(self, beta: float, causal: bool, positions: PositionScores | None) -> Kernel:
+        """The kernel where Z may have any scale, since it is divided by."""
+        return self.kernel(beta, causal, positions)
 
     @cached_property
     def strength(self) -> float:

@@ -1,6 +1,6 @@
 r"""The attention output of one head, A_i = zeta_i sum_j p_ij V x_j, from differences x_j - x_i.
 
-    m_i = sum_j p_ij (x_j - x_i),    p_ij = w_j e^{b <Q x_i, K x_j>} / Z_i,
+    m_i = sum_j p_ij (x_j - x_i),    p_ij = w_j e^{b <Q x_i, K x_j> + B_ij} / Z_i,
     A_i = zeta_i V (x_i + m_i),      zeta = 1 for SA, Z_i for USA, e^{-b} Z_i for "gkpr".
 
 Differences come first and V after, so that a cluster loses no digits: with V = v I, P V x_i = 0 and only
@@ -15,13 +15,15 @@ import numpy as np
 from jaxtyping import Float
 
 from spinodal.errors import InputError
-from spinodal.flows.engines import hardmax
+from spinodal.flows.engines import direct, hardmax
 from spinodal.flows.engines.choose import choose_engines, compute_average, mean_and_engine, unchecked_drift
 from spinodal.flows.engines.engine import Problem
 from spinodal.flows.engines.kernel import Kernel, times
 from spinodal.flows.engines.law import BETA_MAX, EPS, Attention, Law, law
 from spinodal.flows.fields.heads import Head
+from spinodal.flows.fields.positions import Positions
 from spinodal.flows.fields.schemes import AttentionOutput
+from spinodal.flows.fields.source import Source
 from spinodal.flows.names import require_known
 from spinodal.loops import product
 
@@ -42,6 +44,7 @@ class Interaction:
     kind: str
     causal: bool
     engine: str
+    positions: Positions | None = None
 
     def __post_init__(self) -> None:
         require_known("kind", self.kind, KINDS)
@@ -66,11 +69,19 @@ class Interaction:
                 )
         isotropic = self.kernel.isotropic
         problem = Problem(1, self.head.d, self.kernel.inverse_temperature, isotropic, self.causal, self.hard)
-        choose_engines(problem._replace(biased=self.kernel.biased), self.engine)
+        choose_engines(
+            problem._replace(biased=self.kernel.biased, placed=self.positions is not None), self.engine
+        )
 
     @cached_property
     def kernel(self) -> Kernel:
-        return self.head.kernel(self.beta, self.causal)
+        kernel = self.head.sa_kernel if self.kind == "sa" else self.head.kernel
+        return kernel(self.beta, self.causal, self.positions)
+
+    @property
+    def isotropic(self) -> bool:
+        """Whether the drift is that of Q = K = V = I at some beta, times a number."""
+        return self.head.isotropic and self.positions is None and not (self.causal or self.hard)
 
     @property
     def hard(self) -> bool:
@@ -92,43 +103,68 @@ class Interaction:
         return Law(self.kernel.inverse_temperature, None if self.kind == "sa" else math.exp(self.exponent))
 
     def attention_output(
-        self, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], radial: bool
+        self,
+        x: Float[np.ndarray, "n d"],
+        weights: Float[np.ndarray, " n"],
+        radial: bool,
+        prompt: Source | None = None,
     ) -> AttentionOutput:
-        """A_i as its tangent and its radial part, with Z_i and the bound on the error.
+        """A_i as its tangent and its radial part, with Z_i and the bound on the error; read with a `prompt`.
 
         Without `radial` an engine may give the drift alone, and <x, A> is NaN.
         """
         head = self.head
-        if head.isotropic and not (radial or self.causal or self.hard):
+        if self.isotropic and not radial and prompt is None:
             v, answer = float(head.value_matrix), unchecked_drift(x, weights, self.law, self.engine)
             drift, Z, bound = answer
             unasked = np.broadcast_to(np.nan, len(x))
             if v != 1:
                 drift, bound = v * drift, abs(v) * bound
             return AttentionOutput(drift, unasked, Z, bound, answer.engine)
-        pull, name = compute_average(self.kernel, x, weights, lambda m: self.split(x, m), engine=self.engine)
+        prefix = prompt and prompt.average(self.kernel, x)
+
+        def split(mean: Attention) -> AttentionOutput:
+            return self.split(x, prompt.join(mean, prefix) if prompt and prefix else mean)
+
+        pull, name = compute_average(self.kernel, x, weights, split, engine=self.engine)
         return AttentionOutput(*pull[:4], name)
 
+    def source_output(self, x: Float[np.ndarray, "n d"], source: Source) -> AttentionOutput:
+        """What tokens read from a source: A_i, with Z_i and the bound on the error."""
+        return AttentionOutput(*self.split(x, source.average(self.kernel, x))[:4], direct.ENGINE.name)
+
     def attention_weights(
-        self, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]
-    ) -> Float[np.ndarray, "n n"]:
-        """p_ij = w_j e^{b <Q x_i, K x_j>} / Z_i; a row of 0 for a token that reads none with weight."""
+        self, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], prompt: Source | None = None
+    ) -> Float[np.ndarray, "n k"]:
+        """p_ij = w_j e^{b <Q x_i, K x_j> + B_ij} / Z_i [n n], and those of a prompt as further columns.
+
+        A row is 0 for a token that reads none with weight.
+        """
         targets, sources = self.kernel.logits(x)
         if self.hard:
             return hardmax.interaction(targets, sources, np.eye(len(x)), weights, None, self.causal).shift
-        with np.errstate(divide="ignore"):
-            logits = product(targets, sources.T) + np.log(weights)
+        logits = logits_of(targets, sources, weights)
+        if self.positions is not None:
+            logits = logits + self.positions.scores(len(x)).values
         if self.causal:
             logits[np.triu_indices(len(x), 1)] = -np.inf
-        top = logits.max(1, keepdims=True)
-        e = np.exp(logits - np.where(top > -np.inf, top, 0.0))
-        return e / np.maximum(e.sum(1, keepdims=True), np.finfo(float).tiny)
+        if prompt is not None and prompt.share is not None:
+            further = logits_of(targets, self.kernel.sources(prompt.tokens), prompt.share * prompt.masses)
+            logits = np.concatenate([logits + np.log1p(-prompt.share), further], 1)
+        return softmax(logits)
+
+    def source_weights(self, x: Float[np.ndarray, "n d"], source: Source) -> Float[np.ndarray, "n m"]:
+        """p_ik = v_k e^{b <Q x_i, K y_k>} / Z_i of the tokens of a source in a softmax of their own."""
+        targets, sources = self.kernel.targets(x), self.kernel.sources(source.tokens)
+        if self.hard:
+            return hardmax.interaction(targets, sources, np.eye(len(sources)), source.masses).shift
+        return softmax(logits_of(targets, sources, source.masses))
 
     def log_partition(
         self, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]
     ) -> Float[np.ndarray, " n"]:
-        """log sum_j w_j e^{b <Q x_i, K x_j>}."""
-        if self.head.isotropic and not (self.causal or self.hard):
+        """log sum_j w_j e^{b <Q x_i, K x_j> + B_ij}."""
+        if self.isotropic:
             with np.errstate(divide="ignore"):  # of a token far from all mass Z may underflow
                 return np.log(unchecked_drift(x, weights, self.law, self.engine).Z) + self.top
         return mean_and_engine(self.kernel, x, weights, self.engine)[0].log_partition
@@ -152,3 +188,18 @@ class Interaction:
         seen = 1.0 * (log_Z > -np.inf)
         zeta = seen if self.kind == "sa" else np.exp(scaled + self.exponent)
         return AttentionOutput(zeta[:, None] * pull, zeta * radial, np.exp(scaled), zeta * bound)
+
+
+def logits_of(
+    targets: Float[np.ndarray, "n k"], sources: Float[np.ndarray, "m k"], weights: Float[np.ndarray, " m"]
+) -> Float[np.ndarray, "n m"]:
+    """<t_i, s_j> + log w_j."""
+    with np.errstate(divide="ignore"):
+        return product(targets, sources.T) + np.log(weights)
+
+
+def softmax(logits: Float[np.ndarray, "n m"]) -> Float[np.ndarray, "n m"]:
+    """e^{l_ij} / sum_j e^{l_ij}; a row of 0 where all are -inf."""
+    top = logits.max(1, keepdims=True)
+    e = np.exp(logits - np.where(top > -np.inf, top, 0.0))
+    return e / np.maximum(e.sum(1, keepdims=True), np.finfo(float).tiny)

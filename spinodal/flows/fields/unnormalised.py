@@ -16,7 +16,7 @@ from spinodal.errors import InputError, require_types
 from spinodal.flows.engines import pairs
 from spinodal.flows.engines.kernel import Number, times
 from spinodal.flows.engines.law import Attention, law
-from spinodal.flows.fields.composed import check_dimensions, finite, nan_rate, state_arrays
+from spinodal.flows.fields.checks import check_dimensions, finite, nan_rate, state_arrays
 from spinodal.flows.fields.heads import IDENTITY, Head
 from spinodal.flows.fields.schemes import positive
 from spinodal.flows.state import Rate, State

@@ -49,14 +49,10 @@ def angular_pull(field: Field, n: int, d: int) -> AngularPull | None:
     """The parameters of a field whose tokens are integrated as angles; None for others and for few tokens."""
     if type(field) is not AttentionField or d != 2 or field.engine not in ("auto", ENGINE.name):
         return None
+    if not (type(field.scheme) is Post and field.one_head and field.merges) or field.hard:
+        return None
     one = field.interactions[0]
-    plain = type(field.scheme) is Post and field.one_head
-    if (
-        not (plain and field.merges and one.head.isotropic)
-        or one.hard
-        or one.law.beta < 0
-        or field.d not in (None, d)
-    ):
+    if not one.head.isotropic or one.law.beta < 0 or field.d not in (None, d):
         return None
     pull = AngularPull(one.law, float(one.head.value_matrix), field.engine)
     return pull if pull.serves(n) else None

@@ -23,7 +23,7 @@ from spinodal.arrays import real_array, token_array, weight_array
 from spinodal.errors import ConvergenceError, InputError, require_type
 from spinodal.flows.engines.field import check, with_probes
 from spinodal.flows.engines.span import coordinates_in_span
-from spinodal.flows.fields import FunctionField
+from spinodal.flows.fields import AttentionField, FunctionField
 from spinodal.flows.state import Field, State
 from spinodal.flows.time.frames import SavedFrames
 from spinodal.flows.time.integrators import AdaptiveIntegrator, Integrator
@@ -163,6 +163,9 @@ def simulate(
     require_type("checkpoints", checkpoints, (CheckpointPolicy, type(None)))
     if until == CONSENSUS and field.noise > 0:
         raise InputError("`until` consensus: noise keeps tokens apart for ever; give a time", field="until")
+    composed = field if isinstance(field, AttentionField) else None
+    if composed and composed.source is not None:
+        composed.source.require_until(until)
     start = initial_state(start)
     n = len(start.directions)
     weights = np.full(n, 1 / n) if weights is None else weight_array(weights)
@@ -173,6 +176,8 @@ def simulate(
             raise InputError(
                 "`probes` with noise: their draws would change those of the tokens", field="probes"
             )
+        if composed and composed.positions is not None:
+            raise InputError("`probes` with `positions`: a probe has none", field=("probes", "positions"))
         x, weights = with_probes(start.directions, weights, token_array(probes, "probes"))
         start = State(x, np.append(start.lengths, np.ones(len(x) - n)))
     saved = None

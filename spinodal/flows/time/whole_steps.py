@@ -81,9 +81,9 @@ def compiled_pull(field: Field, n: int, d: int, lightest: float) -> FewTokensOut
         return None
     if field.d not in (None, d):
         return None  # which the field refuses in its own words
-    one = field.interactions[0]
-    if not field.one_head or type(field.scheme) is not Post or one.hard:
+    if not field.one_head or type(field.scheme) is not Post or field.hard:
         return None
+    one = field.interactions[0]
     if lightest < FAINT and 2 * one.top > -np.log(FAINT):
         return None  # the Z of a probe may be one that is found in logarithms alone
     plain = one.head.isotropic and not one.causal
