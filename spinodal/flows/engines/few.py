@@ -267,7 +267,7 @@ def fill_by_pairs(x, w, pull, drift, error):
     size = share + -share % LANES
     t, a = padded(targets), padded(x)
     s, v = blocks_of(sources, size, number), blocks_of(x, size, number)
-    shift, spread, log_Z = attend(t, s, v, a, w, pull.causal, 0, len(t) // 4)
+    shift, spread, log_Z = attend(t, s, v, a, w, np.empty((0, 0)), pull.causal, 0, len(t) // 4)
     reach, whole = longest(sources) * LN2, pull.V.size > 0
     additions = min(n, BLOCK / 4 + n / BLOCK) / 2
     fixed = 8 + max(np.sqrt(BLOCK + n / BLOCK), additions)
