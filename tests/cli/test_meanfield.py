@@ -10,6 +10,7 @@ from marks import slow_but
 
 from spinodal import sphere, theory
 from spinodal.cli._density import start_of
+from spinodal.runs import read
 
 THRESHOLDS = {  # from Bessel functions in 30 digits, rounded to four decimals
     2: [1.0445, 3.1654, 6.2113, 10.2285, 15.2363, 21.2405],
@@ -242,3 +243,30 @@ def test_matrices_of_a_density_are_files_and_are_refused_where_none_flow_by_them
     ]:
         assert spinodal(monkeypatch, *command, *more, "--overwrite") == 2
         assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_references_and_a_causal_mask(monkeypatch, capsys, tmp_path: Path):
+    plain = ["meanfield", "--beta", "2", "--until", "0.1", "--start", "uniform+noise:0.5"]
+    (tmp_path / "modes.txt").write_text("1 0.5 0\n")
+    for k, reference in enumerate(("uniform", "dirac:0,2", f"modes:{tmp_path}/modes.txt")):
+        assert spinodal(monkeypatch, *plain, "--reference", reference, "--out", str(tmp_path / f"{k}")) == 0
+    uniform, dirac, modes = (read(tmp_path / f"{k}").wasserstein[0] for k in range(3))
+    assert uniform < 0.05
+    assert dirac == pytest.approx(np.pi / np.sqrt(3), abs=0.05)
+    assert 0.1 < modes < 1
+    causal = [
+        "--causal",
+        "--field",
+        "usa",
+        "--slices",
+        "3",
+        "--resolution",
+        "8",
+        "--out",
+        str(tmp_path / "c"),
+    ]
+    assert spinodal(monkeypatch, *plain, *causal) == 0
+    assert len(np.unique(read(tmp_path / "c").index)) == 3
+    for wrong, said in (("dirac:1", "a direction of 2 numbers"), ("soon", "uniform, dirac:X,Y, modes:FILE")):
+        assert spinodal(monkeypatch, *plain, "--reference", wrong, "--out", str(tmp_path / "no")) == 2
+        assert said in " ".join(capsys.readouterr().err.replace("│", " ").split())
