@@ -95,6 +95,11 @@ def whole_steps(report: Any) -> Figures:
         )
 
 
+def layers(report: Any) -> Figures:
+    for row in report:
+        yield f"a layer over its drift, n = {row['n']}, d = {row['d']}, {row['weights']}", row["ratio"]
+
+
 def phase_diagram(report: Any) -> Figures:
     layers = {row["method"]: row["cpu_ms"] for row in report["layers"] if row["d"] == 32}
     yield (
@@ -162,6 +167,7 @@ BENCHMARKS = {
     "consensus": Benchmark(["--quick", "--budget", "5"], consensus),
     "circle": Benchmark(["--quick"], circle),
     "whole_steps": Benchmark(["--quick"], whole_steps),
+    "layers": Benchmark(["--quick"], layers),
     "phase_diagram": Benchmark(["--quick", "--every", "100"], phase_diagram),
     "meanfield": Benchmark(["--quick"], meanfield),
     "blocks": Benchmark(["--quick"], blocks),

@@ -48,6 +48,24 @@ Share = Annotated[
     float | None,
     typer.Option(help="Read --source beside each other, in one softmax, with this share of the mass."),
 ]
+Probes = Annotated[
+    str | None,
+    typer.Option(
+        help="Points without mass that are carried along: how many, or [m d] as .npy.", show_default=False
+    ),
+]
+Reference = Annotated[
+    str | None,
+    typer.Option(
+        help="Record W2 to uniform, dirac:X,Y (a direction), modes:FILE as of --start, or tokens [m d] as .npy."
+    ),
+]
+CausalDensity = Annotated[
+    bool, typer.Option("--causal", help="Tokens read those before them: with usa, a density at each index.")
+]
+Slices = Annotated[
+    int | None, typer.Option(help="With --causal and usa: how many indices have a density (8).")
+]
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A name of `spinodal list`.")]
 Values = Annotated[
     list[str] | None,

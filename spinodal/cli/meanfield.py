@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 from rich.progress import SpinnerColumn, TimeElapsedColumn
 
+from spinodal.cli import _options as shared
 from spinodal.cli._defaults import default
 from spinodal.cli._density import reference_of, start_of
-from spinodal.cli._options import Unlimited
 from spinodal.cli._output import (
     bars,
     command_line,
@@ -66,28 +66,17 @@ def meanfield_command(
     repulsive: Annotated[bool, typer.Option("--repulsive", help="V = -V: tokens spread.")] = False,
     resolution: Annotated[
         int | None,
-        typer.Option(help="With noise: degrees kept (64). On the sphere: degree of the nodes (32)."),
-    ] = None,
-    probes: Annotated[
-        str | None,
-        typer.Option(help="Points without mass that the drift carries along: how many, or [m d] as .npy."),
-    ] = None,
-    reference: Annotated[
-        str | None,
         typer.Option(
-            help="Record W2 to uniform, dirac:X,Y (a direction), modes:FILE as of --start, or tokens [m d] as .npy."
+            help="With noise: degrees kept (64). On the sphere and in slices: degree of the nodes (32)."
         ),
     ] = None,
-    causal: Annotated[
-        bool,
-        typer.Option("--causal", help="Tokens read those before them: with usa, a density at each index."),
-    ] = False,
-    slices: Annotated[
-        int | None, typer.Option(help="With --causal and usa: how many indices have a density (8).")
-    ] = None,
+    probes: shared.Probes = None,
+    reference: shared.Reference = None,
+    causal: shared.CausalDensity = False,
+    slices: shared.Slices = None,
     seed: Annotated[int, typer.Option(help="Of the white noise.")] = default("meanfield.WhiteNoise.seed"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in the folder.")] = False,
-    unlimited: Unlimited = False,
+    unlimited: shared.Unlimited = False,
 ):
     """Follow a density: `spinodal meanfield --geometry circle --field sa --beta 5 --until diracs --out runs/density`.
 
@@ -106,10 +95,8 @@ def meanfield_command(
     with renamed(tolerance="tol", kappa="noise", kind="field", sigma="start", values="start"):
         begin = start_of(start, geometry, d, seed)
         goal = reference_of(reference, geometry, d)
-        chosen = given(
-            until=number_or_text(until), tolerance=tol, resolution=resolution, reference=goal, slices=slices
-        )
-        experiment = DensityExperiment(attention, begin, **chosen, probes=probes_of(probes))
+        chosen = given(until=number_or_text(until), tolerance=tol, resolution=resolution, slices=slices)
+        experiment = DensityExperiment(attention, begin, **chosen, probes=probes_of(probes), reference=goal)
         owned = ("record.npz", "amplitudes.png", "life.png")
         with open_run(
             out, kind="meanfield", config=experiment, seed=seed, owned=owned, resume=None, overwrite=overwrite,

@@ -7,17 +7,8 @@ from typing import Annotated, Any
 import typer
 from typer import Option
 
+from spinodal.cli import _options as shared
 from spinodal.cli._defaults import default
-from spinodal.cli._options import (
-    FeedForwardText,
-    PositionsText,
-    Pulls,
-    Resample,
-    Rotations,
-    Share,
-    SourceFile,
-    Unlimited,
-)
 from spinodal.cli._output import command_line, renamed
 from spinodal.cli._values import end_time
 
@@ -45,13 +36,13 @@ def simulate_command(
     q: Annotated[str | None, Option(help="Q: diag:2,1, scaled:-1, random:SEED, or .npy, [k d] or [h k d].")] = None,
     k: Annotated[str | None, Option(help="K, as Q.")] = None,
     v: Annotated[str | None, Option(help="V, as Q, [d d] or [h d d].")] = None,
-    feed_forward: FeedForwardText = None,
-    rotations: Rotations = None,
-    pulls: Pulls = None,
-    resample: Resample = False,
-    positions: PositionsText = None,
-    source: SourceFile = None,
-    share: Share = None,
+    feed_forward: shared.FeedForwardText = None,
+    rotations: shared.Rotations = None,
+    pulls: shared.Pulls = None,
+    resample: shared.Resample = False,
+    positions: shared.PositionsText = None,
+    source: shared.SourceFile = None,
+    share: shared.Share = None,
     causal: Annotated[bool, Option("--causal", help="Token i sees tokens j <= i.")] = False,
     repulsive: Annotated[bool, Option("--repulsive", help="V = -V: tokens spread.")] = False,
     normalisation: Annotated[str, Option(help="post, pre, mix, peri, ngpt or sqrt.")] = NORMALISATION,
@@ -63,10 +54,7 @@ def simulate_command(
     perturb: Annotated[float | None, Option(help="Moves the start by Gaussian steps of this size.")] = None,
     normalise: Annotated[bool, Option("--normalise", help="Scale the start to unit length.")] = False,
     weights: Annotated[str | None, Option(help="Weights as .npy, [n], summing to one.")] = None,
-    probes: Annotated[
-        str | None,
-        Option(help="Points that the flow carries along and that pull at nothing: how many, or [m d] as .npy."),
-    ] = None,
+    probes: shared.Probes = None,
     until: Annotated[str, Option(help="A time, or consensus: however long it takes.")] = f"{UNTIL:g}",
     frames: Annotated[
         int, Option(help="Times to keep, evenly spread, as 256 MiB hold them; to consensus 8 a decade.")
@@ -78,13 +66,11 @@ def simulate_command(
     observables: Annotated[
         str | None, Option(help="Numbers over time, with commas, of `spinodal list observables`.")
     ] = None,
-    certify: Annotated[
-        bool, Option("--certify", help="Run again at a tenth of --tol: how many digits of the merges' times agree.")
-    ] = False,
+    certify: Annotated[bool, Option("--certify", help="Run again at --tol / 10: digits of the merges' times.")] = False,
     movie: Annotated[str | None, Option(help="gif: a movie too, for d = 2 and 3.")] = None,
     resume: Annotated[bool, Option("--resume", help="Go on from the last checkpoint.")] = False,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace what is in --out.")] = False,
-    unlimited: Unlimited = False,
+    unlimited: shared.Unlimited = False,
 ):  # fmt: skip
     """Let tokens flow: `spinodal simulate --n 200 --d 2 --beta 25 --until consensus --out runs/wait`.
 
