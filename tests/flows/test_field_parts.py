@@ -141,6 +141,9 @@ def test_piecewise_heads_change_at_their_times():
     first = simulate(AttentionField(1.0), X, 0.5, method=Layers(0.1)).tokens[-1]
     then = simulate(AttentionField(1.0, heads=stacks[1]), first, 0.5, method=Layers(0.1)).tokens[-1]
     np.testing.assert_allclose(run.tokens[-1], then, atol=1e-13)
+    assert field.at(0.1) is field.at(0.2)  # whose norms are computed once
+    with pytest.raises(InputError, match="`positions` are for 2 heads, the field has 1, 2"):
+        AttentionField(depth=field.depth, positions=Positions("distance", np.ones(2)))
 
 
 PARTS = {

@@ -13,6 +13,7 @@ Scores B_ij of fixed positions may be added to b<Qx,Ky>, and what tokens read fr
 Known flows: Kuramoto is beta = 0 with d = 2; repulsion is Head(values=-1); hardmax is beta = inf.
 """
 
+import copy
 import dataclasses
 import math
 from collections.abc import Collection
@@ -160,12 +161,22 @@ class AttentionField:
 
     def at(self, time: float) -> "AttentionField":
         """The field at one time, whose heads do not change and whose source does not move."""
-        now: dict[str, Any] = {}
-        if self.depth is not None:
-            now |= {"heads": self.depth.heads(time), "depth": None}
-        if self.source is not None and self.source.moves:
-            now["source"] = self.source.at(time)
-        return dataclasses.replace(self, **now) if now else self
+        now = self if self.depth is None else self.with_heads(self.depth.heads(time))
+        if now.source is not None and now.source.moves:
+            source, now = now.source.at(time), copy.copy(now)  # with the norms of its heads
+            object.__setattr__(now, "source", source)
+        return now
+
+    def with_heads(self, heads: tuple[Head, ...]) -> "AttentionField":
+        """The field of these heads at all times; the one before, with its norms, where they are the same."""
+        if not (self.latest and self.latest[0].heads is heads):
+            self.latest[:] = [dataclasses.replace(self, heads=heads, depth=None)]
+        return self.latest[0]
+
+    @cached_property
+    def latest(self) -> list["AttentionField"]:
+        """The field of the heads that were asked for last."""
+        return []
 
     @property
     def noise(self) -> float:
@@ -304,9 +315,12 @@ def check_positions(field: AttentionField) -> None:
             "source is read by itself",
             field=("share", "beta"),
         )
-    heads = field.heads if field.depth is None else field.depth.heads(0.0)
-    if field.positions is not None and field.positions.heads not in (None, len(heads)):
+    depth = field.depth
+    stacks = depth.stacks if isinstance(depth, Piecewise) else (depth.heads(0.0) if depth else field.heads,)
+    counts = {len(heads) for heads in stacks}
+    wanted = None if field.positions is None else field.positions.heads
+    if wanted is not None and counts != {wanted}:
         raise InputError(
-            f"`positions` are for {field.positions.heads} heads, the field has {len(heads)}",
+            f"`positions` are for {wanted} heads, the field has {', '.join(map(str, sorted(counts)))}",
             field=("positions", "heads"),
         )
