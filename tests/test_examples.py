@@ -6,6 +6,9 @@ import inspect
 
 import pytest
 
+from spinodal import layers
+
+LAYERS = [name for name in layers.__all__ if name not in ("Layer", "CrossLayer", "mixer_layer")]
 EXAMPLES = (
     "figures.draw",
     "flows.AttentionField",
@@ -49,9 +52,11 @@ EXAMPLES = (
     "training.train",
     "watch.observe",
     "watch.record",
+    *(f"layers.{name}" for name in LAYERS),
 )
 
 
+@pytest.mark.filterwarnings("ignore:the literal parameterisation")
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_prints_what_it_says(name: str):
     room, _, attribute = name.partition(".")

@@ -4,11 +4,11 @@ r"""Mixers for other people's models: plain keywords, tensors in and out.
     y, reported = layer(x, residuals=True)         what the mixer reports of its equilibrium, by name
 
 >>> import torch
->>> from spinodal.layers import GraphFlow, Retention
+>>> from spinodal.layers import GraphFlowAttention, Retention
 >>> x = torch.ones(2, 5, 16)
 >>> Retention(16, heads=2, causal=True)(x).shape
 torch.Size([2, 5, 16])
->>> y, reported = GraphFlow(16, heads=2, flow_steps=2)(x, residuals=True)
+>>> y, reported = GraphFlowAttention(16, heads=2, flow_steps=2)(x, residuals=True)
 >>> sorted(reported)
 ['density', 'energy', 'flow', 'l1']
 

@@ -15,6 +15,18 @@ class SwiGLU(Layer):
     """W_o LN(v SiLU(2a)), v and a linear in x, of `hidden` features  [shazeer2020].
 
     The gated feed-forward layer in common use.
+
+    >>> import torch
+    >>> from spinodal.layers import SwiGLU
+    >>> layer, x = SwiGLU(16, hidden=32), torch.randn(2, 8, 16)
+    >>> optimizer, losses = torch.optim.AdamW(layer.parameters(), lr=1e-2), []
+    >>> for step in range(3):
+    ...     losses.append((layer(x) - x.roll(1, 1)).square().mean())
+    ...     losses[-1].backward()
+    ...     optimizer.step()
+    ...     optimizer.zero_grad()
+    >>> bool(losses[2] < losses[0])
+    True
     """
 
     def __init__(self, width: int, *, hidden: int = SwiGLUConfig.hidden):
@@ -25,6 +37,18 @@ class DrivingForce(Layer):
     """W_o LN(z tanh(a)), z and a linear in x, of `hidden` features  [derived].
 
     Half the difference between the two phases, of equal fractions, into which every feature z splits.
+
+    >>> import torch
+    >>> from spinodal.layers import DrivingForce
+    >>> layer, x = DrivingForce(16, hidden=32), torch.randn(2, 8, 16)
+    >>> optimizer, losses = torch.optim.AdamW(layer.parameters(), lr=1e-2), []
+    >>> for step in range(3):
+    ...     losses.append((layer(x) - x.roll(1, 1)).square().mean())
+    ...     losses[-1].backward()
+    ...     optimizer.step()
+    ...     optimizer.zero_grad()
+    >>> bool(losses[2] < losses[0])
+    True
     """
 
     def __init__(self, width: int, *, hidden: int = DrivingForceConfig.hidden):
@@ -35,6 +59,18 @@ class PhaseCompetition(Layer):
     """W_o LN(concat_j (x_j - z)), x_j = z P softmax_j(2 a_j), z and a linear in x, of `hidden` features  [derived].
 
     P = `phases` phases of equal fractions compete for every feature z.
+
+    >>> import torch
+    >>> from spinodal.layers import PhaseCompetition
+    >>> layer, x = PhaseCompetition(16, hidden=32, phases=4), torch.randn(2, 8, 16)
+    >>> optimizer, losses = torch.optim.AdamW(layer.parameters(), lr=1e-2), []
+    >>> for step in range(3):
+    ...     losses.append((layer(x) - x.roll(1, 1)).square().mean())
+    ...     losses[-1].backward()
+    ...     optimizer.step()
+    ...     optimizer.zero_grad()
+    >>> bool(losses[2] < losses[0])
+    True
     """
 
     def __init__(
@@ -75,6 +111,18 @@ class Partition(PartitionLayer):
 
     A mixture splits into `phases` phases whose K and L a network of `hidden` features predicts. `reading` says what a
     mixture is (token, feature, flat), `pathway` where `reactions` reactions take place (none, I, II, III).
+
+    >>> import torch
+    >>> from spinodal.layers import Partition
+    >>> layer, x = Partition(16, heads=2, hidden=32, phases=3), torch.randn(2, 8, 16)
+    >>> optimizer, losses = torch.optim.AdamW(layer.parameters(), lr=1e-2), []
+    >>> for step in range(3):
+    ...     losses.append((layer(x) - x.roll(1, 1)).square().mean())
+    ...     losses[-1].backward()
+    ...     optimizer.step()
+    ...     optimizer.zero_grad()
+    >>> bool(losses[2] < losses[0])
+    True
     """
 
     options = PartitionConfig
@@ -84,6 +132,19 @@ class LiteralPartition(PartitionLayer):
     """x_ij = z_i K_ij / u_i with raw, signed K and L_j = sigmoid(l_j)  [qajar2024, eqs. 9, 10h].
 
     `Partition` with the parameters of the paper: it has poles where u = 0, of which it warns.
+
+    >>> import torch
+    >>> from spinodal.layers import LiteralPartition
+    >>> _ = torch.manual_seed(0)  # some starts lie beside a pole
+    >>> layer, x = LiteralPartition(16, heads=2, hidden=32, phases=3), torch.randn(2, 8, 16)
+    >>> optimizer, losses = torch.optim.AdamW(layer.parameters(), lr=1e-2), []
+    >>> for step in range(3):
+    ...     losses.append((layer(x) - x.roll(1, 1)).square().mean())
+    ...     losses[-1].backward()
+    ...     optimizer.step()
+    ...     optimizer.zero_grad()
+    >>> bool(losses[2] < losses[0])
+    True
     """
 
     options = LiteralPartitionConfig
@@ -93,6 +154,18 @@ class DensePartition(Layer):
     """x_ij = z_i K_ij / u_i, K and L from one dense network of all tokens  [qajar2024, eqs. 8b, 9 and Figure 2].
 
     `Partition` with the network of the paper, for texts of exactly `length` tokens.
+
+    >>> import torch
+    >>> from spinodal.layers import DensePartition
+    >>> layer, x = DensePartition(16, heads=2, length=8, hidden=32, phases=3), torch.randn(2, 8, 16)
+    >>> optimizer, losses = torch.optim.AdamW(layer.parameters(), lr=1e-2), []
+    >>> for step in range(3):
+    ...     losses.append((layer(x) - x.roll(1, 1)).square().mean())
+    ...     losses[-1].backward()
+    ...     optimizer.step()
+    ...     optimizer.zero_grad()
+    >>> bool(losses[2] < losses[0])
+    True
     """
 
     def __init__(

@@ -9,6 +9,18 @@ class CrossAttention(CrossLayer):
     """y_i = sum_j softmax_j(<q_i, k_j> / sqrt(c)) v_j, k and v of the source.
 
     Multi-head softmax attention to a source.
+
+    >>> import torch
+    >>> from spinodal.layers import CrossAttention
+    >>> layer, x, source = CrossAttention(16, heads=2), torch.randn(2, 8, 16), torch.randn(2, 6, 16)
+    >>> optimizer, losses = torch.optim.AdamW(layer.parameters(), lr=1e-2), []
+    >>> for step in range(3):
+    ...     losses.append((layer(x, source) - x.roll(1, 1)).square().mean())
+    ...     losses[-1].backward()
+    ...     optimizer.step()
+    ...     optimizer.zero_grad()
+    >>> bool(losses[2] < losses[0])
+    True
     """
 
     def __init__(self, width: int, *, heads: int = 4):
@@ -20,6 +32,19 @@ class StaticCross(CrossLayer):
 
     Each head has one trained matrix W from the positions of a source, up to `source_length`, to those of up to `length`
     tokens.
+
+    >>> import torch
+    >>> from spinodal.layers import StaticCross
+    >>> layer = StaticCross(16, heads=2, length=8, source_length=6)
+    >>> x, source = torch.randn(2, 8, 16), torch.randn(2, 6, 16)
+    >>> optimizer, losses = torch.optim.AdamW(layer.parameters(), lr=1e-2), []
+    >>> for step in range(3):
+    ...     losses.append((layer(x, source) - x.roll(1, 1)).square().mean())
+    ...     losses[-1].backward()
+    ...     optimizer.step()
+    ...     optimizer.zero_grad()
+    >>> bool(losses[2] < losses[0])
+    True
     """
 
     def __init__(self, width: int, *, length: int, source_length: int, heads: int = 4):

@@ -15,6 +15,18 @@ class Attention(Layer):
     """y_i = sum_j softmax_j(<R_i q_i, R_j k_j> / sqrt(c)) v_j  [su2021].
 
     Multi-head softmax attention with rotary positions, over all tokens, or over earlier ones if `causal`.
+
+    >>> import torch
+    >>> from spinodal.layers import Attention
+    >>> layer, x = Attention(16, heads=2), torch.randn(2, 8, 16)
+    >>> optimizer, losses = torch.optim.AdamW(layer.parameters(), lr=1e-2), []
+    >>> for step in range(3):
+    ...     losses.append((layer(x) - x.roll(1, 1)).square().mean())
+    ...     losses[-1].backward()
+    ...     optimizer.step()
+    ...     optimizer.zero_grad()
+    >>> bool(losses[2] < losses[0])
+    True
     """
 
     def __init__(self, width: int, *, heads: int = 4, causal: bool = False):
@@ -25,6 +37,18 @@ class Retention(Layer):
     """y_i = sum_j g^|i-j| <R_i q_i, R_j k_j> v_j / (m sqrt(c))  [sun2023].
 
     Linear attention with a fixed decay g in each head; m normalises the weights.
+
+    >>> import torch
+    >>> from spinodal.layers import Retention
+    >>> layer, x = Retention(16, heads=2, causal=True), torch.randn(2, 8, 16)
+    >>> optimizer, losses = torch.optim.AdamW(layer.parameters(), lr=1e-2), []
+    >>> for step in range(3):
+    ...     losses.append((layer(x) - x.roll(1, 1)).square().mean())
+    ...     losses[-1].backward()
+    ...     optimizer.step()
+    ...     optimizer.zero_grad()
+    >>> bool(losses[2] < losses[0])
+    True
     """
 
     def __init__(self, width: int, *, heads: int = 4, causal: bool = False):
@@ -35,6 +59,18 @@ class GatedLinear(Layer):
     """y_i = q_i S_i, S_i = diag(a_i) S_{i-1} + ((1 - a_i) * k_i) v_i^T  [yang2023].
 
     Linear attention whose decays a_i depend on the tokens.
+
+    >>> import torch
+    >>> from spinodal.layers import GatedLinear
+    >>> layer, x = GatedLinear(16, heads=2, causal=True), torch.randn(2, 8, 16)
+    >>> optimizer, losses = torch.optim.AdamW(layer.parameters(), lr=1e-2), []
+    >>> for step in range(3):
+    ...     losses.append((layer(x) - x.roll(1, 1)).square().mean())
+    ...     losses[-1].backward()
+    ...     optimizer.step()
+    ...     optimizer.zero_grad()
+    >>> bool(losses[2] < losses[0])
+    True
     """
 
     def __init__(self, width: int, *, heads: int = 4, causal: bool = False):
@@ -45,6 +81,18 @@ class PhaseMemory(Layer):
     """y_n = sum_j q_nj S_nj / w_nj, w and S the decayed sums of r and of r v^T  [derived].
 
     Every token is split over `phases` phases in each head, and reads the mean composition of those that it selects.
+
+    >>> import torch
+    >>> from spinodal.layers import PhaseMemory
+    >>> layer, x = PhaseMemory(16, heads=2, causal=True, phases=4), torch.randn(2, 8, 16)
+    >>> optimizer, losses = torch.optim.AdamW(layer.parameters(), lr=1e-2), []
+    >>> for step in range(3):
+    ...     losses.append((layer(x) - x.roll(1, 1)).square().mean())
+    ...     losses[-1].backward()
+    ...     optimizer.step()
+    ...     optimizer.zero_grad()
+    >>> bool(losses[2] < losses[0])
+    True
     """
 
     def __init__(
@@ -59,6 +107,18 @@ class MinGRU(Layer):
     """h_i = a_i * h_{i-1} + (1 - a_i) * u_i, u = W x  [feng2024].
 
     The minimal gated recurrence: a running average of each feature whose decay depends on the token alone.
+
+    >>> import torch
+    >>> from spinodal.layers import MinGRU
+    >>> layer, x = MinGRU(16, causal=True), torch.randn(2, 8, 16)
+    >>> optimizer, losses = torch.optim.AdamW(layer.parameters(), lr=1e-2), []
+    >>> for step in range(3):
+    ...     losses.append((layer(x) - x.roll(1, 1)).square().mean())
+    ...     losses[-1].backward()
+    ...     optimizer.step()
+    ...     optimizer.zero_grad()
+    >>> bool(losses[2] < losses[0])
+    True
     """
 
     def __init__(self, width: int, *, causal: bool = False):
@@ -69,6 +129,18 @@ class Triangular(Layer):
     """y_i = sum_j W_ij v_j, over j <= i if `causal`  [qajar2024, Figure 6].
 
     Each head has one trained matrix W over the positions of a text of up to `length` tokens.
+
+    >>> import torch
+    >>> from spinodal.layers import Triangular
+    >>> layer, x = Triangular(16, heads=2, length=8), torch.randn(2, 8, 16)
+    >>> optimizer, losses = torch.optim.AdamW(layer.parameters(), lr=1e-2), []
+    >>> for step in range(3):
+    ...     losses.append((layer(x) - x.roll(1, 1)).square().mean())
+    ...     losses[-1].backward()
+    ...     optimizer.step()
+    ...     optimizer.zero_grad()
+    >>> bool(losses[2] < losses[0])
+    True
     """
 
     def __init__(self, width: int, *, length: int, heads: int = 4, causal: bool = False):
@@ -81,6 +153,18 @@ class Toeplitz(Layer):
     """y_i = sum_j t_{i-j} v_j  [qin2023].
 
     Each head has one trained filter t over the distances within a text of up to `length` tokens.
+
+    >>> import torch
+    >>> from spinodal.layers import Toeplitz
+    >>> layer, x = Toeplitz(16, heads=2, length=8), torch.randn(2, 8, 16)
+    >>> optimizer, losses = torch.optim.AdamW(layer.parameters(), lr=1e-2), []
+    >>> for step in range(3):
+    ...     losses.append((layer(x) - x.roll(1, 1)).square().mean())
+    ...     losses[-1].backward()
+    ...     optimizer.step()
+    ...     optimizer.zero_grad()
+    >>> bool(losses[2] < losses[0])
+    True
     """
 
     def __init__(self, width: int, *, length: int, heads: int = 4, causal: bool = False):
@@ -94,17 +178,41 @@ class Convolution(Layer):
 
     A convolution of each feature by itself over `kernel` neighbouring tokens: the last ones if `causal`, else
     those around the token, before = kernel - 1 - kernel // 2.
+
+    >>> import torch
+    >>> from spinodal.layers import Convolution
+    >>> layer, x = Convolution(16, kernel=3), torch.randn(2, 8, 16)
+    >>> optimizer, losses = torch.optim.AdamW(layer.parameters(), lr=1e-2), []
+    >>> for step in range(3):
+    ...     losses.append((layer(x) - x.roll(1, 1)).square().mean())
+    ...     losses[-1].backward()
+    ...     optimizer.step()
+    ...     optimizer.zero_grad()
+    >>> bool(losses[2] < losses[0])
+    True
     """
 
     def __init__(self, width: int, *, kernel: int = 4, causal: bool = False):
         super().__init__(build_mixer(ConvolutionConfig(), Shape(width, kernel=kernel, causal=causal)))
 
 
-class GraphFlow(Layer):
+class GraphFlowAttention(Layer):
     """x <- x + eta / (1 + rho_i) [sum_j P_ij f(x_j - x_i) + rho_i (v_i - x_i)], x(0) = v  [derived].
 
     Tokens descend an energy on the graph of their attention for `flow_steps` steps, f the `coupling`. Options are those
     of `mixer=graph`, see `spinodal list mixers`; `length` is that of the texts whose blocks `top_blocks` selects from.
+
+    >>> import torch
+    >>> from spinodal.layers import GraphFlowAttention
+    >>> layer, x = GraphFlowAttention(16, heads=2, flow_steps=2), torch.randn(2, 8, 16)
+    >>> optimizer, losses = torch.optim.AdamW(layer.parameters(), lr=1e-2), []
+    >>> for step in range(3):
+    ...     losses.append((layer(x) - x.roll(1, 1)).square().mean())
+    ...     losses[-1].backward()
+    ...     optimizer.step()
+    ...     optimizer.zero_grad()
+    >>> bool(losses[2] < losses[0])
+    True
     """
 
     def __init__(

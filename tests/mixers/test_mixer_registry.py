@@ -24,9 +24,7 @@ from spinodal.models import SpinodalConfig, SpinodalForCausalLM
 from spinodal.training import DataConfig, Experiment, Schedule, override, parse_overrides, train
 from spinodal.training.constraints import Constraint
 
-LAYERS = {
-    "graph": "GraphFlow", "competition": "PhaseCompetition", "literal": "LiteralPartition", "dense": "DensePartition",
-}  # fmt: skip
+LAYERS = {"competition": "PhaseCompetition", "literal": "LiteralPartition", "dense": "DensePartition"}
 
 
 @pytest.fixture

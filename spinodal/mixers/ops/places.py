@@ -54,9 +54,12 @@ def places_taken(free: Int[Tensor, " b"], tokens: Size, length: int) -> int:
 def scatter_to_places(
     v: Float[Tensor, "b n d"], place: Int[Tensor, "b n"], table: Float[Tensor, "b m d"]
 ) -> Float[Tensor, "b m d"]:
-    """table_p + v_i at the place p of each token i; values of padding are zero, so they change nothing."""
+    """table_p + v_i at the place p of each token i; values of padding are zero, so they change nothing.
+
+    In the table's type: under autocast tokens may be in half precision where it is not.
+    """
     place = place.clamp(max=table.shape[1] - 1)
-    return table.scatter_add(1, place[..., None].expand(v.shape), v)
+    return table.scatter_add(1, place[..., None].expand(v.shape), v.to(table.dtype))
 
 
 def read_places(
