@@ -25,6 +25,11 @@ from rich.progress import (
 from spinodal.errors import InputError
 
 REPORT = "report.html"
+# Of an evaluation: the loss, and what a task says beside it
+MEASURED = {
+    "held_out_loss": "held-out loss", "perplexity": "perplexity", "bleu": "BLEU", "symbol_error": "wrong symbols",
+    "accuracy": "right answers",
+}  # fmt: skip
 console = Console(emoji=False, markup=False)  # what a user wrote is text: paths, names, words
 if not console.is_terminal:
     console.width = 140
@@ -80,10 +85,13 @@ def bars(*columns: Any, transient: bool = False) -> Iterator[Bars]:
 
 
 class StepBars:
-    """A bar for each run, which appears once it begins, with its steps and its latest loss."""
+    """A bar for each run, which appears once it begins, with its steps and its latest loss.
 
-    def __init__(self, display: Progress):
-        self.display, self.tasks = display, dict[str, TaskID]()
+    With `lines` a line above the bars says what each evaluation found.
+    """
+
+    def __init__(self, display: Progress, *, lines: bool = False):
+        self.display, self.lines, self.tasks = display, lines, dict[str, TaskID]()
 
     def progress(self, run: str) -> Callable[[float | int, float | int], None]:
         """What is called with the steps that are done and all steps."""
@@ -101,12 +109,15 @@ class StepBars:
         def show(step: int, values: Mapping[str, float]) -> None:
             loss = values["loss"] if "loss" in values else values["held_out_loss"]
             self.display.update(self.tasks[run], loss=f"loss {loss:.3f}")
+            told = [f"{text} {values[name]:.3f}" for name, text in MEASURED.items() if name in values]
+            if self.lines and told:
+                self.display.console.print(f"{run}, step {step}: {', '.join(told)}", highlight=False)
 
         return show
 
 
 @contextlib.contextmanager
-def step_bars(resumption: str) -> Iterator[StepBars]:
+def step_bars(resumption: str, *, lines: bool = False) -> Iterator[StepBars]:
     """A progress display that shows steps, the latest loss and the time that is left; interrupted, how to go on."""
     from transformers.utils import logging
 
@@ -117,10 +128,16 @@ def step_bars(resumption: str) -> Iterator[StepBars]:
     logging.set_verbosity_error()  # Trainer warns at resuming of a tied matrix that is saved once
     try:
         with bars(*columns) as display:
-            yield StepBars(display)
+            yield StepBars(display, lines=lines)
     except KeyboardInterrupt:
         console.print(f"interrupted; {resumption}", soft_wrap=True)
         raise typer.Exit(130) from None
+
+
+def show_duration(seconds: float) -> None:
+    """Prints how long what begins takes, about."""
+    told = f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes"
+    console.print(f"about {told} here, if nothing else computes", highlight=False)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from spinodal import recipes
 from spinodal.cli._defaults import default
 from spinodal.cli._expected import show_expected
 from spinodal.cli._options import RecipeName, Unlimited, Values
-from spinodal.cli._output import command_line, console, draw_report, show_report, step_bars
+from spinodal.cli._output import command_line, console, draw_report, show_duration, show_report, step_bars
 from spinodal.limits import require_at_most
 
 SEEDS = 1000  # runs
@@ -72,11 +72,12 @@ def compare_command(
     with step_bars("the same command goes on from the last checkpoints") as bars:
         done = compare(
             recipe, plan, out, command=command_line(), seeds=seeds, jobs=jobs, scheduler=scheduler,
-            tune=grid, progress=bars.progress, log=bars.log, draw=partial(draw_report, again="the same command"),
+            tune=grid, progress=bars.progress, log=bars.log, expect=show_duration,
+            draw=partial(draw_report, again="the same command"),
         )  # fmt: skip
     show_tuning(done.tuning)
     show_report(out, done.runs)
-    for line in verdicts(done.runs):
+    for line in filter(None, (*verdicts(done.runs), recipes.header(recipe)[recipes.CONCLUSION])):
         console.print(str(line), highlight=False, soft_wrap=True)
     if (
         not values

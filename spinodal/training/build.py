@@ -10,9 +10,10 @@ from spinodal.errors import InputError
 from spinodal.models.encoder import SpinodalPreTrainedModel
 from spinodal.training.constraints import Constraints
 from spinodal.training.experiment import Experiment, model_config
+from spinodal.training.prepared import PreparedData
 from spinodal.training.processes import process_count
 from spinodal.training.size import check_size
-from spinodal.training.tasks import PreparedData, task_named
+from spinodal.training.tasks import task_named
 
 REACTIONS = {
     "stoichiometry",

@@ -71,7 +71,8 @@ class TrainingCallback(TrainerCallback):
         if self.progress:
             self.progress(state.global_step, state.max_steps)
         if self.log:
-            self.log(state.global_step, logs)
+            told = self.trainer.task_numbers(logs[name]) if name == "held_out_loss" else {}
+            self.log(state.global_step, logs | told)
 
     def show_rows(self) -> None:
         """Calls `trainer.show` with the rows of metrics, unless it would take more than SHARE of the time."""

@@ -23,13 +23,15 @@ from spinodal.errors import InputError, TerminationError
 from spinodal.runs import Run, decode, open_run, read_run, sweep
 from spinodal.training.build import build_model, prepare_data
 from spinodal.training.experiment import Experiment, model_config, override, parameter_count
+from spinodal.training.planning import measure_pace
+from spinodal.training.prepared import PreparedData
 from spinodal.training.processes import process_count
 from spinodal.training.records import TrainingRun, training_run
-from spinodal.training.run import PAGES, Draw, Label, Record, train
+from spinodal.training.run import PAGES, Draw, Expect, Label, Record, train
 from spinodal.training.size import check_size, model_size
 from spinodal.training.tasks import least_vocabulary
 from spinodal.training.trainer import Log
-from spinodal.training.tuning import ALONE, Grid, Tuning, candidates, check_grid, tune_models
+from spinodal.training.tuning import ALONE, Grid, Tuning, candidates, check_grid, trial_share, tune_models
 from spinodal.types import Progress
 
 PARAMETERS, TIME = "equal parameters", "equal time"
@@ -131,12 +133,23 @@ def matched_models(name: str, recipe: Recipe) -> dict[str, Experiment]:
     models = {name: own} | {
         rival: override(own, {"parameters": size} | dict(values)) for rival, values in recipe.rivals.items()
     }
-    for model, experiment in models.items():
-        try:
-            build_model(experiment, data if experiment.data == own.data else prepare_data(experiment))
-        except InputError as error:
-            raise InputError(f"{model}: {error}") from None
-    return models
+    return {
+        model: judge_by_all(model, experiment, data if experiment.data == own.data else None)
+        for model, experiment in models.items()
+    }
+
+
+def judge_by_all(model: str, experiment: Experiment, data: PreparedData | None) -> Experiment:
+    """The experiment with a last loss over all held-out samples, unless it says otherwise: in both arms the same.
+
+    InputError, with the model's name, for one that cannot be built.
+    """
+    try:
+        data = data or prepare_data(experiment)
+        build_model(experiment, data)
+    except InputError as error:
+        raise InputError(f"{model}: {error}") from None
+    return override(experiment, {"judged": experiment.schedule.judged or len(data.held_out)})
 
 
 @dataclass(frozen=True)
@@ -225,6 +238,7 @@ def compare(
     tune: Grid | None = None,
     progress: Callable[[str], Progress] | None = None,
     log: Callable[[str], Log] | None = None,
+    expect: Expect | None = None,
     draw: Draw | None = None,
 ) -> Comparison:
     """Trains the recipe's model and its rivals into subfolders of `out`, whose compare.json holds what is returned.
@@ -234,8 +248,9 @@ def compare(
     train the runs: they must see the same files under the same paths, and be equally fast where seconds are
     compared. `tune` are values to choose from, by their keys: all models have the same trials
     (training/tuning.py), and each keeps its best values in both arms. `progress` and `log` take the name of a
-    run, its folder below `out`, and return what `train` takes as such. `draw` is called at the end with the
-    folder and the finished runs by arm and model, and may write PAGES.
+    run, its folder below `out`, and return what `train` takes as such. `expect` is called before the first run with
+    the seconds that all of them take here, about, were none of them finished; `draw` at the end with the folder and the
+    finished runs by arm and model, and may write PAGES.
     """
     out = Path(out)
     if process_count() > 1:
@@ -279,6 +294,8 @@ def compare(
             candidates(model, experiment, tune or {})
         jobs = jobs or (1 if torch.cuda.is_available() else os.cpu_count() or 1)
 
+        if expect and not scheduler:
+            expect(expected_seconds(models, seeds, tune or {}) / jobs)
         tuning: dict[str, Tuning] = {}
         if tune:
             tuning = tune_models(
@@ -306,6 +323,17 @@ def compare(
         if draw:
             draw(folder, comparison.runs)
     return comparison
+
+
+def expected_seconds(models: Mapping[str, Experiment], seeds: int, tune: Grid) -> float:
+    """Seconds of all runs and trials of a comparison one after another, by a few batches of each model."""
+    whole = {}
+    for model, experiment in models.items():
+        data = prepare_data(experiment)
+        whole[model] = measure_pace(experiment, build_model(experiment, data), data).seconds(experiment)
+    slowest = max(whole.values())
+    runs = seeds * (sum(whole.values()) + slowest * (len(whole) - 1))
+    return runs + sum(trial_share(tune) * seconds for seconds in whole.values())
 
 
 def planned_runs(models: Mapping[str, Experiment], seeds: int) -> list[tuple[str, str, Experiment]]:

@@ -37,11 +37,11 @@ UNWRITTEN: dict[str, Any] = {"text_field": DataConfig.text_field, "optimizer": "
     name: getattr(Schedule, name)
     for name in (
         "step_size", "nonfinite", "accumulate", "decay", "matrix_lr", "minutes", "precision",
-        "activation_checkpointing", "workers", "save_total", "sharded",
+        "activation_checkpointing", "workers", "save_total", "sharded", "judged",
     )
 } | {"network": ""} | {
     name: getattr(DataConfig, name)
-    for name in ("held_out", "target_tokenizer", "bucket", "scored", "validation", "test")
+    for name in ("held_out", "target_tokenizer", "bucket", "scored", "validation", "test", "baselines")
 }  # fmt: skip
 
 
@@ -135,13 +135,14 @@ OF_TASKS = {
             "target_tokenizer",
             "bucket",
             "scored",
-            "validation",
-            "test",
+            "baselines",
         ),
         ("translation",),
     ),
     "text_field": ("masked", "causal"),
-    **dict.fromkeys(("corpus", "tokenizer", "vocabulary"), ("masked", "causal", "translation")),
+    **dict.fromkeys(
+        ("corpus", "tokenizer", "vocabulary", "validation", "test"), ("masked", "causal", "translation")
+    ),
 }
 
 

@@ -23,10 +23,11 @@ from spinodal.training.build import build_model, prepare_data
 from spinodal.training.experiment import Experiment
 from spinodal.training.groups import describe_groups
 from spinodal.training.passes import constrained_loss, undisturbed
+from spinodal.training.prepared import PreparedData
 from spinodal.training.processes import process_count
 from spinodal.training.sharding import gathered_parameters
 from spinodal.training.size import machine_memory
-from spinodal.training.tasks import PreparedData, collator
+from spinodal.training.tasks import collator
 
 # Bytes a parameter; adafactor's are rows and columns, Muon keeps half of a matrix
 MOMENTS = {"adamw": 8, "adamw-one-rate": 8, "muon": 8, "adafactor": 0, "sgd": 0}

@@ -1,40 +1,79 @@
-r"""A budget of time: how many steps of an experiment fit into so many minutes of computing.
+r"""A budget of time: how many steps of an experiment fit into so many minutes of computing, and how long steps take.
 
-    steps = (60 minutes - e) / (s + e / evaluate_every),   evaluate_every >= 10 e / s
+    seconds = steps (s + e / evaluate_every) + l,   evaluate_every >= 10 e / s
 
-s are the seconds of the passes of a step, without the optimiser's own, e those of an evaluation, both measured on
-a few batches before the first step, by the clock of the rows of metrics (`seconds`), on the device that trains.
-Evaluations so take a tenth of the time at most. The plan is part of the run's configuration: a resumed run has the
-number of steps that it began with, at whatever speed.
+s are the seconds of the passes of a step, without the optimiser's own, e those of an evaluation between steps and l of
+the last, of as many samples as evaluation.py allows them; all are measured on a few batches before the first step, by
+the clock of the rows of metrics (`seconds`), on the device that trains. Evaluations so take a tenth of the time at
+most. The plan is part of the run's configuration: a resumed run has the number of steps that it began with, at whatever
+speed.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from spinodal.models.encoder import SpinodalPreTrainedModel
+from spinodal.training.build import step_samples
 from spinodal.training.callbacks import clock
+from spinodal.training.evaluation import judged_samples
 from spinodal.training.experiment import Experiment, override
 from spinodal.training.passes import constrained_loss, undisturbed
+from spinodal.training.prepared import PreparedData
 from spinodal.training.processes import process_count
-from spinodal.training.tasks import PreparedData, collator
+from spinodal.training.tasks import collator
 
 PLANNED = ("steps", "evaluate_every")  # values of a configuration that a plan sets
 BATCHES = 3  # of which the time is taken, after one that is not counted
 SHARE = 10  # times that an evaluation takes, at least, between two of them
 
 
-def plan_steps(experiment: Experiment, model: SpinodalPreTrainedModel, data: PreparedData) -> Experiment:
+@dataclass(frozen=True)
+class Pace:
+    """Seconds of a step and of an evaluation of all held-out samples, and the samples of both."""
+
+    step: float
+    evaluation: float
+    trained: int  # samples of a step
+    held_out: int
+
+    def between(self, every: int) -> float:
+        """Seconds of an evaluation every so many steps."""
+        return self.evaluation * judged_samples(self.held_out, every * self.trained) / self.held_out
+
+    def last(self, steps: int, judged: int) -> float:
+        """Seconds of the evaluation after so many steps, of `judged` samples where it is not 0."""
+        count = min(judged or judged_samples(self.held_out, steps * self.trained), self.held_out)
+        return self.evaluation * count / self.held_out
+
+    def seconds(self, experiment: Experiment, done: int = 0) -> float:
+        """Seconds of the steps of an experiment after those that are done, evaluations included."""
+        schedule = experiment.schedule
+        between = self.between(schedule.evaluate_every) / schedule.evaluate_every
+        return (schedule.steps - done) * (self.step + between) + self.last(schedule.steps, schedule.judged)
+
+
+def measure_pace(experiment: Experiment, model: SpinodalPreTrainedModel, data: PreparedData) -> Pace:
+    """The pace of an experiment on this machine, measured on a few batches; the model is as it was."""
+    nn.Module.to(model, torch.accelerator.current_accelerator(check_available=True) or "cpu")
+    step = experiment.schedule.accumulate * seconds_of_step(experiment, model, data)
+    evaluation = seconds_of_evaluation(experiment, model, data)
+    return Pace(step, evaluation, step_samples(experiment), len(data.held_out))
+
+
+def plan_steps(experiment: Experiment, pace: Pace) -> Experiment:
     """The experiment with as many steps as its `minutes` hold, and evaluations that take a tenth of them at most."""
     schedule = experiment.schedule
-    nn.Module.to(model, torch.accelerator.current_accelerator(check_available=True) or "cpu")
-    step = schedule.accumulate * seconds_of_step(experiment, model, data)
-    evaluation = seconds_of_evaluation(experiment, model, data)
-    every = max(schedule.evaluate_every, math.ceil(SHARE * evaluation / step))
-    steps = max(1, int((60 * schedule.minutes - evaluation) / (step + evaluation / every)))
+    every = max(schedule.evaluate_every, math.ceil(SHARE * pace.between(schedule.evaluate_every) / pace.step))
+
+    def fitting(last: float) -> int:
+        return max(1, int((60 * schedule.minutes - last) / (pace.step + pace.between(every) / every)))
+
+    steps = fitting(pace.last(fitting(0.0), schedule.judged))
     return override(experiment, {"steps": steps, "evaluate_every": every})
 
 

@@ -14,7 +14,7 @@ from spinodal.data import MaskedWindows, Samples
 from spinodal.mixers.base import PhaseMixer
 from spinodal.models.encoder import SpinodalPreTrainedModel
 from spinodal.observables import cosine_histogram, mean_cosine
-from spinodal.training.tasks import PreparedData
+from spinodal.training.prepared import PreparedData
 from spinodal.watch import record
 
 TOKENS = 32  # of the sentence whose phases are shown

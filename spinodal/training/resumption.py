@@ -13,7 +13,7 @@ from spinodal.training.processes import process_count
 SPLIT = ("batch", "accumulate", "processes")  # their product is the number of samples of a step
 FREE = (  # what may differ where a run goes on, or is compared elsewhere
     *SPLIT, "digests", "steps", "log_every", "evaluate_every", "save_every", "save_total", "workers",
-    "activation_checkpointing", "nonfinite",
+    "activation_checkpointing", "nonfinite", "judged",
 )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ Everything that can be wrong with the input is found before the first step.
 import contextlib
 import dataclasses
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,8 @@ from spinodal.training.experiment import Experiment
 from spinodal.training.finite import nonfinite_weights
 from spinodal.training.groups import ParameterGroup, describe_groups
 from spinodal.training.memory import estimate_memory, refuse_memory
-from spinodal.training.planning import PLANNED, follow_plan, plan_steps
+from spinodal.training.planning import PLANNED, follow_plan, measure_pace, plan_steps
+from spinodal.training.prepared import PreparedData
 from spinodal.training.probe import Probe, probe_model
 from spinodal.training.processes import join_group, main_only, on_main, process_count, process_rank, together
 from spinodal.training.records import Part, TrainingRun, training_run
@@ -49,7 +50,7 @@ from spinodal.training.resumption import (
 from spinodal.training.saved import model_damage, model_of_weights, rebuild_model, save_model
 from spinodal.training.sharding import gather_weights
 from spinodal.training.size import check_size
-from spinodal.training.tasks import PreparedData, task_named
+from spinodal.training.tasks import task_named
 from spinodal.training.trainer import Log, PhysicsTrainer
 from spinodal.types import Progress
 
@@ -58,6 +59,7 @@ OWNED = ("checkpoints", "model", *PAGES)
 Number = int | float
 Record = dict[str, Any]  # of a run, as its run.json holds it
 Draw = Callable[[RunFolder, dict[str, dict[str, list[TrainingRun]]]], None]  # folder, {arm: {model: runs}}
+Expect = Callable[[float], object]  # called with the seconds that something takes, about
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ def train(
     overwrite: bool = False,
     progress: Progress | None = None,
     log: Log | None = None,
+    expect: Expect | None = None,
     draw: Draw | None = None,
 ) -> TrainingResult:
     """theta <- theta - alpha AdamW(grad J), J the loss of the task and of the constraint, for as many steps as asked.
@@ -105,7 +108,8 @@ def train(
     returns the result: losses by step and at the end. `label` names the run, by default after the folder. A folder
     that already holds a run is refused unless `resume` (from its newest whole checkpoint; a finished run is returned
     as it is) or `overwrite`. `progress` is called with the steps that are done and all steps, `log` with a step and
-    what was measured there ("loss", "held_out_loss", residuals), both after every row of metrics; `draw`, last of
+    what was measured there ("loss", "held_out_loss" and what the task says of it, residuals), both after every row of
+    metrics; `expect`, before the first step, with the seconds that it and the others take here, about; `draw`, last of
     all, with the finished run, and may write PAGES.
 
     InputError for anything wrong with the experiment, SaveError if the disk fails, FloatingPointError if the loss, a
@@ -158,7 +162,8 @@ def train(
         if previous is not None and previous.finished and not is_shorter(previous, experiment):
             result = on_main(lambda: finished_result(folder, previous, experiment, progress, log))
         else:
-            result = train_in(folder, out, experiment, progress, log, new=previous is None)
+            listeners = {"progress": progress, "log": log}
+            result = train_in(folder, out, experiment, listeners, expect, new=previous is None)
         if draw:
             run = training_run(read_run(out).record)
             main_only(lambda: draw(folder, {"": {label.name: [run]}}))
@@ -169,8 +174,8 @@ def train_in(
     folder: RunFolder,
     out: Path,
     experiment: Experiment,
-    progress: Progress | None,
-    log: Log | None,
+    listeners: Mapping[str, Any],
+    expect: Expect | None,
     *,
     new: bool,
 ) -> TrainingResult:
@@ -191,11 +196,13 @@ def train_in(
 
     data, model = together(prepare)
     planned: dict[str, Any] = {}
+    plans = bool(experiment.schedule.minutes) and new
+    pace = on_main(partial(measure_pace, experiment, model, data)) if plans or expect else None
     if experiment.schedule.minutes:
-        if new:
-            experiment = on_main(partial(plan_steps, experiment, model, data))
+        if plans and pace:
+            experiment = plan_steps(experiment, pace)
         planned = {name: experiment.flat()[name] for name in PLANNED}
-    hears = {} if process_rank() else {"progress": progress, "log": log, "show": show}
+    hears = {} if process_rank() else {**listeners, "show": show}
     trainer = together(lambda: PhysicsTrainer(model, data, experiment, out, **hears))
     parameters = sum(p.numel() for p in model.parameters())
 
@@ -221,6 +228,8 @@ def train_in(
         clear_later(out, step)  # of the end of a shorter run, or not whole: these steps are done again
 
     main_only(begin)
+    if expect and pace and not process_rank():
+        expect(pace.seconds(experiment, step))
     if checkpoint and step >= experiment.schedule.steps:
         trainer.restore_end(checkpoint)
     else:

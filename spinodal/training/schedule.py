@@ -34,6 +34,7 @@ class Schedule:
     clip: float = 1.0  # largest norm of a gradient
     log_every: int = 10  # steps between rows of metrics
     evaluate_every: int = 100  # steps between held-out losses
+    judged: int = 0  # held-out samples of the last loss; 0: a tenth of the time (evaluation.py)
     save_every: int = 100  # steps between checkpoints, a multiple of log_every
     seed: int = 0  # of initial weights, masks and order of samples
     step_size: str = "constant"  # alpha / lr by |gradient|: constant, inverse, bounded (training/rates.py)
@@ -57,6 +58,7 @@ class Schedule:
             "seed",
             "accumulate",
             "workers",
+            "judged",
         )
         require_types(self, **dict.fromkeys((*counts, "save_total"), Integral))
         require_types(
@@ -92,7 +94,7 @@ class Schedule:
             )
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed={self.seed}: it takes from 0 to {2**32 - 1}")
-        for name in ("minutes", "matrix_lr", "weight_decay", "workers"):
+        for name in ("minutes", "matrix_lr", "weight_decay", "workers", "judged"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name}={getattr(self, name)}: it must not be negative")
         if self.save_every % self.log_every:

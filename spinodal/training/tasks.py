@@ -1,8 +1,8 @@
 r"""Tasks: the class of a model, the samples it is trained on, and the scores measured beside its loss.
 
 task         a sample                                  held-out loss, nats a      measured at the end
-masked       a context with some tokens hidden         hidden token               -
-causal       a context                                 next token                 -
+masked       a context with some tokens hidden         hidden token               test_loss where `test` is given
+causal       a context                                 next token                 the same
 translation  a source and its target                   target token               bleu, chrf, exact; of symbols
                                                                                   symbol_error, text_error
 recall       keys with values, then keys to answer     answer                     accuracy
@@ -15,19 +15,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from numbers import Integral, Real
-from typing import Any, NamedTuple, cast
+from typing import Any
 
-import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import default_collate
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from spinodal.data import (
+    CausalWindows,
+    MaskedWindows,
     Masking,
     Pairs,
-    PairWindows,
     Recall,
-    Samples,
     byte_pair_tokenizer,
     character_tokenizer,
     pair_windows,
@@ -47,9 +45,15 @@ from spinodal.data.tokens import TokenizedCorpus, tokenize_corpus
 from spinodal.errors import InputError, require_types
 from spinodal.models import SpinodalForCausalLM, SpinodalForMaskedLM, SpinodalForSeq2SeqLM
 from spinodal.models.encoder import SpinodalPreTrainedModel
-from spinodal.scores import bleu, chrf, error_rates, exact_match, written_language
-
-Collator = Callable[[list], dict[str, Tensor]]
+from spinodal.training.prepared import Collator, PreparedData
+from spinodal.training.scoring import (
+    perplexity,
+    recall_accuracy,
+    recall_progress,
+    text_scores,
+    translation_progress,
+    translation_scores,
+)
 
 
 @dataclass(frozen=True)
@@ -66,9 +70,10 @@ class DataConfig:
     masked: float = 0.15  # probability that a token is selected for prediction (masked)
     pairs: int = 16  # keys with a value in a sample (recall)
     bucket: int = 0  # steps whose pairs are sorted by length together; 0 for any order (translation)
-    validation: str = ""  # pairs that judge; `corpus` is then all for training (translation)
-    test: str = ""  # pairs that are scored beside `validation`; "" for the same (translation)
+    validation: str = ""  # text or pairs that judge; `corpus` is then all for training
+    test: str = ""  # text or pairs that are scored at the end; of pairs "" is those of `validation`
     scored: int = 256  # test pairs that are translated for scores; 0 for all (translation)
+    baselines: bool = False  # score a copy of each source, and the nearest training pair, too (translation)
     text_field: str = TEXT_FIELD  # the field that holds the text, of a corpus in JSON lines
     held_out: str = "validation"  # the part that judges: validation, or development, a part of training
 
@@ -83,34 +88,22 @@ class DataConfig:
             test=str,
             bucket=Integral,
             scored=Integral,
+            baselines=bool,
         )
         if self.held_out not in HELD_OUT:
             raise InputError(f"held_out={self.held_out}: one of {', '.join(HELD_OUT)}")
         task_named(self.task).check(self)
 
 
-class PreparedData(NamedTuple):
-    """Training and held-out samples, the test samples of a task that has them, and the tokenizer if there is text."""
-
-    training: Samples
-    held_out: Samples
-    test: PairWindows | None  # for scores, of translation alone
-    tokenizer: PreTrainedTokenizerBase | None  # None where samples are no text
-    vocabulary: int  # number of tokens
-    tokens: int  # of one sample, as throughput counts them
-    digests: dict[str, str] = {}  # sha256 of what was read, by its name: text, tokenizer  # noqa: RUF012
-    scored: int = 0  # test samples that are scored; 0 for all
-    error_rates: bool = False  # whether wrong symbols, between white space, are counted in place of BLEU
-
-
 @dataclass(frozen=True)
 class Task:
-    """A model class and its samples; `scores` measures a trained model beyond its loss."""
+    """A model class and its samples; `scores` measures a trained model beyond its loss, `progress` one in training."""
 
     model: type[SpinodalPreTrainedModel]
     check: Callable[[DataConfig], object]  # InputError for what is wrong whatever the text is
     prepare: Callable[[DataConfig, int, int], PreparedData]  # of a seed and a batch
-    scores: Callable[[Any, PreparedData], dict[str, float]] = lambda model, data: {}
+    scores: Callable[[Any, PreparedData], dict[str, float]] = text_scores
+    progress: Callable[[Any, PreparedData, float], dict[str, float]] = perplexity  # of a held-out loss too
     collate: Collator = default_collate
 
 
@@ -126,6 +119,8 @@ def check_text(config: DataConfig) -> None:
     if config.tokenizer == "bpe":
         refuse_vocabulary(config.vocabulary)
     refuse_length(config.length)
+    if config.test and not config.validation:
+        raise InputError(f"test={config.test}: give `validation` too, and `corpus` is all for training")
 
 
 def check_masked(config: DataConfig) -> None:
@@ -138,11 +133,11 @@ def check_translation(config: DataConfig) -> None:
     refuse_length(config.source_length)
     if config.target_tokenizer not in ("", *SYMBOLS):
         raise InputError(f"target_tokenizer={config.target_tokenizer}: one of {', '.join(SYMBOLS)}")
-    if config.test and not config.validation:
-        raise InputError(f"test={config.test}: give `validation` too, and `corpus` is all for training")
     for name in ("bucket", "scored"):
         if getattr(config, name) < 0:
             raise InputError(f"{name}={getattr(config, name)}: it must not be negative")
+    if config.baselines and config.target_tokenizer == "words":
+        raise InputError("baselines=true: they are of texts; target_tokenizer=words has error rates")
 
 
 def least_vocabulary(config: DataConfig) -> int:
@@ -180,8 +175,16 @@ def digests(several: Sequence[Pairs], tokenizer: PreTrainedTokenizerFast) -> dic
 def read_text(config: DataConfig) -> TokenizedCorpus:
     """The tokens of a text, those to train on and those of the held-out loss, and its tokenizer."""
     text = tokenize_corpus(
-        config.corpus, tokenizer=config.tokenizer, vocabulary=config.vocabulary, text_field=config.text_field
-    )
+        config.corpus, tokenizer=config.tokenizer, vocabulary=config.vocabulary, text_field=config.text_field,
+        validation=config.validation, test=config.test,
+    )  # fmt: skip
+    own = {"validation": text.streams[1]} if config.validation else {}
+    for name, stream in (own | ({"test": text.test} if text.test is not None else {})).items():
+        if stream.size < config.length:
+            raise InputError(
+                f"{name}={getattr(config, name)}: its {stream.size} tokens do not fill one context of "
+                f"{config.length}: take a length of at most {stream.size}, or more text"
+            )
     if config.held_out == "validation":
         return text
     training = text.streams[0]
@@ -198,22 +201,23 @@ def prepare_masked(config: DataConfig, seed: int, batch: int) -> PreparedData:
     text = read_text(config)
     masking = Masking(config.length, config.masked, seed)
     windows = masked_samples(text.name, text.streams, text.tokenizer, masking, batch=batch)
-    return PreparedData(*windows, None, text.tokenizer, len(text.tokenizer), config.length, text.digests)
+    test = None if text.test is None else MaskedWindows(text.test, text.tokenizer, masking, frozen=True)
+    return PreparedData(*windows, test, text.tokenizer, len(text.tokenizer), config.length, text.digests)
 
 
 def prepare_causal(config: DataConfig, seed: int, batch: int) -> PreparedData:
     text = read_text(config)
     windows = causal_samples(text.name, text.streams, config.length, seed=seed, batch=batch)
+    test = None if text.test is None else CausalWindows(text.test, config.length, frozen=True)
     tokenizer = pad_left(text.tokenizer)
-    return PreparedData(*windows, None, tokenizer, len(tokenizer), config.length, text.digests)
+    return PreparedData(*windows, test, tokenizer, len(tokenizer), config.length, text.digests)
 
 
-def split_pairs(config: DataConfig) -> tuple[Pairs, Pairs, Pairs]:
-    """(training, validation, test) pairs: of one source by `Pairs.split`, or files of the user's own.
+def split_pairs(config: DataConfig, pairs: Pairs) -> tuple[Pairs, Pairs, Pairs]:
+    """(training, validation, test) of the pairs of `corpus`: by `Pairs.split`, or with files of the user's own.
 
     Warns of sources in the latter that are trained on too.
     """
-    pairs = read_pairs(config.corpus)
     if config.validation:
         validation, test = (
             read_pairs(path) for path in (config.validation, config.test or config.validation)
@@ -233,7 +237,8 @@ def split_pairs(config: DataConfig) -> tuple[Pairs, Pairs, Pairs]:
 
 
 def prepare_translation(config: DataConfig, seed: int, batch: int) -> PreparedData:
-    pairs, parts = read_pairs(config.corpus), split_pairs(config)
+    pairs = read_pairs(config.corpus)
+    parts = split_pairs(config, pairs)
     tokenizer, written = tokenizers_of(pairs, config.tokenizer, config.vocabulary, config.target_tokenizer)
     training, judged, scored = pair_windows(
         parts, tokenizer, source_length=config.source_length, target_length=config.length,
@@ -243,8 +248,9 @@ def prepare_translation(config: DataConfig, seed: int, batch: int) -> PreparedDa
     tokens = config.source_length + config.length
     by_symbol = config.target_tokenizer == "words"
     return PreparedData(
-        training, judged, scored, tokenizer, len(tokenizer), tokens, read, config.scored, by_symbol
-    )
+        training, judged, scored, tokenizer, len(tokenizer), tokens, read, config.scored, by_symbol,
+        config.baselines,
+    )  # fmt: skip
 
 
 def prepare_recall(config: DataConfig, seed: int, batch: int) -> PreparedData:
@@ -262,68 +268,18 @@ def pad_left(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
     return own
 
 
-@torch.no_grad()
-def translation_scores(model: Any, data: PreparedData) -> dict[str, float]:
-    """Scores of the first test pairs, as many as `data` says, translated greedily.
-
-    BLEU, chrF and the share of exact targets; of symbols the error rates, each source once beside all its targets.
-    """
-    windows, tokenizer = cast(PairWindows, data.test), cast(PreTrainedTokenizerBase, data.tokenizer)
-    pairs, count = windows.pairs, min(data.scored or len(windows), len(windows))
-    first: dict[str, int] = {}
-    for i in range(count):
-        first.setdefault(pairs.sources[i], i)
-    chosen = list(first.values()) if data.error_rates else list(range(count))
-    hypotheses = greedy_translations(model, windows, tokenizer, chosen)
-    if data.error_rates:
-        references: dict[str, list[str]] = {}
-        for source, target in zip(pairs.sources, pairs.targets, strict=True):
-            references.setdefault(source, []).append(target)
-        found = error_rates(hypotheses, [references[pairs.sources[i]] for i in chosen])
-        return {"symbol_error": found.symbols, "text_error": found.texts}
-    targets = list(pairs.targets[:count])
-    return {
-        "bleu": bleu(hypotheses, targets, language=written_language(targets[:8])).value,
-        "chrf": chrf(hypotheses, targets).value,
-        "exact": exact_match(hypotheses, targets),
-    }
-
-
-def greedy_translations(
-    model: Any, windows: PairWindows, tokenizer: PreTrainedTokenizerBase, chosen: Sequence[int]
-) -> list[str]:
-    """The model's greedy translations of the sources of the pairs `chosen`, as texts."""
-    hypotheses: list[str] = []
-    for start in range(0, len(chosen), 32):
-        batch = trim_padding([windows[i] for i in chosen[start : start + 32]])
-        ids = model.generate(
-            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], do_sample=False,
-            max_new_tokens=windows.target_length,
-        )  # fmt: skip
-        hypotheses += tokenizer.batch_decode(ids, skip_special_tokens=True)
-    return hypotheses
-
-
-@torch.no_grad()
-def recall_accuracy(model: Any, data: PreparedData) -> dict[str, float]:
-    """The share of held-out answers to which the model gives the largest probability."""
-    right = total = 0
-    for batch in DataLoader(data.held_out, batch_size=32):
-        guess = model(batch["input_ids"]).logits[:, :-1].argmax(-1)
-        labels = batch["labels"][:, 1:]
-        asked = labels >= 0
-        right += int((guess == labels)[asked].sum())
-        total += int(asked.sum())
-    return {"accuracy": right / total}
-
-
 TASKS: dict[str, Task] = {
     "masked": Task(SpinodalForMaskedLM, check_masked, prepare_masked),
     "causal": Task(SpinodalForCausalLM, check_text, prepare_causal),
     "translation": Task(
-        SpinodalForSeq2SeqLM, check_translation, prepare_translation, translation_scores, trim_padding
+        SpinodalForSeq2SeqLM,
+        check_translation,
+        prepare_translation,
+        translation_scores,
+        translation_progress,
+        trim_padding,
     ),
-    "recall": Task(SpinodalForCausalLM, least_vocabulary, prepare_recall, recall_accuracy),
+    "recall": Task(SpinodalForCausalLM, least_vocabulary, prepare_recall, recall_accuracy, recall_progress),
 }
 
 

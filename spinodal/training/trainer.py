@@ -43,12 +43,14 @@ from spinodal.training.arguments import arguments
 from spinodal.training.build import step_samples
 from spinodal.training.callbacks import TrainingCallback
 from spinodal.training.constraints import Constraints
-from spinodal.training.evaluation import held_out_loss
+from spinodal.training.evaluation import held_out_loss, judged_samples
 from spinodal.training.experiment import Experiment
 from spinodal.training.finite import first_nonfinite
 from spinodal.training.groups import training_groups
 from spinodal.training.memory import enable_checkpointing
 from spinodal.training.muon import MuonAdamW
+from spinodal.training.passes import undisturbed
+from spinodal.training.prepared import PreparedData
 from spinodal.training.processes import process_count, process_rank
 from spinodal.training.rates import constant_step, energy_adaptive, step_size_named
 from spinodal.training.records import Part
@@ -63,7 +65,7 @@ from spinodal.training.sharding import (
     shard,
     whole,
 )
-from spinodal.training.tasks import PreparedData, collator
+from spinodal.training.tasks import collator, task_named
 from spinodal.types import Progress
 
 STATE = "spinodal.json"
@@ -244,12 +246,29 @@ class PhysicsTrainer(Trainer):
     def evaluate(
         self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """{"held_out_loss": nats per predicted token}, over all held-out samples; it is logged as well."""
-        loss = held_out_loss(self.network, self.data.held_out, self.args.eval_batch_size, self.collate)
+        """{"held_out_loss": nats per predicted token}, over `judged` held-out samples; it is logged as well."""
+        held_out, batch = self.data.held_out, self.args.eval_batch_size
+        loss = held_out_loss(self.network, held_out, batch, self.collate, count=self.judged)
         metrics = {"held_out_loss": loss}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    @property
+    def judged(self) -> int:
+        """The number of held-out samples that an evaluation reads at this step."""
+        held_out, schedule = len(self.data.held_out), self.experiment.schedule
+        last = min(schedule.judged or judged_samples(held_out, schedule.steps * self.samples), held_out)
+        if self.state.global_step >= self.state.max_steps:
+            return last
+        return min(last, judged_samples(held_out, schedule.evaluate_every * self.samples))
+
+    def task_numbers(self, loss: float) -> dict[str, float]:
+        """What the task says of a held-out loss, and of the model as it is: a perplexity, a share of errors."""
+        if self.sharded:
+            return {}
+        with undisturbed(self.experiment, self.network, training=False):
+            return task_named(self.experiment.data.task).progress(self.network, self.data, loss)
 
     @property
     def rows(self) -> list[dict[str, float]]:

@@ -83,6 +83,12 @@ def check_grid(grid: Grid) -> None:
         raise InputError("`tune` leaves no choice: it takes two values or more of a key", field="tune")
 
 
+def trial_share(grid: Grid) -> float:
+    """The steps of all trials of a model, in multiples of those of a run."""
+    count = math.prod(len(values) for values in grid.values()) if grid else 0
+    return count / QUARTER + math.ceil(count / THIRD)
+
+
 def candidates(model: str, experiment: Experiment, grid: Grid) -> list[dict[str, Any]]:
     """Every combination of the grid's values; InputError for one with which the model cannot be trained."""
     found = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]

@@ -42,6 +42,9 @@ def test_lines_of_a_file_are_all_read_before_one_is_translated(monkeypatch, caps
     pairs, out, lines = (tmp_path / name for name in ("pairs.tsv", "run", "lines.txt"))
     pairs.write_text("".join(f"{a} {b}\t{b} {a}\n" for a in "abcdefgh" for b in "ijklmnop"))
     assert spinodal(monkeypatch, "train", "pet-translate", *KEYS, f"corpus={pairs}", "--out", out) == 0
+    told = capsys.readouterr().out
+    assert re.search(r"about \d+ seconds here, if nothing else computes", told)
+    assert re.search(r"pet-translate, step 5: held-out loss \d\.\d{3}, BLEU \d+\.\d{3}", told)
     lines.write_bytes(b"\xef\xbb\xbfa i\r\n\r\nb j\r\n")
     capsys.readouterr()
     assert spinodal(monkeypatch, "translate", out, "--file", lines) == 0

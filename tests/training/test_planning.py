@@ -9,6 +9,7 @@ from test_resume import LABEL, history, small, stop_at, write_words
 from spinodal.errors import InputError
 from spinodal.training import Experiment, Recipe, compare, override, planning, train
 from spinodal.training.build import build_model, prepare_data
+from spinodal.training.compare import expected_seconds
 
 
 @pytest.fixture
@@ -38,11 +39,14 @@ def test_steps_and_evaluations_fill_the_time(
 ):
     of_seconds(monkeypatch, step, evaluation)
     data = prepare_data(plain)
-    found = planning.plan_steps(plain, build_model(plain, data), data).schedule
+    pace = planning.measure_pace(plain, build_model(plain, data), data)
+    planned = planning.plan_steps(plain, pace)
+    found = planned.schedule
     assert (found.steps, found.evaluate_every) == (steps, every)
     if steps > 1:
         assert 30 - step - evaluation <= steps * step + steps / every * evaluation + evaluation <= 30
         assert evaluation / every <= step / 10
+    assert pace.seconds(planned) == pytest.approx(steps * (step + evaluation / every) + evaluation)
 
 
 def test_the_clock_leaves_model_and_random_numbers_as_they_were(plain: Experiment, tmp_path: Path):
@@ -71,6 +75,21 @@ def test_a_run_that_goes_on_has_the_steps_that_it_began_with(
     assert train(plain, tmp_path / "run", LABEL, resume=True).final["steps"] == 10
     with pytest.raises(InputError, match=r"another experiment \(minutes=0.5 there, 1.0 asked"):
         train(override(plain, {"minutes": 1.0}), tmp_path / "run", LABEL, resume=True)
+
+
+def test_a_run_says_before_its_first_step_how_long_it_takes(
+    plain: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The steps that are left, where it goes on; all runs of a comparison, with the steps that equal time adds."""
+    of_seconds(monkeypatch, 2.0, 1.0)
+    short, told = override(plain, {"minutes": 0.0, "steps": 6}), []
+    with pytest.raises(KeyboardInterrupt):
+        train(short, tmp_path / "run", LABEL, progress=stop_at(5), expect=told.append)
+    train(short, tmp_path / "run", LABEL, resume=True, expect=told.append)
+    assert told == [6 * 2.25 + 1, 2 * 2.25 + 1]
+    assert expected_seconds({"a": short, "b": short}, 3, {"lr": [1.0, 2.0, 3.0, 4.0]}) == (
+        pytest.approx((3 * (2 + 1) + 2 * (4 / 4 + 2)) * told[0])
+    )
 
 
 def test_a_comparison_has_no_minutes(plain: Experiment, tmp_path: Path):

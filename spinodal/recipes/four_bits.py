@@ -1,0 +1,171 @@
+"""What four bits cost a decoder, by its gate: outliers of the hidden vector, with and without clipping and rotation.
+
+Claim: outliers of the hidden vector, and with them the cost of four bits without a rotation, differ between gates
+Paper: shazeer2020
+Command: spinodal draw four-bits
+Minutes: 25
+Expected: goals, not run to the end: hidden vectors of SwiGLU with a larger kurtosis than those of the driving force,
+    and a larger cost of four bits. Quick: kurtosis from 1 to 60
+"""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils.data import default_collate
+from transformers.utils import logging
+
+from spinodal.figures import bits
+from spinodal.mixers.base import OutputProjection, Tokenwise
+from spinodal.runs import sweep
+from spinodal.training import DataConfig, Experiment, Schedule, override
+from spinodal.training.build import build_model, prepare_data
+from spinodal.training.evaluation import held_out_loss
+from spinodal.training.trainer import PhysicsTrainer
+
+GATES: dict[str, dict[str, Any]] = {
+    "swiglu": {"channel": "swiglu"},
+    "driving force": {"channel": "driving-force"},
+} | {f"P = {phases}": {"channel": "competition", "phases": phases} for phases in (2, 4, 8, 16)}
+DECODER = Experiment(
+    DataConfig(task="causal", vocabulary=1024),
+    schedule=Schedule(steps=400, batch=8, lr=8e-3, evaluate_every=400, save_every=400),
+    parameters=568_672,
+)
+SMALL = override(
+    DECODER,
+    {
+        "tokenizer": "characters",
+        "length": 32,
+        "width": 16,
+        "depth": 2,
+        "parameters": 20_000,
+        "steps": 20,
+        "judged": 32,
+    },
+)
+SEEDS = 3
+LEVELS = 7  # of four bits, -7 .. 7
+CLIPS = np.linspace(0.3, 1.0, 15).tolist()  # of the largest number of a row, where the best is chosen
+TREATMENTS = {
+    "": ([1.0], False), "clipping": (CLIPS, False), "rotation": ([1.0], True), "both": (CLIPS, True),
+}  # fmt: skip
+
+EXPECTED = {
+    "swiglu less driving force: kurtosis": (0.0, np.inf),
+    "swiglu less driving force: cost": (0.0, np.inf),
+}
+EXPECTED_QUICK = {f"{gate}: kurtosis": (1.0, 60.0) for gate in GATES}
+
+
+def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
+    """Cost of four bits by gate and treatment, and by kurtosis; means of three seeds. quick: one, small, 20 steps."""
+    base, seeds = (SMALL, 1) if quick else (DECODER, SEEDS)
+    cells = [
+        override(base, values | {"seed": seed + k}).flat() for values in GATES.values() for k in range(seeds)
+    ]
+    rows = sweep.run(gate_in_four_bits, cells, out, workers=1 if quick else 0)
+    found = {gate: rows[k * seeds : (k + 1) * seeds] for k, gate in enumerate(GATES)}
+    bits.cost_by_kurtosis(found).savefig(out / "four-bits.png", dpi=150)
+    measured: dict[str, Any] = {}
+    for gate, runs in found.items():
+        for name in runs[0]:
+            values = np.array([row[name] for row in runs])
+            measured[f"{gate}: {name}"] = float(values.mean())
+            if seeds > 1:
+                measured[f"{gate}: {name}, error"] = float(values.std(ddof=1) / np.sqrt(seeds))
+    for name in ("kurtosis", "cost"):
+        less = measured[f"swiglu: {name}"] - measured[f"driving force: {name}"]
+        measured[f"swiglu less driving force: {name}"] = less
+    return measured
+
+
+def gate_in_four_bits(configuration: dict[str, Any]) -> dict[str, float]:
+    """Loss, kurtosis of hidden vectors, and the cost of four bits by treatment, of one trained decoder. For a sweep."""
+    logging.disable_progress_bar()
+    experiment = Experiment.from_flat(configuration)
+    data = prepare_data(experiment)
+    model = build_model(experiment, data)
+    with tempfile.TemporaryDirectory(prefix="spinodal-four-bits-") as folder:
+        PhysicsTrainer(model, data, experiment, Path(folder)).train()
+
+    def loss() -> float:
+        return held_out_loss(
+            model, data.held_out, 32, default_collate, count=experiment.schedule.judged or None
+        )
+
+    with kurtoses(model) as found:
+        exact = loss()
+    costs = {}
+    for name, (clips, rotated) in TREATMENTS.items():
+        with four_bits(model, clips, rotated=rotated, seed=experiment.schedule.seed):
+            costs[f"cost, {name}" if name else "cost"] = loss() - exact
+    return {"loss": exact, "kurtosis": float(np.mean(found))} | costs
+
+
+def channel_matrices(model: nn.Module) -> list[nn.Linear]:
+    """The matrices of the channel mixers of a model."""
+    mixers = [module for module in model.modules() if isinstance(module, Tokenwise)]
+    return [matrix for mixer in mixers for matrix in mixer.modules() if isinstance(matrix, nn.Linear)]
+
+
+@contextlib.contextmanager
+def kurtoses(model: nn.Module) -> Iterator[list[float]]:
+    """mean y^4 / (mean y^2)^2 of the vectors that output projections of channel mixers read, call by call."""
+    found: list[float] = []
+
+    def measure(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        y = args[0].double()
+        found.append(float((y.pow(4).mean(-1) / y.square().mean(-1).square()).mean()))
+
+    hooks = [
+        matrix.register_forward_pre_hook(measure)
+        for matrix in channel_matrices(model)
+        if isinstance(matrix, OutputProjection)
+    ]
+    yield found
+    for hook in hooks:
+        hook.remove()
+
+
+@contextlib.contextmanager
+def four_bits(model: nn.Module, clips: list[float], *, rotated: bool, seed: int) -> Iterator[None]:
+    """The model with weights and inputs of its channel mixers in four bits; if `rotated`, both after one rotation."""
+    random = torch.Generator().manual_seed(seed)
+    kept, hooks = [], []
+    for matrix in channel_matrices(model):
+        width = matrix.in_features
+        turn = torch.linalg.qr(torch.randn(width, width, generator=random))[0] if rotated else None
+
+        def enter(
+            module: nn.Module, args: tuple[Tensor, ...], turn: Tensor | None = turn
+        ) -> tuple[Tensor, ...]:
+            x = args[0] if turn is None else args[0] @ turn
+            return (rounded(x, clips), *args[1:])
+
+        kept.append((matrix, matrix.weight.data))
+        matrix.weight.data = rounded(matrix.weight.data if turn is None else matrix.weight.data @ turn, clips)
+        hooks.append(matrix.register_forward_pre_hook(enter))
+    yield
+    for hook in hooks:
+        hook.remove()
+    for matrix, weight in kept:
+        matrix.weight.data = weight
+
+
+def rounded(x: Float[Tensor, "*b d"], clips: list[float]) -> Float[Tensor, "*b d"]:
+    """Each row as whole multiples, -7 to 7, of a seventh of c max |x|, c of `clips` with the least squared error."""
+    top = x.abs().amax(-1, keepdim=True).clamp(min=1e-30)
+    best, least = x, torch.full_like(top, torch.inf)
+    for clip in clips:
+        step = clip * top / LEVELS
+        found = (x / step).round().clamp(-LEVELS, LEVELS) * step
+        error = (found - x).square().sum(-1, keepdim=True)
+        best, least = torch.where(error < least, found, best), torch.minimum(error, least)
+    return best

@@ -1,0 +1,117 @@
+"""What is measured of a model beside its loss: at the end on the test samples, in training on a few held-out ones."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Subset, default_collate
+from transformers import PreTrainedTokenizerBase
+
+from spinodal.data import PairWindows, trim_padding
+from spinodal.scores import bleu, chrf, error_rates, exact_match, written_language
+from spinodal.training.baselines import nearest_scores
+from spinodal.training.evaluation import loss_sums
+from spinodal.training.prepared import PreparedData
+
+FEW = 32  # held-out samples of which a model in training is asked
+
+
+def perplexity(model: Any, data: PreparedData, loss: float) -> dict[str, float]:
+    """e^loss: among how many equally likely tokens the model hesitates."""
+    return {"perplexity": math.exp(min(loss, 700.0))}
+
+
+def text_scores(model: Any, data: PreparedData) -> dict[str, float]:
+    """The loss on a text of its own for tests, nats a predicted token; nothing where there is none."""
+    if data.test is None:
+        return {}
+    total, count = loss_sums(model, DataLoader(data.test, batch_size=32, collate_fn=default_collate))
+    return {"test_loss": total / count}
+
+
+def translation_scores(model: Any, data: PreparedData) -> dict[str, float]:
+    """Scores of the first test pairs, as many as `data` says, translated greedily.
+
+    BLEU, chrF and the share of exact targets; of symbols the error rates, each source once beside all its targets.
+    """
+    windows, training = (cast(PairWindows, part) for part in (data.test, data.training))
+    return pair_scores(model, windows, data, data.scored, training=training if data.baselines else None)
+
+
+def translation_progress(model: Any, data: PreparedData, loss: float) -> dict[str, float]:
+    """BLEU, or the share of wrong symbols, of the first held-out pairs."""
+    found = pair_scores(model, cast(PairWindows, data.held_out), data, FEW)
+    return {name: found[name] for name in ("bleu", "symbol_error") if name in found}
+
+
+@torch.no_grad()
+def pair_scores(
+    model: Any, windows: PairWindows, data: PreparedData, count: int, *, training: PairWindows | None = None
+) -> dict[str, float]:
+    """The scores of the first `count` pairs, or of all where that is 0, translated greedily.
+
+    With `training` pairs those of `nearest_scores` as well.
+    """
+    pairs, tokenizer = windows.pairs, cast(PreTrainedTokenizerBase, data.tokenizer)
+    count = min(count or len(windows), len(windows))
+    first: dict[str, int] = {}
+    for i in range(count):
+        first.setdefault(pairs.sources[i], i)
+    chosen = list(first.values()) if data.error_rates else list(range(count))
+    hypotheses = greedy_translations(model, windows, tokenizer, chosen)
+    if data.error_rates:
+        references: dict[str, list[str]] = {}
+        for source, target in zip(pairs.sources, pairs.targets, strict=True):
+            references.setdefault(source, []).append(target)
+        found = error_rates(hypotheses, [references[pairs.sources[i]] for i in chosen])
+        return {"symbol_error": found.symbols, "text_error": found.texts}
+    targets = list(pairs.targets[:count])
+    found = {
+        "bleu": bleu(hypotheses, targets, language=written_language(targets[:8])).value,
+        "chrf": chrf(hypotheses, targets).value,
+        "exact": exact_match(hypotheses, targets),
+    }
+    if training:
+        found |= nearest_scores(hypotheses, list(pairs.sources[:count]), targets, training.pairs)
+    return found
+
+
+def greedy_translations(
+    model: Any, windows: PairWindows, tokenizer: PreTrainedTokenizerBase, chosen: Sequence[int]
+) -> list[str]:
+    """The model's greedy translations of the sources of the pairs `chosen`, as texts."""
+    hypotheses: list[str] = []
+    device = next(model.parameters()).device
+    for start in range(0, len(chosen), 32):
+        batch = trim_padding([windows[i] for i in chosen[start : start + 32]])
+        ids = model.generate(
+            input_ids=batch["input_ids"].to(device), attention_mask=batch["attention_mask"].to(device),
+            do_sample=False, max_new_tokens=windows.target_length,
+        )  # fmt: skip
+        hypotheses += tokenizer.batch_decode(ids, skip_special_tokens=True)
+    return hypotheses
+
+
+def recall_accuracy(model: Any, data: PreparedData) -> dict[str, float]:
+    """The share of held-out answers to which the model gives the largest probability."""
+    return {"accuracy": answered(model, data.held_out)}
+
+
+def recall_progress(model: Any, data: PreparedData, loss: float) -> dict[str, float]:
+    """`recall_accuracy` of the first held-out samples."""
+    return {"accuracy": answered(model, Subset(data.held_out, range(min(FEW, len(data.held_out)))))}
+
+
+@torch.no_grad()
+def answered(model: Any, samples: Dataset) -> float:
+    """The share of the answers of these samples to which the model gives the largest probability."""
+    right = total = 0
+    device = next(model.parameters()).device
+    for batch in DataLoader(samples, batch_size=32):
+        guess = model(batch["input_ids"].to(device)).logits[:, :-1].argmax(-1).cpu()
+        labels = batch["labels"][:, 1:]
+        asked = labels >= 0
+        right += int((guess == labels)[asked].sum())
+        total += int(asked.sum())
+    return right / total

