@@ -49,6 +49,19 @@ def token_array(values: object, field: str) -> Float[np.ndarray, "n d"]:
     return tokens
 
 
+def points_array(values: object, field: str) -> Float[np.ndarray, "n d"]:
+    """Points [n d] of R^d, of any length, in double precision; InputError for other axes and what is not finite."""
+    points = real_array(values, field)
+    if points.ndim != 2 or points.size == 0:
+        raise InputError(
+            f"`{field}` has shape {points.shape}: points [n d], one at least, are needed", field=field
+        )
+    if not np.isfinite(points).all():
+        i = int(np.argmin(np.isfinite(points).all(1)))
+        raise InputError(f"`{field}`: point {i} is {points[i]}: finite numbers are needed", field=field)
+    return points
+
+
 def weight_array(values: object, field: str = "weights") -> Float[np.ndarray, "..."]:
     """Weights in double precision; those given in a lower precision are divided by their sum.
 

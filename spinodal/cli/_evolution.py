@@ -63,10 +63,11 @@ def show_evolution(folder: Any, result: Any, asked: Sequence[str], *, movie: boo
 
 
 def scales_of(result: Any) -> Any:
-    """The beta of the simulation's field, and the usual width of clusters."""
+    """The beta and the attention of the simulation's field, and the usual width of clusters."""
     from spinodal.observables import Scales
 
-    return Scales(beta=float(result.experiment.field.beta))
+    simulation = result.experiment
+    return Scales(float(simulation.field.beta), attention=simulation.attention_weights)
 
 
 def observe_evolution(result: Any, observables: Sequence[str]) -> dict[str, Any]:

@@ -98,9 +98,9 @@ def layer_of(resample: bool, clock: str, step: float | None) -> float | None:
 
 def asked_dimension(d: int | None, start: str) -> int:
     """The d of the tokens, for matrices that leave it open: --d, that of the file of --start, or the default."""
-    from spinodal.flows import NAMED_STARTS
+    from spinodal.flows.starts import names_start
 
-    if d is None and start not in NAMED_STARTS:
+    if d is None and not names_start(start):
         return read_array(start).shape[-1]
     return default("flows.named_start.d") if d is None else d
 
@@ -116,24 +116,25 @@ def token_start(
     text: str,
     n: int | None,
     d: int | None,
-    width: int | None,
+    field: Any,
     seed: int,
     normalise: bool,
     perturb: float | None,
 ) -> Any:
     """The start that --start names, or of the tokens in its file; moved where `perturb` is not 0."""
-    from spinodal.flows import NAMED_STARTS, PerturbedStart, named_start
+    from spinodal.flows import PerturbedStart, named_start
+    from spinodal.flows.starts import names_start
 
-    if text in NAMED_STARTS:
-        begin = named_start(text, **given(n=n, d=width if d is None else d), seed=seed)
+    if names_start(text):
+        begin = named_start(text, **given(n=n, d=field.d if d is None else d), seed=seed)
     else:
-        begin = given_tokens(text, n, d, normalise)
+        begin = given_tokens(text, n, d, normalise, field.euclidean)
     return PerturbedStart(begin, perturb, seed) if perturb else begin
 
 
-def given_tokens(file: str, n: int | None, d: int | None, normalise: bool) -> Any:
+def given_tokens(file: str, n: int | None, d: int | None, normalise: bool, euclidean: bool) -> Any:
     """The tokens of a file; InputError where they are not as many, or not as wide, as was asked."""
-    from spinodal.flows import TokenStart
+    from spinodal.flows import PointStart, TokenStart
 
     read = read_array(file)
     for name, asked, found in zip("nd", (n, d), read.shape, strict=False):
@@ -142,7 +143,7 @@ def given_tokens(file: str, n: int | None, d: int | None, normalise: bool) -> An
                 f"`{name}` {asked}, but `start` {file} has {name} = {found}", field=(name, "start")
             )
     try:
-        return TokenStart(read, normalise)
+        return PointStart(read) if euclidean and not normalise else TokenStart(read, normalise)
     except InputError as error:
         raise InputError(str(error).replace("`start`", f"`start` {file}", 1), field=error.fields) from None
 
@@ -168,6 +169,8 @@ def require_movie_and_digits(simulation: Any, *, movie: str | None, certify: boo
     """InputError where tokens of this dimension have no movie, or a run no digits to certify."""
     from spinodal.flows.certainty import finer_simulation
 
+    if movie and simulation.field.euclidean:
+        raise InputError(f"`movie` {movie}: of tokens on the sphere, not in R^d", field="movie")
     if movie and simulation.d not in (2, 3):
         raise InputError(f"`movie` {movie}: for d = 2 and 3, not for d = {simulation.d}", field="movie")
     if certify:

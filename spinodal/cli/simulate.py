@@ -14,7 +14,7 @@ from spinodal.cli._values import end_time
 
 FILES = (
     "checkpoint", "trajectory.npz", "observables.npz", "observables.png", "certainty.npz",
-    "cosines.png", "energy.png", "circle.png", "sphere.png", "movie.gif", "movie.mp4",
+    "cosines.png", "energy.png", "circle.png", "sphere.png", "paths.png", "movie.gif", "movie.mp4",
 )  # fmt: skip
 FIELD, ENGINE, BETA = (default(f"flows.AttentionField.{name}") for name in ("kind", "engine", "beta"))
 START, N, D = (default(f"flows.named_start.{name}") for name in ("name", "n", "d"))
@@ -45,12 +45,12 @@ def simulate_command(
     share: shared.Share = None,
     causal: Annotated[bool, Option("--causal", help="Token i sees tokens j <= i.")] = False,
     repulsive: Annotated[bool, Option("--repulsive", help="V = -V: tokens spread.")] = False,
-    normalisation: Annotated[str, Option(help="post, pre, mix, peri, ngpt or sqrt.")] = NORMALISATION,
+    normalisation: Annotated[str, Option(help="post, pre, mix, peri, ngpt, sqrt; none, rescaled.")] = NORMALISATION,
     parameter: Annotated[float | None, Option(help="tau of mix, alpha of ngpt.")] = None,
     noise: Annotated[float | None, Option(help="kappa of sqrt(2 / kappa) dW.")] = None,
     clock: Annotated[str, Option(help="ode: the flow; layer: normalise(x + h Att(x)).")] = CLOCK,
     step: Annotated[float | None, Option(help=f"h of layers ({LAYER}) or of noise ({NOISY}).")] = None,
-    start: Annotated[str, Option(help="uniform, orthonormal, lattice, or tokens as .npy.")] = START,
+    start: Annotated[str, Option(help="uniform, orthonormal, lattice; normal:SIZE, cube:SIZE; or .npy.")] = START,
     perturb: Annotated[float | None, Option(help="Moves the start by Gaussian steps of this size.")] = None,
     normalise: Annotated[bool, Option("--normalise", help="Scale the start to unit length.")] = False,
     weights: Annotated[str | None, Option(help="Weights as .npy, [n], summing to one.")] = None,
@@ -105,7 +105,7 @@ def simulate_command(
         )  # fmt: skip
         simulation = Simulation(
             attention,
-            options.token_start(start, n, d, attention.d, seed, normalise, perturb),
+            options.token_start(start, n, d, attention, seed, normalise, perturb),
             end_time(until),
             named_method(clock, step=step, tolerance=tol, seed=seed, noisy=noise is not None),
             None if weights is None else read_array(weights, option="weights"),

@@ -68,6 +68,10 @@ def _(result: Evolution) -> Recording:
     )  # fmt: skip
     n, d = tokens.shape[1:]
     simulation = result.experiment
+    if simulation is not None and simulation.field.euclidean:
+        raise InputError(
+            "tokens without layer norm lie in R^d: the explorer plays those on the sphere, `plot` has paths"
+        )
     return measured_recording(
         title=f"A simulation of {n} tokens in R^{d}", times=times, tokens=tokens, merges=tuple(merges),
         sentences=(str(result),), settings=None if simulation is None else settings_of(simulation),

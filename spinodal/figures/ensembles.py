@@ -36,7 +36,7 @@ def draw_ensemble(result: EnsembleResult) -> dict[str, Figure]:
         axes.plot(result.times, mean, color=COLOURS[0], label="mean, two standard errors")
         if gamma is not None and simulation is not None and entry.equiangular is not None:
             times, g = gamma
-            scales = Scales(beta=float(simulation.field.beta))
+            scales = Scales(float(simulation.field.beta), attention=simulation.attention_weights)
             axes.plot(times, entry.equiangular(g, simulation.n, scales), label="theory", **THEORY)
         key(axes)
     time_axis(grid[-1], result.times)

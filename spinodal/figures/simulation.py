@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from spinodal import theory
 from spinodal.figures import flow, movies
+from spinodal.figures.space import paths_in_space
 from spinodal.flows import Evolution, Layers, OrthonormalStart, Simulation, SimulationResult
 from spinodal.flows.fields.schemes import POST
 from spinodal.limits import unlimited
@@ -16,6 +17,7 @@ from spinodal.observables import cluster_labels
 from spinodal.types import Trajectory
 
 CLOSE = 1e-3  # 1 - cos of tokens of one colour in a movie
+UNIT = 1e-9  # by which lengths of unit vectors may differ from 1
 HOTTEST = 500.0  # beta up to which gamma(t) is drawn
 
 Curve = tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]
@@ -24,9 +26,12 @@ Curve = tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]
 def draw_simulation(result: Evolution) -> dict[str, Figure]:
     """The figures "cosines" and "energy" with their theory, and the tokens: "circle" for d = 2, "sphere" for d = 3.
 
-    The theory is drawn where the result knows its experiment and has a curve for it.
+    The theory is drawn where the result knows its experiment and has a curve for it. Of tokens without layer norm the
+    figure is "paths" alone.
     """
     times, tokens, simulation = result.times, result.tokens, result.experiment
+    if simulation is not None and simulation.field.euclidean:
+        return {"paths": paths_in_space(times, tokens)}
     gamma = None if simulation is None else gamma_curve(simulation, times)
     figures = {"cosines": flow.cosines_over_time(times, tokens, gamma)}
     if result.energy:
@@ -38,7 +43,12 @@ def draw_simulation(result: Evolution) -> dict[str, Figure]:
 
 
 def draw_tokens(result: SimulationResult) -> dict[str, Figure]:
-    """The figures "cosines", and "circle" for d = 2 or "sphere" for d = 3, of what `flows.simulate` returned."""
+    """The figures "cosines", and "circle" for d = 2 or "sphere" for d = 3, of what `flows.simulate` returned.
+
+    The figure "paths" of tokens that are no unit vectors.
+    """
+    if not on_sphere(result.tokens):
+        return {"paths": paths_in_space(result.times, result.tokens)}
     cosines = {"cosines": flow.cosines_over_time(result.times, result.tokens, None)}
     return cosines | places(result, result.merges.time)
 
@@ -50,6 +60,11 @@ def places(result: Evolution | SimulationResult, merge_time: Float[np.ndarray, "
     if result.tokens.shape[2] == 3:
         return {"sphere": flow.paths_on_sphere(result.times, result.tokens)}
     return {}
+
+
+def on_sphere(tokens: Float[np.ndarray, "t n d"]) -> bool:
+    """Whether all tokens are unit vectors."""
+    return bool(np.abs(np.linalg.norm(tokens, axis=2) - 1).max() < UNIT)
 
 
 def film_simulation(result: Evolution, path: Path) -> list[Path]:

@@ -35,6 +35,7 @@ from .fields.heads import stack_heads
 from .fields.matrices import named_matrix
 from .fields.positions import named_positions
 from .fields.source import named_source
+from .points import CubeStart, NormalStart, PointStart
 from .probes import lyapunov_exponents, probe_array, probe_pairs
 from .starts import (
     NAMED_STARTS,
@@ -54,6 +55,7 @@ __all__ = [
     "Adaptive",
     "AttentionField",
     "CheckpointPolicy",
+    "CubeStart",
     "Diagram",
     "DiagramResult",
     "Drift",
@@ -71,9 +73,11 @@ __all__ = [
     "LifetimesResult",
     "MergeCertainty",
     "Noisy",
+    "NormalStart",
     "OrthonormalStart",
     "PerturbedStart",
     "Piecewise",
+    "PointStart",
     "Positions",
     "Problem",
     "Resampled",

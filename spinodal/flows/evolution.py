@@ -66,8 +66,9 @@ class Evolution(Result):
 
     `engine` names the engines that ran, in the order of their first use; `span` is the dimension in which the tokens
     were integrated where that is less than d; `error_bound` bounds the relative error of a drift. `tokens` are unit
-    vectors, as are `probes`, tokens without weight. `merge_time` [k] and the arrays after it describe all
-    merges, as `Merges` does; `merges` holds the last 10,000 of them, `merges_left_out` counts the others.
+    vectors, as are `probes`, tokens without weight; without layer norm both are points of R^d, z where rescaled.
+    `merge_time` [k] and the arrays after it describe all merges, as `Merges` does; `merges` holds the last 10,000 of
+    them, `merges_left_out` counts the others.
     """
 
     engine: str
@@ -176,12 +177,19 @@ def evolve(
 def final(simulation: Simulation, run: SimulationResult, seconds: float) -> Final:
     """The numbers that describe the last state of a run, from coordinates in the span of the tokens."""
     from spinodal.observables import cluster_count
+    from spinodal.observables.clusters import components
 
-    last, n = run.coordinates[-1], simulation.n
+    last, n, euclidean = run.coordinates[-1], simulation.n, simulation.field.euclidean
     if simulation.field.merges:
         clusters = simulation.n - len(run.merges.time)
+    elif euclidean:
+        clusters = 1 + int(components(last, MERGE).max())
     else:  # tokens that may not merge are one cluster where they are nearer than merging ones would be
         clusters = int(cluster_count(as_trajectory(run.times[-1:], run.coordinates[-1:]), MERGE**2 / 2))
+    longest = float(run.lengths[-1].max())
+    if euclidean:
+        lengths = np.linalg.norm(last, axis=1, keepdims=True)
+        longest, last = float(lengths.max()), last / np.maximum(lengths, np.finfo(float).tiny)
     return Final(
         time=float(run.times[-1]),
         clusters=clusters,
@@ -189,7 +197,7 @@ def final(simulation: Simulation, run: SimulationResult, seconds: float) -> Fina
         evaluations=run.evaluations,
         mean_cosine=float((np.sum(np.sum(last, 0) ** 2) - n) / (n * (n - 1))),
         smallest_cosine=float(product(last, last.T).min()) if n <= PAIRS else None,
-        longest=float(run.lengths[-1].max()),
+        longest=longest,
         seconds=seconds,
     )
 

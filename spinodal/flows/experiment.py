@@ -19,10 +19,12 @@ from jaxtyping import Float
 
 from spinodal.arrays import real_array, weight_array
 from spinodal.errors import InputError
-from spinodal.flows.engines.field import check, with_probes
+from spinodal.flows.engines.field import check, check_points, with_probes
 from spinodal.flows.fields import AttentionField
+from spinodal.flows.fields.euclidean import require_end, with_scores
+from spinodal.flows.points import PointStart
 from spinodal.flows.probes import probe_array
-from spinodal.flows.starts import AnyStart, TokenStart, UniformStart
+from spinodal.flows.starts import AnyStart, TokenStart, UniformStart, in_space
 from spinodal.flows.state import State
 from spinodal.flows.time import CONSENSUS, Adaptive, Layers, Noisy
 from spinodal.flows.time.simulate import coordinates_of, require_times
@@ -54,7 +56,8 @@ class Simulation:
         times    the times that are kept: a number of evenly spaced ones, start and end among them, as many as
                  fit in 256 MiB; increasing times [t] from 0 to `until`, to which start and end are added; or
                  "log", 8 a decade, which a number means too when `until` is a consensus
-        probes   unit vectors [m d] that move as tokens without weight, or the number m of uniform ones
+        start    unit vectors; any points of R^d without layer norm
+        probes   unit vectors [m d], or such points, that move as tokens without weight, or the number m of uniform ones
 
     >>> from spinodal import flows
     >>> field, start = flows.AttentionField(beta=4.0), flows.UniformStart(16, 3, seed=1)
@@ -84,13 +87,15 @@ class Simulation:
         check_work(self)
         x, weights = self.initial
         if self.probes is not None:
-            object.__setattr__(self, "probes", probe_array(self.probes, x.shape[1]))
+            probes = probe_array(self.probes, x.shape[1], euclidean=self.field.euclidean)
+            object.__setattr__(self, "probes", probes)
         check_times(self.times, self.most)
         if isinstance(self.times, np.ndarray):
             require_times(self.times, "times", self.until)
         if self.followed is not None:
             check_probes(self.field)
-            x, weights = with_probes(x, weights, self.followed)
+            x, weights = with_probes(x, weights, self.followed, self.field.euclidean)
+        require_end(self.field, x, self.until, self.step)
         self.field(0.0, coordinates_of(self.field, State(x, np.ones(len(x))))[0], weights)
 
     @property
@@ -100,6 +105,11 @@ class Simulation:
     @property
     def d(self) -> int:
         return self.initial.tokens.shape[1]
+
+    @property
+    def step(self) -> float | None:
+        """The step of layers, None on another clock."""
+        return self.method.step if isinstance(self.method, Layers) else None
 
     @property
     def followed(self) -> Float[np.ndarray, "m d"] | None:
@@ -119,13 +129,27 @@ class Simulation:
         weights = np.full(n, 1 / n) if self.weights is None else self.weights
         if weights.shape != (n,):
             raise InputError(f"`weights` have shape {weights.shape}: {n} tokens need ({n},)", field="weights")
-        check(x, weights)
+        if self.field.euclidean:
+            check_points(x, weights)
+        elif in_space(self.start):
+            raise InputError(
+                f"`start` {type(self.start).__name__}: points of R^d, and with a layer norm tokens are unit vectors: "
+                "take UniformStart, or `normalisation` none",
+                field=("start", "normalisation"),
+            )
+        else:
+            check(x, weights)
         if self.field.d not in (None, d):
             raise InputError(
                 f"`start`: tokens have d = {d}, the matrices of the field have d = {self.field.d}",
                 field="start",
             )
         return WeightedTokens(x, weights)
+
+    def attention_weights(self, time: float, tokens: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "h n n"]:
+        """p_ij of its tokens at a time, z where they are rescaled: see `AttentionField.attention_weights`."""
+        x = with_scores(self.field, np.asarray(tokens, float), time, self.step)
+        return self.field.at(time).attention_weights(x, self.initial.weights)
 
     def saves(self) -> Iterable[float]:
         """The times to keep after the start; without end for "log", and for a number until a consensus."""
@@ -179,7 +203,8 @@ def check_types(simulation: Simulation) -> None:
         )
     start, until, times = simulation.start, simulation.until, simulation.times
     if isinstance(start, np.ndarray | list | tuple) or hasattr(start, "detach"):
-        put("start", TokenStart(cast(np.ndarray, start)))
+        kind = PointStart if simulation.field.euclidean else TokenStart
+        put("start", kind(cast(np.ndarray, start)))
     elif not isinstance(start, AnyStart):
         raise InputError(
             f"`start` {start!r}: a start, such as UniformStart(n, d) or named_start(name, n, d), or tokens [n d]",
@@ -222,7 +247,11 @@ def check_probes(field: AttentionField) -> None:
 
 
 def check_consensus(field: AttentionField) -> None:
-    """InputError for fields whose tokens never meet: with noise, or repelling."""
+    """InputError for fields whose tokens never meet: with noise, without layer norm, or repelling."""
+    if field.euclidean:
+        raise InputError(
+            "`until` consensus: without layer norm tokens need not meet; give a time", field="until"
+        )
     if field.noise > 0:
         raise InputError(
             f"`until` consensus with `kappa` {field.kappa:g}: noise keeps tokens apart for ever; give a time",

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from spinodal import sphere
-from spinodal.arrays import token_array
+from spinodal.arrays import points_array, token_array
 from spinodal.errors import InputError
 from spinodal.flows.engines.field import require_probes
 from spinodal.flows.starts import check_seed
@@ -34,11 +34,22 @@ def uniform_probes(m: int, d: int) -> Float[np.ndarray, "m d"]:
     return sphere.uniform(m, d, np.random.default_rng([m, d, 2]))
 
 
-def probe_array(probes: int | Shaped[Any, "m d"] | Sequence[Any], d: int) -> Float[np.ndarray, "m d"]:
+def probe_array(
+    probes: int | Shaped[Any, "m d"] | Sequence[Any], d: int, *, euclidean: bool = False
+) -> Float[np.ndarray, "m d"]:
     """Probes as unit vectors [m d]: the given ones, or for a number m as many uniform ones, always the same.
 
-    InputError for what is neither a number of 1 or more nor unit vectors [m d].
+    Any points of R^d where `euclidean`, and no number of them. InputError for what is neither a number of 1 or more nor
+    unit vectors [m d].
     """
+    if euclidean:
+        if np.ndim(probes) == 0:
+            raise InputError(
+                f"`probes` {probes!r}: points [m d] are needed, without layer norm", field="probes"
+            )
+        y = points_array(probes, "probes")
+        require_probes(y, d, euclidean)
+        return y
     if isinstance(probes, Integral) and not isinstance(probes, bool):
         return uniform_probes(int(probes), d)
     if np.ndim(probes) == 0:

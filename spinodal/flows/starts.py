@@ -11,6 +11,7 @@ from jaxtyping import Float
 from spinodal import sphere
 from spinodal.arrays import real_array, token_array
 from spinodal.errors import InputError, require_types
+from spinodal.flows.points import CubeStart, NormalStart, PointStart
 from spinodal.limits import NUMBERS, require_at_most
 from spinodal.runs import register
 
@@ -130,35 +131,60 @@ class TokenStart:
 @register("perturbed-start")
 @dataclass(frozen=True, eq=False)
 class PerturbedStart:
-    """normalise(x + size g), x another start and g standard normal."""
+    """normalise(x + size g), x another start and g standard normal; x + size g of a start in R^d."""
 
-    start: UniformStart | OrthonormalStart | LatticeStart | TokenStart
+    start: UniformStart | OrthonormalStart | LatticeStart | TokenStart | NormalStart | CubeStart | PointStart
     size: float  # standard deviation of the steps by which tokens move
     seed: int = 0  # of g
 
     def __post_init__(self) -> None:
-        kinds = (UniformStart, OrthonormalStart, LatticeStart, TokenStart)
+        kinds = (UniformStart, OrthonormalStart, LatticeStart, TokenStart, NormalStart, CubeStart, PointStart)
         require_types(self, start=kinds, size=Real, seed=Integral)
         check_seed(self.seed)
         if not 0 <= self.size < math.inf:
             raise InputError(f"`size` {self.size}: of a perturbation, >= 0", field="size")
 
+    @property
+    def euclidean(self) -> bool:
+        """Whether it is a start in R^d."""
+        return in_space(self.start)
+
     def tokens(self) -> Float[np.ndarray, "n d"]:
         x = self.start.tokens()
         moves = np.random.default_rng([self.seed, 1]).standard_normal(x.shape)
-        return sphere.normalise(x + self.size * moves)
+        return x + self.size * moves if self.euclidean else sphere.normalise(x + self.size * moves)
 
 
-NAMED_STARTS = ("uniform", "orthonormal", "lattice")
+NAMED_STARTS = ("uniform", "orthonormal", "lattice", "normal", "cube")
+
+
+def in_space(start: object) -> bool:
+    """Whether the points of a start lie anywhere in R^d, and not on the sphere."""
+    return getattr(start, "euclidean", False)
+
+
+def names_start(text: str) -> bool:
+    """Whether a text is one of NAMED_STARTS, with a size or without, and not the name of a file."""
+    return text.partition(":")[0] in NAMED_STARTS
 
 
 def named_start(
     name: str = "uniform", n: int = 64, d: int = 3, seed: int = 0
-) -> UniformStart | OrthonormalStart | LatticeStart:
-    """The start of one of NAMED_STARTS for n tokens in R^d; the seed is for "uniform".
+) -> UniformStart | OrthonormalStart | LatticeStart | NormalStart | CubeStart:
+    """The start of one of NAMED_STARTS for n tokens in R^d; the seed is for "uniform", "normal" and "cube".
 
+    "normal:2" has a standard deviation of 2, "cube:5" lies in [-5, 5]^d: both are for tokens without layer norm.
     InputError for an unknown name, and for n and d that it does not serve.
     """
+    kind, colon, size = name.partition(":")
+    if kind in ("normal", "cube"):
+        try:
+            length = float(size) if colon else 1.0
+        except ValueError:
+            raise InputError(
+                f"`start` {name}: {kind}:SIZE, such as {kind}:2, is needed", field="start"
+            ) from None
+        return (NormalStart if kind == "normal" else CubeStart)(n, d, seed, length)
     if name == "uniform":
         return UniformStart(n, d, seed)
     if name == "orthonormal":
@@ -168,7 +194,16 @@ def named_start(
     raise InputError(f"`start` {name!r} is none of {', '.join(NAMED_STARTS)}", field="start")
 
 
-AnyStart = UniformStart | OrthonormalStart | LatticeStart | TokenStart | PerturbedStart
+AnyStart = (
+    UniformStart
+    | OrthonormalStart
+    | LatticeStart
+    | TokenStart
+    | NormalStart
+    | CubeStart
+    | PointStart
+    | PerturbedStart
+)
 
 
 def check_size(n: int, d: int) -> None:

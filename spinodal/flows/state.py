@@ -1,7 +1,8 @@
 r"""The state of weighted tokens, its rate of change, and the field that maps the one to the other.
 
 Directions and lengths are kept apart: a token is r_i theta_i with theta_i a unit vector, and most fields
-leave r_i = 1 alone. Weights are masses: merged tokens are one heavier token.
+leave r_i = 1 alone. Weights are masses: merged tokens are one heavier token. A field that has `euclidean` set is one
+of tokens anywhere in R^d, which take the place of the directions.
 
     symbol  meaning                                        shape
     theta   directions (tokens, where all r = 1)           n d
@@ -39,6 +40,11 @@ class Rate:
 
     def __iter__(self) -> Iterator[Float[np.ndarray, "..."]]:
         return iter((self.drift, self.growth, self.Z, self.error_bound))
+
+
+def is_euclidean(field: object) -> bool:
+    """Whether the tokens of a field lie anywhere in R^d: they are the directions of a state, and lengths are 1."""
+    return getattr(field, "euclidean", False)
 
 
 @runtime_checkable

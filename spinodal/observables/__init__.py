@@ -6,6 +6,7 @@
     lifetimes plateaus of a count                       transport  W2 to a Dirac and to a reference
     axial     whether tokens lie on one line            recurrences whether a pattern comes back
     parking   Rényi centres of causal attention         leading    leaders of hardmax attention
+    hull      vertices, volume, distance to vertices    selectivity Boolean rows and rank of attention
     entry     `Observable`: a number's values, label and meaning
     registry  the observables by name
 

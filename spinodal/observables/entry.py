@@ -16,10 +16,15 @@ from spinodal.types import Trajectory
 
 
 class Scales(NamedTuple):
-    """Parameters of observables: beta of the attention; cosines >= 1 - epsilon make a cluster."""
+    """Parameters of observables: beta of the attention; cosines >= 1 - epsilon make a cluster.
+
+    `attention` gives the weights [h n n] of tokens [n d] at a time, as `Simulation.attention_weights` does; softmax of
+    beta <x_i, x_j> if not given.
+    """
 
     beta: float = 1.0
     epsilon: float = 0.1
+    attention: Callable[[float, Float[np.ndarray, "n d"]], Float[np.ndarray, "h n n"]] | None = None
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,13 @@ from spinodal.observables import (
     axial,
     clusters,
     energies,
+    hull,
     leading,
     order,
     overlaps,
     parking,
     recurrences,
+    selectivity,
     transport,
 )
 from spinodal.observables.entry import Observable, Scales
@@ -35,6 +37,11 @@ OBSERVABLES: dict[str, Observable] = {
         recurrences.RECURRENCE,
         parking.RENYI_CENTRES,
         leading.LEADERS,
+        hull.HULL_VERTICES,
+        hull.HULL_VOLUME,
+        hull.VERTEX_DISTANCE,
+        selectivity.BOOLEAN_ROWS,
+        selectivity.ATTENTION_RANK,
     )
 }
 

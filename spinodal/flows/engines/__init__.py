@@ -15,6 +15,7 @@ engine     the type of an engine; every file above ends with its `ENGINE`
 registry   all engines by name
 choose     the choice of an engine, and the refinement of inaccurate tokens by differences
 field      the public `field`
+selection  a bound on the error of long tokens, whose attention selects one
 few        the drift of few tokens for compiled loops
 angles     the circle engine for tokens that are sorted angles
 law        the kinds of attention and the types of results; `kernel`: Q, K and the mask

@@ -117,7 +117,7 @@ def mean_and_engine(kernel: Kernel, x: Tokens, weights: Numbers, engine: str) ->
     n, d = x.shape
     problem = Problem(
         n, d, kernel.inverse_temperature, kernel.isotropic, kernel.causal, kernel.hard, True, kernel.biased,
-        kernel.positions is not None,
+        kernel.positions is not None, kernel.euclidean,
     )  # fmt: skip
     for one in choose_engines(problem, engine):
         mean = one.mean(kernel, x, weights, engine == "auto")

@@ -27,12 +27,14 @@ from spinodal.flows.engines.engine import Engine, Problem, Routine
 from spinodal.flows.engines.kernel import Kernel
 from spinodal.flows.engines.law import EPS, Attention, Drift, Law, from_shift, replace_rows, rounding_of_sum
 from spinodal.flows.engines.pairs import interaction
+from spinodal.flows.engines.selection import selection_bound
 from spinodal.loops import compiled, exp2, in_parts, plus, use_widest_vectors
 
 LANES = 16  # loops over tokens are padded to a multiple, so that none has a slow end
 TILE = 512  # tokens of a tile
 ROWS = 32  # rows of a tile whose pull on its columns is summed before it is added to the others
 ADDITIONS = 96  # one after the other in a tile and over the parts of a loop: the lanes of a row, ROWS, TILE / ROWS, 16
+DOUBTFUL = 1e-7  # of the largest shift: an error from which long tokens have a sharper bound computed
 FAINT = 1e-280  # a Z of which the least weight of exp2, 2^-1000, is a part
 
 
@@ -248,7 +250,12 @@ def drift_at(
 def average(kernel: Kernel, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"]) -> Attention:
     """m_i = sum_j p_ij (x_j - x_i) over every pair, by differences."""
     targets, sources = kernel.logits(x)
-    return interaction(targets, sources, x, weights, x, kernel.causal, kernel.position_scores(len(x)))
+    placed = kernel.position_scores(len(x))
+    mean = interaction(targets, sources, x, weights, x, kernel.causal, placed)
+    if kernel.euclidean and mean.error_bound.max() > DOUBTFUL * np.abs(mean.shift).max():
+        selected = selection_bound(targets, sources, x, weights, kernel.causal, placed)
+        return mean._replace(error_bound=np.minimum(mean.error_bound, selected))
+    return mean
 
 
 def drift_cost(problem: Problem) -> float:
@@ -274,4 +281,5 @@ ENGINE = Engine(
     negative=True,
     biased=True,
     placed=True,
+    euclidean=True,
 )

@@ -24,7 +24,8 @@ class Problem(NamedTuple):
 
     `isotropic` says that Q^T K is a multiple of the identity, whose sign beta then has, `causal` that token i reads
     tokens j <= i alone, `hard` that beta is infinite. `average` is True where the drift alone is not enough: <x, A> is
-    needed, or V is a matrix. `biased` that Q and K have biases, `placed` that scores of positions are added.
+    needed, or V is a matrix. `biased` that Q and K have biases, `placed` that scores of positions are added,
+    `euclidean` that tokens have any length.
     """
 
     n: int
@@ -36,11 +37,12 @@ class Problem(NamedTuple):
     average: bool = False
     biased: bool = False
     placed: bool = False
+    euclidean: bool = False
 
     @property
     def drift_alone(self) -> bool:
         """Whether the drift with Q = K = V = I is enough."""
-        return self.isotropic and not (self.causal or self.hard or self.average)
+        return self.isotropic and not (self.causal or self.hard or self.average or self.euclidean)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +78,7 @@ class Engine:
     negative  it serves Q^T K = -I, which is beta < 0
     biased    it serves <Q x + q, K y + k>
     placed    it serves scores of positions, b <Q x_i, K x_j> + B_ij
+    euclidean it serves tokens of any length
     """
 
     name: str
@@ -89,6 +92,7 @@ class Engine:
     negative: bool = False
     biased: bool = False
     placed: bool = False
+    euclidean: bool = False
 
     def routine(self, problem: Problem) -> Routine | None:
         """The routine for the problem, the faster one where there are two."""
@@ -99,6 +103,8 @@ class Engine:
         routine = self.routine(problem)
         if problem.hard != self.hard:
             return "is for beta = inf alone" if self.hard else "does not know beta = inf"
+        if problem.euclidean and not self.euclidean:
+            return "is for unit vectors, and tokens without layer norm have any length"
         if problem.causal and not self.causal:
             return "does not know a causal mask"
         if problem.placed and not self.placed:
@@ -113,7 +119,8 @@ class Engine:
             return f"needs d = {self.d}, the tokens have d = {problem.d}"
         if routine is None:
             return "does not give <x, A>, which this normalisation or V needs"
-        if not problem.hard and abs(problem.beta) > routine.beta_max:
+        bounded = not (problem.hard or problem.euclidean)
+        if bounded and abs(problem.beta) > routine.beta_max:
             return f"ends at beta |Q^T K| = {routine.beta_max:g}, here it is {abs(problem.beta):g}"
         return None
 

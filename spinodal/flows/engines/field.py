@@ -50,11 +50,27 @@ def check(x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " _"]) -> None
         raise InputError("x holds no token: its shape is (0, d)")
     if d < 2:
         raise InputError(f"x has d = {d}: tokens live on spheres of R^2 and above")
-    if weights.shape != (n,):
-        raise InputError(f"`weights` have shape {weights.shape}, {n} tokens need ({n},)", field="weights")
+    require_weight_each(weights, n)
     crooked, negative, total = first_faults(x, weights)
     if crooked:
         unit_sphere.require_unit(x, UNIT)
+    require_masses(weights, negative, total)
+
+
+def check_points(x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " _"]) -> None:
+    """`check` of tokens of any length: one InputError that names the first thing wrong with their weights."""
+    require_weight_each(weights, len(x))
+    _, negative, total = first_faults(x, weights)
+    require_masses(weights, negative, total)
+
+
+def require_weight_each(weights: Float[np.ndarray, " _"], n: int) -> None:
+    if weights.shape != (n,):
+        raise InputError(f"`weights` have shape {weights.shape}, {n} tokens need ({n},)", field="weights")
+
+
+def require_masses(weights: Float[np.ndarray, " n"], negative: float, total: float) -> None:
+    """InputError for weights of which so many are negative, or whose total is not 1."""
     if negative:
         i = int(np.flatnonzero(~(weights >= 0))[0])
         raise InputError(f"weight {i} is {weights[i]:g}: `weights` are >= 0", field="weights")
@@ -62,13 +78,16 @@ def check(x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " _"]) -> None
         raise InputError(f"`weights` sum to {total:.12g}, not to 1: divide by their sum", field="weights")
 
 
-def require_probes(probes: Float[np.ndarray, "m _"], d: int) -> None:
-    """InputError for probes that are no unit vectors of R^d."""
+def require_probes(probes: Float[np.ndarray, "m _"], d: int, euclidean: bool = False) -> None:
+    """InputError for probes that are no unit vectors of R^d, or no points of it where `euclidean`."""
     if probes.shape[1] != d:
+        kind = "points" if euclidean else "unit vectors"
         raise InputError(
-            f"`probes` have shape {probes.shape}: unit vectors [m d] with d = {d} are needed",
+            f"`probes` have shape {probes.shape}: {kind} [m d] with d = {d} are needed",
             field="probes",
         )
+    if euclidean:
+        return
     try:
         unit_sphere.require_unit(probes, UNIT)
     except InputError as fault:
@@ -76,10 +95,16 @@ def require_probes(probes: Float[np.ndarray, "m _"], d: int) -> None:
 
 
 def with_probes(
-    x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], probes: Float[np.ndarray, "m _"]
+    x: Float[np.ndarray, "n d"],
+    weights: Float[np.ndarray, " n"],
+    probes: Float[np.ndarray, "m _"],
+    euclidean: bool = False,
 ) -> tuple[Float[np.ndarray, "k d"], Float[np.ndarray, " k"]]:
-    """Tokens and weights with probes behind them, of weight 0. InputError for probes that are no unit vectors."""
-    require_probes(probes, x.shape[1])
+    """Tokens and weights with probes behind them, of weight 0. InputError for probes that are no unit vectors.
+
+    Points of any length where `euclidean`.
+    """
+    require_probes(probes, x.shape[1], euclidean)
     return np.concatenate([x, probes]), np.append(weights, np.zeros(len(probes)))
 
 

@@ -71,4 +71,5 @@ ENGINE = Engine(
     exact=True,
     negative=True,
     biased=True,
+    euclidean=True,
 )

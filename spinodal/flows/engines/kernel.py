@@ -41,7 +41,10 @@ class PositionScores(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
-    """w_j e^{b <Q x_i, K x_j> + B_ij}, over j <= i where causal; b = inf keeps only the largest, -inf the smallest."""
+    """w_j e^{b <Q x_i, K x_j> + B_ij}, over j <= i where causal; b = inf keeps only the largest, -inf the smallest.
+
+    Where `euclidean` tokens are no unit vectors, and no exponent bounds the others.
+    """
 
     beta: float
     queries: Matrix = 1.0
@@ -50,6 +53,7 @@ class Kernel:
     query_bias: Float[np.ndarray, " k"] | None = None
     key_bias: Float[np.ndarray, " k"] | None = None
     positions: PositionScores | None = None
+    euclidean: bool = False
 
     @cached_property
     def coupling(self) -> Matrix:

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Int
 from spinodal.errors import InputError, require_type
 from spinodal.flows.experiment import Simulation
 from spinodal.flows.fields import Resampled
-from spinodal.flows.starts import PerturbedStart, UniformStart
+from spinodal.flows.starts import CubeStart, NormalStart, PerturbedStart, UniformStart
 from spinodal.flows.time import CONSENSUS, Layers, Noisy, SimulationResult, simulate
 from spinodal.limits import ROWS, require_at_most
 from spinodal.observables import Scales, measure, observables_named
@@ -27,6 +27,7 @@ from spinodal.runs import UNSAVED
 from spinodal.types import Progress
 
 T = TypeVar("T")
+SEEDED = UniformStart | PerturbedStart | NormalStart | CubeStart
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -87,7 +88,11 @@ def ensemble(
     if simulation.weights is not None:
         raise InputError("`weights`: observables count all tokens alike; leave them out", field="weights")
     named = observables_named(observables)
-    scales = Scales(beta=float(simulation.field.beta)) if scales is None else scales
+    scales = (
+        Scales(float(simulation.field.beta), attention=simulation.attention_weights)
+        if scales is None
+        else scales
+    )
 
     def numbers(run: SimulationResult) -> tuple[np.ndarray, list[np.ndarray]]:
         found = measure(run, named, scales)
@@ -196,7 +201,7 @@ def over_starts(
 def reseeded(simulation: Simulation, s: int) -> Simulation:
     """The simulation with s added to the seeds of start, noise and redrawn weights; InputError where none has one."""
     start, method, field = simulation.start, simulation.method, simulation.field
-    seeded = isinstance(start, UniformStart | PerturbedStart)
+    seeded = isinstance(start, SEEDED)
     noisy = simulation.field.noise > 0 and isinstance(method, Layers | Noisy)
     if not (seeded or noisy or isinstance(field.depth, Resampled)):
         raise InputError(
@@ -204,7 +209,7 @@ def reseeded(simulation: Simulation, s: int) -> Simulation:
             "PerturbedStart, or a field with noise or redrawn weights",
             field="start",
         )
-    if isinstance(start, UniformStart | PerturbedStart):
+    if isinstance(start, SEEDED):
         start = dataclasses.replace(start, seed=start.seed + s)
     if isinstance(method, Layers | Noisy):
         method = dataclasses.replace(method, seed=method.seed + s)

@@ -6,7 +6,7 @@ from .feed import FeedForward
 from .function import FunctionField
 from .heads import Head
 from .positions import Positions
-from .schemes import NGPT, SCHEMES, Mix, Peri, Post, Pre, Scheme, Sqrt, scheme
+from .schemes import NGPT, SCHEMES, Mix, NoNorm, Peri, Post, Pre, Rescaled, Scheme, Sqrt, scheme
 from .source import Source
 from .unnormalised import UnnormalisedField
 
@@ -20,12 +20,14 @@ __all__ = [
     "FunctionField",
     "Head",
     "Mix",
+    "NoNorm",
     "Peri",
     "Piecewise",
     "Positions",
     "Post",
     "Pre",
     "Resampled",
+    "Rescaled",
     "Scheme",
     "Source",
     "Sqrt",

@@ -11,12 +11,12 @@ from spinodal.flows.state import Rate, State
 
 
 def checked_tokens(
-    x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"] | None, d: int | None
+    x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"] | None, d: int | None, least: int = 2
 ) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, " n"]]:
     """Tokens and weights, equal ones if not given, in double precision and C order; InputError for a wrong d."""
     x = fast_array(x, "x")
     weights = np.full(len(x), 1 / len(x)) if weights is None else fast_array(weights, "weights")
-    check_dimensions(State(x, np.ones(len(x))), weights, d)
+    check_dimensions(State(x, np.ones(len(x))), weights, d, least)
     return x, weights
 
 
@@ -25,11 +25,11 @@ def state_arrays(state: State) -> State:
     return State(fast_array(state.directions, "directions"), fast_array(state.lengths, "lengths"))
 
 
-def check_dimensions(state: State, weights: Float[np.ndarray, " n"], d: int | None) -> None:
+def check_dimensions(state: State, weights: Float[np.ndarray, " n"], d: int | None, least: int = 2) -> None:
     """InputError where the numbers of tokens differ, or the matrices are for another d."""
     x, r = state
     n = len(x)
-    if n == 0 or x.ndim != 2 or x.shape[1] < 2:
+    if n == 0 or x.ndim != 2 or x.shape[1] < least:
         raise InputError(f"directions have shape {x.shape}: at least one token, on spheres of R^2 and above")
     if r.shape != (n,) or weights.shape != (n,):
         raise InputError(

@@ -27,16 +27,17 @@ from jaxtyping import Float
 
 from spinodal.arrays import fast_array
 from spinodal.errors import InputError, require_types
-from spinodal.flows.engines.kernel import Number
+from spinodal.flows.engines.kernel import Number, times
 from spinodal.flows.engines.law import EPS
 from spinodal.flows.fields.checks import check_dimensions, checked_tokens, finite, nan_rate, state_arrays
 from spinodal.flows.fields.depth import Piecewise, Resampled
 from spinodal.flows.fields.drive import Drive
+from spinodal.flows.fields.euclidean import check_euclidean, euclidean_rate, growth
 from spinodal.flows.fields.feed import FeedForward
 from spinodal.flows.fields.heads import IDENTITY, Head
 from spinodal.flows.fields.interactions import Interaction
 from spinodal.flows.fields.positions import Positions
-from spinodal.flows.fields.schemes import POST, AttentionOutput, Scheme
+from spinodal.flows.fields.schemes import POST, AttentionOutput, Rescaled, Scheme
 from spinodal.flows.fields.source import Source
 from spinodal.flows.state import Rate, State
 from spinodal.limits import NUMBERS, require_at_most
@@ -108,6 +109,8 @@ class AttentionField:
                 field=("heads", "feed_forward"),
             )
         check_positions(self)
+        if self.euclidean:
+            check_euclidean(self)
         now = self if self.depth is None else self.at(0.0)
         (now.interactions, now.readers)  # noqa: B018  (refuses here what it would refuse at the first call)
 
@@ -118,7 +121,7 @@ class AttentionField:
             None if self.positions is None else self.positions.of_head(h) for h in range(len(self.heads))
         ]
         return tuple(
-            Interaction(head, beta, self.kind, self.causal, self.engine, positions)
+            Interaction(head, beta, self.kind, self.causal, self.engine, positions, self.euclidean)
             for head, positions in zip(self.heads, placed, strict=True)
         )
 
@@ -184,28 +187,51 @@ class AttentionField:
         return 1 / self.kappa
 
     @property
+    def euclidean(self) -> bool:
+        """Whether tokens have no layer norm and lie anywhere in R^d."""
+        return getattr(self.scheme, "euclidean", False)
+
+    @property
+    def least_d(self) -> int:
+        """The smallest dimension of tokens: 2 on the sphere, 1 without layer norm."""
+        return 1 if self.euclidean else 2
+
+    def unscaled(
+        self, z: Float[np.ndarray, "n d"], time: float, *, step: float | None = None
+    ) -> Float[np.ndarray, "n d"]:
+        """x = e^{tV} z, or (I + hV)^{t / h} z for layers of a `step` h: tokens x [n d] from rescaled ones.
+
+        Those of another scheme are returned as they are.
+        """
+        return times(growth(self, time, step, whole=True), z) if isinstance(self.scheme, Rescaled) else z
+
+    @property
     def merges(self) -> bool:
         """Whether coincident tokens stay together, so that one token with their total weight stands for them.
 
         Not under a causal mask (they read different tokens), not where lengths move (they have different
-        speeds), not with noise, nor where each has a drive or a position of its own. Under repulsion they stay together
-        too, but tokens that are apart never meet.
+        speeds), not with noise, nor where each has a drive or a position of its own, nor rescaled. Under repulsion they
+        stay together too, but tokens that are apart never meet.
         """
-        own = self.drive is not None and self.drive.n is not None
-        return not (self.causal or self.scheme.grows or self.noise > 0 or own or self.positions is not None)
+        own = (self.drive is not None and self.drive.n is not None) or self.positions is not None
+        rescaled = isinstance(self.scheme, Rescaled)
+        return not (self.causal or self.scheme.grows or self.noise > 0 or own or rescaled)
 
     @property
     def in_span(self) -> bool:
         """Whether tokens stay in the span of the start, in which `reduce_to_span` has min(n, d) coordinates."""
         alone = self.d is None and not self.beside and self.depth is None and self.source is None
-        return alone and self.noise == 0 and all(head.isotropic for head in self.heads)
+        flat = self.noise > 0 or self.euclidean
+        return alone and not flat and all(head.isotropic for head in self.heads)
 
     def __call__(self, time: float, state: State, weights: Float[np.ndarray, " n"]) -> Rate:
         """The rate of directions and lengths, the scaled Z (the mean over heads), and the bound on the drift."""
         state, weights = state_arrays(state), fast_array(weights, "weights")
-        check_dimensions(state, weights, self.d)
+        check_dimensions(state, weights, self.d, self.least_d)
         if not finite(state):
             return nan_rate(state)
+        if self.euclidean:
+            return euclidean_rate(self, time, state.directions, weights)
         A = self.at(time).attention_output(state.directions, weights, self.scheme.radial(time))
         s, growth = self.scheme(time, state.lengths, A)
         if isinstance(s, np.ndarray):  # which may hold |A|, with errors of its own
@@ -229,7 +255,7 @@ class AttentionField:
         causal mask; at beta = inf they are those of the largest.
         Weights are equal if not given. InputError for more numbers than memory is meant to hold.
         """
-        x, weights = checked_tokens(x, weights, self.d)
+        x, weights = checked_tokens(x, weights, self.d, self.least_d)
         n = len(x)
         require_at_most(NUMBERS, len(self.heads) * n * n, "attention weights", "x")
         now = self.at(0.0)
@@ -242,7 +268,7 @@ class AttentionField:
 
         Rows sum to one, for a prompt together with those of `attention_weights`. InputError without a source.
         """
-        x, weights = checked_tokens(x, weights, self.d)
+        x, weights = checked_tokens(x, weights, self.d, self.least_d)
         now = self.at(time)
         if now.source is None:
             raise InputError("`source`: the field has none", field="source")

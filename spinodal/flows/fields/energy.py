@@ -98,7 +98,7 @@ def energy_of(field: AttentionField | UnnormalisedField) -> Energy:
     InputError "no energy: ...", with the reason, where the field has none, as with a causal mask. With noise
     no energy is monotone: use the same field with kappa = inf.
     """
-    if isinstance(field, UnnormalisedField):
+    if isinstance(field, UnnormalisedField) or field.euclidean:
         raise InputError("no energy: without layer norm tokens do not stay on the sphere")
     obstacles = {
         "a causal mask makes the pull of two tokens on each other unequal": field.causal,

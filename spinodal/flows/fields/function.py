@@ -24,8 +24,10 @@ class FunctionField:
     The flow of `function(x, weights, t) -> drift`, for tokens x [n d] on the sphere, their weights [n] and the time; it
     returns [n d], of which the part along a token is left out. Tokens merge where `merges` says that those in one place
     stay together; `in_span` says that they stay in the span of the start, so that n < d tokens may be followed in n
-    coordinates. `flows.simulate` takes a bare function as FunctionField(function). The bound on its error is that of
-    rounding, 8 eps |f|: what `function` loses beyond it is not known. InputError where it returns another shape.
+    coordinates; `euclidean` that they lie anywhere in R^d, and nothing of f is left out. `flows.simulate` takes a bare
+    function as FunctionField(function). Where all rest it asks again after a tenth of the time, or of 1. The bound on
+    its error is that of rounding, 8 eps |f|: what `function` loses beyond it is not known. InputError where it returns
+    another shape.
 
     >>> import numpy as np
     >>> from spinodal import flows
@@ -38,9 +40,10 @@ class FunctionField:
     merges: bool = False
     kappa: Number = math.inf
     in_span: bool = False
+    euclidean: bool = False
 
     def __post_init__(self) -> None:
-        require_types(self, merges=bool, kappa=Real, in_span=bool)
+        require_types(self, merges=bool, kappa=Real, in_span=bool, euclidean=bool)
         if not callable(self.function):
             raise InputError(f"`function` {self.function!r}: a function is needed", field="function")
         if not self.kappa > 0:
@@ -57,6 +60,11 @@ class FunctionField:
         """1 / kappa."""
         return 1 / self.kappa
 
+    @property
+    def projections(self) -> int:
+        """How often the part along a token is taken out."""
+        return 0 if self.euclidean else 2
+
     def __call__(self, time: float, state: State, weights: Float[np.ndarray, " n"]) -> Rate:
         """theta' = P f, with NaN for a state that is not finite."""
         state = state_arrays(state)
@@ -70,7 +78,7 @@ class FunctionField:
                 field="function",
             )
         drift = f
-        for _ in range(2):  # a second projection removes what rounding left of the first
+        for _ in range(self.projections):  # a second one removes what rounding left of the first
             drift = drift - np.sum(drift * x, 1, keepdims=True) * x
         bound = 8 * EPS * np.linalg.norm(f, axis=1)
         return Rate(drift, np.zeros(len(x)), np.full(len(x), np.nan), bound)

@@ -8,7 +8,7 @@ V m_i is left, as small as the distances. In `AttentionOutput` Z is scaled by e^
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -45,6 +45,7 @@ class Interaction:
     causal: bool
     engine: str
     positions: Positions | None = None
+    euclidean: bool = False  # tokens have any length
 
     def __post_init__(self) -> None:
         require_known("kind", self.kind, KINDS)
@@ -69,14 +70,15 @@ class Interaction:
                 )
         isotropic = self.kernel.isotropic
         problem = Problem(1, self.head.d, self.kernel.inverse_temperature, isotropic, self.causal, self.hard)
-        choose_engines(
-            problem._replace(biased=self.kernel.biased, placed=self.positions is not None), self.engine
-        )
+        placed = self.positions is not None
+        problem = problem._replace(biased=self.kernel.biased, placed=placed, euclidean=self.euclidean)
+        choose_engines(problem, self.engine)
 
     @cached_property
     def kernel(self) -> Kernel:
         kernel = self.head.sa_kernel if self.kind == "sa" else self.head.kernel
-        return kernel(self.beta, self.causal, self.positions)
+        found = kernel(self.beta, self.causal, self.positions)
+        return replace(found, euclidean=True) if self.euclidean else found
 
     @property
     def isotropic(self) -> bool:

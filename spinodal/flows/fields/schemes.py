@@ -5,6 +5,9 @@ r"""Where the layer norm sits: theta' = P_theta A / s and r', for tokens r theta
     pre     r                        <theta, A>         nGPT    |A| / alpha  0
     mix     post until tau, then pre                    sqrt    sqrt(t + 1)  0
 
+"none" is no layer norm, x' = A for tokens x anywhere in R^d, and "rescaled" the same in z = e^{-tV} x: see
+`fields.euclidean`.
+
 Where r moves, tokens in one place have different lengths and so different speeds: they part
 again, and may not be merged. Speeds are NaN where a length or |A| is not positive.
 
@@ -192,6 +195,33 @@ class Sqrt:
         return NormalisedSpeed(math.sqrt(time + 1), np.zeros(len(lengths)))
 
 
+@register("none")
+@dataclass(frozen=True)
+class NoNorm:
+    """x' = A: no layer norm, tokens anywhere in R^d  [clusters2023].
+
+    They are the directions of a state, of any length, and its lengths are 1.
+    """
+
+    grows = False
+    euclidean = True
+
+    def radial(self, time: float) -> bool:
+        return True
+
+    def __call__(self, time: float, lengths: Float[np.ndarray, " n"], A: AttentionOutput) -> NormalisedSpeed:
+        return NormalisedSpeed(1.0, np.zeros(len(lengths)))
+
+
+@register("rescaled")
+@dataclass(frozen=True)
+class Rescaled(NoNorm):
+    """z' = V sum_j p_ij (z_j - z_i), z = e^{-tV} x: no layer norm, in coordinates without its growth  [clusters2023].
+
+    For one head. On the layer clock z = (I + h V)^{-k} x. Tokens do not merge: what is near in z is far in x.
+    """
+
+
 POST = Post()
 SCHEMES: dict[str, Callable[..., Scheme]] = {
     "post": Post,
@@ -200,12 +230,14 @@ SCHEMES: dict[str, Callable[..., Scheme]] = {
     "peri": Peri,
     "ngpt": NGPT,
     "sqrt": Sqrt,
+    "none": NoNorm,
+    "rescaled": Rescaled,
 }
 PARAMETERS = {"mix": "tau", "ngpt": "alpha"}
 
 
 def scheme(name: str = "post", parameter: Number | None = None) -> Scheme:
-    """The normalisation scheme of a name: post, pre, mix, peri, ngpt or sqrt  [norm2025].
+    """The normalisation scheme of a name: post, pre, mix, peri, ngpt, sqrt, none or rescaled  [norm2025].
 
     `parameter` is tau for "mix", which needs it, and alpha for "ngpt", 1 if not given. InputError for an unknown name
     and for a parameter that the scheme does not have.

@@ -7,6 +7,7 @@ integrators      adaptive steps, layers and noisy steps behind one interface
 dormand_prince   a step of order 5(4) on the sphere, its error and its interpolant
 whole_steps      the same steps among few tokens, compiled
 angles           the same steps of many tokens on the circle, and how neighbours merge
+euclidean        the same steps of tokens anywhere in R^d
 frames           the states that are kept
 merging          tokens that meet: capture of near pairs, times of merges, the tree of merges
 layers           x <- normalise(x + h A(x))

@@ -134,12 +134,16 @@ class Stages:
         parts = in_parts(lambda start, stop: largest(self.k.reshape(7, -1), E, d, start, stop), n, LEAST)
         return max(parts) if all(part == part for part in parts) else np.nan
 
+    def scale(self, state: State) -> float:
+        """The size of tokens, to which the error of their directions is relative."""
+        return 1.0
+
     def error(self, state: State, since: float, h: float, tolerance: float) -> float:
         """e = max of the errors of directions, of lengths / (1 + r) and of time / `since`, over `tolerance`.
 
         An error of time below what the bound on the drift implies does not count.
         """
-        worst = self.largest_error()
+        worst = self.largest_error() / self.scale(state)
         if self.grow:
             worst = np.maximum(worst, np.max(np.abs(product(E, self.g)) / (1 + np.abs(state.lengths))))
         late = max(abs(E @ self.sigma) - np.abs(E) @ (self.noise * self.sigma), 0.0) / since

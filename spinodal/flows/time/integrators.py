@@ -15,8 +15,9 @@ from spinodal.errors import ConvergenceError, InputError
 from spinodal.flows.engines.direct import ENGINE as DIRECT_ENGINE
 from spinodal.flows.engines.few import MOST as FEW
 from spinodal.flows.engines.registry import ENGINES
-from spinodal.flows.fields import AttentionField
-from spinodal.flows.state import Field, Rate, State
+from spinodal.flows.fields import AttentionField, FunctionField
+from spinodal.flows.fields.schemes import Rescaled
+from spinodal.flows.state import Field, Rate, State, is_euclidean
 from spinodal.flows.time import dormand_prince as dp
 from spinodal.flows.time.angles import (
     AngularStages,
@@ -25,6 +26,7 @@ from spinodal.flows.time.angles import (
     merge_neighbours,
     unit_vectors,
 )
+from spinodal.flows.time.euclidean import EuclideanStages
 from spinodal.flows.time.layers import take_layer
 from spinodal.flows.time.merging import MERGE, ActiveTokens, Motion
 from spinodal.flows.time.noise import brownian, noisy_step, normal_draws
@@ -47,6 +49,9 @@ DIRECT = DIRECT_ENGINE.name
 NUMBERS = ("hi", "lo", "h", "steps", "evaluations", "bound")
 CONTROL = ("proposed", "error", "taken", "shortest")
 SLIDING = 1e4  # times the tolerance: steps of hardmax below it are those across a surface of equal logits,
+WAIT = (
+    0.1  # of the time, or of 1: for so long tokens that rest are left alone where the field depends on time
+)
 SLIDES = 100  # and so many more of them than of others are a path along one
 
 
@@ -56,6 +61,17 @@ def knows_rest(engines: str) -> bool:
     return all(ENGINES[name].exact for name in last if name in ENGINES)
 
 
+def depends_on_time(field: Field) -> bool:
+    """Whether tokens that rest may move later: under a function, and where scores of rescaled ones grow."""
+    rescaled = isinstance(field, AttentionField) and isinstance(field.scheme, Rescaled)
+    return isinstance(field, FunctionField) or rescaled
+
+
+def moves(rate: Rate) -> bool:
+    """Whether the drift is more than its rounding."""
+    return bool(np.linalg.norm(rate.drift) > np.linalg.norm(rate.error_bound))
+
+
 class Integrator:
     """The state of an integration: tokens, weights, and the time hi + lo in two doubles.
 
@@ -63,10 +79,9 @@ class Integrator:
     """
 
     def __init__(self, field: Field, start: State, weights: Float[np.ndarray, " n"], radius: float):
-        self.field, self.lengths = field, start.lengths
-        self.active = (
-            ActiveTokens(start.directions, weights, radius) if field.merges and field.noise == 0 else None
-        )
+        self.field, self.lengths, self.euclidean = field, start.lengths, is_euclidean(field)
+        merges = field.merges and field.noise == 0
+        self.active = ActiveTokens(start.directions, weights, radius, self.euclidean) if merges else None
         living = self.active.living if self.active else slice(None)
         self.weights = weights[living]
         self.state = self.before = State(start.directions[living], start.lengths[living])
@@ -140,7 +155,8 @@ class Integrator:
         """Replaces tokens that have merged by their centres of mass; returns whether there were any."""
         if self.active is None or len(self.weights) < 2:
             return False
-        merge = merge_neighbours if motion.x.shape[1] == 1 else ActiveTokens.merge_and_capture
+        angles = motion.x.shape[1] == 1 and not self.euclidean
+        merge = merge_neighbours if angles else ActiveTokens.merge_and_capture
         met = merge(self.active, motion)
         if met is None:
             return False
@@ -187,12 +203,15 @@ class AdaptiveIntegrator(Integrator):
         if self.angular:
             self.state = self.before = State(angles_of(self.state.directions), self.state.lengths)
         self.stages = self.empty_stages()
+        self.timed = depends_on_time(field)
         self.hard, self.stuck = isinstance(field, AttentionField) and field.hard, 0
         self.begin()
         self.settle()
 
     def empty_stages(self) -> dp.Stages:
         n, d = self.state.directions.shape
+        if self.euclidean:
+            return EuclideanStages(n, d)
         return AngularStages(n, self.angular) if self.angular else dp.Stages(n, d)
 
     def leave_angles(self) -> None:
@@ -228,7 +247,7 @@ class AdaptiveIntegrator(Integrator):
     def advance(self, limit: float, pause: float = np.inf, number: int = 1) -> None:
         if self.stages.resting:
             self.before = self.state
-            self.advance_clock(min(self.time_left(limit), END), limit)
+            self.advance_clock(self.wait(limit) if self.timed else min(self.time_left(limit), END), limit)
             if not knows_rest(self.rate.engine):
                 self.doubtful_rest += float(self.rate.error_bound.max()) * self.h
             return
@@ -257,6 +276,24 @@ class AdaptiveIntegrator(Integrator):
         if self.hard:
             self.require_progress(h)
         self.finish(h, state, rate, duration, limit)
+
+    def wait(self, limit: float) -> float:
+        """How long tokens rest: a tenth of the time or of 1, or less where they then move, until they begin to."""
+        rests, h = 0.0, min(self.time_left(limit), WAIT * max(self.hi, 1.0))
+        self.rate = self.rate_after(h)
+        while moves(self.rate) and h - rests > self.tolerance * max(self.hi, 1.0):
+            middle = (rests + h) / 2
+            rate = self.rate_after(middle)
+            if moves(rate):
+                h, self.rate = middle, rate
+            else:
+                rests = middle
+        return h
+
+    def rate_after(self, h: float) -> Rate:
+        """The rate of the present state at a time h later."""
+        self.evaluations += 1
+        return self.rate_at(self.hi + h, self.state, self.weights)
 
     def require_progress(self, h: float) -> None:
         """ConvergenceError where tokens slide along a surface of equal logits, across which the field jumps."""
@@ -323,7 +360,7 @@ class AdaptiveIntegrator(Integrator):
     def try_step(self, h: float) -> tuple[State, Rate, float, InputError | None]:
         """(state, rate, error, fault) of a step h; fault is the InputError of a stage outside the domain."""
         self.evaluations += 6
-        since = max(self.shortest, dp.PUNCTUAL * self.hi)
+        since = max(1.0 if self.timed else self.shortest, dp.PUNCTUAL * self.hi)
         try:
             with np.errstate(invalid="ignore"):  # which is a step too far as well
                 state, rate = self.stages.take_step(self.rate_at, self.hi, self.state, self.weights, h)
@@ -410,7 +447,8 @@ class LayerIntegrator(FixedStepIntegrator):
         if self.field.noise == 0:
             return state
         xi = normal_draws(self.seed, self.steps, state.directions.shape)
-        return State(brownian(state.directions, self.field.noise * self.step, xi), state.lengths)
+        x = brownian(state.directions, self.field.noise * self.step, xi, self.euclidean)
+        return State(x, state.lengths)
 
 
 class NoisyIntegrator(FixedStepIntegrator):

@@ -59,8 +59,9 @@ class Tree:
     until it merges with the other half.
     """
 
-    def __init__(self, n: int, d: int):
+    def __init__(self, n: int, d: int, *, unit: bool = True):
         most = 2 * n - 1
+        self.unit = unit  # tokens are unit vectors
         self.n, self.edges = n, [0, n]  # of the batches in which nodes were made
         self.tokens = n  # the others, after these, are probes
         self.parent = np.full(most, -1, np.int32)
@@ -103,7 +104,8 @@ class Tree:
             fade[time >= self.time[parent]] = 0.0  # the difference of two late times may be lost
             place[node] = place[parent] + fade[:, None] * self.offset[node]
         place = place[: self.n]
-        place /= np.sqrt(np.einsum("nd,nd->n", place, place))[:, None]
+        if self.unit:
+            place /= np.sqrt(np.einsum("nd,nd->n", place, place))[:, None]
         return place
 
     def merges(self, until: float) -> Merges:
@@ -132,15 +134,22 @@ class ActiveTokens:
     """The tokens of a flow that have not merged: their nodes in the tree and their weights.
 
     Merges or captures near pairs. On the circle tokens are kept in cyclic order, which the flow cannot change, so that
-    only neighbours are compared. In more dimensions distances are computed again only when tokens have moved far enough
-    to be near each other.
+    only neighbours are compared. In more dimensions, and in the plane, distances are computed again only when tokens
+    have moved far enough to be near each other. Those that are `euclidean` have any length.
     """
 
-    def __init__(self, x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], radius: float):
+    def __init__(
+        self,
+        x: Float[np.ndarray, "n d"],
+        weights: Float[np.ndarray, " n"],
+        radius: float,
+        euclidean: bool = False,
+    ):
         n, d = x.shape
-        order = np.argsort(np.arctan2(x[:, 1], x[:, 0]), kind="stable") if d == 2 else np.arange(n)
+        self.cyclic, self.unit = d == 2 and not euclidean, not euclidean
+        order = np.argsort(np.arctan2(x[:, 1], x[:, 0]), kind="stable") if self.cyclic else np.arange(n)
         self.living, self.weights = order, weights[order]
-        self.tree, self.radius, self.clearance = Tree(n, d), radius, 0.0
+        self.tree, self.radius, self.clearance = Tree(n, d, unit=self.unit), radius, 0.0
 
     def merge_and_capture(self, motion: Motion) -> Float[np.ndarray, "m d"] | None:
         """Merges or captures near pairs until none is left.
@@ -185,7 +194,7 @@ class ActiveTokens:
     def may_be_near(self, motion: Motion) -> bool:
         """Whether two tokens can be within the radius, from their least distance before and how far they have moved."""
         x, y = motion.x, motion.y
-        if x.shape[1] == 2:
+        if self.cyclic:
             return True
         self.clearance -= largest_approach(x, y)
         return self.clearance <= self.radius
@@ -193,12 +202,12 @@ class ActiveTokens:
     def neighbours(self, x: Float[np.ndarray, "m d"]) -> Int[np.ndarray, "k 2"]:
         """Candidate pairs [k 2]: every pair of near tokens that are each other's nearest is among them."""
         m, d = x.shape
-        if d == 2 or m <= FEW_TOKENS:
+        if self.cyclic or (m <= FEW_TOKENS and self.unit):
             pair = np.empty((m if m > 2 else 1, 2), np.int32)
             fill_nearest(x, pair)
             return pair
         token = np.arange(m, dtype=np.int32)
-        if d > 3 and m <= DENSE:
+        if d > 3 and m <= DENSE and self.unit:
             cosine = product(x, x.T)
             cosine[token, token] = -1
             closest = np.argmax(cosine, 1)
@@ -221,7 +230,8 @@ class ActiveTokens:
             parts.append(part[keep])
             parts[-1][row] = np.einsum("kp,kpd->kd", share, part[pair])
         x, f, y, g = parts
-        x[row] /= np.linalg.norm(x[row], axis=1, keepdims=True)
+        if self.unit:
+            x[row] /= np.linalg.norm(x[row], axis=1, keepdims=True)
         offsets = motion.x[pair] - x[row, None]
         offsets[rate == 0] = 0.0
         node = self.tree.join(self.living[pair], offsets, rate, motion.time, time)

@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from spinodal.errors import InputError, require_types
 from spinodal.flows.fields import AttentionField
-from spinodal.flows.state import Field, State
+from spinodal.flows.state import Field, State, is_euclidean
 from spinodal.flows.time.integrators import AdaptiveIntegrator, Integrator, LayerIntegrator, NoisyIntegrator
 from spinodal.flows.time.merging import MERGE
 from spinodal.runs import register
@@ -28,10 +28,11 @@ FINEST = 1e-14  # tolerance, where rounding begins
 class Adaptive:
     """Steps of Dormand and Prince's method whose errors stay below `tolerance`  [dormand1980].
 
-    The error of a step is at most `tolerance` in a direction, (1 + r) `tolerance` in a length r, and less in time.
-    Pairs nearer than `radius` are captured, that is replaced by their centre of mass: the effect on other tokens is
-    beta radius^2. If not given it is 0.1 sqrt(tolerance), where the effect is below the tolerance up to beta = 100.
-    InputError for a tolerance outside [1e-14, 0.1], and for a radius outside [1e-8, 1e-3].
+    The error of a step is at most `tolerance` in a direction, (1 + r) `tolerance` in a length r, (1 + max |x|)
+    `tolerance` in tokens x of R^d, and less in time. Pairs nearer than `radius` are captured, that is replaced by their
+    centre of mass: the effect on other tokens is beta radius^2. If not given it is 0.1 sqrt(tolerance), where the
+    effect is below the tolerance up to beta = 100, and 1e-8 in R^d. InputError for a tolerance outside [1e-14, 0.1],
+    and for a radius outside [1e-8, 1e-3].
     """
 
     tolerance: float = 1e-8
@@ -65,13 +66,15 @@ class Adaptive:
     def begin(self, field: Field, start: State, weights: Float[np.ndarray, " n"]) -> Integrator:
         self.check(field)
         radius = self.radius or min(1e-3, max(MERGE, 0.1 * self.tolerance**0.5))
+        if is_euclidean(field) and self.radius is None:
+            radius = MERGE  # of tokens of any length a pair may pull at others by much more than its distance
         return AdaptiveIntegrator(field, start, weights, self.tolerance, radius)
 
 
 @register("layers")
 @dataclass(frozen=True)
 class Layers:
-    """x <- normalise(x + h A(x)), layers of step h  [glpr2023].
+    """x <- normalise(x + h A(x)), layers of step h; x <- x + h A(x) without layer norm  [glpr2023].
 
     `seed` draws the noise of a field that has any. InputError for a step that is not positive.
     """

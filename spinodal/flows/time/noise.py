@@ -10,6 +10,8 @@ if its length is reduced by curvature: with tau = h / kappa,
 because the mean fourth derivative along geodesics is 3 (Delta^2 + 2/3 (d-2) Delta) / (d^2 - 1). Half a step of it
 before and half after a midpoint step of the drift make a step of weak order two (Strang).
 
+Tokens anywhere in R^d take x <- x + sqrt(2 tau) xi in its place.
+
 Random numbers are drawn by counter, from (seed, step): a resumed simulation draws the same ones.
 """
 
@@ -17,7 +19,7 @@ import numpy as np
 from jaxtyping import Float
 
 from spinodal import sphere
-from spinodal.flows.state import Field, Rate, State
+from spinodal.flows.state import Field, Rate, State, is_euclidean
 
 
 def normal_draws(seed: int, step: int, shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
@@ -26,10 +28,12 @@ def normal_draws(seed: int, step: int, shape: tuple[int, ...]) -> Float[np.ndarr
 
 
 def brownian(
-    x: Float[np.ndarray, "n d"], tau: float, xi: Float[np.ndarray, "n d"]
+    x: Float[np.ndarray, "n d"], tau: float, xi: Float[np.ndarray, "n d"], euclidean: bool = False
 ) -> Float[np.ndarray, "n d"]:
-    """Brownian motion of generator Delta for a time tau, of weak order two in tau."""
+    """Brownian motion of generator Delta for a time tau, of weak order two in tau; in R^d where `euclidean`."""
     d = x.shape[1]
+    if euclidean:
+        return x + np.sqrt(2 * tau) * xi
     v = np.sqrt(2 * tau) * np.exp(-(d - 2) * tau / 6) * sphere.tangent(x, xi)
     angle = np.linalg.norm(v, axis=1, keepdims=True)
     return sphere.normalise(np.cos(angle) * x + np.sinc(angle / np.pi) * v)
@@ -43,16 +47,16 @@ def noisy_step(
     The rate is that of the midpoint; key is (seed, number of the step).
     """
     xi = normal_draws(*key, (2, *state.directions.shape))
-    start = State(brownian(state.directions, field.noise * h / 2, xi[0]), state.lengths)
+    tau, flat = field.noise * h / 2, is_euclidean(field)
+    start = State(brownian(state.directions, tau, xi[0], flat), state.lengths)
     first = field(time, start, weights)
-    middle = displace(start, first.drift, first.growth, h / 2)
+    middle = displace(start, first, h / 2, flat)
     rate = field(time + h / 2, middle, weights)
-    end = displace(start, rate.drift, rate.growth, h)
-    return State(brownian(end.directions, field.noise * h / 2, xi[1]), end.lengths), rate
+    end = displace(start, rate, h, flat)
+    return State(brownian(end.directions, tau, xi[1], flat), end.lengths), rate
 
 
-def displace(
-    state: State, drift: Float[np.ndarray, "n d"], growth: Float[np.ndarray, " n"], h: float
-) -> State:
-    """The state moved by h times its drift and growth, normalised to the sphere."""
-    return State(sphere.normalise(state.directions + h * drift), state.lengths + h * growth)
+def displace(state: State, rate: Rate, h: float, euclidean: bool) -> State:
+    """The state moved by h times its drift and growth, normalised to the sphere unless `euclidean`."""
+    x = state.directions + h * rate.drift
+    return State(x if euclidean else sphere.normalise(x), state.lengths + h * rate.growth)

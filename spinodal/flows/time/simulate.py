@@ -19,12 +19,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from spinodal.arrays import real_array, token_array, weight_array
+from spinodal.arrays import points_array, real_array, token_array, weight_array
 from spinodal.errors import ConvergenceError, InputError, require_type
-from spinodal.flows.engines.field import check, with_probes
+from spinodal.flows.engines.field import check, check_points, with_probes
 from spinodal.flows.engines.span import coordinates_in_span
 from spinodal.flows.fields import AttentionField, FunctionField
-from spinodal.flows.state import Field, State
+from spinodal.flows.fields.euclidean import require_end
+from spinodal.flows.state import Field, State, is_euclidean
+from spinodal.flows.time.euclidean import require_near
 from spinodal.flows.time.frames import SavedFrames
 from spinodal.flows.time.integrators import AdaptiveIntegrator, Integrator
 from spinodal.flows.time.merging import MERGE, Merges
@@ -136,7 +138,8 @@ def simulate(
     arrays, lists or tensors, as in `flows.field`. Kept are the start, the times in `saves` (increasing, in [0,
     until]; or an iterator of such, endless if need be) and the end, always all n tokens: a merged one is where its
     cluster is. On the layer clock and with noise a wanted time is that of the next step. Fewer tokens than
-    dimensions are integrated in their span, where the field keeps them there. `progress` is called after each
+    dimensions are integrated in their span, where the field keeps them there. Without layer norm tokens [n d] are any
+    points, d >= 1. `progress` is called after each
     step, or a few where steps are compiled, with the time and `until`, or, to consensus, with the numbers of
     merges so far and at the end. `probes` [m d] move as tokens of weight 0, and count in no merge, cluster or
     energy.
@@ -161,15 +164,20 @@ def simulate(
     until = end_time(until)
     require_type("method", method, (Adaptive, Layers, Noisy))
     require_type("checkpoints", checkpoints, (CheckpointPolicy, type(None)))
-    if until == CONSENSUS and field.noise > 0:
-        raise InputError("`until` consensus: noise keeps tokens apart for ever; give a time", field="until")
+    euclidean = is_euclidean(field)
+    if until == CONSENSUS and (field.noise > 0 or euclidean):
+        norm = "without layer norm tokens need not meet"
+        why = "noise keeps tokens apart for ever" if field.noise > 0 else norm
+        raise InputError(f"`until` consensus: {why}; give a time", field="until")
     composed = field if isinstance(field, AttentionField) else None
     if composed and composed.source is not None:
         composed.source.require_until(until)
-    start = initial_state(start)
+    start = initial_state(start, euclidean)
     n = len(start.directions)
     weights = np.full(n, 1 / n) if weights is None else weight_array(weights)
-    check(start.directions, weights)
+    (check_points if euclidean else check)(start.directions, weights)
+    if composed:
+        require_end(composed, start.directions, until, method.step if isinstance(method, Layers) else None)
     saves = saved_times(saves, until)
     if probes is not None:
         if field.noise > 0:
@@ -178,7 +186,8 @@ def simulate(
             )
         if composed and composed.positions is not None:
             raise InputError("`probes` with `positions`: a probe has none", field=("probes", "positions"))
-        x, weights = with_probes(start.directions, weights, token_array(probes, "probes"))
+        convert = points_array if euclidean else token_array
+        x, weights = with_probes(start.directions, weights, convert(probes, "probes"), euclidean)
         start = State(x, np.append(start.lengths, np.ones(len(x) - n)))
     saved = None
     if checkpoints and checkpoints.resume:
@@ -214,9 +223,10 @@ def simulate(
     )  # fmt: skip
 
 
-def initial_state(start: Any) -> State:
+def initial_state(start: Any, euclidean: bool = False) -> State:
     """A state, or tokens of length 1, in double precision; InputError unless there is a positive length a token."""
-    x = token_array(start.directions if isinstance(start, State) else start, "start")
+    convert = points_array if euclidean else token_array
+    x = convert(start.directions if isinstance(start, State) else start, "start")
     r = real_array(start.lengths, "start") if isinstance(start, State) else np.ones(len(x))
     if r.shape != (len(x),) or not ((r > 0) & (r < np.inf)).all():
         raise InputError(
@@ -274,10 +284,14 @@ def warn_of_lost_digits(flow: Integrator) -> None:
             stacklevel=3,
         )
     if flow.bound > LOST and flow.unknown > ASTRAY:
+        many = (
+            "with too many tokens to compute them again. Times of merging and what follows them are uncertain; engine "
+            "'direct' keeps all digits, and takes longer"
+        )
+        long = "for scores of long tokens are rounded: what follows is uncertain; give an earlier `until`"
         warnings.warn(
             f"digits were lost: the drift was known to {flow.bound:.1g} of the largest one at its worst, by engine "
-            f"{', '.join(flow.engines)}, with too many tokens to compute them again. Times of merging and what "
-            "follows them are uncertain; engine 'direct' keeps all digits, and takes longer",
+            f"{', '.join(flow.engines)}, {long if flow.euclidean else many}",
             stacklevel=3,
         )
 
@@ -308,6 +322,8 @@ def advance_to_end(
                     field=("until", "unlimited"),
                 )
             flow.advance(limit, frames.next, steps_at_most(flow, until, watched))
+            if flow.euclidean:
+                require_near(flow.state.directions, flow.hi)
             while frames.next <= flow.hi:
                 now = frames.next if isinstance(flow, AdaptiveIntegrator) else flow.hi
                 frames.keep(now, flow.at(now))
