@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from marks import slow_but
 from scipy.integrate import solve_ivp
 from scipy.linalg import expm
 
@@ -44,12 +45,14 @@ X = NormalStart(6, 2, seed=3).tokens()
 W = np.array([0.3, 0.1, 0.2, 0.1, 0.2, 0.1])
 I2 = np.eye(2)
 FAIR = Adaptive(1e-6)
+VALUES = {"1": 1.0, "-0.7": -0.7, "matrix": V}
 
 
-@pytest.mark.parametrize("v", [1.0, -0.7, V])
-def test_at_beta_0_the_mean_grows_and_differences_keep(v):
+@pytest.mark.parametrize("name", slow_but(VALUES, "matrix"))
+def test_at_beta_0_the_mean_grows_and_differences_keep(name):
     """x' = V m: m = e^{tV} m_0, x_i - m constant; so z_i = m_0 + e^{-tV} (x_i(0) - m_0)  [derived]."""
-    t, M, m = 2.5, v * I2 if np.ndim(v) == 0 else v, W @ X
+    v = VALUES[name]
+    t, M, m = 1.5, v * I2 if np.ndim(v) == 0 else v, W @ X
     heads = (Head(values=v),)
     run = simulate(AttentionField(0.0, heads=heads, scheme=NONE), X, t, weights=W, method=FAIR)
     np.testing.assert_allclose(run.tokens[-1], X + (expm(t * M) - I2) @ m, rtol=1e-5, atol=1e-5)
@@ -59,22 +62,22 @@ def test_at_beta_0_the_mean_grows_and_differences_keep(v):
     np.testing.assert_allclose(field.unscaled(z, t), run.tokens[-1], rtol=3e-5, atol=1e-4)
 
 
-@pytest.mark.parametrize("v", [1.0, -1.5])
+@pytest.mark.parametrize("v", slow_but([1.0, -1.5], 1.0))
 def test_two_tokens_of_the_line_are_an_ode_of_scipy(v):
     def rate(t, x):
         p = np.exp(0.8 * x[:, None] * 1.3 * x)
         return v * (p @ x) / p.sum(1)
 
     x, heads = np.array([[0.9], [-0.4]]), (Head(1.3, 1.0, v),)
-    exact = solve_ivp(rate, (0, 2.0), x[:, 0], rtol=1e-12, atol=1e-13).y[:, -1]
-    run = simulate(AttentionField(0.8, heads=heads, scheme=NONE), x, 2.0, method=FAIR)
+    exact = solve_ivp(rate, (0, 1.5), x[:, 0], rtol=1e-12, atol=1e-13).y[:, -1]
+    run = simulate(AttentionField(0.8, heads=heads, scheme=NONE), x, 1.5, method=FAIR)
     np.testing.assert_allclose(run.tokens[-1][:, 0], exact, rtol=3e-5)
     field = AttentionField(0.8, heads=heads, scheme=RESCALED)
-    z = simulate(field, x, 2.0, method=FAIR).tokens[-1]
-    np.testing.assert_allclose(field.unscaled(z, 2.0)[:, 0], exact, rtol=3e-5)
+    z = simulate(field, x, 1.5, method=FAIR).tokens[-1]
+    np.testing.assert_allclose(field.unscaled(z, 1.5)[:, 0], exact, rtol=3e-5)
 
 
-@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("causal", slow_but([False, True], True))
 def test_rescaled_tokens_are_the_tokens(causal):
     heads = stack_heads("random:1", "random:2", V, d=2)
     none, rescaled = (AttentionField(1.2, heads=heads, causal=causal, scheme=s) for s in (NONE, RESCALED))
@@ -87,6 +90,7 @@ def test_rescaled_tokens_are_the_tokens(causal):
     np.testing.assert_allclose(rescaled.unscaled(z, 1.5, step=0.1), x, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_turned_tokens_turn_as_one_and_weights_stand_for_copies():
     turn = expm(np.array([[0.0, 0.7], [-0.7, 0.0]]))
     run = lambda x, v, w=None: simulate(
@@ -149,6 +153,7 @@ def test_on_the_line_attention_becomes_boolean():
     assert np.sum(np.linalg.svd(p)[1] > 1e-3) <= 3
 
 
+@pytest.mark.slow
 def test_in_the_plane_rescaled_tokens_go_to_the_vertices_of_a_polytope():
     run = evolve(
         Simulation(AttentionField(scheme=RESCALED), CubeStart(40, 2, 0, size=5.0), 10.0, FAIR, times=11)
@@ -159,6 +164,7 @@ def test_in_the_plane_rescaled_tokens_go_to_the_vertices_of_a_polytope():
     assert (np.diff(hull_volume(run.tokens)[:, 0].numpy()) <= 1e-6).all()
 
 
+@pytest.mark.slow
 def test_long_tokens_keep_the_digits_that_attention_selects_by():
     """At t = 25 scores are 1e22 and their rounding 1e6: weights are 0 or 1 all the same, and so are the ends."""
     field = AttentionField(scheme=RESCALED)
@@ -198,7 +204,7 @@ SIMULATIONS = {
 }
 
 
-@pytest.mark.parametrize("name", SIMULATIONS)
+@pytest.mark.parametrize("name", slow_but(SIMULATIONS, "noise"))
 def test_a_simulation_in_space_is_a_value_and_goes_on_bit_for_bit(name, tmp_path):
     simulation = SIMULATIONS[name]
     whole = evolve(simulation)
@@ -253,6 +259,7 @@ def test_the_command_line_has_tokens_in_space(monkeypatch, tmp_path, capsys):
     assert "with a layer norm tokens are unit vectors" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.slow
 def test_the_page_says_what_its_example_gives(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     page = (Path(__file__).parents[2] / "docs" / "particles.md").read_text(encoding="utf-8")
@@ -266,6 +273,7 @@ def test_the_page_says_what_its_example_gives(tmp_path, monkeypatch):
     assert 1 < place["leaders"].sum() < 20
 
 
+@pytest.mark.slow
 def test_ensembles_have_starts_in_space():
     simulation = Simulation(AttentionField(scheme=RESCALED), NormalStart(8, 1), 3.0, FAIR, times=3)
     found = ensemble(simulation, ["boolean_rows"], starts=3)
