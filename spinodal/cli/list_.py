@@ -1,4 +1,4 @@
-"""list: the recipes, the observables, or the mixers."""
+"""list: the recipes, what they found of the papers since, the observables, or the mixers."""
 
 from typing import Annotated
 
@@ -14,14 +14,20 @@ def add_to(app: typer.Typer) -> None:
 
 
 def list_command(
-    what: Annotated[str | None, typer.Argument(help="recipes (if not given), observables or mixers.")] = None,
+    what: Annotated[
+        str | None, typer.Argument(help="recipes (if not given), papers, observables or mixers.")
+    ] = None,
+    papers: Annotated[bool, typer.Option("--papers", help="The same as `list papers`.")] = False,
 ):
-    """List the recipes, each with its claim, its command and how long it takes; or the observables, or the mixers.
+    """List the recipes, each with its claim, its command and how long it takes; or papers, observables or mixers.
 
+    `spinodal list papers` shows the papers since the sources: claim, command, and each number expected and found;
     `spinodal list observables` names the numbers that `simulate --observables` and `observe --observables` take;
     `spinodal list mixers` the mixers of a model, each with the options that it reads and what it reports.
     """
-    what = what or next(iter(TABLES))
+    if papers and what not in (None, "papers"):
+        raise InputError(f"list {what} --papers: one of the two", field="papers")
+    what = "papers" if papers else what or next(iter(TABLES))
     if what not in TABLES:
         raise InputError(f"list {what}: one of {', '.join(TABLES)}")
     console.print(TABLES[what]())
@@ -34,6 +40,33 @@ def recipe_table() -> Table:
     for name in recipes.names():
         header = recipes.header(name)
         table.add_row(name, header["Claim"], header["Command"].rpartition(" ")[0], header["Minutes"])
+    return table
+
+
+def paper_table() -> Table:
+    from rich.console import Group
+    from rich.table import Column
+
+    from spinodal import recipes
+    from spinodal.cli._expected import interval, number
+
+    columns = Column("arXiv", min_width=10), "claim", "number, expected, found"
+    table = Table(*columns, show_lines=True)
+    for name in recipes.paper_names():
+        module, header = recipes.module(name), recipes.header(name)
+        paper, bounds = module.PAPER, recipes.expected_intervals(module)
+        rows = Table.grid(padding=(0, 2))
+        for what, (value, error) in paper.found.items():
+            found = number(float(value)) if error is None else f"{value:.4g} ± {error:.1g}"
+            rows.add_row(what, interval(*bounds[what]), found)
+        claim = f"{header['Claim']}\n{header['Command']}, {header['Minutes']} minutes"
+        source = "\n".join((*paper.arxiv, f"read: {paper.read}"))
+        notes = [f"seed {paper.seed}, {paper.date}"]
+        if paper.differs:
+            notes.append(f"differs: {paper.differs}")
+        table.add_row(source, claim, Group(rows, *notes))
+    for arxiv, reason in recipes.UNMEASURED.items():
+        table.add_row(arxiv, "", f"not measured: {reason}")
     return table
 
 
@@ -57,4 +90,9 @@ def mixer_table() -> Table:
     return table
 
 
-TABLES = {"recipes": recipe_table, "observables": observable_table, "mixers": mixer_table}
+TABLES = {
+    "recipes": recipe_table,
+    "papers": paper_table,
+    "observables": observable_table,
+    "mixers": mixer_table,
+}

@@ -7,14 +7,19 @@ that writes pictures into `out` and returns what it measured; `quick` is small e
 of what the command measures at its defaults, ends included; `EXPECTED_QUICK` stands for the quick form of a figure
 where its numbers are others. Names of nested measurements are joined, "trained, layer 48: mean cosine"; those of a
 single run are of its record, "held_out_loss" or "F"; of a comparison they are means over seeds, "ARM: MODEL: F".
+
+A recipe of a paper whose results came after the library's sources is called pK-NAME and holds a `PAPER` too: what of it
+was read, and the numbers that its command found, with their errors. `spinodal list papers` shows them.
 """
 
 import ast
 import difflib
 import importlib
+import math
 import pkgutil
 import re
-from collections.abc import Iterator, Mapping
+import statistics
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -23,6 +28,12 @@ from spinodal.errors import InputError
 
 FIELDS = ("Claim", "Paper", "Command", "Minutes", "Expected")
 CONCLUSION = "Conclusion"  # a field that some recipes have: what a reader may conclude from their numbers
+UNMEASURED = {  # arXiv number: why no recipe measures its claim
+    "2410.13821": "no recipe; `spinodal simulate --beta 0 --rotations R.npy --pulls C.npy` runs its oscillators",
+    "2305.05465": "tokens without layer norm, rescaled in R^d, are no part of a field",
+    "2407.01602": "hardmax layers of tokens without layer norm are no part of a field",
+    "2605.30229": "no recipe; `spinodal simulate --positions product:8:P.npy` runs its scores",
+}
 HOLDS = {"train": "RECIPE", "compare": "RECIPE", "draw": "draw"}  # command -> what it takes from a recipe
 
 
@@ -55,6 +66,45 @@ def module(name: str, command: str | None = None) -> ModuleType:
     if command is not None and not hasattr(found, HOLDS[command]):
         raise InputError(f"{name} is not for `spinodal {command}`: its command is {header(name)['Command']}")
     return found
+
+
+class Paper(NamedTuple):
+    """The paper of a recipe, and the numbers that the recipe's command found: {name: (value, standard error)}.
+
+    `arxiv` are the numbers of the papers that make the claim, `read` is what of them was read, and `differs` says where
+    a claim or a figure of theirs is not what was found. The error is None where no chance enters.
+    """
+
+    arxiv: tuple[str, ...]
+    read: str
+    found: Mapping[str, tuple[float, float | None]]
+    date: str
+    seed: int = 0
+    differs: str = ""
+
+
+def paper_names() -> list[str]:
+    """The recipes that hold a `PAPER`, in the order of their numbers."""
+    found = {name: re.match(r"p(\d+)-", name) for name in names()}
+    return sorted(
+        (name for name, number in found.items() if number), key=lambda name: int(name[1 : name.index("-")])
+    )
+
+
+def estimate(name: str, samples: Iterable[float]) -> dict[str, float]:
+    """{name: mean, "name ±": deviation over samples / sqrt(s)}: what a recipe returns of a number with an error."""
+    values = [float(value) for value in samples]
+    error = statistics.stdev(values) / math.sqrt(len(values))
+    return {name: statistics.fmean(values), f"{name} ±": error}
+
+
+def share(name: str, hits: int, trials: int) -> dict[str, float]:
+    """{name: hits / trials, "name ±": (p (1 - p) / (trials + 3))^(1/2)}, p = (hits + 1) / (trials + 2)  (Laplace).
+
+    The error is the deviation of the share given the trials, and is above 0 where all of them hit.
+    """
+    p = (hits + 1) / (trials + 2)
+    return {name: hits / trials, f"{name} ±": math.sqrt(p * (1 - p) / (trials + 3))}
 
 
 class Judgement(NamedTuple):

@@ -23,6 +23,7 @@ QUICK_ALONE = {
     "f2-phase-diagram": "8 minutes on two cores",
     "f14-random-qkv": "6 minutes on two cores",
     "graph-recall": "30 minutes: it trains 9 readers at 8 lengths",
+    "p11-perceptron": "2 minutes on two cores",
     "o1-albert": "a trained model that must be fetched, 48 layers deep, and its null",
     "o2-three-models": "three trained models that must be fetched, and espeak-ng",
 }
