@@ -41,11 +41,11 @@ class Pace:
     trained: int  # samples of a step
     held_out: int
 
-    def between(self, every: int) -> float:
+    def periodic_evaluation(self, every: int) -> float:
         """Seconds of an evaluation every so many steps."""
         return self.evaluation * judged_samples(self.held_out, every * self.trained) / self.held_out
 
-    def last(self, steps: int, judged: int) -> float:
+    def last_evaluation(self, steps: int, judged: int) -> float:
         """Seconds of the evaluation after so many steps, of `judged` samples where it is not 0."""
         count = min(judged or judged_samples(self.held_out, steps * self.trained), self.held_out)
         return self.evaluation * count / self.held_out
@@ -53,8 +53,10 @@ class Pace:
     def seconds(self, experiment: Experiment, done: int = 0) -> float:
         """Seconds of the steps of an experiment after those that are done, evaluations included."""
         schedule = experiment.schedule
-        between = self.between(schedule.evaluate_every) / schedule.evaluate_every
-        return (schedule.steps - done) * (self.step + between) + self.last(schedule.steps, schedule.judged)
+        between = self.periodic_evaluation(schedule.evaluate_every) / schedule.evaluate_every
+        return (schedule.steps - done) * (self.step + between) + self.last_evaluation(
+            schedule.steps, schedule.judged
+        )
 
 
 def measure_pace(experiment: Experiment, model: SpinodalPreTrainedModel, data: PreparedData) -> Pace:
@@ -68,12 +70,17 @@ def measure_pace(experiment: Experiment, model: SpinodalPreTrainedModel, data: P
 def plan_steps(experiment: Experiment, pace: Pace) -> Experiment:
     """The experiment with as many steps as its `minutes` hold, and evaluations that take a tenth of them at most."""
     schedule = experiment.schedule
-    every = max(schedule.evaluate_every, math.ceil(SHARE * pace.between(schedule.evaluate_every) / pace.step))
+    every = max(
+        schedule.evaluate_every,
+        math.ceil(SHARE * pace.periodic_evaluation(schedule.evaluate_every) / pace.step),
+    )
 
     def fitting(last: float) -> int:
-        return max(1, int((60 * schedule.minutes - last) / (pace.step + pace.between(every) / every)))
+        return max(
+            1, int((60 * schedule.minutes - last) / (pace.step + pace.periodic_evaluation(every) / every))
+        )
 
-    steps = fitting(pace.last(fitting(0.0), schedule.judged))
+    steps = fitting(pace.last_evaluation(fitting(0.0), schedule.judged))
     return override(experiment, {"steps": steps, "evaluate_every": every})
 
 

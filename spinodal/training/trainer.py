@@ -246,16 +246,16 @@ class PhysicsTrainer(Trainer):
     def evaluate(
         self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """{"held_out_loss": nats per predicted token}, over `judged` held-out samples; it is logged as well."""
+        """{"held_out_loss": nats per predicted token}, over `held_out_count` held-out samples; it is logged as well."""
         held_out, batch = self.data.held_out, self.args.eval_batch_size
-        loss = held_out_loss(self.network, held_out, batch, self.collate, count=self.judged)
+        loss = held_out_loss(self.network, held_out, batch, self.collate, count=self.held_out_count)
         metrics = {"held_out_loss": loss}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
     @property
-    def judged(self) -> int:
+    def held_out_count(self) -> int:
         """The number of held-out samples that an evaluation reads at this step."""
         held_out, schedule = len(self.data.held_out), self.experiment.schedule
         last = min(schedule.judged or judged_samples(held_out, schedule.steps * self.samples), held_out)

@@ -52,15 +52,15 @@ def read(
 ) -> tuple[list[int], TrainingResult]:
     """The samples that each evaluation of a run reads, and the run; few are enough for an evaluation."""
     counts: list[int] = []
-    judged = PhysicsTrainer.judged.fget
+    count = PhysicsTrainer.held_out_count.fget
 
     def counted(trainer: PhysicsTrainer) -> int:
-        counts.append(judged(trainer))
+        counts.append(count(trainer))
         return counts[-1]
 
     with monkeypatch.context() as patch:
         patch.setattr(evaluation, "LEAST", 2)
-        patch.setattr(PhysicsTrainer, "judged", property(counted))
+        patch.setattr(PhysicsTrainer, "held_out_count", property(counted))
         return counts, train(plain, out, LABEL, **options)
 
 
