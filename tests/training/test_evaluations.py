@@ -64,6 +64,7 @@ def read(
         return counts, train(plain, out, LABEL, **options)
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_reads_the_samples_that_it_would_have_read(
     plain: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
