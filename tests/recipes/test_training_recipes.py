@@ -67,6 +67,13 @@ def test_expectations_hold_the_means_of_the_results_and_three_deviations(name: s
         assert 2.5 * float(deviation) <= width <= 4 * float(deviation)
 
 
+def test_the_demo_says_in_two_sentences_what_may_be_concluded():
+    said = recipes.header("pet-mlm")[recipes.CONCLUSION]
+    assert len(re.findall(r"\.(?= |$)", said)) == 2
+    assert "claim no difference" in said
+    assert recipes.header("pet-lm")[recipes.CONCLUSION] == ""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RUN)
 def test_a_short_run_of_the_own_model_is_where_it_is_expected(name: str, tmp_path: Path):
