@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from accessibility import findings
 from command import spinodal
-from flow_cases import CASES, check_followed, whole
+from flow_cases import CASES, whole
+from in_node import answers
 from tab import ADDRESS, Tab
 
 from spinodal.explorer.reading import RANGES
@@ -26,13 +27,24 @@ SHOWN = "explorer.run.current.frames[explorer.player.shown].time"
 # ---- digits ----
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_a_flow_in_the_page_is_that_of_the_library(opened: Open, name: str):
+def test_flows_in_the_page_are_those_of_node_which_are_the_library_s(opened: Open):
+    """`test_agreement.py` holds the modules in Node to the library; here the page's own are held to these."""
     tab = opened("#n=2")
     follow = (HERE / "followed.mjs").read_text(encoding="utf-8").replace("export ", "")
-    case = json.dumps(whole(name))
-    script = f"(() => {{ {follow}; return followed({{ Flow, makeField, startTokens }}, {case}); }})()"
-    check_followed(name, tab.evaluate(script))
+    cases = [whole(name) for name in CASES]
+    script = f"((cases) => {{ {follow}; return cases.map((c) => followed({{ Flow, makeField, startTokens }}, c)); }})"
+    seen = tab.evaluate(f"{script}({json.dumps(cases)})")
+    expected = answers([{"asked": "followed", **case} for case in cases])
+    for name, mine, theirs in zip(CASES, seen, expected, strict=True):
+        assert [merge["tokens"] for merge in mine["merges"]] == [m["tokens"] for m in theirs["merges"]], name
+        times = [merge["time"] for merge in theirs["merges"]]
+        assert [merge["time"] for merge in mine["merges"]] == pytest.approx(times, rel=1e-9), name
+        times, tokens = (
+            [np.array([frame[key] for frame in run["frames"]]) for run in (mine, theirs)]
+            for key in ("time", "tokens")
+        )
+        assert np.abs(times[0] / times[1] - 1).max() < 1e-9, name
+        assert np.abs(tokens[0] - tokens[1]).max() < 1e-12, name
 
 
 @pytest.mark.parametrize(
