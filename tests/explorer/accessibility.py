@@ -9,7 +9,7 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 
 
 def findings(tab: Any) -> list[str]:
-    """What axe-core finds; the lines within a picture are not looked at one by one."""
+    """What axe-core finds, as "rule: elements"."""
     if not tab.evaluate("!!window.axe"):
         tab.evaluate(AXE.read_text(encoding="utf-8") + ";0")
     found = (
