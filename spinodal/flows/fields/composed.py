@@ -252,7 +252,7 @@ class AttentionField:
         """p_ij^h = w_j e^{b <Q^h x_i, K^h x_j> + B_ij} / Z_i^h, the attention weights of a state.
 
         Rows sum to one under every kind, with a prompt together with those of `source_weights`, and are 0 beyond a
-        causal mask; at beta = inf they are those of the largest.
+        causal mask; at beta = inf they are those of the largest. Of rescaled tokens x are the `unscaled` ones.
         Weights are equal if not given. InputError for more numbers than memory is meant to hold.
         """
         x, weights = checked_tokens(x, weights, self.d, self.least_d)
