@@ -14,7 +14,9 @@ from spinodal.flows.fields import SCHEMES, scheme
 from spinodal.flows.state import State
 from spinodal.flows.time import Adaptive, CheckpointPolicy, Layers, simulate
 
-NORMS = {"post": None, "pre": None, "mix": 1.0, "peri": None, "ngpt": 0.7, "sqrt": None}
+NORMS = {"post": None, "pre": None, "mix": 1.0, "peri": None, "ngpt": 0.7, "sqrt": None} | dict.fromkeys(
+    ("none", "rescaled")
+)
 
 
 def average(kernel, x, weights):
@@ -28,7 +30,7 @@ def average(kernel, x, weights):
     return Attention(shift, np.log(Z) + top, np.full(len(x), 1e-13))
 
 
-TOY = Engine("toy", average=Routine(average, lambda problem: 0.0), d=4)
+TOY = Engine("toy", average=Routine(average, lambda problem: 0.0), d=4, matrices=True, euclidean=True)
 
 
 def drift_alone(x, weights, law):
