@@ -6,8 +6,10 @@ TORCH := torch==2.13.0
 export PYTHONDONTWRITEBYTECODE :=
 TESTS := -m pytest -q -n 2 --dist loadfile -m
 
-.PHONY: demo test slow browser test-browser reliability check lock wheels test-newest test-oldest clean
+.PHONY: setup demo test slow browser test-browser docs notebooks reliability check lock wheels test-newest test-oldest clean
 .DELETE_ON_ERROR:
+
+setup: .venv/ready
 
 demo: .venv/ready
 	$(BIN)/spinodal compare pet-mlm --models transformer --out runs/demo
@@ -31,6 +33,20 @@ node_modules/ready: package.json package-lock.json
 	npm ci --no-audit --no-fund --silent
 	touch $@
 
+# The site, in build/site: every warning is an error, and so is a link that leads nowhere.
+docs: .venv/docs
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx --fail-on-warning --keep-going --jobs 2 --quiet docs build/site
+	$(BIN)/python tools/check_site.py build/site
+	@echo "build/site/index.html"
+
+# Outputs of the notebooks that train or hear, which the site shows as they are kept; NAMES="compare speech" for some.
+notebooks: .venv/docs
+	OMP_NUM_THREADS=1 $(BIN)/python docs/extensions/stored_outputs.py $(NAMES)
+
+.venv/docs: .venv/ready requirements-docs.txt
+	$(BIN)/pip install --quiet --requirement requirements-docs.txt --constraint requirements.lock
+	touch $@
+
 # What runs survive (docs/reliability.md): kills, damaged files, full disks; about ten minutes.
 reliability: .venv/ready
 	$(BIN)/python tools/reliability.py
@@ -51,7 +67,7 @@ check: .venv/ready node_modules/ready
 	$(BIN)/python tests/huggingface/common_tests.py
 	touch $@
 
-# The newest versions within the ranges of pyproject, as plain name==version lines. torch comes first and pinned:
+# The newest versions within the ranges of pyproject, as plain name==version lines; those of the site's packages apart. torch comes first and pinned:
 # an open range would take a build of several gigabytes; a build's suffix (+cpu) is left to whoever installs.
 lock:
 	rm -rf build/lock
@@ -61,6 +77,9 @@ lock:
 	build/lock/bin/pip freeze --all --exclude-editable --exclude pip --exclude spinodal \
 		| sed 's/+.*//' | LC_ALL=C sort --ignore-case > requirements.lock.part
 	mv requirements.lock.part requirements.lock
+	build/lock/bin/pip install --quiet --constraint requirements.lock --editable ".[docs]"
+	build/lock/bin/pip freeze --all --exclude-editable --exclude pip --exclude spinodal \
+		| sed 's/+.*//' | LC_ALL=C sort --ignore-case | grep -vxFf requirements.lock > requirements-docs.txt
 
 wheels: .venv/ready
 	$(BIN)/python tools/wheels.py
@@ -85,4 +104,4 @@ test-oldest:
 	build/oldest/bin/python $(TESTS) "not slow and not browser"
 
 clean:
-	rm -rf .venv node_modules runs build *.egg-info
+	rm -rf .venv node_modules runs build docs/reference *.egg-info

@@ -1,4 +1,4 @@
-"""Whether every compiled package of the lock has a wheel for the systems and Pythons that README names.
+"""Whether every compiled package of the lock has a wheel for the systems and Pythons that docs/demo.md names.
 
     python tools/wheels.py
 
