@@ -42,6 +42,9 @@ class Citations(SphinxTransform):
         if self.env.docname == PAGE:
             return
         key = any_key(self.app.srcdir / self.config.bibtex_bibfiles[0])
+        for block in self.document.findall(nodes.literal_block):
+            if "equation" in block["classes"]:
+                block.rawsource = ""  # or it is highlighted as code, without its links
         for text in list(self.document.findall(nodes.Text)):
             if may_hold_links(text) and key.search(text):
                 parts = enumerate(key.split(text))

@@ -23,6 +23,13 @@ def process(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: li
         lines += rst.code(fields)
 
 
+def readable(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str | None, result: str | None
+) -> Any:
+    """A signature that is Python: of a field that a function makes, `<factory>` is not."""
+    return (signature.replace("<factory>", "..."), result) if signature else None
+
+
 def field_lines(kind: Any) -> str:
     """The fields of a dataclass as its source has them, if one has a comment."""
     if not dataclasses.is_dataclass(kind):
@@ -71,5 +78,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_config_value("spinodal_names", {}, "", dict)
     app.connect("builder-inited", public_names)
     app.connect("autodoc-process-docstring", process)
+    app.connect("autodoc-process-signature", readable)
     app.connect("missing-reference", find_public)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
