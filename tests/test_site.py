@@ -48,6 +48,11 @@ def test_the_versions_of_the_site_lie_in_their_ranges_and_beside_the_lock():
         assert pins["requirements-docs.txt"][canonicalize_name(wanted.name)] in wanted.specifier, wanted
 
 
+def test_a_source_has_one_key_and_a_key_one_source():
+    keys = re.findall(r"^@\w+\{(\w+),", (ROOT / "references.bib").read_text(), re.MULTILINE)
+    assert len(keys) == len(set(keys))
+
+
 DOCSTRING = """u_i = 1 + sum_j L_j (K_ij - 1)  [qajar2024, eq. 8b].
 
 How thin a `component` is; |x| and x_j are kept.
