@@ -56,7 +56,7 @@ DOORS: dict[str, set[str]] = {
     "models": {"types", "loops", "mixers"},
     "training": {"types", "runs", "models", "mixers", "data", "observables", "watch", "scores", "signals"},
     "inference": {"models", "data"},
-    "watch": {"types", "runs", "observables", "theory", "data", "models"},
+    "watch": {"types", "results", "runs", "observables", "theory", "flows", "data", "models"},
     "shorten": {"types", "runs", "data", "models", "watch", "scores"},
     "figures": {
         "types",

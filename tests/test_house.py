@@ -80,6 +80,8 @@ CONFIGURATIONS = {  # what experiments and models are made of; options of mixers
     "training/experiment.py": ("Experiment",),
     "training/schedule.py": ("Schedule",),
     "training/tasks.py": ("DataConfig",),
+    "watch/iteration.py": ("Iteration",),
+    "watch/training_series.py": ("TrainingSeries",),
     "watch/experiment.py": ("Texts", "Sound", "TrainedModel", "Arrays", "Question", "Observation"),
 }
 

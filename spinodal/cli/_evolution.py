@@ -7,6 +7,14 @@ import typer
 
 from spinodal.cli._output import console, drawing, flow_bar, save_figures
 
+FILES: dict[str, Any] = {
+    "owned": (
+        "checkpoint", "trajectory.npz", "observables.npz", "observables.png", "certainty.npz",
+        "cosines.png", "energy.png", "circle.png", "sphere.png", "paths.png", "movie.gif", "movie.mp4",
+    ),
+    "partial": ("checkpoint",),
+}  # fmt: skip
+
 
 def evolve_into(folder: Any, simulation: Any, *, resume: bool, overwrite: bool) -> Any:
     """The course of a simulation, kept in the folder; a finished one is read. Interrupted, it says how to go on."""

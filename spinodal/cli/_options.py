@@ -66,6 +66,14 @@ CausalDensity = Annotated[
 Slices = Annotated[
     int | None, typer.Option(help="With --causal and usa: how many indices have a density (8).")
 ]
+Origin = Annotated[
+    str | None,
+    typer.Option(
+        "--from", help="The attention of a trained layer, from its tokens: a model, or a run's folder."
+    ),
+]
+OriginLayer = Annotated[int | None, typer.Option(help="The layer of --from, 1 the first.")]
+LayerText = Annotated[str | None, typer.Option(help="What the model of --from reads.")]
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A name of `spinodal list`.")]
 Values = Annotated[
     list[str] | None,

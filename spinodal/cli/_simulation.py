@@ -1,12 +1,104 @@
 """A simulation from the options of `spinodal simulate`."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from spinodal.arrays import read_array
 from spinodal.cli._defaults import default
-from spinodal.cli._output import given, renamed
+from spinodal.cli._output import console, given, renamed
+from spinodal.cli._values import end_time
 from spinodal.errors import InputError
+
+DRAWN = (
+    "beta", "field", "n", "d", "q", "k", "v", "feed_forward", "rotations", "pulls", "resample", "positions", "source",
+    "share", "causal", "repulsive", "start", "normalise", "weights",
+)  # fmt: skip
+# options that a trained layer leaves no room for
+
+
+def simulation_of(asked: Any) -> Any:
+    """The simulation that the options of `spinodal simulate`, as attributes, describe."""
+    from spinodal.flows import PerturbedStart, Simulation, named_method
+
+    kept = asked.save_times
+    kept = kept if kept in (None, "log") else read_array(kept, option="save_times")
+    check_origin(asked)
+    with renamed(**simulation_options(asked.v is not None, kept is not None)):
+        field, start = drawn_field(asked) if asked.origin is None else trained_field(asked)
+        return Simulation(
+            field,
+            PerturbedStart(start, asked.perturb, asked.seed) if asked.perturb else start,
+            end_time(asked.until),
+            named_method(
+                asked.clock,
+                step=asked.step,
+                tolerance=asked.tol,
+                seed=asked.seed,
+                noisy=asked.noise is not None,
+            ),
+            None if asked.weights is None else read_array(asked.weights, option="weights"),
+            asked.frames if kept is None else kept,
+            probes_of(asked.probes),
+        )
+
+
+def shared_parts(asked: Any) -> dict[str, Any]:
+    """The parts of a field that are options of any one: scheme, noise and engine."""
+    from spinodal.flows.fields import scheme
+
+    kappa = math.inf if asked.noise is None else asked.noise
+    return {"scheme": scheme(asked.normalisation, asked.parameter), "kappa": kappa, "engine": asked.engine}
+
+
+def drawn_field(asked: Any) -> tuple[Any, Any]:
+    """(field, start) of named matrices and tokens."""
+    from spinodal.flows import AttentionField
+
+    parts = field_parts(
+        (asked.q, asked.k, asked.v), asked_dimension(asked.d, asked.start), repulsive=asked.repulsive,
+        feed_forward=asked.feed_forward, drive=(asked.rotations, asked.pulls),
+        layer=layer_of(asked.resample, asked.clock, asked.step), positions=asked.positions,
+        source=(asked.source, asked.share),
+    )  # fmt: skip
+    field = AttentionField(asked.beta, asked.field, causal=asked.causal, **shared_parts(asked), **parts)
+    return field, token_start(asked.start, asked.n, asked.d, field, asked.seed, asked.normalise)
+
+
+def trained_field(asked: Any) -> tuple[Any, Any]:
+    """(field, start) of a trained layer's attention, and of the tokens that it reads."""
+    from spinodal.flows import TokenStart
+    from spinodal.watch import layer_field
+
+    found = layer_field(asked.origin, asked.layer, text=asked.text or "")
+    console.print(
+        f"layer {asked.layer} of {asked.origin}: {len(found.field.heads)} heads, {len(found.tokens)} tokens; the "
+        f"field is the layer's own attention to {found.error:.1e}",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+    return replace(found.field, **shared_parts(asked)), TokenStart(found.tokens)
+
+
+def check_origin(asked: Any) -> None:
+    """InputError for a layer or a text without --from, and for an option that --from leaves no room for."""
+    if asked.origin is None:
+        for name in ("layer", "text"):
+            if getattr(asked, name) is not None:
+                raise InputError(
+                    f"`{name}` is of a trained layer: say of which model with `from`", field=(name, "from")
+                )
+        return
+    if asked.layer is None:
+        raise InputError(f"`from` {asked.origin}: say which `layer`, 1 the first", field=("from", "layer"))
+    usual = {"beta": default("flows.AttentionField.beta"), "field": default("flows.AttentionField.kind")}
+    usual["start"] = default("flows.named_start.name")
+    for name in DRAWN:
+        value = getattr(asked, name)
+        if not (value is None or value is False or value == usual.get(name)):
+            raise InputError(
+                f"`{name}` with `from`: the layer has its own; leave it out", field=(name, "from")
+            )
 
 
 def simulation_options(v_given: bool, times_given: bool) -> dict[str, str]:
@@ -119,17 +211,14 @@ def token_start(
     field: Any,
     seed: int,
     normalise: bool,
-    perturb: float | None,
 ) -> Any:
-    """The start that --start names, or of the tokens in its file; moved where `perturb` is not 0."""
-    from spinodal.flows import PerturbedStart, named_start
+    """The start that --start names, or of the tokens in its file."""
+    from spinodal.flows import named_start
     from spinodal.flows.starts import names_start
 
     if names_start(text):
-        begin = named_start(text, **given(n=n, d=field.d if d is None else d), seed=seed)
-    else:
-        begin = given_tokens(text, n, d, normalise, field.euclidean)
-    return PerturbedStart(begin, perturb, seed) if perturb else begin
+        return named_start(text, **given(n=n, d=field.d if d is None else d), seed=seed)
+    return given_tokens(text, n, d, normalise, field.euclidean)
 
 
 def given_tokens(file: str, n: int | None, d: int | None, normalise: bool, euclidean: bool) -> Any:

@@ -8,16 +8,13 @@ import typer
 from typer import Option
 
 from spinodal.cli._defaults import default
-from spinodal.cli._observation import draw_report, show_observation
+from spinodal.cli._observation import compare_models, draw_report, show_observation
 from spinodal.cli._options import Unlimited
-from spinodal.cli._output import REPORT, command_line, console, given, named_bars
+from spinodal.cli._output import command_line, given, named_bars
 from spinodal.errors import InputError
-from spinodal.limits import require_at_most
 
 VIEW, EPSILON = default("watch.Question.view"), default("watch.Question.epsilon")
 NULLS, MOST = ",".join(default("watch.Question.nulls")), default("watch.source_named.most")
-
-DEPTH = 10_000  # layers, each as long as one of the model
 
 
 def add_to(app: typer.Typer) -> None:
@@ -49,6 +46,9 @@ def observe_command(
         float | None, Option(help=f"Clusters have cosines of at least 1 - epsilon; {EPSILON} if not given.")
     ] = None,
     depth: Annotated[int | None, Option(help="Iterate tied layers this often; 0, or none, is as trained.")] = None,
+    step: Annotated[float | None, Option(help="h of x + h (layer(x) - x), with --depth; as beyond 100 layers.")] = None,
+    without: Annotated[str | None, Option(help="With --depth, beside them layers without mlp, attention.")] = None,
+    checkpoints: Annotated[bool, Option("--checkpoints", help="Of a run: every checkpoint, step by layer.")] = False,
     nulls: Annotated[str | None, Option(help=f"{NULLS} (if not given), one of them, or none.")] = None,
     observables: Annotated[
         str | None, Option(help="Numbers beside the usual ones, with commas, of `spinodal list observables`.")
@@ -69,19 +69,28 @@ def observe_command(
     observations that are there already are read as they are.
     """
     from spinodal import watch
-    from spinodal.report.terminal import compared_table
+    from spinodal.cli import _iteration as streamed
 
-    require_at_most(DEPTH, depth or 0, "layers", "depth")
     if len(models) > 1 and not compare:
         raise InputError(f"{len(models)} models: --compare puts several side by side")
     chosen = None if nulls is None else tuple(name for name in nulls.split(",") if name and name != "none")
-    question = watch.Question(
-        **given(view=view, stack=stack or None, beta=beta or None, epsilon=epsilon, nulls=chosen, seed=seed),
-        observables=tuple(observables.split(",")) if observables else (),
-    )
-    reading = given(text=text, sound=sound, image=image, most=inputs, truncate=truncate, depth=depth or None)
     plans = tuple(effect.split(",")) if effect else ()
+    extra = tuple(observables.split(",")) if observables else ()
+    reading = given(text=text, sound=sound, image=image, most=inputs, truncate=truncate, depth=depth or None)
     out = out or Path("runs") / f"observe-{'-'.join(Path(model).name for model in models)}"
+    asks = given(stack=stack or None, epsilon=epsilon, nulls=chosen, seed=seed)
+    alone: dict[str, Any] = {"compare": compare, "effect": plans}
+    if checkpoints:
+        alone |= {"step": step, "without": without, "sound": sound, "image": image, "depth": depth}
+        asks |= given(view=view, beta=beta or None) | {"observables": extra}
+        streamed.observe_checkpoints(models[0], reading, asks, alone, out, overwrite=overwrite)
+        return
+    if streamed.iterates(depth, step, without):
+        alone |= {"view": view, "beta": beta, "observables": extra}
+        asks |= given(step=step, without=None if without is None else tuple(without.split(",")))
+        streamed.iterate_layers(models[0], reading, asks, alone, out, overwrite=overwrite)
+        return
+    question = watch.Question(**asks, **given(view=view, beta=beta or None), observables=extra)
     arrays = [model for model in models if watch.holds_arrays(model)]
     runs = any(model not in arrays and not watch.find_observation(model) for model in models)
     if arrays and chosen and not runs:
@@ -106,14 +115,4 @@ def observe_command(
             seen = watch.observe_into(asked(models[0]), out, **writing, progress=partial(show, name))
         show_observation(out, seen)
         return
-    known = {model: watch.find_observation(model) for model in models}
-    names = watch.distinct_names([str(known[model] or model) for model in models])
-    sources = {name: known[model] or asked(model) for model, name in zip(models, names, strict=True)}
-    with named_bars("observing") as show:
-        found = watch.compare_into(sources, out, **writing, progress=lambda name: partial(show, name))
-    for name in (name for name, source in sources.items() if not isinstance(source, Path)):
-        show_observation(out / name, found.observations[name])
-    console.print(compared_table(found))
-    for sentence in watch.unlike(found.observations, found.origins):
-        console.print(f"- {sentence}", highlight=False)
-    console.print(f"report: {out / REPORT}", highlight=False, soft_wrap=True)
+    compare_models(models, asked, out, writing)

@@ -1,7 +1,7 @@
 """simulate: tokens as particles, from a start to a time or to consensus."""
 
-import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import typer
@@ -9,13 +9,8 @@ from typer import Option
 
 from spinodal.cli import _options as shared
 from spinodal.cli._defaults import default
-from spinodal.cli._output import command_line, renamed
-from spinodal.cli._values import end_time
+from spinodal.cli._output import command_line
 
-FILES = (
-    "checkpoint", "trajectory.npz", "observables.npz", "observables.png", "certainty.npz",
-    "cosines.png", "energy.png", "circle.png", "sphere.png", "paths.png", "movie.gif", "movie.mp4",
-)  # fmt: skip
 FIELD, ENGINE, BETA = (default(f"flows.AttentionField.{name}") for name in ("kind", "engine", "beta"))
 START, N, D = (default(f"flows.named_start.{name}") for name in ("name", "n", "d"))
 CLOCK, UNTIL = default("flows.named_method.clock"), default("flows.Simulation.until")
@@ -48,6 +43,9 @@ def simulate_command(
     normalisation: Annotated[str, Option(help="post, pre, mix, peri, ngpt, sqrt; none, rescaled.")] = NORMALISATION,
     parameter: Annotated[float | None, Option(help="tau of mix, alpha of ngpt.")] = None,
     noise: Annotated[float | None, Option(help="kappa of sqrt(2 / kappa) dW.")] = None,
+    origin: shared.Origin = None,
+    layer: shared.OriginLayer = None,
+    text: shared.LayerText = None,
     clock: Annotated[str, Option(help="ode: the flow; layer: normalise(x + h Att(x)).")] = CLOCK,
     step: Annotated[float | None, Option(help=f"h of layers ({LAYER}) or of noise ({NOISY}).")] = None,
     start: Annotated[str, Option(help="uniform, orthonormal, lattice; normal:SIZE, cube:SIZE; or .npy.")] = START,
@@ -78,42 +76,19 @@ def simulate_command(
     (times, tokens [t n d], lengths, merges) and pictures. Two clusters wait e^beta for each other: the last merge above
     is at t = 7e20, and takes a second. A run that was stopped goes on with --resume, bit for bit.
     """
+    asked = SimpleNamespace(**locals())
     from spinodal.cli import _evolution
     from spinodal.cli import _simulation as options
-    from spinodal.cli._arrays import read_array
-    from spinodal.flows import AttentionField, Simulation, named_method
-    from spinodal.flows.fields import scheme
     from spinodal.runs import check_folder, open_run
 
-    asked = tuple(observables.split(",")) if observables else ()
-    options.require_equal_weights(asked, weights)
-    kept = save_times if save_times in (None, "log") else read_array(save_times, option="save_times")
-    place: dict[str, Any] = {
-        "kind": "simulate", "owned": FILES, "partial": ("checkpoint",), "resume": resume, "overwrite": overwrite,
-    }  # fmt: skip
+    names = tuple(observables.split(",")) if observables else ()
+    options.require_equal_weights(names, weights)
+    place: dict[str, Any] = {"kind": "simulate", **_evolution.FILES, "resume": resume, "overwrite": overwrite}
     options.require_kind_of_movie(movie)
     check_folder(out, **place)
-    with renamed(**options.simulation_options(v is not None, kept is not None)):
-        parts = options.field_parts(
-            (q, k, v), options.asked_dimension(d, start), repulsive=repulsive, feed_forward=feed_forward,
-            drive=(rotations, pulls), layer=options.layer_of(resample, clock, step), positions=positions,
-            source=(source, share),
-        )  # fmt: skip
-        attention = AttentionField(
-            beta, field, causal=causal, scheme=scheme(normalisation, parameter),
-            kappa=math.inf if noise is None else noise, engine=engine, **parts,
-        )  # fmt: skip
-        simulation = Simulation(
-            attention,
-            options.token_start(start, n, d, attention, seed, normalise, perturb),
-            end_time(until),
-            named_method(clock, step=step, tolerance=tol, seed=seed, noisy=noise is not None),
-            None if weights is None else read_array(weights, option="weights"),
-            frames if kept is None else kept,
-            options.probes_of(probes),
-        )
+    simulation = options.simulation_of(asked)
     options.require_movie_and_digits(simulation, movie=movie, certify=certify)
     label = {"command": command_line()}
     with open_run(out, config=simulation, seed=seed, label=label, **place) as folder:
         result = _evolution.evolve_into(folder, simulation, resume=resume, overwrite=overwrite)
-        _evolution.show_evolution(folder, result, asked, movie=movie is not None, certify=certify)
+        _evolution.show_evolution(folder, result, names, movie=movie is not None, certify=certify)

@@ -25,6 +25,8 @@ PICTURES = {
     "graphs.Equilibria": "graphs.draw_equilibria",
     "watch.ObservationResult": "observation.draw_observed",
     "watch.ObservationComparison": "observation.draw_compared",
+    "watch.IterationResult": "iteration.draw_iteration",
+    "watch.TrainingSeriesResult": "iteration.draw_series",
     "training.TrainingRun": "training.draw_training_run",
     "training.TrainingResult": "training.draw_training",
     "training.Comparison": "training.draw_comparison",

@@ -26,6 +26,8 @@ RESULTS = {
     "shorten": "shorten.TranscriptionResult",
     "observe": "watch.read_observation",
     "observe-compare": "watch.read_comparison",
+    "observe-iteration": "watch.IterationResult",
+    "observe-checkpoints": "watch.TrainingSeriesResult",
 }
 
 

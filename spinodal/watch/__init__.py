@@ -13,6 +13,12 @@ folder      observe.json and its reader      tally    means, errors, falls of th
 sources     models, texts, sounds by name    clock    layers on the theory's clock
 subject     a model and its inputs           weights  temperature and spectra of attention
 nulls       random weights, shuffled tokens  summary  the result in plain words
+layer_map   a layer as a map f of tokens; ablations: without attention, without the MLP
+iteration   layers iterated on, as a value, and its result; iterate: streamed
+lyapunov    exponents by tangents        returns      nearest returns and their periods
+fixed_points by Newton's method, and their stability    resolution  distance from x' = f(x) - x
+layer_field a layer's attention as a field on the sphere
+training_series  every checkpoint of a run, by step and layer
 effect      what another interaction does to clusters and to the model's own loss
 
 `record` watches any torch module, and needs torch alone: transformers is loaded by what opens a model by name.

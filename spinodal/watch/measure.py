@@ -106,7 +106,7 @@ def observe_model(
     beta, source = energy_beta(question, attention)
     made = {RANDOM: random_weights(subject.model, question.seed)} if RANDOM in question.nulls else {}
     strangers = {name: one_stack(model, first_input(batches[0]), stack.name) for name, model in made.items()}
-    nulls = [name for name in question.nulls if name != SHUFFLED or _shuffle_inputs(subject, batches[0], 0)]
+    nulls = [name for name in question.nulls if name != SHUFFLED or shuffled_inputs(subject, batches[0], 0)]
     tallies, shown = _Tallies(nulls, question), None
     total = sum(len(next(iter(inputs.values()))) for inputs in batches)
     for number, inputs in enumerate(batches):
@@ -115,7 +115,7 @@ def observe_model(
             name: recording(m, inputs, strangers[name], view=question.view)[0] for name, m in made.items()
         }
         if SHUFFLED in nulls:
-            other = _shuffle_inputs(subject, inputs, question.seed + number)
+            other = shuffled_inputs(subject, inputs, question.seed + number)
             assert other is not None
             others[SHUFFLED] = recording(subject.model, other, stack, view=question.view)[0]
         if len(trajectory.times) < 2:
@@ -264,5 +264,6 @@ def on_the_clock(tallies: _Tallies, n: int, beta: float) -> tuple[tuple[Layer, .
     return layers, ClockFit(fitted.beta, fitted.step, fitted.residual, given.residual, given.step)
 
 
-def _shuffle_inputs(subject: Subject, inputs: Inputs, seed: int) -> dict | None:
+def shuffled_inputs(subject: Subject, inputs: Inputs, seed: int) -> dict | None:
+    """The inputs with their tokens in another order; None where nothing is known to be in an order."""
     return shuffle_tokens(inputs, seed, patch=getattr(subject.config, "patch_size", None))

@@ -96,7 +96,7 @@ def recording(
         hooks.callback(model.train, training)
         hooks.enter_context(plain_attention())
         if view in (ATTENTION, MLP):
-            _watch_additions(hooks, stack, view, keep)
+            watch_additions(hooks, stack, view, keep)
         else:
             for module in dict.fromkeys(stack.modules):
                 _watch(hooks, module, stack.name, view, frames, keep)
@@ -153,8 +153,8 @@ def _watch_reading(hooks: ExitStack, layer: nn.Module, keep: Keep):
     hooks.callback(attention.register_forward_hook(leave).remove)
 
 
-def _watch_additions(hooks: ExitStack, stack: Stack, view: str, keep: Keep):
-    """Registers the hooks of all layers for what attention or the MLP adds to the stream."""
+def watch_additions(hooks: ExitStack, stack: Stack, view: str, keep: Keep):
+    """Registers hooks of all layers that call `keep` with what attention or the MLP adds to the stream."""
     additions = Additions()
 
     def enter(module: nn.Module, args: tuple, kwargs: dict):

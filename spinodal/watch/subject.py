@@ -78,7 +78,8 @@ def open_model(place: str | Path, *, name: str | None = None, depth: int | None 
         why = (
             "the files are of another model, and its layers would be random"
             if depth is None
-            else f"depth={depth}: only tied layers can be iterated deeper than they were trained"
+            else f"depth={depth}: only tied layers can be iterated deeper than they were trained; with `step` 1 "
+            "each is iterated by itself"
         )
         raise InputError(f"{place}: {type(model).__name__} has no weights for {missing[0]}; {why}")
     fresh = tuple(sorted(loading["missing_keys"]))

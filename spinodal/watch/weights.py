@@ -184,6 +184,45 @@ def heads_of(call: LayerCall, selections: Selections) -> Heads:
         return heads._replace(reason=str(error))
 
 
+class HeadBiases(NamedTuple):
+    """What is added to queries, keys and values of each head, and to the sum of all heads; zeros where nothing is."""
+
+    q: Float[Tensor, "h c"]
+    k: Float[Tensor, "h c"]
+    v: Float[Tensor, "h k"]
+    o: Float[Tensor, " d"]
+
+
+def biases_of(call: LayerCall, selections: Selections) -> HeadBiases:
+    """The biases beside the maps of `heads_of`, keys and values repeated for the heads that share them.
+
+    InputError where queries, keys or values are no linear maps, are normed, or are changed before the output map.
+    """
+    if call.normed:
+        raise InputError(f"{_name(call)}: a norm stands between its maps and its exponents")
+    if call.following is None:
+        raise InputError(f"{_name(call)}: what its heads return is changed before a linear map reads it")
+    assert call.q is not None
+    found = []
+    for name, values in (("queries", call.q), ("keys", call.k), ("values", call.v)):
+        assert values is not None
+        place = source_of(values, call)
+        S = None if place is None else selections.of(values, call.projections[place])
+        if place is None or S is None:
+            raise InputError(f"{_name(call)}: its {name} are no linear map of what it reads")
+        bias = (S @ _bias(call.projections[place].module)).unflatten(0, (values.shape[1], -1))
+        found.append(bias.repeat_interleave(call.q.shape[1] // len(bias), 0))
+    return HeadBiases(*found, _bias(call.following))
+
+
+def _bias(module: nn.Module) -> Float[Tensor, " o"]:
+    """The bias of a linear map in double precision, zeros where it has none."""
+    bias = getattr(module, "bias", None)
+    return (
+        torch.zeros(len(_map(module)), dtype=torch.float64) if bias is None else bias.detach().double().cpu()
+    )
+
+
 def _projected(
     name: str, values: Tensor | None, call: LayerCall, selections: Selections
 ) -> tuple[Float[Tensor, "h c d"], Tensor]:

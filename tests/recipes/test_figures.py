@@ -26,6 +26,7 @@ QUICK_ALONE = {
     "p11-perceptron": "2 minutes on two cores",
     "o1-albert": "a trained model that must be fetched, 48 layers deep, and its null",
     "o2-three-models": "three trained models that must be fetched, and espeak-ng",
+    "o3-albert-flow": "a trained model that must be fetched, 2,000 layers deep",
 }
 WHOLE = [name for name in DRAWN if name not in QUICK_ALONE]
 FAST = {"f5-staircase", "f9-causal", "g1-equilibria", "g2-bifurcations", "g3-energy-descent"}

@@ -128,7 +128,7 @@ def scalar_or_matrix(matrix: Matrix) -> Matrix:
     return a if np.array_equal(array, a * np.eye(len(array))) else array
 
 
-def square(matrix: Matrix, d: int = 2) -> Float[np.ndarray, "d d"]:
+def square(matrix: Matrix, d: int = 2) -> Float[np.ndarray, "k d"]:
     """The matrix as an array: a I [d d] for a number a."""
     return float(matrix) * np.eye(d) if np.ndim(matrix) == 0 else np.asarray(matrix)
 
