@@ -1,6 +1,7 @@
 r"""The attention of a trained layer as a field on the sphere, with its own matrices, biases and norms.
 
-What attention reads comes from a norm, y_i = g n_i + s with |n_i| = sqrt(d). On directions theta = n / sqrt(d)
+What attention reads comes from a norm, y_i = g n_i + s with |n_i| = sqrt(d), but for the norm's epsilon. On
+directions theta = n / sqrt(d)
 
     A_i = (1 / sqrt(d)) ( sum_h W_o^h sum_j p_ij^h (W_v^h y_j + b_v^h) + b_o ),
     p_ij^h = softmax_j c <W_q^h y_i + b_q^h, W_k^h y_j + b_k^h>,   y = sqrt(d) g theta + s

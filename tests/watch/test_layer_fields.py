@@ -17,7 +17,8 @@ from spinodal.watch.stacks import first_input
      ("GPT2LMHeadModel", 2, True), ("ViTModel", 1, False)],
 )  # fmt: skip
 def test_a_field_is_the_attention_of_its_layer_to_rounding(kind: str, layer: int, causal: bool):
-    model = small(kind).double()
+    exact = {"layer_norm_epsilon": 1e-12} if kind.startswith("GPT2") else {}  # as the others have it
+    model = small(kind, **exact).double()
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():  # biases and norms that a fresh model does not have
         for p in model.parameters():
@@ -31,9 +32,7 @@ def test_a_field_is_the_attention_of_its_layer_to_rounding(kind: str, layer: int
     output = found.field.attention_output(found.tokens, np.full(n, 1 / n))
     A = output.tangent + output.radial[:, None] * found.tokens
     assert found.field.causal == causal
-    assert np.linalg.norm(A - own) < 1e-8 * np.linalg.norm(
-        own
-    )  # eps of the norms, 1e-12 to 1e-5 of a variance near 1
+    assert np.linalg.norm(A - own) < 1e-8 * np.linalg.norm(own)
     assert np.linalg.norm(found.tokens, axis=1) == pytest.approx(np.ones(n))
     plain = AttentionField(
         found.field.beta, heads=tuple(Head(h.queries, h.keys, h.values) for h in found.field.heads)
