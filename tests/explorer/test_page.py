@@ -14,7 +14,7 @@ from command import spinodal
 
 from spinodal import flows, meanfield, observables
 from spinodal.errors import InputError
-from spinodal.explorer import build, explorer_page, read_recording, reading, recording_of
+from spinodal.explorer import Recording, build, explorer_page, read_recording, reading, recording_of
 from spinodal.explorer.component import COMPONENT
 from spinodal.explorer.page import PAGE, places
 from spinodal.types import Trajectory
@@ -33,6 +33,12 @@ def numbers(text: str, dtype: str) -> np.ndarray:
 def one_head_flow(**matrices: Any) -> flows.Simulation:
     field = flows.AttentionField(heads=(flows.Head(**matrices),))
     return flows.Simulation(field, flows.UniformStart(4, 2), 0.1)
+
+
+def played(simulation: flows.Simulation) -> Recording:
+    found = recording_of(flows.evolve(simulation))
+    assert isinstance(found, Recording)
+    return found
 
 
 def test_the_page_is_what_its_sources_make():
@@ -109,13 +115,13 @@ def test_a_simulation_is_embedded_with_its_merges_and_settings():
     ],
 )
 def test_a_simulation_that_the_page_cannot_run_is_played_without_settings(simulation: flows.Simulation):
-    assert recording_of(flows.evolve(simulation)).settings is None
+    assert played(simulation).settings is None
 
 
 @pytest.mark.parametrize(("sign", "repulsive"), [(1.0, 0), (-1.0, 1)])
 def test_queries_and_keys_of_one_sign_are_the_identity_to_the_page(sign: float, repulsive: int):
     simulation = one_head_flow(queries=-1.0, keys=-1.0, values=sign)
-    settings = recording_of(flows.evolve(simulation)).settings
+    settings = played(simulation).settings
     assert settings is not None
     assert settings["repulsive"] == repulsive
 
@@ -123,7 +129,7 @@ def test_queries_and_keys_of_one_sign_are_the_identity_to_the_page(sign: float, 
 def test_the_tree_of_a_moment_has_the_clusters_of_every_threshold():
     start = flows.UniformStart(60, 5, seed=4)
     simulation, x = flows.Simulation(flows.AttentionField(), start, until=0.1), start.tokens()
-    moment = recording_of(flows.evolve(simulation)).moments[0]
+    moment = played(simulation).moments[0]
     way = Trajectory(torch.zeros(1), torch.from_numpy(x)[None, None], torch.ones(1, 60, dtype=torch.bool))
     assert moment.mean == pytest.approx(float(observables.mean_cosine(way)[0, 0]), abs=1e-12)
     for epsilon in (0.05, 0.2, 0.5):

@@ -12,7 +12,7 @@ from accessibility import findings
 from command import spinodal
 
 from spinodal import meanfield
-from spinodal.explorer import explorer_page, read_recording, recording_of
+from spinodal.explorer import Recording, explorer_page, read_recording, recording_of
 from spinodal.flows import AttentionField
 from spinodal.meanfield import CircleModes, DensityExperiment
 
@@ -188,6 +188,7 @@ def test_what_is_broken_is_told_in_one_sentence(opened: Open, recordings: Path, 
 def test_a_page_is_written_with_a_run_in_it(opened: Open, recordings: Path, tmp_path: Path):
     for name, expected in (("run", "A simulation of 12 tokens"), ("seen", "layers")):
         recording = read_recording(recordings / name)
+        assert isinstance(recording, Recording)
         (tmp_path / f"{name}.html").write_text(explorer_page(recording), encoding="utf-8")
         tab = opened(page=(tmp_path / f"{name}.html").as_uri())
         assert expected in tab.text("#what")
