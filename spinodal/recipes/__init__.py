@@ -29,9 +29,6 @@ from spinodal.errors import InputError
 FIELDS = ("Claim", "Paper", "Command", "Minutes", "Expected")
 CONCLUSION = "Conclusion"  # a field that some recipes have: what a reader may conclude from their numbers
 UNMEASURED = {  # arXiv number: why no recipe measures its claim
-    "2410.13821": "no recipe; `spinodal simulate --beta 0 --rotations R.npy --pulls C.npy` runs its oscillators",
-    "2305.05465": "tokens without layer norm, rescaled in R^d, are no part of a field",
-    "2407.01602": "hardmax layers of tokens without layer norm are no part of a field",
     "2605.30229": "no recipe; `spinodal simulate --positions product:8:P.npy` runs its scores",
 }
 HOLDS = {"train": "RECIPE", "compare": "RECIPE", "draw": "draw"}  # command -> what it takes from a recipe
