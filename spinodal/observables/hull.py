@@ -6,6 +6,8 @@ Rescaled tokens without layer norm tend to the boundary of a polytope, with V = 
 other than 1e-6 of the largest distance from their mean are one point, so that a cluster at a vertex is one vertex.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
@@ -81,7 +83,9 @@ def vertex_distance(
     return found
 
 
-def valid_points(trajectory: Trajectory):
+def valid_points(
+    trajectory: Trajectory,
+) -> Iterator[tuple[int, int, Float[np.ndarray, "m d"], Int[Tensor, " m"]]]:
     """Yields (time index, sequence, its valid tokens [m d], their indices [m])."""
     for t, x in enumerate(frames(trajectory)):
         for b, (tokens, valid) in enumerate(zip(x, trajectory.valid, strict=True)):
