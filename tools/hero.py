@@ -18,7 +18,7 @@ from spinodal.figures.style import MUTED, styled
 from spinodal.observables import cluster_labels
 
 OUT = Path(__file__).parent.parent / "docs" / "hero.gif"
-N, BETA, SEED, FRAMES, TAIL = 160, 12.0, 4, 150, 9
+N, BETA, SEED, FRAMES, TAIL = 160, 12.0, 4, 110, 9
 PAUSE = 20.0  # a time at which clusters are formed and wait
 
 
@@ -33,13 +33,8 @@ def main() -> None:
     simulation = flows.Simulation(
         flows.AttentionField(BETA), flows.UniformStart(N, 3, seed=SEED), flows.CONSENSUS
     )
-    merges = flows.evolve(simulation).merge_time
-    end = merges[-1]
-    late = merges[merges > PAUSE, None] - np.geomspace(
-        1e-2, PAUSE, 60
-    )  # a merge is a move of a few units of time
-    waits = np.geomspace(PAUSE, 1.2 * end, 400)
-    times = np.unique(np.concatenate([np.linspace(0, PAUSE, 800)[1:], late[late > PAUSE], waits]))
+    end = flows.evolve(simulation).merge_time[-1]
+    times = np.concatenate([np.linspace(0, PAUSE, 800)[1:-1], np.geomspace(PAUSE, 1.2 * end, 6000)])
     fine = flows.Simulation(simulation.field, simulation.start, until=1.2 * end, times=times)
     run = flows.evolve(fine)
     labels = cluster_labels(run.trajectory, 0.02)[:, 0].numpy()
