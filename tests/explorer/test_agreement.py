@@ -148,7 +148,7 @@ def test_tokens_that_rest_apart_are_said_to():
 
 
 def test_the_tokens_of_a_model_in_the_page_are_its_own():
-    """`python tools/albert.py` writes them; a byte a number and twelve axes leave cosines within .01."""
+    """`python tools/albert.py` writes them; a byte a number leaves cosines within .01."""
     told = answer("model")
     seen = watch.observe(
         watch.Observation(watch.source_named("rxnmapper", text=REACTION), watch.Question(nulls=()))
