@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs, gmres
+from scipy.sparse.linalg import ArpackError, LinearOperator, eigs, gmres
 from torch import Tensor
 
 from spinodal.watch.layer_map import LayerMap
@@ -129,7 +129,7 @@ def leading_eigenvalues(product: Map, size: int, which: str, *, seed: int = 0) -
         return values[np.argsort(-(np.abs(values) if which == "LM" else values.real))][:EIGENVALUES]
     operator = LinearOperator((size, size), matvec=lambda v: product(v.ravel()), dtype=float)
     start = np.random.default_rng(seed).standard_normal(size)
-    with contextlib.suppress(ArpackNoConvergence):
+    with contextlib.suppress(ArpackError):
         return eigs(operator, EIGENVALUES, which=which, v0=start, tol=1e-6, maxiter=50 * EIGENVALUES)[0]
     return None
 
