@@ -34,8 +34,8 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     del seed
     cases = [(3, 0.5), (3, 0.2)] if quick else list(NAMED)
     results = {case: density(*case) for case in cases}
-    found = {NAMED[case]: float(result.wasserstein_rate) for case, result in results.items()}
-    local = results[3, 0.5].clustering_rate
+    found = {NAMED[case]: float(result.wasserstein_rate or np.nan) for case, result in results.items()}
+    local = results[3, 0.5].clustering_rate or np.nan
     found["local rate over e^beta, d = 3, beta = 0.5"] = float(local / theory.dirac_rate_usa(0.5))
     lines, points, dashed = {}, {}, []
     for beta in (0.2, 0.5):
