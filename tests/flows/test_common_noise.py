@@ -61,7 +61,7 @@ def test_starts_redraw_their_weights_and_norms_are_bounds():
 
 @pytest.mark.slow
 def test_the_mean_cosine_of_layers_is_that_of_the_curve():
-    """n = 8, d = 256, tau = h^2 L = 4: 0.8657 by theory, up to about 0.006 less for the spread 4 / d and steps of h^2."""
+    """n = 8, d = 256, tau = h^2 L = 4: 0.8657 by theory, or up to 0.006 less for the spread 4 / d and for h^2."""
     field = AttentionField(0.0, depth=Resampled(256, values="random:0", period=0.1))
     simulation = Simulation(field, OrthonormalStart(8, 256), 40.0, Layers(0.1), times=2)
     found = flows.ensemble(simulation, ["mean_cosine"], starts=30)
