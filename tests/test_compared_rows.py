@@ -32,6 +32,6 @@ def test_every_row_is_a_comparison_that_can_be_asked_for(tool: ModuleType):
         if "--models" in words:
             plan = plan.with_rivals(words[words.index("--models") + 1].split(","))
         for rival in plan.rivals.values():
-            override(plan.experiment, rival | {"lr": 0.004, "matrix_lr": 0.0016})
+            override(plan.experiment, dict(rival) | {"lr": 0.004, "matrix_lr": 0.0016})
         assert len(row.seconds) == 1 + len(plan.rivals), name
         assert 5 < row.minutes < 200

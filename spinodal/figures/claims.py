@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -71,6 +72,5 @@ def draw_panel(axes: Axes, panel: Panel) -> None:
     if panel.limits is not None:
         axes.set_ylim(*panel.limits)
     if axes.get_legend_handles_labels()[1]:
-        axes.legend(  # pyright: ignore
-            fontsize=8, loc=panel.place, facecolor=PAGE, edgecolor="none", framealpha=0.85
-        )
+        at: Any = panel.place  # a list of literals to matplotlib's types
+        axes.legend(fontsize=8, loc=at, facecolor=PAGE, edgecolor="none", framealpha=0.85)

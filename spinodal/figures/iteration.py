@@ -75,12 +75,11 @@ def fixed_points(result: IterationResult) -> Figure:
     figure, axes = panel(WIDTH, HEIGHT)
     colour, ends = colours(result.courses), {}
     for name, course in result.courses.items():
-        found = [point for point in course.fixed_points if _shown(point)]
+        found = [(p.groups, p.multiplier) for p in course.fixed_points if _shown(p)]
         if found:
-            axes.plot(
-                [p.groups for p in found], [p.multiplier for p in found], "o", color=colour[name], alpha=0.6
-            )
-            ends[name] = float(np.median([p.multiplier for p in found if p.multiplier is not None]))
+            groups, multipliers = np.array(found, dtype=float).T
+            axes.plot(groups, multipliers, "o", color=colour[name], alpha=0.6)
+            ends[name] = float(np.median(multipliers))
     axes.axhline(1, color=MUTED, linewidth=0.7, linestyle=(0, (2, 2)))
     axes.set(xlabel="groups of the fixed point", title="largest |eigenvalue| of a step; dashed: stability")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -60,7 +60,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     """Groups and steps by layer, beside random weights; without attention or MLP; and with a smaller step."""
     measured = {}
     for name, asks in RUNS.items():
-        small = {"depth": 30, "searched": 0} if quick else {}
+        small: dict[str, Any] = {"depth": 30, "searched": 0} if quick else {}
         source = TrainedModel("rxnmapper", Texts(REACTIONS[:3] if quick else REACTIONS))
         asked = Iteration(source, seed=seed, **asks | small)
         folder = name.replace(" ", "-")

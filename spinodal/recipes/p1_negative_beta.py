@@ -36,7 +36,9 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     shares = np.array([-1.0, -0.16]) if quick else np.array([-3, -2.5, -2, -1.5, -1, -2 / 3, -0.4, -0.16])
     starts = 4 if quick else 36
     found = {f"three clusters turn stable at, n = {n}": threshold(n) for n in (3, N)}
-    found["largest |rate - theory|"] = float(abs(theory.splay_rate_usa(1, 3, betas) - rates).max())
+    found["largest |rate - theory|"] = float(
+        np.abs(np.subtract(theory.splay_rate_usa(1, 3, betas), rates)).max()
+    )
     rows = []
     for beta in shares:
         name = f"share that synchronises at beta = {beta:.3g}"

@@ -87,7 +87,7 @@ def on_circle(beta: float, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
     """(times, root mean square of sin theta) of the density."""
     field = AttentionField(float(beta), heads=(Head(queries=np.diag([2.0, 1.0])),))
     record = evolve(DensityExperiment(field, START, END, tolerance)).record
-    return record.times, np.sqrt(np.maximum(0, (1 - record.moments[:, 2].real) / 2))
+    return record.times, np.sqrt(np.maximum(0, (1 - np.real(record.moments[:, 2])) / 2))
 
 
 def on_sphere(beta: float, n: int, seed: int) -> float:

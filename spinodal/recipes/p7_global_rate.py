@@ -29,14 +29,19 @@ EXPECTED = {name: (0.995 * rate, 1.005 * rate) for name, rate in RATES.items()} 
 EXPECTED_QUICK = {name: EXPECTED[name] for name in (NAMED[3, 0.5], NAMED[3, 0.2])}
 
 
+def number(rate: float | None) -> float:
+    """NaN where there is no rate."""
+    return float("nan") if rate is None else rate
+
+
 def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     """Zonal densities 1 + 0.6 cos(phi); nothing here is random. Quick: two of them."""
     del seed
     cases = [(3, 0.5), (3, 0.2)] if quick else list(NAMED)
     results = {case: density(*case) for case in cases}
-    found = {NAMED[case]: float(result.wasserstein_rate or np.nan) for case, result in results.items()}
-    local = results[3, 0.5].clustering_rate or np.nan
-    found["local rate over e^beta, d = 3, beta = 0.5"] = float(local / theory.dirac_rate_usa(0.5))
+    found = {NAMED[case]: number(result.wasserstein_rate) for case, result in results.items()}
+    local = number(results[3, 0.5].clustering_rate)
+    found["local rate over e^beta, d = 3, beta = 0.5"] = local / float(theory.dirac_rate_usa(0.5))
     lines, points, dashed = {}, {}, []
     for beta in (0.2, 0.5):
         record, rate = results[3, beta].record, RATES[NAMED[3, beta]]

@@ -70,7 +70,10 @@ def _course(course: Course) -> str:
     places = np.unique(np.linspace(0, len(course.layers) - 1, min(SHOWN, len(course.layers))).astype(int))
     names = ("groups", "mean_cosine", "effective_rank", "residual")
     rows = [
-        [str(course.layers[i]), *(_number(course.mean(name)[i], course.error(name)[i]) for name in names)]
+        [
+            str(course.layers[i]),
+            *(_number(float(course.mean(name)[i]), float(course.error(name)[i])) for name in names),
+        ]
         for i in places
     ]
     return _table(("layer", "groups", "mean cosine", "effective rank", "step of |x|"), rows)

@@ -24,11 +24,12 @@ def nearest_sources(
 ) -> tuple[Int64[np.ndarray, " k"], Float[np.ndarray, " k"]]:
     """(index of the nearest training source, its cosine) of each of k sources."""
     words: dict[str, int] = {}
-    counts = [word_counts(texts, words) for texts in (training, sources)]
+    counts = [word_counts(texts, words) for texts in (training, sources)]  # later ones may have more columns
+    for table in counts:
+        table.resize(len(table.indptr) - 1, len(words))
     held = np.bincount(counts[0].indices, minlength=len(words))
     weights = np.log((1 + len(training)) / (1 + held))
-    known, asked = (unit_rows(sparse.csr_matrix((c.data, c.indices, c.indptr), (c.shape[0], len(words))), weights)
-                    for c in counts)  # fmt: skip
+    known, asked = (unit_rows(table, weights) for table in counts)
     index, cosine = np.zeros(len(sources), dtype=np.int64), np.zeros(len(sources))
     for start in range(0, len(sources), AT_ONCE):
         found = (asked[start : start + AT_ONCE] @ known.T).toarray()

@@ -15,6 +15,7 @@ double precision.
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ KRYLOV = 60  # the size of a Krylov space
 FORCING = 0.1  # of |F|: what GMRES may leave of a Newton step
 HALVINGS = 6
 EIGENVALUES = 4
+SPECTRAL: Any = 1e-6  # relative error of eigenvalues; scipy's types want a whole number
 
 Map = Callable[[Float[np.ndarray, " k"]], Float[np.ndarray, " k"]]
 
@@ -96,7 +98,7 @@ def newton_krylov(f: Map, u: Float[np.ndarray, " k"]) -> tuple[Float[np.ndarray,
         stalls = done >= PATIENCE and size > sizes[done - PATIENCE] / 2
         if stalls or size <= TOLERANCE * np.linalg.norm(u):
             return u, float(size / np.linalg.norm(u)), done
-        J = LinearOperator((len(u), len(u)), matvec=_jacobian(f, u, F), dtype=float)
+        J = _operator(_jacobian(f, u, F), len(u))
         du, _ = gmres(J, -F, rtol=FORCING, restart=KRYLOV, maxiter=1)
         for s in 0.5 ** np.arange(HALVINGS):
             nearer = f(u + s * du) - (u + s * du)
@@ -106,6 +108,12 @@ def newton_krylov(f: Map, u: Float[np.ndarray, " k"]) -> tuple[Float[np.ndarray,
         else:
             return u, float(size / np.linalg.norm(u)), done
     return u, float(np.linalg.norm(F) / np.linalg.norm(u)), NEWTON
+
+
+def _operator(product: Map, size: int) -> LinearOperator:
+    """The [size size] matrix of this product."""
+    make: Any = LinearOperator  # scipy's constructor chooses the subclass, which its types do not tell
+    return make((size, size), matvec=product, dtype=float)
 
 
 def _jacobian(f: Map, u: Float[np.ndarray, " k"], F: Float[np.ndarray, " k"]) -> Map:
@@ -127,10 +135,10 @@ def leading_eigenvalues(product: Map, size: int, which: str, *, seed: int = 0) -
     if size <= 4 * EIGENVALUES:
         values = np.linalg.eigvals(np.stack([product(e) for e in np.eye(size)], 1))
         return values[np.argsort(-(np.abs(values) if which == "LM" else values.real))][:EIGENVALUES]
-    operator = LinearOperator((size, size), matvec=lambda v: product(v.ravel()), dtype=float)
+    operator = _operator(lambda v: product(v.ravel()), size)
     start = np.random.default_rng(seed).standard_normal(size)
     with contextlib.suppress(ArpackError):
-        return eigs(operator, EIGENVALUES, which=which, v0=start, tol=1e-6, maxiter=50 * EIGENVALUES)[0]
+        return eigs(operator, EIGENVALUES, which=which, v0=start, tol=SPECTRAL, maxiter=50 * EIGENVALUES)[0]
     return None
 
 
@@ -158,5 +166,5 @@ def fixed_point(
     return FixedPoint(
         text, True, residual, iterations, moved, groups(f.tokens(u)[0, valid]),
         None if steps is None else float(np.abs(steps).max()),
-        None if rates is None else float(rates.real.max()),
+        None if rates is None else float(np.real(rates).max()),
     )  # fmt: skip

@@ -62,7 +62,7 @@ class LayerMap:
     ) -> tuple[Float[Tensor, "b n d"], Float[Tensor, "b n d"]]:
         """(x + h (f(x) - x), v + h (Df v - v)), by forward differentiation."""
         with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no forward derivative
-            y, dy = torch.func.jvp(self, (x,), (v,))
+            y, dy = torch.func.jvp(self, (x,), (v,))[:2]
         return (y, dy) if h == 1 else (x + h * (y - x), v + h * (dy - v))
 
     def double(self) -> "LayerMap":

@@ -212,7 +212,8 @@ def biases_of(call: LayerCall, selections: Selections) -> HeadBiases:
             raise InputError(f"{_name(call)}: its {name} are no linear map of what it reads")
         bias = (S @ _bias(call.projections[place].module)).unflatten(0, (values.shape[1], -1))
         found.append(bias.repeat_interleave(call.q.shape[1] // len(bias), 0))
-    return HeadBiases(*found, _bias(call.following))
+    q, k, v = found
+    return HeadBiases(q, k, v, _bias(call.following))
 
 
 def _bias(module: nn.Module) -> Float[Tensor, " o"]:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from typed import array
 
 from spinodal.figures.claims import Panel, draw_claim, labelled
 
@@ -28,10 +29,11 @@ def test_a_panel_draws_what_was_measured_beside_the_theory():
     ends = np.array([segment[:, 1] for segment in bars[2][0].get_segments()])
     assert ends == pytest.approx(np.stack([1.8 * x, 2.2 * x], 1))
     (band,) = [c for c in first.collections if c not in bars[2]]
-    y = band.get_paths()[0].vertices[:, 1]
+    y = np.asarray(band.get_paths()[0].vertices)[:, 1]
     assert (y.min(), y.max()) == (0.0, 4.0)
     dashed = [line for line in first.lines if line.get_linestyle() == "--"]
-    assert [line.get_ydata().tolist() for line in dashed if len(line.get_xdata()) == 3][:2] == [
+    drawn = [(array(line.get_xdata()), array(line.get_ydata())) for line in dashed]
+    assert [y.tolist() for x, y in drawn if len(x) == 3][:2] == [
         [2, 4, 6],
         [3, 6, 9],
     ]

@@ -230,10 +230,10 @@ def test_a_sheet_of_equilibria_is_no_row_of_crossings():
     )
 
 
-DRIVES = ([-1.0, 1, 1, -1], [0.0, -1, 1, 0], [1.0, 0.5, -0.5, -1])
+BOUNDED = ([-1.0, 1, 1, -1], [0.0, -1, 1, 0], [1.0, 0.5, -0.5, -1])
 
 
-@pytest.mark.parametrize("drive", slow_but(DRIVES, DRIVES[0]))
+@pytest.mark.parametrize("drive", slow_but(BOUNDED, BOUNDED[0]))
 def test_a_branch_ends_at_its_bound(drive: list[float]):
     """The diamond, sin: the curve comes back to mu = 0 where H is degenerate, and ended at mu = -0.138 of [0, 4]."""
     family = Family(System(named_graph("diamond"), SINE, onsite(4, drive=np.array(drive))), "mu")

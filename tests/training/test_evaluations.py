@@ -1,11 +1,13 @@
 """Evaluations read as many held-out samples as a tenth of the time allows, always the same ones."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from test_resume import LABEL, history, small, stop_at, write_words
 from torch.utils.data import default_collate
+from typed import present
 
 from spinodal.training import Experiment, Recipe, TrainingResult, evaluation, override, train
 from spinodal.training.build import build_model, prepare_data
@@ -48,11 +50,11 @@ def test_the_loss_of_some_samples_is_that_of_these_evenly_along(plain: Experimen
 
 
 def read(
-    plain: Experiment, out: Path, monkeypatch: pytest.MonkeyPatch, **options: object
+    plain: Experiment, out: Path, monkeypatch: pytest.MonkeyPatch, **options: Any
 ) -> tuple[list[int], TrainingResult]:
     """The samples that each evaluation of a run reads, and the run; few are enough for an evaluation."""
     counts: list[int] = []
-    count = PhysicsTrainer.held_out_count.fget
+    count = present(vars(PhysicsTrainer)["held_out_count"].fget)
 
     def counted(trainer: PhysicsTrainer) -> int:
         counts.append(count(trainer))

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from test_resume import LABEL, small, write_words
 from torch.utils.data import default_collate
-from typed import present
+from typed import of_kind, present
 
 from spinodal.data import tokens
+from spinodal.data.samples import Contexts
 from spinodal.errors import InputError
 from spinodal.training import Experiment, override, train
 from spinodal.training.build import build_model, prepare_data
@@ -38,10 +39,11 @@ def test_each_file_is_one_part(asked: Experiment, files: dict[str, str], tmp_pat
     """Training reads all of its file; the test file is scored beside the loss of the last evaluation."""
     data = prepare_data(asked)
     parts = dict(zip(files, (data.training, data.held_out, present(data.test)), strict=True))
+    tokenizer = present(data.tokenizer)
     for name, part in parts.items():
-        text = Path(files[name]).read_text()
-        assert data.tokenizer.decode(part.tokens[:-1]) == text
-        assert part.tokens[-1] == data.tokenizer.eos_token_id
+        text, stream = Path(files[name]).read_text(), of_kind(part, Contexts).tokens[:]
+        assert tokenizer.decode(stream[:-1]) == text
+        assert stream[-1] == tokenizer.eos_token_id
     result = train(asked, tmp_path / "run", LABEL)
     model = type(build_model(asked, data)).from_pretrained(tmp_path / "run" / "model")
     expected = held_out_loss(model, present(data.test), 8, default_collate)
@@ -61,7 +63,7 @@ def test_what_is_kept_is_what_is_read(asked: Experiment, monkeypatch: pytest.Mon
     assert len(list((tmp_path / "cache" / "tokens").iterdir())) == 3
     assert kept.digests == plain.digests
     for ours, theirs in zip(kept[:3], plain[:3], strict=True):
-        assert np.array_equal(ours.tokens[:], theirs.tokens)
+        assert np.array_equal(of_kind(ours, Contexts).tokens[:], of_kind(theirs, Contexts).tokens[:])
 
 
 def test_what_is_wrong_with_a_file_is_said(asked: Experiment, files: dict[str, str], tmp_path: Path):

@@ -43,8 +43,8 @@ def interaction(
         shift = shift - anchors
         size += np.linalg.norm(anchors, axis=1)
     if (causal and weights[0] == 0) or scores is not None:
-        read = np.broadcast_to(log_w > -np.inf, (len(shift), len(weights)))
-        nothing = ~(np.tril(read) if causal else read).any(1)
+        read = np.broadcast_to(np.isfinite(log_w), (len(shift), len(weights)))
+        nothing = ~np.any(np.tril(read) if causal else read, axis=1)
         shift, log_Z = np.where(nothing[:, None], 0.0, shift), np.where(nothing, -np.inf, log_Z)
     logit = np.linalg.norm(targets, axis=1) * np.linalg.norm(sources, axis=1).max()
     logit = logit if scores is None else logit + scores.largest

@@ -59,8 +59,11 @@ class Resampled:
     def heads(self, time: float) -> tuple[Head, ...]:
         """The head of the period that holds this time."""
         draw = math.floor(time / self.period + ROUNDING)
-        made = (named_matrix(getattr(self, role), self.d, role=role, draw=draw) for role in ROLES)
-        return tuple(RedrawnHead(head.queries, head.keys, head.values) for head in stack_heads(*made))
+        queries, keys, values = (
+            named_matrix(getattr(self, role), self.d, role=role, draw=draw) for role in ROLES
+        )
+        heads = stack_heads(queries, keys, values)
+        return tuple(RedrawnHead(head.queries, head.keys, head.values) for head in heads)
 
 
 class RedrawnKernel(Kernel):

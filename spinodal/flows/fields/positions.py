@@ -106,12 +106,18 @@ class Positions:
         """The scores of every head."""
         s = np.broadcast_to(self.strength, (self.heads or 1,)).tolist()
         p = self.places
-        stacked = p is not None and p.ndim == 3
-        return tuple(replace(self, strength=s[h], places=p[h] if stacked else p) for h in range(len(s)))
+        return tuple(
+            replace(self, strength=s[h], places=p[h] if p is not None and p.ndim == 3 else p)
+            for h in range(len(s))
+        )
 
-    @cached_property
+    @property
     def top(self) -> float:
         """The largest B_ij, or a bound on it."""
+        return self.largest_score
+
+    @cached_property
+    def largest_score(self) -> float:
         if self.kernel in ("distance", "gaussian"):
             return 0.0
         assert self.n is not None
@@ -120,7 +126,10 @@ class Positions:
     @property
     def symmetric(self) -> bool:
         """Whether B_ij = B_ji."""
-        return self.kernel != "matrix" or bool(np.array_equal(self.places, np.swapaxes(self.places, -1, -2)))
+        if self.kernel != "matrix":
+            return True
+        assert self.places is not None
+        return np.array_equal(self.places, np.swapaxes(self.places, -1, -2))
 
     def scores(self, n: int) -> Scores:
         """B [n n] of n tokens, for one head. InputError for another n, and for more numbers than the limit."""

@@ -1,7 +1,7 @@
 """Writes docs/huggingface.md: what transformers' common tests say of our models, and why a test is left out.
 
-python tools/common_tests.py runs them (ten minutes on one core); with files of pytest's --junitxml, named after
-their releases, it reads those: python tools/common_tests.py 5.23.0.xml 5.24.0.xml
+python tools/hugging_face.py runs them (ten minutes on one core); with files of pytest's --junitxml, named after
+their releases, it reads those: python tools/hugging_face.py 5.23.0.xml 5.24.0.xml
 """
 
 import subprocess
@@ -17,7 +17,7 @@ HEAD = """# With Hugging Face
 ## transformers' common tests
 
 `tests/huggingface` runs `ModelTesterMixin` and `ConfigTester` of the installed release of transformers on seven
-families of mixers, as encoders, causal language models and encoder-decoders; `python tools/common_tests.py` writes this
+families of mixers, as encoders, causal language models and encoder-decoders; `python tools/hugging_face.py` writes this
 page. The mixins come from the release's source archive, which lacks `GenerationTesterMixin`, `ExportTesterMixin` and
 `config_common_kwargs`: empty stand-ins take their place, and `tests/models/test_generation.py`,
 `tests/huggingface/test_cache.py` and `test_graphs.py` test generation, caches and export.
