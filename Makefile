@@ -6,7 +6,7 @@ TORCH := torch==2.13.0
 export PYTHONDONTWRITEBYTECODE :=
 TESTS := -m pytest -q -n 2 --dist loadfile -m
 
-.PHONY: setup demo test slow browser test-browser docs notebooks reliability check lock wheels test-newest test-oldest clean
+.PHONY: setup demo test slow browser test-browser docs notebooks reliability check lock wheels release test-newest test-oldest clean
 .DELETE_ON_ERROR:
 
 setup: .venv/ready
@@ -84,6 +84,10 @@ lock:
 wheels: .venv/ready
 	$(BIN)/python tools/wheels.py
 
+# dist/: wheel and source archive, each installed in a clean environment and used outside the repository.
+release: .venv/ready
+	$(BIN)/python tools/release.py
+
 # The ends of the ranges, each in an environment of its own.
 test-newest:
 	rm -rf build/newest
@@ -104,4 +108,4 @@ test-oldest:
 	build/oldest/bin/python $(TESTS) "not slow and not browser"
 
 clean:
-	rm -rf .venv node_modules runs build docs/reference *.egg-info
+	rm -rf .venv node_modules runs build dist docs/reference *.egg-info
