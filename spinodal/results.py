@@ -48,6 +48,13 @@ class Result:
         return pictures[next(iter(pictures)) if name is None else name]
 
 
+class PlayedResult(Result):
+    """Base class of results whose tokens or densities move: a notebook plays them below the table."""
+
+    def _repr_html_(self) -> str:
+        return super()._repr_html_() + import_module("spinodal.explorer").player_frame(self)
+
+
 def field_rows(result: Any) -> list[tuple[str, str]]:
     """[(name, value as one line)] of the fields of a dataclass that are not None and have repr=True."""
     values = ((f.name, getattr(result, f.name)) for f in dataclasses.fields(result) if f.repr)

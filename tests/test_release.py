@@ -41,7 +41,8 @@ def test_every_file_of_the_package_comes_with_it():
     """What is no Python is named in pyproject.toml as package data."""
     package, data = ROOT / "spinodal", PROJECT["tool"]["setuptools"]["package-data"]["spinodal"]
     named = {file for pattern in data for file in package.glob(pattern)}
-    other = {file for file in package.rglob("*") if file.is_file() and file.suffix not in (".py", ".pyc")}
+    files = {file for file in package.rglob("*") if file.is_file() and "__pycache__" not in file.parts}
+    other = {file for file in files if file.suffix != ".py"}
     assert other <= named, other - named
 
 

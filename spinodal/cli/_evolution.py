@@ -6,11 +6,12 @@ from typing import Any
 import typer
 
 from spinodal.cli._output import console, drawing, flow_bar, save_figures
+from spinodal.runs import picture_files
 
 FILES: dict[str, Any] = {
     "owned": (
-        "checkpoint", "trajectory.npz", "observables.npz", "observables.png", "certainty.npz",
-        "cosines.png", "energy.png", "circle.png", "sphere.png", "paths.png", "movie.gif", "movie.mp4",
+        "checkpoint", "trajectory.npz", "observables.npz", "certainty.npz", "movie.gif", "movie.mp4",
+        *picture_files("observables", "cosines", "energy", "circle", "sphere", "paths"),
     ),
     "partial": ("checkpoint",),
 }  # fmt: skip
@@ -55,7 +56,7 @@ def show_evolution(folder: Any, result: Any, asked: Sequence[str], *, movie: boo
         figures = draw(result)
         if values:
             figures["observables"] = observables_over_time(result, values, scales_of(result))
-        save_figures(folder, figures)
+        pictures = save_figures(folder, figures)
         films = film_simulation(result, folder.place("movie.gif")) if movie else []
     console.print(str(result), highlight=False)
     if certify:
@@ -64,9 +65,8 @@ def show_evolution(folder: Any, result: Any, asked: Sequence[str], *, movie: boo
         folder.save_arrays("certainty.npz", {"clusters": certainty.clusters, "digits": certainty.digits})
         console.print(str(certainty), highlight=False)
     show_ends(values)
-    pictures = [*(f"{name}.png" for name in figures), *(film.name for film in films)]
     arrays = ["trajectory.npz", *["observables.npz"] * bool(values), *["certainty.npz"] * certify]
-    written = ", ".join(["run.json", *arrays, *pictures])
+    written = ", ".join(["run.json", *arrays, *pictures, *(film.name for film in films)])
     console.print(f"{folder.path}: {written}", highlight=False, soft_wrap=True)
 
 

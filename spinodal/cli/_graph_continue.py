@@ -27,7 +27,7 @@ from spinodal.cli._graph_options import (
     Weight,
     system_of,
 )  # fmt: skip
-from spinodal.cli._options import Unlimited
+from spinodal.cli._options import Columns, Format, Style, Unlimited
 from spinodal.cli._output import console, drawing, progress_bar, save_figures
 from spinodal.limits import ROWS, require_at_most
 
@@ -52,6 +52,9 @@ def continue_command(
     seed: Seed = default("graphs.Continuation.seed"),
     out: Out = None,
     overwrite: Overwrite = False,
+    format: Format = None,
+    style: Style = None,
+    columns: Columns = None,
     unlimited: Unlimited = False,
 ):
     """Follow an equilibrium through a parameter, around its folds.
@@ -59,6 +62,8 @@ def continue_command(
     `spinodal graph continue --graph path:4 --drive=1,.5,-.5,-1 --parameter mu --from 0 --to 1` finds the fold
     at mu = 0.66666667. Modes that cross at once are refused: listed, and not classified.
     """
+    from spinodal.runs import picture_files
+
     require_at_most(ROWS, points, "points", "points")
     shape = graphs.named_graph(graph, weight=weight, undirected=undirected)
     free = {} if parameter in ("mu", "gamma") else {parameter: first}
@@ -71,7 +76,9 @@ def continue_command(
         **free,
     )
     experiment = graphs.Continuation(system, parameter, first, last, start_of(start), points, seed)
-    with run_folder(out, "graph-continue", experiment, "branch.png", overwrite=overwrite) as folder:
+    with run_folder(
+        out, "graph-continue", experiment, *picture_files("branch"), overwrite=overwrite
+    ) as folder:
         with progress_bar(parameter) as bar:
             branch = graphs.follow_branch(
                 experiment, progress=lambda far, of: bar.update(bar.task_ids[0], completed=far, total=of)

@@ -25,7 +25,7 @@ from spinodal.cli._graph_options import (
     Weight,
     system_of,
 )  # fmt: skip
-from spinodal.cli._options import Unlimited
+from spinodal.cli._options import Columns, Format, Style, Unlimited
 from spinodal.cli._output import drawing, save_figures, show_measures
 from spinodal.limits import ROWS, require_at_most
 
@@ -46,17 +46,22 @@ def flow_command(
     seed: Seed = default("graphs.GradientFlow.seed"),
     out: Out = None,
     overwrite: Overwrite = False,
+    format: Format = None,
+    style: Style = None,
+    columns: Columns = None,
     unlimited: Unlimited = False,
 ):
     """Let a state descend its energy: `spinodal graph flow --graph cycle:12 --start twisted:2 --out runs/flow`.
 
     With --out: results.npz (times, states, energies), state.npy (the last one), energy.png and run.json.
     """
+    from spinodal.runs import picture_files
+
     require_at_most(ROWS, points, "states", "points")
     shape = graphs.named_graph(graph, weight=weight, undirected=undirected)
     system = system_of(shape, coupling_text, set_, anchor, drive)
     experiment = graphs.GradientFlow(system, start_of(start), time, points, seed)
-    owned = ("state.npy", "energy.png")
+    owned = ("state.npy", *picture_files("energy"))
     with run_folder(out, "graph-flow", experiment, *owned, overwrite=overwrite) as folder:
         flow = graphs.integrate_flow(experiment)
         show_measures({

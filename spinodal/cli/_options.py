@@ -16,6 +16,28 @@ def lift_limits(context: typer.Context, asked: bool) -> bool:
     return asked
 
 
+@no_type_check
+def set_look(context: typer.Context, option: typer.CallbackParam, value: object) -> object:
+    """Saves figures in this format, style or width until the command ends."""
+    if value is not None:
+        from spinodal.figures import saved_as
+
+        context.with_resource(saved_as(**{option.name: value}))
+    return value
+
+
+# How pictures are saved; with any of the three a .csv beside each has its numbers
+Format = Annotated[
+    str | None,
+    typer.Option(
+        callback=set_look, help="Of pictures: pdf, svg, or png if not given; with their numbers as .csv."
+    ),
+]
+Style = Annotated[str | None, typer.Option(callback=set_look, help="Of pictures: paper, talk or dark.")]
+Columns = Annotated[
+    float | None,
+    typer.Option(callback=set_look, help="Width of pictures in columns of text, 3.375 inches each."),
+]
 FeedForwardText = Annotated[
     str | None,
     typer.Option(

@@ -52,11 +52,15 @@ def command_line() -> str:
     return shlex.join(["spinodal", *sys.argv[1:]])
 
 
-def save_figures(folder: Any, figures: Mapping[str, Any]) -> None:
-    """Figures by their names, as NAME.png in the folder of a run."""
-    for name, figure in figures.items():
-        with folder.replacing(f"{name}.png") as place:
-            figure.savefig(place, dpi=150)
+def save_figures(folder: Any, figures: Mapping[str, Any]) -> list[str]:
+    """Writes figures by their names into the folder of a run, as the options of pictures say; returns the files."""
+    from spinodal.figures import current_look, write_picture
+
+    files = {f"{name}.{kind}": figure for name, figure in figures.items() for kind in current_look().kinds}
+    for name, figure in files.items():
+        with folder.replacing(name) as place:
+            write_picture(figure, place)
+    return list(files)
 
 
 class Bars(Progress):
@@ -228,8 +232,7 @@ def draw_report(folder: Any, arms: dict[str, dict[str, list[Any]]], *, again: st
     runs = next(iter(arms.values()))
     with drawing(folder, again, what="report"):
         folder.write_text(REPORT, page(arms))
-        with folder.replacing("loss.png") as place:
-            figures.loss_over_steps(runs, figures.colours(list(runs))).savefig(place, dpi=150)
+        save_figures(folder, {"loss": figures.loss_over_steps(runs, figures.colours(list(runs)))})
 
 
 def show_report(out: Path, arms: dict[str, dict[str, list[Any]]]):

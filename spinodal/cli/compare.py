@@ -12,7 +12,7 @@ from rich.table import Table
 from spinodal import recipes
 from spinodal.cli._defaults import default
 from spinodal.cli._expected import show_expected
-from spinodal.cli._options import RecipeName, Unlimited, Values
+from spinodal.cli._options import Columns, Format, RecipeName, Style, Unlimited, Values
 from spinodal.cli._output import command_line, console, draw_report, show_duration, show_report, step_bars
 from spinodal.limits import require_at_most
 
@@ -52,6 +52,9 @@ def compare_command(
             help='Values to choose from by equal trials, KEY=VALUE,VALUE: --tune "lr=.004,.008 matrix_lr=.0008,.0016".'
         ),
     ] = None,
+    format: Format = None,
+    style: Style = None,
+    columns: Columns = None,
     unlimited: Unlimited = False,
 ):
     """Train a recipe's model and its rivals at equal parameters and at equal time, over seeds.

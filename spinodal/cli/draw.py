@@ -1,4 +1,4 @@
-"""draw: the figure of a recipe, its numbers beside those that were expected."""
+"""draw: the figure of a recipe, its numbers beside those that were expected; the pictures of a run."""
 
 import inspect
 import time
@@ -9,6 +9,7 @@ import typer
 
 from spinodal import recipes
 from spinodal.cli._expected import show_measured
+from spinodal.cli._options import Columns, Format, Style
 from spinodal.cli._output import command_line, console
 from spinodal.errors import InputError
 
@@ -18,23 +19,36 @@ def add_to(app: typer.Typer) -> None:
 
 
 def draw_command(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A figure of `spinodal list`.")],
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE|RUN", help="A figure of `spinodal list`, or a run's folder.")
+    ],
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the pictures; runs/RECIPE if not given.")
+        Path | None, typer.Option(help="Folder of the pictures; runs/RECIPE, or RUN/pictures, if not given.")
     ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Of everything that is drawn by chance; the figure's own if not given.")
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A small version, in seconds.")] = False,
+    format: Format = None,
+    style: Style = None,
+    columns: Columns = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Draw again where a figure is.")] = False,
 ):
     """Draw a figure with the theory in its axes: `spinodal draw f4-histograms --out runs/f4`.
 
     Writes pictures and run.json, which holds the measured numbers and what was expected of them. Numbers outside their
-    interval are marked, and named in a warning.
+    interval are marked, and named in a warning. Of a run that is finished it draws all pictures again:
+    `spinodal draw runs/wait --format pdf --style paper --columns 1`.
     """
-    from spinodal.runs import open_run
+    from spinodal.runs import PICTURES, open_run
 
+    if recipe not in recipes.names() and Path(recipe).exists():
+        if seed is not None or quick:
+            raise InputError(
+                f"{recipe} is a run: `seed` and `quick` are for recipes", field=("seed", "quick")
+            )
+        draw_run(Path(recipe), out, overwrite=overwrite)
+        return
     module, header = recipes.module(recipe, "draw"), recipes.header(recipe)
     out = out or Path("runs") / recipe
     seed = int(inspect.signature(module.draw).parameters["seed"].default) if seed is None else seed
@@ -73,7 +87,22 @@ def draw_command(
         folder.finish({"measured": measured, "outside": outside, "seconds": seconds})
     show_measured(measured, judged)
     console.print(f"expected: {header['Expected']}", highlight=False)
-    files = sorted(
-        path.name for kind in ("png", "svg", "gif", "mp4", "npz") for path in out.glob(f"*.{kind}")
-    )
+    kinds = (*PICTURES, "csv", "gif", "mp4", "npz")
+    files = sorted(path.name for kind in kinds for path in out.glob(f"*.{kind}"))
     console.print(f"{out}: {', '.join([*files, 'run.json'])}", highlight=False, soft_wrap=True)
+
+
+def draw_run(run: Path, out: Path | None, *, overwrite: bool) -> None:
+    """Writes all pictures of a finished run, and their numbers where a format, style or width is asked for."""
+    from spinodal.figures import current_look, draw, write_picture
+    from spinodal.runs import read_run, replacing
+
+    kinds, out = current_look().kinds, out or run / "pictures"
+    files = {f"{name}.{kind}": figure for name, figure in draw(read_run(run)).items() for kind in kinds}
+    if not overwrite and (taken := [name for name in files if (out / name).exists()]):
+        raise InputError(f"{out} holds {taken[0]} already: `overwrite` draws it again", field="overwrite")
+    out.mkdir(parents=True, exist_ok=True)
+    for name, figure in files.items():
+        with replacing(out / name) as place:
+            write_picture(figure, place)
+    console.print(f"{out}: {', '.join(files)}", highlight=False, soft_wrap=True)

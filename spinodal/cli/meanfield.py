@@ -76,6 +76,9 @@ def meanfield_command(
     slices: shared.Slices = None,
     seed: Annotated[int, typer.Option(help="Of the white noise.")] = default("meanfield.WhiteNoise.seed"),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in the folder.")] = False,
+    format: shared.Format = None,
+    style: shared.Style = None,
+    columns: shared.Columns = None,
     unlimited: shared.Unlimited = False,
 ):
     """Follow a density: `spinodal meanfield --geometry circle --field sa --beta 5 --until diracs --out runs/density`.
@@ -87,7 +90,7 @@ def meanfield_command(
     from spinodal.flows import AttentionField
     from spinodal.meanfield import DensityExperiment, evolve
     from spinodal.meanfield.starts import dimension
-    from spinodal.runs import open_run
+    from spinodal.runs import open_run, picture_files
 
     with renamed(kappa="noise", kind="field", queries="q", keys="k", values="v"):
         heads = matrix_heads(q, k, v, repulsive, dimension(geometry, d))
@@ -97,13 +100,12 @@ def meanfield_command(
         goal = reference_of(reference, geometry, d)
         chosen = given(until=number_or_text(until), tolerance=tol, resolution=resolution, slices=slices)
         experiment = DensityExperiment(attention, begin, **chosen, probes=probes_of(probes), reference=goal)
-        owned = ("record.npz", "amplitudes.png", "life.png")
+        owned = ("record.npz", *picture_files("amplitudes", "life"))
         with open_run(
             out, kind="meanfield", config=experiment, seed=seed, owned=owned, resume=None, overwrite=overwrite,
             label={"command": command_line()},
         ) as folder:  # fmt: skip
-            columns = SpinnerColumn(), text_column(), TimeElapsedColumn()
-            with bars(*columns, transient=True) as shown:
+            with bars(SpinnerColumn(), text_column(), TimeElapsedColumn(), transient=True) as shown:
 
                 def show(t: float | int, _: float | int) -> None:
                     row = shown.task_ids[0] if shown.tasks else shown.add_task("", total=None)
@@ -112,8 +114,7 @@ def meanfield_command(
                 result = evolve(experiment, progress=show)
             folder.finish(result, arrays="record.npz")
             with drawing(folder):
-                figures = draw(result)
-                save_figures(folder, figures)
+                pictures = save_figures(folder, draw(result))
     console.print(str(result), highlight=False)
-    pictures = " and ".join(f"{name}.png" for name in figures)
-    console.print(f"wrote run.json, record.npz, {pictures} to {out}", highlight=False, soft_wrap=True)
+    named = " and ".join(pictures)
+    console.print(f"wrote run.json, record.npz, {named} to {out}", highlight=False, soft_wrap=True)

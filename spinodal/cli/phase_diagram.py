@@ -7,16 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, TimeElapsedColumn, TimeRemainingColumn
 from typer import Option
 
 from spinodal.cli._defaults import default
-from spinodal.cli._options import Unlimited
+from spinodal.cli._options import Columns, Format, Style, Unlimited
 from spinodal.cli._output import bars, command_line, console, drawing, renamed, save_figures, text_column
 from spinodal.cli._values import spaced_numbers, whole_numbers
 from spinodal.limits import require_at_most
@@ -53,6 +48,9 @@ def phase_diagram_command(
     scheduler: Annotated[str | None, Option(help="Address of a dask scheduler: tcp://host:8786.")] = None,
     workers: Annotated[int, Option(help="Processes of this machine; 0 is one a core.")] = WORKERS,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace a map of another sweep.")] = False,
+    format: Format = None,
+    style: Style = None,
+    columns: Columns = None,
     unlimited: Unlimited = False,
 ):  # fmt: skip
     """Probability that two tokens have met: `spinodal phase-diagram --n 32 --d 2,1024 --samples 256 --out runs/map`.
@@ -62,7 +60,7 @@ def phase_diagram_command(
     """
     from spinodal.figures import draw, maps
     from spinodal.flows.ensembles import Diagram, check_workers, diagram_times, phase_diagram
-    from spinodal.runs import open_run
+    from spinodal.runs import open_run, picture_files
 
     reading = (clock, step if clock == "layer" else tolerance)
     with renamed(kind="field", end="t_max", number="times"):
@@ -72,7 +70,7 @@ def phase_diagram_command(
         )  # fmt: skip
     check_workers(scheduler, workers)
     require_at_most(PROCESSES, workers, "processes", "workers")
-    started, owned = time.perf_counter(), ("map.npz", "map.png")
+    started, owned = time.perf_counter(), ("map.npz", *picture_files("map"))
     with open_run(
         out, kind="phase-diagram", config=diagram, seed=seed, owned=owned, resume=not overwrite, overwrite=overwrite,
         label={"command": command_line()},
@@ -93,7 +91,7 @@ def phase_diagram_command(
         named = {str(dimension): ratio for dimension, ratio in contour.items()}
         folder.finish({"seconds": time.perf_counter() - started, "contour_over_theory": named})
         with drawing(folder):
-            save_figures(folder, draw(result))
+            pictures = save_figures(folder, draw(result))
     for dimension, ratio in contour.items():
         said = (
             "half of the pairs do not meet where the theory has a curve"
@@ -101,7 +99,7 @@ def phase_diagram_command(
             else f"half of the pairs have met at {ratio:.4f} of the theory's time (median over beta)"
         )
         console.print(f"d = {dimension}: {said}", highlight=False)
-    console.print(f"{out}: map.npz, map.png, run.json", highlight=False, soft_wrap=True)
+    console.print(f"{out}: map.npz, {', '.join(pictures)}, run.json", highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager

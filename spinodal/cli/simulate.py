@@ -68,6 +68,9 @@ def simulate_command(
     movie: Annotated[str | None, Option(help="gif: a movie too, for d = 2 and 3.")] = None,
     resume: Annotated[bool, Option("--resume", help="Go on from the last checkpoint.")] = False,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace what is in --out.")] = False,
+    format: shared.Format = None,
+    style: shared.Style = None,
+    columns: shared.Columns = None,
     unlimited: shared.Unlimited = False,
 ):  # fmt: skip
     """Let tokens flow: `spinodal simulate --n 200 --d 2 --beta 25 --until consensus --out runs/wait`.
@@ -88,7 +91,6 @@ def simulate_command(
     check_folder(out, **place)
     simulation = options.simulation_of(asked)
     options.require_movie_and_digits(simulation, movie=movie, certify=certify)
-    label = {"command": command_line()}
-    with open_run(out, config=simulation, seed=seed, label=label, **place) as folder:
+    with open_run(out, config=simulation, seed=seed, label={"command": command_line()}, **place) as folder:
         result = _evolution.evolve_into(folder, simulation, resume=resume, overwrite=overwrite)
         _evolution.show_evolution(folder, result, names, movie=movie is not None, certify=certify)

@@ -8,7 +8,7 @@ import typer
 
 from spinodal import recipes
 from spinodal.cli._expected import show_expected
-from spinodal.cli._options import RecipeName, Values
+from spinodal.cli._options import Columns, Format, RecipeName, Style, Values
 from spinodal.cli._output import command_line, console, draw_report, show_duration, show_report, step_bars
 
 
@@ -26,6 +26,9 @@ def train_command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start again where a run is already.")
     ] = False,
+    format: Format = None,
+    style: Style = None,
+    columns: Columns = None,
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Say what memory training takes, and train nothing.")
     ] = False,

@@ -7,6 +7,7 @@ recording   a recording as a value
 reading     the recording that a run or an observation leaves
 page        the page with a recording in it
 component   the player in other pages
+notebook    the page in a cell of a notebook
 """
 
 import lazy_loader

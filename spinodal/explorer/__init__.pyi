@@ -1,4 +1,5 @@
 from .component import Players, players
+from .notebook import player_frame
 from .page import explorer_page
 from .reading import read_recording, recording_of
 from .recording import DensityRecording, Moment, Recording
@@ -9,6 +10,7 @@ __all__ = [
     "Players",
     "Recording",
     "explorer_page",
+    "player_frame",
     "players",
     "read_recording",
     "recording_of",

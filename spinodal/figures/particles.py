@@ -8,6 +8,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from spinodal.figures.files import save_picture
 from spinodal.figures.globe import dots, globe, trails, view_rotation
 from spinodal.figures.style import INK, MODELS, MUTED, RULE, styled
 
@@ -17,7 +18,7 @@ DPI = 100
 
 
 def save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, dpi=DPI)
+    save_picture(figure, path, dpi=DPI)
 
 
 def dress_axes(axes: Axes, **names: str) -> Axes:

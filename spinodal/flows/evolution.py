@@ -19,7 +19,7 @@ from spinodal.flows.state import State
 from spinodal.flows.time import MERGE, CheckpointPolicy, SimulationResult, simulate
 from spinodal.flows.time.simulate import as_trajectory
 from spinodal.loops import product
-from spinodal.results import Result
+from spinodal.results import PlayedResult
 from spinodal.runs import SAVED_IF_SET, UNSAVED, encode
 from spinodal.types import Progress, Trajectory
 
@@ -61,7 +61,7 @@ class Final:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Evolution(Result):
+class Evolution(PlayedResult):
     """The result of a simulation: tokens at the kept times, merges and energy, as numbers and NumPy arrays.
 
     `engine` names the engines that ran, in the order of their first use; `span` is the dimension in which the tokens

@@ -10,7 +10,7 @@ from spinodal.flows import lyapunov_exponents
 from spinodal.meanfield.experiment import DensityExperiment
 from spinodal.meanfield.record import Record, wasserstein_rate
 from spinodal.observables import Plateau
-from spinodal.results import Result
+from spinodal.results import PlayedResult
 from spinodal.runs import SAVED_IF_SET, UNSAVED
 
 ROUGH = 1e-2  # tail of the map of labels, above which nodes are tokens and no longer a rule
@@ -56,7 +56,7 @@ class Amplitudes:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class DensityResult(Result):
+class DensityResult(PlayedResult):
     """The evolution of a density on a geometry in R^d, which ended at `time` after so many steps.
 
     `mass_error` and `inversion` are the largest of the record's, `minimum_density` its least rho / uniform (None if

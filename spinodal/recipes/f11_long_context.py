@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from spinodal import sphere, theory
-from spinodal.figures import maps
+from spinodal.figures import maps, save_picture
 from spinodal.flows.engines.pairs import interaction
 
 RHO = (0.0, 0.25, 0.5, 0.75)
@@ -53,7 +53,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
             labels=("c over its critical value, β = c log n", "cosine after the layer"),
             title=title,
         )
-        figure.savefig(out / f"rho-{rho:g}.png", dpi=150)
+        save_picture(figure, out / f"rho-{rho:g}.png")
     return measured | {"largest |measured - closed form|": worst}
 
 

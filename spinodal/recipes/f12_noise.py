@@ -16,7 +16,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from spinodal import theory
-from spinodal.figures import densities
+from spinodal.figures import densities, save_picture
 from spinodal.meanfield import (
     CircleModes,
     Fourier,
@@ -47,7 +47,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
             stationary_branch(law, r).kappa / critical_kappa(law),
             r,
         )
-    densities.branches(curves).savefig(out / "branches.png", dpi=150)
+    save_picture(densities.branches(curves), out / "branches.png")
     measured = {}
     for d in (2, 3):
         switch = float(brentq(lambda b, d=d: branch_curvature(drift_law("usa", b, d)), 1.0, 4.0))  # type: ignore[arg-type]

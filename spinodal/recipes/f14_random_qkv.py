@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spinodal.figures import maps
+from spinodal.figures import maps, save_picture
 from spinodal.flows.ensembles import Diagram, LayerClock, diagram_row
 from spinodal.runs import sweep
 
@@ -57,6 +57,6 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
         measured[f"{name}: met at beta = {betas[0]:g} less at {betas[-1]:g}"] = fewer
         arrays |= {f"probability_{k}": probability[0], f"standard_error_{k}": error[0]}
     title = "SA with random matrices, n = 32, d = 128, layer clock"
-    maps.phase_maps(times, betas, panels, title=title).savefig(out / "maps.png", dpi=150)
+    save_picture(maps.phase_maps(times, betas, panels, title=title), out / "maps.png")
     np.savez_compressed(out / "maps.npz", t=times, beta=betas, **arrays)
     return measured

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from spinodal import figures
+from spinodal.figures import save_picture
 from spinodal.flows import AttentionField
 from spinodal.meanfield import CircleModes, DensityExperiment, distance, evolve, smooth_density
 
@@ -37,7 +38,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     experiment = DensityExperiment(AttentionField(beta), START, until="consensus")
     result = evolve(experiment)
     again = evolve(dataclasses.replace(experiment, tolerance=1e-9))
-    figures.draw(result)["life"].savefig(out / "life.png", dpi=150)
+    save_picture(figures.draw(result)["life"], out / "life.png")
     record, told = result.record, result.forecast
     assert told is not None  # the uniform density is unstable at both temperatures
     angle, values = smooth_density(record.moments, 2)

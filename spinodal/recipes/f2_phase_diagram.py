@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from spinodal import figures
-from spinodal.figures import maps
+from spinodal.figures import maps, save_picture
 from spinodal.flows.ensembles import Diagram, LayerClock, phase_diagram
 from spinodal.runs import write_arrays
 
@@ -36,7 +36,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
         samples=FEW if quick else SAMPLES, seed=seed,
     )  # fmt: skip
     found = phase_diagram(diagram, out, workers=1 if quick else 0)
-    figures.draw(found)["map"].savefig(out / "map.png", dpi=150)
+    save_picture(figures.draw(found)["map"], out / "map.png")
     write_arrays(out / "map.npz", maps.diagram_arrays(found))
     ratios = {f"contour over theory, d = {d}": ratio for d, ratio in maps.contour_over_theory(found).items()}
     return ratios | {"largest standard error": float(found.standard_error.max())}

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from spinodal import theory
-from spinodal.figures import maps
+from spinodal.figures import maps, save_picture
 from spinodal.flows import law
 from spinodal.flows.ensembles import OdeClock, evolve_systems, uniform_systems
 
@@ -36,5 +36,5 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
         )
         worst = max(worst, abs(float(found.mean()) - gammas[t]))
     title = f"cosines of pairs, SA, n = {N}, d = {D}, β = {BETA:g}, {samples} starts"
-    maps.cosines_over_time(cosines, gammas, title=title).savefig(out / "histograms.png", dpi=150)
+    save_picture(maps.cosines_over_time(cosines, gammas, title=title), out / "histograms.png")
     return measured | {"largest |mean - gamma|": worst}

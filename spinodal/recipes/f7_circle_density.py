@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from spinodal import figures, theory
+from spinodal.figures import save_picture
 from spinodal.flows import AttentionField
 from spinodal.meanfield import (
     SATURATED,
@@ -89,8 +90,8 @@ def draw_life(out: Path, beta: float, seed: int, rates: np.ndarray) -> dict[str,
     )
     result = evolve(experiment)
     pictures = figures.draw(result)
-    pictures["life"].savefig(out / f"beta-{beta:g}.png", dpi=150)
-    pictures["amplitudes"].savefig(out / f"amplitudes-{beta:g}.png", dpi=150)
+    save_picture(pictures["life"], out / f"beta-{beta:g}.png")
+    save_picture(pictures["amplitudes"], out / f"amplitudes-{beta:g}.png")
     k = told.degree
     return {
         f"growth rate of {k} at beta {beta:g}, relative error": float(

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from spinodal import theory
-from spinodal.figures import densities
+from spinodal.figures import densities, save_picture
 from spinodal.meanfield import (
     Sphere,
     SphereModes,
@@ -91,14 +91,14 @@ def cloud(out: Path, seed: int, quick: bool) -> dict[str, float]:
     solver = Sphere(drift_law("sa", 10.0, 3), start, degree=24 if quick else 32, tolerance=1e-5)
     record = record_evolution(solver, until=1e3, stop="diracs", degrees=16)
     rates = np.asarray(theory.growth_rate_sa(np.arange(1, 7), 3, 10.0))
-    densities.amplitudes(record.times, record.moments[:, 1:7], rates).savefig(out / "amplitudes.png", dpi=150)
+    save_picture(densities.amplitudes(record.times, record.moments[:, 1:7], rates), out / "amplitudes.png")
     theta, phi = np.meshgrid(np.linspace(0, np.pi, 91), np.linspace(-np.pi, np.pi, 181), indexing="ij")
     at = np.stack([np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)], -1).reshape(
         -1, 3
     )
     seen = potential(at, solver.x, solver.weights, 60.0).reshape(theta.shape)
     title = f"SA on S^2, beta = 10, t = {solver.time:.3g}: {clusters(solver)} clusters"
-    densities.sphere_map(seen / seen.mean(), title).savefig(out / "clusters.png", dpi=150)
+    save_picture(densities.sphere_map(seen / seen.mean(), title), out / "clusters.png")
     return {
         "clusters of the cloud": float(clusters(solver)),
         "mass error of the cloud": float(record.mass_error.max()),

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate
 from transformers.utils import logging
 
-from spinodal.figures import bits
+from spinodal.figures import bits, save_picture
 from spinodal.mixers.base import OutputProjection, Tokenwise
 from spinodal.runs import sweep
 from spinodal.training import DataConfig, Experiment, Schedule, override
@@ -72,7 +72,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     ]
     rows = sweep.run(gate_in_four_bits, cells, out, workers=1 if quick else 0)
     found = {gate: rows[k * seeds : (k + 1) * seeds] for k, gate in enumerate(GATES)}
-    bits.cost_by_kurtosis(found).savefig(out / "four-bits.png", dpi=150)
+    save_picture(bits.cost_by_kurtosis(found), out / "four-bits.png")
     measured: dict[str, Any] = {}
     for gate, runs in found.items():
         for name in runs[0]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from spinodal import graphs
+from spinodal.figures import save_picture
 from spinodal.figures.graphs import Landscape, landscapes, manifold
 from spinodal.graphs import System, coupling, named_graph
 
@@ -36,8 +37,8 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
         landscape("C3, f = y^3 - y: a circle of minima", "y**3 - y", 1.2, seed),
         landscape("C3, f = sin y: six points", "sin", 4.4, seed),
     ]
-    landscapes(pictures).savefig(out / "triangle.png", dpi=150)
-    crossing_circles(seed, 300 if quick else 1500).savefig(out / "square.png", dpi=150)
+    save_picture(landscapes(pictures), out / "triangle.png")
+    save_picture(crossing_circles(seed, 300 if quick else 1500), out / "square.png")
     measured = {}
     for name, text in CASES.items():
         result = graphs.equilibria(System(named_graph(name), coupling(text)), seed=seed)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spinodal.figures import save_picture
 from spinodal.figures.graphs import Curve, bifurcation_diagram
 from spinodal.graphs import (
     Branch,
@@ -60,9 +61,8 @@ def pitchforks(out: Path, drawn: int) -> dict[str, float]:
             )
     marks = [(p.value, 0.0, "") for p in trunk.singular]
     title = "P4, f = y^3 - lam y, anchored: full lines are stable"
-    bifurcation_diagram(curves, marks, parameter="lam", height="x0", title=title).savefig(
-        out / "pitchforks.png", dpi=150
-    )
+    figure = bifurcation_diagram(curves, marks, parameter="lam", height="x0", title=title)
+    save_picture(figure, out / "pitchforks.png")
     return {f"pitchfork {k}": point.value for k, point in enumerate(trunk.singular, start=1)}
 
 
@@ -80,5 +80,5 @@ def folds(out: Path) -> dict[str, float]:
             curve = Curve(branch.values, branch.states[:, 0] - branch.states[:, 2], branch.indices)
             title = "C3, f = sin y, driven by mu (1, 0, -1)"
             figure = bifurcation_diagram([curve], marks, parameter="mu", height="x0 - x2", title=title)
-            figure.savefig(out / "fold.png", dpi=150)
+            save_picture(figure, out / "fold.png")
     return measured

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from spinodal import graphs
+from spinodal.figures import save_picture
 from spinodal.figures.graphs import energies_over_time
 from spinodal.graphs import System, coupling, named_graph, onsite
 
@@ -42,7 +43,7 @@ def flows(out: Path, seed: int, points: int) -> dict:
         rise = max(rise, float(np.diff(flow.energies).max()))
         drift = max(drift, float(np.abs(flow.states.sum(1) - x.sum()).max()))
     title = "energy along the gradient flow on the cube"
-    energies_over_time(curves, x="time", title=title, log=False).savefig(out / "flow.png", dpi=150)
+    save_picture(energies_over_time(curves, x="time", title=title, log=False), out / "flow.png")
     return {"largest rise along the flow": rise, "drift of the sum of x": drift}
 
 
@@ -56,7 +57,7 @@ def thresholds(out: Path, seed: int) -> dict:
     above = sparse.energies - sparse.energies[-1]
     curves = {"proximal": (np.arange(len(above), dtype=float), above)}
     title = "E + tau |x|_1 above its end, by steps of the proximal descent"
-    energies_over_time(curves, x="steps", title=title, log=True).savefig(out / "sparse.png", dpi=150)
+    save_picture(energies_over_time(curves, x="steps", title=title, log=True), out / "sparse.png")
     return {
         "largest rise of the proximal descent": float(np.diff(sparse.energies).max()),
         "residual of the proximal descent": sparse.residual,

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spinodal.figures import recall
+from spinodal.figures import recall, save_picture
 from spinodal.mixers.base import Mixer
 from spinodal.mixers.graph.blocks import Blocks
 from spinodal.mixers.graph.flow import GraphFlowAttention
@@ -143,8 +143,8 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
         train(learner, 32, steps, seed, {"density": weight})
         sparse.append(measure(learner.eval(), 32, residuals=True))
     densities, losses = ([row[name] for row in sparse] for name in ("density", "loss"))
-    recall.accuracy_by_length(lengths, accuracy, chance=1 / VALUES).savefig(out / "recall.png", dpi=150)
-    recall.loss_against_density(densities, losses, penalties).savefig(out / "density.png", dpi=150)
+    save_picture(recall.accuracy_by_length(lengths, accuracy, chance=1 / VALUES), out / "recall.png")
+    save_picture(recall.loss_against_density(densities, losses, penalties), out / "density.png")
     return {
         "lengths": list(lengths), "accuracy": accuracy, "penalties": list(penalties), "densities": densities,
         "losses": losses,

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from spinodal.figures import save_picture
 from spinodal.figures.style import MODELS, panel, styled
 from spinodal.watch import Observation, ObservationResult, Question, Texts, TrainedModel, observe_into
 
@@ -64,7 +65,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     albert = Observation(TrainedModel("rxnmapper", Texts(reactions), depth), question)
     result = observe_into(albert, out / "observed", overwrite=True)
     layers = [layer for layer in LAYERS if layer <= depth]
-    histograms(result, layers).savefig(out / "o1-albert.png", dpi=150)
+    save_picture(histograms(result, layers), out / "o1-albert.png")
     measured = {}
     null = result.nulls["random-weights"].layers
     for who, found in (("trained", result.layers), ("random weights", null)):

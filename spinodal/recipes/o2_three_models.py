@@ -19,6 +19,7 @@ from spinodal import figures
 from spinodal.data import fetch_model
 from spinodal.errors import InputError
 from spinodal.figures import observation as drawn
+from spinodal.figures import save_picture
 from spinodal.report.observation import write_comparison
 from spinodal.runs import open_run
 from spinodal.watch import (
@@ -97,7 +98,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
         )
     colour = figures.colours(seen)
     for name in ("mean_cosine", "energy"):
-        drawn.compared_numbers(seen, name, colour).savefig(out / f"o2-{name.replace('_', '-')}.png", dpi=150)
+        save_picture(drawn.compared_numbers(seen, name, colour), out / f"o2-{name.replace('_', '-')}.png")
     return {
         name: {
             "mean cosine, first": result.layers[0].mean_cosine,

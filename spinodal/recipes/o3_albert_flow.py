@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from spinodal.figures import iteration as drawn
+from spinodal.figures import save_picture
 from spinodal.recipes.o1_albert import REACTIONS
 from spinodal.report.iteration import iteration_page
 from spinodal.runs import write_text
@@ -70,7 +71,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
         )  # fmt: skip
         write_text(out / f"{folder}.html", iteration_page(found))
         for number in ("groups", "residual"):
-            drawn.numbers_by_layer(found, number).savefig(out / f"o3-{folder}-{number}.png", dpi=150)
+            save_picture(drawn.numbers_by_layer(found, number), out / f"o3-{folder}-{number}.png")
         measured[name] = numbers_of_run(found)
     return measured
 

@@ -19,13 +19,14 @@ from .files import (
     write_json,
     write_text,
 )
-from .folder import RunFolder, check_folder, open_run
+from .folder import PICTURES, RunFolder, check_folder, open_run, picture_files
 from .provenance import Provenance, commit, machine, now, provenance, versions
 from .reading import read, result_of
 from .record import Run, arrays_of, read_run
 from .survey import RunStatus, survey
 
 __all__ = [
+    "PICTURES",
     "SAVED_IF_SET",
     "UNSAVED",
     "Provenance",
@@ -47,6 +48,7 @@ __all__ = [
     "newest_checkpoint",
     "now",
     "open_run",
+    "picture_files",
     "provenance",
     "read",
     "read_checkpoint",

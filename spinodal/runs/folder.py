@@ -30,6 +30,13 @@ from spinodal.runs.record import (
 from spinodal.runs.sealed import CHECKSUM, write_sealed
 from spinodal.threads import threads
 
+PICTURES = ("png", "pdf", "svg")  # the formats of figures
+
+
+def picture_files(*names: str) -> tuple[str, ...]:
+    """Every file that figures of these names may be: a picture of each format, and their numbers as CSV."""
+    return tuple(f"{name}.{kind}" for name in names for kind in (*PICTURES, "csv"))
+
 
 @dataclass
 class RunFolder:

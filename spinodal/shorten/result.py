@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from spinodal.results import Result
 from spinodal.runs import UNSAVED
 from spinodal.scores import edit_distance
 from spinodal.shorten.experiment import Transcription
@@ -36,8 +37,8 @@ class Trial:
     word_difference: float
 
 
-@dataclass(frozen=True)
-class TranscriptionResult:
+@dataclass(frozen=True, repr=False)
+class TranscriptionResult(Result):
     """Transcripts with silence merged `size` by `size`, and what the search for that size tried, if there was one."""
 
     model: str

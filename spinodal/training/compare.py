@@ -20,6 +20,7 @@ import torch
 from transformers.utils import logging
 
 from spinodal.errors import InputError, TerminationError
+from spinodal.results import Result
 from spinodal.runs import Run, decode, open_run, read_run, sweep
 from spinodal.training.build import build_model, prepare_data
 from spinodal.training.experiment import Experiment, model_config, override, parameter_count
@@ -69,8 +70,8 @@ class Recipe:
         return replace(self.keep_rivals(own), rivals=dict(self.keep_rivals(own).rivals) | others)
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Result):
     """Runs of a model and its rivals: {"equal parameters": {model: [record of each seed]}, "equal time": ...}.
 
     `runs` holds the same as values. Rivals have as many parameters in the one arm, and as many seconds in the other.

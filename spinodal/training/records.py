@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from spinodal.results import Result
 from spinodal.runs import Run, decode
 from spinodal.training.groups import ParameterGroup
 from spinodal.training.probe import Probe
@@ -25,8 +26,8 @@ class Part:
     processes: int
 
 
-@dataclass(frozen=True)
-class TrainingRun:
+@dataclass(frozen=True, repr=False)
+class TrainingRun(Result):
     """A training run, finished or not.
 
     `metrics` are rows by step and `final` the numbers of the end, nan where one is not finite. `parameters` is None,

@@ -19,11 +19,13 @@ from typing import Any
 
 from spinodal.errors import ScoringError, TerminationError
 from spinodal.models.encoder import SpinodalPreTrainedModel
+from spinodal.results import Result
 from spinodal.runs import (
     Run,
     RunFolder,
     newest_checkpoint,
     open_run,
+    picture_files,
     provenance,
     read_run,
 )
@@ -54,7 +56,7 @@ from spinodal.training.tasks import task_named
 from spinodal.training.trainer import Log, PhysicsTrainer
 from spinodal.types import Progress
 
-PAGES = ("report.html", "loss.png")
+PAGES = ("report.html", *picture_files("loss"))
 OWNED = ("checkpoints", "model", *PAGES)
 Number = int | float
 Record = dict[str, Any]  # of a run, as its run.json holds it
@@ -71,8 +73,8 @@ class Label:
     command: str
 
 
-@dataclass(frozen=True)
-class TrainingResult:
+@dataclass(frozen=True, repr=False)
+class TrainingResult(Result):
     """The result of training an experiment.
 
     `metrics` are rows by step: means of the loss and of residuals, the clock, the held-out loss where it was measured.

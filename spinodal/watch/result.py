@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from spinodal.errors import InputError
 from spinodal.observables import Plateau
+from spinodal.results import PlayedResult, Result
 from spinodal.runs import SAVED_IF_SET
 
 
@@ -213,8 +214,8 @@ class ShownInput:
         return np.pad(seen, [(0, 0), (0, 0), (0, 3 - seen.shape[-1])]), kept
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class ObservationResult:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class ObservationResult(PlayedResult):
     """The result of observing a model's tokens, over `inputs` sequences of `tokens` tokens in all.
 
     `beta` is that of the energy and `beta_source` says where it comes from; clusters have cosines of at least
@@ -258,8 +259,8 @@ class ObservationResult:
         return sum(fall.share_of_inputs > 0.5 for fall in self.violations)
 
 
-@dataclass(frozen=True, eq=False)
-class ObservationComparison:
+@dataclass(frozen=True, eq=False, repr=False)
+class ObservationComparison(Result):
     """Several observations by name, and what the record of each says of its origin (configuration, seed, commit)."""
 
     observations: dict[str, ObservationResult]

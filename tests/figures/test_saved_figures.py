@@ -1,0 +1,178 @@
+"""Figures as files for papers, slides and dark pages: fonts, sizes, colours, and the numbers beside them."""
+
+import csv
+import html
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import spinodal
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+from test_draw import DIAGRAM, MADE
+
+from spinodal import explorer, figures, flows, graphs
+from spinodal.errors import InputError
+from spinodal.figures import look, style
+
+FLOW = graphs.integrate_flow(graphs.GradientFlow(graphs.build_system("cycle:4"), time=1.0, points=5))
+
+
+def energy() -> Figure:
+    return FLOW.plot()
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_vectors_hold_text_in_fonts_and_the_same_figure_is_the_same_file(tmp_path: Path):
+    for kind in ("pdf", "svg"):
+        one, other = (
+            figures.save(energy(), tmp_path / f"{name}.{kind}", style="paper", columns=1)[0] for name in "ab"
+        )
+        assert one.read_bytes() == other.read_bytes()
+    pdf = (tmp_path / "a.pdf").read_bytes()
+    assert b"/FontFile2" in pdf
+    assert b"/Type3" not in pdf
+    assert re.search(rb"/MediaBox \[ ?0 0 243 ", pdf)  # 3.375 inches
+    assert "energy" in "".join(re.findall("<text.*?</text>", (tmp_path / "a.svg").read_text(), re.DOTALL))
+
+
+@pytest.mark.parametrize(("columns", "inches"), [(1, 3.375), (2, 7.0), (1.5, 5.1875)])
+def test_a_width_is_in_columns_of_text(columns: float, inches: float, tmp_path: Path):
+    figure = energy()
+    width, height = figure.get_size_inches()
+    file, _ = figures.save(figure, tmp_path / "a.png", columns=columns)
+    with Image.open(file) as image:
+        assert image.width == pytest.approx(inches * 150, abs=1)
+    ratio = inches / width
+    expected = ratio if ratio > 1 else ratio**0.5  # labels need their room in a narrow one
+    assert figure.get_size_inches()[1] == pytest.approx(height * expected)
+
+
+def test_text_and_lines_have_the_sizes_of_a_style():
+    plain = energy()
+    for name, (text, lines) in look.SIZES.items():
+        figure = energy()
+        look.dress(figure, look.Look(style=name))
+        figure.draw_without_rendering()
+        plain.draw_without_rendering()
+        pairs = zip(figure.findobj(Text), plain.findobj(Text), strict=True)
+        assert all(a.get_fontsize() == pytest.approx(b.get_fontsize() * text) for a, b in pairs)
+        curves = [part.axes[0].lines[0].get_linewidth() for part in (figure, plain)]
+        assert curves[0] == pytest.approx(curves[1] * lines)
+
+
+def colours_of(figure: Figure) -> set[str]:
+    figure.draw_without_rendering()
+    texts = {to_hex(part.get_color()) for part in figure.findobj(Text) if part.get_text()}
+    lines = {to_hex(line.get_color()) for axes in figure.axes for line in axes.get_lines()}
+    grid = {to_hex(line.get_color()) for axes in figure.axes for line in axes.get_ygridlines()}
+    return texts | lines | grid | {to_hex(figure.get_facecolor())}
+
+
+DRAWN = {kind: compute for kind, (_, compute, _) in MADE.items()} | {
+    "circle": lambda: flows.evolve(
+        flows.Simulation(flows.AttentionField(2.0), flows.UniformStart(6, 2), 1.0, times=4)
+    ),
+    "sphere": lambda: flows.evolve(
+        flows.Simulation(flows.AttentionField(2.0), flows.UniformStart(6, 3), 1.0, times=4)
+    ),
+    "phase-diagram": lambda: flows.phase_diagram(DIAGRAM),
+}
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+def test_every_picture_is_saved_dark_with_the_colours_of_the_dark_palette(kind: str, tmp_path: Path):
+    light = {colour for colour, dark in (style.PAPER | style.MODELS).values() if colour != dark}
+    for picture, figure in figures.draw(DRAWN[kind]()).items():
+        figures.save(figure, tmp_path / f"{picture}.svg", style="dark")
+        assert not colours_of(figure) & light, picture
+        assert to_hex(figure.get_facecolor()) == style.PAPER["--page"][1]
+        assert (
+            (tmp_path / f"{picture}.csv").read_text().startswith("panel,series,x label,x,y label,y,value\n")
+        )
+
+
+def test_the_numbers_of_a_figure_stand_beside_it(tmp_path: Path):
+    _, file = figures.save(energy(), tmp_path / "a.pdf")
+    found = rows(file.read_text())
+    assert {(row["panel"], row["x label"]) for row in found} == {("energy on cycle:4", "time")}
+    curve = [row for row in found if row["series"] == found[0]["series"]]
+    np.testing.assert_array_equal([float(row["x"]) for row in curve], FLOW.times)
+    np.testing.assert_array_equal([float(row["y"]) for row in curve], FLOW.energies)
+
+
+def test_dots_segments_and_maps_are_numbers_too_and_lines_across_are_none():
+    figure = Figure()
+    axes = figure.add_subplot()
+    axes.set(title="A", xlabel="x, in m")
+    axes.scatter([1.0, 2.0], [3.0, 4.0], label="seen")
+    axes.vlines([5.0], 0.0, 1.0)
+    axes.pcolormesh([0.0, 1.0, 2.0], [0.0, 2.0], [[7.0, 8.0]])
+    axes.axhline(9.0)
+    found = [
+        (row["panel"], row["series"], row["x"], row["y"], row["value"])
+        for row in rows(figures.figure_table(figure))
+    ]
+    assert found == [
+        ("A", "seen", "1.0", "3.0", ""), ("A", "seen", "2.0", "4.0", ""),
+        ("A", "segments 2: 1", "5.0", "0.0", ""), ("A", "segments 2: 1", "5.0", "1.0", ""),
+        ("A", "map 3", "0.5", "1.0", "7.0"), ("A", "map 3", "1.5", "1.0", "8.0"),
+    ]  # fmt: skip
+
+
+def test_what_is_no_format_style_or_width_is_refused(tmp_path: Path):
+    for values, match in (
+        ({"format": "jpg"}, "`format` jpg: one of png, pdf, svg"),
+        ({"style": "poster"}, "`style` poster: one of paper, talk, dark"),
+        ({"columns": 0.0}, "`columns` 0: a width from 0 to 10 columns"),
+        ({"columns": float("nan")}, "`columns` nan"),
+    ):
+        with pytest.raises(InputError, match=match):
+            look.Look(**values)
+    with pytest.raises(InputError, match="`format` of no name"):
+        figures.save(energy(), tmp_path / "a")
+    assert figures.current_look() == look.Look()
+
+
+def test_commands_save_as_they_are_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "flow"
+    asked = ["graph", "flow", "--graph", "cycle:4", "--time", "1", "--points", "5", "--out", out]
+    assert not spinodal(monkeypatch, *asked, "--format", "pdf", "--style", "talk", "--columns", "2")
+    assert {path.name for path in out.glob("energy.*")} == {"energy.pdf", "energy.csv"}
+    assert not spinodal(monkeypatch, *asked, "--overwrite")
+    assert {path.name for path in out.glob("energy.*")} == {"energy.png"}, (
+        "what an earlier look wrote is gone"
+    )
+    assert not spinodal(monkeypatch, "draw", out, "--format", "svg")
+    assert {path.name for path in (out / "pictures").iterdir()} == {"energy.svg", "energy.csv"}
+    capsys.readouterr()
+    assert spinodal(monkeypatch, "draw", out, "--format", "svg") == 2
+    assert "energy.svg already: --overwrite draws it again" in capsys.readouterr().err
+    assert spinodal(monkeypatch, "draw", out, "--quick") == 2
+    assert "--quick are for recipes" in capsys.readouterr().err
+    assert spinodal(monkeypatch, *asked, "--overwrite", "--format", "jpg") == 2
+    assert "--format jpg: one of png, pdf, svg" in capsys.readouterr().err
+    assert (out / "energy.png").exists()
+
+
+def test_a_notebook_plays_the_tokens_of_an_evolution():
+    result = flows.evolve(flows.Simulation(flows.AttentionField(2.0), flows.UniformStart(6, 3), 1.0, times=4))
+    shown = result._repr_html_()
+    table, frame = shown[: shown.index("<iframe")], shown[shown.index("<iframe") :]
+    assert "<td>tokens</td>" in table
+    page = explorer.explorer_page(explorer.recording_of(result))
+    source = re.search('srcdoc="([^"]*)"', frame)
+    assert source is not None
+    assert html.unescape(source[1]) == page
+    one = flows.evolve(flows.Simulation(flows.AttentionField(2.0), flows.UniformStart(1, 3), 1.0, times=2))
+    assert "<p>there are 1 tokens: the explorer plays from 2" in one._repr_html_()
+    assert "iframe" not in FLOW._repr_html_()
