@@ -5,6 +5,7 @@ import io
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -58,7 +59,8 @@ def write_picture(figure: Figure, path: Path, *, dpi: int = DPI) -> None:
         return
     look = current_look()
     dress(figure, look)
-    with rc_context(RULES), warnings.catch_warnings():
+    rules: Any = RULES  # literals to matplotlib's types
+    with rc_context(rules), warnings.catch_warnings():
         if look.format == "svg":  # the fonts of the reader will draw it, not ours
             warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(path, dpi=dpi, format=look.format, metadata=DATES.get(look.format))

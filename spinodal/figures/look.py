@@ -113,7 +113,7 @@ def scale(figure: Figure, text: float, lines: float) -> None:
                 axis.set_tick_params(which, labelsize=size * text)
     for artist in figure.findobj():
         if isinstance(artist, Text) and artist not in ticks:
-            artist.set_fontsize(artist.get_fontsize() * text)
+            artist.set_fontsize(float(artist.get_fontsize()) * text)
         elif isinstance(artist, Line2D):
             artist.set_linewidth(artist.get_linewidth() * lines)
 
@@ -123,7 +123,8 @@ def darken(figure: Figure) -> None:
     for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
         settings = axis.get_tick_params()
         names = [name for name in ("color", "labelcolor", "grid_color") if name in settings]
-        axis.set_tick_params(**{name: dark_colour(settings[name]) for name in names})
+        colours: dict[str, Any] = {name: dark_colour(settings[name]) for name in names}
+        axis.set_tick_params(**colours)
     for artist in figure.findobj():
         for name in COLOURS:
             recolour(artist, name)
@@ -147,4 +148,4 @@ def recolour(artist: Artist, name: str) -> None:
 def dark_colour(colour: Any) -> tuple[float, ...]:
     """The dark palette's colour for one of the light palette, as opaque as that; any other as it is."""
     *_, alpha = rgba = to_rgba(colour)
-    return to_rgba(DARK.get(to_hex(rgba), colour), alpha)
+    return to_rgba(DARK.get(to_hex(rgba)) or colour, alpha)

@@ -224,8 +224,7 @@ def checked_probes(experiment: DensityExperiment) -> Float[np.ndarray, "m d"]:
 def checked_reference(experiment: DensityExperiment) -> CircleModes | ZonalModes | Float[np.ndarray, "m d"]:
     """The reference of an experiment, tokens as unit vectors; InputError where W2 to it is not known."""
     reference = experiment.reference
-    modes = isinstance(reference, CircleModes | ZonalModes) or reference is None
-    is_dirac = not modes and np.shape(reference) == (1, 3)
+    is_dirac = not isinstance(reference, CircleModes | ZonalModes | None) and np.shape(reference) == (1, 3)
     if experiment.noisy or (experiment.geometry == "sphere" and not is_dirac):
         raise InputError(
             "`reference`: W2 is recorded on the circle and zonal, without noise, and on S^2 to a Dirac, one token "

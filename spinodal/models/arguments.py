@@ -42,9 +42,9 @@ def require_known(kwargs: Mapping[str, Any], *, decodes: bool = False):
     if unknown:
         guess = near(min(unknown), {*TAKEN, *WITHOUT_USE} - unknown)
         raise InputError(
-            f"unknown argument {', '.join(sorted(unknown))}: {guess}a model takes input_ids or inputs_embeds, "
+            f"unknown argument {', '.join(sorted(unknown))}: a model takes input_ids or inputs_embeds, "
             f"attention_mask, position_ids, output_hidden_states, output_residuals, and where it decodes cache and "
-            f"use_cache"
+            f"use_cache" + (f"; {guess.strip()}" if guess else "")
         )
 
 

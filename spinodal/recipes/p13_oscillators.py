@@ -138,7 +138,7 @@ def ball_theory(speed: float, pull: float) -> float:
         values, vectors = np.linalg.eig(generator)
         top = np.argmax(values.real, 1)
         v = np.take_along_axis(vectors, top[:, None, None], 2)[..., 0]
-        return float(np.mean((v[:, 2] / v[:, 3]).real))
+        return float(np.mean(np.real(v[:, 2] / v[:, 3])))
 
     return float(brentq(lambda r: mean(r) - r, 0.05, 1.0))  # type: ignore[arg-type]
 

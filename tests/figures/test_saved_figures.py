@@ -5,6 +5,7 @@ import html
 import io
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,7 +64,7 @@ def test_text_and_lines_have_the_sizes_of_a_style():
         figure.draw_without_rendering()
         plain.draw_without_rendering()
         pairs = zip(figure.findobj(Text), plain.findobj(Text), strict=True)
-        assert all(a.get_fontsize() == pytest.approx(b.get_fontsize() * text) for a, b in pairs)
+        assert all(a.get_fontsize() == pytest.approx(float(b.get_fontsize()) * text) for a, b in pairs)
         curves = [part.axes[0].lines[0].get_linewidth() for part in (figure, plain)]
         assert curves[0] == pytest.approx(curves[1] * lines)
 
@@ -128,12 +129,13 @@ def test_dots_segments_and_maps_are_numbers_too_and_lines_across_are_none():
 
 
 def test_what_is_no_format_style_or_width_is_refused(tmp_path: Path):
-    for values, match in (
+    refused: list[tuple[dict[str, Any], str]] = [
         ({"format": "jpg"}, "`format` jpg: one of png, pdf, svg"),
         ({"style": "poster"}, "`style` poster: one of paper, talk, dark"),
         ({"columns": 0.0}, "`columns` 0: a width from 0 to 10 columns"),
         ({"columns": float("nan")}, "`columns` nan"),
-    ):
+    ]
+    for values, match in refused:
         with pytest.raises(InputError, match=match):
             look.Look(**values)
     with pytest.raises(InputError, match="`format` of no name"):

