@@ -34,7 +34,7 @@ def test_what_means_nothing_here_changes_nothing(kind: type):
         assert torch.equal(model(text, **{name: value})[0], expected), name
     with pytest.warns(UserWarning, match="no attention weights"):
         assert torch.equal(model(text, output_attentions=True)[0], expected)
-    with pytest.raises(InputError, match="unknown argument token_type_idz: .* did you mean token_type_ids"):
+    with pytest.raises(InputError, match=r"unknown argument token_type_idz: .* did you mean token_type_ids"):
         model(text, token_type_idz=text)
 
 
