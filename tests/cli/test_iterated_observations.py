@@ -57,6 +57,7 @@ def test_a_deep_model_is_iterated_and_its_page_is_small(monkeypatch, capsys, fol
     assert "--overwrite" in error
 
 
+@pytest.mark.slow
 def test_a_step_iterates_each_layer_of_a_model_that_is_not_tied(monkeypatch, folders, tmp_path: Path):
     out = tmp_path / "out"
     command = [

@@ -245,6 +245,7 @@ def test_matrices_of_a_density_are_files_and_are_refused_where_none_flow_by_them
         assert said in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.slow
 def test_references_and_a_causal_mask(monkeypatch, capsys, tmp_path: Path):
     plain = ["meanfield", "--beta", "2", "--until", "0.1", "--start", "uniform+noise:0.5"]
     (tmp_path / "modes.txt").write_text("1 0.5 0\n")

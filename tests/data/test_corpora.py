@@ -64,6 +64,7 @@ def test_every_work_begins_and_ends_with_itself(shakespeare):
     )
 
 
+@pytest.mark.slow
 def test_python_is_the_library_without_its_tests():
     corpus = read_corpus("python")
     names = {document.name for document in corpus.documents}
@@ -72,6 +73,7 @@ def test_python_is_the_library_without_its_tests():
 
 
 @given(st.lists(st.text(min_size=40), min_size=1, max_size=4))
+@pytest.mark.slow
 def test_the_parts_are_disjoint_and_make_the_whole(texts):
     texts = ["a" + text + "z" for text in texts]  # white space alone would be no text
     corpus = Corpus("made", tuple(Document(str(i), text) for i, text in enumerate(texts)))

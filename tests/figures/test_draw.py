@@ -93,6 +93,7 @@ def test_a_diagram_and_its_run_are_drawn(tmp_path):
     assert figures.draw(read_run(tmp_path)).keys() == {"map"}
 
 
+@pytest.mark.slow
 def test_observations_are_drawn(tmp_path):
     found = watch.observe_into(watch.Observation(ARRAYS), tmp_path / "one")
     drawn = figures.draw(found)

@@ -231,6 +231,7 @@ def test_a_simulation_in_space_is_a_value_and_goes_on_bit_for_bit(name, tmp_path
     np.testing.assert_array_equal(run(True).tokens, whole.tokens)
 
 
+@pytest.mark.slow
 def test_the_command_line_has_tokens_in_space(monkeypatch, tmp_path, capsys):
     from spinodal.cli import main
 

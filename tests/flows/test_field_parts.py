@@ -54,6 +54,7 @@ def test_frequencies_turn_tokens_apart_and_couplings_lock_them():
     assert np.sin(phi) == pytest.approx(0.6, abs=1e-7)
 
 
+@pytest.mark.slow
 def test_a_pull_draws_tokens_to_its_direction():
     """u' = -c sin u without attention: tan(u / 2) decays as e^{-ct}."""
     field = AttentionField(heads=(Head(values=0.0),), drive=Drive(pulls=np.array([1.5, 0.0])))

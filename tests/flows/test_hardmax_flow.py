@@ -44,6 +44,7 @@ def test_tokens_that_do_not_slide_are_followed_to_the_end():
     np.testing.assert_allclose(run.tokens[-1], layers.tokens[-1], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_layers_of_hardmax_go_through_by_their_definition():
     (head,) = stack_heads("random:1", d=3)
     x = sphere.uniform(20, 3, 1)

@@ -61,6 +61,7 @@ def test_the_dominant_eigenvector_of_equal_coupling_and_values_wins():
     np.testing.assert_allclose(np.abs(run.tokens[-1][:, 0]), 1, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_command_takes_what_python_takes(monkeypatch, tmp_path):
     from spinodal.cli import main
     from spinodal.runs import read_run

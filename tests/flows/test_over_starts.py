@@ -32,6 +32,7 @@ def test_rows_are_the_simulations_of_the_seeds_and_errors_those_of_their_mean():
     assert figures.draw(found).keys() == {"observables"}
 
 
+@pytest.mark.slow
 def test_the_error_bar_holds_the_exact_mean():
     """Of uniform tokens the mean of |mean x|^2 is 1/n, and noise alone keeps it there."""
     simulation = Simulation(AttentionField(0.0, kappa=1e9), UniformStart(12, 3), 0.01, Noisy(0.01), times=2)

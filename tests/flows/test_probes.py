@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from marks import slow_but
 from scipy.integrate import solve_ivp
 
 from spinodal import flows, sphere
@@ -56,7 +57,7 @@ def test_probes_leave_the_tokens_alone():
     assert np.array_equal(together.merge_first, alone.merge_first)
 
 
-@pytest.mark.parametrize("scheme", ["post", "pre"])
+@pytest.mark.parametrize("scheme", slow_but(["post", "pre"], "post"))
 def test_probes_move_as_tokens_of_weight_zero_that_another_integrator_moves(scheme):
     x, y = sphere.uniform(6, 3, 0), sphere.uniform(5, 3, 1)
     field = flows.AttentionField(beta=3.0, scheme=flows.fields.scheme(scheme))

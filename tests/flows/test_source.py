@@ -115,6 +115,7 @@ def test_hardmax_goes_to_the_nearest():
     np.testing.assert_allclose(np.tan(angle(ends) / 2), np.exp(-6.0) * np.tan(angle(X) / 2), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_is_a_source_that_moves_and_files_are_sources(monkeypatch, tmp_path):
     from spinodal.cli import main
     from spinodal.runs import read

@@ -145,6 +145,7 @@ def test_invariants_of_the_flow(kind, n, d, beta):
     assert np.isclose(np.exp(log_E[-1]) - np.exp(log_E[0]), simpson, rtol=2e-5)
 
 
+@pytest.mark.slow
 def test_once_in_an_open_half_space_always_in_it():
     w = np.array([0.0, 0.0, 1.0])
     x = sphere.uniform(40, 3, seed=5)
@@ -186,6 +187,7 @@ def test_merged_tokens_are_drawn_where_they_are():
     assert np.allclose(2 * np.arcsin(u[late] / 2), theory.two_token_angle_sa(t[late], 4.0), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_last_merge_at_beta_25():
     """From six tokens to one through waits of ten orders of magnitude, in a few hundred steps."""
     x = circle(np.array([0.0, 0.3, 2.0, 3.9, 4.0, 4.3]))

@@ -63,6 +63,7 @@ def test_layers_by_their_definition():
     assert np.allclose(run.lengths[-1][:, None] * tokens(run)[-1], pre, atol=1e-13)
 
 
+@pytest.mark.slow
 def test_layers_reach_consensus_and_say_when_tokens_merge():
     run = simulate(AttentionField(1.0), np.eye(3), CONSENSUS, method=Layers(0.1))
     assert run.merges.clusters.tolist() == [2, 1]

@@ -98,6 +98,7 @@ def test_pitchforks_of_an_anchored_path_come_one_at_a_time():
     assert np.abs(branch.states).max() < 1e-12
 
 
+@pytest.mark.slow
 def test_the_branch_of_a_pitchfork_leaves_as_a_square_root():
     """P2, y^3 - lam y, gamma: x = (-u, u), E = gamma u^2 + 4 u^4 - 2 lam u^2: u^2 = (2 lam - gamma) / 8."""
     family = Family(
@@ -132,6 +133,7 @@ def test_subcritical_and_transcritical_points():
         assert y**2 == pytest.approx(1 + start.value, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_modes_that_cross_at_once_are_refused_not_classified():
     """y^3 - lam y without anchor: all n - 1 modes at lam = 0. C12, q = 2, sin y + lam sin 2y: all 11 at 0.5."""
     free = Family(System(named_graph("complete:4"), coupling("y**3 - lam*y", lam=0.0)), "lam")
@@ -174,6 +176,7 @@ def test_stiffness_is_a_parameter_too():
     assert branch.values[-1] == 1.0
 
 
+@pytest.mark.slow
 def test_a_closed_curve_closes():
     """P2, f = y^3 + (lam^2 - 1) y: the circle y^2 + lam^2 = 1, which crosses y = 0 at lam = +-1."""
     family = Family(System(named_graph("path:2"), coupling("y**3 + (lam**2 - 1)*y", lam=0.0)), "lam")
@@ -201,6 +204,7 @@ def test_a_pitchfork_met_along_its_side_branch(start: float):
     )
 
 
+@pytest.mark.slow
 def test_every_turn_is_reported_where_more_than_one_mode_crosses_too():
     """C4, y^3 - lam y from the side: at lam = 0 the parameter turns, and three modes vanish."""
     family = Family(System(named_graph("cycle:4"), coupling("y**3 - lam*y", lam=0.0)), "lam")
@@ -220,6 +224,7 @@ def test_a_circle_has_a_turn_at_either_end():
     assert [(p.kind, round(p.value, 9)) for p in branch.singular] == [("pitchfork", 1), ("pitchfork", -1)]
 
 
+@pytest.mark.slow
 def test_a_sheet_of_equilibria_is_no_row_of_crossings():
     """C3, y^3 - lam y: at each lam the circle sum y^2 = 2 lam, along which H has a kernel; it ends at lam = 0."""
     family = Family(System(named_graph("cycle:3"), coupling("y**3 - lam*y", lam=0.0)), "lam")

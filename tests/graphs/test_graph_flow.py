@@ -29,6 +29,7 @@ def test_row_4_energy_falls_at_the_rate_of_the_speed_squared(text):
     np.testing.assert_allclose(mirrored.states, -flow.states, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_row_9_every_mobility_has_the_same_equilibria_and_descends():
     M = RNG.uniform(0.5, 3, 5)
     system = System(
@@ -115,6 +116,7 @@ def test_row_7_energy_and_penalty_never_rise(text, penalty):
     assert np.diff(end.energies).max() <= 1e-13 * (1 + np.abs(end.energies).max())
 
 
+@pytest.mark.slow
 def test_row_7_sparsity_does_not_depend_on_the_step_or_the_mobility():
     """With the threshold eta tau / m_i; with eta tau alone M weighs the penalty, with tau alone the step does."""
     n, tau = 12, 0.5
@@ -175,6 +177,7 @@ def test_euler_descends_below_two_over_l_and_not_above(text):
         descent(system, x, eta=1.5 / L, penalty=l1(0.1))
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_edges_flow():
     n, m = 20_000, 100_000
     ends = RNG.integers(0, n, (2 * m, 2))

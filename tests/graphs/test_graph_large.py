@@ -168,6 +168,7 @@ def test_a_negative_cut_of_a_large_graph_is_one():
     assert w[cut[graph.tails] != cut[graph.heads]].sum() < 0
 
 
+@pytest.mark.slow
 def test_ten_thousand_vertices():
     """A path of 10,000 at rest: the lowest eigenvalue is 2 - 2 cos(pi / n), 1e-7, and it is not zero."""
     n = 10_000

@@ -36,6 +36,7 @@ def test_under_sa_the_density_is_that_without_a_mask_and_its_slices_are_one():
     assert solver.moments(5) == pytest.approx(full.record.moments[-1, :6], abs=1e-7)
 
 
+@pytest.mark.slow
 def test_under_usa_each_prefix_has_the_order_of_kuramoto():
     """beta = 0: m_k(s) = r(s)^k of Poisson kernels, dr/dt = (1 - r^2) / 2 int_0^s r ds'  [derived]."""
     r, k = 0.4, np.arange(1, 33)
@@ -62,6 +63,7 @@ def test_under_usa_each_prefix_has_the_order_of_kuramoto():
     assert equal(decode(DensityExperiment, *encode(experiment)), experiment)
 
 
+@pytest.mark.slow
 def test_on_the_sphere_slices_converge_to_many_tokens():
     """Tokens at the nodes of 20 blocks of indices: half of its own block is read, an error of 1 / 20^2."""
     field = AttentionField(1.0, "usa", (Head(queries=2.0),), causal=True)

@@ -22,7 +22,7 @@ def zonal(d: int) -> ZonalModes:
         ("usa", 0.5, zonal(3), 20.0, 2 * np.exp(-0.5)),  # 1.2131
         ("usa", 0.2, zonal(3), 20.0, 2 * np.exp(-0.2)),  # 1.6375
         pytest.param("usa", 0.5, BUMP, 30.0, np.exp(-0.5), marks=pytest.mark.slow),
-        ("sa", 1.0, BUMP, 18.0, 1.0),
+        pytest.param("sa", 1.0, BUMP, 18.0, 1.0, marks=pytest.mark.slow),
     ],
 )
 def test_w2_falls_at_the_global_rate(kind: str, beta: float, start, until: float, rate: float):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from marks import slow_but
 from scipy.integrate import solve_ivp
 
 from spinodal import figures, flows
@@ -48,6 +49,7 @@ def test_two_halves_of_a_head_are_the_head_on_the_sphere():
     assert np.isnan(two.least_density())
 
 
+@pytest.mark.slow
 def test_a_turned_kuramoto_density_stays_a_poisson_kernel():
     """beta = 0, V = a I + b J: r' = a r (1 - r^2) / 2 and psi' = b (1 + r^2) / 2 of m_k = (r e^{i psi})^k."""
     a, b, r, k = 0.8, 1.5, 0.4, np.arange(1, 40)
@@ -83,7 +85,7 @@ def test_a_perceptron_alone_carries_every_token_by_its_own_equation():
     assert result.record.moments[-1, :6] == pytest.approx(expected, abs=1e-7)
 
 
-@pytest.mark.parametrize("kind", ["sa", "usa"])
+@pytest.mark.parametrize("kind", slow_but(["sa", "usa"], "sa"))
 def test_the_density_on_the_circle_is_that_of_many_particles(kind: str):
     """Tokens at the labels of a fine grid, with the masses there: spectrally many for a smooth density."""
     Q, K, V = GENERAL[:, :2, :2]
@@ -98,6 +100,7 @@ def test_the_density_on_the_circle_is_that_of_many_particles(kind: str):
     assert result.record.moments[-1, :6] == pytest.approx(moments(ends, weights), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_density_on_the_sphere_is_that_of_particles_at_its_nodes():
     field = AttentionField(1.0, "sa", (Head(*GENERAL), Head(values=0.4)))
     solver = Sphere(law_of(field, 3), CAP, degree=8)

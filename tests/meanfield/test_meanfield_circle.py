@@ -88,6 +88,7 @@ def test_agrees_with_tokens_by_the_definition():
     assert solver.moments(10) == pytest.approx(np.exp(1j * k * theta).mean(1), abs=1e-8)
 
 
+@pytest.mark.slow
 def test_rotates_with_its_start():
     turned = CircleModes(FOUR.amplitudes, FOUR.phases + 0.7 * np.arange(1, 5))
     a = moved(Circle(drift_law("sa", 9.0), FOUR), 8.0).moments(10)
@@ -118,6 +119,7 @@ def test_consensus_after_1e20():
     assert solver.weights == pytest.approx([1.0], abs=1e-14)
 
 
+@pytest.mark.slow
 def test_the_particle_integrator_goes_on_from_atoms():
     solver = Circle(drift_law("sa", 5.0), FOUR, tolerance=1e-7)
     while not solver.diracs:

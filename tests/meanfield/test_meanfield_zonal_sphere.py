@@ -124,6 +124,7 @@ def test_without_temperature_the_flow_is_a_moebius_map():
     assert shift.mean() < -0.1
 
 
+@pytest.mark.slow
 def test_sphere_and_zonal_agree_on_what_both_can_do():
     zonal = moved(
         Zonal(drift_law("sa", 5.0, 3), ZonalModes(np.array([0.0, 0.3, 0.1]), 3), tolerance=1e-10), 2.0
@@ -150,6 +151,7 @@ def test_zonal_ends_in_two_poles():
     assert solver.weights[at_poles].sum() > 1 - 1e-6
 
 
+@pytest.mark.slow
 def test_sphere_merges_to_atoms_with_all_the_mass():
     solver = Sphere(
         drift_law("sa", 9.0, 3), sphere_noise(0.01, np.random.default_rng(0)), degree=24, tolerance=1e-4

@@ -222,7 +222,7 @@ def test_a_finished_run_is_not_written_over(name: str, workplace: Path):
     assert (status, (workplace / "out" / "run.json").read_bytes()) == (2, before), out
 
 
-@pytest.mark.parametrize("values", ["--samples 6", "--samples 7"])
+@pytest.mark.parametrize("values", slow_but(["--samples 6", "--samples 7"], "--samples 7"))
 def test_an_old_map_goes_on_with_its_own_settings_alone(values: str, workplace: Path):
     shutil.copytree(FINISHED / "phase-diagram", workplace / "out")
     status, out = commands.run(f"{FOLDERS['phase-diagram'].line} {values} --out out")

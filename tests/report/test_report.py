@@ -192,6 +192,7 @@ def test_the_same_runs_give_the_same_bytes(tmp_path):
     assert first == second
 
 
+@pytest.mark.slow
 def test_a_model_has_one_colour_everywhere(tmp_path):
     """Arms may name models in another order; curves, dots of the table and ridges agree."""
     arms = losses(a=[3.0], b=[3.5]) | {"turned": losses(b=[3.4], a=[3.1])[""]}

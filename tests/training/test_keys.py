@@ -170,6 +170,7 @@ def test_an_extended_run_keeps_the_warm_up_that_it_began_with(plain: Experiment,
     assert rates == pytest.approx([0, 0.25, 0.5, 0.75] + [1] * 12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "steps", "said"),
     [

@@ -77,6 +77,7 @@ def test_a_run_that_goes_on_has_the_steps_that_it_began_with(
         train(override(plain, {"minutes": 1.0}), tmp_path / "run", LABEL, resume=True)
 
 
+@pytest.mark.slow
 def test_a_run_says_before_its_first_step_how_long_it_takes(
     plain: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

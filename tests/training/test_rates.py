@@ -29,6 +29,7 @@ def path(make: Callable[[list[Tensor]], Optimizer], *, steps: int = 800) -> Tens
     return torch.stack(found)
 
 
+@pytest.mark.slow
 def test_the_articles_rate_does_not_converge_and_the_bounded_one_does():
     gamma = 0.5
     article = path(lambda p: energy_adaptive(SGD(p, lr=gamma), inverse_step))

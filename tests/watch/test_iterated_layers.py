@@ -277,6 +277,7 @@ def test_layers_that_differ_are_iterated_each_by_itself():
     )
 
 
+@pytest.mark.slow
 def test_tokens_that_rest_are_not_followed_further():
     """A layer that returns nearly a constant: later layers are filled in, its exponent is that of the fixed point."""
     subject = albert()

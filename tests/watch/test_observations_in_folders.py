@@ -116,6 +116,7 @@ def test_an_old_observation_is_not_gone_on_with(tmp_path: Path):
         observe_into(Observation(arrays()), tmp_path / "out", resume=True)
 
 
+@pytest.mark.slow
 def test_numbers_outlive_a_report_that_fails(tmp_path: Path):
     """The same observation, asked again, is kept and drawn; a new one begins without the old page."""
     asked = Observation(arrays())

@@ -113,6 +113,7 @@ def test_a_consensus_is_told_as_one_and_a_spread_as_none():
     assert "does not rise monotonically" in said
 
 
+@pytest.mark.slow
 def test_a_headline_is_two_or_three_short_sentences():
     x = np.random.default_rng(0).standard_normal((6, 3))
     closer = np.stack([x * (1 - s) + np.array([1.0, 2, 2]) * s for s in (0, 0.7, 0.999)])
@@ -126,6 +127,7 @@ def test_a_headline_is_two_or_three_short_sentences():
     assert falling[1:] == ("The interaction energy falls at 2 of 2 layers.",)
 
 
+@pytest.mark.slow
 def test_2048_tokens_of_the_first_input_are_shown_and_the_last_clusters_of_them_drawn():
     from spinodal.figures.observation import LEAVES, linkage_of_words
 
