@@ -28,9 +28,7 @@ from spinodal.errors import InputError
 
 FIELDS = ("Claim", "Paper", "Command", "Minutes", "Expected")
 CONCLUSION = "Conclusion"  # a field that some recipes have: what a reader may conclude from their numbers
-UNMEASURED = {  # arXiv number: why no recipe measures its claim
-    "2605.30229": "no recipe; `spinodal simulate --positions product:8:P.npy` runs its scores",
-}
+UNMEASURED: dict[str, str] = {}  # arXiv number: why no recipe measures its claim
 HOLDS = {"train": "RECIPE", "compare": "RECIPE", "draw": "draw"}  # command -> what it takes from a recipe
 
 
