@@ -136,7 +136,7 @@ def ball_theory(speed: float, pull: float) -> float:
         generator[:, :3, :3] = turning(N, speed)
         generator[:, 2, 3] = generator[:, 3, 2] = r + pull
         values, vectors = np.linalg.eig(generator)
-        top = np.argmax(values.real, 1)
+        top = np.argmax(np.real(values), 1)
         v = np.take_along_axis(vectors, top[:, None, None], 2)[..., 0]
         return float(np.mean(np.real(v[:, 2] / v[:, 3])))
 

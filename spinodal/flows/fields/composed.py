@@ -112,7 +112,7 @@ class AttentionField:
         if self.euclidean:
             check_euclidean(self)
         now = self if self.depth is None else self.at(0.0)
-        (now.interactions, now.readers)  # noqa: B018  (refuses here what it would refuse at the first call)
+        _ = now.interactions, now.readers  # refuses here what it would refuse at the first call
 
     @cached_property
     def interactions(self) -> tuple[Interaction, ...]:
