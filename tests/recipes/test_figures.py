@@ -23,11 +23,10 @@ QUICK_ALONE = {
     "f2-phase-diagram": "8 minutes on two cores",
     "f14-random-qkv": "6 minutes on two cores",
     "graph-recall": "30 minutes: it trains 9 readers at 8 lengths",
-    "p11-perceptron": "2 minutes on two cores",
     "o1-albert": "a trained model that must be fetched, 48 layers deep, and its null",
     "o2-three-models": "three trained models that must be fetched, and espeak-ng",
     "o3-albert-flow": "a trained model that must be fetched, 2,000 layers deep",
-}
+} | dict.fromkeys(recipes.paper_names(), "its PAPER holds what the whole form found: test_papers.py")
 WHOLE = [name for name in DRAWN if name not in QUICK_ALONE]
 FAST = {"f5-staircase", "f9-causal", "g1-equilibria", "g2-bifurcations", "g3-energy-descent"}
 
