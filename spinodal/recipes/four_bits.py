@@ -66,7 +66,7 @@ EXPECTED_QUICK = {f"{gate}: kurtosis": (1.0, 60.0) for gate in QUICK}
 
 
 def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
-    """Cost of four bits by gate and treatment, and by kurtosis; means of three seeds. quick: two gates, small, 20 steps."""
+    """Cost of four bits by gate and treatment, and by kurtosis; means of three seeds. quick: two, small."""
     base, seeds = (SMALL, 1) if quick else (DECODER, SEEDS)
     gates = {name: GATES[name] for name in QUICK} if quick else GATES
     cells = [
