@@ -64,7 +64,7 @@ def test_the_mean_cosine_of_layers_is_that_of_the_curve():
     """n = 8, d = 256, tau = h^2 L = 4: 0.8657 by theory, or up to 0.006 less for the spread 4 / d and for h^2."""
     field = AttentionField(0.0, depth=Resampled(256, values="random:0", period=0.1))
     simulation = Simulation(field, OrthonormalStart(8, 256), 40.0, Layers(0.1), times=2)
-    found = flows.ensemble(simulation, ["mean_cosine"], starts=30)
+    found = flows.ensemble(simulation, ["mean_cosine"], starts=8)
     mean, error = found.mean("mean_cosine")[-1], found.standard_error("mean_cosine")[-1]
-    assert error < 0.01
+    assert error < 0.02
     assert mean == pytest.approx(float(theory.redrawn_cosine(4.0, 8, 256)), abs=3 * error + 0.006)
