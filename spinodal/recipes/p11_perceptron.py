@@ -32,8 +32,9 @@ EXPECTED = {
     "V = -I: atoms of 200 tokens": (1, 40),
     "V = -I, no perceptron: atoms of 200 tokens": (190, 200),
 }
-EXPECTED_QUICK = {
-    name: EXPECTED[name] for name in ("V = I: atoms of 400 tokens", "V = I: rate over that of the Jacobian")
+EXPECTED_QUICK = {  # of two perceptrons, whose error is .013
+    "V = I: atoms of 400 tokens": (1, 2),
+    "V = I: rate over that of the Jacobian": (0.95, 1.05),
 }
 
 
