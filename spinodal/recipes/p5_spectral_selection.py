@@ -33,6 +33,9 @@ EXPECTED = {
     "positive V, beta = 0: share of starts at one end alone": (1, 1),
     "negative V: share of starts at one end alone": (0, 0),
 }
+EXPECTED_QUICK = EXPECTED | {  # of two starts
+    f"{name} V: rate over that of two clusters": (0.95, 1.05) for name in SPECTRA
+}
 
 
 def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
