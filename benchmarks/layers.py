@@ -20,7 +20,13 @@ from spinodal import sphere
 from spinodal.flows import AttentionField, Head, Layers, Resampled, named_matrix, simulate
 
 LAYERS, STEP, GOAL = 12, 0.1, 1.5
-CASES = [(64, 256, "identity"), (64, 256, "8 heads"), (64, 256, "redrawn"), (128, 768, "12 heads")]
+CASES = [
+    (64, 256, "identity"),
+    (64, 256, "8 heads"),
+    (64, 256, "redrawn"),
+    (128, 768, "redrawn"),
+    (128, 768, "12 heads"),
+]
 
 
 def field_of(d: int, weights: str) -> AttentionField:

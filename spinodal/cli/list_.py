@@ -65,8 +65,6 @@ def paper_table() -> Table:
         if paper.differs:
             notes.append(f"differs: {paper.differs}")
         table.add_row(source, claim, Group(rows, *notes))
-    for arxiv, reason in recipes.UNMEASURED.items():
-        table.add_row(arxiv, "", f"not measured: {reason}")
     return table
 
 

@@ -12,10 +12,12 @@ from spinodal.limits import NUMBERS, require_at_most
 from spinodal.runs import register
 
 
-@register("normal-start")
 @dataclass(frozen=True)
-class NormalStart:
-    """n independent points of R^d, normal with standard deviation `size` in every coordinate, from the `seed`."""
+class DrawnPoints:
+    """n independent points of R^d from the `seed`, of a `size`.
+
+    InputError for n < 2, d < 1, a negative seed, a size that is not positive, and more numbers than the limit.
+    """
 
     n: int = 64
     d: int = 3
@@ -25,7 +27,22 @@ class NormalStart:
     euclidean = True
 
     def __post_init__(self) -> None:
-        check_points(self)
+        require_types(self, n=Integral, d=Integral, seed=Integral, size=Real)
+        if self.n < 2 or self.d < 1:
+            raise InputError(
+                f"`n` {self.n}, `d` {self.d}: at least two tokens, in R^1 and above", field=("n", "d")
+            )
+        if self.seed < 0:
+            raise InputError(f"`seed` {self.seed}: must be 0 or more", field="seed")
+        if not 0 < self.size < np.inf:
+            raise InputError(f"`size` {self.size}: of the start, above 0", field="size")
+        require_at_most(NUMBERS, self.n * self.d, "numbers n d", ("n", "d"))
+
+
+@register("normal-start")
+@dataclass(frozen=True)
+class NormalStart(DrawnPoints):
+    """n independent points of R^d, normal with standard deviation `size` in every coordinate, from the `seed`."""
 
     def tokens(self) -> Float[np.ndarray, "n d"]:
         return self.size * np.random.default_rng(self.seed).standard_normal((self.n, self.d))
@@ -33,18 +50,8 @@ class NormalStart:
 
 @register("cube-start")
 @dataclass(frozen=True)
-class CubeStart:
+class CubeStart(DrawnPoints):
     """n independent points, uniform in the cube [-size, size]^d, from the `seed`."""
-
-    n: int = 64
-    d: int = 3
-    seed: int = 0
-    size: float = 1.0
-
-    euclidean = True
-
-    def __post_init__(self) -> None:
-        check_points(self)
 
     def tokens(self) -> Float[np.ndarray, "n d"]:
         return np.random.default_rng(self.seed).uniform(-self.size, self.size, (self.n, self.d))
@@ -69,17 +76,3 @@ class PointStart:
 
     def tokens(self) -> Float[np.ndarray, "n d"]:
         return self.given
-
-
-def check_points(start: NormalStart | CubeStart) -> None:
-    """InputError for n < 2, d < 1, a negative seed, a size that is not positive, and more numbers than the limit."""
-    require_types(start, n=Integral, d=Integral, seed=Integral, size=Real)
-    if start.n < 2 or start.d < 1:
-        raise InputError(
-            f"`n` {start.n}, `d` {start.d}: at least two tokens, in R^1 and above", field=("n", "d")
-        )
-    if start.seed < 0:
-        raise InputError(f"`seed` {start.seed}: must be 0 or more", field="seed")
-    if not 0 < start.size < np.inf:
-        raise InputError(f"`size` {start.size}: of the start, above 0", field="size")
-    require_at_most(NUMBERS, start.n * start.d, "numbers n d", ("n", "d"))

@@ -28,7 +28,6 @@ from spinodal.errors import InputError
 
 FIELDS = ("Claim", "Paper", "Command", "Minutes", "Expected")
 CONCLUSION = "Conclusion"  # a field that some recipes have: what a reader may conclude from their numbers
-UNMEASURED: dict[str, str] = {}  # arXiv number: why no recipe measures its claim
 HOLDS = {"train": "RECIPE", "compare": "RECIPE", "draw": "draw"}  # command -> what it takes from a recipe
 
 

@@ -36,7 +36,7 @@ from spinodal.flows.fields.euclidean import check_euclidean, euclidean_rate, gro
 from spinodal.flows.fields.feed import FeedForward
 from spinodal.flows.fields.heads import IDENTITY, Head
 from spinodal.flows.fields.interactions import Interaction
-from spinodal.flows.fields.positions import Positions
+from spinodal.flows.fields.positions import Positions, check_positions
 from spinodal.flows.fields.schemes import POST, AttentionOutput, Rescaled, Scheme
 from spinodal.flows.fields.source import Source
 from spinodal.flows.state import Rate, State
@@ -325,28 +325,4 @@ def check_types(field: AttentionField) -> None:
     if not callable(field.scheme):
         raise InputError(
             f"`scheme` {field.scheme!r}: a Scheme, such as fields.scheme('pre'), is needed", field="scheme"
-        )
-
-
-def check_positions(field: AttentionField) -> None:
-    """InputError for positions and prompts that the other parts of a field have no meaning for."""
-    if field.hard and field.positions is not None:
-        raise InputError(
-            f"`positions` with `beta` {field.beta}: finite scores are nothing beside infinite ones; take a large beta",
-            field=("positions", "beta"),
-        )
-    if field.hard and field.prompt is not None:
-        raise InputError(
-            f"`share` with `beta` {field.beta}: at infinite beta masses do not count; leave out `share`, so that the "
-            "source is read by itself",
-            field=("share", "beta"),
-        )
-    depth = field.depth
-    stacks = depth.stacks if isinstance(depth, Piecewise) else (depth.heads(0.0) if depth else field.heads,)
-    counts = {len(heads) for heads in stacks}
-    wanted = None if field.positions is None else field.positions.heads
-    if wanted is not None and counts != {wanted}:
-        raise InputError(
-            f"`positions` are for {wanted} heads, the field has {', '.join(map(str, sorted(counts)))}",
-            field=("positions", "heads"),
         )

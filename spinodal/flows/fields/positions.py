@@ -15,6 +15,7 @@ Tokens in one place with different positions read with different weights: they p
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -22,9 +23,13 @@ from jaxtyping import Float
 from spinodal.arrays import read_array, real_array
 from spinodal.errors import InputError
 from spinodal.flows.engines.kernel import Number, Scores
+from spinodal.flows.fields.depth import Piecewise
 from spinodal.flows.names import require_known
 from spinodal.limits import NUMBERS, require_at_most
 from spinodal.loops import product
+
+if TYPE_CHECKING:
+    from spinodal.flows.fields.composed import AttentionField
 
 KERNELS = ("distance", "gaussian", "product", "matrix")
 
@@ -186,3 +191,27 @@ def named_positions(text: str) -> Positions:
         ) from None
     places = read_array(file, option="positions") if file else None
     return Positions(kernel, strength[0] if len(strength) == 1 else np.array(strength), places)
+
+
+def check_positions(field: "AttentionField") -> None:
+    """InputError for positions and prompts that the other parts of a field have no meaning for."""
+    if field.hard and field.positions is not None:
+        raise InputError(
+            f"`positions` with `beta` {field.beta}: finite scores are nothing beside infinite ones; take a large beta",
+            field=("positions", "beta"),
+        )
+    if field.hard and field.prompt is not None:
+        raise InputError(
+            f"`share` with `beta` {field.beta}: at infinite beta masses do not count; leave out `share`, so that the "
+            "source is read by itself",
+            field=("share", "beta"),
+        )
+    depth = field.depth
+    stacks = depth.stacks if isinstance(depth, Piecewise) else (depth.heads(0.0) if depth else field.heads,)
+    counts = {len(heads) for heads in stacks}
+    wanted = None if field.positions is None else field.positions.heads
+    if wanted is not None and counts != {wanted}:
+        raise InputError(
+            f"`positions` are for {wanted} heads, the field has {', '.join(map(str, sorted(counts)))}",
+            field=("positions", "heads"),
+        )
