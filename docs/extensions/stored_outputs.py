@@ -56,7 +56,11 @@ def remake(names: list[str]) -> None:
         with TemporaryDirectory() as place:
             resources = {"metadata": {"path": place}}
             NotebookClient(notebook, timeout=None, kernel_name="python3", resources=resources).execute()
-        outputs = [[dict(output) for output in cell.outputs] for cell in code_cells(notebook)]
+        # what libraries say on stderr is of the machine, not of the notebook
+        outputs = [
+            [dict(output) for output in cell.outputs if output.get("name") != "stderr"]
+            for cell in code_cells(notebook)
+        ]
         for output in chain.from_iterable(outputs):
             output.pop("execution_count", None)
         held = {"cells": code_hash(notebook), "outputs": outputs}
