@@ -73,11 +73,18 @@ def last_wait(run: SimulationResult, beta: float) -> tuple[float, float, float, 
     start, end = run.merges.time[-2:]
     k = int(np.searchsorted(run.times, start))
     x, time = run.tokens[k], float(run.times[k])
-    pair = x[[run.merges.first[-1], run.merges.second[-1]]]
-    apart = 2 * np.arcsin(np.linalg.norm(pair[0] - pair[1]) / 2)
-    share = float(np.mean(x @ pair[0] > x @ pair[1]))
-    left = float(theory.two_cluster_time_sa(MERGE, beta, apart, share))
+    first, second = x[run.merges.first[-1]], x[run.merges.second[-1]]
+    apart = 2 * np.arcsin(np.linalg.norm(first - second) / 2)
+    left = float(theory.two_cluster_time_sa(MERGE, beta, apart, share_nearer(x, first, second)))
     return beta, end - start, time - start + left, run.steps
+
+
+def share_nearer(
+    x: Float[np.ndarray, "n d"], first: Float[np.ndarray, " d"], second: Float[np.ndarray, " d"]
+) -> float:
+    """The share of tokens that are nearer to the first of two; by differences, as cosines of near tokens are all 1."""
+    near, far = (np.linalg.norm(x - one, axis=1) for one in (first, second))
+    return float(np.mean(near < far))
 
 
 def format_times(times: Float[np.ndarray, " k"]) -> str:

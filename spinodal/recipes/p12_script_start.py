@@ -19,7 +19,7 @@ from spinodal.figures.particles import save
 from spinodal.flows import AttentionField
 from spinodal.flows.time import CONSENSUS, Adaptive, Layers, SimulationResult, simulate
 from spinodal.recipes import Paper
-from spinodal.recipes.f6_long_waits import last_wait
+from spinodal.recipes.f6_long_waits import last_wait, share_nearer
 
 BETA, STEP, END = 4.0, 0.1, 400.0
 START = (  # of particles.py in github.com/HugoKoubbi/2024-transformers-dotm
@@ -97,7 +97,7 @@ def closed_form(run: SimulationResult) -> tuple[float, np.ndarray, np.ndarray]:
     """(time of the first frame with two clusters, times from there, angles) of two clusters of their masses."""
     times, apart = gap(run)
     x = run.tokens[np.searchsorted(run.times, times[0])]
-    share = float(np.mean(x @ x[run.merges.first[-1]] > x @ x[run.merges.second[-1]]))
+    share = share_nearer(x, x[run.merges.first[-1]], x[run.merges.second[-1]])
     angles = np.geomspace(apart[0], 1e-8, 200)
     return float(times[0]), np.asarray(theory.two_cluster_time_sa(angles, BETA, apart[0], share)), angles
 

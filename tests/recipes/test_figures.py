@@ -16,6 +16,7 @@ from PIL import Image
 from spinodal import recipes, theory
 from spinodal.errors import InputError
 from spinodal.recipes import o2_three_models
+from spinodal.recipes.f6_long_waits import share_nearer
 
 DRAWN = [name for name in recipes.names() if recipes.header(name)["Command"].startswith("spinodal draw")]
 QUICK_ALONE = {
@@ -136,3 +137,9 @@ def test_what_is_not_installed_is_said_before_a_model_is_read(monkeypatch, tmp_p
     with pytest.raises(InputError, match="espeak-ng, which is not installed"):
         o2_three_models.draw(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_share_of_near_clusters_has_its_digits():
+    """Clusters 1e-9 apart, whose cosines are equal in double precision."""
+    x = np.array([[1.0, 0.0], [1.0, 1e-9], [1.0, 1e-9]])
+    assert share_nearer(x, x[0], x[1]) == pytest.approx(1 / 3)
