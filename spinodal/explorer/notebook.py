@@ -5,7 +5,7 @@ from typing import Any
 
 from spinodal.errors import InputError
 from spinodal.explorer.page import explorer_page
-from spinodal.explorer.reading import recording_of
+from spinodal.explorer.reading import MOST, recording_of
 
 COSINES = 2**23  # that are measured for a frame, which is shown unasked
 
@@ -16,8 +16,8 @@ def player_frame(result: Any) -> str:
     In its place a sentence where there is nothing to play, or too many tokens to be measured unasked.
     """
     tokens = result.shown.tokens if hasattr(result, "shown") else getattr(result, "tokens", None)
-    if tokens is not None and tokens.shape[0] * tokens.shape[1] ** 2 > COSINES:
-        t, n = tokens.shape[:2]
+    t, n = (0, 0) if tokens is None else tokens.shape[:2]
+    if n <= MOST and t * n**2 > COSINES:
         return f"<p>{t} times of {n:,} tokens: explorer.explorer_page(explorer.recording_of(result)) plays them.</p>"
     try:
         page = explorer_page(recording_of(result))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
-from matplotlib.colors import to_hex, to_rgba, to_rgba_array
+from matplotlib.colors import to_hex, to_rgb, to_rgba, to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
@@ -148,4 +148,4 @@ def recolour(artist: Artist, name: str) -> None:
 def dark_colour(colour: Any) -> tuple[float, ...]:
     """The dark palette's colour for one of the light palette, as opaque as that; any other as it is."""
     *_, alpha = rgba = to_rgba(colour)
-    return to_rgba(DARK.get(to_hex(rgba)) or colour, alpha)
+    return *(float(part) for part in to_rgb(DARK.get(to_hex(rgba)) or colour)), float(alpha)

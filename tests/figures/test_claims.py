@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from typed import array
 
 from spinodal.figures.claims import Panel, draw_claim, labelled
 
@@ -32,7 +31,7 @@ def test_a_panel_draws_what_was_measured_beside_the_theory():
     y = np.asarray(band.get_paths()[0].vertices)[:, 1]
     assert (y.min(), y.max()) == (0.0, 4.0)
     dashed = [line for line in first.lines if line.get_linestyle() == "--"]
-    drawn = [(array(line.get_xdata()), array(line.get_ydata())) for line in dashed]
+    drawn = [(np.asarray(line.get_xdata()), np.asarray(line.get_ydata())) for line in dashed]
     assert [y.tolist() for x, y in drawn if len(x) == 3][:2] == [
         [2, 4, 6],
         [3, 6, 9],

@@ -175,6 +175,8 @@ def test_a_notebook_plays_the_tokens_of_an_evolution():
     source = re.search('srcdoc="([^"]*)"', frame)
     assert source is not None
     assert html.unescape(source[1]) == page
-    one = flows.evolve(flows.Simulation(flows.AttentionField(2.0), flows.UniformStart(1, 3), 1.0, times=2))
-    assert "<p>there are 1 tokens: the explorer plays from 2" in one._repr_html_()
+    many = flows.evolve(
+        flows.Simulation(flows.AttentionField(2.0), flows.UniformStart(2049, 2), 0.01, times=2)
+    )
+    assert "<p>there are 2049 tokens: the explorer plays from 2 to 2,048" in many._repr_html_()
     assert "iframe" not in FLOW._repr_html_()
