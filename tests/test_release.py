@@ -51,3 +51,31 @@ def test_the_pythons_that_are_tried_are_those_that_are_named():
     assert tuple(classified) == release().PYTHONS
     assert PROJECT["project"]["requires-python"] == f">={classified[0]}"
     assert "Typing :: Typed" in PROJECT["project"]["classifiers"]
+
+
+def test_a_name_on_the_path_that_starts_nothing_is_no_interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """As pyenv's are of versions that are not chosen: the interpreter itself lies further on."""
+    tool = release()
+    shim = tmp_path / "python3.12"
+    real = tmp_path / ".pyenv" / "versions" / "3.12.1" / "bin" / "python"
+    real.parent.mkdir(parents=True)
+    for file, text in ((shim, "exit 127"), (real, "echo Python 3.12.1")):
+        file.write_text(f"#!/bin/sh\n{text}\n")
+        file.chmod(0o755)
+    monkeypatch.setattr(tool.Path, "home", lambda: tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = dict(tool.interpreters())
+    assert found["3.12"] == str(real)
+    assert found["3.14"] is None
+
+
+def test_the_wheel_runs_the_commands_of_readme(monkeypatch: pytest.MonkeyPatch):
+    """Those that neither train nor read what another trained; and it is not the repository's package that runs."""
+    tool = release()
+    text = (ROOT / "README.md").read_text()
+    parts = text[text.index("## Simulate") : text.index("## Build")]
+    written = [line.partition(" #")[0].rstrip() for line in parts.splitlines() if line.startswith("spinodal ")]
+    assert len(written) == 5
+    assert set(written) <= set(tool.COMMANDS)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    assert "PYTHONPATH" not in tool.run("env")

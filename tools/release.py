@@ -8,7 +8,9 @@ the source archive too. --quick does no more than build and look into the archiv
 where anything failed. Nothing is uploaded.
 """
 
+import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -26,23 +28,34 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 COMMANDS = (
     "spinodal --version",
     "spinodal list",
+    # those of README
+    "spinodal simulate --field sa --n 200 --d 2 --beta 25 --until consensus --out runs/last-merge",
+    "spinodal list papers",
+    "spinodal draw f1-sphere",
+    "spinodal explore --out explorer.html",
+    'spinodal observe rxnmapper --text "CC(=O)O.OCC>>CC(=O)OCC" --out runs/albert',
+    # and of other rooms
     "spinodal theory gamma_time_sa gamma=0.999 n=32 beta=1,5,9",
     "spinodal spectrum --d 3 --thresholds 8",
-    "spinodal simulate --field sa --n 64 --d 3 --beta 1 --until 15 --out runs/sphere",
-    "spinodal draw runs/sphere --format pdf --style paper --columns 1",
+    "spinodal draw runs/last-merge --format pdf --style paper --columns 1",
     "spinodal graph equilibria --graph cycle:8 --coupling sin",
-    "spinodal draw f5-staircase --quick",
-    "spinodal explore --out explorer.html",
 )
 
 
-def run(*command: str | Path, at: Path = ROOT) -> None:
-    """Runs a command; SystemExit with the end of what it said where it fails."""
+def run(*command: str | Path, at: Path = ROOT) -> str:
+    """What a command prints; SystemExit with the end of it where it fails. PYTHONPATH would show it the repository."""
+    outside = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     done = subprocess.run(
-        list(map(str, command)), cwd=at, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        list(map(str, command)),
+        cwd=at,
+        env=outside,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     if done.returncode:
         raise SystemExit(f"{' '.join(map(str, command))}\n{done.stdout[-3000:]}")
+    return done.stdout
 
 
 def require_one_version() -> str:
@@ -57,13 +70,17 @@ def require_one_version() -> str:
     return version
 
 
+def tracked_files() -> list[str]:
+    """The names of what git tracks and what is there."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True)
+    return [name for name in listed.stdout.split("\0") if (ROOT / name).is_file()]
+
+
 def tracked_copy(folder: Path) -> None:
     """Copies what git tracks, as it stands, so that nothing else comes into the archives."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True)
-    for name in filter(None, listed.stdout.split("\0")):
-        if (source := ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, folder / name)
+    for name in tracked_files():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name)
 
 
 def build_archives() -> tuple[Path, Path]:
@@ -80,23 +97,34 @@ def build_archives() -> tuple[Path, Path]:
 
 
 def require_contents(wheel: Path, archive: Path) -> None:
-    """SystemExit where a file of the package, but for bytecode, is missing in either archive."""
+    """SystemExit where an archive lacks a file of the package, but for bytecode, or the source archive a tracked one.
+
+    Hidden files, which only the repository reads, may be missing.
+    """
     package = {path.relative_to(ROOT).as_posix() for path in (ROOT / "spinodal").rglob("*") if path.is_file()}
     package = {name for name in package if "__pycache__" not in name}
     with zipfile.ZipFile(wheel) as file:
         in_wheel = set(file.namelist())
     with tarfile.open(archive) as file:
         in_archive = {name.partition("/")[2] for name in file.getnames()}
-    for where, names in ((wheel, in_wheel), (archive, in_archive)):
-        if missing := sorted(package - names):
+    tracked = {name for name in tracked_files() if not name.startswith(".")}
+    for where, needed in ((wheel, package - in_wheel), (archive, (package | tracked) - in_archive)):
+        if missing := sorted(needed):
             raise SystemExit(f"{where.name} lacks {', '.join(missing[:5])}")
 
 
 def interpreters() -> Iterator[tuple[str, str | None]]:
     """(version, interpreter) of PYTHONS: on the path or of pyenv; None where there is none."""
     for version in PYTHONS:
-        of_pyenv = sorted((Path.home() / ".pyenv" / "versions").glob(f"{version}.*/bin/python"))
-        yield version, shutil.which(f"python{version}") or (str(of_pyenv[-1]) if of_pyenv else None)
+        of_pyenv = sorted((Path.home() / ".pyenv" / "versions").glob(f"{version}.*/bin/python"), reverse=True)
+        found = [shutil.which(f"python{version}"), *map(str, of_pyenv)]
+        yield version, next((python for python in found if python and is_python(python, version)), None)
+
+
+def is_python(interpreter: str, version: str) -> bool:
+    """Whether it starts and is of this version: pyenv puts names on the path that start nothing."""
+    asked = subprocess.run([interpreter, "--version"], capture_output=True, text=True)
+    return asked.returncode == 0 and asked.stdout.startswith(f"Python {version}.")
 
 
 def use(python: str, archives: Sequence[Path]) -> None:
@@ -112,8 +140,11 @@ def use(python: str, archives: Sequence[Path]) -> None:
             pip = home / "bin" / "pip"
             run(pip, "install", "--quiet", torch)
             run(pip, "install", "--quiet", "--constraint", ROOT / "requirements.lock", archive)
+            place_of = "import spinodal; print(spinodal.__file__)"
+            if not Path(found := run(home / "bin" / "python", "-c", place_of, at=empty)).is_relative_to(home):
+                raise SystemExit(f"{archive.name}: the package that ran is {found.strip()}")
             for command in COMMANDS:
-                program, *words = command.split()
+                program, *words = shlex.split(command)
                 run(home / "bin" / program, *words, at=empty)
 
 
