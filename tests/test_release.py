@@ -53,7 +53,9 @@ def test_the_pythons_that_are_tried_are_those_that_are_named():
     assert "Typing :: Typed" in PROJECT["project"]["classifiers"]
 
 
-def test_a_name_on_the_path_that_starts_nothing_is_no_interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_name_on_the_path_that_starts_nothing_is_no_interpreter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """As pyenv's are of versions that are not chosen: the interpreter itself lies further on."""
     tool = release()
     shim = tmp_path / "python3.12"
@@ -74,7 +76,9 @@ def test_the_wheel_runs_the_commands_of_readme(monkeypatch: pytest.MonkeyPatch):
     tool = release()
     text = (ROOT / "README.md").read_text()
     parts = text[text.index("## Simulate") : text.index("## Build")]
-    written = [line.partition(" #")[0].rstrip() for line in parts.splitlines() if line.startswith("spinodal ")]
+    written = [
+        line.partition(" #")[0].rstrip() for line in parts.splitlines() if line.startswith("spinodal ")
+    ]
     assert len(written) == 5
     assert set(written) <= set(tool.COMMANDS)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
