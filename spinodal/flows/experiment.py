@@ -82,8 +82,7 @@ class Simulation:
             check_consensus(self.field)
         if self.field.source is not None:
             self.field.source.require_until(self.until)
-        if isinstance(self.method, Adaptive):
-            self.method.check(self.field)
+        self.method.check(self.field)
         check_work(self)
         x, weights = self.initial
         if self.probes is not None:

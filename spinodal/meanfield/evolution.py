@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from spinodal import theory
 from spinodal.meanfield.causal import CausalSlices
 from spinodal.meanfield.eulerian import Fourier, Gegenbauer
-from spinodal.meanfield.experiment import ENDS, DensityExperiment
+from spinodal.meanfield.experiment import ENDS, NODES, DensityExperiment
 from spinodal.meanfield.kernel import DriftLaw, dimensions, law_of
 from spinodal.meanfield.lagrangian import Circle, Lagrangian, Zonal
 from spinodal.meanfield.linear import forecast
@@ -31,6 +31,7 @@ from spinodal.meanfield.result import (
 )
 from spinodal.meanfield.solver import Solver
 from spinodal.meanfield.sphere import Sphere
+from spinodal.meanfield.sphere_transport import Distance, distance_on_sphere
 from spinodal.meanfield.starts import NOISY_DEGREES, WhiteNoise
 from spinodal.meanfield.transport import (
     quantiles_of,
@@ -41,8 +42,7 @@ from spinodal.meanfield.transport import (
 from spinodal.observables import plateaus
 from spinodal.types import Progress
 
-DEGREES = {"circle": 64, "zonal": 64, "sphere": 32}  # recorded; with noise, also kept
-NODES = 32  # degree of those that carry slices
+DEGREES = {"circle": 64, "zonal": 64, "sphere": NODES}  # recorded; with noise, also kept
 SHOWN = 16  # degrees in run.json
 ROWS = 400  # times in run.json; the record has all
 
@@ -151,20 +151,25 @@ def evolve(experiment: DensityExperiment, *, progress: Progress | None = None) -
         tokens=tokens,
         weights=weights,
         probes=np.stack(probes) if probes else None,
-        wasserstein=np.array(away) if away else None,
+        wasserstein=np.array([each.value for each in away]) if away else None,
+        wasserstein_error=np.array([each.error for each in away])
+        if away and away[0].error is not None
+        else None,
         index=solver.index if isinstance(solver, CausalSlices) else None,
         experiment=experiment,
         **patterns(record, solver.flow, float(experiment.field.kappa)),
     )
 
 
-def distance_to(reference: Any, solver: Solver) -> Callable[[], float] | None:
+def distance_to(reference: Any, solver: Solver) -> Callable[[], Distance] | None:
     """The function that measures W2 of a solver's present density to a reference; None without one."""
     if isinstance(reference, Start | np.ndarray) and isinstance(solver, Lagrangian):
         goal = reference_quantiles(reference, solver)
-        return lambda: wasserstein_of_quantiles(quantiles_of(solver), goal, solver.period)
-    if isinstance(reference, np.ndarray) and isinstance(solver, Sphere):
-        return lambda: wasserstein_to_point(*solver.masses(), reference[0])
+        return lambda: Distance(wasserstein_of_quantiles(quantiles_of(solver), goal, solver.period))
+    if isinstance(reference, np.ndarray) and isinstance(solver, Sphere) and len(reference) == 1:
+        return lambda: Distance(wasserstein_to_point(*solver.masses(), reference[0]))
+    if isinstance(reference, SphereModes | np.ndarray) and isinstance(solver, Sphere):
+        return distance_on_sphere(reference, solver)
     return None
 
 

@@ -27,6 +27,8 @@ FINEST, COARSEST = 1e-13, 1e-2
 FEWEST, MOST_DEGREES = 4, 2048
 MOST_SLICES = 64
 MOST_PROBES = 10_000  # that are kept after every step
+MOST_TOKENS = 1024  # of a reference on S^2, to which W2 is an assignment, in time of their cube
+NODES = 32  # degree of those that carry a density on S^2, unless `resolution` says
 SERVED = ("beta", "kind", "heads", "causal", "scheme", "kappa", "feed_forward", "engine")
 PLAIN = AttentionField(beta=0.0)
 FIELD = AttentionField(beta=5.0)
@@ -49,7 +51,7 @@ class DensityExperiment:
         probes      unit vectors [m d] without mass that drift with the density, or a number of uniform ones;
                     without noise, until a time or "diracs"; zonal, the axis is e_d
         reference   a density, as modes, or tokens [m d] of equal mass, to which W2 is recorded at every step, without
-                    noise; on S^2 one token [1 3], a Dirac
+                    noise; on S^2 with a bound on the error, up to 1,024 tokens, and for one token, a Dirac, exactly
 
     >>> from spinodal import meanfield
     >>> from spinodal.flows import AttentionField
@@ -65,7 +67,7 @@ class DensityExperiment:
     tolerance: float = 1e-8
     resolution: int | None = None
     probes: int | Float[np.ndarray, "..."] | None = dataclasses.field(default=None, metadata=SAVED_IF_SET)
-    reference: CircleModes | ZonalModes | Float[np.ndarray, "..."] | None = dataclasses.field(
+    reference: CircleModes | ZonalModes | SphereModes | Float[np.ndarray, "..."] | None = dataclasses.field(
         default=None, metadata=SAVED_IF_SET
     )
     slices: int | None = dataclasses.field(default=None, metadata=SAVED_IF_SET)
@@ -221,28 +223,40 @@ def checked_probes(experiment: DensityExperiment) -> Float[np.ndarray, "m d"]:
     return found
 
 
-def checked_reference(experiment: DensityExperiment) -> CircleModes | ZonalModes | Float[np.ndarray, "m d"]:
+def checked_reference(
+    experiment: DensityExperiment,
+) -> CircleModes | ZonalModes | SphereModes | Float[np.ndarray, "m d"]:
     """The reference of an experiment, tokens as unit vectors; InputError where W2 to it is not known."""
     reference = experiment.reference
-    is_dirac = not isinstance(reference, CircleModes | ZonalModes | None) and np.shape(reference) == (1, 3)
-    if experiment.noisy or (experiment.geometry == "sphere" and not is_dirac):
+    if experiment.noisy:
         raise InputError(
-            "`reference`: W2 is recorded on the circle and zonal, without noise, and on S^2 to a Dirac, one token "
-            "[1 3]; between two densities of S^2 it is not computed, and `observables.wasserstein` has it for tokens",
-            field="reference",
+            "`reference` with noise: W2 is recorded without it; take `kappa` = inf",
+            field=("reference", "kappa"),
         )
-    if isinstance(reference, CircleModes | ZonalModes):
+    if isinstance(reference, CircleModes | ZonalModes | SphereModes):
         if (reference.geometry, reference.d) != (experiment.geometry, experiment.d):
             raise InputError(
                 f"`reference` is {reference.geometry} with d = {reference.d}, the start {experiment.geometry} with d = "
                 f"{experiment.d}",
                 field=("reference", "start"),
             )
+        nodes = experiment.resolution or NODES
+        if isinstance(reference, SphereModes) and reference.highest > nodes:
+            raise InputError(
+                f"`reference` has degree {reference.highest}, beyond the nodes' {nodes}: raise `resolution`",
+                field=("reference", "resolution"),
+            )
         return reference
     tokens = token_array(reference, "reference")
     if tokens.shape[1] != experiment.d or np.abs(np.linalg.norm(tokens, axis=1) - 1).max() > 1e-6:
         raise InputError(
             f"`reference` has shape {tokens.shape}: unit vectors [m {experiment.d}] are needed",
+            field="reference",
+        )
+    if experiment.geometry == "sphere" and len(tokens) > MOST_TOKENS:
+        raise InputError(
+            f"`reference`: {len(tokens)} tokens, and on S^2 an assignment is for {MOST_TOKENS:,} at most; "
+            "`observables.wasserstein` is for 4,096",
             field="reference",
         )
     return tokens

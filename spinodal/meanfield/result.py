@@ -64,7 +64,8 @@ class DensityResult(PlayedResult):
     where nothing grows. `tokens` and `weights` stand for the density in the end; zonal and noisy ones have none.
     Under a causal mask with USA `index` is the index s in [0, 1] of each of the tokens.
     `probes` are unit vectors that were carried along, at the times of the record, and `wasserstein` is W2 to the
-    experiment's reference, of angles, at these times.
+    experiment's reference, of angles, at these times, and `wasserstein_error` a bound on its error, between two
+    densities of S^2.
     """
 
     geometry: str
@@ -87,6 +88,7 @@ class DensityResult(PlayedResult):
     weights: Float[np.ndarray, " n"] | None = None
     probes: Float[np.ndarray, "t m d"] | None = field(default=None, metadata=SAVED_IF_SET)
     wasserstein: Float[np.ndarray, " t"] | None = field(default=None, metadata=SAVED_IF_SET)
+    wasserstein_error: Float[np.ndarray, " t"] | None = field(default=None, metadata=SAVED_IF_SET)
     index: Float[np.ndarray, " n"] | None = field(default=None, metadata=SAVED_IF_SET)
     experiment: DensityExperiment | None = field(default=None, repr=False, metadata=UNSAVED)
 
@@ -102,6 +104,10 @@ class DensityResult(PlayedResult):
         if self.probes is None:
             raise InputError("there are no `probes`: give pairs, as of `flows.probe_pairs`", field="probes")
         return lyapunov_exponents(self.record.times, self.probes)
+
+    def known_to(self, k: int) -> str:
+        """The bound on the error of W2 at step k, in words; nothing where there is none."""
+        return "" if self.wasserstein_error is None else f" (to {self.wasserstein_error[k]:.1g})"
 
     def __str__(self) -> str:
         """The result in a few lines."""
@@ -127,6 +133,9 @@ class DensityResult(PlayedResult):
         for p in self.plateaus:
             state = " (goes on)" if p.unfinished else ""
             lines.append(f"  {p.clusters} cluster(s) from t = {p.start:.4g} to {p.end:.4g}{state}")
+        if self.wasserstein is not None:
+            ends = [f"{self.wasserstein[k]:.4g}{self.known_to(k)}" for k in (0, -1)]
+            lines.append(f"W2 to the reference: {ends[0]} at the start, {ends[1]} in the end")
         if self.clustering_rate is not None:
             lines.append(f"clusters meet at the local rate {self.clustering_rate:.4g} in the end")
         if self.wasserstein_rate is not None:

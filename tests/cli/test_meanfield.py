@@ -255,6 +255,11 @@ def test_references_and_a_causal_mask(monkeypatch, capsys, tmp_path: Path):
     assert uniform < 0.05
     assert dirac == pytest.approx(np.pi / np.sqrt(3), abs=0.05)
     assert 0.1 < modes < 1
+    sphere = ["--geometry", "sphere", "--resolution", "20", "--out", str(tmp_path / "s")]
+    assert spinodal(monkeypatch, *plain, *sphere, "--reference", "uniform") == 0
+    found = read(tmp_path / "s")
+    assert len(found.wasserstein) == len(found.wasserstein_error) == found.steps + 1
+    assert "W2 to the reference: " in capsys.readouterr().out
     causal = [
         "--causal",
         "--field",

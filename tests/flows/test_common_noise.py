@@ -5,7 +5,8 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from spinodal import flows, theory
-from spinodal.flows import AttentionField, Layers, OrthonormalStart, Resampled, Simulation
+from spinodal.errors import InputError
+from spinodal.flows import AttentionField, Layers, Noisy, OrthonormalStart, Resampled, Simulation
 from spinodal.flows.fields.depth import RedrawnHead
 
 
@@ -57,6 +58,22 @@ def test_starts_redraw_their_weights_and_norms_are_bounds():
     )
     simulation = Simulation(field, OrthonormalStart(4, 4), 0.2, Layers(0.1), times=2)
     assert len(set(flows.ensemble(simulation, ["mean_cosine"], starts=3).values["mean_cosine"][:, -1])) == 3
+
+
+def test_draws_that_change_between_steps_are_refused():
+    """Of a period of 1.6 steps a draw would last for two layers, and others for one."""
+    x = OrthonormalStart(4, 4).tokens()
+    for period, step, better in ((0.16, 0.1, 0.2), (0.04, 0.1, 0.1), (0.24, 0.1, 0.2)):
+        field = AttentionField(0.0, depth=Resampled(4, values="random:0", period=period))
+        for method in (Layers(step), Noisy(step)):
+            said = f"`period` {period} of redrawn weights is .* a whole number of steps, such as a `period` of {better}"
+            with pytest.raises(InputError, match=said):
+                flows.simulate(field, x, 1.0, method=method)
+            with pytest.raises(InputError, match=said):
+                Simulation(field, OrthonormalStart(4, 4), 1.0, method)
+    three = AttentionField(0.0, depth=Resampled(4, values="random:0", period=0.3))
+    assert flows.simulate(three, x, 0.6, method=Layers(0.1)).steps == 6
+    assert flows.simulate(three, x, 0.6, method=Noisy(0.1)).steps == 6
 
 
 @pytest.mark.slow

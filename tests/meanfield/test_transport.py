@@ -7,7 +7,7 @@ from scipy.optimize import linear_sum_assignment
 from spinodal import observables, sphere
 from spinodal.errors import InputError
 from spinodal.flows import AttentionField
-from spinodal.meanfield import CircleModes, DensityExperiment, WhiteNoise, ZonalModes, evolve
+from spinodal.meanfield import CircleModes, DensityExperiment, ZonalModes, evolve
 from spinodal.meanfield.starts import sphere_harmonics
 from spinodal.meanfield.transport import quantiles, wasserstein_of_quantiles
 from spinodal.runs import decode, encode, equal
@@ -99,14 +99,7 @@ def test_small_steps_agree_with_tokens_that_stand_for_the_density():
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (
-            {"start": WhiteNoise(geometry="sphere"), "reference": np.eye(3)},
-            "between two densities of S\\^2 it is not computed",
-        ),
-        (
-            {"field": AttentionField(2.0, kappa=5.0), "reference": BUMP},
-            "W2 is recorded on the circle and zonal",
-        ),
+        ({"field": AttentionField(2.0, kappa=5.0), "reference": BUMP}, "W2 is recorded without it"),
         (
             {"reference": ZonalModes(np.array([0.1]), 3)},
             "`reference` is zonal with d = 3, the start circle with d = 2",

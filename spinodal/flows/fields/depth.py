@@ -25,8 +25,9 @@ ROUNDING = 1e-9  # of a period, by which a time that ends it may fall short
 class Resampled:
     """Q, K and V by names as of `named_matrix`; "random:SEED" is drawn anew at t = 0, period, 2 period, ...
 
-    On the layer clock with period = step every layer has its own. The k-th draw depends on the seed, the role of the
-    matrix and k alone. InputError where no text is random, and for a period that is not positive.
+    On the layer clock with period = step every layer has its own, with period = m step m layers share one; a simulation
+    refuses other periods. The k-th draw depends on the seed, the role of the matrix and k alone. InputError where no
+    text is random, and for a period that is not positive.
 
     >>> from spinodal.flows import Resampled
     >>> weights = Resampled(d=2, values="random:1", period=0.1)

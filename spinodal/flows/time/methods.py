@@ -14,13 +14,14 @@ import numpy as np
 from jaxtyping import Float
 
 from spinodal.errors import InputError, require_types
-from spinodal.flows.fields import AttentionField
+from spinodal.flows.fields import AttentionField, Resampled
 from spinodal.flows.state import Field, State, is_euclidean
 from spinodal.flows.time.integrators import AdaptiveIntegrator, Integrator, LayerIntegrator, NoisyIntegrator
 from spinodal.flows.time.merging import MERGE
 from spinodal.runs import register
 
 FINEST = 1e-14  # tolerance, where rounding begins
+ROUNDING = 1e-12  # by which a period may miss a whole number of steps, relative to it
 
 
 @register("adaptive")
@@ -86,12 +87,18 @@ class Layers:
         require_types(self, step=Real, seed=Integral)
         check_step(self.step, self.seed)
 
-    def begin(self, field: Field, start: State, weights: Float[np.ndarray, " n"]) -> Integrator:
+    def check(self, field: Field) -> None:
+        """InputError for a field that is none of attention, and for weights that are redrawn between layers."""
         if not isinstance(field, AttentionField):
             raise InputError(
                 f"`field`: {type(field).__name__} has no layers: the layer clock needs an AttentionField",
                 field="field",
             )
+        check_draws(field, self.step)
+
+    def begin(self, field: Field, start: State, weights: Float[np.ndarray, " n"]) -> Integrator:
+        self.check(field)
+        assert isinstance(field, AttentionField)
         return LayerIntegrator(field, start, weights, self.step, self.seed)
 
 
@@ -110,11 +117,31 @@ class Noisy:
         require_types(self, step=Real, seed=Integral)
         check_step(self.step, self.seed)
 
+    def check(self, field: Field) -> None:
+        """InputError for weights that are redrawn between steps."""
+        check_draws(field, self.step)
+
     def begin(self, field: Field, start: State, weights: Float[np.ndarray, " n"]) -> Integrator:
+        self.check(field)
         return NoisyIntegrator(field, start, weights, self.step, self.seed)
 
 
 Method = Adaptive | Layers | Noisy
+
+
+def check_draws(field: Field, step: float) -> None:
+    """InputError where weights are redrawn between two steps, so that draws last for different times, or for none."""
+    depth = field.depth if isinstance(field, AttentionField) else None
+    if not isinstance(depth, Resampled):
+        return
+    steps = depth.period / step
+    whole = max(1, round(steps))
+    if not math.isclose(steps, whole, rel_tol=ROUNDING):
+        raise InputError(
+            f"`period` {depth.period:g} of redrawn weights is {steps:.4g} of the `step` {step:g}, and weights change "
+            f"between steps alone: take a whole number of steps, such as a `period` of {whole * step:g}",
+            field=("period", "step"),
+        )
 
 
 def check_step(step: float, seed: int) -> None:
