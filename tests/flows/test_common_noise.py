@@ -60,6 +60,16 @@ def test_starts_redraw_their_weights_and_norms_are_bounds():
     assert len(set(flows.ensemble(simulation, ["mean_cosine"], starts=3).values["mean_cosine"][:, -1])) == 3
 
 
+def test_bounds_of_redrawn_weights_start_no_threads_of_a_blas(monkeypatch):
+    """Its product of two vectors wakes them in every layer, for longer than the rest of it takes."""
+    head = Resampled(4, "random:1", values="random:7").heads(0.0)[0]
+    monkeypatch.setattr(np.linalg, "norm", None)
+    assert head.value_norm == pytest.approx(np.sqrt(np.sum(head.values**2)), rel=1e-14)
+    assert head.sa_kernel(2.0, False, None).top == pytest.approx(
+        2 * np.sqrt(np.sum(head.queries**2)), rel=1e-14
+    )
+
+
 def test_draws_that_change_between_steps_are_refused():
     """Of a period of 1.6 steps a draw would last for two layers, and others for one."""
     x = OrthonormalStart(4, 4).tokens()

@@ -124,6 +124,8 @@ def scalar_or_matrix(matrix: Matrix) -> Matrix:
     if np.ndim(matrix) == 0:
         return float(matrix)
     array = np.asarray(matrix)
+    if array[0, 1:].any():  # as in nearly all that are not, before an identity is made
+        return array
     a = float(array[0, 0])
     return a if np.array_equal(array, a * np.eye(len(array))) else array
 

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from spinodal.errors import InputError
-from spinodal.flows.engines.kernel import Kernel, PositionScores
+from spinodal.flows.engines.kernel import Kernel, Matrix, PositionScores
 from spinodal.flows.fields.heads import Head, stack_heads
 from spinodal.flows.fields.matrices import ROLES, is_random, named_matrix
 from spinodal.runs import register
@@ -67,6 +67,11 @@ class Resampled:
         return tuple(RedrawnHead(head.queries, head.keys, head.values) for head in heads)
 
 
+def frobenius(matrix: Matrix) -> float:
+    """|M|_F of a matrix, |a| of a number; not by a BLAS, whose threads take longer to wake than the sum does."""
+    return math.sqrt(np.einsum("ij,ij->", matrix, matrix)) if np.ndim(matrix) else abs(float(matrix))
+
+
 class RedrawnKernel(Kernel):
     """A kernel of random matrices, whose largest exponent is bounded by |b| |Q|_F |K|_F.
 
@@ -75,8 +80,8 @@ class RedrawnKernel(Kernel):
 
     @cached_property
     def top(self) -> float:
-        Q, K = (np.linalg.norm(M) if np.ndim(M) else abs(M) for M in (self.queries, self.keys))
-        return abs(self.beta) * float(Q * K) + (0.0 if self.positions is None else self.positions.top)
+        size = frobenius(self.queries) * frobenius(self.keys)
+        return abs(self.beta) * size + (0.0 if self.positions is None else self.positions.top)
 
     @cached_property
     def isotropic(self) -> bool:
@@ -91,7 +96,7 @@ class RedrawnHead(Head):
 
     @cached_property
     def value_norm(self) -> float:
-        return float(np.linalg.norm(self.values)) if np.ndim(self.values) else abs(float(self.values))
+        return frobenius(self.values)
 
     @property
     def isotropic(self) -> bool:
