@@ -1,11 +1,10 @@
 from .compare import Comparison, Recipe, compare
 from .constraints import Constraint
 from .experiment import Experiment, Schedule, override, parse_overrides
-from .groups import ParameterGroup, parameter_groups
+from .groups import parameter_groups
 from .memory import MemoryEstimate, estimate
 from .muon import MuonAdamW
-from .probe import Probe
-from .records import TrainingRun, training_run
+from .records import ParameterGroup, Probe, TrainingRun, training_run
 from .run import Label, TrainingResult, train
 from .tasks import DataConfig
 from .tuning import Trial, Tuning, parse_grid

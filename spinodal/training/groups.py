@@ -23,7 +23,6 @@ instead and scales it by the shape of the matrix itself: its matrices have matri
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
@@ -31,6 +30,7 @@ from transformers.pytorch_utils import Conv1D
 
 from spinodal.errors import InputError
 from spinodal.mixers.base import OutputProjection
+from spinodal.training.records import ParameterGroup
 from spinodal.training.schedule import GROUPED, Schedule
 
 REFERENCE = 128  # features that a matrix reads whose rate is matrix_lr
@@ -38,17 +38,6 @@ SHARES = {"adamw": 0.2, "muon": 2.5}  # matrix_lr / lr where it is not given
 LINEAR = (nn.Linear, nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase, Conv1D)
 OUTPUT_SHARE = 0.5  # of the rate of an output projection
 TABLES, VECTORS, MATRICES, OUTPUTS = "tables", "vectors", "matrices", "outputs"
-
-
-@dataclass(frozen=True)
-class ParameterGroup:
-    """Parameters of one kind that share a rate: how many numbers they are, and how they are trained."""
-
-    kind: str  # tables, vectors, matrices or outputs; all, where the optimiser has one rate
-    inputs: int  # features that each matrix reads; 0 of tables and vectors
-    parameters: int
-    lr: float  # at the end of the warm-up
-    weight_decay: float
 
 
 def parameter_groups(

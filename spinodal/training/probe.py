@@ -3,7 +3,6 @@
 Of an encoder-decoder it is the encoder that is probed.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,24 +14,11 @@ from spinodal.mixers.base import PhaseMixer
 from spinodal.models.encoder import SpinodalPreTrainedModel
 from spinodal.observables import cosine_histogram, mean_cosine
 from spinodal.training.prepared import PreparedData
+from spinodal.training.records import Probe
 from spinodal.watch import record
 
 TOKENS = 32  # of the sentence whose phases are shown
 BINS = 40
-
-
-@dataclass(frozen=True)
-class Probe:
-    """Phase fractions [layer][token][phase] of one sentence; cosines of tokens by layer over eight contexts.
-
-    A layer without phases has None for its fractions; layer 0 of the cosines is the embedding.
-    """
-
-    tokens: list[str]
-    phase_fractions: list[list[list[float]] | None] | None
-    cosine_edges: list[float]
-    cosine_counts: list[list[float]]
-    mean_cosine: list[float]
 
 
 @torch.no_grad()

@@ -7,8 +7,6 @@ from typing import Any
 
 from spinodal.results import Result
 from spinodal.runs import Run, decode
-from spinodal.training.groups import ParameterGroup
-from spinodal.training.probe import Probe
 
 Number = int | float
 
@@ -24,6 +22,31 @@ class Part:
     machine: str
     threads: int
     processes: int
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters of one kind that share a rate: how many numbers they are, and how they are trained."""
+
+    kind: str  # tables, vectors, matrices or outputs; all, where the optimiser has one rate
+    inputs: int  # features that each matrix reads; 0 of tables and vectors
+    parameters: int
+    lr: float  # at the end of the warm-up
+    weight_decay: float
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Phase fractions [layer][token][phase] of one sentence; cosines of tokens by layer over eight contexts.
+
+    A layer without phases has None for its fractions; layer 0 of the cosines is the embedding.
+    """
+
+    tokens: list[str]
+    phase_fractions: list[list[list[float]] | None] | None
+    cosine_edges: list[float]
+    cosine_counts: list[list[float]]
+    mean_cosine: list[float]
 
 
 @dataclass(frozen=True, repr=False)

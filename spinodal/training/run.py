@@ -34,13 +34,13 @@ from spinodal.signals import watch_signal
 from spinodal.training.build import build_model, prepare_data
 from spinodal.training.experiment import Experiment
 from spinodal.training.finite import nonfinite_weights
-from spinodal.training.groups import ParameterGroup, describe_groups
+from spinodal.training.groups import describe_groups
 from spinodal.training.memory import estimate_memory, refuse_memory
 from spinodal.training.planning import PLANNED, follow_plan, measure_pace, plan_steps
 from spinodal.training.prepared import PreparedData
-from spinodal.training.probe import Probe, probe_model
+from spinodal.training.probe import probe_model
 from spinodal.training.processes import join_group, main_only, on_main, process_count, process_rank, together
-from spinodal.training.records import Part, TrainingRun, training_run
+from spinodal.training.records import ParameterGroup, Part, Probe, TrainingRun, training_run
 from spinodal.training.resumption import (
     FREE,
     fallen_rate,
