@@ -20,9 +20,9 @@ test: .venv/ready
 slow: .venv/ready
 	$(BIN)/python $(TESTS) slow
 
-# The explorer in a real Chromium, which Debian's package has; elsewhere install one under this name.
+# The explorer in a real Chromium (files that end in browser.py), which Debian's package has; elsewhere install one under this name.
 test-browser: browser
-	SPINODAL_BROWSER=1 $(BIN)/python -m pytest -q -n 2 --dist load -m browser
+	SPINODAL_BROWSER=1 $(BIN)/python $(TESTS) browser tests/explorer/test_*browser.py
 
 browser: .venv/ready node_modules/ready
 	command -v chromium > /dev/null || (apt-get update -q && apt-get install -q -y --no-install-recommends chromium)

@@ -1,4 +1,7 @@
-"""Every test runs with shapes checked (jaxtyping with beartype), torch on one thread, and random numbers of its own."""
+"""Every test runs with shapes checked (jaxtyping with beartype), torch on one thread, and random numbers of its own.
+
+`make test-browser`, whose tests are about pages, waits neither for the checks nor for torch.
+"""
 
 import copy
 import gc
@@ -8,7 +11,8 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-from jaxtyping import install_import_hook
+import numpy as np
+import pytest
 
 PACKAGE = Path(__file__).parent.parent / "spinodal"
 # transformers rebuilds configurations from their signature, which the hook would hide
@@ -21,13 +25,14 @@ def modules() -> set[str]:
     return {".".join(("spinodal", *file.relative_to(PACKAGE).with_suffix("").parts)) for file in files}
 
 
-install_import_hook(sorted(modules() - UNCHECKED), "beartype.beartype")
+if not os.environ.get("SPINODAL_BROWSER"):
+    from jaxtyping import install_import_hook
 
-import numpy as np
-import pytest
-import torch
+    install_import_hook(sorted(modules() - UNCHECKED), "beartype.beartype")
 
-torch.set_num_threads(1)
+    import torch
+
+    torch.set_num_threads(1)
 
 
 def pytest_collection_finish() -> None:

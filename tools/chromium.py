@@ -2,7 +2,6 @@
 
 import importlib.util
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -39,12 +38,15 @@ def browser() -> Iterator[Any]:
 
 
 def wait_until(page: Any, what: str, seconds: float = 30) -> None:
-    """Polls an expression: Playwright's own waiting needs eval, which the explorer's pages forbid.
+    """Asks an expression in the page until it is true: Playwright's own waiting needs eval, which the pages forbid.
 
     TimeoutError where it is never true.
     """
-    end = time.monotonic() + seconds
-    while not page.evaluate(what):
-        if time.monotonic() > end:
-            raise TimeoutError(f"never: {what}")
-        time.sleep(0.01)
+    asked = f"""(async () => {{
+      for (const end = performance.now() + {1000 * seconds}; performance.now() < end; ) {{
+        if ({what}) return true;
+        await new Promise((done) => setTimeout(done, 10));
+      }}
+    }})()"""
+    if not page.evaluate(asked):
+        raise TimeoutError(f"never: {what}")

@@ -1,14 +1,6 @@
-"""Flows that the explorer and the library both follow, and how near they must come to each other."""
+"""Flows that the explorer and the library both follow: as settings, and as addresses of the page."""
 
-import math
 from typing import Any
-
-import numpy as np
-import pytest
-
-from spinodal import flows
-from spinodal.flows import AttentionField, Head
-from spinodal.flows.fields.energy import energy_of
 
 CASES: dict[str, dict[str, Any]] = {
     "sphere, beta 1": {"n": 64, "d": 3, "beta": 1, "until": 15, "times": [1, 3, 6, 10]},
@@ -31,40 +23,16 @@ CASES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def start_of(case: dict[str, Any]) -> np.ndarray:
-    seed, perturb = case.get("seed", 0), case.get("perturb")
-    begin = flows.named_start(case.get("start", "uniform"), case["n"], case["d"], seed)
-    return (flows.PerturbedStart(begin, perturb, seed) if perturb else begin).tokens()
-
-
-def field_of(case: dict[str, Any], kappa: float = math.inf) -> AttentionField:
-    head = Head(values=-1.0 if case.get("repulsive") else 1.0)
-    return AttentionField(
-        float(case["beta"]), case.get("kind", "sa"), (head,), case.get("causal", False), kappa=kappa
-    )
-
-
 def whole(name: str) -> dict[str, Any]:
     """A case with all that the modules ask for."""
     return {"seed": 0, "start": "uniform", "tolerance": 1e-8, **CASES[name]}
 
 
-def check_followed(name: str, found: dict[str, Any]) -> None:
-    """Positions within 1e-12, to a late consensus within 1e-8; the same merges, their times within 1e-6."""
-    case = whole(name)
-    until = flows.time.CONSENSUS if case["until"] is None else float(case["until"])
-    saves = [float(time) for time in case["times"]]
-    expected = flows.simulate(field_of(case), start_of(case), until, saves=saves)
-    times = [frame["time"] for frame in found["frames"]]
-    assert times[:-1] == case["times"]
-    assert times[-1] == pytest.approx(expected.times[-1], rel=1e-6)
-    tokens = np.reshape([frame["tokens"] for frame in found["frames"]], (len(times), case["n"], case["d"]))
-    assert np.abs(tokens - expected.tokens[1:]).max() < (1e-8 if case["until"] is None else 1e-12)
-    merges = expected.merges
-    pairs = [merge["tokens"] for merge in found["merges"]]
-    assert pairs == np.stack([merges.first, merges.second], 1).tolist()
-    assert [merge["clusters"] for merge in found["merges"]] == merges.clusters.tolist()
-    assert [merge["time"] for merge in found["merges"]] == pytest.approx(merges.time.tolist(), rel=1e-6)
-    if not case.get("causal"):
-        log_energy = energy_of(field_of(case)).log(expected.tokens[-1], np.full(case["n"], 1 / case["n"]))
-        assert found["logEnergy"] == pytest.approx(log_energy, rel=1e-9, abs=1e-9)
+# of the page, whose command yields the same run
+ADDRESSES = (
+    "#n=100&d=2&beta=25",
+    "#n=48&d=3&beta=3&seed=7",
+    "#field=usa&n=40&d=2&beta=4&until=1",
+    "#n=20&d=32&beta=5&start=orthonormal",
+    "#n=24&d=3&start=lattice&seed=2",
+)

@@ -1,8 +1,11 @@
 """A page of a real Chromium, as tests ask it: `tools/chromium.py` launches it."""
 
+import itertools
 import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from spinodal.explorer.page import PAGE
 
@@ -10,6 +13,7 @@ sys.path.append(str(Path(__file__).parent.parent.parent / "tools"))
 import chromium
 
 ADDRESS = PAGE.as_uri()
+MERGES = "explorer.run.current.merges"
 WHOLE = "!!(window.explorer && explorer.run.current?.whole)"  # a run that has come to its end
 AGAIN = """(hash) => new Promise((done) => {
   explorer.player.setPlaying(false);
@@ -24,6 +28,7 @@ class Tab:
 
     def __init__(self, page: Any):
         self.page, self.faults, self.asked, self.look = page, list[str](), list[str](), ()
+        self.visits = itertools.count()
         page.on("console", lambda m: self.faults.append(m.text) if m.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: self.faults.append(str(error)))
         page.on("request", lambda request: self.asked.append(request.url))
@@ -43,9 +48,8 @@ class Tab:
         if page == ADDRESS and self.page.url.startswith(ADDRESS) and not fresh:
             self.page.evaluate(AGAIN, hash_)
         else:
-            self.page.goto("about:blank")
             self.asked.clear()
-            self.page.goto(page + hash_)
+            self.page.goto(f"{page}?{next(self.visits)}{hash_}")  # a hash alone would not load it again
         if whole:
             self.until(WHOLE)
 
@@ -54,3 +58,10 @@ class Tab:
 
     def text(self, selector: str) -> str:
         return self.page.inner_text(selector)
+
+
+def assert_same_merges(mine: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> None:
+    """The same pairs of tokens, at the same times within 1e-9."""
+    assert [merge["tokens"] for merge in mine] == [merge["tokens"] for merge in theirs]
+    times = [merge["time"] for merge in theirs]
+    assert [merge["time"] for merge in mine] == pytest.approx(times, rel=1e-9)

@@ -1,38 +1,34 @@
 """The report of an observation, and of several, in a real Chromium: the same player, first on the page."""
 
+import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from accessibility import findings
+from stored import OBSERVATION
 
 from spinodal import watch
-from spinodal.report.observation import comparison_page, observation_page
 
 pytestmark = pytest.mark.browser
 Open = Callable[..., Any]
 READY = "window.report?.players.every(player => player.drawn)"
 
 
-def observed(at: Path, name: str, layers: int, n: int, d: int = 24) -> watch.ObservationResult:
-    """An observation of tokens that contract to their mean, layer by layer."""
-    tokens = [np.random.default_rng(n).standard_normal((n, d)) + 0.5]
-    for _ in range(layers - 1):
-        tokens.append(0.7 * tokens[-1] + 0.3 * tokens[-1].mean(0))
-    np.savez(at / f"{name}.npz", tokens=np.array(tokens, np.float32))
-    source = watch.source_named(str(at / f"{name}.npz"))
-    return watch.observe(watch.Observation(source, watch.Question(nulls=())))
-
-
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Addresses of the report of one observation, and of that beside another of 2,048 tokens."""
-    at = tmp_path_factory.mktemp("reports")
-    one, other = observed(at, "one", 6, 20), observed(at, "other", 5, 2048, d=6)
-    (at / "report.html").write_text(observation_page(one), encoding="utf-8")
-    (at / "compare.html").write_text(comparison_page({"one": one, "other": other}), encoding="utf-8")
+    """Addresses of the report of one observation, and of that beside one that shows 2,048 tokens."""
+    from spinodal.report import observation
+
+    at, one = tmp_path_factory.mktemp("reports"), watch.read_observation(OBSERVATION)
+    tokens = np.cumsum(np.random.default_rng(0).standard_normal((3, 2048, 6)), 0)
+    shown = watch.ShownInput(("token",) * 2048, (), (), np.arange(3.0), tokens)
+    other = dataclasses.replace(one, model="other", shown=shown)
+    (at / "report.html").write_text(observation.observation_page(one), encoding="utf-8")
+    (at / "compare.html").write_text(
+        observation.comparison_page({"one": one, "other": other}), encoding="utf-8"
+    )
     return {name: (at / f"{name}.html").as_uri() for name in ("report", "compare")}
 
 
@@ -93,7 +89,7 @@ def test_models_stand_side_by_side_on_one_clock(opened: Open, pages: dict[str, s
     assert one["y"] == pytest.approx(other["y"], abs=30)
     assert one["x"] + one["width"] < other["x"]
     tab.locator("[data-part=at]").first.fill("0.5")
-    tab.until("document.querySelectorAll('[data-part=now]')[1].textContent === 'layer 2'")
+    tab.until("document.querySelectorAll('[data-part=now]')[1].textContent === 'layer 1'")
     tab.locator("[data-part=play]").nth(1).click()
     tab.until("report.players[0].view.at > 0.55")
     tab.locator("[data-part=play]").nth(1).click()
