@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from spinodal.figures.style import colours, panel, styled
+from spinodal.figures.style import colours, panel, plain_log_ticks, styled
 
 
 @styled
@@ -24,6 +24,7 @@ def cost_by_kurtosis(found: Mapping[str, Sequence[Mapping[str, float]]]) -> Figu
     axes.set(
         xlabel="kurtosis of the hidden vectors", title="nats that four bits cost; hollow: after a rotation"
     )
+    plain_log_ticks(axes.xaxis)
     handles, labels = axes.get_legend_handles_labels()
     named = [(handle, label) for handle, label in zip(handles, labels, strict=True) if label]
     axes.legend(*zip(*named, strict=True), frameon=False, fontsize=8)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from spinodal.figures.particles import COLOURS, THEORY, dress_axes
-from spinodal.figures.style import INK, MUTED, PAGE, styled
+from spinodal.figures.style import INK, MUTED, PAGE, plain_log_ticks, styled
 
 HEIGHT, WIDTH = 3.5, 4.3
 Points = tuple[Float[np.ndarray, "..."], ...]  # x, y, and the standard errors of y where there are any
@@ -71,6 +71,8 @@ def draw_panel(axes: Axes, panel: Panel) -> None:
         axes.axvline(x, color=MUTED, linestyle=(0, (1, 1.5)), linewidth=1.2, label=label)
     if panel.limits is not None:
         axes.set_ylim(*panel.limits)
+    for axis in (axes.xaxis, axes.yaxis):
+        plain_log_ticks(axis)
     if axes.get_legend_handles_labels()[1]:
         at: Any = panel.place  # a list of literals to matplotlib's types
         axes.legend(fontsize=8, loc=at, facecolor=PAGE, edgecolor="none", framealpha=0.85)

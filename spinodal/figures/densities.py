@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from spinodal.figures.style import INK, MUTED, colours, label_ends, panel, styled
+from spinodal.figures.style import MAP_INK, MUTED, colour_bar, colours, label_ends, panel, styled
 from spinodal.meanfield import DensityResult, smooth_density
 from spinodal.observables import Plateau
 
@@ -65,11 +65,15 @@ def life(
         axes.set_xscale("log")
     for position in marks.positions:
         axes.plot(
-            [t[0], min(marks.until, t[-1])], [position] * 2, color=INK, linewidth=1.0, linestyle=(0, (4, 3))
+            [t[0], min(marks.until, t[-1])],
+            [position] * 2,
+            color=MAP_INK,
+            linewidth=1.0,
+            linestyle=(0, (4, 3)),
         )
     for plateau in marks.plateaus:
         if not plateau.unfinished:
-            axes.axvline(plateau.end, color=MUTED, linewidth=0.8)
+            axes.axvline(plateau.end, color=MAP_INK, linewidth=0.6)
         middle = np.sqrt(max(plateau.start, t[0]) * plateau.end) if logarithmic else None
         middle = (plateau.start + plateau.end) / 2 if middle is None else middle
         if plateau.clusters and t[0] <= middle <= t[-1]:
@@ -81,9 +85,10 @@ def life(
                 ha="center",
                 fontsize=8,
             )
-    axes.set(xlabel="t", ylabel="angle", xlim=(t[0], t[-1]), ylim=(angle[0], angle[-1]))
+    axes.set(xlabel="t", ylabel="angle (radians)", xlim=(t[0], t[-1]), ylim=(angle[0], angle[-1]))
+    axes.set_title("density; above the map: its number of clusters", pad=16)
     axes.grid(visible=False)
-    figure.colorbar(mesh, ax=axes, label="log10 of density over uniform", shrink=0.8)
+    colour_bar(figure, mesh, axes, label="log10 of density over uniform", shrink=0.8)
     return figure
 
 
@@ -138,7 +143,7 @@ def sphere_map(values: Float[np.ndarray, "c e"], title: str) -> Figure:
     longitude = np.linspace(-np.pi, np.pi, values.shape[1])
     mesh = axes.pcolormesh(longitude, latitude, values, cmap="magma_r", shading="nearest", rasterized=True)
     axes.set(xticklabels=[], yticklabels=[], title=title)
-    figure.colorbar(mesh, ax=axes, shrink=0.7)
+    colour_bar(figure, mesh, axes, label="density over uniform", shrink=0.7)
     return figure
 
 
@@ -152,7 +157,7 @@ def branches(curves: dict[str, tuple[Float[np.ndarray, " c"], Float[np.ndarray, 
     axes.axvline(1.0, color=MUTED, linewidth=0.8)
     right = max(float(kappa[-1]) for kappa, _ in curves.values())
     axes.set(
-        xlabel="kappa / kappa_c",
+        xlabel="κ / κ_c",
         title="order parameter m_1 of stationary densities",
         ylim=(0, 1),
         xlim=(None, right),

@@ -72,11 +72,16 @@ def figure_table(figure: Figure) -> str:
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(HEADER)
     for number, axes in enumerate(figure.axes, 1):
-        panel = axes.get_title(loc="left") or axes.get_title() or f"panel {number}"
-        labels = axes.get_xlabel(), axes.get_ylabel()
+        panel = one_line(axes.get_title(loc="left") or axes.get_title()) or f"panel {number}"
+        labels = one_line(axes.get_xlabel()), one_line(axes.get_ylabel())
         for series, x, y, value in drawn_points(axes):
             rows.writerow((panel, series, labels[0], x, labels[1], y, value))
     return text.getvalue()
+
+
+def one_line(text: str) -> str:
+    """The text without the breaks that a narrow figure gave it."""
+    return " ".join(text.split("\n"))
 
 
 def drawn_points(axes: Axes) -> Iterator[tuple[str, float, float, float | str]]:

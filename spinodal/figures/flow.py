@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from spinodal.errors import InputError
 from spinodal.figures.globe import dots, globe, trails, view_rotation
-from spinodal.figures.style import INK, MODELS, MUTED, canvas, panel, styled
+from spinodal.figures.style import INK, MAP_THEORY, MODELS, MUTED, canvas, panel, styled
 from spinodal.observables import cosine_histogram
 from spinodal.types import Trajectory
 
@@ -31,20 +31,31 @@ def time_axis(axes: Axes, times: Times) -> None:
     axes.set_xlabel("t")
 
 
+def continuous_angles(tokens: Float[np.ndarray, "t n 2"]) -> Float[np.ndarray, "t n"]:
+    """Angles over time without jumps, in radians; tokens that are near at the end have angles that are.
+
+    The circle is cut in the middle of the widest gap between the last tokens.
+    """
+    angle = np.unwrap(np.arctan2(tokens[..., 1], tokens[..., 0]), axis=0)
+    last = np.sort(angle[-1] % (2 * np.pi))
+    gaps = np.diff(last, append=last[0] + 2 * np.pi)
+    cut = last[gaps.argmax()] + gaps.max() / 2 - 2 * np.pi
+    return angle + (cut + (angle[-1] - cut) % (2 * np.pi) - angle[-1])
+
+
 @styled
 def angles_over_time(
     times: Times, tokens: Float[np.ndarray, "t n 2"], merges: Float[np.ndarray, " k"]
 ) -> Figure:
-    """The angle of every token over time, a dot on the axis at each merge."""
-    angle = np.unwrap(np.arctan2(subsample_tokens(tokens)[..., 1], subsample_tokens(tokens)[..., 0]), axis=0)
+    """The angle of every token over time, a tick on the axis at each merge."""
     figure, axes = panel(6.4, 4.0)
-    axes.plot(times, angle, color=COLOURS[0], linewidth=0.6, alpha=0.6)
+    axes.plot(times, continuous_angles(subsample_tokens(tokens)), color=COLOURS[0], linewidth=0.6, alpha=0.6)
     time_axis(axes, times)
     seen = merges[(merges >= times[1 if axes.get_xscale() == "log" else 0]) & (merges <= times[-1])]
     axes.plot(
         seen, np.full(len(seen), axes.get_ylim()[0]), "|", color=COLOURS[1], markersize=14, clip_on=False
     )
-    axes.set(ylabel="angle", title=f"tokens on the circle; {len(merges)} merges, a tick each")
+    axes.set(ylabel="angle (radians)", title=f"tokens on the circle; {len(merges)} merges, a tick each")
     return figure
 
 
@@ -79,7 +90,7 @@ def cosines_over_time(
     edges = np.concatenate([times[:1], (times[1:] + times[:-1]) / 2, times[-1:]])
     axes.pcolormesh(edges, np.linspace(-1, 1, BINS + 1), share.T**0.4, cmap="Blues", rasterized=True)
     if theory is not None:
-        axes.plot(*theory, color=INK, linestyle=(0, (4, 2)), linewidth=1.1, label="theory")
+        axes.plot(*theory, color=MAP_THEORY, linestyle=(0, (4, 2)), linewidth=1.6, label="theory")
         axes.legend(frameon=False, loc="lower right")
     time_axis(axes, times)
     axes.set(ylim=(-1, 1), ylabel="cosine of a pair", title="share of pairs, darker is more")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -160,7 +161,11 @@ def landscapes(pictures: list[Landscape]) -> Figure:
 def manifold(states: Float[np.ndarray, "k 3"], stability: list[str], *, title: str) -> Figure:
     """Equilibria in three coordinates, by their stability."""
     figure = Figure(figsize=(4.6, 4.2))
-    axes = figure.add_subplot(projection="3d")
+    with rc_context(
+        {"grid.color": f"{MUTED}55"}
+    ):  # seen on light and dark pages, which cannot be set afterwards
+        axes = figure.add_subplot(projection="3d")
+    axes.set_box_aspect(None, zoom=0.85)  # pyright: ignore
     for kind in STABILITIES:
         chosen = states[[name == kind for name in stability]]
         if len(chosen):

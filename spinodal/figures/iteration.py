@@ -6,7 +6,18 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from spinodal.figures.style import INK, MODELS, MUTED, colours, label_ends, panel, printable, styled
+from spinodal.figures.style import (
+    INK,
+    MODELS,
+    MUTED,
+    colour_bar,
+    colours,
+    label_ends,
+    panel,
+    plain_log_ticks,
+    printable,
+    styled,
+)
 from spinodal.watch import Course, FixedPoint, IterationResult, TrainingSeriesResult
 from spinodal.watch.iteration import NUMBERS
 from spinodal.watch.training_series import SERIES
@@ -52,6 +63,7 @@ def numbers_by_layer(result: IterationResult, name: str) -> Figure:
     )
     if name == "residual" and all((course.mean(name) > 0).all() for course in courses.values()):
         axes.set_yscale("log")
+        plain_log_ticks(axes.yaxis)
     label_ends(axes, ends, colour)
     return figure
 
@@ -121,6 +133,5 @@ def number_by_step(result: TrainingSeriesResult, name: str) -> Figure:
     axes.set_xticks(steps[:-1:every] + 0.5, [f"{step}" for step in result.steps[::every]])
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="step of training", ylabel="layer (0: what enters the first)", title=SERIES_LABELS[name])
-    bar = figure.colorbar(mesh, ax=axes)
-    bar.outline.set_visible(False)  # type: ignore[union-attr]
+    colour_bar(figure, mesh, axes)
     return figure

@@ -2,7 +2,8 @@
 
     with saved_as(format="pdf", style="paper", columns=1): ...     every figure that is saved within
 
-A style changes a figure that is drawn: sizes of text and lines, or its colours for those of the dark palette.
+A style changes a figure that is drawn: sizes of text and lines, or its colours for those of the dark palette. A narrow
+one has its panels below one another, longer titles in several lines, and legends below what they would cover.
 """
 
 from collections.abc import Iterator
@@ -19,7 +20,8 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from spinodal.errors import InputError
-from spinodal.figures.style import MODELS, PAPER
+from spinodal.figures.fitting import fit, resize
+from spinodal.figures.style import INK, MODELS, PAPER
 from spinodal.runs import PICTURES
 
 COLUMN, GUTTER = 3.375, 0.25  # inches of a column of text and between two, those of the APS journals
@@ -30,6 +32,7 @@ SIZES = {
     "dark": (1.0, 1.0),
 }  # of text and of lines, as they were drawn
 DARK = {light: dark for light, dark in (PAPER | MODELS).values()}
+DARK["#000000"] = DARK[INK]  # what has no colour of its own
 COLOURS = ("color", "facecolor", "edgecolor", "markerfacecolor", "markeredgecolor")
 
 
@@ -84,22 +87,16 @@ def saved_as(**values: Any) -> Iterator[Look]:
 
 def dress(figure: Figure, look: Look) -> None:
     """Gives a figure the width and the style of a look; as it was drawn where the look says neither."""
+    text, lines = SIZES[look.style] if look.style else (1.0, 1.0)
     if look.columns is not None:
-        resize(figure, look.columns * COLUMN + (look.columns - 1) * GUTTER)
+        resize(figure, look.columns * COLUMN + (look.columns - 1) * GUTTER, text)
     if look.style is not None:
         figure.draw_without_rendering()  # makes the ticks
-        scale(figure, *SIZES[look.style])
+        scale(figure, text, lines)
+    if look != AS_DRAWN:
+        fit(figure)
     if look.style == "dark":
         darken(figure)
-
-
-def resize(figure: Figure, width: float) -> None:
-    """A figure of this width in inches; a narrower one keeps room for its labels, a picture its aspect."""
-    old, height = figure.get_size_inches()
-    ratio = width / old
-    figure.set_size_inches(
-        width, height * (ratio**0.5 if figure.get_layout_engine() and ratio < 1 else ratio)
-    )
 
 
 def scale(figure: Figure, text: float, lines: float) -> None:
@@ -121,10 +118,11 @@ def scale(figure: Figure, text: float, lines: float) -> None:
 def darken(figure: Figure) -> None:
     """Every colour of the light palette becomes that of the dark one, each other colour stays."""
     for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
-        settings = axis.get_tick_params()
-        names = [name for name in ("color", "labelcolor", "grid_color") if name in settings]
-        colours: dict[str, Any] = {name: dark_colour(settings[name]) for name in names}
-        axis.set_tick_params(**colours)
+        for which in ("major", "minor"):
+            settings = axis.get_tick_params(which)
+            names = [name for name in ("color", "labelcolor", "grid_color") if name in settings]
+            colours: dict[str, Any] = {name: dark_colour(settings[name]) for name in names}
+            axis.set_tick_params(which, **colours)
     for artist in figure.findobj():
         for name in COLOURS:
             recolour(artist, name)
@@ -136,7 +134,9 @@ def recolour(artist: Artist, name: str) -> None:
     if get is None or put is None:
         return
     found = get()
-    if isinstance(found, str) and found in ("none", "auto"):
+    if (isinstance(found, str) and found in ("none", "auto")) or (
+        isinstance(found, tuple) and found[3:] == (0.0,)
+    ):  # a patch would give what is transparent an opacity of its own
         return
     if isinstance(found, np.ndarray) and found.ndim == 2:
         if len(found):

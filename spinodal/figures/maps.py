@@ -7,10 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from spinodal import theory
-from spinodal.figures.style import INK, MODELS, MUTED, RULE, styled
+from spinodal.figures.style import INK, MAP_PAGE, MAP_THEORY, MODELS, MUTED, RULE, colour_bar, styled
 from spinodal.flows.ensembles import Diagram, DiagramResult
 
-CURVE = "#ff5a36"  # theory, on the colours of a map
 COLUMNS = 3
 
 
@@ -120,9 +119,9 @@ def phase_maps(
             edges(t), edges(betas), probability.T, vmin=0, vmax=1, cmap="viridis", rasterized=True
         )
         if min(probability.shape) > 1 and probability.min() < 0.5 < probability.max():
-            axes.contour(t, betas, probability.T, [0.5], colors="white", linewidths=0.9)
+            axes.contour(t, betas, probability.T, [0.5], colors=MAP_PAGE, linewidths=0.9)
         if curve is not None:
-            axes.plot(curve, betas, color=CURVE, linewidth=1.6, linestyle=(0, (4, 2)))
+            axes.plot(curve, betas, color=MAP_THEORY, linewidth=1.6, linestyle=(0, (4, 2)))
         axes.set_title(name)
         frame_axes(axes)
     for axes in list(grid.flat)[len(panels) :]:
@@ -132,13 +131,17 @@ def phase_maps(
     for axes in grid[:, 0]:
         axes.set_ylabel("β")
     if mesh is not None:
-        bar = figure.colorbar(mesh, ax=grid, label="probability that two tokens have met", shrink=0.8)
-        frame_axes(bar.ax)
+        colour_bar(figure, mesh, grid, label="probability that two tokens have met", shrink=0.8)
     lines = [Line2D([], [], color="#9aa3ab", linewidth=0.9, label="P = 1/2 (white)")]
     if curve is not None:
         lines += [
             Line2D(
-                [], [], color=CURVE, linewidth=1.6, linestyle=(0, (4, 2)), label="theory, d ≥ n, orthogonal"
+                [],
+                [],
+                color=MAP_THEORY,
+                linewidth=1.6,
+                linestyle=(0, (4, 2)),
+                label="theory, d ≥ n, orthogonal",
             )
         ]
     figure.legend(handles=lines, loc="outside lower right", ncols=2, frameon=False, fontsize=8)
@@ -163,7 +166,7 @@ def cosines_over_time(
     for axes, (time, cosines) in zip(grid, samples.items(), strict=True):
         axes.hist(cosines, bins=np.linspace(-0.2, 1, 121), density=True, color=colour, alpha=0.35)
         axes.axvline(float(cosines.mean()), color=colour, linewidth=1.4)
-        axes.axvline(gammas[time], color=CURVE, linewidth=1.4, linestyle=(0, (4, 2)))
+        axes.axvline(gammas[time], color=MAP_THEORY, linewidth=1.4, linestyle=(0, (4, 2)))
         axes.set_yticks([])
         axes.set_ylabel(f"t = {time:g}", rotation=0, ha="right", va="center")
         frame_axes(axes)
@@ -188,9 +191,11 @@ def measured_over_theory(
         axes.plot(x, expected, color=colour[0], linewidth=1)
         axes.plot(x, measured, "o", color=colour[0], markersize=3, label=name)
     below, at, above = limits
-    axes.plot([x[0], 1, np.nan, 1, x[-1]], [below, below, np.nan, above, above], color=CURVE, linewidth=1.2)
-    axes.plot([], [], "o-", color=CURVE, linewidth=1.2, markersize=5, label="limit n → ∞")
-    axes.plot(1, at, "o", color=CURVE, markersize=5)
+    axes.plot(
+        [x[0], 1, np.nan, 1, x[-1]], [below, below, np.nan, above, above], color=MAP_THEORY, linewidth=1.2
+    )
+    axes.plot([], [], "o-", color=MAP_THEORY, linewidth=1.2, markersize=5, label="limit n → ∞")
+    axes.plot(1, at, "o", color=MAP_THEORY, markersize=5)
     axes.set(xlabel=labels[0], ylabel=labels[1], title=title)
     axes.legend(frameon=False, fontsize=8)
     frame_axes(axes)

@@ -44,7 +44,9 @@ def cluster_counts(circles: Sequence[Circles], *, title: str) -> Figure:
     for (one, bars, course), c in zip(grid, circles, strict=True):
         on_circle(one, c.angles, c.labels)
         one.set_title(f"β = {c.beta:g}, t = {c.time:g}", x=0.1)
-        dress_axes(bars, xlabel="clusters", title=f"share of {c.samples} starts at t = {c.time:g}")
+        dress_axes(
+            bars, xlabel="clusters", title=f"share of {c.samples} starts, β = {c.beta:g}, t = {c.time:g}"
+        )
         width = 0.8 / len(c.shares)
         for k, (name, share) in enumerate(c.shares.items()):
             place = np.arange(1, len(share) + 1) + width * (k - (len(c.shares) - 1) / 2)
@@ -55,7 +57,7 @@ def cluster_counts(circles: Sequence[Circles], *, title: str) -> Figure:
         bars.set_xticks(range(1, 1 + max(len(share) for share in c.shares.values())))
         if c is circles[0]:
             key(bars, "upper right")
-        dress_axes(course, xlabel="t", title="mean number of clusters")
+        dress_axes(course, xlabel="t", title=f"mean number of clusters, β = {c.beta:g}")
         course.loglog(c.times, c.mean, color=COLOURS[0])
         course.fill_between(
             c.times, c.mean - 2 * c.error, c.mean + 2 * c.error, color=COLOURS[0], alpha=0.3, linewidth=0
@@ -79,7 +81,12 @@ def on_circle(axes: Axes, angles: Float[np.ndarray, " n"], labels: Int[np.ndarra
     axes.add_patch(Circle((0, 0), 1, facecolor="none", edgecolor=MUTED, linewidth=0.8))
     tint = [COLOURS[k % len(COLOURS)] for k in labels]
     axes.scatter(
-        np.cos(angles), np.sin(angles), s=25 * np.sqrt(np.bincount(labels)[labels]), c=tint, linewidths=0
+        np.cos(angles),
+        np.sin(angles),
+        s=25 * np.sqrt(np.bincount(labels)[labels]),
+        c=tint,
+        linewidths=0,
+        clip_on=False,
     )
 
 
@@ -140,7 +147,7 @@ def long_waits(
     """
     figure = Figure(figsize=(9.4, 3.5), layout="constrained")
     left, middle, right = figure.subplots(1, 3, width_ratios=(1.3, 1.1, 0.9))
-    dress_axes(left, xlabel="t", title="angles; lines: merges")
+    dress_axes(left, xlabel="t", title="angles (radians); lines: merges")
     for merge in merges:
         left.axvline(merge, color=MUTED, linewidth=0.8, linestyle=(0, (1, 1)))
     left.semilogx(times, angles, color=COLOURS[0], linewidth=1.2)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from spinodal.figures.style import MUTED, colours, label_ends, panel, styled
+from spinodal.figures.style import MUTED, colours, label_ends, panel, plain_log_ticks, styled
 
 
 @styled
@@ -50,6 +50,6 @@ def loss_against_density(
             ha=side,
         )
     axes.margins(0.1, 0.2)
-    axes.set_yscale("log")
-    axes.set(xlabel="density of the links", title="held-out loss, nats an answer")
+    axes.set(xlabel="density of the links", title="held-out loss, nats an answer", yscale="log")
+    plain_log_ticks(axes.yaxis)
     return figure

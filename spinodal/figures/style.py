@@ -17,8 +17,11 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import AutoLocator, LogLocator, NullLocator, ScalarFormatter, StrMethodFormatter
 
 # variable -> (light, dark)
 MODELS = {
@@ -36,6 +39,8 @@ PAPER = {
     "--page": ("#ffffff", "#14171c"),
 }
 INK, MUTED, RULE, PAGE = (light for light, _ in PAPER.values())
+# what stands on a map of colours, which are the same on a dark page: lines, level lines, and theory
+MAP_INK, MAP_PAGE, MAP_THEORY = "#0b0d10", "#fefefe", "#ff5a36"
 STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": MUTED,
@@ -55,6 +60,7 @@ STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.8,
     "text.color": INK,
 }
+LINE = 1.22  # of the size of text: from one line to the next
 styled = rc_context(STYLE)  # decorates every function that makes a figure
 
 
@@ -82,12 +88,32 @@ def panel(width: float, height: float) -> tuple[Figure, Axes]:
     """An empty figure of one panel, its size in inches; pyplot and its global state stay out of it."""
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
-    axes.tick_params(colors=MUTED, labelsize=8.5, length=3)
+    axes.tick_params(which="both", colors=MUTED, labelsize=8.5)
+    axes.tick_params(length=3)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", color=RULE, linewidth=0.7)
     for set_text in (axes.set_title, axes.set_xlabel, axes.set_ylabel):
         set_text("", parse_math=False)  # names that a user gave are no formulas, whatever $ they hold
     return figure, axes
+
+
+def colour_bar(figure: Figure, mesh: Any, axes: Any, **options: Any) -> Axes:
+    """The scale of a map's colours beside its axes, one or several."""
+    bar = figure.colorbar(mesh, ax=axes, **options)
+    bar.ax.tick_params(which="both", colors=MUTED, labelsize=8.5)
+    bar.ax.tick_params(length=3)
+    return bar.ax
+
+
+def plain_log_ticks(axis: Axis) -> None:
+    """Numbers as they are written on a logarithmic axis that spans less than two decades."""
+    low, high = sorted(axis.get_view_interval())
+    if axis.get_scale() != "log" or not 0 < low < high < 100 * low:
+        return
+    close = high < 3 * low
+    axis.set_major_locator(AutoLocator() if close else LogLocator(subs=(1, 2, 5), numticks=8))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(ScalarFormatter() if close else StrMethodFormatter("{x:g}"))
 
 
 def canvas(width: float, height: float) -> tuple[Figure, Axes]:
@@ -106,16 +132,34 @@ def printable(text: str) -> str:
     return UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
+class EndLabel(Text):
+    """The name of a curve at the right edge; `wanted` is the height of the curve's end, in heights of the panel."""
+
+    wanted = 0.0
+
+
 def label_ends(axes: Axes, ends: dict[str, float], colour: dict[str, str]):
     """Writes names at the right edge, each as near to the end of its curve as the other names allow."""
     axes.get_ylim()  # settles the limits, which transLimits alone does not
-    gap = 11 / 72 * axes.figure.dpi / axes.bbox.height  # a line of text, in heights of the panel
-    names = sorted((name for name in ends if np.isfinite(ends[name])), key=ends.__getitem__)
     to_panel = axes.transScale + axes.transLimits
-    wanted = np.array([to_panel.transform((1.0, ends[name]))[1] for name in names]).clip(0, 1)
-    for name, y in zip(names, spread_labels(wanted, gap), strict=True):
-        style = {"color": colour[name], "va": "center", "parse_math": False}
-        axes.text(1.02, y, printable(name), transform=axes.transAxes, **style)
+    for name in sorted((name for name in ends if np.isfinite(ends[name])), key=ends.__getitem__):
+        label = EndLabel(
+            1.02, 0.0, printable(name), color=colour[name], va="center", parse_math=False, clip_on=False
+        )
+        label.wanted = float(np.clip(to_panel.transform((1.0, ends[name]))[1], 0, 1))
+        label.set_transform(axes.transAxes)
+        axes.add_artist(label)
+    space_end_labels(axes)
+
+
+def space_end_labels(axes: Axes) -> None:
+    """Moves the names at the right edge apart by a line of their text, as little as they can."""
+    labels = [text for text in axes.texts if isinstance(text, EndLabel)]
+    if labels:
+        line = LINE * float(labels[0].get_fontsize()) / 72 * axes.figure.dpi
+        heights = spread_labels(np.array([label.wanted for label in labels]), line / axes.bbox.height)
+        for label, y in zip(labels, heights, strict=True):
+            label.set_y(y)
 
 
 def spread_labels(y: Float[np.ndarray, " k"], gap: float) -> Float[np.ndarray, " k"]:

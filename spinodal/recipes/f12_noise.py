@@ -43,7 +43,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     curves = {}
     for kind, beta in (("usa", 1.0), ("usa", 2.4469), ("usa", 4.0), ("sa", 4.0)):
         law = drift_law(kind, beta)
-        curves[f"{kind.upper()}, beta = {beta:g}"] = (
+        curves[f"{kind.upper()}, β = {beta:g}"] = (
             stationary_branch(law, r).kappa / critical_kappa(law),
             r,
         )

@@ -18,6 +18,7 @@ from jaxtyping import Float
 
 from spinodal import sphere, theory
 from spinodal.figures import particles, particles_time
+from spinodal.figures.flow import continuous_angles
 from spinodal.flows import AttentionField
 from spinodal.flows.time import CONSENSUS, MERGE, Adaptive, SimulationResult, simulate
 
@@ -44,10 +45,10 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     left = N - int(np.sum(tight.merges.time <= END))
     figure = particles_time.long_waits(
         times,
-        np.unwrap(np.arctan2(tokens[..., 1], tokens[..., 0]), axis=0),
+        continuous_angles(tokens),
         tight.merges.time,
         waits,
-        title=f"SA on the circle, n = {N}; left: β = {BETA:g}, {left} clusters at t = {END:g}",
+        title=f"SA on the circle, n = {N}; first panel: β = {BETA:g}, {left} clusters at t = {END:g}",
     )
     particles.save(figure, out / "long-waits.png")
     rows = np.concatenate(list(waits.values()))

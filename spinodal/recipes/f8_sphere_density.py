@@ -97,7 +97,7 @@ def cloud(out: Path, seed: int, quick: bool) -> dict[str, float]:
         -1, 3
     )
     seen = potential(at, solver.x, solver.weights, 60.0).reshape(theta.shape)
-    title = f"SA on S^2, beta = 10, t = {solver.time:.3g}: {clusters(solver)} clusters"
+    title = f"SA on S², β = 10, t = {solver.time:.3g}: {clusters(solver)} clusters"
     save_picture(densities.sphere_map(seen / seen.mean(), title), out / "clusters.png")
     return {
         "clusters of the cloud": float(clusters(solver)),

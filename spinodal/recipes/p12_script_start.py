@@ -15,6 +15,7 @@ import numpy as np
 
 from spinodal import sphere, theory
 from spinodal.figures.claims import Panel, draw_claim
+from spinodal.figures.flow import continuous_angles
 from spinodal.figures.particles import save
 from spinodal.flows import AttentionField
 from spinodal.flows.time import CONSENSUS, Adaptive, Layers, SimulationResult, simulate
@@ -77,8 +78,7 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
 
 def angle_lines(run: SimulationResult) -> tuple[np.ndarray, np.ndarray]:
     """The angles of all tokens over time until END, as one line with gaps."""
-    angles = np.unwrap(np.arctan2(run.tokens[..., 1], run.tokens[..., 0]), axis=0)
-    angles += 2 * np.pi * (angles[0] < -np.pi / 2)
+    angles = continuous_angles(run.tokens)
     seen, n = run.times <= END, angles.shape[1]
     return np.tile(np.append(run.times[seen], np.nan), n), np.vstack(
         [angles[seen], np.full((1, n), np.nan)]

@@ -16,6 +16,7 @@ from scipy.special import exp1
 
 from spinodal import sphere
 from spinodal.figures.claims import Panel, draw_claim
+from spinodal.figures.flow import continuous_angles
 from spinodal.figures.particles import save
 from spinodal.flows import AttentionField
 from spinodal.flows.time import Adaptive, simulate
@@ -105,7 +106,7 @@ def one_flow(seed: int, end: float):
     )
     strong = renyi_centres(x, APART, strong=True)[0, 0].numpy()
     centre = renyi_centres(x, APART)[0, 0].numpy()
-    angles = np.unwrap(np.arctan2(run.tokens[..., 1], run.tokens[..., 0]), axis=0)
+    angles = continuous_angles(run.tokens)
     moved = np.degrees(abs(angles[-1] - angles[0]))
     near = np.arccos(np.clip(run.tokens[-1] @ run.tokens[-1][centre].T, -1, 1)).min(1)
     others = moved[centre & ~strong].max(initial=0)

@@ -3,6 +3,7 @@
 import csv
 import html
 import io
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from command import spinodal
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
@@ -18,7 +19,8 @@ from test_draw import DIAGRAM, MADE
 
 from spinodal import explorer, figures, flows, graphs
 from spinodal.errors import InputError
-from spinodal.figures import look, style
+from spinodal.figures import claims, fitting, look, particles_time, style
+from spinodal.figures.flow import continuous_angles
 
 FLOW = graphs.integrate_flow(graphs.GradientFlow(graphs.build_system("cycle:4"), time=1.0, points=5))
 
@@ -180,3 +182,110 @@ def test_a_notebook_plays_the_tokens_of_an_evolution():
     )
     assert "<p>there are 2049 tokens: the explorer plays from 2 to 2,048" in many._repr_html_()
     assert "iframe" not in FLOW._repr_html_()
+
+
+def panels_side_by_side(count: int) -> Figure:
+    """As claims are drawn: a long title, a title and a legend each, and curves that fill their panels."""
+    t = np.linspace(0, 1, 50)
+    each = [
+        claims.Panel(
+            f"distance from the mean, root mean square, panel {k}",
+            "t",
+            lines={f"start {n}": (t, n * t) for n in range(6)},
+        )
+        for k in range(count)
+    ]
+    return claims.draw_claim(
+        each, title="SA on the circle, n = 32, β = 4, a title that is longer than a column"
+    )
+
+
+def inside(figure: Figure, part: Text) -> bool:
+    box = part.get_window_extent()
+    return box.x0 >= -1 and box.x1 <= figure.bbox.x1 + 1
+
+
+def test_no_panel_of_a_narrow_figure_is_without_room_and_no_title_is_cut():
+    """Side by side in one column three panels had no width at all, and their titles ran over each other."""
+    waits = particles_time.long_waits(*WAITS, title="SA, n = 5")
+    for figure, size in ((panels_side_by_side(2), "talk"), (waits, "paper")):
+        look.dress(figure, look.Look(style=size, columns=1))
+        figure.draw_without_rendering()
+        places = [axes.get_window_extent() for axes in figure.axes]
+        assert min(place.width for place in places) / figure.dpi > 1.2
+        assert min(place.height for place in places) / figure.dpi > 0.6
+        assert [
+            part for part, _ in fitting.limited_texts(figure) if part.get_text() and not inside(figure, part)
+        ] == []
+        for axes in figure.axes:
+            legend = axes.get_legend()
+            assert (
+                legend is None or not fitting.covers(legend.get_window_extent(), axes) or below(legend, axes)
+            )
+        assert "\n" not in "".join(row["panel"] for row in rows(figures.figure_table(figure)))
+
+
+def below(legend: Any, axes: Any) -> bool:
+    return legend.get_window_extent().y1 < axes.get_window_extent().y0
+
+
+def test_names_of_curves_stand_a_line_apart_in_larger_text():
+    figure, axes = style.panel(4.8, 3.0)
+    names = [f"model {k}" for k in range(5)]
+    style.label_ends(axes, dict.fromkeys(names, 0.5), dict.fromkeys(names, style.INK))
+    look.dress(figure, look.Look(style="talk", columns=1))
+    boxes = sorted((text.get_window_extent() for text in axes.texts), key=lambda box: box.y0)
+    assert len(boxes) == 5
+    assert all(upper.y0 >= lower.y0 + 0.8 * lower.height for lower, upper in itertools.pairwise(boxes))
+
+
+def test_dark_ticks_are_seen_and_what_stands_on_a_map_stays():
+    """Ticks of a scale of colours and small ticks of logarithms were black on the dark page."""
+    figure, axes = style.panel(4.0, 3.0)
+    mesh = axes.pcolormesh([0.0, 1.0, 2.0], [0.0, 2.0], [[7.0, 8.0]])
+    (line,) = axes.plot([0.5, 1.5], [1, 1], color=style.MAP_PAGE)
+    bar = style.colour_bar(figure, mesh, axes, label="value")
+    logarithm = figure.add_subplot(2, 1, 2)
+    logarithm.plot([1, 3], [1, 3], label="a")
+    logarithm.set_yscale("log")
+    logarithm.tick_params(which="both", colors=style.MUTED)
+    legend = logarithm.legend(edgecolor="none", framealpha=0.85)
+    look.dress(figure, look.Look(style="dark"))
+    figure.draw_without_rendering()
+    for axis in (bar.yaxis, axes.xaxis, logarithm.yaxis):
+        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
+            assert to_hex(tick.label1.get_color()) == style.PAPER["--muted"][1]
+    assert to_hex(line.get_color()) == style.MAP_PAGE
+    assert to_rgba(legend.get_frame().get_edgecolor())[3] == 0
+
+
+def test_numbers_of_a_short_logarithmic_axis_are_written_out():
+    figure, axes = style.panel(4.0, 3.0)
+    for values, scientific in (([0.02, 0.09], False), ([2.83737, 2.83744], False), ([1e-6, 1], True)):
+        axes.cla()
+        axes.plot([0, 1], values)
+        axes.set_yscale("log")
+        style.plain_log_ticks(axes.yaxis)
+        figure.draw_without_rendering()
+        shown = [tick.label1.get_text() for tick in axes.yaxis.get_major_ticks()]
+        assert sum(map(bool, shown)) >= 2
+        assert any("10^" in text for text in shown) == scientific
+
+
+def test_tokens_that_meet_at_the_end_meet_in_the_picture():
+    """Two clusters that merge across the angle pi ended a full turn apart."""
+    t = np.linspace(0, 1, 40)
+    angles = np.stack([2.0 + t * 1.5, 4.9 - t * 1.4, -3.0 + t * 0.2168], 1)
+    angles[-1] = 3.5
+    found = continuous_angles(np.stack([np.cos(angles), np.sin(angles)], 2))
+    assert np.ptp(found[-1]) < 1e-12
+    assert np.abs(np.diff(found, axis=0)).max() < 0.5
+    np.testing.assert_allclose(np.cos(found), np.cos(angles), atol=1e-12)
+
+
+WAITS: Any = (
+    np.geomspace(0.1, 1000, 30),
+    np.linspace(-3, 3, 90).reshape(30, 3),
+    np.array([18.0, 36.0]),
+    {"start 0": np.array([[2.0, 33.0, 33.0, 160.0], [3.0, 300.0, 300.0, 200.0]])},
+)
