@@ -78,5 +78,5 @@ def winning_probabilities(
     won = np.zeros_like(rates)
     for row, k in enumerate(np.flatnonzero(grows)):
         others = np.prod(np.delete(waiting, row, 0), 0)
-        won[k] = -np.sum(np.diff(waiting[row]) * (others[1:] + others[:-1]) / 2)
+        won[k] = np.sum((waiting[row, :-1] - waiting[row, 1:]) * (others[1:] + others[:-1]) / 2)
     return won
