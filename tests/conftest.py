@@ -1,4 +1,4 @@
-"""Every test runs with shapes checked (jaxtyping with beartype), torch on one thread, and random numbers of its own.
+"""Every test runs with types and shapes checked, torch on one thread, and random numbers of its own.
 
 `make test-browser`, whose tests are about pages, waits neither for the checks nor for torch.
 """
@@ -7,32 +7,24 @@ import copy
 import gc
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "spinodal"
-# transformers rebuilds configurations from their signature, which the hook would hide
-UNCHECKED = {"spinodal.models.configuration"}
-
-
-def modules() -> set[str]:
-    """Every module of the package by its full name."""
-    files = PACKAGE.rglob("*.py")
-    return {".".join(("spinodal", *file.relative_to(PACKAGE).with_suffix("").parts)) for file in files}
-
-
 if not os.environ.get("SPINODAL_BROWSER"):
-    from jaxtyping import install_import_hook
+    import types_at_run_time
 
-    install_import_hook(sorted(modules() - UNCHECKED), "beartype.beartype")
+    types_at_run_time.install()
 
     import torch
 
     torch.set_num_threads(1)
+
+    def pytest_runtest_logstart() -> None:
+        """The first calls of every test are checked."""
+        types_at_run_time.begin_test()
 
 
 def pytest_collection_finish() -> None:
