@@ -181,6 +181,7 @@ def test_arrays_read_no_text_and_have_no_nulls(tmp_path: Path, options: list[str
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_arrays_without_nulls_are_what_none_asks_for(tmp_path: Path):
     np.savez(tmp_path / "x.npz", np.random.default_rng(0).standard_normal((3, 8, 5)))
     spinodal("observe", tmp_path / "x.npz", "--nulls", "none", "--out", tmp_path / "out")

@@ -128,6 +128,7 @@ def test_causal_tokens_that_have_met_are_one_cluster(monkeypatch, tmp_path):
     assert run_of(tmp_path / "run")["merges"] == []
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on(monkeypatch, capsys, tmp_path):
     """Stopped by hand, resumed, and equal to the run that was not stopped."""
     options = ["--n", 6, "--d", 3, "--beta", 2, "--tol", 1e-5, "--until", 9, "--frames", 4]
@@ -346,6 +347,7 @@ def test_a_folder_that_is_used_is_refused_before_any_token_is_drawn(monkeypatch,
     assert "holds a run already" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.slow
 def test_digits_of_merges_are_certified(monkeypatch, tmp_path, capsys):
     options = ("--n", 8, "--d", 2, "--beta", 1, "--until", "consensus", "--certify")
     assert spinodal(monkeypatch, *options, "--out", tmp_path / "out") == 0

@@ -242,7 +242,8 @@ def test_a_run_that_is_terminated_says_how_it_goes_on(corpus: Path, tmp_path: Pa
     assert newest == int(found[1])
 
 
-@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 2])
 def test_bars_of_a_comparison_reach_their_ends(corpus: Path, tmp_path: Path, jobs: int):
     own = override(pet_lm.RECIPE.experiment, TINY | {"corpus": str(corpus)})
     last: dict[str, tuple[float, float]] = {}

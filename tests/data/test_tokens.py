@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from marks import slow_but
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
 
@@ -202,8 +203,8 @@ def sharded(kept: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return kept
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("task", ["causal", "masked"])
+@pytest.mark.parametrize("workers", slow_but([0, 2], 0))
+@pytest.mark.parametrize("task", slow_but(["causal", "masked"], "masked"))
 def test_samples_of_shards_are_those_of_the_tokens_in_memory(
     sharded: Path, monkeypatch: pytest.MonkeyPatch, workers: int, task: str
 ):

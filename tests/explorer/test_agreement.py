@@ -35,7 +35,7 @@ def field_of(case: dict[str, Any], kappa: float = math.inf) -> AttentionField:
     )
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", slow_but(CASES, "circle, beta 4", "repulsive", "gkpr", "causal usa, circle"))
 def test_a_flow_is_that_of_the_library(name: str):
     """Positions within 1e-12, to a late consensus within 1e-8; the same merges, their times within 1e-6."""
     case = whole(name)
@@ -114,9 +114,8 @@ def test_normal_numbers_are_those_of_numpy_bit_for_bit():
     assert keyed == normal_draws(5, 77, (30000,)).tolist()
 
 
-@pytest.mark.parametrize(
-    ("d", "causal"), slow_but([(2, False), (3, False), (3, True), (6, False)], (2, False))
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("d", "causal"), [(2, False), (3, False), (3, True), (6, False)])
 def test_noise_is_that_of_the_library(d: int, causal: bool):
     case = {"n": 24, "d": d, "beta": 4, "seed": 3, "start": "uniform", "causal": causal}
     found = answer("noisy", **case, kappa=30, step=0.01, steps=500)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from command import spinodal
+from marks import slow_but
 
 from spinodal import flows, meanfield, observables
 from spinodal.errors import InputError
@@ -83,39 +84,30 @@ def test_a_simulation_is_embedded_with_its_merges_and_settings():
     assert told["settings"] == expected | {"kappa": 0, "causal": 0, "repulsive": 0}
 
 
-@pytest.mark.parametrize(
-    "simulation",
-    [
-        one_head_flow(values=2.0),
-        flows.Simulation(flows.AttentionField(), flows.TokenStart(np.eye(3)), 0.1),
-        flows.Simulation(flows.AttentionField(), flows.UniformStart(4, 2), 0.1, flows.Layers()),
-        flows.Simulation(
-            flows.AttentionField(kappa=9.0), flows.UniformStart(4, 2, seed=1), 0.1, flows.Noisy(seed=2)
-        ),
-        one_head_flow(queries=-1.0),
-        one_head_flow(keys=-1.0),
-        one_head_flow(query_bias=np.ones(2)),
-        flows.Simulation(flows.AttentionField(), flows.OrthonormalStart(4, 5), 0.1),
-        flows.Simulation(flows.AttentionField(causal=True), flows.UniformStart(4, 2), flows.CONSENSUS),
-        flows.Simulation(flows.AttentionField(kappa=1e7), flows.UniformStart(4, 2), 0.1, flows.Noisy(seed=0)),
-        flows.Simulation(flows.AttentionField(), flows.UniformStart(4, 2, seed=2**32), 0.1),
-    ],
-    ids=[
-        "values",
-        "tokens",
-        "layers",
-        "two seeds",
-        "queries",
-        "keys",
-        "bias",
-        "orthonormal below d = 8",
-        "causal consensus",
-        "faint noise",
-        "large seed",
-    ],
-)
-def test_a_simulation_that_the_page_cannot_run_is_played_without_settings(simulation: flows.Simulation):
-    assert played(simulation).settings is None
+NOT_RUN = {
+    "values": one_head_flow(values=2.0),
+    "tokens": flows.Simulation(flows.AttentionField(), flows.TokenStart(np.eye(3)), 0.1),
+    "layers": flows.Simulation(flows.AttentionField(), flows.UniformStart(4, 2), 0.1, flows.Layers()),
+    "two seeds": flows.Simulation(
+        flows.AttentionField(kappa=9.0), flows.UniformStart(4, 2, seed=1), 0.1, flows.Noisy(seed=2)
+    ),
+    "queries": one_head_flow(queries=-1.0),
+    "keys": one_head_flow(keys=-1.0),
+    "bias": one_head_flow(query_bias=np.ones(2)),
+    "orthonormal below d = 8": flows.Simulation(flows.AttentionField(), flows.OrthonormalStart(4, 5), 0.1),
+    "causal consensus": flows.Simulation(
+        flows.AttentionField(causal=True), flows.UniformStart(4, 2), flows.CONSENSUS
+    ),
+    "faint noise": flows.Simulation(
+        flows.AttentionField(kappa=1e7), flows.UniformStart(4, 2), 0.1, flows.Noisy(seed=0)
+    ),
+    "large seed": flows.Simulation(flows.AttentionField(), flows.UniformStart(4, 2, seed=2**32), 0.1),
+}
+
+
+@pytest.mark.parametrize("name", slow_but(NOT_RUN, "layers", "two seeds", "causal consensus", "faint noise"))
+def test_a_simulation_that_the_page_cannot_run_is_played_without_settings(name: str):
+    assert played(NOT_RUN[name]).settings is None
 
 
 @pytest.mark.parametrize(("sign", "repulsive"), [(1.0, 0), (-1.0, 1)])
@@ -137,7 +129,7 @@ def test_the_tree_of_a_moment_has_the_clusters_of_every_threshold():
         assert 60 - joined == int(observables.cluster_count(way, epsilon)[0, 0])
 
 
-@pytest.mark.parametrize("geometry", ["circle", "zonal"])
+@pytest.mark.parametrize("geometry", slow_but(["circle", "zonal"], "zonal"))
 def test_a_density_leaves_a_map_over_time_and_angle(geometry: str):
     """Codes are log10 of rho over uniform; the mean cosine is |m_1|^2; a density begins uniform."""
     start = meanfield.WhiteNoise(0.01, geometry, 4 if geometry == "zonal" else None, seed=1)
@@ -199,6 +191,7 @@ def test_wide_tokens_keep_their_main_axes():
     assert np.abs(kept[2] @ kept[2].T - x[2] @ x[2].T).max() < 1e-12
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_page_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

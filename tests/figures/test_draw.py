@@ -54,7 +54,7 @@ MADE: dict[str, tuple[object, Callable[[], object], set[str]]] = {
 }
 
 
-@pytest.mark.parametrize("kind", slow_but(MADE, *(MADE.keys() - {"simulate", "graph-continue"})))
+@pytest.mark.parametrize("kind", slow_but(MADE, "graph-flow", "graph-equilibria"))
 def test_a_result_is_drawn_and_its_run_alike(kind: str, tmp_path):
     experiment, compute, names = MADE[kind]
     result = compute()

@@ -6,6 +6,7 @@ from typing import cast
 
 import numpy as np
 import pytest
+from marks import slow_but
 from matplotlib.animation import FFMpegWriter
 from matplotlib.colors import to_rgba
 from matplotlib.container import ErrorbarContainer
@@ -182,7 +183,7 @@ def test_a_movie_is_written_frame_by_frame_and_shows_each_as_it_was_drawn(tmp_pa
         assert film.info["loop"] == 0
 
 
-@pytest.mark.parametrize(("columns", "rows"), [(4, 3), (4, 1), (1, 3)])
+@pytest.mark.parametrize(("columns", "rows"), slow_but([(4, 3), (4, 1), (1, 3)], (4, 1)))
 def test_a_phase_map_fills_its_panels_on_opaque_paper(tmp_path, columns, rows):
     """A single beta or time has a cell too; and a PNG can be read on a dark page."""
     t, betas = np.linspace(1, 9, columns), np.linspace(2, 6, rows)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from command import spinodal
+from marks import slow_but
 from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -90,7 +91,7 @@ DRAWN = {kind: compute for kind, (_, compute, _) in MADE.items()} | {
 }
 
 
-@pytest.mark.parametrize("kind", DRAWN)
+@pytest.mark.parametrize("kind", slow_but(DRAWN, "graph-flow", "phase-diagram"))
 def test_every_picture_is_saved_dark_with_the_colours_of_the_dark_palette(kind: str, tmp_path: Path):
     light = {colour for colour, dark in (style.PAPER | style.MODELS).values() if colour != dark}
     for picture, figure in figures.draw(DRAWN[kind]()).items():

@@ -39,7 +39,7 @@ def simulate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     return run
 
 
-@pytest.mark.parametrize("name", slow_but(CASES, "layers", "noise"))
+@pytest.mark.parametrize("name", slow_but(CASES, "layers"))
 def test_an_unfinished_simulation_of_an_earlier_version_goes_on(name: str, simulate, tmp_path: Path):
     """As the one that was not stopped, to the rounding of the processor that wrote its beginning, and to the digits
     that the earlier version printed. On one processor it is equal bit for bit: test_time.py, test_angles.py."""

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from engine_reference import cloud
+from marks import slow_but
 
 from spinodal import flows, sphere
 from spinodal.errors import InputError
@@ -84,7 +85,7 @@ def test_a_toy_serves_every_norm(engine, norm, values):
 
 
 @pytest.mark.usefixtures("toy")
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", slow_but(NORMS, "post", "rescaled"))
 def test_a_toy_is_named_in_a_run(norm):
     state, _ = tokens(8, 4)
     field = AttentionField(2.0, scheme=scheme(norm, NORMS[norm]))
@@ -163,6 +164,7 @@ def test_a_mask_is_served_by_pairs_and_a_run_says_so(tmp_path):
     assert simulate(AttentionField(2.0), x, 0.1, method=Layers(0.05)).engines[0] == "circle"
 
 
+@pytest.mark.slow
 def test_engines_of_a_resumed_run_are_those_of_the_whole(tmp_path):
     x = sphere.uniform(12, 3, seed=1)
     checkpoints = CheckpointPolicy(tmp_path / "checkpoint", "a run", seconds=0.0)

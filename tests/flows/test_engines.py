@@ -22,6 +22,15 @@ SERVES = {
     "span": (64,),
 }
 CASES = [(engine, d) for engine, dimensions in SERVES.items() for d in dimensions]
+QUICK = [
+    ("direct", 3),
+    ("attention", 3),
+    ("circle", 2),
+    ("sphere", 3),
+    ("harmonics", 3),
+    ("lowrank", 5),
+    ("span", 64),
+]
 BETAS = [0.0, 1e-3, 1.0, 9.0, 25.0, 81.0, 600.0]
 
 
@@ -47,7 +56,7 @@ def test_equals_the_definition(engine, d, kind):
         assert abs(answer.Z - Z).max() < 1e-13
 
 
-@pytest.mark.parametrize(("engine", "d"), CASES)
+@pytest.mark.parametrize(("engine", "d"), slow_but(CASES, *QUICK))
 @pytest.mark.parametrize("name", slow_but(CLOUDS, "uniform", "one cluster"))
 def test_the_error_bound_is_honest(engine, d, name):
     for n in (2, 40, 300) if engine != "span" else (2, 40):
@@ -180,7 +189,9 @@ def test_one_token_and_coincident_tokens_stay(engine, d):
         assert (together.drift == 0).all()
 
 
-@pytest.mark.parametrize("engine", ["direct", "circle", "sphere", "attention"])
+@pytest.mark.parametrize(
+    "engine", slow_but(["direct", "circle", "sphere", "attention"], "direct", "circle", "attention")
+)
 def test_threads_change_nothing_but_rounding(engine):
     d = {"circle": 2, "sphere": 3}.get(engine, 3)
     x, w = cloud("uniform", 40_000 if engine in ("circle", "sphere") else 1500, d)

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 from engine_reference import CLOUDS, cloud, exact
+from marks import slow_but
 from typed import present
 
 from spinodal import flows, sphere
@@ -86,9 +87,14 @@ def crowd(d: int, n: int):
     return x, w
 
 
-@pytest.mark.parametrize("light", [0.0, 1e-17])
+@pytest.mark.parametrize("light", slow_but([0.0, 1e-17], 1e-17))
 @pytest.mark.parametrize(
-    ("engine", "d", "n"), [("circle", 2, 1000), ("sphere", 3, 5000), ("lowrank", 5, 1000)]
+    ("engine", "d", "n"),
+    slow_but(
+        [("circle", 2, 1000), ("sphere", 3, 5000), ("lowrank", 5, 1000)],
+        ("circle", 2, 1000),
+        ("sphere", 3, 5000),
+    ),
 )
 @pytest.mark.parametrize("beta", [60.0, 700.0])
 def test_probes_far_from_all_mass_drift_as_they_should(engine, d, n, beta, light):

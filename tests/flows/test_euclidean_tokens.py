@@ -77,7 +77,8 @@ def test_two_tokens_of_the_line_are_an_ode_of_scipy(v):
     np.testing.assert_allclose(field.unscaled(z, 1.5)[:, 0], exact, rtol=3e-5)
 
 
-@pytest.mark.parametrize("causal", slow_but([False, True], True))
+@pytest.mark.slow
+@pytest.mark.parametrize("causal", [False, True])
 def test_rescaled_tokens_are_the_tokens(causal):
     heads = stack_heads("random:1", "random:2", V, d=2)
     none, rescaled = (AttentionField(1.2, heads=heads, causal=causal, scheme=s) for s in (NONE, RESCALED))
@@ -174,6 +175,7 @@ def test_long_tokens_keep_the_digits_that_attention_selects_by():
     np.testing.assert_allclose(run.tokens[-1], exact, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_tokens_at_rest_are_asked_again_where_scores_grow():
     """Each reads itself until e^{2t} = 5, when the first turns to the second: z_2 = .7 - .5 / e^{t - t'}  [derived]."""
     x = np.array([[1.0, 0.2], [0.5, 0.7]])
@@ -321,6 +323,7 @@ def test_what_does_not_fit_is_refused(build, says):
         build()
 
 
+@pytest.mark.slow
 def test_tokens_that_grow_without_bound_stop_with_the_way_out():
     with pytest.raises(ConvergenceError, match="`normalisation` rescaled follows"):
         simulate(AttentionField(scheme=NONE), X, 2000.0, method=Layers(10.0))

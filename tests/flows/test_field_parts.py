@@ -5,6 +5,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from marks import slow_but
 
 from spinodal import sphere
 from spinodal.errors import InputError
@@ -122,6 +123,7 @@ def test_resampled_layers_are_the_naive_loop():
     np.testing.assert_allclose(run.tokens[-1], x, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_redrawn_values_are_a_common_noise():
     """beta = 0, V ~ s N / sqrt(d), steps of h: a token moves by h s m / sqrt(d), |m| the length of the mean, alike
     for all tokens, so that the square of its step has the mean (d - 1) (h s |m|)^2 / d  [derived]."""
@@ -188,9 +190,18 @@ REFUSED = {  # in one sentence, which says
     ("drive", "rescaled"): "here is `drive`: take 'none'",
     ("own drives", "rescaled"): "here is `drive`: take 'none'",
 }
+WITH_ANOTHER = {  # one quick case of each part, beside those with heads that are redrawn
+    "negative beta": "causal", "hardmax": "heads", "usa": "causal", "matrices": "causal", "heads": "none",
+    "biases": "causal", "causal": "rescaled", "noise": "feed-forward", "drive": "none",
+}  # fmt: skip
+QUICK = [
+    *REFUSED,
+    *WITH_ANOTHER.items(),
+    *(pair for pair in itertools.combinations(PARTS, 2) if "depth" in pair),
+]
 
 
-@pytest.mark.parametrize(("one", "other"), list(itertools.combinations(PARTS, 2)))
+@pytest.mark.parametrize(("one", "other"), slow_but(itertools.combinations(PARTS, 2), *QUICK))
 def test_each_part_composes_with_every_other_or_is_refused_in_a_sentence(one, other):
     """On layers all flow, and what is recorded is read again; the ode clock refuses noise and depth by name."""
     if set(PARTS[one]) & set(PARTS[other]):

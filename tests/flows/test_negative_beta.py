@@ -102,6 +102,7 @@ def test_three_clusters_on_the_circle_turn_stable_at_minus_two_thirds(n):
         assert (gap.min() < -0.49) == stays
 
 
+@pytest.mark.slow
 def test_tokens_on_the_circle_synchronise_at_a_slightly_negative_beta_from_36_starts():
     simulation = Simulation(AttentionField(-0.16, "usa"), UniformStart(12, 2), until=200.0, times=2)
     found = flows.ensemble(simulation, ["clusters", "polarisation"], starts=36)
@@ -120,8 +121,8 @@ def test_splay_rates_are_those_of_the_written_out_jacobian():
             assert theory.splay_rate_sa(p, n, beta) == pytest.approx(rate / Z, rel=1e-11, abs=1e-13)
 
 
-@pytest.mark.parametrize("beta", [-3.0, -0.5])
-@pytest.mark.parametrize("n", [2, 7])
+@pytest.mark.parametrize("beta", slow_but([-3.0, -0.5], -0.5))
+@pytest.mark.parametrize("n", slow_but([2, 7], 7))
 def test_equiangular_curves(beta, n):
     for speed, time, curve in (
         (theory.gamma_speed_sa, theory.gamma_time_sa, theory.gamma_sa),

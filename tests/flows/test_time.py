@@ -88,7 +88,7 @@ def test_interpolant_is_of_fourth_order():
     assert np.all(np.log2(np.divide(*errors)) > 4.5)  # of one step: an order more
 
 
-@pytest.mark.parametrize("beta", [0.0, 1.0, 5.0])
+@pytest.mark.parametrize("beta", slow_but([0.0, 1.0, 5.0], 1.0))
 def test_orthonormal_start_follows_gamma(beta):
     """All cosines are equal, and pass 0.5 and 0.999 when the quadrature says."""
     n = 8
@@ -101,7 +101,7 @@ def test_orthonormal_start_follows_gamma(beta):
         assert abs(cosines.mean() - gamma) < 1e-8
 
 
-@pytest.mark.parametrize("kind", ["sa", "usa"])
+@pytest.mark.parametrize("kind", slow_but(["sa", "usa"], "usa"))
 def test_two_tokens_meet_on_time(kind):
     """The angle falls to MERGE when the closed form says, however small the capture and long the wait."""
     time = {"sa": theory.two_token_time_sa, "usa": theory.two_token_time_usa}[kind](MERGE, 9.0)

@@ -67,6 +67,7 @@ def test_folds_of_driven_graphs_to_eight_digits(name: str, known: float):
     assert triangle_fold() == pytest.approx(1.76017259, abs=5e-9)
 
 
+@pytest.mark.slow
 def test_the_articles_test_by_coordinates_misses_folds_and_sees_some_where_there_are_none():
     """P4 folds on its middle edge, where no d^2E/dx_i^2 is zero; P3 with y = (0, pi) has one that is, and no fold."""
     family = driven("path:4")
@@ -85,6 +86,7 @@ def near_fold(family: Family):
     return branch.states[k], float(branch.values[k])
 
 
+@pytest.mark.slow
 def test_pitchforks_of_an_anchored_path_come_one_at_a_time():
     """y^3 - lam y with anchors gamma / 2 |x|^2: lam = gamma / mu_k, mu_k = 2 - sqrt 2, 2, 2 + sqrt 2 on P4."""
     gamma = 0.8
@@ -189,7 +191,8 @@ def test_a_closed_curve_closes():
     assert y.min() < -0.8
 
 
-@pytest.mark.parametrize("start", slow_but([-0.5, 0.5, 1.7], 0.5))
+@pytest.mark.slow
+@pytest.mark.parametrize("start", [-0.5, 0.5, 1.7])
 def test_a_pitchfork_met_along_its_side_branch(start: float):
     """P2, y^3 - lam y: y = sqrt(lam) turns at lam = 0 into y = -sqrt(lam), with index 0 on both sides."""
     family = Family(System(named_graph("path:2"), coupling("y**3 - lam*y", lam=0.0)), "lam")

@@ -49,7 +49,7 @@ def test_a_bridge_carries_no_flow():
         assert abs(math.sin(barbell.differences(e.state)[3])) < 1e-9
 
 
-@pytest.mark.parametrize("n", slow_but(range(3, 9), 3, 4, 5, 7))
+@pytest.mark.parametrize("n", slow_but(range(3, 9), 3, 4))
 def test_cycles_have_a_continuum_when_the_length_says_so(n: int):
     """iff 3 | n for y^3 - y, iff 4 | n for sin; and of sin all isolated equilibria are counted by hand."""
     cubic, sine = solved(f"cycle:{n}", CUBIC, starts=2048), solved(f"cycle:{n}", SINE)

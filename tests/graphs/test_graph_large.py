@@ -3,6 +3,7 @@
 import networkx as nx
 import numpy as np
 import pytest
+from marks import slow_but
 
 from spinodal.errors import ConvergenceError, InputError
 from spinodal.graphs import (
@@ -42,7 +43,12 @@ def random_system(n: int, seed: int) -> tuple[System, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    ("n", "q", "index"), [(600, 0, 0), (601, 100, 0), (601, 140, 0), (601, 200, 600), (602, 301, 601)]
+    ("n", "q", "index"),
+    slow_but(
+        [(600, 0, 0), (601, 100, 0), (601, 140, 0), (601, 200, 600), (602, 301, 601)],
+        (600, 0, 0),
+        (601, 200, 600),
+    ),
 )
 def test_the_index_of_twisted_states(n: int, q: int, index: int):
     """C_n, sin, y = 2 pi q / n: eigenvalues 2 cos(y) (1 - cos(2 pi k / n)), stable iff |q| < n / 4."""
@@ -92,7 +98,7 @@ def test_the_dimension_in_a_block_of_hundreds_of_vertices():
 @pytest.mark.parametrize(
     ("text", "y", "name", "asymptotic"),
     [
-        ("y*(y**2 - 1)*(y**2 - 2)**3", np.sqrt(2), "lyapunov", True),
+        pytest.param("y*(y**2 - 1)*(y**2 - 2)**3", np.sqrt(2), "lyapunov", True, marks=pytest.mark.slow),
         ("y*(y**2 - 1)**2", 1.0, "unstable", False),
     ],
 )

@@ -9,7 +9,6 @@ from typing import Any
 import jaxtyping
 import pytest
 import torch
-from marks import slow_but
 from small import TOKEN_MIXERS, ids, model_of
 
 from spinodal.models import SpinodalForCausalLM, SpinodalForMaskedLM
@@ -48,8 +47,9 @@ def test_every_mixer_is_one_graph(kind: str):
     assert all(BROKEN[name] in error for name, error in failed.items()), failed
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize("mixer", slow_but(TOKEN_MIXERS, "attention"))
+@pytest.mark.parametrize("mixer", TOKEN_MIXERS)
 def test_an_exported_model_takes_a_mask_and_batches_and_texts_of_any_length(mixer: str):
     model = model_of(SpinodalForCausalLM, mixer=mixer, length=256).requires_grad_(False)
     text = ids()

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from marks import slow_but
 
 from spinodal import theory
 from spinodal.errors import InputError
@@ -40,7 +41,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", slow_but(CASES, "sphere", "noise"))
 def test_an_experiment_and_its_result_come_back_from_a_run(tmp_path: Path, name: str):
     experiment, times = CASES[name], []
     result = evolve(experiment, progress=lambda *at: times.append(at))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from marks import slow_but
 
 from spinodal import flows, sphere, theory
 from spinodal.errors import ConvergenceError, InputError
@@ -138,7 +139,7 @@ def test_the_exponent_of_a_pair_beside_an_atom(sign: int, at: float, exponent: f
     assert found[0, 0] == pytest.approx(exponent, abs=1e-6)
 
 
-@pytest.mark.parametrize("geometry", ["circle", "zonal", "sphere"])
+@pytest.mark.parametrize("geometry", slow_but(["circle", "zonal", "sphere"], "circle"))
 def test_probes_leave_the_density_alone_and_come_back_from_a_run(tmp_path: Path, geometry: str):
     bare = experiment_of(geometry, 2, 0.4, until=1.0, tolerance=1e-9)
     experiment = dataclasses.replace(bare, probes=4)

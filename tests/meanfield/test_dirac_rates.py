@@ -19,7 +19,7 @@ def zonal(d: int) -> ZonalModes:
 @pytest.mark.parametrize(
     ("kind", "beta", "start", "until", "rate"),
     [
-        ("usa", 0.5, zonal(3), 20.0, 2 * np.exp(-0.5)),  # 1.2131
+        pytest.param("usa", 0.5, zonal(3), 20.0, 2 * np.exp(-0.5), marks=pytest.mark.slow),  # 1.2131
         ("usa", 0.2, zonal(3), 20.0, 2 * np.exp(-0.2)),  # 1.6375
         pytest.param("usa", 0.5, BUMP, 30.0, np.exp(-0.5), marks=pytest.mark.slow),
         pytest.param("sa", 1.0, BUMP, 18.0, 1.0, marks=pytest.mark.slow),

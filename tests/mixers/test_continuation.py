@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from marks import slow_but
 from test_contract import CASES, Case, N, parameters, tokens
 from torch import Tensor
 
@@ -25,7 +26,7 @@ def in_parts(mixer: Mixer, x: Tensor, parts: list[int], valid: Tensor | None = N
 
 
 @every_causal_case
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("dtype", slow_but([torch.float64, torch.float32], torch.float64))
 def test_any_split_is_the_whole(case: Case, dtype: torch.dtype):
     """Up to rounding: in single precision as far as the whole is off what double precision says, where that is more."""
     exact, mixer, x = case.build(), case.build().to(dtype), tokens(3).to(dtype)

@@ -61,7 +61,7 @@ def generated(model: SpinodalForCausalLM | SpinodalForSeq2SeqLM, *args: Tensor, 
     return cast(Generates, model).generate(*args, **options)
 
 
-@pytest.mark.parametrize("mixer", entries(Kind.TOKEN))
+@pytest.mark.parametrize("mixer", slow_but(entries(Kind.TOKEN), "attention", "retention", "convolution"))
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), slow_but([(torch.float64, 1e-10), (torch.float32, 1e-5)], (torch.float64, 1e-10))
 )
@@ -100,7 +100,10 @@ def test_the_same_tokens_with_and_without_memory(mixer: str, way: str):
     assert said[0].shape == (2 * WAYS[way].get("num_return_sequences", 1), 18)
 
 
-@pytest.mark.parametrize("mixer", ["retention", "attention", "gated-linear", "phase-memory", "min-gru"])
+@pytest.mark.parametrize(
+    "mixer",
+    slow_but(["retention", "attention", "gated-linear", "phase-memory", "min-gru"], "attention", "min-gru"),
+)
 def test_a_prompt_padded_on_the_left_goes_on_as_it_does_alone(mixer: str):
     model, short, long = causal(mixer=mixer), ids(1, 5), ids(1, 8, seed=2)
     batch = torch.cat([torch.cat([torch.zeros(1, 3, dtype=torch.long), short], 1), long])
@@ -270,7 +273,7 @@ def test_a_translator_reads_its_whole_source_and_no_padding_and_not_its_future(f
     assert torch.equal(model(source, mask, decoder_input_ids=later).logits[:, :5], logits[:, :5])
 
 
-@every_form
+@pytest.mark.parametrize("form", slow_but(FORMS, "paper"))
 @pytest.mark.parametrize("way", WAYS)
 def test_a_translator_says_the_same_with_and_without_memory(form: str, way: str):
     model, said = translator(**FORMS[form]), []

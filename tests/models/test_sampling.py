@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from marks import slow_but
 from transformers.generation.logits_process import (
     LogitsProcessorList,
     RepetitionPenaltyLogitsProcessor,
@@ -37,8 +38,8 @@ LOGITS = {
 }
 
 
-@pytest.mark.parametrize("warpers", WARPERS)
-@pytest.mark.parametrize("kind", LOGITS)
+@pytest.mark.parametrize("warpers", slow_but(WARPERS, "none", "more than there are", "all", "a penalty"))
+@pytest.mark.parametrize("kind", slow_but(LOGITS, "usual", "many ties", "tokens forbidden"))
 def test_a_seed_draws_the_tokens_of_transformers(warpers: str, kind: str):
     torch.manual_seed(0)
     processors, text = LogitsProcessorList(WARPERS[warpers]), GrowingIds(torch.tensor([[1, 0, 1]]))

@@ -87,11 +87,14 @@ def output(model) -> torch.Tensor:
 @every_class
 @pytest.mark.parametrize(
     "shape",
-    [
+    slow_but(
+        [
+            dict(),
+            dict(mixer="toeplitz", channel="dense", pathway="III", reactions=1, reading="flat"),
+            dict(mixer="attention", channel="partition", pathway="II", fused=True, tie_word_embeddings=False),
+        ],
         dict(),
-        dict(mixer="toeplitz", channel="dense", pathway="III", reactions=1, reading="flat"),
-        dict(mixer="attention", channel="partition", pathway="II", fused=True, tie_word_embeddings=False),
-    ],
+    ),
     ids=["default", "dense", "fused and untied"],
 )
 def test_what_is_loaded_is_what_was_saved_bit_for_bit(kind: type, shape: dict, tmp_path: Path):

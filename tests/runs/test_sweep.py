@@ -14,6 +14,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from marks import slow_but
 from processes import group_of, of_group, within
 
 from spinodal.errors import InputError
@@ -176,6 +177,7 @@ def test_a_damaged_cell_is_named_and_computed_again(tmp_path: Path, damage: str)
     assert len(CALLS) == 1
 
 
+@pytest.mark.slow
 def test_a_scheduler_at_an_address_gives_the_same(tmp_path: Path):
     from distributed import LocalCluster
 
@@ -316,7 +318,9 @@ def server(answer: bytes) -> Iterator[str]:
             thread.join()
 
 
-@pytest.mark.parametrize("name", ["secure shell", "web", "silent", "zeros", "small"])
+@pytest.mark.parametrize(
+    "name", slow_but(["secure shell", "web", "silent", "zeros", "small"], "secure shell", "small")
+)
 def test_a_port_where_something_else_answers_is_told_in_a_sentence(tmp_path: Path, monkeypatch, name: str):
     answer = {
         "secure shell": b"SSH-2.0-OpenSSH_9.2p1\r\n", "web": b"HTTP/1.1 400 Bad Request\r\n\r\n", "silent": b"",

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from marks import slow_but
 from small_models import small
 from torch import Tensor
 from torch.nn import functional
@@ -172,7 +173,7 @@ def generated(model: Any, features: Tensor, **options: Any) -> Any:
     return model.generate(features, **({"max_new_tokens": 8} | options))
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", slow_but(WAYS, *(WAYS.keys() - {"sampling", "fallback"})))
 def test_generation_goes_on_as_it_would(way: str):
     """Where merging is exact the words are the same; languages are detected where none is said."""
     model = whisper(places=False)

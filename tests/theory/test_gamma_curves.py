@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from marks import slow_but
 from scipy.integrate import quad, solve_ivp
 
 from spinodal.errors import InputError
@@ -37,8 +38,8 @@ def test_without_temperature_the_time_is_a_logarithm():
     np.testing.assert_allclose(gamma_time_sa(0.7, n, 1e-9), gamma_time_sa(0.7, n, 0.0), rtol=1e-8)
 
 
-@pytest.mark.parametrize("n", [2, 5, 300])
-@pytest.mark.parametrize("beta", [0.0, 0.3, 4.0, 30.0, 300.0])
+@pytest.mark.parametrize("n", slow_but([2, 5, 300], 2, 5))
+@pytest.mark.parametrize("beta", slow_but([0.0, 0.3, 4.0, 30.0, 300.0], 0.3, 30.0))
 @pytest.mark.parametrize(
     ("time", "speed"), [(gamma_time_sa, gamma_speed_sa), (gamma_time_usa, gamma_speed_usa)]
 )

@@ -52,8 +52,8 @@ def near_one(rng, size, n, p):
     return x * (1 + (K - 1) @ L), K, L
 
 
-@pytest.mark.parametrize("p", slow_but([2, 3, 4, 5], 2, 3))
-@pytest.mark.parametrize("size", slow_but([1e-2, 1e-4, 1e-6, 1e-8, 1e-10], 1e-4, 1e-8))
+@pytest.mark.parametrize("p", slow_but([2, 3, 4, 5], 2))
+@pytest.mark.parametrize("size", slow_but([1e-2, 1e-4, 1e-6, 1e-8, 1e-10], 1e-8))
 def test_partition_factors_near_one(size, p):
     """The positive flash was off by 1e-5 at |K - 1| = 1e-4, by .3 at 1e-6, and said that it had converged."""
     rng = np.random.default_rng(p)

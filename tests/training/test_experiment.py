@@ -64,7 +64,9 @@ def test_wrong_arguments_are_named(argument: str, said: str):
 @pytest.mark.parametrize(
     "task", slow_but(["masked", "causal", "translation", "recall"], "masked", "translation")
 )
-@pytest.mark.parametrize("channel", ["swiglu", "competition", "driving-force", "partition"])
+@pytest.mark.parametrize(
+    "channel", slow_but(["swiglu", "competition", "driving-force", "partition"], "swiglu", "partition")
+)
 def test_parameters_set_hidden(task: str, channel: str):
     values = {"task": task, "channel": channel, "parameters": 900_000}
     values |= {"phases": 4} if channel in ("competition", "partition") else {}

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from marks import slow_but
 from test_resume import LABEL, small, write_words
 from torch.utils.data import default_collate
 from typed import of_kind, present
@@ -22,7 +23,7 @@ def files(tmp_path: Path) -> dict[str, str]:
     return {name: str(write_words(tmp_path / f"{name}.txt", count)) for name, count in counts.items()}
 
 
-@pytest.fixture(params=["masked", "causal"])
+@pytest.fixture(params=slow_but(["masked", "causal"], "causal"))
 def asked(request: pytest.FixtureRequest, files: dict[str, str]) -> Experiment:
     values = {
         "method": "none",

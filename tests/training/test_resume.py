@@ -93,6 +93,7 @@ def test_killed_and_resumed_is_bit_equal(step_size: str, corpus: Path, tmp_path:
     assert all(ours[name].equal(theirs[name]) for name in ours)
 
 
+@pytest.mark.slow
 def test_a_clock_that_is_set_back_costs_no_checkpoint(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from marks import slow_but
 from reference_attention import Seen, beta, call_of, conditions
 from small_architectures import inputs_of_architecture, small_architecture
 
@@ -16,7 +17,10 @@ SCALED = ("gemma2", "gemma3_text", "granite", "mt5")
 NORMED = ("qwen3", "olmo2")
 
 
-@pytest.mark.parametrize("kind", [*INTERLEAVED, *SCALED, *NORMED, "bert", "llama", "vit"])
+@pytest.mark.parametrize(
+    "kind",
+    slow_but([*INTERLEAVED, *SCALED, *NORMED, "bert", "llama", "vit"], "phi3", "granite", "olmo2", "bert"),
+)
 def test_betas_and_conditions_are_the_architectures_own(kind: str):
     model = small_architecture(kind)
     inputs = inputs_of_architecture(model)
@@ -55,7 +59,7 @@ def test_falcons_heads_are_grouped_as_its_own_code_groups_them():
     assert layers[0].effective_beta_of_heads == pytest.approx(beta(seen, x.detach()), rel=1e-4, abs=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["deberta-v2", "bloom", "mpnet"])
+@pytest.mark.parametrize("kind", slow_but(["deberta-v2", "bloom", "mpnet"], "bloom"))
 def test_a_model_that_makes_no_call_says_so_and_is_observed(kind: str):
     model = small_architecture(kind)
     inputs = inputs_of_architecture(model)
@@ -94,7 +98,10 @@ def test_low_rank_keys_have_a_beta_and_a_reason():
 
 
 @pytest.mark.parametrize(
-    "name", ["spinodal_beta:3", "spinodal_usa:3", "spinodal_threshold:1e9", "spinodal_sin"]
+    "name",
+    slow_but(
+        ["spinodal_beta:3", "spinodal_usa:3", "spinodal_threshold:1e9", "spinodal_sin"], "spinodal_usa:3"
+    ),
 )
 def test_the_beta_of_a_stored_interaction_is_part_of_the_effective_beta(name: str):
     model: Any = small_architecture("bert")

@@ -211,6 +211,7 @@ def test_the_flow_of_a_linear_layer():
     )
 
 
+@pytest.mark.slow
 def test_numbers_are_those_of_a_deeper_model(iterated: IterationResult):
     """A tied model that is 40 layers deep, recorded whole."""
     model, inputs = small("AlbertForMaskedLM", num_hidden_layers=40), inputs_of("AlbertForMaskedLM", b=3, n=6)

@@ -6,6 +6,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+from marks import slow_but
 from small_architectures import inputs_of_architecture, small_architecture
 from small_models import inputs_of, small
 from torch import Tensor, nn
@@ -159,18 +160,24 @@ def test_padding_of_torchs_encoder_is_padding_and_nothing_is_nested():
 
 @pytest.mark.parametrize(
     "kind",
-    [
-        "olmo2",
+    slow_but(
+        [
+            "olmo2",
+            "granite",
+            "gpt_neox",
+            "gemma3_text",
+            "bert",
+            "dinov2",
+            "llama",
+            "t5",
+            "opt",
+            "roberta-prelayernorm",
+        ],
         "granite",
-        "gpt_neox",
-        "gemma3_text",
         "bert",
         "dinov2",
         "llama",
-        "t5",
-        "opt",
-        "roberta-prelayernorm",
-    ],
+    ),
 )
 def test_attention_and_mlp_are_what_is_added_to_the_stream(kind: str):
     model = small_architecture(kind)
@@ -205,7 +212,7 @@ def test_one_frame_is_refused_with_its_reason():
         observe_arrays("made", Trajectory(torch.zeros(1), x, torch.ones(1, 4, dtype=torch.bool)), Question())
 
 
-@pytest.mark.parametrize("kind", ["deit", "beit", "vit_mae"])
+@pytest.mark.parametrize("kind", slow_but(["deit", "beit", "vit_mae"], "deit"))
 def test_class_tokens_that_start_at_zero_have_a_null(kind: str):
     model = small_architecture(kind)
     with torch.no_grad():

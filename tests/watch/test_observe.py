@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from marks import slow_but
 from small_models import KINDS, inputs_of, small
 
 from spinodal.errors import InputError
@@ -27,7 +28,7 @@ def joining(layers: int = 5) -> np.ndarray:
     return np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=-1)
 
 
-@pytest.mark.parametrize("kind", SEEN)
+@pytest.mark.parametrize("kind", slow_but(SEEN, "AlbertForMaskedLM", "LlamaForCausalLM"))
 def test_every_kind_of_model_is_observed_beside_its_nulls(kind: str):
     model, inputs = small(kind), inputs_of(kind)
     result = observe_model(Subject(kind, model, None), [inputs, inputs], Question(beta=2.0))

@@ -89,9 +89,8 @@ def physical(kind: str, k: Tensor, l: Tensor) -> tuple[Tensor, Tensor]:
     return k.exp(), (0.99 * shares + 0.01 / shares.shape[-1])[..., :-1]
 
 
-every_partition = pytest.mark.parametrize(
-    ("kind", "reading"), list(product(["factorised", "dense", "literal"], [*Reading]))
-)
+PARTITIONS = list(product(["factorised", "dense", "literal"], [*Reading]))
+every_partition = pytest.mark.parametrize(("kind", "reading"), PARTITIONS)
 every_pathway = pytest.mark.parametrize("pathway", [*Pathway])
 
 
@@ -136,7 +135,7 @@ def test_phase_residuals_are_sums_over_the_components_of_each_mixture(kind: str,
 
 
 @torch.no_grad()
-@every_partition
+@pytest.mark.parametrize(("kind", "reading"), slow_but(PARTITIONS, *PARTITIONS[::4]))
 @pytest.mark.parametrize("pathway", ["I", "II", "III"])
 @pytest.mark.parametrize("padded", slow_but([False, True], True))
 def test_reaction_residuals_are_mass_action_type_by_type(kind: str, reading: str, pathway: str, padded: bool):

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from marks import slow_but
 from torch import Tensor
 from typed import of_kind, present
 
@@ -65,7 +66,10 @@ CHOICES = {
     "all": replace(BLOCKS, top=99), "mutual": replace(BLOCKS, mutual=True),
 }  # fmt: skip
 CASES = [(name, causal) for name in CHOICES for causal in (False, True) if not (causal and name == "mutual")]
-every_choice = pytest.mark.parametrize(("name", "causal"), CASES)
+every_choice = pytest.mark.parametrize(
+    ("name", "causal"),
+    slow_but(CASES, ("plain", False), ("window", True), ("threshold", True), ("mutual", False)),
+)
 
 
 @every_choice
@@ -227,6 +231,7 @@ def test_the_selection_residual_is_a_divergence_that_teaches_the_choice_alone():
     assert all(p.grad is None for name, p in made.named_parameters() if not name.startswith("coarse"))
 
 
+@pytest.mark.slow
 def test_the_choice_learns_where_the_mass_is():
     """What is sought is unlike what seeks it, until turned; in planes that positions hardly rotate."""
     torch.manual_seed(0)
@@ -264,7 +269,7 @@ def test_warm_up_is_dense_and_counts_training_calls_alone():
 
 
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
-@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("causal", slow_but([False, True], True))
 def test_flex_attention_has_the_same_links(causal: bool):
     """Its mask, on a CPU, where it forms all scores: the blocks it would skip are those that were not chosen."""
     made = mixer(replace(BLOCKS, top=1), causal=causal)

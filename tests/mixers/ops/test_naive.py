@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from marks import slow_but
 from torch import Tensor
 
 from spinodal.mixers.channel.gates import Departure, naive_departure
@@ -209,8 +210,8 @@ def test_rows_appended_in_place_are_rows_appended_by_copies():
     assert torch.equal(*outputs(case.fast(*values)), *outputs(case.naive(*values)))
 
 
-@pytest.mark.parametrize("products", [False, True])
-@pytest.mark.parametrize("at_once", [1, 10**6])
+@pytest.mark.parametrize("products", slow_but([False, True], True))
+@pytest.mark.parametrize("at_once", slow_but([1, 10**6], 1))
 def test_gathered_blocks_have_gradients_of_all_orders(
     at_once: int, products: bool, monkeypatch: pytest.MonkeyPatch
 ):
