@@ -35,7 +35,7 @@ node_modules/ready: package.json package-lock.json
 
 # The site, in build/site: every warning is an error, and so is a link that leads nowhere.
 docs: .venv/docs
-	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs build/site
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -j 2 --fail-on-warning --keep-going --quiet docs build/site
 	$(BIN)/python tools/check_site.py build/site
 	@echo "build/site/index.html"
 

@@ -101,6 +101,7 @@ def test_flows_and_densities_compute_without_torch():
     assert not names & {"torch", "transformers", "matplotlib"}
 
 
+@pytest.mark.slow
 def test_a_torch_module_is_recorded_without_transformers():
     names, said = loaded(
         "import torch\nfrom torch import nn\nfrom spinodal import watch\n"

@@ -26,6 +26,9 @@ def read(text: str) -> NotebookNode:
     outputs = stored(code_hash(notebook))
     for cell, found in zip(code_cells(notebook), outputs, strict=True):
         cell.outputs, cell.execution_count = [nbformat.from_dict(output) for output in found], 1
+        for output in cell.outputs:
+            if output.output_type == "execute_result":
+                output.execution_count = 1
     return notebook
 
 

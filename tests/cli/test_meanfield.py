@@ -181,6 +181,7 @@ def test_where_nothing_can_be_written_nothing_is_computed(monkeypatch, capsys, t
     assert (tmp_path / "file").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_where_nothing_grows_nothing_is_forecast(monkeypatch, capsys, tmp_path: Path):
     out = tmp_path / "run"
     assert spinodal(monkeypatch, "meanfield", "--repulsive", "--until", "1", "--out", out) == 0
@@ -223,6 +224,7 @@ def test_a_density_may_be_an_array_of_numpy(monkeypatch, capsys, tmp_path: Path)
         assert said in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.slow
 def test_matrices_of_a_density_are_files_and_are_refused_where_none_flow_by_them(
     monkeypatch, capsys, tmp_path: Path
 ):

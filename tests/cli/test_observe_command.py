@@ -128,6 +128,7 @@ def test_models_and_old_observations_stand_side_by_side(observed: Path, folder: 
     assert "By depth" in (out / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_arrays_need_no_model(tmp_path: Path):
     np.savez(tmp_path / "x.npz", np.random.default_rng(0).standard_normal((3, 8, 5)))
     spinodal("observe", tmp_path / "x.npz", "--out", tmp_path / "out")

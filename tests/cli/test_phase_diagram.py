@@ -32,6 +32,7 @@ TINY = (
 )
 
 
+@pytest.mark.slow
 def test_a_map_and_what_it_leaves(monkeypatch, capsys, tmp_path: Path):
     out = tmp_path / "map"
     assert spinodal(monkeypatch, "phase-diagram", *TINY, "--out", out) == 0
@@ -148,6 +149,7 @@ def test_a_contour_is_where_a_line_crosses():
     assert maps.relative_contour(t, values[:, 2:], np.array([1.0])) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     slow_but(

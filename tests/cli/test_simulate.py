@@ -97,6 +97,7 @@ def test_files_layers_and_noise(monkeypatch, tmp_path):
     assert "noise" in run_of(out)["energy_missing"]
 
 
+@pytest.mark.slow
 def test_probes_by_number_and_by_file(monkeypatch, tmp_path):
     np.save(tmp_path / "y.npy", sphere.uniform(3, 3, seed=5))
     for m, probes in ((6, 6), (3, tmp_path / "y.npy")):
@@ -108,6 +109,7 @@ def test_probes_by_number_and_by_file(monkeypatch, tmp_path):
             assert arrays["tokens"].shape == (3, 4, 3)
 
 
+@pytest.mark.slow
 def test_causal_tokens_that_have_met_are_one_cluster(monkeypatch, tmp_path):
     """They are never merged, and yet in one place."""
     options = [
@@ -170,6 +172,7 @@ def test_a_stopped_run_goes_on(monkeypatch, capsys, tmp_path):
     assert (tmp_path / "cut" / "cosines.png").exists()
 
 
+@pytest.mark.slow
 def test_a_dimension_is_as_it_was_given(monkeypatch, capsys, tmp_path):
     """--d 0 is refused by name; tokens of another d than the matrices by what was given, which is no --d."""
     np.save(tmp_path / "x.npy", sphere.uniform(5, 3))
@@ -190,6 +193,7 @@ def test_a_dimension_is_as_it_was_given(monkeypatch, capsys, tmp_path):
     assert np.load(tmp_path / "run" / "trajectory.npz")["tokens"].shape[1:] == (4, 4)
 
 
+@pytest.mark.slow
 def test_a_negative_beta_synchronises_on_the_circle(monkeypatch, tmp_path):
     """Of USA on the circle at -.16 every random start does  [derived from theory.splay_rate_usa]."""
     out = tmp_path / "run"

@@ -54,6 +54,7 @@ def test_the_command_yields_the_same_run(run: Run, address: str):
         assert times[-1] > 1e20
 
 
+@pytest.mark.slow
 def test_a_flow_from_a_layer_is_that_of_its_command(run: Run):
     found = answer("started", file=str(TRAJECTORY), layer=LAYER, beta=1)
     Path(f"layer-{LAYER}.npy").write_bytes(base64.b64decode(found["npy"]))

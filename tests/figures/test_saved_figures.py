@@ -206,6 +206,7 @@ def inside(figure: Figure, part: Text) -> bool:
     return box.x0 >= -1 and box.x1 <= figure.bbox.x1 + 1
 
 
+@pytest.mark.slow
 def test_no_panel_of_a_narrow_figure_is_without_room_and_no_title_is_cut():
     """Side by side in one column three panels had no width at all, and their titles ran over each other."""
     waits = particles_time.long_waits(*WAITS, title="SA, n = 5")

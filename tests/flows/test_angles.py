@@ -136,7 +136,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", slow_but(CASES, "usa, engine circle", "probes"))
+@pytest.mark.parametrize("name", slow_but(CASES, "probes"))
 def test_simulations_are_those_of_unit_vectors(name):
     """Frames in the order of the start, steps, and the last merge: to less than the tolerance."""
     field, until, options = CASES[name]

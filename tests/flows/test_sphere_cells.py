@@ -76,6 +76,7 @@ def check_weights_over_thirty_decades(seed):
     assert_bounded(x, w / w.sum(), float(random.choice([0, 0.1, 1, 4, 9, 25, 81])))
 
 
+@pytest.mark.slow
 def test_the_bound_holds_on_weights_over_thirty_decades():
     for seed in range(30):
         check_weights_over_thirty_decades(seed)

@@ -131,6 +131,7 @@ def test_equilibria_of_a_large_cycle():
         assert e.index == (eigenvalues < -1e-9).sum()
 
 
+@pytest.mark.slow
 def test_a_large_tree_has_one_equilibrium_or_too_many_to_list():
     (only,) = equilibria(System(named_graph("path:1500"), coupling("tanh"))).entries
     assert (only.stability, only.asymptotic, only.energy, np.abs(only.state).max()) == ("linear", True, 0, 0)

@@ -87,6 +87,7 @@ def test_probes_are_those_of_many_equal_tokens():
     assert result.probes[-1] == pytest.approx(many.probes[-1], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_zonal_probes_are_those_of_the_sphere():
     y, start = sphere.uniform(6, 3, 0), one_mode("sphere", 2, 0.4)
     assert isinstance(start, SphereModes)

@@ -87,6 +87,7 @@ def test_w2_of_a_turned_cap_is_the_angle():
         assert found == pytest.approx(angle, abs=0.02 + 0.01 * angle)
 
 
+@pytest.mark.slow
 def test_w2_of_zonal_densities_is_that_of_quantiles_in_any_frame():
     pairs = (
         (lambda u: 1 + 0.8 * u, lambda u: 1 - 0.6 * u),
@@ -125,6 +126,7 @@ def test_w2_of_a_small_harmonic_is_not_lost_in_the_bound():
             assert 0.95 < found / (0.02 / np.sqrt(l * (l + 1))) < (1.1 if m == 0 else most)
 
 
+@pytest.mark.slow
 def test_the_record_has_w2_between_densities_into_the_dirac():
     """At the end one atom is left: W2 to the uniform density is sqrt((pi^2 - 4) / 2)."""
     start = sphere_harmonics(np.array([1, 1]), np.array([0.0, 1.0]), np.array([0.4, 0.3]))

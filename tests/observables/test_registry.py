@@ -62,6 +62,7 @@ def test_a_toy_is_compared_with_the_nulls_of_a_model():
     assert null.last["toy"].mean == pytest.approx(own - other)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("toy")
 def test_a_toy_is_found_by_simulate_and_listed(monkeypatch, capsys, tmp_path):
     def spinodal(*line) -> str:

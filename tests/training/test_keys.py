@@ -203,6 +203,7 @@ def test_warm_stable_decay_is_flat_and_falls_in_the_last_fifth(plain: Experiment
     assert found == pytest.approx([0, 0.25, 0.5, 0.75] + [1] * 12 + falling)
 
 
+@pytest.mark.slow
 def test_plateau_decay_is_flat_and_falls_linearly_in_the_last_quarter(plain: Experiment, tmp_path: Path):
     asked = override(plain, {"decay": "plateau-decay", "steps": 20, "warmup": 0.2})
     run = train(asked, tmp_path / "run", LABEL)

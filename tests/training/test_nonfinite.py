@@ -59,6 +59,7 @@ def test_an_infinite_gradient_ends_the_run_and_poisons_no_checkpoint(
     assert history(resumed) == history(whole)
 
 
+@pytest.mark.slow
 def test_a_step_with_an_infinite_gradient_is_skipped_where_that_is_asked(
     plain: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -84,6 +85,7 @@ def test_a_skipped_step_changes_neither_weights_nor_moments(
     assert all(torch.equal(ours[p][name], theirs[p][name]) for p in ours for name in ours[p])
 
 
+@pytest.mark.slow
 def test_a_run_that_skips_every_step_ends(plain: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     break_gradient(monkeypatch, *range(1, 100))
     with pytest.raises(FloatingPointError, match=r"at step 11; .*; 10 steps before it were skipped"):

@@ -16,6 +16,7 @@ def plain(tmp_path: Path) -> Experiment:
     return override(small(corpus), {"method": "none", "steps": 20, "evaluate_every": 20, "save_every": 20})
 
 
+@pytest.mark.slow
 def test_the_rate_rises_linearly_and_falls_as_a_cosine(plain: Experiment, tmp_path: Path):
     """lr k / w in the first w steps, then lr (1 + cos pi (k - w) / (n - w)) / 2, at the start of step k + 1."""
     run = train(override(plain, {"warmup": 0.25, "lr": 0.01}), tmp_path / "run", LABEL)
