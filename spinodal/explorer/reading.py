@@ -36,8 +36,13 @@ ORTHONORMAL_D = 8  # the smallest dimension in which the page starts from orthon
 def read_recording(place: Path) -> AnyRecording:
     """The recording of a run of `simulate` or `meanfield`, or of an observation, from its folder or its record.
 
-    InputError for a run of another kind, an unfinished one, and one that is too large for a page.
+    InputError for a run of another kind, an unfinished one, one that is too large for a page, and a file of arrays.
     """
+    if place.is_file() and place.suffix != ".json":
+        raise InputError(
+            f"{place} is no record: name the folder of the run, or its run.json; arrays alone are dropped on the page",
+            field="run",
+        )
     run = read_run(place)
     if run.kind == "observe":
         found = recording_of(read_observation(place))

@@ -88,6 +88,7 @@ class DensityExperiment:
                 field="kappa",
             )
         check_resolution(self)
+        check_degree(self, "start", self.start)
         check_slices(self)
         check_until(self)
         if self.probes is not None:
@@ -147,6 +148,16 @@ def check_field(experiment: "DensityExperiment") -> None:
         raise InputError(
             f"`field`: densities choose their engines themselves; leave out engine {field.engine!r}",
             field="field",
+        )
+
+
+def check_degree(experiment: DensityExperiment, name: str, modes: object) -> None:
+    """InputError for modes on S^2 of a higher degree than the nodes."""
+    nodes = experiment.resolution or NODES
+    if isinstance(modes, SphereModes) and modes.highest > nodes:
+        raise InputError(
+            f"`{name}` has degree {modes.highest}, beyond the nodes' {nodes}: raise `resolution`",
+            field=(name, "resolution"),
         )
 
 
@@ -240,17 +251,25 @@ def checked_reference(
                 f"{experiment.d}",
                 field=("reference", "start"),
             )
-        nodes = experiment.resolution or NODES
-        if isinstance(reference, SphereModes) and reference.highest > nodes:
-            raise InputError(
-                f"`reference` has degree {reference.highest}, beyond the nodes' {nodes}: raise `resolution`",
-                field=("reference", "resolution"),
-            )
+        check_degree(experiment, "reference", reference)
         return reference
     tokens = token_array(reference, "reference")
-    if tokens.shape[1] != experiment.d or np.abs(np.linalg.norm(tokens, axis=1) - 1).max() > 1e-6:
+    if tokens.shape[1] != experiment.d:
         raise InputError(
             f"`reference` has shape {tokens.shape}: unit vectors [m {experiment.d}] are needed",
+            field="reference",
+        )
+    length = np.linalg.norm(tokens, axis=1)
+    if (wrong := np.flatnonzero(~(np.abs(length - 1) <= 1e-6))).size:
+        raise InputError(
+            f"`reference`: token {wrong[0]} has length {length[wrong[0]]:.6g}: unit vectors [m {experiment.d}] are "
+            "needed, see sphere.normalise",
+            field="reference",
+        )
+    if experiment.geometry == "zonal" and np.abs(tokens[:, :-1]).max() > 1e-6:
+        raise InputError(
+            "`reference`: a zonal density lies about the last axis, and W2 is known to tokens at its ends, "
+            "(0, ..., +-1); in d = 3 a start on the sphere takes tokens anywhere",
             field="reference",
         )
     if experiment.geometry == "sphere" and len(tokens) > MOST_TOKENS:

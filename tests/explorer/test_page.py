@@ -208,3 +208,5 @@ def test_the_command_writes_the_page_and_no_other(
     assert page.read_text(encoding="utf-8") == PAGE.read_text(encoding="utf-8")
     assert spinodal(monkeypatch, "explore", tmp_path, "--out", page, "--overwrite") == 2
     assert "holds no run" in capsys.readouterr().err
+    assert spinodal(monkeypatch, "explore", run / "trajectory.npz", "--out", page, "--overwrite") == 2
+    assert "name the folder of the run" in capsys.readouterr().err

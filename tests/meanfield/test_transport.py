@@ -7,7 +7,7 @@ from scipy.optimize import linear_sum_assignment
 from spinodal import observables, sphere
 from spinodal.errors import InputError
 from spinodal.flows import AttentionField
-from spinodal.meanfield import CircleModes, DensityExperiment, ZonalModes, evolve
+from spinodal.meanfield import CircleModes, DensityExperiment, SphereModes, ZonalModes, evolve
 from spinodal.meanfield.starts import sphere_harmonics
 from spinodal.meanfield.transport import quantiles, wasserstein_of_quantiles
 from spinodal.runs import decode, encode, equal
@@ -105,7 +105,16 @@ def test_small_steps_agree_with_tokens_that_stand_for_the_density():
             "`reference` is zonal with d = 3, the start circle with d = 2",
         ),
         ({"reference": np.eye(3)}, r"`reference` has shape \(3, 3\): unit vectors \[m 2\]"),
-        ({"reference": 2 * np.eye(2)}, r"unit vectors \[m 2\] are needed"),
+        ({"reference": 2 * np.eye(2)}, r"token 0 has length 2: unit vectors \[m 2\] are needed"),
+        ({"reference": np.array([[1.0, 0.0], [np.nan, 0.0]])}, "token 1 has length nan"),
+        (
+            {"start": ZonalModes(np.array([0.1]), 4), "reference": np.eye(4)[:1]},
+            "W2 is known to tokens at its ends",
+        ),
+        (
+            {"start": SphereModes(np.sqrt(4 * np.pi) * np.eye(1, 55, dtype=complex)[0], 9), "resolution": 8},
+            "`start` has degree 9, beyond the nodes' 8: raise `resolution`",
+        ),
     ],
 )
 def test_references_that_do_not_fit_are_refused(more, said: str):
