@@ -1,11 +1,11 @@
 """What `spinodal simulate` does in the folder of its run: tokens evolve, and what came of them is shown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import typer
 
-from spinodal.cli._output import console, drawing, flow_bar, save_figures
+from spinodal.cli._output import console, drawing, flow_bar, renamed, save_figures
 from spinodal.runs import picture_files
 
 FILES: dict[str, Any] = {
@@ -20,10 +20,13 @@ FILES: dict[str, Any] = {
 def evolve_into(folder: Any, simulation: Any, *, resume: bool, overwrite: bool) -> Any:
     """The course of a simulation, kept in the folder; a finished one is read. Interrupted, it says how to go on."""
     from spinodal.flows import Evolution, evolve
+    from spinodal.flows.experiment import require_own_steps
 
     if folder.previous is not None and folder.previous.finished:
         result = folder.adopt().result_as(Evolution)  # its pictures are drawn again
     else:
+        with renamed(times="save_times"):
+            require_own_steps(simulation)
         if not (overwrite or resume):  # else the first checkpoint begins it: what is there may be refused yet
             folder.begin()
         try:
@@ -59,12 +62,13 @@ def show_evolution(folder: Any, result: Any, asked: Sequence[str], *, movie: boo
         pictures = save_figures(folder, figures)
         films = film_simulation(result, folder.place("movie.gif")) if movie else []
     console.print(str(result), highlight=False)
+    show_last_step(result)
     if certify:
         with flow_bar(result.experiment.until) as progress:
             certainty = merge_certainty(result.experiment, result, progress=progress)
         folder.save_arrays("certainty.npz", {"clusters": certainty.clusters, "digits": certainty.digits})
         console.print(str(certainty), highlight=False)
-    show_ends(values)
+    show_ends(values, directed(values) if result.experiment.field.euclidean else ())
     arrays = ["trajectory.npz", *["observables.npz"] * bool(values), *["certainty.npz"] * certify]
     written = ", ".join(["run.json", *arrays, *pictures, *(film.name for film in films)])
     console.print(f"{folder.path}: {written}", highlight=False, soft_wrap=True)
@@ -88,7 +92,26 @@ def observe_evolution(result: Any, observables: Sequence[str]) -> dict[str, Any]
     return {name: values[:, 0].numpy() for name, values in found.items()}
 
 
-def show_ends(values: Mapping[str, Any]) -> None:
-    """One line an observable: its value at the start and at the end."""
+def directed(names: Iterable[str]) -> tuple[str, ...]:
+    """Those of the observables that read directions alone, and no lengths of tokens."""
+    from spinodal.observables import OBSERVABLES
+
+    return tuple(name for name in names if not OBSERVABLES[name].of_points)
+
+
+def show_ends(values: Mapping[str, Any], of_directions: Sequence[str] = ()) -> None:
+    """One line an observable: its value at the start and at the end; `of_directions` are said to be of x / |x|."""
     for name, course in values.items():
-        console.print(f"{name}: {course[0]:.6g} to {course[-1]:.6g}", highlight=False)
+        what = " of the directions of tokens" if name in of_directions else ""
+        console.print(f"{name}{what}: {course[0]:.6g} to {course[-1]:.6g}", highlight=False)
+
+
+def show_last_step(result: Any) -> None:
+    """A line where the last step of a fixed size ends after the time that was asked."""
+    simulation, end = result.experiment, result.final.time
+    if hasattr(simulation.method, "step") and simulation.until * (1 + 1e-12) < end < float("inf"):
+        console.print(
+            f"the end is that of the first step at or after --until {simulation.until:g}: steps are whole, of "
+            f"{simulation.method.step:g}",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip

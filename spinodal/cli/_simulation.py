@@ -217,7 +217,8 @@ def token_start(
     from spinodal.flows.starts import names_start
 
     if names_start(text):
-        return named_start(text, **given(n=n, d=field.d if d is None else d), seed=seed)
+        with renamed(size="start"):
+            return named_start(text, **given(n=n, d=field.d if d is None else d), seed=seed)
     return given_tokens(text, n, d, normalise, field.euclidean)
 
 

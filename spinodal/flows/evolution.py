@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from spinodal.errors import InputError, require_type
 from spinodal.flows.earlier import current_label
-from spinodal.flows.experiment import Simulation
+from spinodal.flows.experiment import Simulation, require_own_steps
 from spinodal.flows.fields.energy import energy_of
 from spinodal.flows.probes import lyapunov_exponents
 from spinodal.flows.state import State
@@ -135,6 +135,7 @@ def evolve(
     1.0
     """
     require_type("simulation", simulation, Simulation)
+    require_own_steps(simulation)
     began = time.perf_counter()
     x, weights = simulation.initial
     checkpoints = None

@@ -53,6 +53,7 @@ class Simulation:
         until    a time, or "consensus", CONSENSUS: however long it takes
         method   Adaptive(tolerance) for the ode clock; Layers(step); Noisy(step) for fields with noise
         weights  [n], >= 0, summing to one; equal if not given
+                 with a fixed step the end is the first step at or after `until`, and a time that of the first after it
         times    the times that are kept: a number of evenly spaced ones, start and end among them, as many as
                  fit in 256 MiB; increasing times [t] from 0 to `until`, to which start and end are added; or
                  "log", 8 a decade, which a number means too when `until` is a consensus
@@ -138,6 +139,11 @@ class Simulation:
             )
         else:
             check(x, weights)
+        source = self.field.source
+        if source is not None and source.d != d:
+            raise InputError(
+                f"`source` has d = {source.d}, the tokens of `start` d = {d}", field=("source", "start")
+            )
         if self.field.d not in (None, d):
             raise InputError(
                 f"`start`: tokens have d = {d}, the matrices of the field have d = {self.field.d}",
@@ -235,6 +241,22 @@ def check_work(simulation: Simulation) -> None:
         require_at_most(STEPS, steps, "steps", ("until", "step"))
     if isinstance(simulation.times, int):
         require_at_most(ROWS, simulation.times, "frames", "times")
+
+
+def require_own_steps(simulation: Simulation) -> None:
+    """InputError where two of the given `times` are of one step of a fixed size, so that one would be missing."""
+    times, method = simulation.times, simulation.method
+    if not (isinstance(times, np.ndarray) and isinstance(method, Layers | Noisy)):
+        return
+    steps = np.ceil(times / method.step)
+    steps += np.where(steps * method.step < times, 1, 0) - np.where((steps - 1) * method.step >= times, 1, 0)
+    for i in np.flatnonzero(np.diff(steps) == 0)[:1]:
+        first, second = times[i : i + 2].tolist()
+        raise InputError(
+            f"`times` hold {first!r} and {second!r}, both of the step to t = {steps[i] * method.step:.12g}: take "
+            f"times that are whole steps of `step` {method.step:g}, or a smaller step",
+            field=("times", "step"),
+        )
 
 
 def check_probes(field: AttentionField) -> None:

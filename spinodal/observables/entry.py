@@ -34,7 +34,7 @@ class Observable:
     `name` selects it, `label` is that of its axis, with the unit where it has one, and `reading` says what
     its course over time or layers means. `equiangular` is its value where all pairs of n tokens have the
     cosine g, as under the theory from an orthonormal start: (g, n, scales) -> the number at each g; None
-    where that says too little.
+    where that says too little. `of_points`: lengths of tokens enter; other observables read directions x / |x| alone.
     """
 
     name: str
@@ -42,3 +42,4 @@ class Observable:
     reading: str
     values: Callable[[Trajectory, Scales], Float[Tensor, "t b"]]
     equiangular: Callable[[Float[np.ndarray, " t"], int, Scales], Float[np.ndarray, " t"]] | None = None
+    of_points: bool = False

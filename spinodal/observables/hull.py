@@ -132,6 +132,7 @@ HULL_VERTICES = Observable(
     "Constant from some time on: tokens end at the vertices or the faces of this polytope.",
     values=lambda trajectory, scales: hull_vertices(trajectory).sum(-1).double(),
     equiangular=lambda g, n, scales: np.full(len(g), float(n)),
+    of_points=True,
 )
 HULL_VOLUME = Observable(
     "hull_volume",
@@ -139,6 +140,7 @@ HULL_VOLUME = Observable(
     "Falling: tokens move into the hull that they had; rescaled ones never leave it.",
     values=lambda trajectory, scales: hull_volume(trajectory),
     equiangular=lambda g, n, scales: np.zeros(len(g)),
+    of_points=True,
 )
 VERTEX_DISTANCE = Observable(
     "vertex_distance",
@@ -146,4 +148,5 @@ VERTEX_DISTANCE = Observable(
     "Falling towards 0: all tokens gather at the vertices of a polytope.",
     values=lambda trajectory, scales: vertex_distance(trajectory),
     equiangular=lambda g, n, scales: np.zeros(len(g)),
+    of_points=True,
 )

@@ -52,4 +52,5 @@ LEADERS = Observable(
     "Few: hardmax attention would gather the others at these. On the sphere all tokens lead.",
     values=lambda trajectory, scales: leaders(trajectory).sum(-1).double(),
     equiangular=lambda g, n, scales: np.full(len(g), float(n)),
+    of_points=True,
 )

@@ -1,11 +1,12 @@
 """The observables by name. To add one, write a file with its `Observable` and list that here."""
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 
 from jaxtyping import Float
 from torch import Tensor
 
-from spinodal.errors import InputError
+from spinodal.errors import InputError, require_type
 from spinodal.observables import (
     axial,
     clusters,
@@ -49,7 +50,11 @@ USUAL = Scales()
 
 
 def observables_named(names: Sequence[str]) -> dict[str, Observable]:
-    """The observables of these names; InputError for an unknown or a repeated name."""
+    """The observables of these names; InputError for an unknown or a repeated name, and for one text."""
+    if isinstance(names, str):
+        raise InputError(
+            f"`observables` {names!r}: a list of names is needed, [{names!r}]", field="observables"
+        )
     for name in names:
         if name not in OBSERVABLES:
             raise InputError(
@@ -78,5 +83,6 @@ def measure(
     >>> found["clusters"].flatten().tolist()
     [11.0, 2.0]
     """
+    require_type("epsilon", scales.epsilon, Real)
     entries = observables if isinstance(observables, Mapping) else observables_named(observables)
     return {name: observable.values(trajectory, scales) for name, observable in entries.items()}

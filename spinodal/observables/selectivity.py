@@ -90,6 +90,7 @@ BOOLEAN_ROWS = Observable(
     equiangular=lambda g, n, scales: np.array(
         [boolean_rows(equiangular_weights(float(c), n, scales.beta)) for c in g]
     ),
+    of_points=True,
 )
 ATTENTION_RANK = Observable(
     "attention_rank",
@@ -99,4 +100,5 @@ ATTENTION_RANK = Observable(
     equiangular=lambda g, n, scales: np.array(
         [attention_rank(equiangular_weights(float(c), n, scales.beta)) for c in g]
     ),
+    of_points=True,
 )

@@ -50,9 +50,9 @@ def wasserstein_to_dirac(
 def wasserstein(trajectory: Trajectory, reference: object) -> Float[Tensor, "t b"]:
     """W2(mu, nu) of n tokens of equal mass and m reference tokens: the cheapest assignment, by chords of directions.
 
-    `reference` is an array [m d], or has a trajectory of one sequence, whose last frame is taken; m divides
-    n. Time O(n^3). InputError for another m, for a reference of several sequences, and for more than 4,096
-    tokens.
+    Lengths of tokens do not enter: x / |x| are compared. `reference` is an array [m d], or has a trajectory of one
+    sequence, whose last frame is taken; m divides n. Time O(n^3). InputError for another m, for a reference of several
+    sequences, and for more than 4,096 tokens.
     """
     from scipy.optimize import linear_sum_assignment
 

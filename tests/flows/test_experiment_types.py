@@ -31,6 +31,12 @@ CASES = {
     'flows.Adaptive("1e-8")': "tolerance",
     'flows.Layers("0.1")': "step",
     "flows.Noisy(0.1, 1.5)": "seed",
+    'observables.measure(np.eye(3), ["clusters"], observables.Scales(epsilon="0.01"))': "epsilon",
+    'flows.Resampled(3, values="random:0", period="0.1")': "period",
+    'flows.Resampled("3", values="random:0")': "d",
+    "flows.Resampled(3, values=np.eye(3))": "values",
+    'flows.Source(np.eye(3), share="0.3")': "share",
+    "flows.Piecewise((0.0, 1.0), (flows.Head(), flows.Head()))": "stacks",
     'flows.Diagram(**DIAGRAM | {"d": [2]})': "d",
     'flows.Diagram(**DIAGRAM, n="4")': "n",
     'flows.Diagram(**DIAGRAM | {"times": ("1",)})': "times",
@@ -85,7 +91,7 @@ CASES = {
 PROGRAM = """
 import json, sys
 import numpy as np
-from spinodal import flows, graphs, meanfield, training, watch
+from spinodal import flows, graphs, meanfield, observables, training, watch
 from spinodal.errors import InputError
 SYSTEM = graphs.build_system("cycle:3")
 ARRAYS = watch.Arrays("noise", np.arange(4.0), np.ones((4, 2, 6, 3)), np.ones((2, 6), bool))

@@ -18,6 +18,7 @@ from spinodal.loops import compiled, plus
 
 UNIT = 1e-13  # a token's length may be off by this much
 SUM = 1e-9  # and the sum of the weights
+FARTHEST = 1e150  # entry of a token in R^d, whose squares doubles still hold
 
 
 @compiled(fastmath={"contract"})  # that is, with NaN
@@ -58,8 +59,12 @@ def check(x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " _"]) -> None
 
 
 def check_points(x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " _"]) -> None:
-    """`check` of tokens of any length: one InputError that names the first thing wrong with their weights."""
+    """`check` of tokens of any length: one InputError that names the first thing wrong with them or their weights."""
     require_weight_each(weights, len(x))
+    if np.abs(x).max(initial=0.0) > FARTHEST:
+        raise InputError(
+            f"`start` holds {np.abs(x).max():.3g}: entries up to {FARTHEST:g} are followed", field="start"
+        )
     _, negative, total = first_faults(x, weights)
     require_masses(weights, negative, total)
 

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from spinodal.errors import InputError, require_type
-from spinodal.flows.experiment import Simulation
+from spinodal.flows.experiment import Simulation, require_own_steps
 from spinodal.flows.fields import Resampled
 from spinodal.flows.starts import CubeStart, NormalStart, PerturbedStart, UniformStart
 from spinodal.flows.time import CONSENSUS, Layers, Noisy, SimulationResult, simulate
@@ -88,6 +88,7 @@ def ensemble(
     if simulation.weights is not None:
         raise InputError("`weights`: observables count all tokens alike; leave them out", field="weights")
     named = observables_named(observables)
+    require_own_steps(simulation)
     scales = (
         Scales(float(simulation.field.beta), attention=simulation.attention_weights)
         if scales is None

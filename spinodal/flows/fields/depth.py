@@ -8,10 +8,11 @@ import bisect
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Integral, Real
 
 import numpy as np
 
-from spinodal.errors import InputError
+from spinodal.errors import InputError, require_type, require_types
 from spinodal.flows.engines.kernel import Kernel, Matrix, PositionScores
 from spinodal.flows.fields.heads import Head, stack_heads
 from spinodal.flows.fields.matrices import ROLES, is_random, named_matrix
@@ -42,6 +43,7 @@ class Resampled:
     period: float = 0.1
 
     def __post_init__(self) -> None:
+        require_types(self, d=Integral, queries=str, keys=str, values=str, period=Real)
         if not 0 < self.period < math.inf:
             raise InputError(f"`period` {self.period}: must be positive and finite", field="period")
         if not any(is_random(getattr(self, role)) for role in ROLES):
@@ -115,12 +117,13 @@ class Piecewise:
     stacks: tuple[tuple[Head, ...], ...]
 
     def __post_init__(self) -> None:
-        if (
-            not self.times
-            or self.times[0] != 0
-            or any(b <= a for a, b in zip(self.times, self.times[1:], strict=False))
-        ):
-            raise InputError(f"`times` {self.times}: increase from 0", field="times")
+        for time in self.times:
+            require_type("times", time, Real)
+        increase = all(a < b < math.inf for a, b in zip(self.times, self.times[1:], strict=False))
+        if not (self.times and self.times[0] == 0 and increase):
+            raise InputError(f"`times` {self.times}: increase from 0, and are finite", field="times")
+        if any(isinstance(stack, Head) for stack in self.stacks):
+            raise InputError("`stacks`: a tuple of heads a time is needed, such as (Head(),)", field="stacks")
         if len(self.stacks) != len(self.times) or not all(self.stacks):
             raise InputError(
                 f"`stacks` are {len(self.stacks)}, `times` {len(self.times)}: a tuple of heads a time is needed",

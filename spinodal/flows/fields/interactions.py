@@ -58,8 +58,11 @@ class Interaction:
         else:
             law("sa", self.beta)
             if self.top > BETA_MAX:
+                placed = "" if self.positions is None else ", or the `strength` of `positions`"
                 raise InputError(
-                    f"beta |Q^T K| = {self.top:g} must not exceed {BETA_MAX:g}: lower `beta`", field="beta"
+                    f"beta |Q^T K|{' + B' if placed else ''} = {self.top:g} must not exceed {BETA_MAX:g}: lower "
+                    f"`beta`{placed}",
+                    field=("beta", "positions") if placed else "beta",
                 )
             if self.exponent > EXPONENT_MAX:
                 slower = " or 'gkpr', e^beta slower" if self.kind == "usa" else ""

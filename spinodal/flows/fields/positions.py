@@ -15,7 +15,7 @@ Tokens in one place with different positions read with different weights: they p
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from spinodal.flows.fields.composed import AttentionField
 
 KERNELS = ("distance", "gaussian", "product", "matrix")
+LARGEST = 1e300  # score, whose sums with others doubles still hold
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +66,7 @@ class Positions:
         object.__setattr__(self, "strength", s if s.ndim else float(s))
         if self.places is not None:
             object.__setattr__(self, "places", self.checked_places())
+            self.require_scores()
             stack = self.places.shape[:-2]
             if s.ndim and stack and s.shape != stack:
                 raise InputError(
@@ -89,6 +91,19 @@ class Positions:
         if not fair or p.size == 0:
             raise InputError(f"`places` of shape {p.shape}: {wanted} are needed", field="places")
         return p
+
+    def require_scores(self) -> None:
+        """InputError where a score, the strength times a function of places, leaves doubles."""
+        assert self.places is not None
+        p = np.abs(self.places[np.isfinite(self.places)])
+        largest, power = p.max(initial=0.0), {"matrix": 1, "distance": 1}.get(self.kernel, 2)
+        with np.errstate(over="ignore"):
+            bound = np.abs(self.strength).max() * (2 * largest) ** power * self.places.shape[-1]
+        if not bound < LARGEST:
+            raise InputError(
+                f"`strength` {self.strength}: with `places` up to {largest:.3g} scores leave doubles; lower it",
+                field=("strength", "places"),
+            )
 
     @property
     def n(self) -> int | None:
@@ -177,7 +192,7 @@ def named_positions(text: str) -> Positions:
     kernel, colon, rest = text.partition(":")
     if not colon or kernel not in KERNELS[:-1]:
         if text.endswith(".npy"):
-            return Positions("matrix", places=read_array(text, option="positions"))
+            return positions_of(text, "matrix", 1.0, read_array(text, option="positions"))
         raise InputError(
             f"`positions` {text}: distance:S, gaussian:S, product:S:FILE of positions [n k], or scores [n n], as .npy",
             field="positions",
@@ -190,7 +205,16 @@ def named_positions(text: str) -> Positions:
             f"`positions` {text}: {numbers!r} is no strength, nor one a head", field="positions"
         ) from None
     places = read_array(file, option="positions") if file else None
-    return Positions(kernel, strength[0] if len(strength) == 1 else np.array(strength), places)
+    return positions_of(text, kernel, strength[0] if len(strength) == 1 else np.array(strength), places)
+
+
+def positions_of(text: str, *parts: Any) -> Positions:
+    """Positions of these parts; its InputError names the text that they were read from."""
+    try:
+        return Positions(*parts)
+    except InputError as error:
+        said = str(error).replace("`places`", f"`positions` {text}", 1)
+        raise InputError(said, field=("positions", *error.fields)) from None
 
 
 def check_positions(field: "AttentionField") -> None:

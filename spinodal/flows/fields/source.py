@@ -13,6 +13,7 @@ given at several times, as a flow of its own left it: between them by cubic spli
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from scipy.interpolate import CubicSpline
 
 from spinodal import sphere
 from spinodal.arrays import read_array, real_array, token_array, weight_array
-from spinodal.errors import InputError
+from spinodal.errors import InputError, require_types
 from spinodal.flows.engines import hardmax, pairs
 from spinodal.flows.engines.field import check
 from spinodal.flows.engines.kernel import Kernel, Number
@@ -74,7 +75,11 @@ class Source:
         m = len(frames[0])
         put("weights", np.full(m, 1 / m) if self.weights is None else weight_array(self.weights))
         for frame in frames:
-            check(frame, self.masses)
+            try:
+                check(frame, self.masses)
+            except InputError as error:
+                raise InputError(f"`source`: {error}", field=("source", *error.fields)) from None
+        require_types(self, share=(Real, type(None)))
         if self.share is not None and not 0 < self.share < 1:
             raise InputError(
                 f"`share` {self.share}: a prompt has a share of the mass in (0, 1)", field="share"

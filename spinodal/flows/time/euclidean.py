@@ -7,11 +7,10 @@ import numpy as np
 from jaxtyping import Float
 
 from spinodal.errors import ConvergenceError
+from spinodal.flows.engines.field import FARTHEST
 from spinodal.flows.state import Rate, State
 from spinodal.flows.time import dormand_prince as dp
 from spinodal.loops import product
-
-FARTHEST = 1e150  # whose squares doubles still hold
 
 
 class EuclideanStages(dp.Stages):
@@ -28,11 +27,15 @@ class EuclideanStages(dp.Stages):
         return 1 + float(np.abs(state.directions).max())
 
 
-def require_near(x: Float[np.ndarray, "n d"], time: float) -> None:
+def require_near(x: Float[np.ndarray, "n d"], time: float, rescaled: bool = False) -> None:
     """ConvergenceError where tokens have grown out of what doubles hold."""
     if np.abs(x).max(initial=0.0) > FARTHEST:
+        way = (
+            "as e^(-tV) does where V < 0; `normalisation` none follows x = e^(tV) z, which stays bounded"
+            if rescaled
+            else "as e^(tV) does; `normalisation` rescaled follows z = e^(-tV) x, which stays bounded"
+        )
         raise ConvergenceError(
-            f"stopped at t = {time:.6g}: tokens have grown to {np.abs(x).max():.3g}, as e^(tV) does; `normalisation` "
-            "rescaled follows z = e^(-tV) x, which stays bounded, or give an earlier `until`",
+            f"stopped at t = {time:.6g}: tokens have grown to {np.abs(x).max():.3g}, {way}, or give an earlier `until`",
             field=("until", "normalisation"),
         )

@@ -302,8 +302,9 @@ class AdaptiveIntegrator(Integrator):
             raise ConvergenceError(
                 f"stopped at t = {self.hi:.6g}: tokens slide along a surface where two others are liked alike, across "
                 "which hardmax jumps, so that no step of the ode clock is short enough. Layers follow them, to within "
-                "their step: take the layer clock, `method` Layers(step), or a large finite `beta`",
-                field=("method", "beta"),
+                "their step: take the layer clock, `method` Layers(step), on the command line --clock layer --step, "
+                "or a large finite `beta`",
+                field="beta",
             )
 
     def take_compiled_steps(self, limit: float, pause: float, number: int) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from spinodal.errors import InputError, require_types
-from spinodal.flows.fields import AttentionField, Resampled
+from spinodal.flows.fields import AttentionField, Piecewise, Resampled
 from spinodal.flows.state import Field, State, is_euclidean
 from spinodal.flows.time.integrators import AdaptiveIntegrator, Integrator, LayerIntegrator, NoisyIntegrator
 from spinodal.flows.time.merging import MERGE
@@ -77,7 +77,8 @@ class Adaptive:
 class Layers:
     """x <- normalise(x + h A(x)), layers of step h; x <- x + h A(x) without layer norm  [glpr2023].
 
-    `seed` draws the noise of a field that has any. InputError for a step that is not positive.
+    Time goes in whole steps: a run ends at the first layer at or after `until`, and a time to keep is that of the first
+    layer at or after it. `seed` draws the noise of a field that has any. InputError for a step that is not positive.
     """
 
     step: float = 0.1
@@ -107,7 +108,8 @@ class Layers:
 class Noisy:
     """dX = F dt + sqrt(2 / kappa) dW in steps of size h, of weak order two  [derived].
 
-    Runs with the same seed have the same noise. InputError for a step that is not positive.
+    Time goes in whole steps, as that of Layers. Runs with the same seed have the same noise. InputError for a step that
+    is not positive.
     """
 
     step: float = 0.01
@@ -130,8 +132,17 @@ Method = Adaptive | Layers | Noisy
 
 
 def check_draws(field: Field, step: float) -> None:
-    """InputError where weights are redrawn between two steps, so that draws last for different times, or for none."""
+    """InputError where weights change within a step, so that draws last for different times, or for none."""
     depth = field.depth if isinstance(field, AttentionField) else None
+    if isinstance(depth, Piecewise):
+        for time in depth.times:
+            whole = max(1.0, float(np.round(time / step)))
+            if time > 0 and not math.isclose(time / step, whole, rel_tol=ROUNDING):
+                raise InputError(
+                    f"`times` of weights hold {time:g}, which is {time / step:.4g} of the `step` {step:g}, and weights "
+                    f"change between steps alone: take a whole number of steps, such as {whole * step:g}",
+                    field=("times", "step"),
+                )
     if not isinstance(depth, Resampled):
         return
     steps = depth.period / step

@@ -25,6 +25,7 @@ from spinodal.flows.engines.field import check, check_points, with_probes
 from spinodal.flows.engines.span import coordinates_in_span
 from spinodal.flows.fields import AttentionField, FunctionField
 from spinodal.flows.fields.euclidean import require_end
+from spinodal.flows.fields.schemes import Rescaled
 from spinodal.flows.state import Field, State, is_euclidean
 from spinodal.flows.time.euclidean import require_near
 from spinodal.flows.time.frames import SavedFrames
@@ -323,7 +324,8 @@ def advance_to_end(
                 )
             flow.advance(limit, frames.next, steps_at_most(flow, until, watched))
             if flow.euclidean:
-                require_near(flow.state.directions, flow.hi)
+                rescaled = isinstance(flow.field, AttentionField) and isinstance(flow.field.scheme, Rescaled)
+                require_near(flow.state.directions, flow.hi, rescaled)
             while frames.next <= flow.hi:
                 now = frames.next if isinstance(flow, AdaptiveIntegrator) else flow.hi
                 frames.keep(now, flow.at(now))
