@@ -41,8 +41,8 @@ def simulate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize("name", slow_but(CASES, "layers"))
 def test_an_unfinished_simulation_of_an_earlier_version_goes_on(name: str, simulate, tmp_path: Path):
-    """As the one that was not stopped, to the rounding of the processor that wrote its beginning, and to the digits
-    that the earlier version printed. On one processor it is equal bit for bit: test_time.py, test_angles.py."""
+    """As the one that was not stopped, and to the digits that the earlier version printed: another processor's rounding in
+    the beginning grows until tokens meet. On one processor it is equal bit for bit: test_time.py, test_angles.py."""
     options = CASES[name]["options"].split()
     shutil.copytree(DATA / name, tmp_path / "cut")
     assert simulate(*options, "--out", "cut", "--resume") == (0, "")
@@ -50,7 +50,7 @@ def test_an_unfinished_simulation_of_an_earlier_version_goes_on(name: str, simul
     cut, whole = (np.load(tmp_path / folder / "trajectory.npz") for folder in ("cut", "whole"))
     assert sorted(cut) == sorted(whole)
     for key in whole:
-        np.testing.assert_allclose(cut[key], whole[key], rtol=1e-12, atol=1e-13)
+        np.testing.assert_allclose(cut[key], whole[key], rtol=1e-9, atol=1e-12)
     record = json.loads((tmp_path / "cut" / "run.json").read_text())
     for key, value in CASES[name]["final"].items():
         assert record["final"][key] == pytest.approx(value, rel=1e-9, abs=1e-12), key
