@@ -41,8 +41,8 @@ def simulate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize("name", slow_but(CASES, "layers"))
 def test_an_unfinished_simulation_of_an_earlier_version_goes_on(name: str, simulate, tmp_path: Path):
-    """As the one that was not stopped, and to the digits that the earlier version printed: another processor's rounding in
-    the beginning grows until tokens meet. On one processor it is equal bit for bit: test_time.py, test_angles.py."""
+    """As the one that was not stopped, and to the digits that the earlier version printed: the rounding of another
+    processor in the beginning grows until tokens meet. On one it is equal bit for bit: test_time.py, test_angles.py."""
     options = CASES[name]["options"].split()
     shutil.copytree(DATA / name, tmp_path / "cut")
     assert simulate(*options, "--out", "cut", "--resume") == (0, "")
