@@ -1,5 +1,7 @@
 """Rows 4 to 7 and 9: flows conserve and descend, thresholds are proximal maps, the sparse step never rises."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from marks import slow_but
@@ -83,7 +85,7 @@ def test_row_6_thresholds_are_proximal_maps(tau: float):
     x = np.linspace(-2, 2, 41)
     soft, hard = graphs.soft_threshold(x, tau), graphs.hard_threshold(x, tau)
     for k in range(len(x)):
-        convex = minimize_scalar(
+        convex: Any = minimize_scalar(
             lambda z, k=k: (z - x[k]) ** 2 / 2 + tau * abs(z), bounds=(-3, 3), method="bounded"
         )
         assert soft[k] == pytest.approx(convex.x, abs=1e-5)
