@@ -50,7 +50,8 @@ def require_type(name: str, value: object, kind: type | tuple[type, ...]) -> Non
     several = kind if isinstance(kind, tuple) else (kind,)
     if not isinstance(value, several) or (isinstance(value, bool) and bool not in several):
         wanted = " or ".join(WORDS.get(one, one.__name__) for one in several)
-        raise InputError(f"`{name}` {value!r}: {wanted} is needed", field=name)
+        line = " ".join(part.strip() for part in repr(value).splitlines())  # arrays have several
+        raise InputError(f"`{name}` {line}: {wanted} is needed", field=name)
 
 
 def require_types(value: object, **kinds: type | tuple[type, ...]) -> None:

@@ -14,8 +14,8 @@ from spinodal.figures.style import space_end_labels
 
 PANEL = 2.3  # inches that a panel with axes of its own needs at the size of text that it is drawn with
 SHRUNK = 0.65  # of the width that a panel was drawn with: it needs no more than that
-SHARED = 0.5  # the same of panels that share their axes, such as maps
-PAGE = 9.0  # inches: no higher are panels in several lines
+SHARED = 0.5  # the same share for panels that have their axes in common, such as maps
+HIGHEST = 9.0  # inches, of panels in several lines
 MARGIN = 0.06  # inches between text and the edge of the figure
 ROOM = 1.15  # of the length of an axis: of a label beside it
 
@@ -29,7 +29,7 @@ def resize(figure: Figure, width: float, text: float) -> None:
     lines = fold_panels(figure, width, text)
     ratio = width * lines / old
     if lines > 1:
-        height = min(PAGE, height * lines * min(1, ratio))
+        height = min(HIGHEST, height * lines * min(1, ratio))
     else:
         height *= ratio**0.5 if figure.get_layout_engine() and ratio < 1 else ratio
     figure.set_size_inches(width, height)

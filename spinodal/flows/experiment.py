@@ -52,8 +52,8 @@ class Simulation:
 
         until    a time, or "consensus", CONSENSUS: however long it takes
         method   Adaptive(tolerance) for the ode clock; Layers(step); Noisy(step) for fields with noise
+                 with a fixed step the end is that of the first step at or after `until`, as a time to keep is of one
         weights  [n], >= 0, summing to one; equal if not given
-                 with a fixed step the end is the first step at or after `until`, and a time that of the first after it
         times    the times that are kept: a number of evenly spaced ones, start and end among them, as many as
                  fit in 256 MiB; increasing times [t] from 0 to `until`, to which start and end are added; or
                  "log", 8 a decade, which a number means too when `until` is a consensus

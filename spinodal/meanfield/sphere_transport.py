@@ -6,8 +6,9 @@ r"""W2 of densities on S^2, distances being angles: cells of equal mass, and the
 
 mu_N has the mass 1 / N at the point p_c of each of N cells: bands of latitude by cumulative mass, cut by cumulative
 mass along their longitudes. While nodes of a solver carry a density, its cells are those of the start, and move with
-them, so that mu_N changes smoothly with mu; the mass of a node lies linearly between its neighbours. Nodes that have
-met are atoms: then cells are cut anew, whole ones from each atom first.
+them, so that mu_N changes smoothly with mu; the mass of a node is spread evenly halfway to its neighbours, which enters
+the bound to leading order in their distance. Nodes that have met are atoms: then cells are cut anew, whole ones from
+each atom first.
 
     symbol  meaning                                             shape
     x, w    nodes and their masses                              n 3, n

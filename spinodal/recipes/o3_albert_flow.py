@@ -7,8 +7,8 @@ Command: spinodal draw o3-albert-flow
 Minutes: 15
 Expected: of 35.9 tokens in a text 28 groups at layer 48, 11 to 16 at 200, 6 to 10 at 1,000 and at 2,000 (cosine .99);
     mean cosine below .4, steps of .10 to .24 of |x| to the end, Lyapunov exponent within .025 of 0; without the MLP
-    one group by layer 12; layers .4 to .9 of |x| from the flow at t = 12. Steps half as long end, for most texts, at
-    fixed points of 3 to 13 groups. Quick, 30 layers: the latter but one
+    one group by layer 12; layers .4 to .9 of |x| from the flow at t = 12. Steps of half the
+    length end, for most texts, near fixed points of 3 to 13 groups. Quick, 30 layers: without the MLP, and distances
 """
 
 from pathlib import Path

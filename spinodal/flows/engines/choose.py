@@ -127,13 +127,7 @@ def mean_and_engine(kernel: Kernel, x: Tokens, weights: Numbers, engine: str) ->
 
 
 def engine_error(engine: str, x: Tokens) -> InputError:
-    """InputError for an engine that cannot serve these tokens, or for all of them with "auto"."""
-    if engine == "auto":
-        return InputError(
-            f"no engine sums over these {len(x)} tokens of d = {x.shape[1]}: where all scores of `positions` are -inf "
-            "there is nothing to sum; give one that is finite",
-            field="positions",
-        )
+    """InputError for an engine that, asked by name, cannot serve these tokens."""
     return InputError(
         f"engine {engine!r} declines these {len(x)} tokens of d = {x.shape[1]}; use 'auto' as `engine`",
         field="engine",

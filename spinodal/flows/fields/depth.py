@@ -123,7 +123,10 @@ class Piecewise:
         if not (self.times and self.times[0] == 0 and increase):
             raise InputError(f"`times` {self.times}: increase from 0, and are finite", field="times")
         if any(isinstance(stack, Head) for stack in self.stacks):
-            raise InputError("`stacks`: a tuple of heads a time is needed, such as (Head(),)", field="stacks")
+            raise InputError(
+                "`stacks` of single heads: a tuple of heads a time, such as (Head(),), is needed",
+                field="stacks",
+            )
         if len(self.stacks) != len(self.times) or not all(self.stacks):
             raise InputError(
                 f"`stacks` are {len(self.stacks)}, `times` {len(self.times)}: a tuple of heads a time is needed",

@@ -84,6 +84,11 @@ class Positions:
                 raise InputError(
                     "`strength`: scores of -inf have a strength above 0", field=("strength", "places")
                 )
+            if fair and not np.isfinite(p).any((-2, -1)).all():
+                raise InputError(
+                    "`places`: where all scores of `positions` are -inf no token is read; give one that is finite",
+                    field="places",
+                )
             wanted = "scores [n n] or [h n n], finite or -inf"
         else:
             p = p[:, None] if p.ndim == 1 else p
