@@ -4,6 +4,7 @@
 """
 
 import inspect
+import re
 import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ NEUTRAL = ("spinodal_beta:1", "spinodal_threshold:1e9")
 OTHERS = ("spinodal_usa", "spinodal_sin", "spinodal_graph")
 CLOSE = 2e-4  # of the largest output, in float32
 WINDOW = 4  # tokens, of twelve
+ROUNDING = 1e-6
 
 
 class Row(NamedTuple):
@@ -137,24 +139,36 @@ def row_of(kind: str) -> Row:
 
 
 def leaks() -> dict[str, tuple[str, dict[str, float]]]:
-    """By causal architecture: what its stream reads, and by interaction how far a later token moves an earlier one."""
+    """By causal architecture: what its stream reads, and by interaction how far a later token moves an earlier one.
+
+    A router gives its experts batches of other sizes, which some processors round otherwise: there ROUNDING is allowed.
+    """
     found = {}
     for kind in buildable()[0]:
         model: Any = small_architecture(kind)
         inputs = inputs_of_architecture(model)
         name = "decoder_input_ids" if "decoder_input_ids" in inputs else "input_ids"
-        if inputs.get(name) is None or leak(model, inputs, name) != 0:
+        allowed = ROUNDING if has_experts(model) else 0.0
+        own = None if inputs.get(name) is None else leak(model, inputs, name)
+        if own is None or own > allowed:
             continue
         gaps = {}
         for what in INTERACTIONS:
             try:
                 with replaced_attention(model, interaction(what), inputs):
-                    gaps[what] = leak(model, inputs, name)
+                    gap = leak(model, inputs, name)
             except InputError:  # the table has the reason
                 continue
+            gaps[what] = gap if gap is not None and gap > allowed else 0.0
         if gaps:
             found[kind] = name, gaps
     return found
+
+
+def has_experts(model: Any) -> bool:
+    return any(
+        re.search("moe|expert|router", type(module).__name__, re.IGNORECASE) for module in model.modules()
+    )
 
 
 def leak(model: Any, inputs: dict[str, Tensor], name: str) -> float | None:
