@@ -24,10 +24,10 @@ SHOWN = "explorer.run.current.frames[explorer.player.shown].time"
 
 
 def test_flows_in_the_page_are_those_of_node_which_are_the_library_s(opened: Open):
-    """`test_agreement.py` holds the modules in Node to the library; here the page's own are held to these."""
+    """`test_agreement.py` holds the modules in Node to the library; here the page's own are, of few tokens."""
     tab = opened("#n=2")
     follow = (HERE / "followed.mjs").read_text(encoding="utf-8").replace("export ", "")
-    cases = [whole(name) for name in CASES]
+    cases = [whole(name) | {"n": min(CASES[name]["n"], 64)} for name in CASES]
     script = f"((cases) => {{ {follow}; return cases.map((c) => followed({{ Flow, makeField, startTokens }}, c)); }})"
     seen = json.loads(tab.evaluate(f"JSON.stringify({script}({json.dumps(cases)}))"))
     expected = answers([{"asked": "followed", **case} for case in cases])
