@@ -101,6 +101,12 @@ def inputs_of_architecture(model: Any, *, b: int = 2, n: int = 12) -> dict[str, 
 
 
 @functools.cache
+def shared_architecture(kind: str) -> Any:
+    """`small_architecture`, built once for all who leave it as it was."""
+    return small_architecture(kind)
+
+
+@functools.cache
 def buildable() -> tuple[tuple[str, ...], dict[str, str]]:
     """The model types that are built small and run, and why the others are not."""
     found, others = [], {}
@@ -108,7 +114,7 @@ def buildable() -> tuple[tuple[str, ...], dict[str, str]]:
         warnings.simplefilter("ignore")
         for kind in sorted(MODEL_MAPPING_NAMES):
             try:
-                model = small_architecture(kind)
+                model = shared_architecture(kind)
                 model(**inputs_of_architecture(model))
                 found.append(kind)
             except Exception as error:  # the library's own refusals have no one class

@@ -11,7 +11,13 @@ from typing import Any, NamedTuple
 
 import torch
 import transformers
-from small_architectures import buildable, inputs_of_architecture, small_architecture, windows_of
+from small_architectures import (
+    buildable,
+    inputs_of_architecture,
+    shared_architecture,
+    small_architecture,
+    windows_of,
+)
 from torch import Tensor
 from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 
@@ -89,7 +95,7 @@ def cases_of(kind: str) -> list[Case]:
     With a small window padding sees nothing of the text, and what is made of a token that sees nothing is compared
     nowhere: the library's own functions differ there.
     """
-    model: Any = small_architecture(kind)
+    model = shared_architecture(kind)
     inputs = inputs_of_architecture(model)
     found = [Case("none", model, inputs, outputs(model, inputs))]
     ids = inputs.get("input_ids")
@@ -145,7 +151,7 @@ def leaks() -> dict[str, tuple[str, dict[str, float]]]:
     """
     found = {}
     for kind in buildable()[0]:
-        model: Any = small_architecture(kind)
+        model = shared_architecture(kind)
         inputs = inputs_of_architecture(model)
         name = "decoder_input_ids" if "decoder_input_ids" in inputs else "input_ids"
         allowed = ROUNDING if has_experts(model) else 0.0

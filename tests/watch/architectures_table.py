@@ -17,7 +17,7 @@ TABLE = ROOT / "docs" / "architectures-watch.md"
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "watch")]
 
 from reference_attention import beta, call_of, conditions  # noqa: E402
-from small_architectures import inputs_of_architecture, small_architecture  # noqa: E402
+from small_architectures import inputs_of_architecture, shared_architecture  # noqa: E402
 
 from spinodal.errors import InputError  # noqa: E402
 from spinodal.watch import attention_layers, one_stack  # noqa: E402
@@ -49,7 +49,7 @@ class Row:
 
 def row(kind: str) -> Row:
     """The first layer that has attention, against the architecture's own code; errors of beta are relative."""
-    model: Any = small_architecture(kind)
+    model = shared_architecture(kind)
     inputs = inputs_of_architecture(model)
     try:
         stack = one_stack(model, inputs)
