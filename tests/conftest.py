@@ -43,3 +43,13 @@ def own_random_numbers(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     for name, generator in generators.items():
         setattr(module, name, generator)
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """As a user has it: without the checks of types and shapes, which are slow and fix the symbols of a graph."""
+    import jaxtyping
+
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

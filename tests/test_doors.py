@@ -23,7 +23,7 @@ DOORS: dict[str, set[str]] = {
     "scores": set(),
     "limits": set(),
     "theory": {"limits"},
-    "observables": {"types"},
+    "observables": {"types", "arrays"},
     "loops": {"threads"},
     "integrate": {"loops"},
     "flows": {

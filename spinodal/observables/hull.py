@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from spinodal.arrays import points_array
 from spinodal.errors import InputError
 from spinodal.observables.clusters import components
 from spinodal.observables.entry import Observable
@@ -69,8 +70,8 @@ def vertex_distance(
     Of the hull of the tokens at each time if no `vertices` [k d] are given. 0 where every token is at a vertex.
     """
     d = trajectory.tokens.shape[-1]
-    corners = None if vertices is None else torch.as_tensor(vertices).double().cpu().numpy()
-    if corners is not None and (corners.ndim != 2 or corners.shape[1] != d or not len(corners)):
+    corners = None if vertices is None else points_array(vertices, "vertices")
+    if corners is not None and corners.shape[1] != d:
         raise InputError(
             f"`vertices` have shape {corners.shape}: points [k d] with d = {d}", field="vertices"
         )

@@ -1,12 +1,14 @@
 r"""Order: moments on the circle, the dimension that tokens use, and coordinates in their span."""
 
+from numbers import Integral
+
 import numpy as np
 import torch
 from jaxtyping import Float
 from scipy.special import entr
 from torch import Tensor
 
-from spinodal.errors import InputError
+from spinodal.errors import InputError, require_type
 from spinodal.observables.entry import Observable, Scales
 from spinodal.observables.frames import directions, frames, observes, shares
 from spinodal.types import Trajectory
@@ -21,8 +23,9 @@ def order_parameters(
         raise InputError(
             f"d = {trajectory.tokens.shape[-1]}: order parameters are those of the circle, d = 2"
         )
+    require_type("modes", modes, Integral)
     if modes < 1:
-        raise InputError(f"modes = {modes}: must be at least 1")
+        raise InputError(f"`modes` {modes}: at least 1 is needed", field="modes")
     w = shares(trajectory, weights).to(torch.complex128)
     found = []
     for x in directions(trajectory):

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from spinodal.arrays import real_array
 from spinodal.errors import InputError
 from spinodal.observables.entry import Observable, Scales
 from spinodal.observables.frames import frames
@@ -47,12 +48,14 @@ def attention_rank(weights: Weights, tolerance: float = RANK) -> float:
 
 
 def matrices(weights: Weights) -> Weights:
-    """Attention weights as an array; InputError unless it is [n n] or [h n n]."""
-    p = np.asarray(weights, float)
+    """Attention weights as an array; InputError unless it is [n n] or [h n n], of finite numbers."""
+    p = real_array(weights, "weights")
     if p.ndim not in (2, 3) or p.shape[-1] != p.shape[-2] or p.size == 0:
         raise InputError(
             f"`weights` have shape {p.shape}: attention weights [n n] or [h n n]", field="weights"
         )
+    if not np.isfinite(p).all():
+        raise InputError("`weights` hold NaN or infinity: attention weights are needed", field="weights")
     return p
 
 

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from spinodal.arrays import real_array
 from spinodal.errors import InputError
 from spinodal.observables.entry import Observable
 from spinodal.observables.frames import directions, observes, shares, trajectory_of
@@ -33,7 +34,7 @@ def wasserstein_to_dirac(
     direction.
     """
     w, d = shares(trajectory, weights), trajectory.tokens.shape[-1]
-    p = None if point is None else torch.as_tensor(point).double()
+    p = None if point is None else torch.from_numpy(real_array(point, "point"))
     if p is not None and (p.shape != (d,) or not 0 < float(p.norm()) < torch.inf):
         raise InputError(f"`point` {p.tolist()}: a direction in R^{d} is needed", field="point")
     found = []

@@ -3,10 +3,8 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
-import jaxtyping
 import pytest
 import torch
 from small import TOKEN_MIXERS, ids, model_of
@@ -14,14 +12,6 @@ from small import TOKEN_MIXERS, ids, model_of
 from spinodal.models import SpinodalForCausalLM, SpinodalForMaskedLM
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-
-@pytest.fixture
-def unchecked() -> Iterator[None]:
-    """Without the checks of shapes, which compare the symbols of a graph and so fix them."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 # What is no single graph, and why

@@ -1,5 +1,8 @@
 """Hulls by shapes that are known, in any affine plane; Boolean rows and rank by matrices that are known."""
 
+import math
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -56,3 +59,14 @@ def test_rows_and_rank_of_attention():
         boolean_rows(np.ones((0, 0)))
     found = measure(10 * np.eye(3)[None], ["boolean_rows", "attention_rank"])
     assert (float(found["boolean_rows"]), float(found["attention_rank"])) == (1.0, 3.0)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("wrong", ["a text", [[1.0, math.nan], [0.5, 0.5]], [[1.0, 0.0], [1.0]]])
+def test_what_holds_no_finite_numbers_is_named(wrong: Any):
+    """NaN would count as a row that reads several tokens, in silence."""
+    for measured in (boolean_rows, attention_rank):
+        with pytest.raises(InputError, match="`weights`"):
+            measured(wrong)
+    with pytest.raises(InputError, match="`vertices`"):
+        vertex_distance(np.eye(2), wrong)

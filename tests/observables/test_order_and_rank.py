@@ -33,7 +33,7 @@ def test_order_parameters_with_weights():
         np.testing.assert_allclose(R[..., k - 1], naive, rtol=1e-12)
     with pytest.raises(InputError, match="d = 3"):
         order_parameters(run_of(torch.ones(1, 1, 2, 3)), 1)
-    with pytest.raises(InputError, match="modes = 0"):
+    with pytest.raises(InputError, match="`modes` 0"):
         order_parameters(run_of(x), 0)
 
 

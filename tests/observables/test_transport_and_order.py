@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -86,6 +87,13 @@ def test_references_that_do_not_fit_are_refused(reference, said: str):
 def test_points_without_a_direction_are_refused():
     with pytest.raises(InputError, match=r"`point` \[0.0, 0.0, 0.0\]: a direction in R\^3"):
         observables.wasserstein_to_dirac(np.eye(3), np.zeros(3))
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("point", ["north", [1.0, math.nan, 0.0], [1j, 0, 0]])
+def test_points_that_are_none_are_refused(point: Any):
+    with pytest.raises(InputError, match="`point`"):
+        observables.wasserstein_to_dirac(np.eye(3), point)
 
 
 def test_axial_order_is_one_on_a_line_and_the_second_order_parameter_on_the_circle():

@@ -8,7 +8,6 @@ import inspect
 import re
 from pathlib import Path
 
-import jaxtyping
 import numpy as np
 import pytest
 from PIL import Image
@@ -31,14 +30,6 @@ QUICK_ALONE = {
 } | dict.fromkeys(recipes.paper_names(), "its PAPER holds what the whole form found: test_papers.py")
 WHOLE = [name for name in DRAWN if name not in QUICK_ALONE]
 FAST = {"f5-staircase", "g3-energy-descent"}
-
-
-@pytest.fixture
-def unchecked():
-    """Flows of many steps, without the checks of shapes that take four times as long."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def drawn(name: str, folder: Path, *, quick: bool) -> dict:

@@ -4,7 +4,6 @@ import mpmath
 import numpy as np
 import pytest
 import torch
-from jaxtyping import config
 from made import made
 from marks import slow_but
 
@@ -255,13 +254,10 @@ def test_a_refusal_names_the_mixture_and_the_way_out(solver):
 
 
 @both
+@pytest.mark.usefixtures("unchecked")
 def test_what_errors_may_be(solver):
-    config.update("jaxtyping_disable", True)  # as a user has it
-    try:
-        with pytest.raises(InputError, match="must be 'raise' or 'mask'"):
-            solver(torch.rand(3), torch.rand(3, 1), errors="ignore")
-    finally:
-        config.update("jaxtyping_disable", False)
+    with pytest.raises(InputError, match="must be 'raise' or 'mask'"):
+        solver(torch.rand(3), torch.rand(3, 1), errors="ignore")
 
 
 @both

@@ -6,7 +6,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jaxtyping import config
 from made import made
 
 from spinodal import thermodynamics as td
@@ -172,15 +171,7 @@ def test_leading_axes_broadcast(batch, dropped, n, q):
     )
 
 
-@pytest.fixture
-def unchecked_shapes():
-    """As a user has it: without the shape checks that the tests put on every signature."""
-    config.update("jaxtyping_disable", True)
-    yield
-    config.update("jaxtyping_disable", False)
-
-
-@pytest.mark.usefixtures("unchecked_shapes")
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("z", "K", "L"), [((1,), (3, 2), (2,)), ((3,), (3,), (3,)), ((3,), (3, 2), (1,)), ((0,), (0, 2), (2,))]
 )
@@ -190,7 +181,7 @@ def test_shapes_that_disagree_are_refused(z, K, L):
             equation(torch.rand(z), torch.rand(K), torch.rand(L))
 
 
-@pytest.mark.usefixtures("unchecked_shapes")
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("solver", [td.negative_flash, td.positive_flash])
 def test_solvers_refuse_shapes_that_disagree(solver):
     with pytest.raises(InputError, match="do not fit"):

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from jaxtyping import config
 from made import made
 
 from spinodal import thermodynamics as td
@@ -123,33 +122,30 @@ def test_bad_feeds_are_refused(solver, entry):
 
 
 @both
+@pytest.mark.usefixtures("unchecked")
 def test_who_is_asked(solver, monkeypatch):
     """The compiled loops take float64 without gradients; the rest is the tensors' own."""
-    config.update("jaxtyping_disable", True)  # integers too
     calls = []
     compiled = solvers._compiled_flash
     monkeypatch.setattr(solvers, "_compiled_flash", lambda *a: calls.append(1) or compiled(*a))
-    try:
-        z, K, _, _ = made(3, 6, 2, seed=5)
-        whole = torch.tensor([1, 2, 3]), torch.tensor([[2], [1], [0]])
-        for feed, factors in (
-            (z.float(), K),
-            (z, K.float()),
-            whole,
-            (z.clone().requires_grad_(), K),
-            (z, K.clone().requires_grad_()),
-        ):
-            split = solver(feed, factors)
-            assert split.converged.all()
-            assert split.fractions.dtype == torch.float64
-            assert split.fractions.requires_grad == (feed.requires_grad or factors.requires_grad)
-        assert calls == []
-        with torch.no_grad():
-            assert solver(z.clone().requires_grad_(), K).converged.all()
-        assert solver(z, K).converged.all()
-        assert calls == [1, 1]
-    finally:
-        config.update("jaxtyping_disable", False)
+    z, K, _, _ = made(3, 6, 2, seed=5)
+    whole = torch.tensor([1, 2, 3]), torch.tensor([[2], [1], [0]])
+    for feed, factors in (
+        (z.float(), K),
+        (z, K.float()),
+        whole,
+        (z.clone().requires_grad_(), K),
+        (z, K.clone().requires_grad_()),
+    ):
+        split = solver(feed, factors)
+        assert split.converged.all()
+        assert split.fractions.dtype == torch.float64
+        assert split.fractions.requires_grad == (feed.requires_grad or factors.requires_grad)
+    assert calls == []
+    with torch.no_grad():
+        assert solver(z.clone().requires_grad_(), K).converged.all()
+    assert solver(z, K).converged.all()
+    assert calls == [1, 1]
 
 
 @both
