@@ -320,7 +320,10 @@ def run_in(out: Path, kind: str, taken: Sequence[str], *, resumable: bool) -> Ru
         if file:
             return read_run(file)
     except DamagedRecordError as error:
-        told, damage = f"{file} is damaged", error
+        told = f"{file} is damaged"
+        damage = DamagedRecordError(f"{error}: delete it, or choose another folder as `out`", field="out")
+    except InputError as error:
+        raise InputError(f"{error}; choose another folder as `out`", field="out") from None
     else:
         told, damage = f"{out} has no record any more", None
     checkpoint = kept_checkpoint(out) if "checkpoints" in taken else None

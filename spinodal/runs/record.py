@@ -193,9 +193,7 @@ def read_run(path: Place) -> Run:
         record = read_sealed(file)
         number = format_number(record)
     except DamageError as error:
-        raise DamagedRecordError(
-            f"{file} is damaged, it {error}: delete it, or choose another folder as `out`", field="out"
-        ) from None
+        raise DamagedRecordError(f"{file} is damaged, it {error}") from None
     if number > FORMAT:
         raise InputError(
             f"{file} is of format {number}, and this version reads 1 to {FORMAT}: use a newer spinodal"
@@ -206,9 +204,7 @@ def read_run(path: Place) -> Run:
     ):
         kind = None
     if not isinstance(kind, str):
-        raise InputError(
-            f"{file} is not a run that spinodal wrote; choose another folder as `out`", field="out"
-        )
+        raise InputError(f"{file} is not a run that spinodal wrote")
     return Run(file, number, kind, bool(record.get("finished", True)), record)
 
 

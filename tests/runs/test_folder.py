@@ -164,6 +164,15 @@ def test_a_foreign_or_damaged_record_is_left_alone(tmp_path: Path, text: str, sa
     assert content(tmp_path) == {"run.json": text.encode()}
 
 
+@pytest.mark.parametrize("text", ["{}", '{"mine": 1}', "[]", '{"format": 9}'])
+def test_who_reads_is_not_told_to_write_elsewhere(tmp_path: Path, text: str):
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(InputError) as refused:
+        read_run(tmp_path)
+    assert str(tmp_path / "run.json") in str(refused.value)
+    assert refused.value.fields == ()
+
+
 def test_a_second_writer_is_refused_in_a_line_that_names_the_first(tmp_path: Path):
     with (
         opened(tmp_path) as first,
