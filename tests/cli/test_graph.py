@@ -7,6 +7,7 @@ from pathlib import Path
 import networkx as nx
 import numpy as np
 import pytest
+from saved_arrays import saved_arrays
 from typed import of_kind
 
 from spinodal import cli, graphs
@@ -67,7 +68,7 @@ def test_equilibria_of_a_file_with_weights_and_names(monkeypatch, capsys, tmp_pa
     assert (search.system.graph.names, search.system.coupling.parameters) == (("b", "a", "c"), {"k": 0.5})
     assert [e.energy for e in result.entries] == [e["energy"] for e in found["equilibria"]]
     assert equal(graphs.find_equilibria(search), result)
-    assert np.load(tmp_path / "run" / "results.npz")["states"].shape == (9, 3)
+    assert saved_arrays(tmp_path / "run" / "results.npz")["states"].shape == (9, 3)
     assert graph(monkeypatch, "equilibria", *options, "--out", tmp_path / "run") == 2
     assert "--overwrite" in capsys.readouterr().err
     assert graph(monkeypatch, "equilibria", *options, "--out", tmp_path / "run", "--overwrite") == 0
@@ -87,7 +88,7 @@ def test_continuation_shows_the_fold_to_eight_digits(monkeypatch, capsys, tmp_pa
     fold, *_ = (p for p in branch.singular if p.kind == "fold")
     assert fold.value == pytest.approx(1.76017259, abs=5e-9)
     assert (tmp_path / "branch.png").stat().st_size > 5000
-    assert {"values", "states", "energies", "indices"} <= set(np.load(tmp_path / "results.npz"))
+    assert {"values", "states", "energies", "indices"} <= set(saved_arrays(tmp_path / "results.npz"))
 
 
 def test_continuation_refuses_to_name_what_is_degenerate(monkeypatch, capsys):
@@ -104,7 +105,7 @@ def test_a_flow_leaves_a_state_that_stability_reads(monkeypatch, capsys, tmp_pat
     shown = capsys.readouterr().out
     assert "largest rise" in shown
     assert str(tmp_path) in shown.replace("\n", "")
-    flow = np.load(tmp_path / "results.npz")
+    flow = saved_arrays(tmp_path / "results.npz")
     assert np.diff(flow["energies"]).max() < 1e-12
     state = tmp_path / "state.npy"
     assert graph(monkeypatch, "stability", state, "--graph", "cube", "--refine", "--json") == 0

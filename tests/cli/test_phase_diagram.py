@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from command import spinodal
 from marks import slow_but
+from saved_arrays import saved_arrays
 
 from spinodal import recipes, theory
 from spinodal.errors import InputError
@@ -36,7 +37,7 @@ TINY = (
 def test_a_map_and_what_it_leaves(monkeypatch, capsys, tmp_path: Path):
     out = tmp_path / "map"
     assert spinodal(monkeypatch, "phase-diagram", *TINY, "--out", out) == 0
-    found = np.load(out / "map.npz")
+    found = saved_arrays(out / "map.npz")
     assert found["probability"].shape == found["standard_error"].shape == (2, 8, 4)
     np.testing.assert_allclose(found["t"], np.arange(1, 9))
     np.testing.assert_allclose(found["beta"], np.linspace(0.1, 9, 4))
@@ -70,13 +71,13 @@ def test_a_finished_map_is_read_and_a_killed_one_goes_on(monkeypatch, capsys, tm
     calls[:] = [None] * 4
     assert spinodal(monkeypatch, "phase-diagram", *TINY, "--out", out) == 0
     assert len(calls) == 4 + 5
-    first = np.load(out / "map.npz")["probability"]
+    first = saved_arrays(out / "map.npz")["probability"]
     assert spinodal(monkeypatch, "phase-diagram", *TINY, "--out", out) == 0
     assert len(calls) == 4 + 5
-    np.testing.assert_array_equal(np.load(out / "map.npz")["probability"], first)
+    np.testing.assert_array_equal(saved_arrays(out / "map.npz")["probability"], first)
     assert spinodal(monkeypatch, "phase-diagram", *TINY, "--seed", "1", "--out", out) == 2
     assert spinodal(monkeypatch, "phase-diagram", *TINY, "--seed", "1", "--overwrite", "--out", out) == 0
-    assert (np.load(out / "map.npz")["probability"] != first).any()
+    assert (saved_arrays(out / "map.npz")["probability"] != first).any()
 
 
 @pytest.mark.parametrize(

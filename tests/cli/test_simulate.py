@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from saved_arrays import saved_arrays
 
 from spinodal import sphere, theory
 from spinodal.cli import main
@@ -45,7 +46,7 @@ def test_consensus_on_the_circle(monkeypatch, tmp_path):
     assert 0 < run["error_bound"] < 1e-9
     assert run["config"]["field"]["beta"] == 2
     assert np.diff(run["energy"]["log_energy"]).min() > -1e-13
-    file = np.load(out / "trajectory.npz")
+    file = saved_arrays(out / "trajectory.npz")
     assert file["tokens"].shape == (len(file["times"]), 3, 2)
     assert np.ptp(file["tokens"][-1], axis=0).max() < 1e-8
     assert {path.name for path in out.iterdir()} == {
@@ -60,7 +61,7 @@ def test_orthonormal_start_in_its_span(monkeypatch, tmp_path):
     out = tmp_path / "run"
     options = ["--start", "orthonormal", "--n", 4, "--d", 9, "--until", 2, "--frames", 5, "--out", out]
     assert spinodal(monkeypatch, *options) == 0
-    tokens = np.load(out / "trajectory.npz")["tokens"]
+    tokens = saved_arrays(out / "trajectory.npz")["tokens"]
     assert tokens.shape == (5, 4, 9)
     assert run_of(out)["span"] == 4
     assert np.isclose(tokens[-1][0] @ tokens[-1][1], theory.gamma_sa(2.0, 4, 1.0), atol=1e-7)
@@ -89,9 +90,9 @@ def test_files_layers_and_noise(monkeypatch, tmp_path):
     ]
     assert spinodal(monkeypatch, *files, *options, "--out", out) == 2
     assert spinodal(monkeypatch, *files, *options, "--normalise", "--out", out) == 0
-    assert np.allclose(np.load(out / "trajectory.npz")["times"], [0, 0.2, 0.4, 1.0])
+    assert np.allclose(saved_arrays(out / "trajectory.npz")["times"], [0, 0.2, 0.4, 1.0])
     assert np.allclose(
-        np.load(out / "trajectory.npz")["tokens"][0], x / np.linalg.norm(x, axis=1, keepdims=True)
+        saved_arrays(out / "trajectory.npz")["tokens"][0], x / np.linalg.norm(x, axis=1, keepdims=True)
     )
     assert run_of(out)["energy"] is None
     assert "noise" in run_of(out)["energy_missing"]
@@ -158,7 +159,7 @@ def test_a_stopped_run_goes_on(monkeypatch, capsys, tmp_path):
         capsys.readouterr().err.split()
     )
     assert spinodal(monkeypatch, *options, "--out", tmp_path / "cut", "--resume") == 0
-    one, two = (np.load(tmp_path / name / "trajectory.npz")["tokens"] for name in ("whole", "cut"))
+    one, two = (saved_arrays(tmp_path / name / "trajectory.npz")["tokens"] for name in ("whole", "cut"))
     assert (one == two).all()
     assert not (tmp_path / "cut" / "checkpoint").exists()
     kept = {name: (tmp_path / "cut" / name).read_bytes() for name in ("run.json", "trajectory.npz")}
@@ -190,7 +191,7 @@ def test_a_dimension_is_as_it_was_given(monkeypatch, capsys, tmp_path):
         spinodal(monkeypatch, "--n", 4, "--q", tmp_path / "q.npy", "--until", 0.1, "--out", tmp_path / "run")
         == 0
     )
-    assert np.load(tmp_path / "run" / "trajectory.npz")["tokens"].shape[1:] == (4, 4)
+    assert saved_arrays(tmp_path / "run" / "trajectory.npz")["tokens"].shape[1:] == (4, 4)
 
 
 @pytest.mark.slow
@@ -283,7 +284,7 @@ def test_a_picture_that_fails_loses_no_simulation(monkeypatch, capsys, tmp_path)
     assert "no ink" in (said := " ".join(capsys.readouterr().err.split()))
     assert "numbers are saved" in said
     assert run_of(tmp_path / "run")["finished"]
-    assert len(np.load(tmp_path / "run" / "trajectory.npz")["times"]) == 101
+    assert len(saved_arrays(tmp_path / "run" / "trajectory.npz")["times"]) == 101
 
 
 def interrupted_after(steps: int):
@@ -311,7 +312,7 @@ def test_an_interrupted_run_is_saved_and_goes_on(monkeypatch, capsys, tmp_path):
     assert "interrupted; the same command with --resume goes on" in capsys.readouterr().out
     assert (tmp_path / "cut" / "checkpoint").exists()
     assert spinodal(monkeypatch, *options, "--out", tmp_path / "cut", "--resume") == 0
-    one, two = (np.load(tmp_path / name / "trajectory.npz")["tokens"] for name in ("whole", "cut"))
+    one, two = (saved_arrays(tmp_path / name / "trajectory.npz")["tokens"] for name in ("whole", "cut"))
     assert (one == two).all()
 
 

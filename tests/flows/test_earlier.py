@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from marks import slow_but
+from saved_arrays import saved_arrays
 
 from spinodal.cli import main
 from spinodal.errors import InputError
@@ -47,7 +48,7 @@ def test_an_unfinished_simulation_of_an_earlier_version_goes_on(name: str, simul
     shutil.copytree(DATA / name, tmp_path / "cut")
     assert simulate(*options, "--out", "cut", "--resume") == (0, "")
     assert simulate(*options, "--out", "whole") == (0, "")
-    cut, whole = (np.load(tmp_path / folder / "trajectory.npz") for folder in ("cut", "whole"))
+    cut, whole = (saved_arrays(tmp_path / folder / "trajectory.npz") for folder in ("cut", "whole"))
     assert sorted(cut) == sorted(whole)
     for key in whole:
         np.testing.assert_allclose(cut[key], whole[key], rtol=1e-9, atol=1e-12)
