@@ -34,8 +34,11 @@ def wasserstein_to_dirac(
     direction.
     """
     w, d = shares(trajectory, weights), trajectory.tokens.shape[-1]
-    p = None if point is None else torch.from_numpy(real_array(point, "point"))
-    if p is not None and (p.shape != (d,) or not 0 < float(p.norm()) < torch.inf):
+    if isinstance(point, Tensor) and point.requires_grad:  # an array would lose its gradient
+        p = point.double()
+    else:
+        p = None if point is None else torch.from_numpy(real_array(point, "point"))
+    if p is not None and (p.shape != (d,) or not 0 < float(p.detach().norm()) < torch.inf):
         raise InputError(f"`point` {p.tolist()}: a direction in R^{d} is needed", field="point")
     found = []
     for x in directions(trajectory):

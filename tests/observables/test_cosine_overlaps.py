@@ -104,10 +104,10 @@ def test_refusals(measure):
 
 
 @pytest.mark.slow
-def test_sixty_thousand_tokens_need_no_matrix():
-    """2e9 pairs; the matrix would be 29 GB."""
-    x = torch.tensor(RNG.normal(size=(1, 1, 60_000, 3)))
-    run = Trajectory(torch.zeros(1), x, torch.ones(1, 60_000, dtype=torch.bool))
+def test_a_hundred_thousand_tokens_need_no_matrix():
+    """5e9 pairs; the matrix would be 80 GB."""
+    x = torch.tensor(RNG.normal(size=(1, 1, 100_000, 3)))
+    run = Trajectory(torch.zeros(1), x, torch.ones(1, 100_000, dtype=torch.bool))
     histogram = cosine_histogram(run, 50)[0, 0]
-    assert histogram.sum() == 60_000 * 59_999 / 2
+    assert histogram.sum() == 100_000 * 99_999 / 2
     np.testing.assert_allclose(histogram / histogram.sum(), 1 / 50, rtol=1e-2)  # flat on S^2

@@ -96,6 +96,14 @@ def test_points_that_are_none_are_refused(point: Any):
         observables.wasserstein_to_dirac(np.eye(3), point)
 
 
+def test_w2_has_a_gradient_in_the_point():
+    """d W2^2 / dp = -2 sum_j w_j x_j, less its part along p."""
+    x, p = sphere.uniform(5, 3, 0), torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64, requires_grad=True)
+    observables.wasserstein_to_dirac(x, p).square().sum().backward()
+    assert p.grad is not None
+    assert p.grad.tolist() == pytest.approx([*(-2 * x.mean(0)[:2]), 0.0])
+
+
 def test_axial_order_is_one_on_a_line_and_the_second_order_parameter_on_the_circle():
     u = sphere.uniform(1, 7, 0)
     assert observables.axial_order(np.concatenate([3 * u, -u, -2 * u])).item() == pytest.approx(1)

@@ -1,4 +1,4 @@
-"""Recipes that draw: what they measure lies where they expect it, in the whole form where that is half a minute's work.
+"""Recipes that draw: what they measure lies where they expect it, in the whole form where that is a minute's work.
 
 `WHOLE` are drawn whole where slow tests run. `QUICK_ALONE` says why the whole form of the others is not: there the
 expectation of the whole form is stated, and that of the quick form tested.
@@ -21,7 +21,6 @@ DRAWN = [name for name in recipes.names() if recipes.header(name)["Command"].sta
 QUICK_ALONE = {
     "four-bits": "25 minutes on two cores: it trains 18 decoders",
     "f2-phase-diagram": "8 minutes on two cores",
-    "f3-metastable-circle": "a minute and a half: four thousand starts",
     "f14-random-qkv": "6 minutes on two cores",
     "graph-recall": "30 minutes: it trains 9 readers at 8 lengths",
     "o1-albert": "a trained model that must be fetched, 48 layers deep, and its null",
