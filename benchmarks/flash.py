@@ -6,8 +6,8 @@ Phases x and fractions L are drawn from flat Dirichlet distributions, so K = x_j
 z = sum_j L_j x_j have the known root L. The peer takes one mixture a call, with its own types:
 lists, or arrays where numba compiles it, both made before the clock starts; for two phases its
 fastest method, for more L = 1 / P to start from. Methods take turns in one process on the
-same 1,024 mixtures, again and again for a tenth of a second; medians of five turns, on one
-thread, and on a GPU where there is one, by the wall.
+same 1,024 mixtures, again and again for a twentieth of a second; times are medians of fifteen turns, ratios medians
+of the ratios of each turn, on one thread, and on a GPU where there is one, by the wall.
 
 Flashes of float64 on CPU are compiled loops; where K asks for a gradient they are tensor operations, the definition,
 whose forward pass is timed as "tensors". "vanishing" are feeds from a flat Dirichlet distribution with
@@ -25,6 +25,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from operator import truediv
 
 os.environ.setdefault("NUMBA_FUNCTION_CACHE_SIZE", "0")  # the peer's cached compilation needs IPython
 
@@ -36,7 +37,7 @@ from torch import Tensor
 
 from spinodal.thermodynamics import Flash, negative_flash, positive_flash
 
-BATCH, TURNS, SECONDS = 1024, 5, 0.1
+BATCH, TURNS, SECONDS = 1024, 15, 0.05
 GRID = [(p, n) for p in (2, 3, 4, 5) for n in (8, 32, 128)]
 NUMBA = "chemicals, numba"
 Solver = Callable[[], np.ndarray]
@@ -139,7 +140,7 @@ def measure(p: int, n: int) -> list[dict]:
                 "error": float(np.abs(answer - expected)[~failed].max(initial=0)),
             }
             | {
-                f"times {rival}": statistics.median(clock[rival]) / statistics.median(clock[name])
+                f"times {rival}": statistics.median(map(truediv, clock[rival], clock[name]))
                 for rival in rivals
                 if rival in cpu and rival != name and kind != "chemicals"
             }

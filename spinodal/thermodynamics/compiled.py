@@ -17,6 +17,7 @@ from spinodal.thermodynamics.kernels import (
     CHANGE,
     CUBE,
     ERROR,
+    FOURTH,
     INVERSE,
     TOP,
     UNIT,
@@ -71,6 +72,20 @@ def step(s, free, count, base):
         bound += abs(s[D, j]) * s[TOP, j]
         s[D, base] -= s[D, j]
     return worst, bound
+
+
+@exact()
+@no_type_check
+def stretch(s, j):
+    """The length, in Newton steps, of one of Householder's method of order four, for the one free phase j.
+
+    It is (1 - r) / ((1 - r)^2 + t - r^2) with r = d sum z w^3 / H and t = d^2 sum z w^4 / H >= r^2, so at most
+    Halley's 1 / (1 - r); of r, at most 1/2 is counted.
+    """
+    r = s[D, j] * s[CUBE, j] * s[INVERSE, 0]
+    spread = s[D, j] * s[D, j] * s[FOURTH, j] * s[INVERSE, 0] - r * r
+    rest = 1 - min(r, 0.5)
+    return rest / (rest * rest + max(spread, 0.0))
 
 
 @exact()
@@ -191,8 +206,7 @@ def root(a, s, present, free, simplex, steps):
             fall = steepest_fall(a, s, free, count)
             length = 1 / (max(fall, 4 / 9) + 5 / 9) if fall > 0 else np.inf
         if count == 1 and length <= 1:
-            skew = s[D, free[0]] * s[CUBE, free[0]] * s[INVERSE, 0]
-            length = min(1 / (1 - min(skew, 0.5)), 0.9 / fall)
+            length = min(stretch(s, free[0]), 0.9 / fall)
         if held and bound <= NEAR:
             enters = entering_phase(a, s, present, free, count, base)
         lost = not (worst > 0 and (held or length < np.inf))  # singular, or without a root

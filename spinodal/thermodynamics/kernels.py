@@ -8,7 +8,8 @@ r"""Loops along the components of one mixture, compiled: what `compiled` is made
     A + p + j           w_ij = (A_ij - A_ib) / u_i, b the base: a phase present
     row of `s` [., p]   along the phases
     L, D                fractions, the step of Newton
-    F, CUBE, TOP        sum_i z_i w_ij, sum_i z_i w_ij^3, max_i |w_ij|
+    F, CUBE, FOURTH     sum_i z_i w_ij, the same of w_ij^3 and of w_ij^4
+    TOP                 max_i |w_ij|
     INVERSE, ERROR      1 / pivots of H; what rounding may have added to F
     CHANGE, UNIT        |H^-1| times that, room for columns of H^-1
     H + x               sum_i z_i w_ij w_il, upper triangle, of the free phases j = free[x]: all present but the base
@@ -26,8 +27,8 @@ from spinodal.loops import compiled, plus, use_widest_vectors
 from spinodal.thermodynamics.newton import ROUNDING
 
 Z, R, V, A = 0, 1, 2, 3
-L, D, F, CUBE, TOP, INVERSE, ERROR, CHANGE, UNIT, H = range(10)
-INFINITY = np.uint64(0x7FF0000000000000)  # as bits; those of NaN and of negative numbers are above
+L, D, F, CUBE, FOURTH, TOP, INVERSE, ERROR, CHANGE, UNIT, H = range(11)
+INFINITY = np.int64(0x7FF0000000000000)  # as bits; those of NaN are above, and of negative numbers negative
 LOWEST, HIGHEST = 1e-100, 1e100  # of sum z: beyond, sums of squares may leave the range of doubles
 
 # Loops that own no arrays: without counts of references
@@ -39,26 +40,34 @@ exact = partial(compiled, fastmath={"contract", "nsz"}, _nrt=False)
 def read(z, K, b, a):
     """Writes z and A, and returns sum z: 0 where an entry is negative or not finite, or the sum out of range."""
     use_widest_vectors()
-    total, greatest, least = 0.0, np.uint64(0), INFINITY
-    for i in range(z.shape[1]):
+    n = z.shape[1]
+    q = K.shape[1] // n
+    total, greatest, least, signs = 0.0, np.int64(0), INFINITY, np.int64(0)
+    for i in range(n):
         value = z[b, i]
         a[Z, i] = value
         total = plus(total, value)
-        greatest = max(greatest, np.float64(value).view(np.uint64))
-        least = min(least, np.float64(value).view(np.uint64))
-    q = K.shape[1] // z.shape[1]
+        bits = np.float64(value).view(np.int64)
+        greatest, least = max(greatest, bits), min(least, bits)
     for i in range(K.shape[1]):
-        if q == 1:
+        bits = np.float64(K[b, i]).view(np.int64)
+        greatest, signs = max(greatest, bits), signs | bits
+    if q == 1:
+        for i in range(n):
             a[A, i] = K[b, i]
-        greatest = max(greatest, np.float64(K[b, i]).view(np.uint64))
-    for j in range(q):
-        for i in range(z.shape[1] if q > 1 else 0):
-            a[A + j, i] = K[b, i * q + j]
-        if least == 0:
-            for i in range(z.shape[1]):
-                if z[b, i] == 0:
-                    a[A + j, i] = 1.0
-    return total if greatest < INFINITY and LOWEST < total < HIGHEST else 0.0
+    elif q == 2:  # a constant stride, which becomes vectors
+        for i in range(n):
+            a[A, i], a[A + 1, i] = K[b, 2 * i], K[b, 2 * i + 1]
+    else:
+        for j in range(q):
+            for i in range(n):
+                a[A + j, i] = K[b, i * q + j]
+    for j in range(q if least == 0 else 0):
+        for i in range(n):
+            if z[b, i] == 0:
+                a[A + j, i] = 1.0
+    good = greatest < INFINITY and least >= 0 and signs >= 0
+    return total if good and LOWEST < total < HIGHEST else 0.0
 
 
 @exact(inline="always")
@@ -92,7 +101,7 @@ def change(a, s, free, count):
 @exact()
 @no_type_check
 def derivatives(a, s, free, count, base):
-    """Writes 1 / u, and w, F, CUBE, TOP and the upper triangle of H of the free phases.
+    """Writes 1 / u, and w, F, CUBE, FOURTH, TOP and the upper triangle of H of the free phases.
 
     1 / u is a division in single precision, corrected by two terms of a series, which is faster than one in
     double. Beyond the range of single precision it is 0 or NaN, and `rounding` returns False.
@@ -107,17 +116,29 @@ def derivatives(a, s, free, count, base):
         first = np.float64(np.float32(1.0) / np.float32(u))
         e = 1.0 - u * first
         a[R, i] = first + first * (e + e * e)
-    for x in range(count):
-        j = free[x]
-        f, h, c, t = 0.0, 0.0, 0.0, np.int64(0)
+    if count == 1:
+        j = free[0]
+        f, h, c, e, t = 0.0, 0.0, 0.0, 0.0, np.int64(0)
         for i in range(m):
             v = (a[A + j, i] - a[A + base, i]) * a[R, i]
             a[A + p + j, i] = v
             f = plus(f, a[Z, i] * v)
             h = plus(h, a[Z, i] * v * v)
             c = plus(c, a[Z, i] * v * v * v)
+            e = plus(e, a[Z, i] * v * v * v * v)
             t = max(t, np.float64(abs(v)).view(np.int64))
-        s[F, j], s[H + x, x], s[CUBE, j], s[TOP, j] = f, h, c, np.int64(t).view(np.float64)
+        s[F, j], s[H, 0], s[CUBE, j], s[FOURTH, j], s[TOP, j] = f, h, c, e, np.int64(t).view(np.float64)
+        return
+    for x in range(count):
+        j = free[x]
+        f, h, t = 0.0, 0.0, np.int64(0)
+        for i in range(m):
+            v = (a[A + j, i] - a[A + base, i]) * a[R, i]
+            a[A + p + j, i] = v
+            f = plus(f, a[Z, i] * v)
+            h = plus(h, a[Z, i] * v * v)
+            t = max(t, np.float64(abs(v)).view(np.int64))
+        s[F, j], s[H + x, x], s[TOP, j] = f, h, np.int64(t).view(np.float64)
         for y in range(x):
             k, h = free[y], 0.0
             for i in range(m):
