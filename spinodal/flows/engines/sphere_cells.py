@@ -42,6 +42,8 @@ from spinodal.flows.engines.sphere_loops import (
 )
 from spinodal.loops import in_parts, one_thread_of_algebra
 
+# Of all cells, each B in one piece, as matrix products read it
+Tiles = tuple[Float[np.ndarray, "c ..."], ...]
 ORDERS = 24  # of which what is left out is summed; the next are 1e-8 of these
 BETA_MAX = 1e4  # 1000 degrees
 WIDE = np.longdouble
@@ -213,7 +215,7 @@ def deal_tokens(x: Float[np.ndarray, " k"], w: Float[np.ndarray, " n"], N: int) 
     """`Sorted` with the tokens of each chunk sorted by longitude; `cell_moments` sorts them by latitude."""
     n, chunks = len(w), -(-len(w) // LEAST)
     size, padded = -(-n // chunks), n + 2 * N * N * LANES
-    tokens, s, t = np.empty((chunks, 3 * size)), np.empty(padded), np.empty(padded)
+    tokens, (s, t) = np.empty((chunks, 3 * size)), np.empty((2, padded))
     where, inner = np.empty((2, chunks, size), np.int32)
     begin = np.empty((chunks, 2 * N + 1), np.int64)
     first = np.empty((2 * N, N + 1), np.int64)
@@ -228,28 +230,37 @@ def deal_tokens(x: Float[np.ndarray, " k"], w: Float[np.ndarray, " n"], N: int) 
     return Sorted(tokens, where, inner, begin, start, first, s, t)
 
 
-def cell_moments(g: Grid, at: Sorted) -> Float[np.ndarray, "c a b r"]:
-    """sum_j w_j s_j^a t_j^b of each cell."""
-    M = np.zeros((2 * g.N, POWERS, POWERS, g.N))
+@one_thread_of_algebra()
+def cell_moments(g: Grid, at: Sorted) -> Tiles:
+    """sum_j w_j s_j^a T_b(t_j) of each cell: tile B [c, a, b, r]."""
+    M = tuple(np.empty((2 * g.N, POWERS - 4 * B, 4, g.N)) for B in range(TILES))
 
     def collect(c: int) -> None:
         part, first = slice(at.start[c], at.start[c + 1]), at.first[c]
         ordered = np.empty((3, part.stop - part.start))  # in caches, where stores are faster
         sort_longitude(at.tokens, at.begin, c, first, at.inner, ordered)
-        longitude_moments(ordered, first, M[c])
+        moments = np.zeros((POWERS, POWERS, g.N))
+        longitude_moments(ordered, first, moments)
+        moments = MONOMIALS @ moments
+        for B, tile in enumerate(M):
+            tile[c] = moments[: POWERS - 4 * B, 4 * B : 4 * B + 4]
         at.s[part], at.t[part] = ordered[:2]
 
     at.in_longitudes(collect)
     return M
 
 
-def fill_values(C: Float[np.ndarray, "c a 2 b r"], at: Sorted) -> None:
-    """at.tokens <- (Y, dY/dt, V) of the tokens."""
+@one_thread_of_algebra()
+def fill_values(C: Tiles, at: Sorted) -> None:
+    """at.tokens <- (Y, dY/dt, V) of the tokens, from the coefficients of s^a T_b(t): tile B [c, a, 2, b, r]."""
 
     def fill(c: int) -> None:
         part = slice(at.start[c], at.start[c + 1])
         values = np.empty((3, part.stop - part.start))
-        longitude_values(C[c], at.s[part], at.t[part], at.first[c], values)
+        polynomials = np.zeros((POWERS, 2, POWERS, C[0].shape[-1]))
+        for B, tile in enumerate(C):
+            polynomials[: POWERS - 4 * B, :, 4 * B : 4 * B + 4] = tile[c]
+        longitude_values(MONOMIALS.T @ polynomials, at.s[part], at.t[part], at.first[c], values)
         give_back(values, at.inner, at.begin, c, at.tokens)
 
     at.in_longitudes(fill)
@@ -261,14 +272,12 @@ def rounding_by_cells(n: int, g: Grid) -> float:
 
 
 @one_thread_of_algebra()
-def sums(g: Grid, M: Float[np.ndarray, "c a b r"]) -> Float[np.ndarray, "m l 2"]:
-    """(Re, Im) of a_lm = sum_j w_j Y_lm^*(x_j), m >= 0, up to the sign (-1)^m, from the moments of all cells."""
+def sums(g: Grid, M: Tiles) -> Float[np.ndarray, "m l 2"]:
+    """(Re, Im) of a_lm = sum_j w_j Y_lm^*(x_j), m >= 0, up to the sign (-1)^m, from `cell_moments`."""
     N, L = g.N, len(g.i) - 1
-    M = MONOMIALS @ M
     waves = np.empty((TILES, 2 * (L + 1), 4 * N))
-    for B, E in enumerate(g.E):
-        part = M[:, : POWERS - 4 * B, 4 * B : 4 * B + 4]
-        np.matmul(E, part.reshape(-1, 4 * N), out=waves[B])
+    for B, (E, tile) in enumerate(zip(g.E, M, strict=True)):
+        np.matmul(E, tile.reshape(-1, 4 * N), out=waves[B])
     waves = waves.reshape(TILES, 2, L + 1, 4 * N).transpose(2, 0, 3, 1).reshape(L + 1, -1, 2)
     alm = np.zeros((L + 1, L + 1, 2))
     for m in range(L + 1):
@@ -277,16 +286,13 @@ def sums(g: Grid, M: Float[np.ndarray, "c a b r"]) -> Float[np.ndarray, "m l 2"]
 
 
 @one_thread_of_algebra()
-def coefficients(g: Grid, alm: Float[np.ndarray, "m l 2"]) -> Float[np.ndarray, "c a 2 b r"]:
-    """Coefficients in each cell of Y = sum_lm a_lm Y_lm, m of either sign, and of V = dY/dphi / sin theta."""
+def coefficients(g: Grid, alm: Float[np.ndarray, "m l 2"]) -> Tiles:
+    """What `fill_values` reads, of Y = sum_lm a_lm Y_lm, m of either sign, and of V = dY/dphi / sin theta."""
     N, L = g.N, len(g.i) - 1
     waves = np.empty((TILES, 2, L + 1, 2, 4 * N))
     for m in range(L + 1):
         f = (2 - (m == 0)) * alm[m, m:].T @ g.P[m].reshape(L + 1 - m, -1)
         waves[:, :, m] = f.reshape(2, 2, TILES, 4 * N).transpose(2, 0, 1, 3)
     waves[:, :, :, 1] = np.stack([-waves[:, 1, :, 1], waves[:, 0, :, 1]], 1)
-    C = np.zeros((2 * N, POWERS, 2, POWERS, N))
-    for B, E in enumerate(g.E):
-        part = E.T @ waves[B].reshape(2 * (L + 1), 8 * N)
-        C[:, : POWERS - 4 * B, :, 4 * B : 4 * B + 4] = part.reshape(2 * N, -1, 2, 4, N)
-    return MONOMIALS.T @ C
+    flat = waves.reshape(TILES, 2 * (L + 1), 8 * N)
+    return tuple((E.T @ f).reshape(2 * N, -1, 2, 4, N) for E, f in zip(g.E, flat, strict=True))

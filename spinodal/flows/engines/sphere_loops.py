@@ -20,13 +20,14 @@ def angles(x, theta, phi):
     use_widest_vectors()
     for j in range(theta.size):
         c, s, z = x[3 * j], x[3 * j + 1], x[3 * j + 2]
-        square = c * c + s * s
-        rho = np.sqrt(square)
+        rho = phi[j] = np.sqrt(c * c + s * s)
         t = octant(z, rho) + np.pi / 8
         t = t if rho <= abs(z) else np.pi / 2 - t
         theta[j] = t if z >= 0 else np.pi - t
+    for j in range(theta.size):  # a loop of its own: one of both would wait for its own results
+        c, s, rho = x[3 * j], x[3 * j + 1], phi[j]
         scale = 1 / max(rho, 1e-200)
-        c = c * scale if square > 0 else 1.0
+        c = c * scale if rho > 0 else 1.0
         s *= scale
         t = octant(c, s) + np.pi / 8
         t = t if abs(s) <= abs(c) else np.pi / 2 - t
