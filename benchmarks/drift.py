@@ -20,6 +20,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads would be
 
 import numpy as np
 import torch
+from devices import devices
 
 from spinodal import flows, sphere
 from spinodal.flows import ENGINES
@@ -38,6 +39,11 @@ def fused(x: np.ndarray) -> np.ndarray:
     tokens = torch.from_numpy(x)[None, None]
     mean = torch.nn.functional.scaled_dot_product_attention(tokens, tokens, tokens, scale=BETA)
     return projected(x, mean[0, 0].numpy())
+
+
+def on_gpu(x: np.ndarray) -> np.ndarray:
+    tokens, weights = (torch.from_numpy(array).cuda() for array in (x, equal(len(x))))
+    return flows.field(tokens, weights, beta=BETA, engine="direct").drift.cpu().numpy()
 
 
 def dense_numpy(x: np.ndarray) -> np.ndarray:
@@ -152,6 +158,8 @@ def main() -> None:
             methods["flows.field"] = (public, many)
         else:
             methods |= {f"{name} engine": (engine(ENGINES[name]), few) for name in ("direct", "attention")}
+        if "cuda" in devices():
+            methods["direct engine, GPU"] = (on_gpu, few)
         methods["fused attention (torch)"] = (fused, few)
         methods["softmax matrix (torch)"] = (dense_torch, dense)
         methods["softmax matrix (NumPy)"] = (dense_numpy, dense)

@@ -71,6 +71,13 @@ def test_phases_that_vanish(p, n, left):
 
 
 @both
+def test_two_phases_take_three_steps_of_fourth_order(solver):
+    """Newton's method takes six from equal fractions, and Halley's four."""
+    z, K, _, _ = made(500, 32, 2, seed=1)
+    assert solver(z, K).iterations.double().mean() < 3.3
+
+
+@both
 @pytest.mark.parametrize("spread", [8.0, 40.0])
 def test_factors_beyond_single_precision(solver, spread):
     """u = 1e50 divides to 0 in single precision: such a mixture is not vouched for."""

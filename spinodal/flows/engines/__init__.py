@@ -8,6 +8,7 @@ circle     d = 2; any 2 x 2 Q, K  cells and Fourier modes                    n
 sphere     d = 3                  spherical harmonics                        n
 harmonics  d = 4 to 8, spread     harmonics of d variables                   n r
 lowrank    once tokens cluster    pivoted Cholesky with a certificate        n r
+gpu        tokens on a GPU        every pair, by differences, as tensors     n^2
 span       n < d                  the same flow in n dimensions              n^3
 hardmax    beta = inf             the largest logits of every token          n^2
 

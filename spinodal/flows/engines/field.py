@@ -12,12 +12,14 @@ from spinodal import sphere as unit_sphere
 from spinodal.arrays import token_array, weight_array
 from spinodal.errors import InputError, require_type
 from spinodal.flows.engines import direct
-from spinodal.flows.engines.choose import TOLERANCE, unchecked_drift
+from spinodal.flows.engines.choose import TOLERANCE, choose_engines, unchecked_drift
+from spinodal.flows.engines.engine import Problem
 from spinodal.flows.engines.law import Drift, law
 from spinodal.loops import compiled, plus
 
 UNIT = 1e-13  # a token's length may be off by this much
 SUM = 1e-9  # and the sum of the weights
+EVERY_PAIR = ("direct", "attention")  # engines whose sums a GPU computes where the tokens lie on one
 FARTHEST = 1e150  # entry of a token in R^d, whose squares doubles still hold
 
 
@@ -127,6 +129,16 @@ def warn_of_lost_digits(answer: Drift, tolerance: float) -> None:
         )
 
 
+def device_of(x: Any) -> Any:
+    """The device of a tensor, None for arrays and lists."""
+    return None if isinstance(x, np.ndarray) else getattr(x, "device", None)
+
+
+def is_gpu(device: Any) -> bool:
+    """Whether a device computes in double precision and is not the CPU."""
+    return getattr(device, "type", None) == "cuda"
+
+
 def field(
     x: Shaped[Any, "n d"] | Sequence[Any],
     weights: Shaped[Any, " _"] | Sequence[Any],
@@ -154,7 +166,8 @@ def field(
     d; "span" works in n dimensions where n < d. "auto" takes the fastest. Whichever runs, tokens whose bound
     exceeds `tolerance` times the largest drift are computed again by "direct", as long as that takes a second
     or two, and a warning is given where it would take more; with an infinite tolerance only tokens with an
-    infinite bound are computed again, such as probes far from all mass.
+    infinite bound are computed again, such as probes far from all mass. Tokens on a CUDA device are summed there, over
+    all pairs by differences, where "direct" or "attention" is named or is what "auto" takes.
 
     `probes` [m d] are unit vectors without weight: they drift and pull at nothing. The answer then has n + m rows, the
     last m theirs.
@@ -178,9 +191,14 @@ def field(
         raise InputError(f"`tolerance` {tolerance}: must be 0 or more", field="tolerance")
     if probes is not None:
         tokens, masses = with_probes(tokens, masses, token_array(probes, "probes"))
-    answer = unchecked_drift(tokens, masses, law(kind, beta), engine, tolerance)
+    rule, device = law(kind, beta), device_of(x)
+    if is_gpu(device):
+        from spinodal.flows.engines import gpu
+
+        if choose_engines(Problem(len(tokens), tokens.shape[1], rule.beta), engine)[0].name in EVERY_PAIR:
+            return gpu.drift(device, tokens, masses, rule)
+    answer = unchecked_drift(tokens, masses, rule, engine, tolerance)
     warn_of_lost_digits(answer, tolerance)
-    device = None if isinstance(x, np.ndarray) else getattr(x, "device", None)
     if device is None:
         return answer
     import torch
