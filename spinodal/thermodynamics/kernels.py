@@ -87,8 +87,12 @@ def mixed(a, s, row):
 @no_type_check
 def change(a, s, free, count):
     """V = sum_j d_j w_ij, the relative change of u."""
-    j = free[0] if count > 0 else 0
-    step = s[D, j] if count > 0 else 0.0
+    if count == 0:  # rows w are then of an earlier step, and may hold NaN
+        for i in range(a.shape[1]):
+            a[V, i] = 0.0
+        return
+    j = free[0]
+    step = s[D, j]
     for i in range(a.shape[1]):
         a[V, i] = step * a[A + s.shape[1] + j, i]
     for x in range(1, count):

@@ -1,5 +1,7 @@
 """The sums over pairs that run where tokens lie on a GPU: here the same tensor operations on the CPU."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -49,6 +51,32 @@ def test_a_probe_far_from_all_mass_has_its_drift():
     found = gpu.drift(CPU, x, w, law("sa", 1e4))
     assert found.drift[1].tolist() == pytest.approx([0.64, 0.48])
     assert found.Z[1] == 0  # e^-16000
+
+
+@pytest.mark.parametrize("where", ["gpu", "direct"])
+@pytest.mark.parametrize(("beta", "c"), [(700.0, -0.06), (400.0, -0.99), (-700.0, 0.05)])
+def test_the_clock_of_usa_times_a_z_that_underflows(where, beta, c):
+    """Of a probe: e^{beta c} sin, where Z = e^{beta c - |beta|} is below the least of doubles or nearly."""
+    x, w = np.array([[1.0, 0.0], [c, math.sqrt(1 - c * c)]]), np.array([1.0, 0.0])
+    if where == "gpu":
+        drift, _, bound = gpu.drift(CPU, x, w, law("usa", beta))
+    else:
+        drift, _, bound = flows.field(x, w, beta=beta, kind="usa", engine="direct")
+    expected = math.exp(beta * c) * x[1, 1]
+    found = math.hypot(*(1e150 * drift[1])) / 1e150
+    assert found == pytest.approx(expected, rel=1e-12)
+    assert bound[1] >= abs(found - expected)
+
+
+@pytest.mark.parametrize("where", ["gpu", "direct"])
+def test_a_bound_on_the_smallest_drifts(where):
+    x, w = np.array([[1.0, 0.0, 0.0], [0.0, 0.6, 0.8]]), np.array([1.0, 1e-170])
+    if where == "gpu":
+        drift, _, bound = gpu.drift(CPU, x, w, law("sa", 1e-3))
+    else:
+        drift, _, bound = flows.field(x, w, beta=1e-3, engine="direct")
+    expected, _ = exact(x, w, 1e-3)
+    assert np.abs(np.asarray(drift)[0] - expected[0].astype(float)).max() <= bound[0]
 
 
 def test_tokens_on_a_gpu_are_summed_there(monkeypatch):

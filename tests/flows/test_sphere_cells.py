@@ -193,3 +193,14 @@ def test_the_same_bits_on_any_number_of_threads():
     for other in answers[1:]:
         for one, two in zip(answers[0], other, strict=True):
             assert np.array_equal(one, two)
+
+
+@pytest.mark.parametrize("way", [harmonics.by_cells, harmonics.by_harmonics])
+@pytest.mark.parametrize("offset", [1e-200, 1e-165, 1e-161, 1e-155, 1e-150, 1e-100])
+def test_tokens_a_hair_from_a_pole(way, offset):
+    """Squares of their distance from the pole are below the least of doubles."""
+    x, w = cloud("uniform", 300, 3)
+    x[0], x[1] = [0, -offset, 1], [offset, offset, -1]
+    answer = way(x, w, law("sa", 1.0))
+    expected = direct.drift_at(x[:2], x, w, law("sa", 1.0))
+    assert (np.linalg.norm(answer.drift[:2] - expected.drift, axis=1) <= answer.error_bound[:2]).all()

@@ -77,6 +77,14 @@ def test_two_phases_take_three_steps_of_fourth_order(solver):
     assert solver(z, K).iterations.double().mean() < 3.3
 
 
+@pytest.mark.parametrize("p", [2, 3, 4])
+def test_one_phase_that_holds_traces_has_compositions(p):
+    """Where one phase is left there is no step, whatever an earlier one near a pole of u has left in memory."""
+    z, K = random(2000, 8, p, spread=1.5)
+    z = torch.where(torch.rand(z.shape) < 0.4, 1e-16 * z, z)
+    assert_equal(td.positive_flash(z, K), defined(td.positive_flash, z, K))
+
+
 @both
 @pytest.mark.parametrize("spread", [8.0, 40.0])
 def test_factors_beyond_single_precision(solver, spread):

@@ -25,7 +25,16 @@ from jaxtyping import Float
 
 from spinodal.flows.engines.engine import Engine, Problem, Routine
 from spinodal.flows.engines.kernel import Kernel
-from spinodal.flows.engines.law import EPS, Attention, Drift, Law, from_shift, replace_rows, rounding_of_sum
+from spinodal.flows.engines.law import (
+    EPS,
+    FAINT,
+    Attention,
+    Drift,
+    Law,
+    from_shift,
+    replace_rows,
+    rounding_of_sum,
+)
 from spinodal.flows.engines.pairs import interaction
 from spinodal.flows.engines.selection import selection_bound
 from spinodal.loops import compiled, exp2, in_parts, plus, use_widest_vectors
@@ -35,7 +44,6 @@ TILE = 512  # tokens of a tile
 ROWS = 32  # rows of a tile whose pull on its columns is summed before it is added to the others
 ADDITIONS = 96  # one after the other in a tile and over the parts of a loop: the lanes of a row, ROWS, TILE / ROWS, 16
 DOUBTFUL = 1e-7  # of the largest shift: an error from which long tokens have a sharper bound computed
-FAINT = 1e-280  # a Z of which the least weight of exp2, 2^-1000, is a part
 
 
 @compiled()
@@ -191,7 +199,7 @@ def normalise_sums(x, w, total, beta, clock, noise):
             for k in range(d):
                 drift[i, k] = total[k, i] * f
         # sum_j w_j e |x_j - x_i| is at most sqrt(spread * others); 2^-1000 is the least weight of exp2
-        error[i] = f * (noise * np.sqrt(spread * others) + 2 * EPS * beta * spread + 1e-300)
+        error[i] = f * (noise * np.sqrt(spread) * np.sqrt(others) + 2 * EPS * beta * spread + 1e-300)
     return drift, Z, error
 
 
@@ -212,7 +220,7 @@ def drift(x: Float[np.ndarray, "n d"], weights: Float[np.ndarray, " n"], law: La
     total = np.sum(parts, 0)
     noise = EPS * (8 + rounding_of_sum(n, TILE, ADDITIONS + n / TILE))
     answer = Drift(*normalise_sums(x, w, total, law.beta, law.clock or 0.0, noise))
-    faint = np.flatnonzero(answer.Z < FAINT)
+    faint = np.flatnonzero(answer.Z < FAINT)  # of which the least weight of exp2, 2^-1000, may be a part
     if len(faint):
         replace_rows(answer, faint, drift_at(x[faint], x, weights, law))
     return answer

@@ -7,6 +7,8 @@ their digits; with m_i the least q_ij of a token that has weight no quotient los
     num_i = e^{-|b| m_i / 2} P_{x_i} sum_j e_ij y_ij.
 """
 
+import math
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -45,8 +47,8 @@ def rows_of_drift(
     for _ in range(2):  # a second projection removes what rounding left of the first
         force = force - (force * rows).sum(-1, keepdim=True) * rows
     total, scale = itself + others, (-beta / 2 * least).exp()
-    f = 1 / total if law.clock is None else law.clock * scale
+    f = 1 / total if law.clock is None else (math.log(law.clock) - beta / 2 * least).exp()
     # Of the numerator and of its divisor: sum_j e_j |y_j| is at most sqrt(spread * others), and |y| at most 2
     noise = 2 * EPS * (8 + rounding_of_sum(n, n, float(n)))
-    error = f * (noise * (spread * others).sqrt() + 2 * (8 + d) * EPS * beta * spread + 1e-300)
+    error = f * (noise * spread.sqrt() * others.sqrt() + 2 * (8 + d) * EPS * beta * spread + 1e-300)
     return f[:, None] * force, scale * total, error

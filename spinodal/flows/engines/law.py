@@ -26,6 +26,7 @@ from jaxtyping import Float, Int
 from spinodal.errors import InputError, require_type
 
 EPS = float(np.finfo(np.float64).eps)
+FAINT = 1e-280  # a Z of which digits may be lost below the least of doubles
 BETA_MAX = 1e12  # above, the rounding of a token changes e^{beta <x,y>} in the fourth digit
 
 
@@ -106,7 +107,11 @@ def from_shift(x: Float[np.ndarray, "m d"], mean: Attention, law: Law) -> Drift:
     for _ in range(2):  # a second projection removes what rounding left of the first
         v = v - np.sum(v * x, -1, keepdims=True) * x
     Z = np.exp(mean.log_partition - abs(law.beta))
-    f = np.ones_like(Z) if law.clock is None else law.clock * Z
+    if law.clock is None:
+        return Drift(v, Z, mean.error_bound)
+    f = law.clock * Z
+    faint = Z < FAINT
+    f[faint] = np.exp(np.log(law.clock) + mean.log_partition[faint] - abs(law.beta))
     return Drift(f[:, None] * v, Z, f * mean.error_bound)
 
 

@@ -28,7 +28,7 @@ from spinodal.flows.engines.sphere_cells import (
     rounding_by_cells,
     sums,
 )
-from spinodal.flows.engines.sphere_loops import angles, take
+from spinodal.flows.engines.sphere_loops import POLAR, angles, take
 from spinodal.loops import compiled, in_parts, use_widest_vectors
 
 ACCURACY = 1e-13  # asked of ducc0
@@ -50,8 +50,8 @@ def fill_drift(x, Y, along, across, constants, drift, Z, error):
     for j in range(Z.size):
         c, s, z = x[3 * j], x[3 * j + 1], x[3 * j + 2]
         rho = np.sqrt(c * c + s * s)
-        scale = 1 / max(rho, 1e-200)
-        c, s = (c * scale if rho > 0 else 1.0), s * scale
+        scale = 1 / max(rho, POLAR)
+        c, s = (c * scale, s * scale) if rho > POLAR else (1.0, 0.0)
         Z[j] = max(i0 + beta * Y[j], 2 * noise)
         f = 1 / Z[j] if clock == 0 else clock
         known = Z[j] > 2 * noise

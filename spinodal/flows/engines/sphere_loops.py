@@ -10,13 +10,14 @@ from spinodal.loops import compiled, plus, use_widest_vectors
 TILES = 4
 POWERS = 4 * TILES
 BLOCK = 512  # tokens at a time: their angles, weights and powers stay in the nearest cache
+POLAR = 1e-150  # distance from a pole whose square doubles hold with all digits
 LANES = 16  # a cell's tokens are padded to a multiple, so that no loop has a slow end
 
 
 @compiled()
 @no_type_check
 def angles(x, theta, phi):
-    """(theta, phi) of the tokens; phi = 0 at the poles."""
+    """(theta, phi) of the tokens; phi = 0 closer to a pole than POLAR."""
     use_widest_vectors()
     for j in range(theta.size):
         c, s, z = x[3 * j], x[3 * j + 1], x[3 * j + 2]
@@ -26,9 +27,9 @@ def angles(x, theta, phi):
         theta[j] = t if z >= 0 else np.pi - t
     for j in range(theta.size):  # a loop of its own: one of both would wait for its own results
         c, s, rho = x[3 * j], x[3 * j + 1], phi[j]
-        scale = 1 / max(rho, 1e-200)
-        c = c * scale if rho > 0 else 1.0
-        s *= scale
+        scale = 1 / max(rho, POLAR)
+        c = c * scale if rho > POLAR else 1.0
+        s = s * scale if rho > POLAR else 0.0
         t = octant(c, s) + np.pi / 8
         t = t if abs(s) <= abs(c) else np.pi / 2 - t
         t = t if c >= 0 else np.pi - t
