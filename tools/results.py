@@ -46,7 +46,7 @@ ROWS = {
     "masked": Row("pet-mlm", (37, 35, 35)),
     "masked-characters": Row("pet-mlm tokenizer=characters parameters=400000", (27, 25, 25)),
     "masked-gates": Row("gates", (35, 36, 36, 36, 37, 37)),
-    "causal": Row(f"pet-lm {RATES} --models transformer,linear-swiglu", (41, 37, 35)),
+    "causal": Row("pet-lm --models transformer,linear-swiglu", (41, 37, 35)),
     "causal-gates": Row("gates task=causal", (35, 36, 37, 38, 39, 41)),
     "causal-mixers": Row("mixers", (35, 35, 45, 45, 35, 30)),
     "causal-python": Row("gates task=causal corpus=python --models driving-force,phases-16", (35, 37, 41)),

@@ -63,7 +63,7 @@ TINY = (
 TRAINED = ("run.json", "model")
 FOLDERS = {
     "train-masked": Case(f"train pet-mlm corpus=corpus.txt {TINY}", TRAINED),
-    "train-causal": Case(f"train pet-lm corpus=corpus.txt {TINY}", TRAINED),
+    "train-causal": Case(f"train pet-lm corpus=corpus.txt lr=0.008 matrix_lr=0 {TINY}", TRAINED),
     "train-translation": Case(f"train pet-translate corpus=pairs.tsv source_length=16 {TINY}", TRAINED),
     "train-constrained": Case(
         f"train pet-mlm corpus=corpus.txt {TINY.replace('hidden=4', 'hidden=8')} channel=partition pathway=I "
