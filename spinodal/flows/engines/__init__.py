@@ -8,7 +8,6 @@ circle     d = 2; any 2 x 2 Q, K  cells and Fourier modes                    n
 sphere     d = 3                  spherical harmonics                        n
 harmonics  d = 4 to 8, spread     harmonics of d variables                   n r
 lowrank    once tokens cluster    pivoted Cholesky with a certificate        n r
-gpu        tokens on a GPU        every pair, by differences, as tensors     n^2
 span       n < d                  the same flow in n dimensions              n^3
 hardmax    beta = inf             the largest logits of every token          n^2
 
@@ -19,5 +18,6 @@ field      the public `field`
 selection  a bound on the error of long tokens, whose attention selects one
 few        the drift of few tokens for compiled loops
 angles     the circle engine for tokens that are sorted angles
+gpu        sums over every pair for tokens on a GPU, as tensors
 law        the kinds of attention and the types of results; `kernel`: Q, K and the mask
 """
