@@ -330,7 +330,7 @@ def test_overwrite_keeps_the_old_run_until_there_is_a_new_one(monkeypatch, tmp_p
         assert spinodal(monkeypatch, *options, "--beta", 3, "--overwrite") == 1
     assert run_of(tmp_path / "run") == before
     with monkeypatch.context() as stopping:
-        stopping.setattr("spinodal.cli._evolution.flow_bar", interrupted_after(3))
+        stopping.setattr("spinodal.cli._evolution.flow_bar", interrupted_after(1))
         assert spinodal(monkeypatch, *options, "--beta", 3, "--overwrite") == 130
     assert run_of(tmp_path / "run")["config"]["field"]["beta"] == 3
     assert spinodal(monkeypatch, *options, "--beta", 3, "--resume") == 0
