@@ -6,7 +6,8 @@
 
 Comparisons run one after another, each on both cores, on a machine that does nothing else: seconds are compared. What
 is finished is kept; the same command goes on where it stopped. `--list` prints the commands and about how many minutes
-each takes on two cores: 15.25 runs of each model, the last five as long as the slowest's, by the seconds of one run.
+each takes on two cores: 15.25 runs of each model, the last five as long as the slowest's, by the seconds of a run that
+had a machine for itself. Two at a time on another server they were longer: `masked` took 40 minutes.
 """
 
 import argparse

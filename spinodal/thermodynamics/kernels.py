@@ -120,7 +120,7 @@ def derivatives(a, s, free, count, base):
         first = np.float64(np.float32(1.0) / np.float32(u))
         e = 1.0 - u * first
         a[R, i] = first + first * (e + e * e)
-    if count == 1:
+    if count == 1:  # with sums for `stretch`, which would cost more phases a quarter of their time
         j = free[0]
         f, h, c, e, t = 0.0, 0.0, 0.0, 0.0, np.int64(0)
         for i in range(m):

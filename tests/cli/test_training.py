@@ -170,7 +170,7 @@ def test_a_comparison_that_ends_leaves_no_worker(corpus: Path, tmp_path: Path, e
     with group_of("-m", "spinodal", *command) as process:
         assert within(120, lambda: bool(list((tmp_path / "out").glob("*/*/checkpoints/checkpoint-9"))))
         (os.kill if end == signal.SIGKILL else os.killpg)(process.pid, end)
-        assert process.wait(180) == status  # minutes, where all cores are taken
+        assert process.wait(60) == status
         assert within(5, lambda: not of_group(process.pid))
 
 

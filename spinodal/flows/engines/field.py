@@ -135,7 +135,7 @@ def device_of(x: Any) -> Any:
 
 
 def is_gpu(device: Any) -> bool:
-    """Whether a device computes in double precision and is not the CPU."""
+    """Whether a device is a GPU that computes in double precision."""
     return getattr(device, "type", None) == "cuda"
 
 
