@@ -7,7 +7,7 @@
 Comparisons run one after another, each on both cores, on a machine that does nothing else: seconds are compared. What
 is finished is kept; the same command goes on where it stopped. `--list` prints the commands and about how many minutes
 each takes on two cores: 15.25 runs of each model, the last five as long as the slowest's, by the seconds of a run that
-had a machine for itself. Two at a time on another server they were longer: `masked` took 40 minutes.
+had a machine for itself.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-GRID = "lr=.004,.008,.016 matrix_lr=.0008,.0016,.0032"
+GRID = "lr=.008,.016,.032 matrix_lr=.0016,.0032,.0064"
 TRIALS = 9 / 4 + 3  # of a model, in runs
 SEEDS, JOBS = 5, 2
 
