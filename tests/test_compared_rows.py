@@ -1,13 +1,14 @@
-"""tools/results.py: each of its commands is one that `spinodal compare` takes, and has the seconds of each model."""
+"""tools/results.py: commands that `spinodal compare` takes, with the seconds of each model, and tables."""
 
 import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from example_runs import record
 
 from spinodal import recipes
-from spinodal.training import Recipe, override, parse_grid, parse_overrides
+from spinodal.training import Comparison, Recipe, Tuning, override, parse_grid, parse_overrides
 
 PATH = Path(__file__).parents[1] / "tools" / "results.py"
 
@@ -35,3 +36,28 @@ def test_every_row_is_a_comparison_that_can_be_asked_for(tool: ModuleType):
             override(plan.experiment, dict(rival) | {"lr": 0.004, "matrix_lr": 0.0016})
         assert len(row.seconds) == 1 + len(plan.rivals), name
         assert 5 < row.minutes < 200
+
+
+def test_a_table_has_rates_losses_and_paired_differences(tool: ModuleType, monkeypatch: pytest.MonkeyPatch):
+    """The recipe's own model comes first in each arm, whichever was the slowest."""
+
+    def runs(model: str, *finals: float) -> list[dict]:
+        return [record(model, seed, final=final - 4 / 11) for seed, final in enumerate(finals)]
+
+    pet, other = runs("pet", 3.0, 3.1, 3.2), runs("other", 3.1, 3.21, 3.29)
+    arms = {
+        "equal parameters": {"pet": pet, "other": other},
+        "equal time": {"other": other, "pet": runs("pet", 3.0, 3.3, 3.35)},
+    }
+    rates = Tuning({"lr": 0.032, "matrix_lr": 0.0032}, [])
+    monkeypatch.setattr(tool, "read", lambda folder: Comparison(arms, {"pet": rates, "other": rates}))
+    _, _, *rows = tool.markdown("any").splitlines()
+    assert [row.split(" | ")[:4] for row in rows] == [
+        ["| equal parameters", "pet", "0.032", "0.0032"],
+        ["| ", "other", "0.032", "0.0032"],
+        ["| equal time", "pet", "0.032", "0.0032"],
+        ["| ", "other", "0.032", "0.0032"],
+    ]
+    assert rows[0].endswith("| 350,123 | 100 | 10.0 ± 0.0 | 3.100 ± 0.100 |  |")
+    assert rows[1].endswith("| 3.200 ± 0.095 | -0.100 ± 0.006, pet better |")
+    assert rows[3].endswith("| +0.017 ± 0.059, not told apart |")

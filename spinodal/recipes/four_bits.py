@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 from transformers.utils import logging
@@ -50,7 +51,7 @@ SMALL = override(
         "judged": 32,
     },
 )
-SEEDS = 3
+SEEDS = 5
 LEVELS = 7  # of four bits, -7 .. 7
 CLIPS = np.linspace(0.3, 1.0, 15).tolist()  # of the largest number of a row, where the best is chosen
 TREATMENTS = {
@@ -66,7 +67,10 @@ EXPECTED_QUICK = {f"{gate}: kurtosis": (1.0, 60.0) for gate in QUICK}
 
 
 def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
-    """Cost of four bits by gate and treatment, and by kurtosis; means of three seeds. quick: two, small."""
+    """Cost of four bits by gate and treatment, and by kurtosis; means of five seeds, paired differences to SwiGLU.
+
+    quick: two gates, small, of one seed.
+    """
     base, seeds = (SMALL, 1) if quick else (DECODER, SEEDS)
     gates = {name: GATES[name] for name in QUICK} if quick else GATES
     cells = [
@@ -76,16 +80,23 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     found = {gate: rows[k * seeds : (k + 1) * seeds] for k, gate in enumerate(gates)}
     save_picture(bits.cost_by_kurtosis(found), out / "four-bits.png")
     measured: dict[str, Any] = {}
-    for gate, runs in found.items():
-        for name in runs[0]:
-            values = np.array([row[name] for row in runs])
-            measured[f"{gate}: {name}"] = float(values.mean())
-            if seeds > 1:
-                measured[f"{gate}: {name}, error"] = float(values.std(ddof=1) / np.sqrt(seeds))
-    for name in ("kurtosis", "cost"):
-        less = measured[f"swiglu: {name}"] - measured[f"driving force: {name}"]
-        measured[f"swiglu less driving force: {name}"] = less
+    columns = {gate: {name: [row[name] for row in runs] for name in runs[0]} for gate, runs in found.items()}
+    for gate, of_gate in columns.items():
+        for name, values in of_gate.items():
+            measured |= mean_and_error(f"{gate}: {name}", values)
+    for gate in list(columns)[1:]:
+        for name, values in columns[gate].items():
+            paired = np.subtract(columns["swiglu"][name], values)
+            measured |= mean_and_error(f"swiglu less {gate}: {name}", paired)
     return measured
+
+
+def mean_and_error(name: str, values: ArrayLike) -> dict[str, float]:
+    """The mean over seeds, and where there are several its standard error."""
+    found = {name: float(np.mean(values))}
+    if np.size(values) > 1:
+        found[f"{name}, error"] = float(np.std(values, ddof=1) / np.sqrt(np.size(values)))
+    return found
 
 
 def gate_in_four_bits(configuration: dict[str, Any]) -> dict[str, float]:
@@ -131,9 +142,11 @@ def kurtoses(model: nn.Module) -> Iterator[list[float]]:
         for matrix in channel_matrices(model)
         if isinstance(matrix, OutputProjection)
     ]
-    yield found
-    for hook in hooks:
-        hook.remove()
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 @contextlib.contextmanager
@@ -141,24 +154,27 @@ def four_bits(model: nn.Module, clips: list[float], *, rotated: bool, seed: int)
     """The model with weights and inputs of its channel mixers in four bits; if `rotated`, both after one rotation."""
     random = torch.Generator().manual_seed(seed)
     kept, hooks = [], []
-    for matrix in channel_matrices(model):
-        width = matrix.in_features
-        turn = torch.linalg.qr(torch.randn(width, width, generator=random))[0] if rotated else None
+    try:
+        for matrix in channel_matrices(model):
+            width = matrix.in_features
+            turn = torch.linalg.qr(torch.randn(width, width, generator=random))[0] if rotated else None
 
-        def enter(
-            module: nn.Module, args: tuple[Tensor, ...], turn: Tensor | None = turn
-        ) -> tuple[Tensor, ...]:
-            x = args[0] if turn is None else args[0] @ turn
-            return (rounded(x, clips), *args[1:])
+            def enter(
+                module: nn.Module, args: tuple[Tensor, ...], turn: Tensor | None = turn
+            ) -> tuple[Tensor, ...]:
+                x = args[0] if turn is None else args[0] @ turn
+                return (rounded(x, clips), *args[1:])
 
-        kept.append((matrix, matrix.weight.data))
-        matrix.weight.data = rounded(matrix.weight.data if turn is None else matrix.weight.data @ turn, clips)
-        hooks.append(matrix.register_forward_pre_hook(enter))
-    yield
-    for hook in hooks:
-        hook.remove()
-    for matrix, weight in kept:
-        matrix.weight.data = weight
+            kept.append((matrix, matrix.weight.data))
+            turned = matrix.weight.data if turn is None else matrix.weight.data @ turn
+            matrix.weight.data = rounded(turned, clips)
+            hooks.append(matrix.register_forward_pre_hook(enter))
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for matrix, weight in kept:
+            matrix.weight.data = weight
 
 
 def rounded(x: Float[Tensor, "*b d"], clips: list[float]) -> Float[Tensor, "*b d"]:
