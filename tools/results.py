@@ -68,7 +68,7 @@ ROWS = {
         "gates task=causal width=192 parameters=2200000 --models driving-force,phases-16", (115, 120, 130)
     ),
     "graph": Row(f"graph-lm {RATES}", (111, 54, 35, 35)),
-    "translation": Row(f"pet-translate {RATES}", (54, 43, 49)),
+    "translation": Row("pet-translate", (54, 43, 49)),
     "addressing": Row(f"addressing {RATES}", (60, 55, 90)),
     "recall": Row(f"recall {RATES} parameters=91137", (60, 55, 70, 70, 55)),
     "spelling": Row("cmudict", (800, 800)),

@@ -64,7 +64,9 @@ TRAINED = ("run.json", "model")
 FOLDERS = {
     "train-masked": Case(f"train pet-mlm corpus=corpus.txt {TINY}", TRAINED),
     "train-causal": Case(f"train pet-lm corpus=corpus.txt lr=0.008 matrix_lr=0 {TINY}", TRAINED),
-    "train-translation": Case(f"train pet-translate corpus=pairs.tsv source_length=16 {TINY}", TRAINED),
+    "train-translation": Case(
+        f"train pet-translate corpus=pairs.tsv source_length=16 lr=0.008 matrix_lr=0 {TINY}", TRAINED
+    ),
     "train-constrained": Case(
         f"train pet-mlm corpus=corpus.txt {TINY.replace('hidden=4', 'hidden=8')} channel=partition pathway=I "
         "reactions=1 method=augmented constrain=F tolerance=0.01", TRAINED,
