@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 from transformers.utils import logging
@@ -80,22 +79,24 @@ def draw(out: Path, *, seed: int = 0, quick: bool = False) -> dict:
     found = {gate: rows[k * seeds : (k + 1) * seeds] for k, gate in enumerate(gates)}
     save_picture(bits.cost_by_kurtosis(found), out / "four-bits.png")
     measured: dict[str, Any] = {}
-    columns = {gate: {name: [row[name] for row in runs] for name in runs[0]} for gate, runs in found.items()}
+    columns = {
+        gate: {name: np.array([row[name] for row in runs]) for name in runs[0]}
+        for gate, runs in found.items()
+    }
     for gate, of_gate in columns.items():
         for name, values in of_gate.items():
             measured |= mean_and_error(f"{gate}: {name}", values)
     for gate in list(columns)[1:]:
         for name, values in columns[gate].items():
-            paired = np.subtract(columns["swiglu"][name], values)
-            measured |= mean_and_error(f"swiglu less {gate}: {name}", paired)
+            measured |= mean_and_error(f"swiglu less {gate}: {name}", columns["swiglu"][name] - values)
     return measured
 
 
-def mean_and_error(name: str, values: ArrayLike) -> dict[str, float]:
+def mean_and_error(name: str, values: Float[np.ndarray, "seeds"]) -> dict[str, float]:
     """The mean over seeds, and where there are several its standard error."""
-    found = {name: float(np.mean(values))}
-    if np.size(values) > 1:
-        found[f"{name}, error"] = float(np.std(values, ddof=1) / np.sqrt(np.size(values)))
+    found = {name: float(values.mean())}
+    if len(values) > 1:
+        found[f"{name}, error"] = float(values.std(ddof=1) / np.sqrt(len(values)))
     return found
 
 

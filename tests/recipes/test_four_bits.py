@@ -1,5 +1,6 @@
 """Four bits: whole multiples of one step a row, a rotation that changes nothing by itself, a model left as it was."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -48,3 +49,19 @@ def test_the_kurtosis_of_gaussian_numbers_is_three(model: SpinodalForCausalLM):
         first(torch.randn(40, 50, first.in_features))
     n = first.in_features
     assert found == [pytest.approx(3 * n / (n + 2), rel=0.02)]  # of n numbers with their own mean square
+
+
+def test_the_error_of_a_mean_is_of_its_seeds():
+    assert four_bits.mean_and_error("cost", np.array([1.0, 2.0, 3.0])) == {
+        "cost": 2.0,
+        "cost, error": pytest.approx(3**-0.5),
+    }
+    assert four_bits.mean_and_error("cost", np.array([1.0])) == {"cost": 1.0}
+
+
+def test_a_model_is_restored_where_an_error_ends_the_block(model: SpinodalForCausalLM):
+    ids = torch.arange(12)[None]
+    before = model(ids).logits
+    with pytest.raises(ValueError, match="stop"), four_bits.four_bits(model, [1.0], rotated=True, seed=1):
+        raise ValueError("stop")
+    assert torch.equal(model(ids).logits, before)
