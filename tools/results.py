@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spinodal.report import Verdict, table, verdicts
+from spinodal.report.comparison import SCORES, estimate_text
 from spinodal.runs import read
 
 GRID = "lr=.008,.016,.032 matrix_lr=.0016,.0032,.0064"
@@ -49,9 +50,7 @@ class Row:
         return runs / JOBS / 60
 
 
-GATES = (
-    "driving-force,phases-2,phases-4,phases-8"  # sixteen phases and attention are in `masked` and `causal`
-)
+GATES = "driving-force,phases-2,phases-4,phases-8"  # `masked` and `causal` have sixteen phases, and attention
 RATES = "optimizer=adamw"  # at which the recipes of older tables are remade
 ROWS = {
     "masked": Row("pet-mlm", (37, 35, 35)),
@@ -83,28 +82,15 @@ def markdown(name: str) -> str:
     first = next(iter(next(iter(runs.values()))))
     rows = sorted(table(runs), key=lambda row: (list(runs).index(row.arm), row.model != first))
     scores = list(rows[0].scores)
-    head = [
-        "",
-        "model",
-        *GRID_KEYS,
-        "parameters",
-        "steps",
-        "CPU s",
-        "held-out loss",
-        *scores,
-        f"{first} minus this",
-    ]
-    lines = [head, ["---"] * len(head)]
+    names = [*GRID_KEYS, "parameters", "steps", "CPU s", "held-out loss", *(SCORES[key] for key in scores)]
+    lines = [["", "model", *names, f"{first} minus this"], ["---"] * (len(names) + 3)]
     for row in rows:
-        rates = [str(comparison.tuning[row.model].chosen[key]) for key in GRID_KEYS]
-        measured = [
-            f"{row.seconds.mean:.1f} ± {row.seconds.sd:.1f}",
-            f"{row.loss.mean:.3f} ± {row.loss.sd:.3f}",
-        ]
-        measured += [f"{row.scores[score].mean:.3f} ± {row.scores[score].sd:.3f}" for score in scores]
-        arm = "" if row.arm in (line[0] for line in lines) else row.arm
+        chosen = comparison.tuning[row.model].chosen
         lines.append([
-            arm, row.model, *rates, f"{row.parameters:,}", f"{row.steps:,}", *measured,
+            "" if row.arm in (line[0] for line in lines) else row.arm, row.model,
+            *(str(chosen[key]) for key in GRID_KEYS), f"{row.parameters:,}", f"{row.steps:,}",
+            estimate_text(row.seconds, 1), estimate_text(row.loss, 3),
+            *(estimate_text(row.scores[key], 3) for key in scores),
             difference(tests.get((row.arm, row.model)), first),
         ])  # fmt: skip
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
