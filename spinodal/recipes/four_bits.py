@@ -29,13 +29,17 @@ from spinodal.training.build import build_model, prepare_data
 from spinodal.training.evaluation import held_out_loss
 from spinodal.training.trainer import PhysicsTrainer
 
+MATRIX_RATES = {2: 3.2e-3, 4: 3.2e-3, 8: 3.2e-3, 16: 6.4e-3}  # by P, chosen with lr on the development split
 GATES: dict[str, dict[str, Any]] = {
-    "swiglu": {"channel": "swiglu"},
-    "driving force": {"channel": "driving-force"},
-} | {f"P = {phases}": {"channel": "competition", "phases": phases} for phases in (2, 4, 8, 16)}
+    "swiglu": {"channel": "swiglu", "matrix_lr": 6.4e-3},
+    "driving force": {"channel": "driving-force", "matrix_lr": 6.4e-3},
+} | {
+    f"P = {phases}": {"channel": "competition", "phases": phases, "matrix_lr": rate}
+    for phases, rate in MATRIX_RATES.items()
+}
 DECODER = Experiment(
     DataConfig(task="causal", vocabulary=1024),
-    schedule=Schedule(steps=400, batch=8, lr=8e-3, evaluate_every=400, save_every=400),
+    schedule=Schedule(steps=400, batch=8, lr=3.2e-2, evaluate_every=400, save_every=400),
     parameters=568_672,
 )
 SMALL = override(

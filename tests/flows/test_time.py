@@ -10,7 +10,7 @@ from typed import array
 
 from spinodal import sphere, theory
 from spinodal.errors import ConvergenceError, InputError
-from spinodal.flows.fields import AttentionField, Head, scheme
+from spinodal.flows.fields import AttentionField, FunctionField, Head, scheme
 from spinodal.flows.state import Rate, State
 from spinodal.flows.time import CONSENSUS, MERGE, Adaptive, CheckpointPolicy, simulate
 from spinodal.flows.time import dormand_prince as dp
@@ -247,6 +247,43 @@ def test_a_resumed_run_is_equal_bit_for_bit(tmp_path, d):
     assert (resumed.times == whole.times).all()
     for old, new in zip(whole.merges, resumed.merges, strict=True):
         assert (old == new).all()
+
+
+def turn(x, weights, t):
+    """An angle's speed of cos 2t on the circle."""
+    return np.cos(2 * t) * np.stack([-x[:, 1], x[:, 0]], 1)
+
+
+def turn_late(x, weights, t):
+    """At rest until t = .5, then towards the north."""
+    return max(t - 0.5, 0.0) * (np.array([0.0, 1.0]) - x[:, 1:] * x)
+
+
+TIMED = {
+    "function": (FunctionField(turn), sphere.uniform(3, 2, seed=1)),
+    "rests": (FunctionField(turn_late), sphere.uniform(3, 2, seed=1)),
+    "rescaled": (AttentionField(scheme=scheme("rescaled")), sphere.uniform(5, 2, seed=2)),
+}
+
+
+@pytest.mark.parametrize("name", TIMED)
+def test_a_field_of_time_resumes_bit_for_bit(tmp_path, name):
+    """The rate at the end of a step is of a time that differs by its rounding from that of the clock."""
+    field, x = TIMED[name]
+    whole = simulate(field, x, 1.0, saves=[0.3, 0.8])
+    for stop in range(1, whole.steps, 1 + whole.steps // 4):
+        steps = itertools.count()
+
+        def cut(now, end, steps=steps, stop=stop):
+            if next(steps) == stop:
+                raise CutError
+
+        checkpoints = CheckpointPolicy(tmp_path / str(stop), "x", seconds=0.0)
+        with pytest.raises(CutError):
+            simulate(field, x, 1.0, saves=[0.3, 0.8], checkpoints=checkpoints, progress=cut)
+        checkpoints.resume = True
+        resumed = simulate(field, x, 1.0, saves=[0.3, 0.8], checkpoints=checkpoints)
+        np.testing.assert_array_equal(tokens(resumed), tokens(whole))
 
 
 def test_what_cannot_be_is_refused():

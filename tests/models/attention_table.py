@@ -30,7 +30,7 @@ NEUTRAL = ("spinodal_beta:1", "spinodal_threshold:1e9")
 OTHERS = ("spinodal_usa", "spinodal_sin", "spinodal_graph")
 CLOSE = 2e-4  # of the largest output, in float32
 WINDOW = 4  # tokens, of twelve
-ROUNDING = 1e-6
+ROUNDING = 1e-5  # of the largest state, in float32, where experts are given batches of other sizes
 
 
 class Row(NamedTuple):
@@ -178,7 +178,10 @@ def has_experts(model: Any) -> bool:
 
 
 def leak(model: Any, inputs: dict[str, Tensor], name: str) -> float | None:
-    """How far the last token of `name` moves the others' last states; None where the states are not those tokens'."""
+    """How far the last token of `name` moves the others' last states, relative to the largest of them.
+
+    None where the states are not those tokens'.
+    """
     later = inputs[name].clone()
     later[:, -1] = (later[:, -1] - 2) % 57 + 3
     states = []
@@ -189,7 +192,7 @@ def leak(model: Any, inputs: dict[str, Tensor], name: str) -> float | None:
     a, b = states
     if a is None or a.shape[:2] != later.shape or torch.equal(a[:, -1], b[:, -1]):
         return None
-    return float((a - b)[:, :-1].abs().max())
+    return float((a - b)[:, :-1].abs().max() / a.abs().max())
 
 
 def short(text: str) -> str:

@@ -199,6 +199,7 @@ class AdaptiveIntegrator(Integrator):
         self.pull = compiled_pull(field, len(self.weights), start.directions.shape[1], float(weights.min()))
         self.tolerance, self.error, self.taken = tolerance, 1.0, 0.0
         self.proposed, self.path, self.shortest = FIRST, 0.0, np.inf
+        self.rated = 0.0  # the time of the rate, which is that of the clock but for rounding
         self.angular = angular_pull(field, *self.state.directions.shape)
         if self.angular:
             self.state = self.before = State(angles_of(self.state.directions), self.state.lengths)
@@ -221,7 +222,7 @@ class AdaptiveIntegrator(Integrator):
 
     def rate_at(self, time: float, state: State, weights: Float[np.ndarray, " n"]) -> Rate:
         """The rate of the field; for few tokens bitwise equal to that of compiled steps."""
-        n, d = state.directions.shape
+        self.rated, (n, d) = time, state.directions.shape
         if not self.pull or n > FEW:
             return super().rate_at(time, state, weights)
         drift, bound = np.empty((n, d)), np.empty(n)
@@ -229,11 +230,12 @@ class AdaptiveIntegrator(Integrator):
             fill_rate(state.directions, weights, self.pull, drift, bound)
         return self.note_engine(Rate(drift, np.zeros(n), np.full(n, np.nan), bound, DIRECT))
 
-    def begin(self) -> None:
-        """Evaluates the rate at the present state as stage 0 of the next step."""
+    def begin(self, time: float | None = None) -> None:
+        """Evaluates the rate at the present state, now or at a given time, as stage 0 of the next step."""
         self.stages.reset(*self.state.directions.shape)
         self.before, self.h, self.rate = self.state, 0.0, dp.SPENT
-        self.rate = self.stages.first_rate(self.rate_at, self.hi, self.state, self.weights)
+        time = self.hi if time is None else time
+        self.rate = self.stages.first_rate(self.rate_at, time, self.state, self.weights)
         self.note_engine(self.rate)
         self.evaluations += 1
         self.fill_first_stage()
@@ -288,6 +290,7 @@ class AdaptiveIntegrator(Integrator):
                 h, self.rate = middle, rate
             else:
                 rests = middle
+        self.rated = self.hi + h
         return h
 
     def rate_after(self, h: float) -> Rate:
@@ -393,6 +396,7 @@ class AdaptiveIntegrator(Integrator):
 
     def snapshot(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in CONTROL} | {"slowest": self.stages.slowest}
+        own["rated"] = self.rated
         own["form"] = np.array("angles" if self.angular else "compiled" if self.pull else "plain")
         return super().snapshot() | own
 
@@ -403,7 +407,7 @@ class AdaptiveIntegrator(Integrator):
         self.angular = self.angular if form == "angles" else None
         self.stages = self.empty_stages()
         self.stages.slowest = saved["slowest"].item()
-        self.begin()
+        self.begin(saved["rated"].item() if "rated" in saved else None)  # older ones say no time
         super().restore(saved)
         for name in CONTROL:
             setattr(self, name, saved[name].item())
