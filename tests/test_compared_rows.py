@@ -25,6 +25,7 @@ def tool() -> ModuleType:
 
 def test_every_row_is_a_comparison_that_can_be_asked_for(tool: ModuleType):
     assert len(parse_grid([tool.GRID])) == 2
+    assert tool.ROWS["verse"].command("verse")[3:7] == ["--tune", "lr=.008,.016,.032", "--seeds", "3"]
     for name, row in tool.ROWS.items():
         recipe, *words = row.command(name)[2:]
         values = [word for word in words[: words.index("--tune")] if "=" in word]
@@ -33,7 +34,7 @@ def test_every_row_is_a_comparison_that_can_be_asked_for(tool: ModuleType):
         if "--models" in words:
             plan = plan.with_rivals(words[words.index("--models") + 1].split(","))
         for rival in plan.rivals.values():
-            override(plan.experiment, dict(rival) | {"lr": 0.004, "matrix_lr": 0.0016})
+            override(plan.experiment, dict(rival) | dict.fromkeys(parse_grid([row.grid]), 0.004))
         assert len(row.seconds) == 1 + len(plan.rivals), name
         assert 5 < row.minutes < 200
 

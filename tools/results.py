@@ -1,17 +1,19 @@
 """Every comparison of docs/results.md with the same tuning for each model: python tools/results.py [NAME ...] [--list]
 
-    trials   9 pairs of rates a model: each over a quarter of the steps, the best three over all (training/tuning.py)
-    runs     five seeds of each model, at equal parameters and at equal time
+    trials   9 pairs of rates a model, 3 of a long task: each over a quarter of the steps, the best third over all
+             (training/tuning.py)
+    runs     five seeds of each model, three of a long task, at equal parameters and at equal time
     verdict  by paired differences, printed below each table and kept in compare.json
     tables   with --tables, of what is finished, for docs/results.md
 
 Comparisons run one after another, each on both cores, on a machine that does nothing else: seconds are compared. What
 is finished is kept; the same command goes on where it stopped. `--list` prints the commands and about how many minutes
-each takes on two cores: 15.25 runs of each model, the last five as long as the slowest's, by the seconds of a run that
-had a machine for itself.
+each takes on two cores: 15.25 runs of each model, 7.75 of a long task, the last of them as long as the slowest's, by
+the seconds of a run that had a machine for itself.
 """
 
 import argparse
+import math
 import os
 import shlex
 import subprocess
@@ -22,11 +24,11 @@ from pathlib import Path
 from spinodal.report import Verdict, table, verdicts
 from spinodal.report.comparison import SCORES, estimate_text
 from spinodal.runs import read
+from spinodal.training import parse_grid
 
 GRID = "lr=.008,.016,.032 matrix_lr=.0016,.0032,.0064"
-GRID_KEYS = [word.partition("=")[0] for word in GRID.split()]
-TRIALS = 9 / 4 + 3  # of a model, in runs
-SEEDS, JOBS = 5, 2
+LONG_GRID = "lr=.008,.016,.032"  # of a long task; matrix_lr is a fifth of it
+JOBS = 2
 FOLDER = Path("runs/results")
 
 
@@ -36,17 +38,27 @@ class Row:
 
     arguments: str
     seconds: tuple[float, ...]
+    long: bool = False
+
+    @property
+    def grid(self) -> str:
+        return LONG_GRID if self.long else GRID
+
+    @property
+    def seeds(self) -> int:
+        return 3 if self.long else 5
 
     def command(self, name: str) -> list[str]:
         """The whole command, whose folder is named after the row."""
-        tuned = ["--tune", GRID, "--seeds", str(SEEDS), "--out", str(FOLDER / name)]
+        tuned = ["--tune", self.grid, "--seeds", str(self.seeds), "--out", str(FOLDER / name)]
         return ["spinodal", "compare", *shlex.split(self.arguments), *tuned]
 
     @property
     def minutes(self) -> float:
         """Minutes on JOBS cores: trials, runs of equal steps, and those of all but the slowest in its time."""
         each, slowest = sum(self.seconds), max(self.seconds)
-        runs = TRIALS * each + SEEDS * (each + slowest * (len(self.seconds) - 1))
+        trials = math.prod(len(values) for values in parse_grid([self.grid]).values())
+        runs = (trials / 4 + trials / 3) * each + self.seeds * (each + slowest * (len(self.seconds) - 1))
         return runs / JOBS / 60
 
 
@@ -70,7 +82,10 @@ ROWS = {
     "translation": Row("pet-translate", (54, 43, 49)),
     "addressing": Row(f"addressing {RATES}", (60, 55, 90)),
     "recall": Row(f"recall {RATES} parameters=91137", (60, 55, 70, 70, 55)),
-    "spelling": Row("cmudict", (800, 800)),
+    "spelling": Row("cmudict", (600, 600), long=True),
+    "italian": Row("debian-en-it", (700, 700), long=True),
+    "verse": Row("verse", (650, 700), long=True),
+    "fill-mask": Row("fill-mask", (800, 850), long=True),
 }
 
 
@@ -82,13 +97,14 @@ def markdown(name: str) -> str:
     first = next(iter(next(iter(runs.values()))))
     rows = sorted(table(runs), key=lambda row: (list(runs).index(row.arm), row.model != first))
     scores = list(rows[0].scores)
-    names = [*GRID_KEYS, "parameters", "steps", "CPU s", "held-out loss", *(SCORES[key] for key in scores)]
+    rates = list(next(iter(comparison.tuning.values())).chosen)
+    names = [*rates, "parameters", "steps", "CPU s", "held-out loss", *(SCORES[key] for key in scores)]
     lines = [["", "model", *names, f"{first} minus this"], ["---"] * (len(names) + 3)]
     for row in rows:
         chosen = comparison.tuning[row.model].chosen
         lines.append([
             "" if row.arm in (line[0] for line in lines) else row.arm, row.model,
-            *(str(chosen[key]) for key in GRID_KEYS), f"{row.parameters:,}", f"{row.steps:,}",
+            *(str(chosen[key]) for key in rates), f"{row.parameters:,}", f"{row.steps:,}",
             estimate_text(row.seconds, 1), estimate_text(row.loss, 3),
             *(estimate_text(row.scores[key], 3) for key in scores),
             difference(tests.get((row.arm, row.model)), first),
