@@ -6,12 +6,16 @@
 import copy
 import gc
 import os
+import signal
 from collections.abc import Iterator
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 import pytest
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell has it for what a script starts with &
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if not os.environ.get("SPINODAL_BROWSER"):
     import types_at_run_time

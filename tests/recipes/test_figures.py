@@ -19,7 +19,7 @@ from spinodal.recipes.f6_long_waits import share_nearer
 
 DRAWN = [name for name in recipes.names() if recipes.header(name)["Command"].startswith("spinodal draw")]
 QUICK_ALONE = {
-    "four-bits": "25 minutes on two cores: it trains 18 decoders",
+    "four-bits": "20 minutes on two cores: it trains 30 decoders",
     "f2-phase-diagram": "8 minutes on two cores",
     "f14-random-qkv": "6 minutes on two cores",
     "graph-recall": "30 minutes: it trains 9 readers at 8 lengths",
