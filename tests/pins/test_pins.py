@@ -24,8 +24,8 @@ from transformers.utils import logging
 
 AUTO = {"masked": AutoModelForMaskedLM, "causal": AutoModelForCausalLM, "seq2seq": AutoModelForSeq2SeqLM}
 MODELS, MEASURED = pinned.pins(), json.loads(RECIPES.read_text())
-# Where errors of adaptive steps are others: written by 4f08893 on a processor without AVX-512, and by 8ec825c on one whose
-# AVX-512 numpy uses and its BLAS does not
+# Where errors of adaptive steps are others: by 4f08893 on a processor without AVX-512, by 8ec825c on one whose AVX-512
+# numpy uses and its BLAS does not
 PROCESSORS = [
     json.loads((DATA / f"recipes_{name}.json").read_text()) for name in ("avx2", "avx512_without_blas")
 ]
