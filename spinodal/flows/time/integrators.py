@@ -234,8 +234,8 @@ class AdaptiveIntegrator(Integrator):
         """Evaluates the rate at the present state, now or at a given time, as stage 0 of the next step."""
         self.stages.reset(*self.state.directions.shape)
         self.before, self.h, self.rate = self.state, 0.0, dp.SPENT
-        time = self.hi if time is None else time
-        self.rate = self.stages.first_rate(self.rate_at, time, self.state, self.weights)
+        now = self.hi if time is None else time
+        self.rate = self.stages.first_rate(self.rate_at, now, self.state, self.weights)
         self.note_engine(self.rate)
         self.evaluations += 1
         self.fill_first_stage()
