@@ -80,7 +80,7 @@ ROWS = {
     ),
     "graph": Row(f"graph-lm {RATES}", (111, 54, 35, 35)),
     "translation": Row("pet-translate", (54, 43, 49)),
-    "addressing": Row(f"addressing {RATES}", (60, 55, 90)),
+    "addressing": Row("addressing", (38, 41, 56)),
     "recall": Row(f"recall {RATES} parameters=91137", (60, 55, 70, 70, 55)),
     "spelling": Row("cmudict", (600, 600), long=True),
     "italian": Row("debian-en-it", (700, 700), long=True),

@@ -1,12 +1,12 @@
-"""Reversing a string needs content-addressing: attention to the source has it, a static mixer learns places instead.
+"""Reversing a string needs content-addressing: attention to the source has it, and what a static mixer has instead.
 
-Claim: the paper's linear mixer (Figure 6) reads places and not contents: on strings of varied length it stays behind
-    attention, at equal parameters and steps
+Claim: the paper's linear mixer (Figure 6) does not reverse strings of varied length at any of the rates that were
+    compared; a static cross mixer between retention layers does, a little behind attention at equal parameters
 Paper: qajar2024
 Command: spinodal compare addressing
-Minutes: 10
-Expected: exact targets above .95 with cross=attention and below .5 in the paper's block; a static cross mixer between
-    retention layers learns length after length and stays below .95 in these 800 steps (docs/results.md)
+Minutes: 8
+Expected: .998 of held-out targets exact with cross=attention, .988 with a static cross mixer between retention layers,
+    none in the paper's block, at the rates that each of the three chose of nine pairs (docs/results.md)
 """
 
 from spinodal.training import DataConfig, Experiment, Recipe, Schedule
@@ -18,19 +18,19 @@ RECIPE = Recipe(
             "depth": 2, "width": 64, "mixer": "retention", "encoder_mixer": "retention",
             "channel": "swiglu", "hidden": 128,
         },
-        Schedule(steps=800, batch=64, lr=4e-3, optimizer="adamw-one-rate"),
+        Schedule(steps=800, batch=64, lr=32e-3, matrix_lr=64e-4),
     ),
     rivals={
-        "static": {"cross": "static"},
+        "static": {"cross": "static", "matrix_lr": 32e-4},
         "paper": {
             "mixer": "triangular", "cross": "static", "channel": "partition", "pathway": "I", "phases": 4,
-            "fused": True, "kernel": 0,
+            "fused": True, "kernel": 0, "matrix_lr": 32e-4,
         },
     },
 )  # fmt: skip
 
 EXPECTED = {
     "equal parameters: addressing: exact": (0.95, 1.0),
-    "equal parameters: static: exact": (0.0, 0.95),
+    "equal parameters: static: exact": (0.95, 1.0),
     "equal parameters: paper: exact": (0.0, 0.5),
 }
