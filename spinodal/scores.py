@@ -5,6 +5,7 @@ several. Numbers of BLEU and chrF compare only where their signatures are the sa
 of how the text was cut into words, how zero counts were smoothed, and of its version.
 """
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ JAPANESE = {"ja", "jpn"}
 CHINESE = {"zh", "zho", "chi", "cmn", "yue", "wuu", "nan", "hak", "lzh"}
 # Other languages without spaces between words; the scripts go by the first word of their letters' Unicode names
 UNSPACED = {"th", "tha", "lo", "lao", "km", "khm", "my", "mya", "bur", "bo", "bod", "tib", "dz", "dzo"}
+STRESSED = re.compile(r"\b(AA|AE|AH|AO|AW|AY|EH|ER|EY|IH|IY|OW|OY|UH|UW)[012]\b")  # vowels of ARPAbet
 SCRIPTS = {"CJK": "zh", "THAI": "th", "LAO": "lo", "KHMER": "km", "MYANMAR": "my", "TIBETAN": "bo"}
 
 
@@ -123,6 +125,16 @@ def error_rates(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) 
     if not sum(nearest):
         raise InputError("nothing to score: the references are empty")
     return ErrorRates(sum(wrong) / sum(nearest), sum(edits > 0 for edits in wrong) / len(wrong))
+
+
+def without_stress(phonemes: str) -> str:
+    """The text without the digit of stress that ends a vowel of ARPAbet, 0, 1 or 2: "T AH M EY T OW".
+
+    >>> from spinodal.scores import without_stress
+    >>> without_stress("T AH0 M EY1 T OW2")
+    'T AH M EY T OW'
+    """
+    return STRESSED.sub(r"\1", phonemes)
 
 
 def edit_distance(said: Sequence[str], reference: Sequence[str]) -> int:

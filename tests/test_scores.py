@@ -7,7 +7,15 @@ from collections import Counter
 import pytest
 
 from spinodal.errors import InputError
-from spinodal.scores import bleu, chrf, edit_distance, error_rates, exact_match, written_language
+from spinodal.scores import (
+    bleu,
+    chrf,
+    edit_distance,
+    error_rates,
+    exact_match,
+    without_stress,
+    written_language,
+)
 
 RANDOM = random.Random(0)
 REFERENCES = [" ".join(RANDOM.choices("abcdefgh", k=RANDOM.randint(6, 14))) for _ in range(20)]
@@ -155,6 +163,11 @@ def test_edits_are_those_of_the_recursion_and_a_distance():
         assert edit_distance(a, a) == 0
         for b in texts:
             assert edit_distance(a, b) == naive_distance(a, b) == edit_distance(b, a)
+
+
+def test_stress_is_a_digit_after_a_vowel_of_phonemes():
+    assert without_stress("T AH0 M EY1 T OW2") == "T AH M EY T OW"
+    assert without_stress("ab0 AB1 AH3 AH01 XAH1 T1") == "ab0 AB1 AH3 AH01 XAH1 T1"
 
 
 def test_error_rates_take_the_nearest_of_several_references():

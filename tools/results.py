@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spinodal.report import Verdict, table, verdicts
-from spinodal.report.comparison import SCORES, estimate_text
+from spinodal.report.comparison import SCORES, estimate_text, score_text
 from spinodal.runs import read
 from spinodal.training import parse_grid
 
@@ -106,7 +106,7 @@ def markdown(name: str) -> str:
             "" if row.arm in (line[0] for line in lines) else row.arm, row.model,
             *(str(chosen[key]) for key in rates), f"{row.parameters:,}", f"{row.steps:,}",
             estimate_text(row.seconds, 1), estimate_text(row.loss, 3),
-            *(estimate_text(row.scores[key], 3) for key in scores),
+            *(score_text(key, row.scores[key]) for key in scores),
             difference(tests.get((row.arm, row.model)), first),
         ])  # fmt: skip
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -14,7 +14,7 @@ RECIPE = Recipe(
     Experiment(
         DataConfig(
             "cmudict", task="translation", tokenizer="characters", target_tokenizer="words", length=24,
-            source_length=24, bucket=16, scored=0,
+            source_length=24, bucket=16, scored=0, beams=4,
         ),
         {"width": 128, "depth": 3},
         Schedule(steps=4000, batch=64, lr=8e-3, warmup=0.05, decay="plateau-decay", evaluate_every=500, save_every=500),

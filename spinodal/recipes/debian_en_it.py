@@ -14,7 +14,7 @@ RECIPE = Recipe(
     Experiment(
         DataConfig(
             "debian:en-it", task="translation", vocabulary=4096, length=40, source_length=32, bucket=16, scored=0,
-            baselines=True,
+            beams=4, baselines=True,
         ),
         {"width": 128, "depth": 3},
         Schedule(steps=4000, batch=64, lr=8e-3, decay="plateau-decay", evaluate_every=500, save_every=500),

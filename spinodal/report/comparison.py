@@ -45,7 +45,8 @@ class Difference(NamedTuple):
 
 SCORES = {
     "bleu": "BLEU", "chrf": "chrF", "exact": "exact", "symbol_error": "symbols wrong", "text_error": "texts wrong",
-    "accuracy": "accuracy",
+    "unstressed_error": "wrong without stress", "far_bleu": "BLEU far", "nearest_bleu": "BLEU of the nearest pair",
+    "copied_bleu": "BLEU of a copy", "accuracy": "accuracy",
 }  # fmt: skip
 
 
@@ -154,10 +155,7 @@ def cells(rows: list[Row]) -> list[list[str]]:
             f"{r.steps:,}" if r.steps else "–",
             estimate_text(r.seconds, 1 if r.seconds.mean < 100 else 0),
             estimate_text(r.tokens_per_second, 0),
-            *(
-                estimate_text(r.scores[key], 1 if key in ("bleu", "chrf") else 3) if key in r.scores else "–"
-                for key in score_names(rows)
-            ),
+            *(score_text(key, r.scores[key]) if key in r.scores else "–" for key in score_names(rows)),
             loss_text(r.loss, digits),
             str(r.runs) if r.loss.seeds == r.runs else f"{r.loss.seeds} of {r.runs} finished",
             difference_text(r, digits),
@@ -171,6 +169,11 @@ def estimate_text(e: Estimate, digits: int) -> str:
     if not math.isfinite(e.mean):
         return "–"
     return f"{e.mean:,.{digits}f}" + (f" ± {e.sd:,.{digits}f}" if e.seeds > 1 else "")
+
+
+def score_text(key: str, e: Estimate) -> str:
+    """One digit of a score of 100, three of a share."""
+    return estimate_text(e, 1 if key.endswith("bleu") or key == "chrf" else 3)
 
 
 def loss_text(e: Estimate, digits: int) -> str:

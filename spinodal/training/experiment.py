@@ -41,7 +41,7 @@ UNWRITTEN: dict[str, Any] = {"text_field": DataConfig.text_field, "optimizer": "
     )
 } | {"network": ""} | {
     name: getattr(DataConfig, name)
-    for name in ("held_out", "target_tokenizer", "bucket", "scored", "validation", "test", "baselines")
+    for name in ("held_out", "target_tokenizer", "bucket", "scored", "beams", "validation", "test", "baselines")
 }  # fmt: skip
 
 
@@ -135,6 +135,7 @@ OF_TASKS = {
             "target_tokenizer",
             "bucket",
             "scored",
+            "beams",
             "baselines",
         ),
         ("translation",),

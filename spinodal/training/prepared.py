@@ -24,3 +24,4 @@ class PreparedData(NamedTuple):
     scored: int = 0  # test samples that are scored; 0 for all
     error_rates: bool = False  # whether wrong symbols, between white space, are counted in place of BLEU
     baselines: bool = False  # whether a copy of the source and the nearest training pair are scored too
+    beams: int = 1  # texts kept at once while test pairs are translated for scores

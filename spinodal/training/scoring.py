@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset, Subset, default_collate
 from transformers import PreTrainedTokenizerBase
 
 from spinodal.data import PairWindows, trim_padding
-from spinodal.scores import bleu, chrf, error_rates, exact_match, written_language
+from spinodal.scores import bleu, chrf, error_rates, exact_match, without_stress, written_language
 from spinodal.training.baselines import nearest_scores
 from spinodal.training.evaluation import loss_sums
 from spinodal.training.prepared import PreparedData
@@ -31,12 +31,14 @@ def text_scores(model: Any, data: PreparedData) -> dict[str, float]:
 
 
 def translation_scores(model: Any, data: PreparedData) -> dict[str, float]:
-    """Scores of the first test pairs, as many as `data` says, translated greedily.
+    """Scores of the first test pairs, as many as `data` says, translated with as many beams as it says.
 
-    BLEU, chrF and the share of exact targets; of symbols the error rates, each source once beside all its targets.
+    BLEU, chrF and the share of exact targets; of symbols the error rates, each source once beside all its targets, and
+    of phonemes the share of texts that are wrong where stress does not count.
     """
     windows, training = (cast(PairWindows, part) for part in (data.test, data.training))
-    return pair_scores(model, windows, data, data.scored, training=training if data.baselines else None)
+    baselines = training if data.baselines else None
+    return pair_scores(model, windows, data, data.scored, beams=data.beams, training=baselines)
 
 
 def translation_progress(model: Any, data: PreparedData, loss: float) -> dict[str, float]:
@@ -47,9 +49,15 @@ def translation_progress(model: Any, data: PreparedData, loss: float) -> dict[st
 
 @torch.no_grad()
 def pair_scores(
-    model: Any, windows: PairWindows, data: PreparedData, count: int, *, training: PairWindows | None = None
+    model: Any,
+    windows: PairWindows,
+    data: PreparedData,
+    count: int,
+    *,
+    beams: int = 1,
+    training: PairWindows | None = None,
 ) -> dict[str, float]:
-    """The scores of the first `count` pairs, or of all where that is 0, translated greedily.
+    """The scores of the first `count` pairs, or of all where that is 0, translated greedily or with `beams`.
 
     With `training` pairs those of `nearest_scores` as well.
     """
@@ -59,13 +67,12 @@ def pair_scores(
     for i in range(count):
         first.setdefault(pairs.sources[i], i)
     chosen = list(first.values()) if data.error_rates else list(range(count))
-    hypotheses = greedy_translations(model, windows, tokenizer, chosen)
+    hypotheses = translated(model, windows, tokenizer, chosen, beams)
     if data.error_rates:
         references: dict[str, list[str]] = {}
         for source, target in zip(pairs.sources, pairs.targets, strict=True):
             references.setdefault(source, []).append(target)
-        found = error_rates(hypotheses, [references[pairs.sources[i]] for i in chosen])
-        return {"symbol_error": found.symbols, "text_error": found.texts}
+        return symbol_scores(hypotheses, [references[pairs.sources[i]] for i in chosen])
     targets = list(pairs.targets[:count])
     found = {
         "bleu": bleu(hypotheses, targets, language=written_language(targets[:8])).value,
@@ -77,17 +84,28 @@ def pair_scores(
     return found
 
 
-def greedy_translations(
-    model: Any, windows: PairWindows, tokenizer: PreTrainedTokenizerBase, chosen: Sequence[int]
+def symbol_scores(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
+    """The error rates of symbols and of texts; of phonemes with stress, of texts without it as well."""
+    found = error_rates(hypotheses, references)
+    scores = {"symbol_error": found.symbols, "text_error": found.texts}
+    plain = [[without_stress(reference) for reference in several] for several in references]
+    if plain != [list(several) for several in references]:
+        spoken = error_rates([without_stress(hypothesis) for hypothesis in hypotheses], plain)
+        scores["unstressed_error"] = spoken.texts
+    return scores
+
+
+def translated(
+    model: Any, windows: PairWindows, tokenizer: PreTrainedTokenizerBase, chosen: Sequence[int], beams: int
 ) -> list[str]:
-    """The model's greedy translations of the sources of the pairs `chosen`, as texts."""
+    """The model's translations of the sources of the pairs `chosen`, as texts; greedy ones with one beam."""
     hypotheses: list[str] = []
     device = next(model.parameters()).device
     for start in range(0, len(chosen), 32):
         batch = trim_padding([windows[i] for i in chosen[start : start + 32]])
         ids = model.generate(
             input_ids=batch["input_ids"].to(device), attention_mask=batch["attention_mask"].to(device),
-            do_sample=False, max_new_tokens=windows.target_length,
+            do_sample=False, num_beams=beams, max_new_tokens=windows.target_length,
         )  # fmt: skip
         hypotheses += tokenizer.batch_decode(ids, skip_special_tokens=True)
     return hypotheses

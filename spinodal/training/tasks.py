@@ -4,7 +4,8 @@ task         a sample                                  held-out loss, nats a    
 masked       a context with some tokens hidden         hidden token               test_loss where `test` is given
 causal       a context                                 next token                 the same
 translation  a source and its target                   target token               bleu, chrf, exact; of symbols
-                                                                                  symbol_error, text_error
+                                                                                  symbol_error, text_error,
+                                                                                  of phonemes unstressed_error
 recall       keys with values, then keys to answer     answer                     accuracy
 """
 
@@ -73,6 +74,7 @@ class DataConfig:
     validation: str = ""  # text or pairs that judge; `corpus` is then all for training
     test: str = ""  # text or pairs that are scored at the end; of pairs "" is those of `validation`
     scored: int = 256  # test pairs that are translated for scores; 0 for all (translation)
+    beams: int = 1  # texts kept at once while test pairs are translated for scores (translation)
     baselines: bool = False  # score a copy of each source, and the nearest training pair, too (translation)
     text_field: str = TEXT_FIELD  # the field that holds the text, of a corpus in JSON lines
     held_out: str = "validation"  # the part that judges: validation, or development, a part of training
@@ -88,6 +90,7 @@ class DataConfig:
             test=str,
             bucket=Integral,
             scored=Integral,
+            beams=Integral,
             baselines=bool,
         )
         if self.held_out not in HELD_OUT:
@@ -136,6 +139,8 @@ def check_translation(config: DataConfig) -> None:
     for name in ("bucket", "scored"):
         if getattr(config, name) < 0:
             raise InputError(f"{name}={getattr(config, name)}: it must not be negative")
+    if config.beams < 1:
+        raise InputError(f"beams={config.beams}: it must be at least 1")
     if config.baselines and config.target_tokenizer == "words":
         raise InputError("baselines=true: they are of texts; target_tokenizer=words has error rates")
 
@@ -249,7 +254,7 @@ def prepare_translation(config: DataConfig, seed: int, batch: int) -> PreparedDa
     by_symbol = config.target_tokenizer == "words"
     return PreparedData(
         training, judged, scored, tokenizer, len(tokenizer), tokens, read, config.scored, by_symbol,
-        config.baselines,
+        config.baselines, config.beams,
     )  # fmt: skip
 
 

@@ -5,17 +5,22 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
 from marks import slow_but
 from safetensors.torch import load_file
 from test_resume import LABEL, history, small, stop_at, write_words
+from transformers import PreTrainedTokenizerBase
 
+from spinodal.data import PairWindows
 from spinodal.errors import InputError
-from spinodal.inference import translations
+from spinodal.inference import Sampling, load_model, translations
 from spinodal.runs import encode, read_run
 from spinodal.training import Experiment, TrainingResult, override, train
+from spinodal.training.build import prepare_data
+from spinodal.training.scoring import translated
 
 
 @pytest.fixture
@@ -224,6 +229,31 @@ def pairs(plain: Experiment, tmp_path: Path) -> Experiment:
         "encoder_mixer": "retention", "steps": 14, "evaluate_every": 14, "save_every": 4,
     }  # fmt: skip
     return override(plain, values)
+
+
+def test_test_pairs_are_translated_with_beams_and_scored_without_stress(pairs: Experiment, tmp_path: Path):
+    """With beams the texts are at least as likely as greedy ones, as `spinodal translate --beams` writes them."""
+    file = tmp_path / "stressed.tsv"
+    text = Path(pairs.data.corpus).read_text()
+    file.write_text(text.replace("A ", "AH0 ").replace("B ", "AH1 "))
+    asked = override(
+        pairs, {"corpus": str(file), "beams": 3, "steps": 2, "evaluate_every": 2, "save_every": 2}
+    )
+    run = train(asked, tmp_path / "run", LABEL)
+    assert run.final["unstressed_error"] <= run.final["text_error"]
+    data = prepare_data(asked)
+    windows = cast(PairWindows, data.test)
+    model = load_model(tmp_path / "run", "ForSeq2SeqLM")[0]
+    said = translated(model, windows, cast(PreTrainedTokenizerBase, data.tokenizer), range(len(windows)), 3)
+    again = list(translations(tmp_path / "run", list(windows.pairs.sources), sampling=Sampling(beams=3)))
+    assert said == again
+
+
+def test_beams_are_at_least_one_and_of_translation(plain: Experiment, pairs: Experiment):
+    with pytest.raises(InputError, match="beams=0"):
+        override(pairs, {"beams": 0})
+    with pytest.raises(InputError, match="beams"):
+        override(plain, {"beams": 2})
 
 
 @pytest.mark.slow
