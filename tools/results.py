@@ -78,7 +78,7 @@ ROWS = {
     "causal-wide": Row(
         "gates task=causal width=192 parameters=2200000 --models driving-force,phases-16", (115, 120, 130)
     ),
-    "graph": Row(f"graph-lm {RATES}", (111, 54, 35, 35)),
+    "graph": Row("graph-lm", (111, 54, 35, 35)),
     "translation": Row("pet-translate", (54, 43, 49)),
     "addressing": Row("addressing", (38, 41, 56)),
     "recall": Row(f"recall {RATES} parameters=91137", (60, 55, 70, 70, 55)),
