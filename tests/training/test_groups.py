@@ -215,3 +215,98 @@ def test_a_rate_of_matrices_is_for_optimisers_that_have_one(plain: Experiment):
         InputError, match=r"matrix_lr=0.001: optimizer=sgd trains all parameters at lr; adamw and"
     ):
         override(plain, {"optimizer": "sgd", "matrix_lr": 0.001})
+
+
+class Bytes(nn.Module):
+    """A model of bytes whose inner layers, tables of positions and output have shapes in common."""
+
+    def __init__(self, *, tied: bool = False):
+        super().__init__()
+        self.tokens, self.positions = nn.Embedding(64, 16), nn.Embedding(16, 16)
+        self.blocks = nn.ModuleList(nn.Sequential(nn.Linear(16, 64), nn.Linear(64, 16)) for _ in range(2))
+        self.mix = nn.Linear(16, 16)
+        self.head = nn.Linear(16, 64)
+        if tied:
+            self.head.weight = self.tokens.weight
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_an_inner_layer_of_the_shape_of_a_table_is_a_matrix(tied: bool):
+    found = named_groups(Bytes(tied=tied))
+    tables = {name for name, (kind, _) in found.items() if kind == "tables"}
+    assert tables == {"tokens.weight", "positions.weight"} | (set() if tied else {"head.weight"})
+
+
+def test_every_gate_of_the_recipe_that_writes_verse_is_a_matrix():
+    """Its 16 x 64 rows of 256 features are as many as its 1,024 tokens."""
+    config = SpinodalConfig(
+        vocab_size=64, width=16, depth=2, heads=2, length=8, phases=4, hidden=16, is_decoder=True
+    )
+    model = SpinodalForCausalLM(config)
+    shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
+    alike = {name for name, shape in shapes.items() if shape == (64, 16) and name.startswith("model.blocks")}
+    assert alike
+    assert {named_groups(model)[name][0] for name in alike} == {"matrices"}
+
+
+def test_a_hugging_face_model_names_its_output_layer():
+    from transformers import BertConfig, BertForMaskedLM
+
+    sizes = {"vocab_size": 40, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = BertConfig(**sizes, intermediate_size=40, max_position_embeddings=16, tie_word_embeddings=False)
+    found = named_groups(BertForMaskedLM(config))
+    embeddings = {name for name in found if "embeddings" in name and found[name][0] == "tables"}
+    tables = {name for name, (kind, _) in found.items() if kind == "tables"}
+    assert tables - embeddings == {"cls.predictions.decoder.weight"}
+
+
+def test_the_lengths_of_a_parametrised_weight_are_a_vector():
+    layer = nn.utils.parametrizations.weight_norm(nn.Linear(8, 4))
+    assert named_groups(layer) == {
+        "bias": ("vectors", 0), "parametrizations.weight.original0": ("vectors", 0),
+        "parametrizations.weight.original1": ("matrices", 8),
+    }  # fmt: skip
+
+
+def test_layers_without_a_shape_are_refused():
+    with pytest.raises(InputError, match="weight has no shape yet"):
+        parameter_groups(nn.LazyLinear(4), lr=0.1)
+    with pytest.raises(InputError, match="weight_decay=nan"):
+        parameter_groups(nn.Linear(2, 2), lr=0.1, weight_decay=math.nan)
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(8, 32), (32, 8)])
+def test_a_step_of_muon_is_the_same_for_a_matrix_that_is_stored_turned(inputs: int, outputs: int):
+    from transformers.pytorch_utils import Conv1D
+
+    torch.manual_seed(0)
+    linear, turned = nn.Linear(inputs, outputs, bias=False), Conv1D(outputs, inputs)
+    gradient = torch.randn(outputs, inputs)
+    steps = []
+    for layer, transposed in ((linear, False), (turned, True)):
+        before = layer.weight.detach().clone()
+        layer.weight.grad = gradient.T.contiguous() if transposed else gradient
+        MuonAdamW(parameter_groups(layer, lr=0.01, weight_decay=0.0, optimizer="muon")).step()
+        step = layer.weight.detach() - before
+        steps.append(step.T if transposed else step)
+    torch.testing.assert_close(steps[1], steps[0], rtol=0.1, atol=1e-4)  # its iteration is in bfloat16
+
+
+def test_muon_takes_groups_of_its_own_rates_and_schedulers_of_any_kind():
+    model = nn.Sequential(nn.Linear(4, 8), nn.LayerNorm(8))
+    for groups in (
+        model.parameters(),
+        [{"params": list(model.parameters())}],
+        parameter_groups(model, lr=0.01),
+    ):
+        with pytest.raises(InputError, match='optimizer="muon"'):
+            MuonAdamW(groups)
+    optimizer = MuonAdamW(parameter_groups(model, lr=0.01, optimizer="muon"))
+    rates = [group["lr"] for group in optimizer.param_groups]
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=4)
+    for p in model.parameters():
+        p.grad = torch.ones_like(p)
+    for _ in range(4):
+        optimizer.step()
+        scheduler.step()
+    assert all(math.isfinite(float(p.detach().sum())) for p in model.parameters())
