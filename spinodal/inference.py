@@ -55,6 +55,10 @@ def load_model(run: Path, kind: str) -> tuple[Any, PreTrainedTokenizerBase]:
                 (use for known, (_, use) in KINDS.items() if own.endswith(known)), "does something else"
             )
             raise InputError(f"{run} holds a {own}, which {use}")
+        if network := config.get("network"):
+            raise InputError(
+                f"{run} holds a network of others, {network}: load its weights, {folder / 'model.safetensors'}, there"
+            )
         near = {"local_files_only": True, "trust_remote_code": False}
         model, found = KINDS[kind][0].from_pretrained(
             folder, config=plain_config(str(folder), **near), output_loading_info=True, **near

@@ -1,19 +1,18 @@
 """Every comparison of docs/results.md with the same tuning for each model: python tools/results.py [NAME ...] [--list]
 
-    trials   9 pairs of rates a model, 3 of a long task: each over a quarter of the steps, the best third over all
-             (training/tuning.py)
+    trials   9 pairs of rates a model, 3 of a long task: each over a quarter of the steps, the best three of nine, and
+             two of three, over all (training/tuning.py)
     runs     five seeds of each model, three of a long task, at equal parameters and at equal time
     verdict  by paired differences, printed below each table and kept in compare.json
     tables   with --tables, of what is finished, for docs/results.md
 
 Comparisons run one after another, each on both cores, on a machine that does nothing else: seconds are compared. What
 is finished is kept; the same command goes on where it stopped. `--list` prints the commands and about how many minutes
-each takes on two cores: 15.25 runs of each model, 7.75 of a long task, the last of them as long as the slowest's, by
+each takes on two cores: 15.25 runs of each model, 8.75 of a long task, the last of them as long as the slowest's, by
 the seconds of a run that had a machine for itself.
 """
 
 import argparse
-import math
 import os
 import shlex
 import subprocess
@@ -25,6 +24,7 @@ from spinodal.report import Verdict, table, verdicts
 from spinodal.report.comparison import SCORES, estimate_text, score_text
 from spinodal.runs import read
 from spinodal.training import parse_grid
+from spinodal.training.tuning import trial_share
 
 GRID = "lr=.008,.016,.032 matrix_lr=.0016,.0032,.0064"
 LONG_GRID = "lr=.008,.016,.032"  # of a long task; matrix_lr is a fifth of it
@@ -57,8 +57,9 @@ class Row:
     def minutes(self) -> float:
         """Minutes on JOBS cores: trials, runs of equal steps, and those of all but the slowest in its time."""
         each, slowest = sum(self.seconds), max(self.seconds)
-        trials = math.prod(len(values) for values in parse_grid([self.grid]).values())
-        runs = (trials / 4 + trials / 3) * each + self.seeds * (each + slowest * (len(self.seconds) - 1))
+        runs = trial_share(parse_grid([self.grid])) * each + self.seeds * (
+            each + slowest * (len(self.seconds) - 1)
+        )
         return runs / JOBS / 60
 
 

@@ -1,7 +1,6 @@
 """compare: a recipe's model and its rivals, at equal size and at equal time."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -59,18 +58,18 @@ def compare_command(
 ):
     """Train a recipe's model and its rivals at equal parameters and at equal time, over seeds.
 
-    KEY=VALUE changes all of them. Finished runs are kept: the same command goes on where it stopped.
+    KEY=VALUE changes all of them, but for the mixers that make a rival what it is. Finished runs are kept: the same
+    command goes on where it stopped.
     """
     from spinodal.report import verdicts
-    from spinodal.training import compare, override, parse_grid, parse_overrides
+    from spinodal.training import compare, parse_grid, parse_overrides
 
     require_at_most(SEEDS, seeds, "runs of each model", "seeds")
     require_at_most(SEEDS, jobs, "processes", "jobs")
     module = recipes.module(recipe, "compare")
-    plan = module.RECIPE
-    plan = replace(plan, experiment=override(plan.experiment, parse_overrides(values or [])))
+    plan = module.RECIPE.with_values(parse_overrides(values or []))
     if models:
-        plan = plan.with_rivals(models.split(","))
+        plan = plan.with_rivals([model.strip() for model in models.split(",")])
     out, grid = out or Path("runs") / f"compare-{recipe}", parse_grid(tune or [])
     with step_bars("the same command goes on from the last checkpoints") as bars:
         done = compare(

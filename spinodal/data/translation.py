@@ -75,6 +75,11 @@ class PairWindows(Samples):
         self.sources = _table([sources[i] for i in kept], source_length)
         self.targets = _table([targets[i] for i in kept], target_length)
 
+    @property
+    def mean_tokens(self) -> float:
+        """The mean number of tokens of a source and its target, padding left out."""
+        return float(sum((table != UNSELECTED).sum() for table in (self.sources, self.targets)) / len(self))
+
     def sample(self, index: int) -> dict[str, Int64[np.ndarray, " _"]]:
         source, target = self.sources[index].astype(np.int64), self.targets[index].astype(np.int64)
         valid = source != UNSELECTED

@@ -110,7 +110,9 @@ class Partition(PartitionLayer):
     """x_ij = z_i K_ij / u_i, u_i = 1 + sum_j L_j (K_ij - 1)  [qajar2024, eqs. 8b, 9].
 
     A mixture splits into `phases` phases whose K and L a network of `hidden` features predicts. `reading` says what a
-    mixture is (token, feature, flat), `pathway` where `reactions` reactions take place (none, I, II, III).
+    mixture is (token, feature, flat), `pathway` where `reactions` reactions take place (none, I, II, III). A mixture of
+    a token has width / heads components, of which there must be at least as many as phases: with the usual 16 phases
+    and 4 heads a width of 64.
 
     >>> import torch
     >>> from spinodal.layers import Partition

@@ -44,9 +44,10 @@ class Difference(NamedTuple):
 
 
 SCORES = {
-    "bleu": "BLEU", "chrf": "chrF", "exact": "exact", "symbol_error": "symbols wrong", "text_error": "texts wrong",
-    "unstressed_error": "wrong without stress", "far_bleu": "BLEU far", "nearest_bleu": "BLEU of the nearest pair",
-    "copied_bleu": "BLEU of a copy", "accuracy": "accuracy",
+    "test_loss": "test loss", "bleu": "BLEU", "chrf": "chrF", "exact": "exact", "symbol_error": "symbols wrong",
+    "text_error": "texts wrong", "unstressed_error": "wrong without stress", "far_bleu": "BLEU far",
+    "nearest_bleu": "BLEU of the nearest pair", "far_nearest_bleu": "the same far", "copied_bleu": "BLEU of a copy",
+    "accuracy": "accuracy",
 }  # fmt: skip
 
 

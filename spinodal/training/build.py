@@ -10,6 +10,7 @@ from spinodal.errors import InputError
 from spinodal.models.encoder import SpinodalPreTrainedModel
 from spinodal.training.constraints import Constraints
 from spinodal.training.experiment import Experiment, model_config
+from spinodal.training.foreign import check_network, source_digest
 from spinodal.training.prepared import PreparedData
 from spinodal.training.processes import process_count
 from spinodal.training.size import check_size
@@ -30,6 +31,8 @@ def prepare_data(experiment: Experiment) -> PreparedData:
     """Samples and tokenizer of an experiment; InputError where they do not fill one step."""
     config, samples = experiment.data, step_samples(experiment)
     found = task_named(config.task).prepare(config, experiment.schedule.seed, samples)
+    if experiment.network:
+        found = found._replace(digests=found.digests | source_digest(experiment.network))
     if len(found.training) < samples:
         raise InputError(
             f"{config.corpus} gives {len(found.training)} samples of {found.tokens} tokens, less than one batch of "
@@ -53,6 +56,9 @@ def build_model(experiment: Experiment, data: PreparedData) -> SpinodalPreTraine
             setattr(config, f"{name}_token_id", getattr(data.tokenizer, f"{name}_token_id"))
     model = experiment.kind(config)
     sample = {name: value[None] for name, value in data.held_out[0].items()}
+    if experiment.network:
+        with torch.no_grad():
+            check_network(model.eval(), sample["input_ids"])
     reactions = [p for name, p in model.named_parameters() if REACTIONS & set(name.split("."))]
     with torch.set_grad_enabled(bool(reactions)):
         out = model.eval()(**sample, output_residuals=True)

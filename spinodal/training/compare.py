@@ -9,9 +9,11 @@ busy for all; they run on dask workers, as the cells of a sweep do. A finished r
 
 import contextlib
 import os
+import re
 import uuid
+import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,9 @@ from spinodal.training.planning import measure_pace
 from spinodal.training.prepared import PreparedData
 from spinodal.training.processes import process_count
 from spinodal.training.records import TrainingRun, training_run
+from spinodal.training.resumption import refuse_other_digests
 from spinodal.training.run import PAGES, Draw, Expect, Label, Record, train
+from spinodal.training.schedule import Schedule
 from spinodal.training.size import check_size, model_size
 from spinodal.training.tasks import least_vocabulary
 from spinodal.training.trainer import Log
@@ -36,6 +40,8 @@ from spinodal.training.tuning import ALONE, Grid, Tuning, candidates, check_grid
 from spinodal.types import Progress
 
 PARAMETERS, TIME = "equal parameters", "equal time"
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")  # of a rival, whose runs have folders of that name
+SCHEDULED = {part.name for part in fields(Schedule)}
 TRIALS = "tuning"  # the folder of its cells
 
 
@@ -66,8 +72,24 @@ class Recipe:
                     raise InputError(
                         f"{rival}: there is a rival {name} already; NAME={path} calls it otherwise"
                     )
+                if not NAME.fullmatch(name):
+                    raise InputError(f"{rival}: a name is of letters, digits and . _ -, not {name!r}")
                 others[name] = {"network": path}
         return replace(self.keep_rivals(own), rivals=dict(self.keep_rivals(own).rivals) | others)
+
+    def with_values(self, values: Mapping[str, Any]) -> "Recipe":
+        """The recipe with these values for all its models, but for the mixers that make a rival what it is.
+
+        A rate that the recipe chose for a rival yields to one that is given, and to another optimiser.
+        """
+        given = {name for name in values if name in SCHEDULED} | (
+            {"matrix_lr"} if "optimizer" in values else set()
+        )
+        rivals = {
+            rival: {name: value for name, value in own.items() if name not in given}
+            for rival, own in self.rivals.items()
+        }
+        return Recipe(override(self.experiment, values), rivals)
 
 
 @dataclass(frozen=True, repr=False)
@@ -103,6 +125,7 @@ class PlannedRun:
     experiment: Experiment
     out: Path
     label: Label
+    digests: Mapping[str, str] = field(default_factory=dict)  # of what it reads, by its name
 
     @property
     def name(self) -> str:
@@ -120,9 +143,13 @@ class Listeners:
 def matched_models(name: str, recipe: Recipe) -> dict[str, Experiment]:
     """{model: experiment} of the recipe's own model and its rivals, with `hidden` solved for equal parameters.
 
-    InputError names the first that cannot be trained.
+    InputError names the first that cannot be trained, and a rival of the recipe's own name.
     """
     own = recipe.experiment
+    if name in recipe.rivals:
+        raise InputError(
+            f"{name} is the recipe's own model: call the rival otherwise, NAME=package.module:Class"
+        )
     check_size(own)
     for rival, values in recipe.rivals.items():
         try:
@@ -179,8 +206,13 @@ def run_on_worker(task: WorkerTask) -> Record:
 
 
 def run_task(task: PlannedRun, listeners: Listeners) -> Record:
-    """Trains or resumes the run of a task and returns its record; a finished run is not trained again."""
+    """Trains or resumes the run of a task and returns its record; a finished run is not trained again.
+
+    InputError for one that is there and read something else.
+    """
     try:
+        if (task.out / "run.json").exists():
+            refuse_other_digests(task.out, read_run(task.out).config.get("digests", {}), task.digests)
         train(
             task.experiment,
             task.out,
@@ -293,15 +325,18 @@ def compare(
         models = matched_models(name, recipe)
         for model, experiment in models.items():
             candidates(model, experiment, tune or {})
+        warn_shared_rates(name, models, tune or {})
+        data = prepare_models(models)
         jobs = jobs or (1 if torch.cuda.is_available() else os.cpu_count() or 1)
 
         if expect and not scheduler:
-            expect(expected_seconds(models, seeds, tune or {}) / jobs)
+            expect(expected_seconds(models, seeds, tune or {}, data) / jobs)
         tuning: dict[str, Tuning] = {}
         if tune:
             tuning = tune_models(
-                models, tune, out / TRIALS, workers=jobs, scheduler=scheduler, progress=progress
-            )
+                models, tune, out / TRIALS, digests={model: found.digests for model, found in data.items()},
+                workers=jobs, scheduler=scheduler, progress=progress,
+            )  # fmt: skip
             models = {
                 model: override(experiment, tuning[model].chosen) for model, experiment in models.items()
             }
@@ -309,7 +344,12 @@ def compare(
         def run_arm(arm: str, steps: Mapping[str, int]) -> dict[str, list[Record]]:
             tasks = planned_runs({m: override(models[m], {"steps": k}) for m, k in steps.items()}, seeds)
             tasks = [
-                PlannedRun(experiment, out / arm.replace(" ", "-") / place, Label(model, name, command))
+                PlannedRun(
+                    experiment,
+                    out / arm.replace(" ", "-") / place,
+                    Label(model, name, command),
+                    data[model].digests,
+                )
                 for model, place, experiment in tasks
             ]
             runs = run_all(tasks, jobs=jobs, scheduler=scheduler, listeners=Listeners(progress, log))
@@ -326,12 +366,34 @@ def compare(
     return comparison
 
 
-def expected_seconds(models: Mapping[str, Experiment], seeds: int, tune: Grid) -> float:
+def prepare_models(models: Mapping[str, Experiment]) -> dict[str, PreparedData]:
+    """What each model reads; the same value for models of the same data."""
+    found: dict[Any, PreparedData] = {}
+    for experiment in models.values():
+        key = (experiment.data, experiment.network)
+        if key not in found:
+            found[key] = prepare_data(experiment)
+    return {model: found[experiment.data, experiment.network] for model, experiment in models.items()}
+
+
+def warn_shared_rates(name: str, models: Mapping[str, Experiment], tune: Grid) -> None:
+    """Warns of networks of others at rates that were chosen for our models."""
+    others = [model for model, experiment in models.items() if experiment.network and model != name]
+    if others and not {"lr", "matrix_lr"} & tune.keys():
+        warnings.warn(
+            f"{', '.join(others)}: trained at the rates of {name}; `tune` chooses for each model its own",
+            stacklevel=2,
+        )
+
+
+def expected_seconds(
+    models: Mapping[str, Experiment], seeds: int, tune: Grid, data: Mapping[str, PreparedData] | None = None
+) -> float:
     """Seconds of all runs and trials of a comparison one after another, by a few batches of each model."""
-    whole = {}
+    whole, data = {}, data or prepare_models(models)
     for model, experiment in models.items():
-        data = prepare_data(experiment)
-        whole[model] = measure_pace(experiment, build_model(experiment, data), data).seconds(experiment)
+        found = data[model]
+        whole[model] = measure_pace(experiment, build_model(experiment, found), found).seconds(experiment)
     slowest = max(whole.values())
     runs = seeds * (sum(whole.values()) + slowest * (len(whole) - 1))
     return runs + sum(trial_share(tune) * seconds for seconds in whole.values())

@@ -208,7 +208,13 @@ def parse_value(key: str, text: str, kind: type) -> object:
 
 
 def override(experiment: Experiment, values: Mapping[str, Any]) -> Experiment:
-    """The experiment with some values replaced; InputError for a name that is unknown or not of its task."""
+    """The experiment with some values replaced; InputError for a name that is unknown or not of its task.
+
+    A `matrix_lr` of its own is of its optimiser: with another one it is the default again, unless it is given.
+    """
+    other = values.get("optimizer", experiment.schedule.optimizer) != experiment.schedule.optimizer
+    if other and "matrix_lr" not in values:
+        values = {**values, "matrix_lr": Schedule.matrix_lr}
     known, task = value_types(values), values.get("task", experiment.data.task)
     for key, value in values.items():
         if key not in known:

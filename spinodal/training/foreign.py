@@ -1,18 +1,21 @@
 r"""Networks of other libraries in place of ours: a Hugging Face class, or a callable that returns a module.
 
     "transformers:LlamaForCausalLM"     built from its configuration in our width, depth, heads and length
-    "package.module:Name"               called with those of SIZES that it takes by name
+    "package.module:Name"               called with those of SIZES that it takes by name, with all for **kwargs
 
 A network maps ids [b, n] to logits [b, n, vocabulary], or to an output that has such `logits`; for masked text it sees
-both sides, for causal text it must not see what follows. The inner size `hidden` is solved for equal parameters where
-the network has one: `intermediate_size` and its like of a Hugging Face class, an argument `hidden` of a callable.
+both sides, for causal text it must not see what follows, which is checked before training. Its parameters are counted
+on torch's meta device, where tensors have a shape and no values. The inner size `hidden` is solved for equal parameters
+where the network has one: `intermediate_size` and its like of a Hugging Face class, an argument `hidden` of a callable.
 """
 
+import hashlib
 import importlib
 import inspect
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from jaxtyping import Int
@@ -27,10 +30,11 @@ from spinodal.models.tasks import TaskOutput, cross_entropy
 SIZES = ("vocabulary", "length", "width", "depth", "heads", "hidden")
 NAMES = {  # of a Hugging Face configuration
     "vocab_size": "vocabulary", "hidden_size": "width", "num_hidden_layers": "depth", "num_attention_heads": "heads",
-    "num_key_value_heads": "heads", "max_position_embeddings": "length",
+    "num_key_value_heads": "heads", "max_position_embeddings": "length", "head_dim": "head_width",
 }  # fmt: skip
 INNER = ("intermediate_size", "n_inner", "ffn_dim", "d_ff", "dim_feedforward")
 TOKENS = ("pad_token_id", "bos_token_id", "eos_token_id")
+LEAK = 1e-5  # of the largest logit: what a later token may change of earlier ones by rounding
 
 
 def find_network(path: str) -> Callable[..., Any]:
@@ -42,8 +46,10 @@ def find_network(path: str) -> Callable[..., Any]:
         sys.path.insert(0, here)
     try:
         found = importlib.import_module(module)
-    except ImportError as error:
-        raise InputError(f"network={path}: {module} cannot be imported ({error})") from None
+    except Exception as error:  # a module runs code of its own, which may raise anything
+        raise InputError(
+            f"network={path}: {module} cannot be imported ({type(error).__name__}: {error})"
+        ) from error
     if not callable(made := getattr(found, name, None)):
         raise InputError(f"network={path}: {module} has no class or function {name}")
     return made
@@ -58,26 +64,51 @@ def sizes_of(config: SpinodalConfig) -> dict[str, int]:
     }  # fmt: skip
 
 
+def source_digest(path: str) -> dict[str, str]:
+    """{"network": sha256} of the file that defines the network at a path; none of a class of transformers itself.
+
+    What that file imports is not read: versions of packages stand in the record of a run.
+    """
+    made = find_network(path)
+    if (getattr(made, "__module__", None) or "").partition(".")[0] == "transformers":
+        return {}
+    try:
+        file = inspect.getsourcefile(made)
+    except TypeError:  # an object that is called, and has no source of its own
+        file = getattr(sys.modules[path.partition(":")[0]], "__file__", None)
+    known = file is not None and Path(file).is_file()
+    return {"network": hashlib.sha256(Path(file).read_bytes()).hexdigest()} if known else {}
+
+
 def build_network(config: SpinodalConfig) -> nn.Module:
     """The network of a configuration; InputError for one that cannot be built in these sizes."""
     make, sizes = find_network(config.network), sizes_of(config)
     try:
         if isinstance(make, type) and issubclass(make, PreTrainedModel):
             return make(pretrained_config(make, config, sizes))
-        taken = inspect.signature(make).parameters
-        made = make(**{name: size for name, size in sizes.items() if name in taken})
-    except (TypeError, ValueError) as error:
-        raise InputError(f"network={config.network}: it cannot be built ({error})") from None
+        made = make(**{name: size for name, size in sizes.items() if takes(make, name)})
+    except Exception as error:  # it runs code of its own, which may raise anything
+        raise InputError(
+            f"network={config.network}: it cannot be built ({type(error).__name__}: {error})"
+        ) from error
     if not isinstance(made, nn.Module):
         raise InputError(f"network={config.network}: it gives {type(made).__name__}, and not a torch module")
     return made
+
+
+def takes(make: Callable[..., Any], name: str) -> bool:
+    """Whether a callable takes an argument of this name."""
+    found = inspect.signature(make).parameters
+    return name in found or any(p.kind is inspect.Parameter.VAR_KEYWORD for p in found.values())
 
 
 def pretrained_config(kind: type[PreTrainedModel], config: SpinodalConfig, sizes: dict[str, int]) -> Any:
     """The configuration of a Hugging Face class in these sizes, with our dropout everywhere."""
     usual: Any = kind.config_class
     known = usual()
-    values: dict[str, Any] = {name: sizes[size] for name, size in NAMES.items() if hasattr(known, name)}
+    of_a_head = {"head_width": sizes["width"] // sizes["heads"]}
+    own = sizes | of_a_head
+    values: dict[str, Any] = {name: own[size] for name, size in NAMES.items() if hasattr(known, name)}
     values |= {name: sizes["hidden"] for name in INNER if hasattr(known, name) and "hidden" in sizes}
     values |= {name: getattr(config, name) for name in TOKENS}
     values |= {
@@ -94,7 +125,31 @@ def has_inner_size(path: str) -> bool:
     if isinstance(make, type) and issubclass(make, PreTrainedModel):
         usual: Any = make.config_class
         return any(hasattr(usual(), name) for name in INNER)
-    return "hidden" in inspect.signature(make).parameters
+    return takes(make, "hidden")
+
+
+def check_network(model: SpinodalPreTrainedModel, ids: Int[Tensor, "1 n"]) -> None:
+    """InputError for a network that fails on these ids, or that sees later tokens where it predicts the next one."""
+    name, size = model.config.network, model.config.vocab_size
+    try:
+        logits = model(ids).logits
+        other = ids.clone()
+        other[:, -1] = (ids[:, -1] + 1) % size
+        changed = model(other).logits
+    except InputError:
+        raise
+    except Exception as error:  # it runs code of its own, which may raise anything
+        raise InputError(
+            f"network={name}: it fails on ids of shape {tuple(ids.shape)} ({type(error).__name__}: {error})"
+        ) from error
+    if not isinstance(model, ForeignForCausalLM) or ids.shape[1] < 2:
+        return
+    change = (changed - logits)[:, :-1].abs().max()
+    if change > LEAK * logits.abs().max():
+        raise InputError(
+            f"network={name}: its logits of earlier tokens change by {float(change):.2g} with the last token: for "
+            f"task=causal a network must not see what follows"
+        )
 
 
 class ForeignModel(SpinodalPreTrainedModel):

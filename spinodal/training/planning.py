@@ -2,7 +2,7 @@ r"""A budget of time: how many steps of an experiment fit into so many minutes o
 
     seconds = steps (s + e / evaluate_every) + l,   evaluate_every >= 10 e / s
 
-s are the seconds of the passes of a step, without the optimiser's own, e those of an evaluation between steps and l of
+s are the seconds of the passes of a step and of its update, e those of an evaluation between steps and l of
 the last, of as many samples as evaluation.py allows them; all are measured on a few batches before the first step, by
 the clock of the rows of metrics (`seconds`), on the device that trains. Evaluations so take a tenth of the time at
 most. The plan is part of the run's configuration: a resumed run has the number of steps that it began with, at whatever
@@ -10,25 +10,32 @@ speed.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count, islice, repeat
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from spinodal.data import LengthBuckets, PairWindows
 from spinodal.models.encoder import SpinodalPreTrainedModel
 from spinodal.training.build import step_samples
 from spinodal.training.callbacks import clock
 from spinodal.training.evaluation import judged_samples
 from spinodal.training.experiment import Experiment, override
+from spinodal.training.groups import training_groups
+from spinodal.training.muon import MuonAdamW
 from spinodal.training.passes import constrained_loss, undisturbed
 from spinodal.training.prepared import PreparedData
 from spinodal.training.processes import process_count
+from spinodal.training.schedule import GROUPED
 from spinodal.training.tasks import collator
 
 PLANNED = ("steps", "evaluate_every")  # values of a configuration that a plan sets
-BATCHES = 3  # of which the time is taken, after one that is not counted
+BATCHES = (
+    3  # of which the time is taken, after one that is not counted; three times as many of pairs in buckets
+)
 SHARE = 10  # times that an evaluation takes, at least, between two of them
 
 
@@ -63,6 +70,7 @@ def measure_pace(experiment: Experiment, model: SpinodalPreTrainedModel, data: P
     """The pace of an experiment on this machine, measured on a few batches; the model is as it was."""
     nn.Module.to(model, torch.accelerator.current_accelerator(check_available=True) or "cpu")
     step = experiment.schedule.accumulate * seconds_of_step(experiment, model, data)
+    step += seconds_of_update(experiment, model)
     evaluation = seconds_of_evaluation(experiment, model, data)
     return Pace(step, evaluation, step_samples(experiment), len(data.held_out))
 
@@ -93,9 +101,7 @@ def follow_plan(experiment: Experiment, config: Mapping[str, Any]) -> Experiment
 
 def seconds_of_step(experiment: Experiment, model: SpinodalPreTrainedModel, data: PreparedData) -> float:
     """Seconds of a forward and a backward pass of a batch; the model and the random numbers are as they were."""
-    batch = experiment.schedule.batch
-    indices = [[(k * batch + i) % len(data.training) for i in range(batch)] for k in range(BATCHES + 1)]
-    samples = [[data.training[i] for i in chosen] for chosen in indices]
+    samples = [[data.training[i] for i in chosen] for chosen in first_batches(experiment, data)]
 
     def passes(inputs: dict[str, Tensor]) -> None:
         constrained_loss(experiment, model, inputs).backward()
@@ -104,6 +110,39 @@ def seconds_of_step(experiment: Experiment, model: SpinodalPreTrainedModel, data
         found = timed(experiment, model, samples, passes)
     model.zero_grad()
     return found
+
+
+def first_batches(experiment: Experiment, data: PreparedData) -> list[list[int]]:
+    """Indices of the batches that are timed: of pairs in buckets those of some steps, as padded as in training."""
+    batch, bucket, training = experiment.schedule.batch, experiment.data.bucket, data.training
+    order: Iterable[int] = (i % len(training) for i in count())
+    batches = BATCHES + 1
+    if bucket and isinstance(training, PairWindows):
+        order = chain.from_iterable(repeat(list(LengthBuckets(training, step=batch, steps=bucket))))
+        batches = 3 * BATCHES + 1
+    taken = iter(order)
+    return [list(islice(taken, batch)) for _ in range(batches)]
+
+
+def seconds_of_update(experiment: Experiment, model: SpinodalPreTrainedModel) -> float:
+    """Seconds of a step of AdamW or of Muon, on copies of the parameters; 0 of other optimisers and of sharded runs."""
+    schedule = experiment.schedule
+    if schedule.optimizer not in GROUPED or schedule.sharded:
+        return 0.0
+    groups = training_groups(model, schedule)
+    for group in groups:
+        group["params"] = [nn.Parameter(p.detach().clone()) for p in group["params"]]
+        for p in group["params"]:
+            p.grad = p.detach().clone()
+    optimizer = MuonAdamW(groups) if schedule.optimizer == "muon" else torch.optim.AdamW(groups)
+    device, seconds = next(model.parameters()).device, []
+    for _ in range(BATCHES + 1):
+        start = clock()
+        optimizer.step()
+        if device.type != "cpu":
+            torch.accelerator.synchronize()
+        seconds.append(clock() - start)
+    return sum(seconds[1:]) / BATCHES
 
 
 @torch.no_grad()

@@ -19,7 +19,7 @@ class PreparedData(NamedTuple):
     test: Samples | None  # for scores: of translation, and of text where a file is given
     tokenizer: PreTrainedTokenizerBase | None  # None where samples are no text
     vocabulary: int  # number of tokens
-    tokens: int  # of one sample, as throughput counts them
+    tokens: int  # of one sample, as throughput counts them; of pairs their mean, without padding
     digests: dict[str, str] = {}  # sha256 of what was read, by its name: text, tokenizer  # noqa: RUF012
     scored: int = 0  # test samples that are scored; 0 for all
     error_rates: bool = False  # whether wrong symbols, between white space, are counted in place of BLEU

@@ -11,8 +11,9 @@ from spinodal.training.experiment import UNWRITTEN, Experiment
 from spinodal.training.processes import process_count
 
 SPLIT = ("batch", "accumulate", "processes")  # their product is the number of samples of a step
+SCORING = ("scored", "beams", "baselines")  # how a trained model is scored
 FREE = (  # what may differ where a run goes on, or is compared elsewhere
-    *SPLIT, "digests", "steps", "log_every", "evaluate_every", "save_every", "save_total", "workers",
+    *SPLIT, *SCORING, "digests", "steps", "log_every", "evaluate_every", "save_every", "save_total", "workers",
     "activation_checkpointing", "nonfinite", "judged",
 )  # fmt: skip
 
@@ -87,7 +88,7 @@ def refuse_other_digests(checkpoint: Path, there: Mapping[str, str], here: Mappi
             f"the {name} (sha256 {there[name][:12]}... there, {here[name][:12]}... now)" for name in other
         )
         raise InputError(
-            f"{checkpoint} was trained on something else: {told}; go on with what it was, `overwrite` starts the run "
-            f"again, or choose another `out`",
+            f"{checkpoint} was trained on something else: {told}; go on with what it was, `overwrite` starts it again, "
+            f"or choose another `out`",
             field=("overwrite", "out"),
         )

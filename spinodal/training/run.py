@@ -32,7 +32,7 @@ from spinodal.runs import (
 from spinodal.runs.checkpoints import clear_later, step_of
 from spinodal.signals import watch_signal
 from spinodal.training.build import build_model, prepare_data
-from spinodal.training.experiment import Experiment
+from spinodal.training.experiment import UNWRITTEN, Experiment
 from spinodal.training.finite import nonfinite_weights
 from spinodal.training.groups import describe_groups
 from spinodal.training.memory import estimate_memory, refuse_memory
@@ -43,6 +43,7 @@ from spinodal.training.processes import join_group, main_only, on_main, process_
 from spinodal.training.records import ParameterGroup, Part, Probe, TrainingRun, training_run
 from spinodal.training.resumption import (
     FREE,
+    SCORING,
     fallen_rate,
     is_shorter,
     refuse_other_end,
@@ -58,6 +59,7 @@ from spinodal.types import Progress
 
 PAGES = ("report.html", *picture_files("loss"))
 OWNED = ("checkpoints", "model", *PAGES)
+TRAINED = ("held_out_loss", "seconds", "tokens_per_second", "steps")  # of `final`, measured in training
 Number = int | float
 Record = dict[str, Any]  # of a run, as its run.json holds it
 Draw = Callable[[RunFolder, dict[str, dict[str, list[TrainingRun]]]], None]  # folder, {arm: {model: runs}}
@@ -258,9 +260,21 @@ def train_in(
 def finished_result(
     folder: RunFolder, run: Run, experiment: Experiment, progress: Progress | None, log: Log | None
 ) -> TrainingResult:
-    """The result of a finished run, scored now where it was not; its model is written again where it is damaged."""
+    """The result of a finished run, scored now where it was not, or was otherwise than is asked.
+
+    Its model is written again where it is damaged.
+    """
     result = run.result_as(TrainingResult)
     folder.adopt()
+    asked, there = (
+        {name: values.get(name, UNWRITTEN[name]) for name in SCORING}
+        for values in (experiment.flat(), run.config)
+    )
+    if asked != there:
+        config = {name: value for name, value in run.config.items() if name not in SCORING}
+        folder.head["config"] = config | {n: value for n, value in asked.items() if value != UNWRITTEN[n]}
+        measured = {name: result.final[name] for name in TRAINED if name in result.final}
+        result = replace(result, final=measured, scored=False)
     if damage := model_damage(run):
         rebuild_model(
             folder,

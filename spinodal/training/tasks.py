@@ -250,7 +250,7 @@ def prepare_translation(config: DataConfig, seed: int, batch: int) -> PreparedDa
         target_tokenizer=written,
     )  # fmt: skip
     read = digests([pairs, *(parts[1:] if config.validation else ())], tokenizer)
-    tokens = config.source_length + config.length
+    tokens = round(training.mean_tokens)
     by_symbol = config.target_tokenizer == "words"
     return PreparedData(
         training, judged, scored, tokenizer, len(tokenizer), tokens, read, config.scored, by_symbol,

@@ -1,7 +1,7 @@
 r"""Tuning: every model of a comparison is given the same budget, and keeps the values with which it predicts best.
 
-    trials of all n combinations of a grid, each over a quarter of the steps;  the best ceil(n / 3) over all steps;
-    the best of these
+    trials of all n combinations of a grid, each over a quarter of the steps;  the best max(2, ceil(n / 3)) over all
+    steps;  the best of these
 
 which is successive halving [jamieson2016] in two rungs. The loss of a trial is that on a part of the training
 data that it is not trained on (`held_out=development`), never that of the comparison, and its seed is none of
@@ -54,7 +54,10 @@ class Tuning:
 def parse_grid(arguments: Sequence[str]) -> dict[str, list[Any]]:
     """{"lr": [0.004, 0.008]} from ["lr=.004,.008"]; InputError for what is no grid."""
     grid: dict[str, list[Any]] = {}
-    for argument in (word for words in arguments for word in words.split()):
+    words = [word for words in arguments for word in words.split()]
+    if arguments and not words:
+        raise InputError("`tune` is empty: it takes KEY=VALUE,VALUE, such as lr=.004,.008", field="tune")
+    for argument in words:
         key, equals, text = argument.partition("=")
         if not equals:
             raise InputError(
@@ -86,7 +89,12 @@ def check_grid(grid: Grid) -> None:
 def trial_share(grid: Grid) -> float:
     """The steps of all trials of a model, in multiples of those of a run."""
     count = math.prod(len(values) for values in grid.values()) if grid else 0
-    return count / QUARTER + math.ceil(count / THIRD)
+    return count / QUARTER + finalists(count)
+
+
+def finalists(count: int) -> int:
+    """How many of so many trials of the first rung reach the second: a third, and two at least."""
+    return min(count, max(2, math.ceil(count / THIRD)))
 
 
 def candidates(model: str, experiment: Experiment, grid: Grid) -> list[dict[str, Any]]:
@@ -127,14 +135,15 @@ def tune_models(
     grid: Grid,
     folder: Path,
     *,
+    digests: Mapping[str, Mapping[str, str]] | None = None,
     workers: int = 0,
     scheduler: str | None = None,
     progress: Callable[[str], Progress] | None = None,
 ) -> dict[str, Tuning]:
     """The values of the grid with which each model predicts best, after the same trials for all.
 
-    Cells lie in `folder`. InputError for what cannot be trained, before anything is; FloatingPointError where no trial
-    of a model has a finite loss.
+    Cells lie in `folder`; `digests` are those of what each model reads, and a cell is of it. InputError for what cannot
+    be trained, before anything is; FloatingPointError where no trial of a model has a finite loss.
     """
     check_grid(grid)
     trials: dict[str, list[Trial]] = {model: [] for model in models}
@@ -145,7 +154,11 @@ def tune_models(
             for model, found in left.items()
             for values in found
         ]
-        cells = [trial_experiment(models[model], values, steps).flat() for model, values, steps in asked]
+        cells = [
+            trial_experiment(models[model], values, steps).flat()
+            | {"digests": dict((digests or {}).get(model, {}))}
+            for model, values, steps in asked
+        ]
         name = f"tuning, {'all' if rung else f'1/{QUARTER} of the'} steps"
         losses = sweep.run(
             development_loss, cells, folder, workers=workers, scheduler=scheduler,
@@ -161,8 +174,8 @@ def tune_models(
 
 
 def best(model: str, rung: Sequence[Trial]) -> list[Trial]:
-    """The best third of a rung, the best first; FloatingPointError where no loss is finite."""
+    """The trials of a rung that are left, the best first; FloatingPointError where no loss is finite."""
     finite = [trial for trial in rung if trial.loss is not None]
     if not finite:
         raise FloatingPointError(f"{model}: no trial of `tune` has a finite loss; take smaller rates")
-    return sorted(finite, key=lambda trial: trial.loss or 0.0)[: math.ceil(len(rung) / THIRD)]
+    return sorted(finite, key=lambda trial: trial.loss or 0.0)[: finalists(len(rung))]

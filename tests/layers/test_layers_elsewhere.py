@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from layer_cases import CLASSES, build_layer, inputs_of, train_layer
+from layer_cases import CLASSES, TOKENS, WIDTH, build_layer, inputs_of, train_layer
 from torch.utils.checkpoint import checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore:the literal parameterisation")
@@ -39,6 +39,12 @@ def test_every_layer_trains_under_autocast_as_in_float32():
         assert losses[2] < losses[0], name
         if name != "LiteralPartition":  # near a pole no gradient has digits
             assert (rounded - gradient).norm() < 0.1 * gradient.norm(), name
+
+
+def test_a_batch_without_samples_gives_one_without_samples():
+    for name in CLASSES:
+        layer = build_layer(name)
+        assert layer(*(x[:0] for x in inputs_of(layer))).shape == (0, TOKENS, WIDTH), name
 
 
 def test_activation_checkpoints_change_no_bit():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from spinodal.errors import InputError, TerminationError
-from spinodal.training import Experiment, Label
+from spinodal.training import Experiment, Label, override
 
 COMPARE = importlib.import_module("spinodal.training.compare")  # its function has the name of the file
 
@@ -64,3 +64,27 @@ def test_as_many_runs_at_once_as_cores_or_as_asked(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(InterruptedError, match=f"jobs={jobs}$"):
         COMPARE.compare("pet-lm", COMPARE.Recipe(Experiment()), tmp_path / "out", jobs=asked)
+
+
+def test_what_is_given_holds_for_rivals_with_rates_of_their_own():
+    """But not for the mixers that make them rivals."""
+    recipe = COMPARE.Recipe(
+        override(Experiment(), {"lr": 0.03, "matrix_lr": 0.006}),
+        {"rival": {"mixer": "attention", "matrix_lr": 0.003}},
+    )
+    given = recipe.with_values({"matrix_lr": 0.001, "mixer": "retention"})
+    assert given.experiment.schedule.matrix_lr == 0.001
+    assert given.rivals == {"rival": {"mixer": "attention"}}
+    muon = recipe.with_values({"optimizer": "muon"})
+    assert (muon.experiment.schedule.matrix_lr, muon.rivals["rival"]) == (0.0, {"mixer": "attention"})
+    assert recipe.with_values({"lr": 0.01}).rivals == recipe.rivals
+
+
+@pytest.mark.parametrize(
+    "values", [{"optimizer": "sgd"}, {"optimizer": "muon"}, {"optimizer": "adamw-one-rate"}]
+)
+def test_another_optimizer_has_its_own_rate_of_matrices(values: dict[str, str]):
+    own = override(Experiment(), {"matrix_lr": 0.006})
+    assert override(own, values).schedule.matrix_lr == 0
+    assert override(own, {"optimizer": "adamw"}).schedule.matrix_lr == 0.006
+    assert override(own, {"optimizer": "muon", "matrix_lr": 0.02}).schedule.matrix_lr == 0.02

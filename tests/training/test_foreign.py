@@ -41,6 +41,27 @@ def narrow(vocabulary):
 
 def no_module():
     return 3
+
+
+class Peek(Bigram):
+    def forward(self, ids):
+        return super().forward(ids.roll(-1, 1))
+
+
+class Keywords(Bigram):
+    def __init__(self, **sizes):
+        super().__init__(sizes["vocabulary"], sizes["hidden"], sizes["width"])
+
+
+class Odd(nn.Module):
+    def __init__(self):
+        super().__init__()
+        assert False, "odd width"
+
+
+class Short(Bigram):
+    def forward(self, ids):
+        return super().forward(torch.arange(4)[ids][None])
 """
 
 
@@ -118,12 +139,16 @@ def test_what_is_no_network_is_refused_with_the_experiment(plain: Experiment, va
     [
         ({"network": "others:narrow"}, r"it gives \(1, 16, 3\), and not logits \(1, 16, "),
         ({"network": "others:no_module"}, "it gives int, and not a torch module"),
+        ({"network": "others:Peek", "hidden": 8}, "earlier tokens change by .* must not see what follows"),
+        ({"network": "transformers:BertLMHeadModel"}, "must not see what follows"),
+        ({"network": "others:Odd"}, r"it cannot be built \(AssertionError: odd width"),
+        ({"network": "others:Short", "hidden": 8}, r"it fails on ids of shape \(1, 16\) \(IndexError"),
         (
             {"network": "others:fixed", "parameters": 30_000},
             "parameters, not the 30000 that it is compared at",
         ),
     ],
-    ids=["logits", "module", "size"],
+    ids=["logits", "module", "leak", "class that leaks", "error in building", "error in passing", "size"],
 )
 def test_a_network_that_does_not_fit_is_named_before_the_first_step(
     plain: Experiment, values: dict, said: str
@@ -156,3 +181,54 @@ def test_a_rival_of_others_is_compared_and_tuned(plain: Experiment, tmp_path: Pa
     assert sizes.keys() == {"own", "Bigram", "llama"}
     assert max(sizes.values()) < 1.1 * min(sizes.values())
     assert {found.chosen["lr"] for found in done.tuning.values()} == {0.01}
+
+
+def test_a_module_that_cannot_be_imported_is_named(plain: Experiment, tmp_path: Path):
+    (tmp_path / "broken.py").write_text("def f(:\n")
+    with pytest.raises(InputError, match=r"broken cannot be imported \(SyntaxError"):
+        override(plain, {"network": "broken:f"})
+
+
+def test_a_callable_with_keywords_is_given_all_sizes(plain: Experiment):
+    asked = override(plain, {"network": "others:Keywords", "parameters": 2_000})
+    assert parameter_count(asked, model_config(asked, vocabulary=30)) == pytest.approx(2_000, rel=0.02)
+
+
+def test_heads_of_a_hugging_face_class_are_as_wide_as_ours(plain: Experiment):
+    asked = override(
+        plain, {"network": "transformers:Qwen3ForCausalLM", "width": 16, "heads": 4, "hidden": 8}
+    )
+    network = asked.kind(model_config(asked, vocabulary=30)).network
+    assert network.config.head_dim == 4
+
+
+def test_a_network_whose_source_has_changed_is_not_compared_as_it_was(plain: Experiment, tmp_path: Path):
+    """Neither its runs nor its trials are taken for those of the new one."""
+    asked = Recipe(plain, {"mine": {"network": "others:Bigram"}})
+    before = prepare_data(override(plain, {"network": "others:Bigram"})).digests
+    told = pytest.warns(UserWarning, match="mine: trained at the rates of own")
+    with told:
+        first = compare("own", asked, tmp_path / "out", seeds=1, jobs=1)
+    with told:
+        assert compare("own", asked, tmp_path / "out", seeds=1, jobs=1) == first
+    (tmp_path / "others.py").write_text(MODULE + "\n")
+    assert prepare_data(override(plain, {"network": "others:Bigram"})).digests != before
+    refused = pytest.raises(
+        InputError, match=r"mine-seed0 was trained on something else: the network .* delete"
+    )
+    with told, refused:
+        compare("own", asked, tmp_path / "out", seeds=1, jobs=1)
+
+
+@pytest.mark.parametrize("name", ["../escape", "a/b", "", " "])
+def test_a_rival_has_a_name_that_a_folder_can_have(plain: Experiment, name: str):
+    with pytest.raises(
+        InputError, match="a name is of letters" if name.strip() or name else "there is|letters"
+    ):
+        Recipe(plain).with_rivals([f"{name}=others:Bigram" if name else "../x=others:Bigram"])
+
+
+def test_a_rival_is_not_called_as_the_recipe(plain: Experiment, tmp_path: Path):
+    asked = Recipe(plain).with_rivals(["own=others:Bigram"])
+    with pytest.raises(InputError, match="own is the recipe's own model"):
+        compare("own", asked, tmp_path / "out")

@@ -249,6 +249,24 @@ def test_test_pairs_are_translated_with_beams_and_scored_without_stress(pairs: E
     assert said == again
 
 
+def test_a_finished_run_is_scored_otherwise_without_training(pairs: Experiment, tmp_path: Path):
+    short = override(pairs, {"steps": 2, "evaluate_every": 2, "save_every": 2, "scored": 5})
+    run = train(short, tmp_path / "run", LABEL)
+    again = train(override(short, {"beams": 2, "scored": 0}), tmp_path / "run", LABEL, resume=True)
+    assert again.metrics == run.metrics
+    config = read_run(tmp_path / "run").config
+    assert (config["beams"], config["scored"]) == (2, 0)
+    assert train(short, tmp_path / "run", LABEL, resume=True).final == run.final
+    assert "beams" not in read_run(tmp_path / "run").config
+
+
+def test_tokens_of_pairs_are_counted_without_padding(pairs: Experiment):
+    data = prepare_data(pairs)
+    samples = [data.training[i] for i in range(len(data.training))]
+    counts = [int(s["attention_mask"].sum()) + int((s["labels"] >= 0).sum()) for s in samples]
+    assert data.tokens == round(sum(counts) / len(counts)) < 20
+
+
 def test_beams_are_at_least_one_and_of_translation(plain: Experiment, pairs: Experiment):
     with pytest.raises(InputError, match="beams=0"):
         override(pairs, {"beams": 0})

@@ -28,6 +28,7 @@ def plain(tmp_path: Path) -> Experiment:
 def of_seconds(monkeypatch: pytest.MonkeyPatch, step: float, evaluation: float) -> None:
     monkeypatch.setattr(planning, "seconds_of_step", lambda *given: step)
     monkeypatch.setattr(planning, "seconds_of_evaluation", lambda *given: evaluation)
+    monkeypatch.setattr(planning, "seconds_of_update", lambda *given: 0.0)
 
 
 @pytest.mark.parametrize(
@@ -98,3 +99,28 @@ def test_a_comparison_has_no_minutes(plain: Experiment, tmp_path: Path):
         compare("own", Recipe(plain), tmp_path / "out")
     with pytest.raises(InputError, match="minutes=-1"):
         override(plain, {"minutes": -1.0})
+
+
+def test_batches_of_buckets_are_timed_as_they_are_trained_on(plain: Experiment, tmp_path: Path):
+    """Of one length each, where consecutive pairs have all lengths; an update counts too."""
+    file = tmp_path / "pairs.tsv"
+    words = [("ab" * (1 + i % 9) + str(i), "x " * (1 + i % 9) + str(i)) for i in range(400)]
+    file.write_text("".join(f"{source}\t{target}\n" for source, target in words))
+    values = {
+        "task": "translation", "corpus": str(file), "tokenizer": "characters", "target_tokenizer": "words",
+        "length": 20, "source_length": 30, "bucket": 8, "batch": 8, "encoder_mixer": "retention",
+    }  # fmt: skip
+    asked = override(plain, values)
+    data = prepare_data(asked)
+
+    def spread(experiment: Experiment) -> float:
+        batches = planning.first_batches(experiment, data)
+        lengths = [[int(data.training[i]["attention_mask"].sum()) for i in batch] for batch in batches]
+        return max(max(batch) - min(batch) for batch in lengths)
+
+    assert spread(asked) < spread(override(asked, {"bucket": 0}))
+    model = build_model(asked, data)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    for optimizer in ("adamw", "muon"):
+        assert planning.seconds_of_update(override(asked, {"optimizer": optimizer}), model) > 0
+    assert all(p.equal(before[name]) and p.grad is None for name, p in model.named_parameters())

@@ -84,6 +84,12 @@ def test_successive_halving_finds_the_best_of_a_known_loss(
         assert found[channel].trials[8].loss is None
 
 
+@pytest.mark.parametrize(("trials", "left"), [(2, 2), (3, 2), (6, 2), (9, 3), (10, 4)])
+def test_two_trials_at_least_are_decided_over_all_steps(trials: int, left: int):
+    assert TUNING.finalists(trials) == left
+    assert TUNING.trial_share({"lr": range(trials)}) == trials / 4 + left
+
+
 def test_a_model_without_a_finite_trial_is_named(
     plain: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

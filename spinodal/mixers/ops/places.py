@@ -48,7 +48,9 @@ def places_taken(free: Int[Tensor, " b"], tokens: Size, length: int) -> int:
     """
     if symbolic(tokens):
         return tokens if tokens > length else length
-    return min(tokens, length) if traced() else int(free.max())
+    if traced():
+        return min(tokens, length)
+    return int(free.max()) if len(free) else 0
 
 
 def scatter_to_places(
