@@ -69,7 +69,7 @@ def compare_command(
     module = recipes.module(recipe, "compare")
     plan = module.RECIPE.with_values(parse_overrides(values or []))
     if models:
-        plan = plan.with_rivals([model.strip() for model in models.split(",")])
+        plan = plan.with_rivals(models.split(","))
     out, grid = out or Path("runs") / f"compare-{recipe}", parse_grid(tune or [])
     with step_bars("the same command goes on from the last checkpoints") as bars:
         done = compare(

@@ -62,6 +62,7 @@ class Recipe:
 
     def with_rivals(self, rivals: Collection[str]) -> "Recipe":
         """The recipe with these rivals: its own by name, others as "package.module:Class" or "NAME=..."."""
+        rivals = [rival.strip() for rival in rivals]
         own = [rival for rival in rivals if ":" not in rival]
         others: dict[str, dict[str, Any]] = {}
         for rival in rivals:

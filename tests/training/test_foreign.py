@@ -9,6 +9,7 @@ import torch
 from test_resume import LABEL, history, small, stop_at, write_words
 
 from spinodal.errors import InputError
+from spinodal.inference import load_model
 from spinodal.training import Experiment, Recipe, compare, override, train
 from spinodal.training.build import build_model, prepare_data
 from spinodal.training.experiment import model_config, parameter_count
@@ -160,7 +161,7 @@ def test_a_network_that_does_not_fit_is_named_before_the_first_step(
 
 def test_rivals_are_chosen_by_name_or_by_path():
     recipe = Recipe(Experiment(), {"swiglu": {"channel": "swiglu"}, "attention": {"mixer": "attention"}})
-    chosen = recipe.with_rivals(["attention", "others:Bigram", "llama=transformers:LlamaForCausalLM"])
+    chosen = recipe.with_rivals([" attention ", "others:Bigram", "llama=transformers:LlamaForCausalLM"])
     assert chosen.rivals == {
         "attention": {"mixer": "attention"},
         "Bigram": {"network": "others:Bigram"},
@@ -211,6 +212,8 @@ def test_a_network_whose_source_has_changed_is_not_compared_as_it_was(plain: Exp
         first = compare("own", asked, tmp_path / "out", seeds=1, jobs=1)
     with told:
         assert compare("own", asked, tmp_path / "out", seeds=1, jobs=1) == first
+    with pytest.raises(InputError, match="holds a network of others, others:Bigram: load its weights"):
+        load_model(tmp_path / "out" / "equal-parameters" / "mine-seed0", "ForCausalLM")
     (tmp_path / "others.py").write_text(MODULE + "\n")
     assert prepare_data(override(plain, {"network": "others:Bigram"})).digests != before
     refused = pytest.raises(
@@ -220,7 +223,7 @@ def test_a_network_whose_source_has_changed_is_not_compared_as_it_was(plain: Exp
         compare("own", asked, tmp_path / "out", seeds=1, jobs=1)
 
 
-@pytest.mark.parametrize("name", ["../escape", "a/b", "", " "])
+@pytest.mark.parametrize("name", ["../escape", "a/b", "a b", ".."])
 def test_a_rival_has_a_name_that_a_folder_can_have(plain: Experiment, name: str):
     with pytest.raises(
         InputError, match="a name is of letters" if name.strip() or name else "there is|letters"

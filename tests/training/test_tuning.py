@@ -150,3 +150,9 @@ def test_a_comparison_tunes_and_goes_on_with_its_cells(
     assert again.tuning == done.tuning
     with pytest.raises(InputError, match=r"another experiment \(tune"):
         compare("own", recipe, tmp_path / "out", seeds=1, jobs=1, tune={"lr": [1e-6, 0.02]})
+
+
+def test_an_empty_grid_is_refused():
+    with pytest.raises(InputError, match="`tune` is empty"):
+        parse_grid([" "])
+    assert parse_grid([]) == {}
