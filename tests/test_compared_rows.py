@@ -25,7 +25,7 @@ def tool() -> ModuleType:
 
 def test_every_row_is_a_comparison_that_can_be_asked_for(tool: ModuleType):
     assert len(parse_grid([tool.GRID])) == 2
-    assert tool.ROWS["verse"].command("verse")[3:7] == ["--tune", "lr=.008,.016,.032", "--seeds", "3"]
+    assert tool.ROWS["verse"].command("verse")[3:7] == ["--tune", "lr=.004,.008,.016,.032", "--seeds", "3"]
     for name, row in tool.ROWS.items():
         recipe, *words = row.command(name)[2:]
         values = [word for word in words[: words.index("--tune")] if "=" in word]

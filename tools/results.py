@@ -1,14 +1,14 @@
 """Every comparison of docs/results.md with the same tuning for each model: python tools/results.py [NAME ...] [--list]
 
-    trials   9 pairs of rates a model, 3 of a long task: each over a quarter of the steps, the best three of nine, and
-             two of three, over all (training/tuning.py)
+    trials   9 pairs of rates a model, 4 rates of a long task: each over a quarter of the steps, the best three of nine,
+             and two of four, over all (training/tuning.py)
     runs     five seeds of each model, three of a long task, at equal parameters and at equal time
     verdict  by paired differences, printed below each table and kept in compare.json
     tables   with --tables, of what is finished, for docs/results.md
 
 Comparisons run one after another, each on both cores, on a machine that does nothing else: seconds are compared. What
 is finished is kept; the same command goes on where it stopped. `--list` prints the commands and about how many minutes
-each takes on two cores: 15.25 runs of each model, 8.75 of a long task, the last of them as long as the slowest's, by
+each takes on two cores: 15.25 runs of each model, 9 of a long task, the last of them as long as the slowest's, by
 the seconds of a run that had a machine for itself.
 """
 
@@ -27,7 +27,7 @@ from spinodal.training import parse_grid
 from spinodal.training.tuning import trial_share
 
 GRID = "lr=.008,.016,.032 matrix_lr=.0016,.0032,.0064"
-LONG_GRID = "lr=.008,.016,.032"  # of a long task; matrix_lr is a fifth of it
+LONG_GRID = "lr=.004,.008,.016,.032"  # of a long task; matrix_lr is a fifth of it
 JOBS = 2
 FOLDER = Path("runs/results")
 
