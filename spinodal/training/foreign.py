@@ -76,8 +76,9 @@ def source_digest(path: str) -> dict[str, str]:
         file = inspect.getsourcefile(made)
     except TypeError:  # an object that is called, and has no source of its own
         file = getattr(sys.modules[path.partition(":")[0]], "__file__", None)
-    known = file is not None and Path(file).is_file()
-    return {"network": hashlib.sha256(Path(file).read_bytes()).hexdigest()} if known else {}
+    if not file or not Path(file).is_file():
+        return {}
+    return {"network": hashlib.sha256(Path(file).read_bytes()).hexdigest()}
 
 
 def build_network(config: SpinodalConfig) -> nn.Module:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -199,7 +200,7 @@ def test_heads_of_a_hugging_face_class_are_as_wide_as_ours(plain: Experiment):
     asked = override(
         plain, {"network": "transformers:Qwen3ForCausalLM", "width": 16, "heads": 4, "hidden": 8}
     )
-    network = asked.kind(model_config(asked, vocabulary=30)).network
+    network: Any = asked.kind(model_config(asked, vocabulary=30)).network
     assert network.config.head_dim == 4
 
 

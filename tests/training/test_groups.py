@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -239,10 +240,8 @@ def test_an_inner_layer_of_the_shape_of_a_table_is_a_matrix(tied: bool):
 
 def test_every_gate_of_the_recipe_that_writes_verse_is_a_matrix():
     """Its 16 x 64 rows of 256 features are as many as its 1,024 tokens."""
-    config = SpinodalConfig(
-        vocab_size=64, width=16, depth=2, heads=2, length=8, phases=4, hidden=16, is_decoder=True
-    )
-    model = SpinodalForCausalLM(config)
+    sizes: dict[str, Any] = {"vocab_size": 64, "width": 16, "depth": 2, "heads": 2, "phases": 4, "hidden": 16}
+    model = SpinodalForCausalLM(SpinodalConfig(length=8, is_decoder=True, **sizes))
     shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
     alike = {name for name, shape in shapes.items() if shape == (64, 16) and name.startswith("model.blocks")}
     assert alike
@@ -252,7 +251,12 @@ def test_every_gate_of_the_recipe_that_writes_verse_is_a_matrix():
 def test_a_hugging_face_model_names_its_output_layer():
     from transformers import BertConfig, BertForMaskedLM
 
-    sizes = {"vocab_size": 40, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    sizes: dict[str, Any] = {
+        "vocab_size": 40,
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
     config = BertConfig(**sizes, intermediate_size=40, max_position_embeddings=16, tie_word_embeddings=False)
     found = named_groups(BertForMaskedLM(config))
     embeddings = {name for name in found if "embeddings" in name and found[name][0] == "tables"}
