@@ -46,7 +46,7 @@ class Difference(NamedTuple):
 SCORES = {
     "test_loss": "test loss", "bleu": "BLEU", "chrf": "chrF", "exact": "exact", "symbol_error": "symbols wrong",
     "text_error": "texts wrong", "unstressed_error": "wrong without stress", "far_bleu": "BLEU far",
-    "nearest_bleu": "BLEU of the nearest pair", "far_nearest_bleu": "the same far", "copied_bleu": "BLEU of a copy",
+    "nearest_bleu": "BLEU of the nearest pair", "far_nearest_bleu": "nearest, far", "copied_bleu": "BLEU of a copy",
     "accuracy": "accuracy",
 }  # fmt: skip
 

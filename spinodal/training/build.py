@@ -10,7 +10,7 @@ from spinodal.errors import InputError
 from spinodal.models.encoder import SpinodalPreTrainedModel
 from spinodal.training.constraints import Constraints
 from spinodal.training.experiment import Experiment, model_config
-from spinodal.training.foreign import check_network, source_digest
+from spinodal.training.foreign import check_logits, source_digest
 from spinodal.training.prepared import PreparedData
 from spinodal.training.processes import process_count
 from spinodal.training.size import check_size
@@ -58,7 +58,7 @@ def build_model(experiment: Experiment, data: PreparedData) -> SpinodalPreTraine
     sample = {name: value[None] for name, value in data.held_out[0].items()}
     if experiment.network:
         with torch.no_grad():
-            check_network(model.eval(), sample["input_ids"])
+            check_logits(model.eval(), sample["input_ids"])
     reactions = [p for name, p in model.named_parameters() if REACTIONS & set(name.split("."))]
     with torch.set_grad_enabled(bool(reactions)):
         out = model.eval()(**sample, output_residuals=True)

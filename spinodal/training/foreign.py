@@ -107,8 +107,7 @@ def pretrained_config(kind: type[PreTrainedModel], config: SpinodalConfig, sizes
     """The configuration of a Hugging Face class in these sizes, with our dropout everywhere."""
     usual: Any = kind.config_class
     known = usual()
-    of_a_head = {"head_width": sizes["width"] // sizes["heads"]}
-    own = sizes | of_a_head
+    own = sizes | {"head_width": sizes["width"] // sizes["heads"]}
     values: dict[str, Any] = {name: own[size] for name, size in NAMES.items() if hasattr(known, name)}
     values |= {name: sizes["hidden"] for name in INNER if hasattr(known, name) and "hidden" in sizes}
     values |= {name: getattr(config, name) for name in TOKENS}
@@ -129,7 +128,7 @@ def has_inner_size(path: str) -> bool:
     return takes(make, "hidden")
 
 
-def check_network(model: SpinodalPreTrainedModel, ids: Int[Tensor, "1 n"]) -> None:
+def check_logits(model: SpinodalPreTrainedModel, ids: Int[Tensor, "1 n"]) -> None:
     """InputError for a network that fails on these ids, or that sees later tokens where it predicts the next one."""
     name, size = model.config.network, model.config.vocab_size
     try:

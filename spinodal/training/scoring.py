@@ -67,7 +67,7 @@ def pair_scores(
     for i in range(count):
         first.setdefault(pairs.sources[i], i)
     chosen = list(first.values()) if data.error_rates else list(range(count))
-    hypotheses = translated(model, windows, tokenizer, chosen, beams)
+    hypotheses = translate_pairs(model, windows, tokenizer, chosen, beams)
     if data.error_rates:
         references: dict[str, list[str]] = {}
         for source, target in zip(pairs.sources, pairs.targets, strict=True):
@@ -95,7 +95,7 @@ def symbol_scores(hypotheses: Sequence[str], references: Sequence[Sequence[str]]
     return scores
 
 
-def translated(
+def translate_pairs(
     model: Any, windows: PairWindows, tokenizer: PreTrainedTokenizerBase, chosen: Sequence[int], beams: int
 ) -> list[str]:
     """The model's translations of the sources of the pairs `chosen`, as texts; greedy ones with one beam."""

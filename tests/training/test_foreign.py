@@ -226,10 +226,8 @@ def test_a_network_whose_source_has_changed_is_not_compared_as_it_was(plain: Exp
 
 @pytest.mark.parametrize("name", ["../escape", "a/b", "a b", ".."])
 def test_a_rival_has_a_name_that_a_folder_can_have(plain: Experiment, name: str):
-    with pytest.raises(
-        InputError, match="a name is of letters" if name.strip() or name else "there is|letters"
-    ):
-        Recipe(plain).with_rivals([f"{name}=others:Bigram" if name else "../x=others:Bigram"])
+    with pytest.raises(InputError, match="a name is of letters"):
+        Recipe(plain).with_rivals([f"{name}=others:Bigram"])
 
 
 def test_a_rival_is_not_called_as_the_recipe(plain: Experiment, tmp_path: Path):

@@ -20,7 +20,7 @@ from spinodal.inference import Sampling, load_model, translations
 from spinodal.runs import encode, read_run
 from spinodal.training import Experiment, TrainingResult, override, train
 from spinodal.training.build import prepare_data
-from spinodal.training.scoring import translated
+from spinodal.training.scoring import translate_pairs
 
 
 @pytest.fixture
@@ -232,7 +232,7 @@ def pairs(plain: Experiment, tmp_path: Path) -> Experiment:
 
 
 def test_test_pairs_are_translated_with_beams_and_scored_without_stress(pairs: Experiment, tmp_path: Path):
-    """With beams the texts are at least as likely as greedy ones, as `spinodal translate --beams` writes them."""
+    """What is scored is what `spinodal translate --beams` writes."""
     file = tmp_path / "stressed.tsv"
     text = Path(pairs.data.corpus).read_text()
     file.write_text(text.replace("A ", "AH0 ").replace("B ", "AH1 "))
@@ -244,7 +244,9 @@ def test_test_pairs_are_translated_with_beams_and_scored_without_stress(pairs: E
     data = prepare_data(asked)
     windows = cast(PairWindows, data.test)
     model = load_model(tmp_path / "run", "ForSeq2SeqLM")[0]
-    said = translated(model, windows, cast(PreTrainedTokenizerBase, data.tokenizer), range(len(windows)), 3)
+    said = translate_pairs(
+        model, windows, cast(PreTrainedTokenizerBase, data.tokenizer), range(len(windows)), 3
+    )
     again = list(translations(tmp_path / "run", list(windows.pairs.sources), sampling=Sampling(beams=3)))
     assert said == again
 
