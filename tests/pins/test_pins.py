@@ -145,6 +145,18 @@ def with_the_right_stack(pinned: dict, found: dict) -> tuple[dict, dict]:
     return first(pinned), first(found)
 
 
+def with_the_tokens_of_pairs(pinned: dict) -> dict:
+    """A pinned run of pairs, with the count of its tokens that is right.
+
+    The pin counted every place of a step, padding too: 4 pairs of 16 + 16 places. A pair of the training part has 21
+    tokens in the mean (its characters and two ends), as tests/training/test_keys.py counts them.
+    """
+    places, read = 4 * (16 + 16), 4 * 21
+    rows = [row | {"tokens": row["tokens"] // places * read} for row in pinned["metrics"]]
+    assert all(row["tokens"] == row["step"] * places for row in pinned["metrics"])
+    return pinned | {"metrics": rows}
+
+
 @pytest.mark.parametrize("name", slow_but(FOLDERS, *QUICK_FOLDERS))
 def test_a_command_writes_its_numbers(name: str, workplace: Path):
     """Settings, results and arrays, each under its name; single precision where torch computes."""
@@ -157,7 +169,9 @@ def test_a_command_writes_its_numbers(name: str, workplace: Path):
             pinned, found = with_the_right_stack(commands.results(kept), commands.results(new))
             assert differences(pinned, found, single=True) == []
         elif file.endswith(".json"):
-            assert differences(commands.results(kept), commands.results(new), single=learned) == []
+            pinned, found = commands.results(kept), commands.results(new)
+            pinned = with_the_tokens_of_pairs(pinned) if name == "train-translation" else pinned
+            assert differences(pinned, found, single=learned) == []
         elif file == "model":
             assert {path.name for path in kept.iterdir()} <= {path.name for path in new.iterdir()}
             close(kept / "model.safetensors", new / "model.safetensors", 1e-4)
