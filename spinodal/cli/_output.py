@@ -107,6 +107,10 @@ class StepBars:
 
         return show
 
+    def scoring(self, run: str) -> Callable[[float | int, float | int], None]:
+        """What is called with the batches of test samples that are scored and all batches."""
+        return self.progress(f"{run}, scoring")
+
     def log(self, run: str) -> Callable[[int, Mapping[str, float]], None]:
         """What is called with a step and what was measured there, for a run whose bar has appeared."""
 

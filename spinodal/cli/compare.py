@@ -74,7 +74,7 @@ def compare_command(
     with step_bars("the same command goes on from the last checkpoints") as bars:
         done = compare(
             recipe, plan, out, command=command_line(), seeds=seeds, jobs=jobs, scheduler=scheduler,
-            tune=grid, progress=bars.progress, log=bars.log, expect=show_duration,
+            tune=grid, progress=bars.progress, log=bars.log, scoring=bars.scoring, expect=show_duration,
             draw=partial(draw_report, again="the same command"),
         )  # fmt: skip
     show_tuning(done.tuning)

@@ -59,6 +59,7 @@ def train_command(
             overwrite=overwrite,
             progress=bars.progress(recipe),
             log=bars.log(recipe),
+            scoring=bars.scoring(recipe),
             expect=show_duration,
             draw=partial(draw_report, again="the same command with --resume"),
         )

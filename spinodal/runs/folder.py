@@ -79,14 +79,18 @@ class RunFolder:
         self.begin()
         write_sealed(self.path / self.record, self.head | encode(result)[0])
 
-    def adopt(self) -> Run:
-        """Continues the finished run in the folder: `finish` replaces its result and keeps its provenance."""
+    def adopt(self, config: Mapping[str, Any] | None = None) -> Run:
+        """Continues the finished run in the folder: `finish` replaces its result and keeps its provenance.
+
+        A `config` takes the place of that in the record.
+        """
         if self.previous is None or not self.previous.finished:
             raise ValueError(f"{self.path} holds no finished run to add to")
         self.begun = self.adopted = True
         kept = set(HEAD) - {CHECKSUM}
         self.head = {name: value for name, value in self.previous.record.items() if name in kept}
         self.head |= {"format": FORMAT, "kind": self.previous.kind}
+        self.head |= {} if config is None else {"config": dict(config)}
         return self.previous
 
     def place(self, name: str) -> Path:

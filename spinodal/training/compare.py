@@ -24,7 +24,7 @@ from transformers.utils import logging
 from spinodal.errors import InputError, TerminationError
 from spinodal.results import Result
 from spinodal.runs import Run, decode, open_run, read_run, sweep
-from spinodal.training.build import build_model, prepare_data
+from spinodal.training.build import build_model, prepare_data, step_samples
 from spinodal.training.experiment import Experiment, model_config, override, parameter_count
 from spinodal.training.planning import measure_pace
 from spinodal.training.prepared import PreparedData
@@ -139,12 +139,17 @@ class Listeners:
 
     progress: Callable[[str], Progress] | None = None
     log: Callable[[str], Log] | None = None
+    scoring: Callable[[str], Progress] | None = None
 
 
-def matched_models(name: str, recipe: Recipe) -> dict[str, Experiment]:
-    """{model: experiment} of the recipe's own model and its rivals, with `hidden` solved for equal parameters.
+LISTENERS = [part.name for part in fields(Listeners)]
 
-    InputError names the first that cannot be trained, and a rival of the recipe's own name.
+
+def matched_models(name: str, recipe: Recipe) -> dict[str, tuple[Experiment, PreparedData]]:
+    """{model: (experiment, what it reads)} of the recipe's own model and its rivals.
+
+    `hidden` is solved for equal parameters, and the last loss is over all held-out samples, unless an experiment says
+    otherwise. InputError names the first model that cannot be trained, and a rival of the recipe's own name.
     """
     own = recipe.experiment
     if name in recipe.rivals:
@@ -157,28 +162,22 @@ def matched_models(name: str, recipe: Recipe) -> dict[str, Experiment]:
             model_size(override(own, values), least_vocabulary(own.data))
         except InputError as error:
             raise InputError(f"{rival}: {error}") from None
-    data = prepare_data(own)
-    size = parameter_count(own, model_config(own, vocabulary=data.vocabulary))
-    models = {name: own} | {
-        rival: override(own, {"parameters": size} | dict(values)) for rival, values in recipe.rivals.items()
-    }
-    return {
-        model: judge_by_all(model, experiment, data if experiment.data == own.data else None)
-        for model, experiment in models.items()
-    }
+    read: dict[Any, PreparedData] = {}
 
+    def judged(model: str, experiment: Experiment) -> tuple[Experiment, PreparedData]:
+        key = (experiment.data, experiment.network, experiment.schedule.seed, step_samples(experiment))
+        try:
+            data = read[key] = read.get(key) or prepare_data(experiment)
+            build_model(experiment, data)
+        except InputError as error:
+            raise InputError(f"{model}: {error}") from None
+        return override(experiment, {"judged": experiment.schedule.judged or len(data.held_out)}), data
 
-def judge_by_all(model: str, experiment: Experiment, data: PreparedData | None) -> Experiment:
-    """The experiment with a last loss over all held-out samples, unless it says otherwise: in both arms the same.
-
-    InputError, with the model's name, for one that cannot be built.
-    """
-    try:
-        data = data or prepare_data(experiment)
-        build_model(experiment, data)
-    except InputError as error:
-        raise InputError(f"{model}: {error}") from None
-    return override(experiment, {"judged": experiment.schedule.judged or len(data.held_out)})
+    models = {name: judged(name, own)}
+    size = parameter_count(own, model_config(own, vocabulary=models[name][1].vocabulary))
+    for rival, values in recipe.rivals.items():
+        models[rival] = judged(rival, override(own, {"parameters": size} | dict(values)))
+    return models
 
 
 @dataclass(frozen=True)
@@ -203,7 +202,7 @@ def run_on_worker(task: WorkerTask) -> Record:
         torch.set_num_threads(task.threads or worker.state.nthreads)
         logging.disable_progress_bar()
         logging.set_verbosity_error()
-        return run_task(task.run, Listeners(partial(report, "progress"), partial(report, "log")))
+        return run_task(task.run, Listeners(*(partial(report, kind) for kind in LISTENERS)))
 
 
 def run_task(task: PlannedRun, listeners: Listeners) -> Record:
@@ -221,6 +220,7 @@ def run_task(task: PlannedRun, listeners: Listeners) -> Record:
             resume=True,
             progress=listeners.progress and listeners.progress(task.name),
             log=listeners.log and listeners.log(task.name),
+            scoring=listeners.scoring and listeners.scoring(task.name),
         )
     except TerminationError as error:
         told = str(error).replace("`resume` goes on", "the same command goes on")
@@ -248,7 +248,7 @@ def run_all(
 
     def hear(message: tuple[str, str, Sequence[Any]]) -> None:
         kind, run, values = message
-        listener = listeners.progress if kind == "progress" else listeners.log
+        listener = getattr(listeners, kind)
         if listener:
             listener(run)(*values)
 
@@ -272,6 +272,7 @@ def compare(
     tune: Grid | None = None,
     progress: Callable[[str], Progress] | None = None,
     log: Callable[[str], Log] | None = None,
+    scoring: Callable[[str], Progress] | None = None,
     expect: Expect | None = None,
     draw: Draw | None = None,
 ) -> Comparison:
@@ -281,10 +282,10 @@ def compare(
     one for each core, or 1 with a GPU. `scheduler` is the address of a dask scheduler, whose workers then
     train the runs: they must see the same files under the same paths, and be equally fast where seconds are
     compared. `tune` are values to choose from, by their keys: all models have the same trials
-    (training/tuning.py), and each keeps its best values in both arms. `progress` and `log` take the name of a
-    run, its folder below `out`, and return what `train` takes as such. `expect` is called before the first run with
-    the seconds that all of them take here, about, were none of them finished; `draw` at the end with the folder and the
-    finished runs by arm and model, and may write PAGES.
+    (training/tuning.py), and each keeps its best values in both arms. `progress`, `log` and `scoring` take the
+    name of a run, its folder below `out`, and return what `train` takes as such. `expect` is called before the first
+    run with the seconds that all of them take here, about, were none of them finished; `draw` at the end with the
+    folder and the finished runs by arm and model, and may write PAGES.
     """
     out = Path(out)
     if process_count() > 1:
@@ -323,15 +324,15 @@ def compare(
         label={"recipe": name, "command": command},
         record="compare.json",
     ) as folder:
-        models = matched_models(name, recipe)
+        matched = matched_models(name, recipe)
+        models = {model: experiment for model, (experiment, _) in matched.items()}
+        data = {model: found for model, (_, found) in matched.items()}
         for model, experiment in models.items():
             candidates(model, experiment, tune or {})
         warn_shared_rates(name, models, tune or {})
-        data = prepare_models(models)
         jobs = jobs or (1 if torch.cuda.is_available() else os.cpu_count() or 1)
-
         if expect and not scheduler:
-            expect(expected_seconds(models, seeds, tune or {}, data) / jobs)
+            expect(expected_seconds(models, data, seeds, tune or {}) / jobs)
         tuning: dict[str, Tuning] = {}
         if tune:
             tuning = tune_models(
@@ -353,7 +354,7 @@ def compare(
                 )
                 for model, place, experiment in tasks
             ]
-            runs = run_all(tasks, jobs=jobs, scheduler=scheduler, listeners=Listeners(progress, log))
+            runs = run_all(tasks, jobs=jobs, scheduler=scheduler, listeners=Listeners(progress, log, scoring))
             return {model: [run for run in runs if run["name"] == model] for model in steps}
 
         arms = {PARAMETERS: run_arm(PARAMETERS, {model: e.schedule.steps for model, e in models.items()})}
@@ -367,16 +368,6 @@ def compare(
     return comparison
 
 
-def prepare_models(models: Mapping[str, Experiment]) -> dict[str, PreparedData]:
-    """What each model reads; the same value for models of the same data."""
-    found: dict[Any, PreparedData] = {}
-    for experiment in models.values():
-        key = (experiment.data, experiment.network)
-        if key not in found:
-            found[key] = prepare_data(experiment)
-    return {model: found[experiment.data, experiment.network] for model, experiment in models.items()}
-
-
 def warn_shared_rates(name: str, models: Mapping[str, Experiment], tune: Grid) -> None:
     """Warns of networks of others at rates that were chosen for our models."""
     others = [model for model, experiment in models.items() if experiment.network and model != name]
@@ -388,13 +379,13 @@ def warn_shared_rates(name: str, models: Mapping[str, Experiment], tune: Grid) -
 
 
 def expected_seconds(
-    models: Mapping[str, Experiment], seeds: int, tune: Grid, data: Mapping[str, PreparedData] | None = None
+    models: Mapping[str, Experiment], data: Mapping[str, PreparedData], seeds: int, tune: Grid
 ) -> float:
     """Seconds of all runs and trials of a comparison one after another, by a few batches of each model."""
-    whole, data = {}, data or prepare_models(models)
+    whole = {}
     for model, experiment in models.items():
-        found = data[model]
-        whole[model] = measure_pace(experiment, build_model(experiment, found), found).seconds(experiment)
+        network = build_model(experiment, data[model])
+        whole[model] = measure_pace(experiment, network, data[model]).seconds(experiment)
     slowest = max(whole.values())
     runs = seeds * (sum(whole.values()) + slowest * (len(whole) - 1))
     return runs + sum(trial_share(tune) * seconds for seconds in whole.values())

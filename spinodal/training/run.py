@@ -103,6 +103,7 @@ def train(
     overwrite: bool = False,
     progress: Progress | None = None,
     log: Log | None = None,
+    scoring: Progress | None = None,
     expect: Expect | None = None,
     draw: Draw | None = None,
 ) -> TrainingResult:
@@ -113,8 +114,9 @@ def train(
     that already holds a run is refused unless `resume` (from its newest whole checkpoint; a finished run is returned
     as it is) or `overwrite`. `progress` is called with the steps that are done and all steps, `log` with a step and
     what was measured there ("loss", "held_out_loss" and what the task says of it, residuals), both after every row of
-    metrics; `expect`, before the first step, with the seconds that it and the others take here, about; `draw`, last of
-    all, with the finished run, and may write PAGES.
+    metrics; `scoring`, while the trained model is scored, with the batches that are done and all batches; `expect`,
+    before the first step, with the seconds that it and the others take here, about; `draw`, last of all, with the
+    finished run, and may write PAGES.
 
     InputError for anything wrong with the experiment, SaveError if the disk fails, FloatingPointError if the loss, a
     gradient or the weights are not finite, TerminationError after SIGTERM, when the step that was done is saved. The
@@ -164,10 +166,10 @@ def train(
         if previous is not None:
             experiment = follow_plan(experiment, previous.config)
         if previous is not None and previous.finished and not is_shorter(previous, experiment):
-            result = on_main(lambda: finished_result(folder, previous, experiment, progress, log))
+            result = on_main(lambda: finished_result(folder, previous, experiment, progress, log, scoring))
         else:
             listeners = {"progress": progress, "log": log}
-            result = train_in(folder, out, experiment, listeners, expect, new=previous is None)
+            result = train_in(folder, out, experiment, listeners, scoring, expect, new=previous is None)
         if draw:
             run = training_run(read_run(out).record)
             main_only(lambda: draw(folder, {"": {label.name: [run]}}))
@@ -179,6 +181,7 @@ def train_in(
     out: Path,
     experiment: Experiment,
     listeners: Mapping[str, Any],
+    scoring: Progress | None,
     expect: Expect | None,
     *,
     new: bool,
@@ -252,27 +255,33 @@ def train_in(
         alone = model if weights is None else model_of_weights(experiment, model.config, weights)
         save_model(folder, alone, trainer.data.tokenizer)
         folder.finish(result)
-        return score_model(folder, result, experiment, alone, trainer.data)
+        return score_model(folder, result, experiment, alone, trainer.data, scoring)
 
     return on_main(finish)
 
 
 def finished_result(
-    folder: RunFolder, run: Run, experiment: Experiment, progress: Progress | None, log: Log | None
+    folder: RunFolder,
+    run: Run,
+    experiment: Experiment,
+    progress: Progress | None,
+    log: Log | None,
+    scoring: Progress | None,
 ) -> TrainingResult:
     """The result of a finished run, scored now where it was not, or was otherwise than is asked.
 
     Its model is written again where it is damaged.
     """
     result = run.result_as(TrainingResult)
-    folder.adopt()
     asked, there = (
         {name: values.get(name, UNWRITTEN[name]) for name in SCORING}
         for values in (experiment.flat(), run.config)
     )
-    if asked != there:
-        config = {name: value for name, value in run.config.items() if name not in SCORING}
-        folder.head["config"] = config | {n: value for n, value in asked.items() if value != UNWRITTEN[n]}
+    if asked == there:
+        folder.adopt()
+    else:
+        kept = {name: value for name, value in run.config.items() if name not in SCORING}
+        folder.adopt(config=kept | {n: value for n, value in asked.items() if value != UNWRITTEN[n]})
         measured = {name: result.final[name] for name in TRAINED if name in result.final}
         result = replace(result, final=measured, scored=False)
     if damage := model_damage(run):
@@ -291,7 +300,7 @@ def finished_result(
     if result.scored:
         return result
     model = experiment.kind.from_pretrained(folder.path / "model")
-    return score_model(folder, result, experiment, model, prepare_data(experiment))
+    return score_model(folder, result, experiment, model, prepare_data(experiment), scoring)
 
 
 def score_model(
@@ -300,11 +309,12 @@ def score_model(
     experiment: Experiment,
     model: SpinodalPreTrainedModel,
     data: PreparedData,
+    progress: Progress | None,
 ) -> TrainingResult:
     """The result with probe and scores, measured on the model that is saved; ScoringError if that fails."""
     try:
         probe = None if experiment.network else probe_model(model.eval(), data)
-        final = result.final | task_named(experiment.data.task).scores(model, data)
+        final = result.final | task_named(experiment.data.task).scores(model, data, progress)
     except Exception as error:  # whatever it is, the model is there and must not look lost
         raise ScoringError(
             f"{folder.path}: the model is trained and saved in {folder.path / 'model'}, but scoring it failed "

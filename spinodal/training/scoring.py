@@ -1,8 +1,8 @@
 """What is measured of a model beside its loss: at the end on the test samples, in training on a few held-out ones."""
 
 import math
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar, cast
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Subset, default_collate
@@ -13,8 +13,18 @@ from spinodal.scores import bleu, chrf, error_rates, exact_match, without_stress
 from spinodal.training.baselines import nearest_scores
 from spinodal.training.evaluation import loss_sums
 from spinodal.training.prepared import PreparedData
+from spinodal.types import Progress
 
 FEW = 32  # held-out samples of which a model in training is asked
+T = TypeVar("T")
+
+
+def report_batches(batches: Iterable[T], count: int, progress: Progress | None) -> Iterator[T]:
+    """The batches; `progress` is called, after each that was used, with how many there were, and with `count`."""
+    for done, batch in enumerate(batches, start=1):
+        yield batch
+        if progress:
+            progress(done, count)
 
 
 def perplexity(model: Any, data: PreparedData, loss: float) -> dict[str, float]:
@@ -22,15 +32,16 @@ def perplexity(model: Any, data: PreparedData, loss: float) -> dict[str, float]:
     return {"perplexity": math.exp(min(loss, 700.0))}
 
 
-def text_scores(model: Any, data: PreparedData) -> dict[str, float]:
+def text_scores(model: Any, data: PreparedData, progress: Progress | None = None) -> dict[str, float]:
     """The loss on a text of its own for tests, nats a predicted token; nothing where there is none."""
     if data.test is None:
         return {}
-    total, count = loss_sums(model, DataLoader(data.test, batch_size=32, collate_fn=default_collate))
+    batches = DataLoader(data.test, batch_size=32, collate_fn=default_collate)
+    total, count = loss_sums(model, report_batches(batches, len(batches), progress))
     return {"test_loss": total / count}
 
 
-def translation_scores(model: Any, data: PreparedData) -> dict[str, float]:
+def translation_scores(model: Any, data: PreparedData, progress: Progress | None = None) -> dict[str, float]:
     """Scores of the first test pairs, as many as `data` says, translated with as many beams as it says.
 
     BLEU, chrF and the share of exact targets; of symbols the error rates, each source once beside all its targets, and
@@ -38,7 +49,9 @@ def translation_scores(model: Any, data: PreparedData) -> dict[str, float]:
     """
     windows, training = (cast(PairWindows, part) for part in (data.test, data.training))
     baselines = training if data.baselines else None
-    return pair_scores(model, windows, data, data.scored, beams=data.beams, training=baselines)
+    return pair_scores(
+        model, windows, data, data.scored, beams=data.beams, training=baselines, progress=progress
+    )
 
 
 def translation_progress(model: Any, data: PreparedData, loss: float) -> dict[str, float]:
@@ -56,6 +69,7 @@ def pair_scores(
     *,
     beams: int = 1,
     training: PairWindows | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, float]:
     """The scores of the first `count` pairs, or of all where that is 0, translated greedily or with `beams`.
 
@@ -67,7 +81,7 @@ def pair_scores(
     for i in range(count):
         first.setdefault(pairs.sources[i], i)
     chosen = list(first.values()) if data.error_rates else list(range(count))
-    hypotheses = translate_pairs(model, windows, tokenizer, chosen, beams)
+    hypotheses = translate_pairs(model, windows, tokenizer, chosen, beams, progress)
     if data.error_rates:
         references: dict[str, list[str]] = {}
         for source, target in zip(pairs.sources, pairs.targets, strict=True):
@@ -96,12 +110,18 @@ def symbol_scores(hypotheses: Sequence[str], references: Sequence[Sequence[str]]
 
 
 def translate_pairs(
-    model: Any, windows: PairWindows, tokenizer: PreTrainedTokenizerBase, chosen: Sequence[int], beams: int
+    model: Any,
+    windows: PairWindows,
+    tokenizer: PreTrainedTokenizerBase,
+    chosen: Sequence[int],
+    beams: int,
+    progress: Progress | None = None,
 ) -> list[str]:
     """The model's translations of the sources of the pairs `chosen`, as texts; greedy ones with one beam."""
     hypotheses: list[str] = []
     device = next(model.parameters()).device
-    for start in range(0, len(chosen), 32):
+    starts = range(0, len(chosen), 32)
+    for start in report_batches(starts, len(starts), progress):
         batch = trim_padding([windows[i] for i in chosen[start : start + 32]])
         ids = model.generate(
             input_ids=batch["input_ids"].to(device), attention_mask=batch["attention_mask"].to(device),
@@ -111,9 +131,9 @@ def translate_pairs(
     return hypotheses
 
 
-def recall_accuracy(model: Any, data: PreparedData) -> dict[str, float]:
+def recall_accuracy(model: Any, data: PreparedData, progress: Progress | None = None) -> dict[str, float]:
     """The share of held-out answers to which the model gives the largest probability."""
-    return {"accuracy": answered(model, data.held_out)}
+    return {"accuracy": answered(model, data.held_out, progress)}
 
 
 def recall_progress(model: Any, data: PreparedData, loss: float) -> dict[str, float]:
@@ -122,11 +142,12 @@ def recall_progress(model: Any, data: PreparedData, loss: float) -> dict[str, fl
 
 
 @torch.no_grad()
-def answered(model: Any, samples: Dataset) -> float:
+def answered(model: Any, samples: Dataset, progress: Progress | None = None) -> float:
     """The share of the answers of these samples to which the model gives the largest probability."""
     right = total = 0
     device = next(model.parameters()).device
-    for batch in DataLoader(samples, batch_size=32):
+    batches = DataLoader(samples, batch_size=32)
+    for batch in report_batches(batches, len(batches), progress):
         guess = model(batch["input_ids"].to(device)).logits[:, :-1].argmax(-1).cpu()
         labels = batch["labels"][:, 1:]
         asked = labels >= 0

@@ -55,6 +55,7 @@ from spinodal.training.scoring import (
     translation_progress,
     translation_scores,
 )
+from spinodal.types import Progress
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class Task:
     model: type[SpinodalPreTrainedModel]
     check: Callable[[DataConfig], object]  # InputError for what is wrong whatever the text is
     prepare: Callable[[DataConfig, int, int], PreparedData]  # of a seed and a batch
-    scores: Callable[[Any, PreparedData], dict[str, float]] = text_scores
+    scores: Callable[[Any, PreparedData, Progress | None], dict[str, float]] = text_scores
     progress: Callable[[Any, PreparedData, float], dict[str, float]] = perplexity  # of a held-out loss too
     collate: Collator = default_collate
 

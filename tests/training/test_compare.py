@@ -2,6 +2,7 @@
 
 import importlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -58,8 +59,9 @@ def test_as_many_runs_at_once_as_cores_or_as_asked(
     def end(*given: object, jobs: int, **options: object) -> None:
         raise InterruptedError(f"jobs={jobs}")
 
+    read = SimpleNamespace(digests={})
     monkeypatch.setattr(COMPARE, "run_all", end)
-    monkeypatch.setattr(COMPARE, "matched_models", lambda name, recipe: {name: recipe.experiment})
+    monkeypatch.setattr(COMPARE, "matched_models", lambda name, recipe: {name: (recipe.experiment, read)})
     monkeypatch.setattr(COMPARE.os, "cpu_count", lambda: 7)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(InterruptedError, match=f"jobs={jobs}$"):

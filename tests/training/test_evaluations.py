@@ -83,6 +83,6 @@ def test_a_run_that_goes_on_reads_the_samples_that_it_would_have_read(
 
 def test_both_arms_of_a_comparison_are_judged_by_all(plain: Experiment):
     models = matched_models("own", Recipe(plain, {"rival": {"lr": 1e-3}}))
-    assert {experiment.schedule.judged for experiment in models.values()} == {
+    assert {experiment.schedule.judged for experiment, _ in models.values()} == {
         len(prepare_data(plain).held_out)
     }

@@ -254,7 +254,15 @@ def test_test_pairs_are_translated_with_beams_and_scored_without_stress(pairs: E
 def test_a_finished_run_is_scored_otherwise_without_training(pairs: Experiment, tmp_path: Path):
     short = override(pairs, {"steps": 2, "evaluate_every": 2, "save_every": 2, "scored": 5})
     run = train(short, tmp_path / "run", LABEL)
-    again = train(override(short, {"beams": 2, "scored": 0}), tmp_path / "run", LABEL, resume=True)
+    done = []
+    again = train(
+        override(short, {"beams": 2, "scored": 0}),
+        tmp_path / "run",
+        LABEL,
+        resume=True,
+        scoring=lambda *batches: done.append(batches),
+    )
+    assert done == [(k, len(done)) for k in range(1, len(done) + 1)] != []
     assert again.metrics == run.metrics
     config = read_run(tmp_path / "run").config
     assert (config["beams"], config["scored"]) == (2, 0)

@@ -89,7 +89,8 @@ def test_a_run_says_before_its_first_step_how_long_it_takes(
         train(short, tmp_path / "run", LABEL, progress=stop_at(5), expect=told.append)
     train(short, tmp_path / "run", LABEL, resume=True, expect=told.append)
     assert told == [6 * 2.25 + 1, 2 * 2.25 + 1]
-    assert expected_seconds({"a": short, "b": short}, 3, {"lr": [1.0, 2.0, 3.0, 4.0]}) == (
+    data, grid = prepare_data(short), {"lr": [1.0, 2.0, 3.0, 4.0]}
+    assert expected_seconds(dict.fromkeys("ab", short), dict.fromkeys("ab", data), 3, grid) == (
         pytest.approx((3 * (2 + 1) + 2 * (4 / 4 + 2)) * told[0])
     )
 
