@@ -4,8 +4,8 @@ Claim: the physics loss meets its tolerances at little cost, and types I-III tra
 Paper: qajar2024
 Command: spinodal compare pet-paper
 Minutes: 40
-Expected: F and g1 end below their tolerance of 0.05 with a spread of log K of 0.38, twice that at the start; the loss is
-    3.634 nats, each to three deviations over seeds (docs/results.md)
+Expected: F and g1 end below their tolerance of 0.05 with a spread of log K of 0.38, twice that at the start; the loss
+    is 3.634 nats, each to three deviations over seeds (docs/results.md)
 """
 
 from spinodal.recipes.pet_mlm import RECIPE as STRONG
