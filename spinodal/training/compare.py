@@ -190,7 +190,10 @@ class WorkerTask:
 
 
 def run_on_worker(task: WorkerTask) -> Record:
-    """The record of a task's run, trained by this dask worker, which reports progress to the process that asked."""
+    """The record of a task's run, trained by this dask worker.
+
+    Progress and warnings are reported to the process that asked.
+    """
     from distributed import get_worker
 
     worker = get_worker()
@@ -198,7 +201,8 @@ def run_on_worker(task: WorkerTask) -> Record:
     def report(kind: str, run: str) -> Callable[..., None]:
         return lambda *values: worker.log_event(task.topic, (kind, run, values))
 
-    with ALONE:
+    with ALONE, warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: report("warning", task.run.name)(str(message))
         torch.set_num_threads(task.threads or worker.state.nthreads)
         logging.disable_progress_bar()
         logging.set_verbosity_error()
@@ -248,6 +252,9 @@ def run_all(
 
     def hear(message: tuple[str, str, Sequence[Any]]) -> None:
         kind, run, values = message
+        if kind == "warning":
+            warnings.warn(*values, stacklevel=2)  # the same one of several runs is shown once
+            return
         listener = getattr(listeners, kind)
         if listener:
             listener(run)(*values)

@@ -1,6 +1,7 @@
 """Comparisons: what a run of one is refused for names what the command has."""
 
 import importlib
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -66,6 +67,23 @@ def test_as_many_runs_at_once_as_cores_or_as_asked(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(InterruptedError, match=f"jobs={jobs}$"):
         COMPARE.compare("pet-lm", COMPARE.Recipe(Experiment()), tmp_path / "out", jobs=asked)
+
+
+def test_what_workers_warn_of_is_said_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    def compute(function: object, asked: dict, *, hear, **options: object):
+        for key, task in asked.items():
+            hear(("warning", task.run.name, ("12 parameters learn nothing",)))
+            yield key, {"name": task.run.name}
+
+    monkeypatch.setattr(COMPARE.sweep, "compute", compute)
+    tasks = [
+        COMPARE.PlannedRun(Experiment(), tmp_path / "arm" / name, Label(name, "recipe", "")) for name in "ab"
+    ]
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("default")
+        records = COMPARE.run_all(tasks, jobs=2, scheduler=None, listeners=COMPARE.Listeners())
+    assert [str(warning.message) for warning in said] == ["12 parameters learn nothing"]
+    assert [record["name"] for record in records] == ["arm/a", "arm/b"]
 
 
 def test_what_is_given_holds_for_rivals_with_rates_of_their_own():
