@@ -1,6 +1,6 @@
 """Associative recall: which mixers can look up a value by its key, and from how far.
 
-Claim: none; linear memories are measured beside attention, length=128 to 4096
+Claim: none; linear memories are measured beside attention over 128 tokens, and length= asks from farther
 Paper: sun2023
 Command: spinodal compare recall
 Minutes: 30

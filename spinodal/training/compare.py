@@ -161,7 +161,7 @@ def matched_models(name: str, recipe: Recipe) -> dict[str, tuple[Experiment, Pre
         try:
             model_size(override(own, values), least_vocabulary(own.data))
         except InputError as error:
-            raise InputError(f"{rival}: {error}") from None
+            raise InputError(f"{rival}: {error}", field=error.fields) from None
     read: dict[Any, PreparedData] = {}
 
     def judged(model: str, experiment: Experiment) -> tuple[Experiment, PreparedData]:
@@ -170,7 +170,7 @@ def matched_models(name: str, recipe: Recipe) -> dict[str, tuple[Experiment, Pre
             data = read[key] = read.get(key) or prepare_data(experiment)
             build_model(experiment, data)
         except InputError as error:
-            raise InputError(f"{model}: {error}") from None
+            raise InputError(f"{model}: {error}", field=error.fields) from None
         return override(experiment, {"judged": experiment.schedule.judged or len(data.held_out)}), data
 
     models = {name: judged(name, own)}

@@ -69,6 +69,16 @@ def test_as_many_runs_at_once_as_cores_or_as_asked(
         COMPARE.compare("pet-lm", COMPARE.Recipe(Experiment()), tmp_path / "out", jobs=asked)
 
 
+def test_an_error_of_a_model_names_it_and_keeps_its_fields(monkeypatch: pytest.MonkeyPatch):
+    def refuse(experiment: Experiment) -> None:
+        raise InputError("`corpus` is empty", field="corpus")
+
+    monkeypatch.setattr(COMPARE, "prepare_data", refuse)
+    with pytest.raises(InputError, match="own: `corpus` is empty") as refused:
+        COMPARE.matched_models("own", COMPARE.Recipe(Experiment()))
+    assert refused.value.fields == ("corpus",)
+
+
 def test_what_workers_warn_of_is_said_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     def compute(function: object, asked: dict, *, hear, **options: object):
         for key, task in asked.items():
